@@ -1,0 +1,217 @@
+//! What can be wrong with a capture.
+
+use std::io;
+
+use super::FilterError;
+
+/// Why a capture could not be opened, or not be read to its end.
+///
+/// `capture` names the source: the path as it was given, or `standard input`. Offsets count bytes
+/// of the capture itself, so those of a compressed file count what it decompresses to; packets
+/// count from 1, as packet analysers number them, and begin anew with each file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaptureError {
+    /// An empty list of sources.
+    #[error("no capture to read: name at least one file, or - for standard input")]
+    NoSource,
+
+    /// The file cannot be opened: it does not exist, is not permitted, …
+    #[error("cannot open {capture}: {error}")]
+    Open {
+        /// The source.
+        capture: String,
+        /// What the operating system said.
+        #[source]
+        error: io::Error,
+    },
+
+    /// A directory.
+    #[error("{capture} is a directory: name the captures in it")]
+    Directory {
+        /// The source.
+        capture: String,
+    },
+
+    /// Standard input was named twice; the second reading would find nothing.
+    #[error("standard input can be read only once: name - once")]
+    StandardInputTwice,
+
+    /// Standard input is a terminal, where nobody types a capture.
+    #[error("standard input is a terminal: pipe a capture into it, or name a file")]
+    Terminal,
+
+    /// Not one byte.
+    #[error("{capture} is empty: not even a file header is there")]
+    Empty {
+        /// The source.
+        capture: String,
+    },
+
+    /// It begins like nothing that can be read.
+    #[error(
+        "{capture} is not a capture: it begins with {}; \
+         pcap and pcapng are read, as they are or compressed with gzip or zstd",
+        hex(first)
+    )]
+    NotACapture {
+        /// The source.
+        capture: String,
+        /// The first bytes, decompressed.
+        first: Vec<u8>,
+    },
+
+    /// A capture format in a version that nobody has written so far.
+    #[error("{capture} is {format} {major}.{minor}: this version is not known")]
+    Version {
+        /// The source.
+        capture: String,
+        /// `pcap` or `pcapng`.
+        format: &'static str,
+        /// The version's number.
+        major: u16,
+        /// What follows its point.
+        minor: u16,
+    },
+
+    /// The file ends before its header does, so it has no packet.
+    #[error("{capture} has no packet: it ends inside its file header, after {len} bytes")]
+    HeaderCut {
+        /// The source.
+        capture: String,
+        /// The bytes that are there.
+        len: usize,
+    },
+
+    /// The capture is damaged from here on; all packets before were handed out.
+    #[error(
+        "{capture} is damaged at byte {offset}, packet {packet}: {damage}; the rest of it is not read"
+    )]
+    Damaged {
+        /// The source.
+        capture: String,
+        /// Where the damaged record begins.
+        offset: u64,
+        /// The number of the packet that could not be read.
+        packet: u64,
+        /// What is wrong there.
+        damage: Damage,
+    },
+
+    /// The operating system could not read on; all packets before were handed out.
+    #[error("cannot read {capture} from byte {offset}, packet {packet} on: {error}")]
+    Read {
+        /// The source.
+        capture: String,
+        /// Up to where it was read.
+        offset: u64,
+        /// The number of the packet that could not be read.
+        packet: u64,
+        /// What the operating system said.
+        #[source]
+        error: io::Error,
+    },
+
+    /// The filter cannot be had.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+}
+
+impl CaptureError {
+    /// Whether a capture could be read in part: its packets so far stand, and reading goes on with
+    /// the next file. All other errors are the caller's to put right.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. } | Self::Read { .. })
+    }
+}
+
+/// What is wrong with a record of a capture (a block, in pcapng).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The file ends inside the record.
+    #[error("the file ends inside the record, {have} of {need} bytes are there")]
+    Cut {
+        /// The bytes that are there.
+        have: usize,
+        /// The bytes that are known to be needed; the record may be larger.
+        need: usize,
+    },
+
+    /// A length that no record has.
+    #[error("the record claims {len} bytes, {limit} are the most it can have")]
+    TooLong {
+        /// What the record claims.
+        len: u32,
+        /// What is accepted.
+        limit: u32,
+    },
+
+    /// A pcapng block that is shorter than its kind of block, or not a multiple of four bytes.
+    #[error("a block of type {kind:#x} cannot be {len} bytes long")]
+    BlockLength {
+        /// The block's type.
+        kind: u32,
+        /// What its head claims.
+        len: u32,
+    },
+
+    /// The two lengths that enclose a pcapng block differ.
+    #[error("the block's length is {head} at its head and {tail} at its end")]
+    BlockLengths {
+        /// The length at its head.
+        head: u32,
+        /// The length at its end.
+        tail: u32,
+    },
+
+    /// A pcapng block whose packet or option is longer than what is left of the block.
+    #[error("{len} bytes are claimed inside a block that has {left} left")]
+    Overrun {
+        /// What is claimed.
+        len: u32,
+        /// What is left of the block.
+        left: usize,
+    },
+
+    /// A packet on an interface that its pcapng section does not describe.
+    #[error("the packet names interface {interface}, the section describes {known}")]
+    NoInterface {
+        /// The interface's number, from 0.
+        interface: u32,
+        /// How many interfaces there are.
+        known: usize,
+    },
+
+    /// More interfaces than a machine can have: their descriptions would fill the memory.
+    #[error("the section describes more than {limit} interfaces")]
+    TooManyInterfaces {
+        /// The most that are accepted.
+        limit: usize,
+    },
+
+    /// A pcapng section header without a byte-order magic.
+    #[error("a section header has {magic:#010x} where its byte order should be told")]
+    ByteOrder {
+        /// What stands there, read as little-endian.
+        magic: u32,
+    },
+
+    /// A pcapng section in a version that is not known.
+    #[error("a section is pcapng {major}.{minor}: this version is not known")]
+    SectionVersion {
+        /// The version's number.
+        major: u16,
+        /// What follows its point.
+        minor: u16,
+    },
+
+    /// The compressed data cannot be decompressed, or ends early.
+    #[error("the compressed data is broken: {0}")]
+    Compression(#[source] io::Error),
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.join(" ")
+}

@@ -1,0 +1,30 @@
+//! Where packets come from.
+//!
+//! [`Files`] reads capture files, pipes and standard input: pcap and pcapng in all their variants,
+//! plain or compressed with gzip or zstd, many of them as one capture. It hands out [`Packets`], a
+//! block's worth at a time, as slices of the very memory the file was read into. A [`Filter`] keeps
+//! out what a libpcap expression does not match.
+//!
+//! Nothing here understands a packet: what its bytes mean is the next station's business.
+
+mod block;
+mod bpf;
+mod clock;
+mod error;
+mod files;
+mod filter;
+mod format;
+mod input;
+mod packets;
+mod pcap;
+mod pcapng;
+mod reading;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use error::{CaptureError, Damage};
+pub use files::Files;
+pub use filter::{Filter, FilterError};
+pub use packets::{LinkType, Packets, RawPacket};

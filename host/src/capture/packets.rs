@@ -1,0 +1,69 @@
+//! Packets as a source hands them on.
+
+/// A link-layer header type, as numbered in the tcpdump registry of `LINKTYPE_` values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LinkType(pub u16);
+
+/// One packet as captured.
+#[derive(Clone, Copy, Debug)]
+pub struct RawPacket<'a> {
+    /// Time of capture, ns since 1970-01-01 UTC.
+    pub time_ns: u64,
+    /// What the first bytes of `data` are.
+    pub link: LinkType,
+    /// Bytes the packet had on the wire; at least `data.len()`.
+    pub wire_len: u32,
+    /// The captured bytes.
+    pub data: &'a [u8],
+}
+
+/// Some packets of a source, in order, all in one block of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Packets<'a> {
+    block: &'a [u8],
+    records: &'a [Record],
+}
+
+/// Where a packet stands in the block, and what its record said of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Record {
+    pub(super) time_ns: u64,
+    pub(super) start: u32,
+    pub(super) len: u32,
+    pub(super) wire_len: u32,
+    pub(super) link: LinkType,
+}
+
+impl Record {
+    /// The packet, `block` being the memory that the record was found in.
+    pub(super) fn packet<'a>(&self, block: &'a [u8]) -> RawPacket<'a> {
+        RawPacket {
+            time_ns: self.time_ns,
+            link: self.link,
+            wire_len: self.wire_len,
+            data: &block[self.start as usize..][..self.len as usize],
+        }
+    }
+}
+
+impl<'a> Packets<'a> {
+    pub(super) fn new(block: &'a [u8], records: &'a [Record]) -> Self {
+        Self { block, records }
+    }
+
+    /// How many packets these are.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The packets, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = RawPacket<'a>> + Clone + use<'a> {
+        let block = self.block;
+        self.records.iter().map(move |record| record.packet(block))
+    }
+}

@@ -1,0 +1,263 @@
+//! `flowloom meter`
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum, value_parser};
+use flowloom::decode::TunnelSet;
+use flowloom::plugin::{Grants, PluginSpec, World};
+use flowloom::sink::{Format, Sink};
+use flowloom::{AccountingMode, Streamer, StreamerBuilder, StreamerError};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::exit::{Exit, Failure};
+use super::summary;
+
+#[derive(Args)]
+pub(super) struct Meter {
+    /// Captures, read one after the other as if they were one: pcap or pcapng, plain or compressed
+    /// with gzip or zstd; `-` is standard input.
+    #[arg(required = true, value_name = "SOURCE")]
+    sources: Vec<PathBuf>,
+
+    /// Where flows go; `-` is standard output.
+    #[arg(short, long, default_value = "-", value_name = "FILE")]
+    output: PathBuf,
+
+    /// How flows are written [default: by the output's extension, else csv].
+    #[arg(long)]
+    format: Option<OutputFormat>,
+
+    /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
+    #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]")]
+    plugins: Vec<PluginSpec>,
+
+    /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
+    /// addresses, payload:N, bytes:N.
+    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
+    grants: Vec<(String, Grants)>,
+
+    /// How plugins that have both forms are called: by columns of events, or one event a call.
+    #[arg(long, default_value = "quickest", value_name = "WORLD")]
+    plugin_world: PluginWorld,
+
+    /// Seconds without a packet after which a flow ends.
+    #[arg(long, default_value_t = 15, value_name = "S", help_heading = METERING)]
+    idle_timeout: u64,
+
+    /// Seconds after which a flow that is still alive ends.
+    #[arg(long, default_value_t = 1800, value_name = "S", help_heading = METERING)]
+    active_timeout: u64,
+
+    /// Which bytes count: 0 of the frame, 1 of the IP packet, 2 of transport header and payload,
+    /// 3 of the payload.
+    #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = value_parser!(u8).range(0..=3), help_heading = METERING)]
+    accounting_mode: u8,
+
+    /// Tunnels to look into: true (gtp,capwap,tzsp), false, or a list that may also name vxlan, gre
+    /// and geneve.
+    #[arg(long, default_value = "true", value_name = "WHICH", help_heading = METERING)]
+    decode_tunnels: TunnelSet,
+
+    /// Only packets that match this libpcap expression.
+    #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
+    bpf_filter: Option<String>,
+
+    /// Cut every packet to so many bytes.
+    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u32).range(1..), help_heading = METERING)]
+    snapshot_length: Option<u32>,
+
+    /// Give exactly so many flows, if there are as many; 0 gives all.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    max_nflows: u64,
+
+    /// Packets of a flow that are dissected for its application: only 0, none, so far.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = value_parser!(u8).range(0..=0), help_heading = METERING)]
+    n_dissections: u8,
+
+    /// Meters that share the work: only 1 so far.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = value_parser!(u32).range(1..=1), help_heading = METERING)]
+    n_meters: u32,
+}
+
+const METERING: &str = "Metering (NFStream's parameters)";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum OutputFormat {
+    /// Comma-separated values with a header.
+    Csv,
+    /// A JSON object a line.
+    Jsonl,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PluginWorld {
+    Quickest,
+    Events,
+}
+
+/// `NAME=WHAT[,WHAT…]`
+fn grant(text: &str) -> Result<(String, Grants), String> {
+    let (name, what) = text
+        .split_once('=')
+        .ok_or("give NAME=WHAT, as in slicer=addresses,payload:64")?;
+    let grants = what
+        .parse()
+        .map_err(|error: flowloom::plugin::GrantError| error.to_string())?;
+    Ok((name.to_owned(), grants))
+}
+
+impl Meter {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        self.check_output()?;
+        let mut streamer = self.builder()?.build().map_err(failure)?;
+        let mut sink = self.sink(&streamer)?;
+        let progress = Progress::new();
+        let mut flows = 0_u64;
+        while let Some(flow) = streamer.next() {
+            sink.write(&flow).map_err(|error| self.lost(&error))?;
+            flows += 1;
+            if flows.is_multiple_of(4096) {
+                progress.show(streamer.progress(), flows);
+            }
+        }
+        sink.finish().map_err(|error| self.lost(&error))?;
+        progress.clear();
+        let report = streamer.report();
+        let _ = summary::write(&mut io::stderr().lock(), &report, flows);
+        let complete =
+            report.problems.is_empty() && report.plugins.iter().all(|plugin| plugin.traps == 0);
+        Ok(match complete {
+            true => Exit::Done,
+            false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
+            false => Exit::Failed,
+        })
+    }
+
+    fn builder(&self) -> Result<StreamerBuilder, Failure> {
+        let mut builder = Streamer::builder(&self.sources)
+            .idle_timeout(self.idle_timeout)
+            .active_timeout(self.active_timeout)
+            .accounting_mode(match self.accounting_mode {
+                0 => AccountingMode::Raw,
+                1 => AccountingMode::Ip,
+                2 => AccountingMode::Transport,
+                _ => AccountingMode::Payload,
+            })
+            .decode_tunnels(self.decode_tunnels)
+            .max_nflows(self.max_nflows);
+        if let Some(expression) = &self.bpf_filter {
+            builder = builder.bpf_filter(expression);
+        }
+        if let Some(bytes) = self.snapshot_length {
+            builder = builder.snapshot_length(bytes);
+        }
+        for (name, _) in &self.grants {
+            if !self.plugins.iter().any(|plugin| plugin.name == *name) {
+                return Err(Failure::usage(format_args!(
+                    "--grant {name}=…: there is no plugin of that name"
+                )));
+            }
+        }
+        for plugin in &self.plugins {
+            let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
+            let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
+            builder = builder.plugin(plugin.world(match self.plugin_world {
+                PluginWorld::Quickest => World::Quickest,
+                PluginWorld::Events => World::Events,
+            }));
+        }
+        Ok(builder)
+    }
+
+    fn is_standard_output(&self) -> bool {
+        self.output == Path::new("-")
+    }
+
+    /// A capture is not overwritten with its own flows.
+    fn check_output(&self) -> Result<(), Failure> {
+        let Ok(output) = fs::canonicalize(&self.output) else {
+            return Ok(());
+        };
+        match self
+            .sources
+            .iter()
+            .find(|source| fs::canonicalize(source).is_ok_and(|source| source == output))
+        {
+            Some(source) if !self.is_standard_output() => Err(Failure::usage(format_args!(
+                "{} is both a source and the output",
+                source.display()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink>, Failure> {
+        let output: Box<dyn Write> = if self.is_standard_output() {
+            Box::new(io::stdout().lock())
+        } else {
+            Box::new(File::create(&self.output).map_err(|error| self.lost(&error))?)
+        };
+        let format = self
+            .format
+            .unwrap_or_else(|| match self.output.extension() {
+                Some(extension) if extension == "jsonl" || extension == "ndjson" => {
+                    OutputFormat::Jsonl
+                }
+                _ => OutputFormat::Csv,
+            });
+        let format = match format {
+            OutputFormat::Csv => Format::Csv,
+            OutputFormat::Jsonl => Format::JsonLines,
+        };
+        format
+            .sink(output, streamer.schema())
+            .map_err(|error| self.lost(&error))
+    }
+
+    fn lost(&self, error: &io::Error) -> Failure {
+        let output = match self.is_standard_output() {
+            true => "standard output".to_owned(),
+            false => self.output.display().to_string(),
+        };
+        Failure::failed(format_args!("cannot write to {output}: {error}"))
+    }
+}
+
+/// Parameters out of range are wrong usage; the rest is for the operator to mend.
+fn failure(error: StreamerError) -> Failure {
+    match error {
+        StreamerError::Parameter { .. } | StreamerError::Filter(_) => Failure::usage(error),
+        _ => Failure::failed(error),
+    }
+}
+
+/// How far the reading has come, on standard error where that is a terminal.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new() -> Self {
+        Self(io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::no_length();
+            let style = ProgressStyle::with_template(
+                "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg} flows",
+            );
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        }))
+    }
+
+    fn show(&self, (read, total): (u64, Option<u64>), flows: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total.unwrap_or(read));
+            bar.set_position(read);
+            bar.set_message(flows.to_string());
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The command line: its words, and what each command does.
+
+mod componentize;
+mod exit;
+mod meter;
+mod summary;
+
+use std::io::IsTerminal as _;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use exit::Failure;
+
+/// Turns packets into flows, and runs your own flow features in a sandbox.
+#[derive(Parser)]
+#[command(name = "flowloom", version, max_term_width = 100, after_help = AFTER_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but incomplete (a damaged capture, a stopped plugin).
+FLOWLOOM_LOG chooses what is logged to standard error: error, warn, info (the default), debug.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Meter captures into flows.
+    Meter(Box<meter::Meter>),
+    /// Work on plugins.
+    #[command(subcommand)]
+    Plugin(Plugin),
+}
+
+#[derive(Subcommand)]
+enum Plugin {
+    /// Make a component of a core WebAssembly module that carries its component type.
+    Componentize(componentize::Componentize),
+}
+
+/// Runs the command that the process was called with.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_standard_error();
+    let done = match cli.command {
+        Command::Meter(meter) => meter.run(),
+        Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
+    };
+    match done {
+        Ok(exit) => exit.into(),
+        Err(Failure { exit, message }) => {
+            eprintln!("flowloom: {message}");
+            exit.into()
+        }
+    }
+}
+
+fn log_to_standard_error() {
+    let filter = EnvFilter::try_from_env("FLOWLOOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_target(false)
+        .without_time()
+        .init();
+}

@@ -1,0 +1,94 @@
+//! PPP and Cisco HDLC, on lines, in PPPoE and in GRE.
+
+use etherparse::EtherType;
+
+use super::link::{MPLS, MPLS_MULTICAST};
+use super::{Ignored, Span, Walk, be16};
+
+/// Address and control field of PPP in HDLC framing (RFC 1662).
+const HDLC_PPP: [u8; 2] = [0xff, 0x03];
+/// First byte of Cisco HDLC: a unicast or a broadcast frame.
+const CISCO_UNICAST: u8 = 0x0f;
+const CISCO_BROADCAST: u8 = 0x8f;
+
+impl Walk<'_> {
+    /// A serial line: PPP with or without HDLC framing, or Cisco HDLC. The first byte tells.
+    pub(super) fn serial(&mut self, span: Span) -> Result<(), Ignored> {
+        match self.bytes(span).first() {
+            Some(&CISCO_UNICAST | &CISCO_BROADCAST) => self.cisco_hdlc(span),
+            _ => self.ppp(span),
+        }
+    }
+
+    /// Cisco HDLC: address, control, ethertype.
+    pub(super) fn cisco_hdlc(&mut self, span: Span) -> Result<(), Ignored> {
+        let ethertype = be16(self.bytes(span), 2).ok_or(Ignored::CutLink)?;
+        self.ethertype(EtherType(ethertype), span.skip(4))
+    }
+
+    /// A PPP protocol field (RFC 1661), of one byte where it is compressed, and what it announces.
+    pub(super) fn ppp(&mut self, span: Span) -> Result<(), Ignored> {
+        let span = if self.bytes(span).starts_with(&HDLC_PPP) {
+            span.skip(HDLC_PPP.len())
+        } else {
+            span
+        };
+        let bytes = self.bytes(span);
+        let first = *bytes.first().ok_or(Ignored::CutLink)?;
+        // The last byte of a protocol number is odd and no other is.
+        let (protocol, len) = if first & 1 == 1 {
+            (u16::from(first), 1)
+        } else {
+            (be16(bytes, 0).ok_or(Ignored::CutLink)?, 2)
+        };
+        let content = span.skip(len);
+        match protocol {
+            0x0021 => self.ipv4(content),
+            0x0057 => self.ipv6(content),
+            0x0281 => self.ethertype(MPLS, content),
+            0x0283 => self.ethertype(MPLS_MULTICAST, content),
+            _ => Err(Ignored::NotIp),
+        }
+    }
+
+    /// PPPoE from its own header on (RFC 2516). Discovery, whose code is not 0, carries no PPP.
+    pub(super) fn pppoe(&mut self, span: Span) -> Result<(), Ignored> {
+        match self.bytes(span) {
+            [_, 0, _, _, _, _, ..] => self.ppp(span.skip(6)),
+            [_, _, _, _, _, _, ..] => Err(Ignored::NotIp),
+            _ => Err(Ignored::CutLink),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    #[test]
+    fn serial_lines_are_told_apart_by_their_first_byte() {
+        let (v4, v6) = (ipv4_udp(53, b"x"), ipv6_udp(53, b"x"));
+        let cases: [(&[u8], &[u8]); 7] = [
+            (&[0, 0x21], &v4),
+            (&[0, 0x57], &v6),
+            (&[0x21], &v4),
+            (&[0xff, 3, 0, 0x21], &v4),
+            (&[0xff, 3, 0x57], &v6),
+            (&[0x0f, 0, 8, 0], &v4),
+            (&[0x8f, 0, 0x86, 0xdd], &v6),
+        ];
+        for (header, packet) in cases {
+            for link in [9, 50] {
+                let packet = decode(link, &[header, packet].concat()).expect("IP in it");
+                assert_eq!(packet.ip_at as usize, header.len());
+                assert_eq!(packet.dst_port, 53);
+            }
+        }
+        let control = [0xff, 3, 0xc0, 0x21, 1, 1, 0, 4];
+        assert_eq!(decode(9, &control), Err(Ignored::NotIp));
+        let keep_alive = [0x8f, 0, 0x80, 0x35, 0, 0, 0, 2];
+        assert_eq!(decode(104, &keep_alive), Err(Ignored::NotIp));
+        assert_eq!(decode(9, &[0xff, 3]), Err(Ignored::CutLink));
+    }
+}

@@ -1,0 +1,148 @@
+//! Which tunnels are looked into.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::Tunnel;
+
+/// The tunnels whose content is metered in place of the packets that carry it.
+///
+/// IP in IP (protocols 4 and 41) is no matter of this set: it is always unwrapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TunnelSet(u8);
+
+impl TunnelSet {
+    /// No tunnel: outer packets are metered. Written `false`.
+    pub const NONE: TunnelSet = TunnelSet(0);
+
+    /// GTP-U, CAPWAP and TZSP, the tunnels that NFStream looks into. Written `true`.
+    pub const DEFAULT: TunnelSet = TunnelSet::NONE
+        .with(Tunnel::Gtp)
+        .with(Tunnel::Capwap)
+        .with(Tunnel::Tzsp);
+
+    /// This set and one tunnel more.
+    #[must_use]
+    pub const fn with(self, tunnel: Tunnel) -> TunnelSet {
+        match tunnel {
+            Tunnel::None => self,
+            tunnel => TunnelSet(self.0 | 1 << tunnel as u8),
+        }
+    }
+
+    /// Whether the content of such tunnels is metered.
+    pub const fn contains(self, tunnel: Tunnel) -> bool {
+        self.0 & 1 << tunnel as u8 != 0
+    }
+
+    /// The tunnels of this set.
+    pub fn iter(self) -> impl Iterator<Item = Tunnel> {
+        Tunnel::ALL
+            .into_iter()
+            .filter(move |&tunnel| self.contains(tunnel))
+    }
+}
+
+impl Default for TunnelSet {
+    fn default() -> Self {
+        TunnelSet::DEFAULT
+    }
+}
+
+impl From<bool> for TunnelSet {
+    fn from(decode_tunnels: bool) -> Self {
+        if decode_tunnels {
+            TunnelSet::DEFAULT
+        } else {
+            TunnelSet::NONE
+        }
+    }
+}
+
+impl FromIterator<Tunnel> for TunnelSet {
+    fn from_iter<I: IntoIterator<Item = Tunnel>>(tunnels: I) -> Self {
+        tunnels.into_iter().fold(TunnelSet::NONE, TunnelSet::with)
+    }
+}
+
+/// A word of a tunnel list that names no tunnel.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "'{name}' is no tunnel: expected true, false or a list such as gtp,vxlan out of gtp, capwap, tzsp, vxlan, gre, geneve"
+)]
+pub struct UnknownTunnel {
+    /// The word as it was written.
+    pub name: String,
+}
+
+/// `true`, `false`, or names of tunnels with commas between them.
+impl FromStr for TunnelSet {
+    type Err = UnknownTunnel;
+
+    fn from_str(text: &str) -> Result<Self, UnknownTunnel> {
+        match text.trim() {
+            "true" => Ok(TunnelSet::DEFAULT),
+            "false" => Ok(TunnelSet::NONE),
+            list => list.split(',').map(tunnel_named).collect(),
+        }
+    }
+}
+
+fn tunnel_named(name: &str) -> Result<Tunnel, UnknownTunnel> {
+    let name = name.trim();
+    Tunnel::ALL
+        .into_iter()
+        .find(|tunnel| tunnel.name().eq_ignore_ascii_case(name))
+        .ok_or_else(|| UnknownTunnel {
+            name: name.to_owned(),
+        })
+}
+
+/// As [`FromStr`] reads it.
+impl fmt::Display for TunnelSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            TunnelSet::DEFAULT => f.write_str("true"),
+            TunnelSet::NONE => f.write_str("false"),
+            set => {
+                for (i, tunnel) in set.iter().enumerate() {
+                    let comma = if i == 0 { "" } else { "," };
+                    write!(f, "{comma}{}", tunnel.name())?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_it_writes() {
+        let sets = [
+            TunnelSet::NONE,
+            TunnelSet::DEFAULT,
+            TunnelSet::NONE.with(Tunnel::Vxlan),
+            Tunnel::ALL.into_iter().collect(),
+        ];
+        for set in sets {
+            assert_eq!(set.to_string().parse(), Ok(set));
+        }
+    }
+
+    #[test]
+    fn a_list_names_exactly_its_tunnels() {
+        let set: TunnelSet = "gtp, VXLAN".parse().expect("both are tunnels");
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Tunnel::Gtp, Tunnel::Vxlan]);
+    }
+
+    #[test]
+    fn an_unknown_word_is_named() {
+        let error = "gtp,ipsec".parse::<TunnelSet>().expect_err("no tunnel");
+        assert_eq!(error.name, "ipsec");
+        assert!("".parse::<TunnelSet>().is_err());
+        assert!("none".parse::<TunnelSet>().is_err());
+    }
+}

@@ -1,0 +1,216 @@
+//! IEEE 802.11 data frames, and the headers that capture programs put before them.
+
+use super::{Ignored, Span, Walk};
+
+/// Frame control, duration, three addresses, sequence control.
+const HEADER_LEN: usize = 24;
+
+/// First byte of the frame control field: the type of the frame is in bits 2 and 3, and in the bits
+/// of a data frame's subtype whether it is without data, and whether it is a quality of service frame.
+const TYPE: u8 = 0x0c;
+const DATA: u8 = 0x08;
+const NO_DATA: u8 = 0x40;
+const QOS: u8 = 0x80;
+
+/// Second byte of the frame control field.
+const TO_AND_FROM_DS: u8 = 0x03;
+const PROTECTED: u8 = 0x40;
+const ORDER: u8 = 0x80;
+
+/// In the quality of service field: several frames in one.
+const AGGREGATED: u8 = 0x80;
+
+/// How the body of a data frame starts that carries an ethertype.
+const SNAP: [u8; 3] = [0xaa, 0xaa, 0x03];
+
+/// Among a radiotap header's presence bits and flags.
+const HAS_TIME: u32 = 1 << 0;
+const HAS_FLAGS: u32 = 1 << 1;
+const MORE_PRESENCE_BITS: u32 = 1 << 31;
+const FAILED_FCS: u8 = 0x40;
+
+impl Walk<'_> {
+    /// An 802.11 frame.
+    pub(super) fn wifi(&mut self, span: Span) -> Result<(), Ignored> {
+        match *self.bytes(span) {
+            [control, flags, ..] => self.wifi_with(control, flags, span),
+            _ => Err(Ignored::CutLink),
+        }
+    }
+
+    /// An 802.11 frame whose frame control field is given.
+    ///
+    /// The source MAC address is that of the transmitter (address 2) and the destination is address
+    /// 3, in whichever direction the frame goes: so has NFStream it.
+    pub(super) fn wifi_with(&mut self, control: u8, flags: u8, span: Span) -> Result<(), Ignored> {
+        if control & TYPE != DATA || control & NO_DATA != 0 {
+            return Err(Ignored::NotIp);
+        }
+        let bytes = self.bytes(span);
+        let mut len = HEADER_LEN;
+        if flags & TO_AND_FROM_DS == TO_AND_FROM_DS {
+            // A fourth address
+            len += 6;
+        }
+        if control & QOS != 0 {
+            if bytes.get(len).ok_or(Ignored::CutLink)? & AGGREGATED != 0 {
+                return Err(Ignored::NotIp);
+            }
+            len += 2;
+            if flags & ORDER != 0 {
+                // The field for high throughput
+                len += 4;
+            }
+        }
+        let header = bytes.first_chunk::<HEADER_LEN>().ok_or(Ignored::CutLink)?;
+        self.packet.src_mac = six(header, 10);
+        self.packet.dst_mac = six(header, 16);
+        let body = span.skip(len);
+        // The flag may outlast the encryption: a receiver that decrypted the frame leaves it there.
+        if flags & PROTECTED != 0 && !self.bytes(body).starts_with(&SNAP) {
+            return Err(Ignored::Encrypted);
+        }
+        self.llc(body)
+    }
+
+    /// An 802.11 frame behind a radiotap header (version, padding, little-endian length, presence
+    /// bits, fields).
+    pub(super) fn radiotap(&mut self, span: Span) -> Result<(), Ignored> {
+        let bytes = self.bytes(span);
+        let header = bytes.first_chunk::<8>().ok_or(Ignored::CutLink)?;
+        let len = usize::from(u16::from_le_bytes([header[2], header[3]]));
+        if len < header.len() || len > bytes.len() {
+            return Err(Ignored::CutLink);
+        }
+        let flags = radiotap_flags(&bytes[..len]);
+        if flags.is_some_and(|flags| flags & FAILED_FCS != 0) {
+            return Err(Ignored::BadFcs);
+        }
+        self.wifi(span.skip(len))
+    }
+
+    /// An 802.11 frame behind a Prism header, whose second word is its length in the byte order of
+    /// the capturing machine; some drivers write an AVS header under that link type.
+    pub(super) fn prism(&mut self, span: Span) -> Result<(), Ignored> {
+        let bytes = self.bytes(span);
+        let [code @ .., len0, len1, len2, len3] =
+            *bytes.first_chunk::<8>().ok_or(Ignored::CutLink)?;
+        if u32::from_be_bytes(code) & 0xffff_f000 == 0x8021_1000 {
+            return self.avs(span);
+        }
+        let len = [len0, len1, len2, len3];
+        let len = u32::from_be_bytes(len).min(u32::from_le_bytes(len));
+        self.wifi_behind(len, span)
+    }
+
+    /// An 802.11 frame behind an AVS header: version and length, big-endian.
+    pub(super) fn avs(&mut self, span: Span) -> Result<(), Ignored> {
+        let bytes = self.bytes(span);
+        let [.., len0, len1, len2, len3] = *bytes.first_chunk::<8>().ok_or(Ignored::CutLink)?;
+        self.wifi_behind(u32::from_be_bytes([len0, len1, len2, len3]), span)
+    }
+
+    fn wifi_behind(&mut self, header_len: u32, span: Span) -> Result<(), Ignored> {
+        let len = header_len as usize;
+        if len < 8 || len > self.bytes(span).len() {
+            return Err(Ignored::CutLink);
+        }
+        self.wifi(span.skip(len))
+    }
+}
+
+/// The flags field of a radiotap header. It is the second field: before it stands the time, aligned
+/// to eight bytes, if that is present.
+fn radiotap_flags(header: &[u8]) -> Option<u8> {
+    let words = header.get(4..)?.as_chunks::<4>().0;
+    let presence = u32::from_le_bytes(*words.first()?);
+    if presence & HAS_FLAGS == 0 {
+        return None;
+    }
+    let more = words
+        .iter()
+        .take_while(|word| u32::from_le_bytes(**word) & MORE_PRESENCE_BITS != 0);
+    let mut at = 4 + 4 * (more.count() + 1);
+    if presence & HAS_TIME != 0 {
+        at = at.next_multiple_of(8) + 8;
+    }
+    header.get(at).copied()
+}
+
+/// The MAC address at `at`, which the caller knows to be there.
+fn six(header: &[u8; HEADER_LEN], at: usize) -> [u8; 6] {
+    let mut mac = [0; 6];
+    mac.copy_from_slice(&header[at..at + 6]);
+    mac
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+
+    const WIFI: u16 = 105;
+
+    #[test]
+    fn data_frames_carry_ip_behind_headers_of_every_length() {
+        let packet = ipv4_udp(53, b"query");
+        let plain = wifi(0x08, &[], &packet);
+        let qos = wifi(0x88, &[0, 0], &packet);
+        let mut throughput = wifi(0x88, &[0; 6], &packet);
+        throughput[1] |= ORDER;
+        let mut wireless_bridge = wifi(0x08, &[0; 6], &packet);
+        wireless_bridge[1] |= TO_AND_FROM_DS;
+        for frame in [plain, qos, throughput, wireless_bridge] {
+            let packet = decode(WIFI, &frame).expect("IP in it");
+            assert_eq!((packet.src_port, packet.dst_port), (SRC_PORT, 53));
+            assert_eq!((packet.src_mac, packet.dst_mac), (SRC_MAC, DST_MAC));
+        }
+    }
+
+    #[test]
+    fn other_frames_are_told_apart() {
+        let packet = ipv4_udp(53, b"query");
+        let beacon = wifi(0x80, &[], &packet);
+        let null = wifi(0x48, &[], &[]);
+        let aggregated = wifi(0x88, &[0x80, 0], &packet);
+        for frame in [beacon, null, aggregated] {
+            assert_eq!(decode(WIFI, &frame), Err(Ignored::NotIp));
+        }
+        let mut protected = wifi(0x08, &[], &packet);
+        protected[1] |= PROTECTED;
+        assert!(decode(WIFI, &protected).is_ok(), "decrypted on reception");
+        protected[HEADER_LEN] = 0x17;
+        assert_eq!(decode(WIFI, &protected), Err(Ignored::Encrypted));
+        assert_eq!(decode(WIFI, &protected[..20]), Err(Ignored::CutLink));
+    }
+
+    #[test]
+    fn a_failed_checksum_is_found_among_radiotap_fields() {
+        let frame = wifi(0x08, &[], &ipv4_udp(53, b"query"));
+        let with = |header: &[u8]| decode(127, &[header, &frame].concat());
+        assert!(with(&[0, 0, 8, 0, 0, 0, 0, 0]).is_ok());
+        assert!(with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x10]).is_ok());
+        assert_eq!(with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x40]), Err(Ignored::BadFcs));
+        // A second word of presence bits, four bytes up to the alignment of the time, the time
+        let mut header = [0; 25];
+        header[2] = 25;
+        header[4..8].copy_from_slice(&(HAS_TIME | HAS_FLAGS | MORE_PRESENCE_BITS).to_le_bytes());
+        assert!(with(&header).is_ok());
+        header[24] = FAILED_FCS;
+        assert_eq!(with(&header), Err(Ignored::BadFcs));
+        header[2] = 7;
+        assert_eq!(with(&header), Err(Ignored::CutLink));
+    }
+
+    #[test]
+    fn prism_and_avs_headers_are_skipped() {
+        let frame = wifi(0x08, &[], &ipv4_udp(53, b"query"));
+        let mut prism = [0; 144];
+        prism[4] = 144;
+        let mut avs = [0; 64];
+        avs[..8].copy_from_slice(&[0x80, 0x21, 0x10, 0x01, 0, 0, 0, 64]);
+        assert!(decode(119, &[&prism[..], &frame].concat()).is_ok());
+        assert!(decode(119, &[&avs[..], &frame].concat()).is_ok());
+        assert!(decode(163, &[&avs[..], &frame].concat()).is_ok());
+    }
+}

@@ -1,0 +1,238 @@
+//! The feature table: every flow field is declared here, once.
+//!
+//! This declaration feeds the CSV header, the JSON keys, the fields that plugins may ask for and the
+//! documentation. Names, order and definitions are those of NFStream 6.6.0 unless a field's text
+//! says otherwise.
+
+use std::net::IpAddr;
+
+use super::FlowView;
+use super::record::Counters;
+use crate::plugin::Grant;
+use crate::private::is_private;
+use crate::value::{Type, Value};
+
+/// A field of a flow.
+#[derive(Clone, Copy, Debug)]
+pub struct Feature {
+    /// Its name: a CSV header, a JSON key, a plugin's request.
+    pub name: &'static str,
+    /// The type of its values.
+    pub ty: Type,
+    /// The unit of its values; empty where they have none.
+    pub unit: &'static str,
+    /// When it is there.
+    pub group: Group,
+    /// What a plugin must be granted to see it.
+    pub grant: Grant,
+    /// What it is.
+    pub doc: &'static str,
+    value: for<'a> fn(FlowView<'a>) -> Value<'a>,
+}
+
+/// Fields that are switched on together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Always there.
+    Core,
+    /// There unless tunnels are left undecoded.
+    Tunnel,
+}
+
+/// Names are unique.
+impl PartialEq for Feature {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Feature {}
+
+impl Feature {
+    pub(crate) fn value<'a>(&self, view: FlowView<'a>) -> Value<'a> {
+        (self.value)(view)
+    }
+
+    /// The field of that name.
+    pub fn by_name(name: &str) -> Option<&'static Feature> {
+        FEATURES.iter().find(|feature| feature.name == name)
+    }
+
+    const fn new(
+        name: &'static str,
+        ty: Type,
+        unit: &'static str,
+        doc: &'static str,
+        value: for<'a> fn(FlowView<'a>) -> Value<'a>,
+    ) -> Self {
+        Self {
+            name,
+            ty,
+            unit,
+            group: Group::Core,
+            grant: Grant::Default,
+            doc,
+            value,
+        }
+    }
+
+    const fn of(self, group: Group) -> Self {
+        Self { group, ..self }
+    }
+
+    const fn needs(self, grant: Grant) -> Self {
+        Self { grant, ..self }
+    }
+}
+
+/// Counters and times stay below 2^63: they count what one machine has seen.
+fn integer<'a>(value: u64) -> Value<'a> {
+    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn oui<'a>([a, b, c, ..]: [u8; 6]) -> Value<'a> {
+    Value::Oui([a, b, c])
+}
+
+/// The five counters of a direction.
+macro_rules! counters {
+    ($direction:literal, $of:literal, $counters:expr) => {{
+        const COUNTERS: fn(FlowView<'_>) -> Counters = $counters;
+        [
+            Feature::new(
+                concat!($direction, "_first_seen_ms"),
+                Type::U64,
+                "ms",
+                concat!(
+                    "Time of the first packet ",
+                    $of,
+                    ", since 1970-01-01 UTC, truncated; 0 without one."
+                ),
+                |flow| integer(COUNTERS(flow).first_seen_ms),
+            ),
+            Feature::new(
+                concat!($direction, "_last_seen_ms"),
+                Type::U64,
+                "ms",
+                concat!(
+                    "Time of the last packet ",
+                    $of,
+                    ", since 1970-01-01 UTC, truncated; 0 without one."
+                ),
+                |flow| integer(COUNTERS(flow).last_seen_ms),
+            ),
+            Feature::new(
+                concat!($direction, "_duration_ms"),
+                Type::U64,
+                "ms",
+                concat!("From the first to the last packet ", $of, "."),
+                |flow| integer(COUNTERS(flow).last_seen_ms - COUNTERS(flow).first_seen_ms),
+            ),
+            Feature::new(
+                concat!($direction, "_packets"),
+                Type::U64,
+                "packets",
+                concat!("How many packets ", $of, "."),
+                |flow| integer(COUNTERS(flow).packets),
+            ),
+            Feature::new(
+                concat!($direction, "_bytes"),
+                Type::U64,
+                "bytes",
+                concat!(
+                    "Sum of the sizes of the packets ",
+                    $of,
+                    ": of whole frames on the wire."
+                ),
+                |flow| integer(COUNTERS(flow).bytes),
+            ),
+        ]
+    }};
+}
+
+const IDENTITY: [Feature; 16] = [
+    Feature::new("id", Type::U64, "",
+        "The ordinal of the flow's first packet among all packets of the run, from 0 on. (NFStream numbers flows in the order of their end.)",
+        |flow| integer(flow.record.id)),
+    Feature::new("expiration_id", Type::I64, "",
+        "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, -1 cut by a plugin.",
+        |flow| Value::Integer(flow.expiration.id())),
+    Feature::new("src_ip", Type::Text, "",
+        "Source address of the flow's first packet.",
+        |flow| Value::Ip(src_ip(flow))).needs(Grant::Addresses),
+    Feature::new("src_ip_is_private", Type::Boolean, "",
+        "Whether src_ip is not globally reachable, as Python's ipaddress.is_private says (IANA's special-purpose registries). (Not in NFStream 6.6.0.)",
+        |flow| Value::Boolean(is_private(src_ip(flow)))),
+    Feature::new("src_mac", Type::Text, "",
+        "Source MAC address of the flow's first packet; zeros where its link layer has none.",
+        |flow| Value::Mac(flow.record.src_mac)).needs(Grant::Addresses),
+    Feature::new("src_oui", Type::Text, "",
+        "The first three bytes of src_mac.",
+        |flow| oui(flow.record.src_mac)).needs(Grant::Addresses),
+    Feature::new("src_port", Type::U16, "",
+        "Source port of the flow's first packet; 0 where its protocol has none.",
+        |flow| integer(flow.record.src_port.into())),
+    Feature::new("dst_ip", Type::Text, "",
+        "Destination address of the flow's first packet.",
+        |flow| Value::Ip(dst_ip(flow))).needs(Grant::Addresses),
+    Feature::new("dst_ip_is_private", Type::Boolean, "",
+        "Whether dst_ip is not globally reachable, as src_ip_is_private. (Not in NFStream 6.6.0.)",
+        |flow| Value::Boolean(is_private(dst_ip(flow)))),
+    Feature::new("dst_mac", Type::Text, "",
+        "Destination MAC address of the flow's first packet; zeros where its link layer has none.",
+        |flow| Value::Mac(flow.record.dst_mac)).needs(Grant::Addresses),
+    Feature::new("dst_oui", Type::Text, "",
+        "The first three bytes of dst_mac.",
+        |flow| oui(flow.record.dst_mac)).needs(Grant::Addresses),
+    Feature::new("dst_port", Type::U16, "",
+        "Destination port of the flow's first packet; 0 where its protocol has none.",
+        |flow| integer(flow.record.dst_port.into())),
+    Feature::new("protocol", Type::U8, "",
+        "IANA number of the protocol behind IP and its extension headers.",
+        |flow| integer(flow.record.protocol.into())),
+    Feature::new("ip_version", Type::U8, "",
+        "4 or 6.",
+        |flow| integer(flow.record.ip_version.into())),
+    Feature::new("vlan_id", Type::U16, "",
+        "Identifier of the innermost VLAN tag; 0 without one.",
+        |flow| integer(flow.record.vlan_id.into())),
+    Feature::new("tunnel_id", Type::U32, "",
+        "The tunnel that the flow was found in: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
+        |flow| integer((flow.record.tunnel as u8).into())).of(Group::Tunnel),
+];
+
+/// All fields, in their order in every output.
+pub static FEATURES: &[Feature] = &concat::<31>(&[
+    &IDENTITY,
+    &counters!("bidirectional", "of the flow", |flow| flow.record.both()),
+    &counters!("src2dst", "from source to destination", |flow| flow
+        .record
+        .directions[0]),
+    &counters!("dst2src", "from destination to source", |flow| flow
+        .record
+        .directions[1]),
+]);
+
+const fn concat<const N: usize>(parts: &[&[Feature]]) -> [Feature; N] {
+    let mut all = [IDENTITY[0]; N];
+    let (mut part, mut at) = (0, 0);
+    while part < parts.len() {
+        let mut n = 0;
+        while n < parts[part].len() {
+            all[at] = parts[part][n];
+            at += 1;
+            n += 1;
+        }
+        part += 1;
+    }
+    assert!(at == N, "the number of fields is not the one declared");
+    all
+}
+
+fn src_ip(flow: FlowView<'_>) -> IpAddr {
+    flow.record.src.to_ip(flow.record.ip_version)
+}
+
+fn dst_ip(flow: FlowView<'_>) -> IpAddr {
+    flow.record.dst.to_ip(flow.record.ip_version)
+}

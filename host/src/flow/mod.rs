@@ -1,0 +1,139 @@
+//! Flows: their key, the table of live ones, and the features of each.
+
+pub mod features;
+mod index;
+mod key;
+mod record;
+mod schema;
+pub(crate) mod slab;
+mod table;
+mod wheel;
+
+use std::fmt;
+use std::sync::Arc;
+
+pub(crate) use record::Record;
+pub use record::{Direction, Expiration};
+pub use schema::{Schema, UdpColumn};
+pub(crate) use table::{Arrival, FlowTable, Timeouts};
+
+use crate::value::{UdpValue, Value};
+
+/// A flow that has ended: all its features, and what plugins added.
+#[derive(Clone)]
+pub struct Flow {
+    pub(crate) record: Record,
+    pub(crate) expiration: Expiration,
+    pub(crate) udps: Box<[UdpValue]>,
+    pub(crate) schema: Arc<Schema>,
+}
+
+impl Flow {
+    /// The flow's id: the ordinal of its first packet among all packets of the run, from 0 on.
+    pub fn id(&self) -> u64 {
+        self.record.id
+    }
+
+    /// Why it ended.
+    pub fn expiration(&self) -> Expiration {
+        self.expiration
+    }
+
+    /// The columns that this flow has.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// The value of a feature by its name in the feature table (`src_ip`, `bidirectional_packets`),
+    /// or of a plugin's output (`udps.packet_stats.src2dst_mean`).
+    pub fn get(&self, name: &str) -> Option<Value<'_>> {
+        self.iter()
+            .find_map(|(column, value)| (column == name).then_some(value))
+    }
+
+    /// All columns and their values: features in the feature table's order, then what plugins
+    /// added, as `udps.<plugin>.<name>`.
+    pub fn iter<'a>(&'a self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
+        let features = self
+            .features()
+            .map(|(name, value)| -> (&'a str, Value<'a>) { (name, value) });
+        features.chain(
+            self.udps()
+                .iter()
+                .map(|(column, value)| (column.path(), value)),
+        )
+    }
+
+    /// The features, in the feature table's order.
+    pub(crate) fn features(&self) -> impl Iterator<Item = (&'static str, Value<'_>)> {
+        let view = self.view();
+        self.schema
+            .features()
+            .iter()
+            .map(move |feature| (feature.name, feature.value(view)))
+    }
+
+    /// What plugins added.
+    pub fn udps(&self) -> Udps<'_> {
+        Udps {
+            columns: self.schema.udps(),
+            values: &self.udps,
+        }
+    }
+
+    pub(crate) fn view(&self) -> FlowView<'_> {
+        FlowView {
+            record: &self.record,
+            expiration: self.expiration,
+        }
+    }
+}
+
+impl fmt::Debug for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// What plugins added to a flow: a value for each of their declared outputs.
+#[derive(Clone, Copy)]
+pub struct Udps<'a> {
+    columns: &'a [UdpColumn],
+    values: &'a [UdpValue],
+}
+
+impl<'a> Udps<'a> {
+    /// A plugin's output, null or not; `None` if there is no such plugin or output.
+    pub fn get(&self, plugin: &str, name: &str) -> Option<Value<'a>> {
+        self.iter().find_map(|(column, value)| {
+            (column.plugin() == plugin && column.name() == name).then_some(value)
+        })
+    }
+
+    /// Whether no plugin declared any output.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// The plugins that declared outputs, in the order in which they were given.
+    pub(crate) fn plugins(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.columns
+            .chunk_by(|a, b| a.plugin() == b.plugin())
+            .map(|outputs| outputs[0].plugin())
+    }
+
+    /// All outputs: plugins in the order in which they were given, each one's outputs in the order
+    /// in which it declared them.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a UdpColumn, Value<'a>)> + use<'a> {
+        self.columns
+            .iter()
+            .zip(self.values.iter().map(UdpValue::as_value))
+    }
+}
+
+/// What features are computed from, of a live flow or an ended one.
+#[derive(Clone, Copy)]
+pub(crate) struct FlowView<'a> {
+    pub(crate) record: &'a Record,
+    pub(crate) expiration: Expiration,
+}

@@ -1,0 +1,160 @@
+//! What is kept of every live flow, and what an ended one still holds.
+
+use super::wheel::{Linked, Links};
+use crate::decode::{Addr, Packet, Tunnel};
+
+/// Which way a packet goes in its flow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// As the flow's first packet.
+    #[default]
+    SrcToDst = 0,
+    /// Against it.
+    DstToSrc = 1,
+}
+
+/// The two cache lines that every packet of a flow touches: who it is, and its counters.
+#[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
+pub(crate) struct Record {
+    pub(crate) src: Addr,
+    pub(crate) dst: Addr,
+    pub(crate) id: u64,
+    pub(crate) src_port: u16,
+    pub(crate) dst_port: u16,
+    pub(crate) vlan_id: u16,
+    pub(crate) protocol: u8,
+    pub(crate) ip_version: u8,
+    pub(crate) links: Links,
+    /// Of the flow key: the index is told it again when the flow leaves.
+    pub(crate) hash: u32,
+    pub(crate) directions: [Counters; 2],
+    pub(crate) src_mac: [u8; 6],
+    pub(crate) dst_mac: [u8; 6],
+    pub(crate) tunnel: Tunnel,
+}
+
+/// The packets of one direction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counters {
+    /// ms since 1970; 0 while there is no packet.
+    pub(crate) first_seen_ms: u64,
+    pub(crate) last_seen_ms: u64,
+    pub(crate) packets: u64,
+    pub(crate) bytes: u64,
+}
+
+impl Counters {
+    fn count(&mut self, time_ms: u64, bytes: u32) {
+        if self.packets == 0 {
+            self.first_seen_ms = time_ms;
+        }
+        self.last_seen_ms = time_ms;
+        self.packets += 1;
+        self.bytes += u64::from(bytes);
+    }
+}
+
+impl Record {
+    /// The flow that a packet opens, before the packet is counted.
+    pub(crate) fn open(packet: &Packet, id: u64, hash: u32, links: Links) -> Self {
+        Self {
+            src: packet.src,
+            dst: packet.dst,
+            id,
+            src_port: packet.src_port,
+            dst_port: packet.dst_port,
+            vlan_id: packet.vlan_id,
+            protocol: packet.protocol,
+            ip_version: packet.ip_version,
+            links,
+            hash,
+            directions: Default::default(),
+            src_mac: packet.src_mac,
+            dst_mac: packet.dst_mac,
+            tunnel: packet.tunnel,
+        }
+    }
+
+    /// Which way the packet goes in this flow, if it is one of its packets.
+    #[inline]
+    pub(crate) fn direction_of(&self, packet: &Packet) -> Option<Direction> {
+        if (self.protocol, self.vlan_id, self.tunnel)
+            != (packet.protocol, packet.vlan_id, packet.tunnel)
+        {
+            return None;
+        }
+        let ends = (self.src, self.src_port, self.dst, self.dst_port);
+        if ends == (packet.src, packet.src_port, packet.dst, packet.dst_port) {
+            Some(Direction::SrcToDst)
+        } else if ends == (packet.dst, packet.dst_port, packet.src, packet.src_port) {
+            Some(Direction::DstToSrc)
+        } else {
+            None
+        }
+    }
+
+    /// Counts a packet of `bytes` in the accounting mode's measure.
+    #[inline]
+    pub(crate) fn count(&mut self, direction: Direction, time_ms: u64, bytes: u32) {
+        self.directions[direction as usize].count(time_ms, bytes);
+    }
+
+    /// Both directions together.
+    pub(crate) fn both(&self) -> Counters {
+        let [there, back] = self.directions;
+        Counters {
+            first_seen_ms: there.first_seen_ms,
+            last_seen_ms: self.last_seen_ms(),
+            packets: self.packets(),
+            bytes: there.bytes + back.bytes,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn first_seen_ms(&self) -> u64 {
+        self.directions[0].first_seen_ms
+    }
+
+    #[inline]
+    pub(crate) fn last_seen_ms(&self) -> u64 {
+        self.directions[0]
+            .last_seen_ms
+            .max(self.directions[1].last_seen_ms)
+    }
+
+    #[inline]
+    pub(crate) fn packets(&self) -> u64 {
+        self.directions[0].packets + self.directions[1].packets
+    }
+}
+
+impl Linked for Record {
+    fn links(&mut self) -> &mut Links {
+        &mut self.links
+    }
+}
+
+/// Why a flow ended; its number is the flow's `expiration_id`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Expiration {
+    /// No packet for the idle timeout, or the capture ended.
+    #[default]
+    Idle,
+    /// A packet came after the flow had lived for the active timeout.
+    Active,
+    /// A plugin cut it.
+    Cut,
+}
+
+impl Expiration {
+    /// As NFStream numbers it.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::Idle => 0,
+            Self::Active => 1,
+            Self::Cut => -1,
+        }
+    }
+}

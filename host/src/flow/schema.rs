@@ -1,0 +1,90 @@
+//! Which columns a run's flows have.
+
+use super::features::{FEATURES, Feature, Group};
+use crate::value::Type;
+
+/// The columns of a flow: features, then what plugins add.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    features: Vec<&'static Feature>,
+    udps: Vec<UdpColumn>,
+}
+
+/// A column that a plugin adds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UdpColumn {
+    plugin: String,
+    path: String,
+    name_at: usize,
+    ty: Type,
+    description: String,
+}
+
+impl Schema {
+    /// The features whose groups `has` says yes to, and the plugins' columns.
+    pub(crate) fn new(has: impl Fn(Group) -> bool, udps: Vec<UdpColumn>) -> Self {
+        Self {
+            features: FEATURES
+                .iter()
+                .filter(|feature| has(feature.group))
+                .collect(),
+            udps,
+        }
+    }
+
+    /// The features, in the feature table's order.
+    pub fn features(&self) -> &[&'static Feature] {
+        &self.features
+    }
+
+    /// The plugins' columns: plugins in the order in which they were given.
+    pub fn udps(&self) -> &[UdpColumn] {
+        &self.udps
+    }
+
+    /// The names of all columns.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.features
+            .iter()
+            .map(|feature| feature.name)
+            .chain(self.udps.iter().map(UdpColumn::path))
+    }
+}
+
+impl UdpColumn {
+    pub(crate) fn new(plugin: &str, name: &str, ty: Type, description: String) -> Self {
+        let path = format!("udps.{plugin}.{name}");
+        Self {
+            plugin: plugin.to_owned(),
+            name_at: path.len() - name.len(),
+            path,
+            ty,
+            description,
+        }
+    }
+
+    /// The operator's name for the plugin.
+    pub fn plugin(&self) -> &str {
+        &self.plugin
+    }
+
+    /// The output's name within the plugin.
+    pub fn name(&self) -> &str {
+        &self.path[self.name_at..]
+    }
+
+    /// `udps.<plugin>.<name>`, as tables call it.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The type of its values; any may be null.
+    pub fn ty(&self) -> Type {
+        self.ty
+    }
+
+    /// What the plugin says of it.
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+}

@@ -1,0 +1,204 @@
+//! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
+
+use super::index::Index;
+use super::key::KeyHasher;
+use super::record::{Direction, Expiration, Record};
+use super::slab::{Places, Segmented};
+use super::wheel::Wheel;
+use crate::decode::Packet;
+
+/// When flows end by themselves, in ms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeouts {
+    pub(crate) idle_ms: u64,
+    pub(crate) active_ms: u64,
+}
+
+/// A packet on its way through the meter: decoded and stamped, later found to belong to a flow.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Arrival<'a> {
+    pub(crate) packet: Packet,
+    /// The captured bytes.
+    pub(crate) frame: &'a [u8],
+    /// After the clamp.
+    pub(crate) time_ns: u64,
+    /// Its number among all packets of the run.
+    pub(crate) ordinal: u64,
+    /// Of its flow key.
+    pub(crate) hash: u32,
+    pub(crate) direction: Direction,
+    /// Since the flow's previous packet, of either direction; 0 for the first.
+    pub(crate) delta_ms: u64,
+}
+
+impl Arrival<'_> {
+    #[inline]
+    pub(crate) fn time_ms(&self) -> u64 {
+        self.time_ns / 1_000_000
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct FlowTable {
+    timeouts: Timeouts,
+    hasher: KeyHasher,
+    index: Index,
+    places: Places,
+    records: Segmented<Record>,
+    wheel: Wheel,
+    due: Vec<u32>,
+}
+
+impl FlowTable {
+    pub(crate) fn new(timeouts: Timeouts) -> Self {
+        Self {
+            timeouts,
+            hasher: KeyHasher::new(),
+            index: Index::new(),
+            places: Places::default(),
+            records: Segmented::default(),
+            wheel: Wheel::new(),
+            due: Vec::new(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn hash(&self, packet: &Packet) -> u32 {
+        self.hasher.hash(packet)
+    }
+
+    /// Reads what the lookups of these packets will read, all at once: the waits for memory overlap.
+    /// Nothing is found or changed.
+    #[inline]
+    pub(crate) fn touch(&self, arrivals: &[Arrival<'_>]) {
+        let mut sum = 0;
+        for arrival in arrivals {
+            if let Some(place) = self.index.peek(arrival.hash) {
+                let record = &self.records[place];
+                sum ^= record.id ^ record.directions[0].packets;
+            }
+        }
+        std::hint::black_box(sum);
+    }
+
+    /// The live flow of a packet, and the packet's way in it.
+    #[inline]
+    pub(crate) fn find(&self, packet: &Packet, hash: u32) -> Option<(u32, Direction)> {
+        let mut direction = None;
+        let place = self.index.find(hash, |place| {
+            direction = self.records[place].direction_of(packet);
+            direction.is_some()
+        })?;
+        Some((place, direction?))
+    }
+
+    /// Why the flow ends before a packet of this time, if it does.
+    #[inline]
+    pub(crate) fn expiration_at(&self, place: u32, time_ms: u64) -> Option<Expiration> {
+        let record = &self.records[place];
+        if time_ms - record.last_seen_ms() >= self.timeouts.idle_ms {
+            Some(Expiration::Idle)
+        } else if time_ms - record.first_seen_ms() >= self.timeouts.active_ms {
+            Some(Expiration::Active)
+        } else {
+            None
+        }
+    }
+
+    /// A new flow, opened by this packet, which is not counted yet.
+    pub(crate) fn open(&mut self, arrival: &Arrival<'_>) -> u32 {
+        let place = self.places.take();
+        self.records.reach(place);
+        self.records[place] = Record::open(
+            &arrival.packet,
+            arrival.ordinal,
+            arrival.hash,
+            Default::default(),
+        );
+        self.index.insert(arrival.hash, place);
+        let deadline = arrival.time_ms().saturating_add(self.timeouts.idle_ms);
+        self.wheel.put(&mut self.records, place, deadline);
+        place
+    }
+
+    /// A new flow in the place of one with the same key that has just ended. It stays where it is in
+    /// the wheel, whose deadlines may be early.
+    pub(crate) fn reopen(&mut self, place: u32, arrival: &Arrival<'_>) {
+        let links = self.records[place].links;
+        self.records[place] = Record::open(&arrival.packet, arrival.ordinal, arrival.hash, links);
+    }
+
+    /// Takes out a flow before its time.
+    pub(crate) fn remove(&mut self, place: u32) {
+        self.wheel.remove(&mut self.records, place);
+        self.forget(place);
+    }
+
+    /// Gives a flow's place back once it has left the wheel.
+    pub(crate) fn forget(&mut self, place: u32) {
+        self.index.remove(self.records[place].hash, place);
+        self.places.give_back(place);
+    }
+
+    /// Whether `idle_at` would look at any flow.
+    #[inline]
+    pub(crate) fn is_behind(&self, time_ms: u64) -> bool {
+        self.wheel.is_behind(time_ms)
+    }
+
+    /// Takes the flows that are idle at this time out of the wheel, in the order of their ids. Each
+    /// has to be forgotten once it has been read.
+    pub(crate) fn idle_at(&mut self, time_ms: u64) -> Vec<u32> {
+        let mut due = std::mem::take(&mut self.due);
+        self.wheel.take_due(&mut self.records, time_ms, &mut due);
+        due.retain(|&place| {
+            let deadline = self.records[place]
+                .last_seen_ms()
+                .saturating_add(self.timeouts.idle_ms);
+            let is_idle = deadline <= time_ms;
+            if !is_idle {
+                self.wheel.put(&mut self.records, place, deadline);
+            }
+            is_idle
+        });
+        self.in_order(due)
+    }
+
+    /// Takes all flows out of the wheel, as `idle_at`.
+    pub(crate) fn all(&mut self) -> Vec<u32> {
+        let mut all = std::mem::take(&mut self.due);
+        self.wheel.take_all(&mut self.records, &mut all);
+        self.in_order(all)
+    }
+
+    /// Gives back the memory of a list that `idle_at` or `all` gave.
+    pub(crate) fn recycle(&mut self, mut list: Vec<u32>) {
+        list.clear();
+        self.due = list;
+    }
+
+    fn in_order(&self, mut places: Vec<u32>) -> Vec<u32> {
+        places.sort_unstable_by_key(|&place| self.records[place].id);
+        places
+    }
+
+    #[inline]
+    pub(crate) fn record(&self, place: u32) -> &Record {
+        &self.records[place]
+    }
+
+    #[inline]
+    pub(crate) fn record_mut(&mut self, place: u32) -> &mut Record {
+        &mut self.records[place]
+    }
+
+    /// How many flows are live.
+    pub(crate) fn len(&self) -> usize {
+        self.places.taken()
+    }
+
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        self.index.memory() + self.records.memory()
+    }
+}

@@ -1,0 +1,188 @@
+//! Which flows may have fallen idle: a timing wheel.
+//!
+//! A flow stands in the bucket of the moment at which it would be idle, as known when it was put
+//! there. A packet does not move it, so expiry costs nothing a packet; a flow that is found in a due
+//! bucket but has seen packets since is put into a later one. The buckets are lists through the
+//! flows' own links, doubly linked because a flow may also end before its time.
+
+use super::slab::Segmented;
+
+/// Time is counted in ticks of so many milliseconds.
+pub(crate) const TICK_MS: u64 = 10;
+/// Forty seconds; flows due later are looked at once on the way.
+const BUCKETS: u64 = 4096;
+
+const NONE: u32 = u32::MAX;
+
+/// What has a place in the wheel.
+pub(crate) trait Linked: Clone + Default {
+    fn links(&mut self) -> &mut Links;
+}
+
+/// A flow's neighbours in its bucket, and which one that is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Links {
+    previous: u32,
+    next: u32,
+    bucket: u16,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Self {
+            previous: NONE,
+            next: NONE,
+            bucket: 0,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Wheel {
+    heads: Box<[u32]>,
+    /// All buckets up to this tick are empty.
+    now: u64,
+}
+
+impl Wheel {
+    pub(crate) fn new() -> Self {
+        Self {
+            heads: vec![NONE; BUCKETS as usize].into(),
+            now: 0,
+        }
+    }
+
+    /// Whether `take_due` at this time would look at any bucket.
+    #[inline]
+    pub(crate) fn is_behind(&self, time_ms: u64) -> bool {
+        time_ms / TICK_MS > self.now
+    }
+
+    /// Puts `place` where it is found once `deadline_ms` has come, or before.
+    pub(crate) fn put<T: Linked>(
+        &mut self,
+        flows: &mut Segmented<T>,
+        place: u32,
+        deadline_ms: u64,
+    ) {
+        let tick = deadline_ms
+            .div_ceil(TICK_MS)
+            .clamp(self.now + 1, self.now + BUCKETS - 1);
+        let bucket = (tick % BUCKETS) as u16;
+        let next = std::mem::replace(&mut self.heads[bucket as usize], place);
+        *flows[place].links() = Links {
+            previous: NONE,
+            next,
+            bucket,
+        };
+        if next != NONE {
+            flows[next].links().previous = place;
+        }
+    }
+
+    /// Takes `place` out before its time.
+    pub(crate) fn remove<T: Linked>(&mut self, flows: &mut Segmented<T>, place: u32) {
+        let Links {
+            previous,
+            next,
+            bucket,
+        } = std::mem::take(flows[place].links());
+        if previous == NONE {
+            self.heads[bucket as usize] = next;
+        } else {
+            flows[previous].links().next = next;
+        }
+        if next != NONE {
+            flows[next].links().previous = previous;
+        }
+    }
+
+    /// Moves on to `time_ms` and takes out all that stood in the buckets up to it: what is not idle
+    /// yet has to be put back.
+    pub(crate) fn take_due<T: Linked>(
+        &mut self,
+        flows: &mut Segmented<T>,
+        time_ms: u64,
+        due: &mut Vec<u32>,
+    ) {
+        let tick = time_ms / TICK_MS;
+        if tick <= self.now {
+            return;
+        }
+        let first = (self.now + 1).max(tick.saturating_sub(BUCKETS - 1));
+        for passed in first..=tick {
+            self.empty((passed % BUCKETS) as usize, flows, due);
+        }
+        self.now = tick;
+    }
+
+    /// Takes out all there is.
+    pub(crate) fn take_all<T: Linked>(&mut self, flows: &mut Segmented<T>, all: &mut Vec<u32>) {
+        for bucket in 0..self.heads.len() {
+            self.empty(bucket, flows, all);
+        }
+    }
+
+    fn empty<T: Linked>(&mut self, bucket: usize, flows: &mut Segmented<T>, into: &mut Vec<u32>) {
+        let mut place = std::mem::replace(&mut self.heads[bucket], NONE);
+        while place != NONE {
+            into.push(place);
+            place = std::mem::take(flows[place].links()).next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    impl Linked for Links {
+        fn links(&mut self) -> &mut Links {
+            self
+        }
+    }
+
+    fn due(wheel: &mut Wheel, flows: &mut Segmented<Links>, time_ms: u64) -> Vec<u32> {
+        let mut due = Vec::new();
+        wheel.take_due(flows, time_ms, &mut due);
+        due.sort_unstable();
+        due
+    }
+
+    #[test]
+    fn gives_back_at_the_deadline_and_not_before() {
+        let (mut wheel, mut flows) = (Wheel::new(), Segmented::default());
+        flows.reach(3);
+        wheel.put(&mut flows, 0, 15_000);
+        wheel.put(&mut flows, 1, 15_001);
+        wheel.put(&mut flows, 2, 15_000);
+        assert_eq!(due(&mut wheel, &mut flows, 14_999), [0_u32; 0]);
+        assert_eq!(due(&mut wheel, &mut flows, 15_000), [0, 2]);
+        assert_eq!(due(&mut wheel, &mut flows, 15_009), [0_u32; 0]);
+        assert_eq!(due(&mut wheel, &mut flows, 15_010), [1]);
+    }
+
+    #[test]
+    fn far_deadlines_are_looked_at_on_the_way_and_leaps_of_time_find_all() {
+        let (mut wheel, mut flows) = (Wheel::new(), Segmented::default());
+        flows.reach(1);
+        wheel.put(&mut flows, 0, u64::MAX);
+        wheel.put(&mut flows, 1, 20_000);
+        assert_eq!(due(&mut wheel, &mut flows, u64::MAX / 2), [0, 1]);
+        wheel.put(&mut flows, 0, 0);
+        assert_eq!(due(&mut wheel, &mut flows, u64::MAX / 2 + 10), [0]);
+    }
+
+    #[test]
+    fn removal_from_head_middle_and_end() {
+        let (mut wheel, mut flows) = (Wheel::new(), Segmented::default());
+        flows.reach(4);
+        for place in 0..5 {
+            wheel.put(&mut flows, place, 100);
+        }
+        for place in [4, 2, 0] {
+            wheel.remove(&mut flows, place);
+        }
+        assert_eq!(due(&mut wheel, &mut flows, 100), [1, 3]);
+    }
+}

@@ -1,0 +1,21 @@
+//! Flowloom turns packets into flows, and lets people add their own flow features as sandboxed
+//! WebAssembly components.
+//!
+//! Data flows one way, and each station is a module: packets are read ([`capture`]), decoded
+//! ([`decode`]), metered into flows ([`flow`], driven by [`Meter`]), shown to plugins ([`plugin`])
+//! and written ([`sink`]). [`Streamer`] is all of it in one iterator.
+
+pub mod capture;
+pub mod decode;
+pub mod flow;
+mod meter;
+pub mod plugin;
+mod private;
+pub mod sink;
+mod streamer;
+mod value;
+
+pub use flow::Flow;
+pub use meter::{AccountingMode, Accounts, Meter, Settings};
+pub use streamer::{Report, Streamer, StreamerBuilder, StreamerError};
+pub use value::{Type, UdpValue, Value};

@@ -1,0 +1,185 @@
+//! The events of a batch, in columns.
+
+use super::bindings::batch_feature as wit;
+use super::column::ColumnBuffer;
+use super::manifest::Manifest;
+use crate::flow::features::Feature;
+use crate::flow::{Arrival, FlowView};
+use crate::value::Type;
+
+/// Events a call carries at most.
+pub(super) const MOST_EVENTS: usize = 1_024;
+/// Bytes of packets a call carries at most.
+pub(super) const MOST_BYTES: usize = 1 << 20;
+
+/// What happened to a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Init = 0,
+    Update = 1,
+    Expire = 2,
+}
+
+/// The events that a plugin has not been shown yet.
+pub(super) struct Batch {
+    kinds: Vec<u8>,
+    slots: ColumnBuffer,
+    packets: Vec<ColumnBuffer>,
+    bytes: Option<ColumnBuffer>,
+    payload: Option<ColumnBuffer>,
+    opened: Vec<ColumnBuffer>,
+    updated: Vec<ColumnBuffer>,
+    expired: Vec<ColumnBuffer>,
+    /// For each expire, which of the waiting flows it is.
+    pub(super) waiting: Vec<u32>,
+    /// Bytes of packets.
+    size: usize,
+}
+
+impl Batch {
+    pub(super) fn new(manifest: &Manifest) -> Self {
+        let flow = |fields: &[&Feature]| {
+            fields
+                .iter()
+                .map(|field| ColumnBuffer::new(field.ty))
+                .collect()
+        };
+        Self {
+            kinds: Vec::new(),
+            slots: ColumnBuffer::new(Type::U32),
+            packets: manifest
+                .packet
+                .iter()
+                .map(|field| ColumnBuffer::new(field.ty))
+                .collect(),
+            bytes: (manifest.packet_bytes > 0).then(|| ColumnBuffer::new(Type::Bytes)),
+            payload: (manifest.payload_bytes > 0).then(|| ColumnBuffer::new(Type::Bytes)),
+            opened: flow(&manifest.at_init),
+            updated: flow(&manifest.at_update),
+            expired: flow(&manifest.at_expire),
+            waiting: Vec::new(),
+            size: 0,
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.kinds.len()
+    }
+
+    /// Whether one more event with this packet would be more than a call carries.
+    #[inline]
+    pub(super) fn is_full_for(&self, manifest: &Manifest, arrival: Option<&Arrival<'_>>) -> bool {
+        self.kinds.len() == MOST_EVENTS
+            || (self.bytes.is_some() || self.payload.is_some())
+                && arrival.is_some_and(|arrival| {
+                    let (bytes, payload) = shown(manifest, arrival);
+                    self.size + bytes.len() + payload.len() > MOST_BYTES
+                })
+    }
+
+    #[inline]
+    pub(super) fn packet(
+        &mut self,
+        kind: Kind,
+        slot: u32,
+        manifest: &Manifest,
+        arrival: &Arrival<'_>,
+        flow: FlowView<'_>,
+    ) {
+        self.kinds.push(kind as u8);
+        self.slots.push_number(slot.into());
+        for (field, column) in manifest.packet.iter().zip(&mut self.packets) {
+            field.push(arrival, column);
+        }
+        if self.bytes.is_some() || self.payload.is_some() {
+            let (bytes, payload) = shown(manifest, arrival);
+            self.size += bytes.len() + payload.len();
+            for (column, shown) in [(&mut self.bytes, bytes), (&mut self.payload, payload)] {
+                if let Some(column) = column {
+                    column.push_text(|bytes| bytes.extend_from_slice(shown));
+                }
+            }
+        }
+        let (fields, columns) = match kind {
+            Kind::Init => (&manifest.at_init, &mut self.opened),
+            _ => (&manifest.at_update, &mut self.updated),
+        };
+        push_flow(fields, columns, flow);
+    }
+
+    /// The end of a flow, which is the `waiting`-th of those that wait for their values.
+    pub(super) fn expire(
+        &mut self,
+        slot: u32,
+        manifest: &Manifest,
+        flow: FlowView<'_>,
+        waiting: u32,
+    ) {
+        self.kinds.push(Kind::Expire as u8);
+        self.slots.push_number(slot.into());
+        push_flow(&manifest.at_expire, &mut self.expired, flow);
+        self.waiting.push(waiting);
+    }
+
+    /// Shows the events as the contract has them.
+    pub(super) fn lower<T>(&self, packed: bool, call: impl FnOnce(wit::Batch<'_>) -> T) -> T {
+        let [packets, opened, updated, expired] =
+            [&self.packets, &self.opened, &self.updated, &self.expired].map(|columns| {
+                columns
+                    .iter()
+                    .map(|column| column.lower(packed))
+                    .collect::<Vec<_>>()
+            });
+        call(wit::Batch {
+            kinds: &self.kinds,
+            slots: self.slots.lower(packed),
+            packets: &packets,
+            bytes: self.bytes.as_ref().map(|column| column.lower(packed)),
+            payload: self.payload.as_ref().map(|column| column.lower(packed)),
+            opened: &opened,
+            updated: &updated,
+            expired: &expired,
+        })
+    }
+
+    /// Forgets the events and keeps the memory.
+    pub(super) fn clear(&mut self) {
+        self.kinds.clear();
+        self.slots.clear();
+        let columns = [
+            &mut self.packets,
+            &mut self.opened,
+            &mut self.updated,
+            &mut self.expired,
+        ];
+        columns
+            .into_iter()
+            .flatten()
+            .chain(&mut self.bytes)
+            .chain(&mut self.payload)
+            .for_each(ColumnBuffer::clear);
+        self.waiting.clear();
+        self.size = 0;
+    }
+}
+
+/// What the plugin is shown of a packet's bytes: from the IP header, and from the payload.
+pub(super) fn shown<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> (&'a [u8], &'a [u8]) {
+    let first = |bytes: &'a [u8], most: u32| &bytes[..bytes.len().min(most as usize)];
+    (
+        first(
+            arrival.packet.ip_bytes(arrival.frame),
+            manifest.packet_bytes,
+        ),
+        first(
+            arrival.packet.payload(arrival.frame),
+            manifest.payload_bytes,
+        ),
+    )
+}
+
+fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: FlowView<'_>) {
+    for (field, column) in fields.iter().zip(columns) {
+        column.push_value(field.value(flow));
+    }
+}

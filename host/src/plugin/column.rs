@@ -1,0 +1,142 @@
+//! Columns of a batch: one field's values, and their memory, used again from batch to batch.
+
+use super::bindings::batch_feature::{Column, IntegerListsParam, PackedTexts, TextsParam};
+use super::packet_fields::Text;
+use crate::value::{Type, Value};
+
+/// The values of one field for the events of a batch.
+#[derive(Debug)]
+pub(super) enum ColumnBuffer {
+    U8s(Vec<u8>),
+    U16s(Vec<u16>),
+    U32s(Vec<u32>),
+    U64s(Vec<u64>),
+    S64s(Vec<i64>),
+    F64s(Vec<f64>),
+    Texts { bytes: Vec<u8>, ends: Vec<u32> },
+    IntegerLists { values: Vec<i64>, ends: Vec<u32> },
+}
+
+impl ColumnBuffer {
+    pub(super) fn new(ty: Type) -> Self {
+        match ty {
+            Type::Boolean | Type::U8 => Self::U8s(Vec::new()),
+            Type::U16 => Self::U16s(Vec::new()),
+            Type::U32 => Self::U32s(Vec::new()),
+            Type::U64 => Self::U64s(Vec::new()),
+            Type::I64 => Self::S64s(Vec::new()),
+            Type::Float => Self::F64s(Vec::new()),
+            Type::Integers => Self::IntegerLists {
+                values: Vec::new(),
+                ends: Vec::new(),
+            },
+            // No field is a list of floats or JSON; bytes and texts look alike.
+            Type::Text | Type::Bytes | Type::Floats | Type::Json => Self::Texts {
+                bytes: Vec::new(),
+                ends: Vec::new(),
+            },
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        match self {
+            Self::U8s(values) => values.clear(),
+            Self::U16s(values) => values.clear(),
+            Self::U32s(values) => values.clear(),
+            Self::U64s(values) => values.clear(),
+            Self::S64s(values) => values.clear(),
+            Self::F64s(values) => values.clear(),
+            Self::Texts { bytes, ends } => {
+                bytes.clear();
+                ends.clear();
+            }
+            Self::IntegerLists { values, ends } => {
+                values.clear();
+                ends.clear();
+            }
+        }
+    }
+
+    /// Adds a number, which the column's type holds.
+    #[inline]
+    pub(super) fn push_number(&mut self, number: u64) {
+        match self {
+            Self::U8s(values) => values.push(number as u8),
+            Self::U16s(values) => values.push(number as u16),
+            Self::U32s(values) => values.push(number as u32),
+            Self::U64s(values) => values.push(number),
+            Self::S64s(values) => values.push(number as i64),
+            Self::F64s(values) => values.push(number as f64),
+            Self::Texts { .. } | Self::IntegerLists { .. } => {
+                unreachable!("a number for a column of texts or lists")
+            }
+        }
+    }
+
+    /// Adds a text or byte string that `write` writes.
+    #[inline]
+    pub(super) fn push_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let Self::Texts { bytes, ends } = self else {
+            unreachable!("a text for a column of numbers or lists")
+        };
+        write(bytes);
+        ends.push(bytes.len() as u32);
+    }
+
+    /// Adds a flow's value, of the column's type.
+    pub(super) fn push_value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Boolean(value) => self.push_number(value.into()),
+            Value::Integer(value) => self.push_number(value as u64),
+            Value::Float(float) => match self {
+                Self::F64s(values) => values.push(float),
+                _ => unreachable!("a float for another column"),
+            },
+            Value::Integers(list) => match self {
+                Self::IntegerLists { values, ends } => {
+                    values.extend_from_slice(list);
+                    ends.push(values.len() as u32);
+                }
+                _ => unreachable!("a list for another column"),
+            },
+            Value::Bytes(value) => self.push_text(|bytes| bytes.extend_from_slice(value)),
+            Value::Null | Value::Floats(_) => self.push_text(|_| ()),
+            text @ (Value::Ip(_)
+            | Value::Mac(_)
+            | Value::Oui(_)
+            | Value::Text(_)
+            | Value::Json(_)) => {
+                self.push_text(|bytes| text.write_text(&mut Text(bytes)));
+            }
+        }
+    }
+
+    /// As the contract has it, its numbers as bytes if `packed`.
+    pub(super) fn lower(&self, packed: bool) -> Column<'_> {
+        match self {
+            Self::Texts { bytes, ends } if packed => Column::PackedTexts(PackedTexts {
+                bytes,
+                ends: bytemuck::cast_slice(ends),
+            }),
+            Self::Texts { bytes, ends } => Column::Texts(TextsParam { bytes, ends }),
+            Self::IntegerLists { values, ends } => {
+                Column::IntegerLists(IntegerListsParam { values, ends })
+            }
+            Self::U8s(values) if packed => Column::Packed(values),
+            Self::U16s(values) if packed => Column::Packed(bytemuck::cast_slice(values)),
+            Self::U32s(values) if packed => Column::Packed(bytemuck::cast_slice(values)),
+            Self::U64s(values) if packed => Column::Packed(bytemuck::cast_slice(values)),
+            Self::S64s(values) if packed => Column::Packed(bytemuck::cast_slice(values)),
+            Self::F64s(values) if packed => Column::Packed(bytemuck::cast_slice(values)),
+            Self::U8s(values) => Column::U8s(values),
+            Self::U16s(values) => Column::U16s(values),
+            Self::U32s(values) => Column::U32s(values),
+            Self::U64s(values) => Column::U64s(values),
+            Self::S64s(values) => Column::S64s(values),
+            Self::F64s(values) => Column::F64s(values),
+        }
+    }
+}
+
+#[cfg(not(target_endian = "little"))]
+compile_error!("packed columns are little-endian: casting them needs a little-endian machine");

@@ -1,0 +1,170 @@
+//! The WebAssembly engine that all plugins of a process share.
+
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime::{Config, Engine};
+
+use super::bindings::{batch_feature, feature, log};
+use super::error::Problem;
+use super::instance::{Exports, HostState, Log};
+use super::limits::EPOCH;
+
+/// Compiles plugins and keeps the clock that their deadlines are judged by.
+#[derive(Clone)]
+pub(super) struct PluginEngine {
+    engine: Engine,
+    linker: Linker<HostState>,
+}
+
+/// A compiled component that fits the contract.
+pub(super) struct Compiled {
+    pub(super) component: InstancePre<HostState>,
+    pub(super) exports: Exports,
+}
+
+impl PluginEngine {
+    pub(super) fn new() -> wasmtime::Result<Self> {
+        let mut config = Config::new();
+        config
+            // Off goes the newest code, and 270 ns from every call.
+            .concurrency_support(false)
+            .epoch_interruption(true)
+            // What no plugin needs is not offered to hostile ones.
+            .wasm_gc(false)
+            .wasm_threads(false)
+            .wasm_memory64(false)
+            .wasm_exceptions(false)
+            .max_wasm_stack(512 << 10);
+        let engine = Engine::new(&config)?;
+        let mut linker = Linker::new(&engine);
+        log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
+        keep_epochs(&engine)?;
+        Ok(Self { engine, linker })
+    }
+
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Compiles a component and checks what it imports and exports.
+    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
+        let component = Component::from_binary(&self.engine, bytes)
+            .map_err(|e| CompileError::Broken(format!("{e:#}")))?;
+        let ty = component.component_type();
+        for (import, _) in ty.imports(&self.engine) {
+            check_import(import)?;
+        }
+        let exports: Vec<_> = ty
+            .exports(&self.engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        check_exports(&exports)?;
+        let other_types = |error: wasmtime::Error| {
+            CompileError::Unfit(Problem::OtherTypes {
+                reason: format!("{error:#}"),
+            })
+        };
+        let component = self
+            .linker
+            .instantiate_pre(&component)
+            .map_err(other_types)?;
+        let exports = |name| {
+            exports
+                .iter()
+                .any(|export| interface(export).is_some_and(|(short, _)| short == name))
+        };
+        let exports = Exports {
+            feature: exports("feature")
+                .then(|| feature::GuestIndices::new(&component))
+                .transpose()
+                .map_err(other_types)?,
+            batch: exports("batch-feature")
+                .then(|| batch_feature::GuestIndices::new(&component))
+                .transpose()
+                .map_err(other_types)?,
+        };
+        Ok(Compiled { component, exports })
+    }
+}
+
+pub(super) enum CompileError {
+    /// It does not compile.
+    Broken(String),
+    /// It is not of our contract.
+    Unfit(Problem),
+}
+
+impl From<Problem> for CompileError {
+    fn from(problem: Problem) -> Self {
+        Self::Unfit(problem)
+    }
+}
+
+/// `feature` and `0.1.0` of `flowloom:plugin/feature@0.1.0`.
+fn interface(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("flowloom:plugin/")?.split_once('@')
+}
+
+/// Versions 0.1.x are the host's own.
+fn is_ours(version: &str) -> bool {
+    version
+        .strip_prefix("0.1.")
+        .is_some_and(|patch| patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn check_import(name: &str) -> Result<(), Problem> {
+    match interface(name) {
+        Some((_, version)) if !is_ours(version) => Err(Problem::OtherVersion {
+            wanted: name.to_owned(),
+        }),
+        // `manifest` holds types only; a component that uses them imports it.
+        Some(("log" | "manifest", _)) => Ok(()),
+        _ => Err(Problem::UnknownImport {
+            import: name
+                .chars()
+                .take(200)
+                .flat_map(char::escape_debug)
+                .collect(),
+        }),
+    }
+}
+
+/// Other exports than ours are left alone: some languages' tools add their own.
+fn check_exports(names: &[String]) -> Result<(), Problem> {
+    let features = || {
+        names
+            .iter()
+            .filter_map(|name| interface(name))
+            .filter(|(name, _)| matches!(*name, "feature" | "batch-feature"))
+    };
+    if features().any(|(_, version)| is_ours(version)) {
+        return Ok(());
+    }
+    Err(match features().next() {
+        Some((name, version)) => Problem::OtherVersion {
+            wanted: format!("flowloom:plugin/{name}@{version}"),
+        },
+        None => Problem::NoExports,
+    })
+}
+
+struct HasLog;
+
+impl wasmtime::component::HasData for HasLog {
+    type Data<'a> = &'a mut Log;
+}
+
+/// Moves the epoch on for as long as the engine is in use.
+fn keep_epochs(engine: &Engine) -> wasmtime::Result<()> {
+    let engine = engine.weak();
+    let tick = move || {
+        while let Some(engine) = engine.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    };
+    std::thread::Builder::new()
+        .name("flowloom-epochs".into())
+        .spawn(tick)?;
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! What can be wrong with a plugin.
+
+use std::path::PathBuf;
+
+/// Why a plugin is not loaded. The text names the plugin and says what to do.
+#[derive(Debug, thiserror::Error)]
+#[error("plugin `{name}`: {problem}")]
+pub struct PluginError {
+    /// The operator's name for it.
+    pub name: String,
+    /// What is wrong.
+    pub problem: Box<Problem>,
+}
+
+/// What is wrong with a plugin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the texts say what each is")]
+pub enum Problem {
+    #[error("{} cannot be read: {error}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    #[error("{} is not a regular file", path.display())]
+    NotAFile { path: PathBuf },
+    #[error("{} has {size} bytes; at most {most} are accepted", path.display())]
+    TooLarge { path: PathBuf, size: u64, most: u64 },
+    #[error("{} is not a WebAssembly component: {reason}", path.display())]
+    NotAComponent { path: PathBuf, reason: String },
+    #[error("{} does not compile: {reason}", path.display())]
+    DoesNotCompile { path: PathBuf, reason: String },
+    #[error("needs {wanted}, this host has flowloom:plugin {has}", has = super::CONTRACT_VERSION)]
+    OtherVersion { wanted: String },
+    #[error(
+        "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log may be imported"
+    )]
+    UnknownImport { import: String },
+    #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = super::CONTRACT_VERSION)]
+    NoExports,
+    #[error("does not fit the contract: {reason}")]
+    OtherTypes { reason: String },
+    #[error("failed while it was opened: {0}")]
+    OpenTrapped(Trap),
+    #[error("refused its options: {0}")]
+    Refused(String),
+    #[error("asks for the {of} field `{field}`, which this host does not know")]
+    UnknownField { of: &'static str, field: String },
+    #[error(
+        "asks for the {of} field `{field}`, which was not granted: add `--grant {name}={grant}`"
+    )]
+    NotGranted {
+        name: String,
+        of: &'static str,
+        field: String,
+        grant: String,
+    },
+    #[error(
+        "asks for {asked} bytes of each {of}, which were not granted: add `--grant {name}={grant}:{asked}`"
+    )]
+    BytesNotGranted {
+        name: String,
+        of: &'static str,
+        grant: &'static str,
+        asked: u32,
+    },
+    #[error("asks for {asked} bytes of each {of}; a packet has at most {most}")]
+    TooManyBytes {
+        of: &'static str,
+        asked: u32,
+        most: u32,
+    },
+    #[error("asks for the {of} field `{field}` twice")]
+    FieldTwice { of: &'static str, field: String },
+    #[error("declares {count} outputs; at most {most} are accepted", most = super::manifest::MOST_OUTPUTS)]
+    TooManyOutputs { count: usize },
+    #[error("declares an output `{}`, which is not a name: give [a-z][a-z0-9_]{{0,31}}", name.escape_debug())]
+    BadOutputName { name: String },
+    #[error("declares the output `{name}` twice")]
+    OutputTwice { name: String },
+    #[error("says packets-per-flow 0; give at least 1, or none")]
+    NoPackets,
+    #[error(
+        "says that it cuts flows, but does not export flowloom:plugin/feature, through which that is done"
+    )]
+    CannotCut,
+    #[error("gave another manifest when it was opened again with the same options")]
+    OtherManifest,
+    #[error("there is a plugin of that name already: give each its own with NAME=FILE")]
+    NameTaken,
+    #[error("`{}` is not a name for a plugin: give [A-Za-z0-9_-]{{1,64}}, as in NAME=FILE", name.escape_debug())]
+    BadName { name: String },
+}
+
+/// How a call into a plugin failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Trap {
+    /// It took longer than it may.
+    #[error("it took more than {allowed_ms} ms of CPU time")]
+    Deadline {
+        /// What it may take.
+        allowed_ms: u128,
+    },
+    /// It needed more memory than it may have.
+    #[error("it asked for {asked} bytes of memory; {allowed} are allowed")]
+    Memory {
+        /// What it asked for.
+        asked: usize,
+        /// What it may have.
+        allowed: usize,
+    },
+    /// It stopped itself, or did what WebAssembly forbids.
+    #[error("{reason}{}", said.as_ref().map(|said| format!(": {said}")).unwrap_or_default())]
+    Stopped {
+        /// The runtime's words.
+        reason: String,
+        /// The last error line that the plugin logged: its panic message, most often.
+        said: Option<String>,
+    },
+}

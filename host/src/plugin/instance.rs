@@ -1,0 +1,259 @@
+//! One running instance of a plugin, in a store of its own.
+
+use std::time::Duration;
+
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use super::bindings::{batch_feature, feature, log, manifest};
+use super::error::Trap;
+use super::limits::{Deadline, Limits, MemoryLimiter};
+
+/// What the host keeps beside an instance.
+pub(super) struct HostState {
+    pub(super) deadline: Deadline,
+    memory: MemoryLimiter,
+    log: Log,
+}
+
+/// An instance that has not trapped. One that has is to be thrown away.
+pub(super) struct Instance {
+    store: Store<HostState>,
+    feature: Option<feature::Guest>,
+    batch: Option<batch_feature::Guest>,
+    limits: Limits,
+}
+
+/// Which of the contract's interfaces a component exports.
+#[derive(Clone)]
+pub(super) struct Exports {
+    pub(super) feature: Option<feature::GuestIndices>,
+    pub(super) batch: Option<batch_feature::GuestIndices>,
+}
+
+impl Instance {
+    /// Instantiates, which may run code of the plugin.
+    pub(super) fn new(
+        engine: &Engine,
+        component: &InstancePre<HostState>,
+        exports: &Exports,
+        name: &str,
+        limits: Limits,
+    ) -> Result<Self, Trap> {
+        let state = HostState {
+            deadline: Deadline::default(),
+            memory: MemoryLimiter::new(limits.memory),
+            log: Log {
+                plugin: name.to_owned(),
+                lines: 0,
+                last_error: None,
+            },
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(Deadline::check);
+        let mut instance = Self {
+            store,
+            feature: None,
+            batch: None,
+            limits,
+        };
+        instance.call(limits.open, |instance| {
+            let raw = component.instantiate(&mut instance.store)?;
+            instance.feature = exports
+                .feature
+                .as_ref()
+                .map(|e| e.load(&mut instance.store, &raw))
+                .transpose()?;
+            instance.batch = exports
+                .batch
+                .as_ref()
+                .map(|e| e.load(&mut instance.store, &raw))
+                .transpose()?;
+            Ok(())
+        })?;
+        Ok(instance)
+    }
+
+    /// Calls `open`; the inner error is the plugin's own.
+    pub(super) fn open(
+        &mut self,
+        options: &[(String, String)],
+    ) -> Result<Result<manifest::Manifest, String>, Trap> {
+        let options: Vec<_> = options
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        self.call(self.limits.open, |instance| {
+            match (&instance.batch, &instance.feature) {
+                (Some(guest), _) => guest.call_open(&mut instance.store, &options),
+                (None, Some(guest)) => guest.call_open(&mut instance.store, &options),
+                (None, None) => {
+                    unreachable!("a component with neither interface is refused before")
+                }
+            }
+        })
+    }
+
+    pub(super) fn init(
+        &mut self,
+        packet: feature::Packet<'_>,
+        flow: feature::Flow<'_>,
+    ) -> Result<feature::Verdict, Trap> {
+        self.event(|guest, store| guest.call_init(store, packet, flow))
+    }
+
+    pub(super) fn update(
+        &mut self,
+        packet: feature::Packet<'_>,
+        flow: feature::Flow<'_>,
+    ) -> Result<feature::Verdict, Trap> {
+        self.event(|guest, store| guest.call_update(store, packet, flow))
+    }
+
+    pub(super) fn expire(
+        &mut self,
+        flow: feature::Flow<'_>,
+    ) -> Result<Vec<feature::ValueResult>, Trap> {
+        self.event(|guest, store| guest.call_expire(store, flow))
+    }
+
+    pub(super) fn process(
+        &mut self,
+        batch: batch_feature::Batch<'_>,
+    ) -> Result<Vec<batch_feature::OutputColumn>, Trap> {
+        self.call(self.limits.call, |instance| {
+            let Some(guest) = &instance.batch else {
+                unreachable!("columns go to batch features only")
+            };
+            guest.call_process(&mut instance.store, batch)
+        })
+    }
+
+    /// Calls `finish` on the interface that was given the events.
+    pub(super) fn finish(&mut self, by_event: bool) -> Result<(), Trap> {
+        self.call(self.limits.call, |instance| {
+            match (&instance.batch, &instance.feature) {
+                (_, Some(guest)) if by_event => guest.call_finish(&mut instance.store),
+                (Some(guest), _) => guest.call_finish(&mut instance.store),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Bytes of memory and tables.
+    pub(super) fn memory(&self) -> usize {
+        self.store.data().memory.used
+    }
+
+    fn event<T>(
+        &mut self,
+        call: impl FnOnce(&feature::Guest, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Trap> {
+        self.call(self.limits.call, |instance| {
+            let Some(guest) = &instance.feature else {
+                unreachable!("events go to features only")
+            };
+            call(guest, &mut instance.store)
+        })
+    }
+
+    /// Every entry into the guest goes through here: lowering, the call and post-return are all
+    /// under the deadline.
+    fn call<T>(
+        &mut self,
+        allowed: Duration,
+        call: impl FnOnce(&mut Self) -> wasmtime::Result<T>,
+    ) -> Result<T, Trap> {
+        self.store.data_mut().deadline.start(allowed);
+        self.store.set_epoch_deadline(1);
+        call(self).map_err(|error| self.trap(&error, allowed))
+    }
+
+    fn trap(&self, error: &wasmtime::Error, allowed: Duration) -> Trap {
+        let state = self.store.data();
+        if state.deadline.passed {
+            Trap::Deadline {
+                allowed_ms: allowed.as_millis(),
+            }
+        } else if let Some(asked) = state.memory.refused {
+            Trap::Memory {
+                asked,
+                allowed: self.limits.memory,
+            }
+        } else {
+            let reason = match error.downcast_ref::<wasmtime::Trap>() {
+                Some(trap) => trap.to_string(),
+                None => error.root_cause().to_string(),
+            };
+            Trap::Stopped {
+                reason,
+                said: state.log.last_error.clone(),
+            }
+        }
+    }
+}
+
+impl HostState {
+    /// What plugins may import.
+    pub(super) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+}
+
+/// Lines that a plugin writes, on their way into the host's log.
+pub(super) struct Log {
+    plugin: String,
+    lines: u32,
+    last_error: Option<String>,
+}
+
+impl Log {
+    /// Lines an instance may write.
+    const MOST_LINES: u32 = 1_000;
+    /// Characters of a line.
+    const MOST_CHARS: usize = 1_000;
+}
+
+impl log::Host for Log {
+    fn write(&mut self, level: log::Level, line: String) {
+        let line: String = line
+            .chars()
+            .take(Self::MOST_CHARS)
+            .flat_map(escape)
+            .collect();
+        if level == log::Level::Error {
+            self.last_error = Some(line.clone());
+        }
+        self.lines = self.lines.saturating_add(1);
+        let plugin = &self.plugin;
+        match self.lines.cmp(&Self::MOST_LINES) {
+            std::cmp::Ordering::Greater => {}
+            std::cmp::Ordering::Equal => {
+                tracing::warn!(
+                    "plugin {plugin}: wrote {} lines; the rest is not shown",
+                    Self::MOST_LINES
+                );
+            }
+            std::cmp::Ordering::Less => match level {
+                log::Level::Error => tracing::error!("plugin {plugin}: {line}"),
+                log::Level::Warn => tracing::warn!("plugin {plugin}: {line}"),
+                log::Level::Info => tracing::info!("plugin {plugin}: {line}"),
+                log::Level::Debug => tracing::debug!("plugin {plugin}: {line}"),
+            },
+        }
+    }
+}
+
+/// Nothing that a plugin says moves a terminal's cursor or turns its text around.
+fn escape(c: char) -> impl Iterator<Item = char> {
+    let is_bidi =
+        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let harmless = !c.is_control() && !is_bidi;
+    harmless.then_some(c).into_iter().chain(
+        (!harmless)
+            .then(|| c.escape_unicode())
+            .into_iter()
+            .flatten(),
+    )
+}

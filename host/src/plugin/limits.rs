@@ -1,0 +1,148 @@
+//! What a plugin may use, and what watches over it.
+
+use std::time::Duration;
+
+use rustix::time::{ClockId, clock_gettime};
+use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
+
+use super::instance::HostState;
+
+/// How often the epoch moves on, and hence how exactly deadlines are kept.
+pub(super) const EPOCH: Duration = Duration::from_millis(10);
+
+/// What one instance of a plugin may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// CPU time that a call into the plugin may take: a batch of a thousand events takes some
+    /// microseconds, and the slowest interpreter some milliseconds.
+    pub call: Duration,
+    /// CPU time that opening it may take.
+    pub open: Duration,
+    /// Bytes of memory, tables included at sixteen bytes an element. Python starts with 13 MB.
+    pub memory: usize,
+    /// Flows it may hold. Flows beyond are not offered to it, and their values are null.
+    pub flows: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            call: Duration::from_millis(100),
+            open: Duration::from_millis(500),
+            memory: 256 << 20,
+            flows: 1_000_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Flows that an instance may hold: not more than fit into its memory at 64 bytes each.
+    pub(super) fn flows(&self) -> usize {
+        self.flows.min(self.memory / 64)
+    }
+}
+
+/// Memory and tables of one store.
+#[derive(Debug)]
+pub(super) struct MemoryLimiter {
+    most: usize,
+    pub(super) used: usize,
+    /// What was asked for in vain, for the message.
+    pub(super) refused: Option<usize>,
+}
+
+impl MemoryLimiter {
+    pub(super) fn new(most: usize) -> Self {
+        Self {
+            most,
+            used: 0,
+            refused: None,
+        }
+    }
+
+    fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let used = self.used.saturating_add(desired.saturating_sub(current));
+        let fits = used <= self.most;
+        if fits {
+            self.used = used;
+        } else {
+            self.refused = Some(used);
+        }
+        fits
+    }
+}
+
+impl ResourceLimiter for MemoryLimiter {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.grow(current, desired))
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        _: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        const ELEMENT: usize = 16;
+        Ok(self.grow(
+            current.saturating_mul(ELEMENT),
+            desired.saturating_mul(ELEMENT),
+        ))
+    }
+
+    /// A component of an ordinary language has one or two; each costs the host address space.
+    fn instances(&self) -> usize {
+        32
+    }
+
+    fn tables(&self) -> usize {
+        32
+    }
+
+    fn memories(&self) -> usize {
+        4
+    }
+}
+
+/// The deadline of the call that is under way.
+///
+/// It is judged by the thread's CPU time, so that a busy machine does not change results: a thread
+/// that merely was not scheduled goes on. The clock is first read when the first epoch of the call
+/// ends, since most calls are over long before.
+#[derive(Debug, Default)]
+pub(super) struct Deadline {
+    allowed: Duration,
+    since: Option<Duration>,
+    pub(super) passed: bool,
+}
+
+impl Deadline {
+    pub(super) fn start(&mut self, allowed: Duration) {
+        *self = Self {
+            allowed,
+            since: None,
+            passed: false,
+        };
+    }
+
+    /// What to do at the end of an epoch.
+    pub(super) fn check(
+        mut store: StoreContextMut<'_, HostState>,
+    ) -> wasmtime::Result<UpdateDeadline> {
+        let now = clock_gettime(ClockId::ThreadCPUTime);
+        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32);
+        let deadline = &mut store.data_mut().deadline;
+        let since = *deadline.since.get_or_insert(now);
+        deadline.passed = now.saturating_sub(since) + EPOCH > deadline.allowed;
+        Ok(if deadline.passed {
+            UpdateDeadline::Interrupt
+        } else {
+            UpdateDeadline::Continue(1)
+        })
+    }
+}

@@ -1,0 +1,220 @@
+//! A plugin's manifest, checked against the field tables and the operator's grants.
+
+use std::collections::HashSet;
+
+use super::bindings::manifest as wit;
+use super::error::Problem;
+use super::grant::{Grant, Grants};
+use super::packet_fields::PacketField;
+use crate::flow::features::Feature;
+use crate::flow::{Schema, UdpColumn};
+use crate::value::Type;
+
+/// Outputs a plugin may declare: a table of thousands of columns serves nobody.
+pub(crate) const MOST_OUTPUTS: usize = 64;
+
+/// What a plugin adds and what it is shown. One that exists is known to be granted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The plugin's own version.
+    pub version: String,
+    /// What it says it computes.
+    pub description: String,
+    /// The columns it adds.
+    pub outputs: Vec<UdpColumn>,
+    /// What it is shown of each packet.
+    pub packet: Vec<&'static PacketField>,
+    /// Bytes it is shown of each packet's transport payload: the smaller of what it asked for and
+    /// what it was granted.
+    pub payload_bytes: u32,
+    /// Bytes it is shown of each packet from its IP header on, as `payload_bytes`.
+    pub packet_bytes: u32,
+    /// What it is shown of the flow at init.
+    pub at_init: Vec<&'static Feature>,
+    /// What it is shown of the flow at update.
+    pub at_update: Vec<&'static Feature>,
+    /// What it is shown of the flow at expire.
+    pub at_expire: Vec<&'static Feature>,
+    /// After so many packets of a flow there are no updates; `u64::MAX` where there is no limit.
+    pub packets_per_flow: u64,
+    /// Whether it may end flows early.
+    pub cuts_flows: bool,
+    /// Whether it wants columns as bytes.
+    pub packed: bool,
+    /// Whether the run must have one meter.
+    pub needs_one_meter: bool,
+}
+
+/// What checking needs to know besides the manifest.
+pub(super) struct Terms<'a> {
+    /// The operator's name for the plugin.
+    pub(super) name: &'a str,
+    pub(super) grants: Grants,
+    /// The flow fields that flows of this run have.
+    pub(super) schema: &'a Schema,
+    /// Whether events can be delivered one at a time.
+    pub(super) has_feature: bool,
+}
+
+impl Manifest {
+    /// Checks what a plugin declared.
+    pub(super) fn accept(declared: wit::Manifest, terms: &Terms<'_>) -> Result<Self, Problem> {
+        if declared.cuts_flows && !terms.has_feature {
+            return Err(Problem::CannotCut);
+        }
+        let packets_per_flow = match declared.packets_per_flow {
+            None => u64::MAX,
+            Some(0) => return Err(Problem::NoPackets),
+            Some(n) => n.into(),
+        };
+        Ok(Self {
+            outputs: outputs(terms.name, &declared.outputs)?,
+            packet: terms.packet_fields(&declared.packet)?,
+            payload_bytes: terms.bytes(
+                "payload",
+                "payload",
+                declared.payload_bytes,
+                terms.grants.payload(),
+            )?,
+            packet_bytes: terms.bytes(
+                "packet",
+                "bytes",
+                declared.packet_bytes,
+                terms.grants.bytes(),
+            )?,
+            at_init: terms.flow_fields(&declared.at_init)?,
+            at_update: terms.flow_fields(&declared.at_update)?,
+            at_expire: terms.flow_fields(&declared.at_expire)?,
+            packets_per_flow,
+            version: declared.version,
+            description: declared.description,
+            cuts_flows: declared.cuts_flows,
+            packed: declared.packed,
+            needs_one_meter: declared.needs_one_meter,
+        })
+    }
+}
+
+impl Terms<'_> {
+    fn packet_fields(&self, names: &[String]) -> Result<Vec<&'static PacketField>, Problem> {
+        self.fields("packet", names, PacketField::by_name, |field| field.grant)
+    }
+
+    fn flow_fields(&self, names: &[String]) -> Result<Vec<&'static Feature>, Problem> {
+        let find = |name: &str| {
+            self.schema
+                .features()
+                .iter()
+                .copied()
+                .find(|field| field.name == name)
+        };
+        self.fields("flow", names, find, |field| field.grant)
+    }
+
+    fn fields<'n, F: Copy>(
+        &self,
+        of: &'static str,
+        names: &'n [String],
+        find: impl Fn(&str) -> Option<F>,
+        grant: impl Fn(F) -> Grant,
+    ) -> Result<Vec<F>, Problem> {
+        let mut seen = HashSet::new();
+        let one = |name: &'n String| {
+            let shown = || {
+                name.chars()
+                    .take(64)
+                    .flat_map(char::escape_debug)
+                    .collect::<String>()
+            };
+            let field = find(name).ok_or_else(|| Problem::UnknownField { of, field: shown() })?;
+            if !seen.insert(name) {
+                return Err(Problem::FieldTwice { of, field: shown() });
+            }
+            let grant = grant(field);
+            if !self.grants.allow(grant) {
+                let (name, grant) = (self.name.to_owned(), grant.flag().to_owned());
+                return Err(Problem::NotGranted {
+                    name,
+                    of,
+                    field: shown(),
+                    grant,
+                });
+            }
+            Ok(field)
+        };
+        names.iter().map(one).collect()
+    }
+
+    fn bytes(
+        &self,
+        of: &'static str,
+        grant: &'static str,
+        asked: u32,
+        granted: u32,
+    ) -> Result<u32, Problem> {
+        match asked {
+            0 => Ok(0),
+            _ if asked > Grants::MOST_BYTES => Err(Problem::TooManyBytes {
+                of,
+                asked,
+                most: Grants::MOST_BYTES,
+            }),
+            _ if granted == 0 => Err(Problem::BytesNotGranted {
+                name: self.name.to_owned(),
+                of,
+                grant,
+                asked,
+            }),
+            _ => Ok(asked.min(granted)),
+        }
+    }
+}
+
+fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColumn>, Problem> {
+    if declared.len() > MOST_OUTPUTS {
+        return Err(Problem::TooManyOutputs {
+            count: declared.len(),
+        });
+    }
+    let mut seen = HashSet::new();
+    let one = |output: &'n wit::Output| {
+        let name = &output.name;
+        if !is_output_name(name) {
+            return Err(Problem::BadOutputName {
+                name: name.chars().take(64).collect(),
+            });
+        }
+        if !seen.insert(name) {
+            return Err(Problem::OutputTwice { name: name.clone() });
+        }
+        Ok(UdpColumn::new(
+            plugin,
+            name,
+            value_type(output.kind),
+            output.description.clone(),
+        ))
+    };
+    declared.iter().map(one).collect()
+}
+
+/// `[a-z][a-z0-9_]{0,31}`
+fn is_output_name(name: &str) -> bool {
+    name.len() <= 32
+        && name.starts_with(|c: char| c.is_ascii_lowercase())
+        && name
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+}
+
+fn value_type(kind: wit::ValueType) -> Type {
+    match kind {
+        wit::ValueType::Boolean => Type::Boolean,
+        wit::ValueType::Integer => Type::I64,
+        wit::ValueType::Float => Type::Float,
+        wit::ValueType::Text => Type::Text,
+        wit::ValueType::Bytes => Type::Bytes,
+        wit::ValueType::Integers => Type::Integers,
+        wit::ValueType::Floats => Type::Floats,
+        wit::ValueType::Json => Type::Json,
+    }
+}

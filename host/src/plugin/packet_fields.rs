@@ -1,0 +1,300 @@
+//! The packet fields that plugins may ask for: each is declared here, once.
+
+use std::fmt::Write as _;
+
+use super::column::ColumnBuffer;
+use super::grant::Grant;
+use crate::flow::Arrival;
+use crate::value::{Type, write_mac};
+
+/// A field of a packet.
+#[derive(Clone, Copy, Debug)]
+pub struct PacketField {
+    /// Its name in a manifest.
+    pub name: &'static str,
+    /// The type of its values.
+    pub ty: Type,
+    /// The unit of its values; empty where they have none.
+    pub unit: &'static str,
+    /// What a plugin must be granted to see it.
+    pub grant: Grant,
+    /// What it is.
+    pub doc: &'static str,
+    /// Whether the contract's `packet` record has a place for it.
+    pub(super) in_record: bool,
+    pub(super) value: Extract,
+}
+
+/// How a field is read from a packet.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Extract {
+    Number(fn(&Arrival<'_>) -> u64),
+    Text(fn(&Arrival<'_>, &mut Text<'_>)),
+}
+
+/// Where texts are written.
+pub(super) struct Text<'a>(pub(super) &'a mut Vec<u8>);
+
+impl std::fmt::Write for Text<'_> {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        self.0.extend_from_slice(text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Names are unique.
+impl PartialEq for PacketField {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for PacketField {}
+
+impl PacketField {
+    /// The field of that name.
+    pub fn by_name(name: &str) -> Option<&'static PacketField> {
+        PACKET_FIELDS.iter().find(|field| field.name == name)
+    }
+
+    #[inline]
+    pub(super) fn push(&self, arrival: &Arrival<'_>, column: &mut ColumnBuffer) {
+        match self.value {
+            Extract::Number(value) => column.push_number(value(arrival)),
+            Extract::Text(write) => column.push_text(|bytes| write(arrival, &mut Text(bytes))),
+        }
+    }
+
+    const fn number(
+        name: &'static str,
+        ty: Type,
+        unit: &'static str,
+        doc: &'static str,
+        value: fn(&Arrival<'_>) -> u64,
+    ) -> Self {
+        Self {
+            name,
+            ty,
+            unit,
+            grant: Grant::Default,
+            doc,
+            in_record: true,
+            value: Extract::Number(value),
+        }
+    }
+
+    const fn address(
+        name: &'static str,
+        doc: &'static str,
+        write: fn(&Arrival<'_>, &mut Text<'_>),
+    ) -> Self {
+        Self {
+            name,
+            ty: Type::Text,
+            unit: "",
+            grant: Grant::Addresses,
+            doc,
+            in_record: true,
+            value: Extract::Text(write),
+        }
+    }
+
+    /// Comes through `more` where packets are records.
+    const fn beside(self) -> Self {
+        Self {
+            in_record: false,
+            ..self
+        }
+    }
+}
+
+fn flag(arrival: &Arrival<'_>, bit: u8) -> u64 {
+    (arrival.packet.tcp_flags >> bit & 1).into()
+}
+
+/// All packet fields.
+pub static PACKET_FIELDS: &[PacketField] = &[
+    PacketField::number(
+        "time_ns",
+        Type::U64,
+        "ns",
+        "Time of capture since 1970-01-01 UTC; never less than an earlier packet's.",
+        |a| a.time_ns,
+    ),
+    PacketField::number(
+        "time_ms",
+        Type::U64,
+        "ms",
+        "time_ns, truncated to milliseconds.",
+        |a| a.time_ms(),
+    )
+    .beside(),
+    PacketField::number(
+        "delta_time_ms",
+        Type::U64,
+        "ms",
+        "Since the flow's previous packet, of either direction; 0 for the first. The difference of two times each truncated to milliseconds.",
+        |a| a.delta_ms,
+    ),
+    PacketField::number(
+        "direction",
+        Type::U8,
+        "",
+        "0 as the flow's first packet, 1 against it.",
+        |a| a.direction as u64,
+    ),
+    PacketField::number(
+        "raw_size",
+        Type::U32,
+        "bytes",
+        "Size on the wire, link layer included.",
+        |a| a.packet.raw_size.into(),
+    ),
+    PacketField::number(
+        "ip_size",
+        Type::U32,
+        "bytes",
+        "Size of the IP packet by its own header.",
+        |a| a.packet.ip_size.into(),
+    ),
+    PacketField::number(
+        "transport_size",
+        Type::U32,
+        "bytes",
+        "Size of transport header and payload by the IP header; 0 for protocols other than TCP, UDP and ICMP.",
+        |a| a.packet.transport_size.into(),
+    ),
+    PacketField::number(
+        "payload_size",
+        Type::U32,
+        "bytes",
+        "Size of the transport payload by the IP header; 0 for protocols other than TCP, UDP and ICMP.",
+        |a| a.packet.payload_size.into(),
+    ),
+    PacketField::address("src_ip", "Source address.", |a, text| {
+        let _ = write!(text, "{}", a.packet.src.to_ip(a.packet.ip_version));
+    }),
+    PacketField::address(
+        "src_mac",
+        "Source MAC address of this frame; zeros where its link layer has none.",
+        |a, text| {
+            let _ = write_mac(&a.packet.src_mac, text);
+        },
+    ),
+    PacketField::address("src_oui", "The first three bytes of src_mac.", |a, text| {
+        let _ = write_mac(&a.packet.src_mac[..3], text);
+    })
+    .beside(),
+    PacketField::address("dst_ip", "Destination address.", |a, text| {
+        let _ = write!(text, "{}", a.packet.dst.to_ip(a.packet.ip_version));
+    }),
+    PacketField::address(
+        "dst_mac",
+        "Destination MAC address of this frame; zeros where its link layer has none.",
+        |a, text| {
+            let _ = write_mac(&a.packet.dst_mac, text);
+        },
+    ),
+    PacketField::address("dst_oui", "The first three bytes of dst_mac.", |a, text| {
+        let _ = write_mac(&a.packet.dst_mac[..3], text);
+    })
+    .beside(),
+    PacketField::number(
+        "src_port",
+        Type::U16,
+        "",
+        "Source port; 0 where there is none.",
+        |a| a.packet.src_port.into(),
+    ),
+    PacketField::number(
+        "dst_port",
+        Type::U16,
+        "",
+        "Destination port; 0 where there is none.",
+        |a| a.packet.dst_port.into(),
+    ),
+    PacketField::number("protocol", Type::U8, "", "IANA protocol number.", |a| {
+        a.packet.protocol.into()
+    }),
+    PacketField::number("ip_version", Type::U8, "", "4 or 6.", |a| {
+        a.packet.ip_version.into()
+    }),
+    PacketField::number(
+        "vlan_id",
+        Type::U16,
+        "",
+        "Innermost VLAN identifier; 0 without a tag.",
+        |a| a.packet.vlan_id.into(),
+    ),
+    PacketField::number(
+        "tunnel_id",
+        Type::U32,
+        "",
+        "0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
+        |a| a.packet.tunnel as u64,
+    ),
+    PacketField::number(
+        "tcp_flags",
+        Type::U8,
+        "",
+        "The flag bits of a TCP header, FIN lowest, CWR highest; 0 for others.",
+        |a| a.packet.tcp_flags.into(),
+    ),
+    PacketField::number("syn", Type::Boolean, "", "TCP flag.", |a| flag(a, 1)),
+    PacketField::number("cwr", Type::Boolean, "", "TCP flag.", |a| flag(a, 7)),
+    PacketField::number("ece", Type::Boolean, "", "TCP flag.", |a| flag(a, 6)),
+    PacketField::number("urg", Type::Boolean, "", "TCP flag.", |a| flag(a, 5)),
+    PacketField::number("ack", Type::Boolean, "", "TCP flag.", |a| flag(a, 4)),
+    PacketField::number("psh", Type::Boolean, "", "TCP flag.", |a| flag(a, 3)),
+    PacketField::number("rst", Type::Boolean, "", "TCP flag.", |a| flag(a, 2)),
+    PacketField::number("fin", Type::Boolean, "", "TCP flag.", |a| flag(a, 0)),
+    PacketField::number(
+        "ttl",
+        Type::U8,
+        "",
+        "IPv4 time to live or IPv6 hop limit.",
+        |a| a.packet.ttl(a.frame).into(),
+    ),
+    PacketField::number(
+        "ip_id",
+        Type::U16,
+        "",
+        "IPv4 identification; 0 for IPv6.",
+        |a| a.packet.ip_id(a.frame).into(),
+    ),
+    PacketField::number(
+        "tcp_window",
+        Type::U16,
+        "bytes",
+        "TCP window as it stands in the header, not scaled; 0 for others.",
+        |a| a.packet.tcp_window(a.frame).into(),
+    ),
+    PacketField::number(
+        "tcp_seq",
+        Type::U32,
+        "",
+        "TCP sequence number; 0 for others.",
+        |a| a.packet.tcp_seq(a.frame).into(),
+    ),
+    PacketField::number(
+        "tcp_ack",
+        Type::U32,
+        "",
+        "TCP acknowledgement number; 0 for others.",
+        |a| a.packet.tcp_ack(a.frame).into(),
+    ),
+    PacketField::number(
+        "icmp_type",
+        Type::U8,
+        "",
+        "ICMP or ICMPv6 type; 0 for others.",
+        |a| a.packet.icmp_type(a.frame).into(),
+    ),
+    PacketField::number(
+        "icmp_code",
+        Type::U8,
+        "",
+        "ICMP or ICMPv6 code; 0 for others.",
+        |a| a.packet.icmp_code(a.frame).into(),
+    ),
+];

@@ -1,0 +1,183 @@
+//! Events as records, for plugins that are called one event at a time.
+
+use super::batch::shown;
+use super::bindings::feature::{Direction, Flow, Packet, TcpFlags, ValueParam};
+use super::grant::Grant;
+use super::manifest::Manifest;
+use super::packet_fields::{Extract, PacketField, Text};
+use crate::flow::features::Feature;
+use crate::flow::{self, Arrival, FlowView};
+use crate::value::Value;
+
+/// Makes records, in memory that it uses again.
+pub(super) struct Records {
+    src_ip: Option<String>,
+    dst_ip: Option<String>,
+    src_mac: Option<String>,
+    dst_mac: Option<String>,
+    /// The texts of the fields without a place in the record.
+    more: Vec<String>,
+    has_more: bool,
+}
+
+impl Records {
+    pub(super) fn new(manifest: &Manifest) -> Self {
+        let asked = |name: &str| {
+            manifest
+                .packet
+                .iter()
+                .any(|field| field.name == name)
+                .then(String::new)
+        };
+        Self {
+            src_ip: asked("src_ip"),
+            dst_ip: asked("dst_ip"),
+            src_mac: asked("src_mac"),
+            dst_mac: asked("dst_mac"),
+            more: Vec::new(),
+            has_more: manifest.packet.iter().any(|field| !field.in_record),
+        }
+    }
+
+    /// Shows a packet as the contract has it.
+    pub(super) fn packet<T>(
+        &mut self,
+        manifest: &Manifest,
+        arrival: &Arrival<'_>,
+        call: impl FnOnce(Packet<'_>) -> T,
+    ) -> T {
+        let packet = &arrival.packet;
+        for (text, name) in [
+            (&mut self.src_ip, "src_ip"),
+            (&mut self.dst_ip, "dst_ip"),
+            (&mut self.src_mac, "src_mac"),
+            (&mut self.dst_mac, "dst_mac"),
+        ] {
+            if let (Some(text), Some(field)) = (text, PacketField::by_name(name)) {
+                write(field, arrival, text);
+            }
+        }
+        let more = self
+            .has_more
+            .then(|| more(manifest, arrival, &mut self.more));
+        let (bytes, payload) = shown(manifest, arrival);
+        call(Packet {
+            time_ns: arrival.time_ns,
+            delta_time_ms: arrival.delta_ms,
+            direction: match arrival.direction {
+                flow::Direction::SrcToDst => Direction::Src2dst,
+                flow::Direction::DstToSrc => Direction::Dst2src,
+            },
+            raw_size: packet.raw_size,
+            ip_size: packet.ip_size,
+            transport_size: packet.transport_size,
+            payload_size: packet.payload_size,
+            src_ip: self.src_ip.as_deref(),
+            src_port: packet.src_port,
+            dst_ip: self.dst_ip.as_deref(),
+            dst_port: packet.dst_port,
+            src_mac: self.src_mac.as_deref(),
+            dst_mac: self.dst_mac.as_deref(),
+            protocol: packet.protocol,
+            ip_version: packet.ip_version,
+            vlan_id: packet.vlan_id,
+            tunnel_id: packet.tunnel as u32,
+            tcp_flags: tcp_flags(packet.tcp_flags),
+            ttl: packet.ttl(arrival.frame),
+            ip_id: packet.ip_id(arrival.frame),
+            tcp_window: packet.tcp_window(arrival.frame),
+            tcp_seq: packet.tcp_seq(arrival.frame),
+            tcp_ack: packet.tcp_ack(arrival.frame),
+            icmp_type: packet.icmp_type(arrival.frame),
+            icmp_code: packet.icmp_code(arrival.frame),
+            ip_packet: (manifest.packet_bytes > 0).then_some(bytes),
+            payload: (manifest.payload_bytes > 0).then_some(payload),
+            more: more.as_deref(),
+        })
+    }
+}
+
+/// The values of the asked fields that have no place in the record.
+fn more<'a>(
+    manifest: &Manifest,
+    arrival: &Arrival<'_>,
+    texts: &'a mut Vec<String>,
+) -> Vec<ValueParam<'a>> {
+    let beside = || manifest.packet.iter().filter(|field| !field.in_record);
+    texts.resize_with(beside().count(), String::new);
+    for (field, text) in beside().zip(texts.iter_mut()) {
+        if field.grant != Grant::Default {
+            write(field, arrival, text);
+        }
+    }
+    let value = |(field, text): (&&PacketField, &'a String)| match field.value {
+        Extract::Number(number) => ValueParam::Integer(number(arrival) as i64),
+        Extract::Text(_) => ValueParam::Text(text),
+    };
+    beside().zip(texts.iter()).map(value).collect()
+}
+
+fn write(field: &PacketField, arrival: &Arrival<'_>, text: &mut String) {
+    if let Extract::Text(write) = field.value {
+        let mut bytes = std::mem::take(text).into_bytes();
+        bytes.clear();
+        write(arrival, &mut Text(&mut bytes));
+        *text = String::from_utf8(bytes).unwrap_or_default();
+    }
+}
+
+fn tcp_flags(bits: u8) -> TcpFlags {
+    use TcpFlags as F;
+    [
+        F::FIN,
+        F::SYN,
+        F::RST,
+        F::PSH,
+        F::ACK,
+        F::URG,
+        F::ECE,
+        F::CWR,
+    ]
+    .into_iter()
+    .enumerate()
+    .filter(|(bit, _)| bits >> bit & 1 == 1)
+    .fold(F::empty(), |flags, (_, flag)| flags | flag)
+}
+
+/// Shows a flow as the contract has it.
+pub(super) fn flow<T>(
+    fields: &[&Feature],
+    flow: FlowView<'_>,
+    call: impl FnOnce(Flow<'_>) -> T,
+) -> T {
+    // Texts first, so that the values can borrow them.
+    let text = |field: &&Feature| match field.value(flow) {
+        value @ (Value::Ip(_) | Value::Mac(_) | Value::Oui(_)) => {
+            let mut text = String::new();
+            value.write_text(&mut text);
+            text
+        }
+        _ => String::new(),
+    };
+    let texts: Vec<_> = fields.iter().map(text).collect();
+    let values = fields
+        .iter()
+        .zip(&texts)
+        .map(|(field, text)| match field.value(flow) {
+            Value::Null => ValueParam::Null,
+            Value::Boolean(value) => ValueParam::Boolean(value),
+            Value::Integer(value) => ValueParam::Integer(value),
+            Value::Float(value) => ValueParam::Float(value),
+            Value::Ip(_) | Value::Mac(_) | Value::Oui(_) => ValueParam::Text(text),
+            Value::Text(value) => ValueParam::Text(value),
+            Value::Bytes(value) => ValueParam::Bytes(value),
+            Value::Integers(value) => ValueParam::Integers(value),
+            Value::Floats(value) => ValueParam::Floats(value),
+            Value::Json(value) => ValueParam::Json(value),
+        });
+    let values: Vec<_> = values.collect();
+    call(Flow {
+        id: flow.record.id,
+        fields: &values,
+    })
+}

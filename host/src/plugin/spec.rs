@@ -1,0 +1,180 @@
+//! Which plugin to load, and how, as an operator says it.
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use super::grant::Grants;
+use super::limits::Limits;
+
+/// One plugin to load: `[NAME=]FILE[,key=value…]` on the command line.
+#[derive(Clone, Debug)]
+pub struct PluginSpec {
+    /// The operator's name for it: its values stand under `udps.<name>`.
+    pub name: String,
+    /// The component.
+    pub file: PathBuf,
+    /// What its `open` is given, in this order.
+    pub options: Vec<(String, String)>,
+    /// What it may see beyond the default.
+    pub grants: Grants,
+    /// What it may use.
+    pub limits: Limits,
+    /// Through which of the contract's worlds it is called.
+    pub world: World,
+}
+
+/// Through which of the contract's worlds a plugin is called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum World {
+    /// Columns of events where the plugin has them and does not cut flows, else one event a call.
+    #[default]
+    Quickest,
+    /// One event a call where the plugin has that form: to compare both.
+    Events,
+}
+
+impl PluginSpec {
+    /// A plugin in a file, called by the file's stem.
+    pub fn new(file: impl Into<PathBuf>) -> Self {
+        let file = file.into();
+        let name = stem(&file);
+        Self {
+            name,
+            file,
+            options: Vec::new(),
+            grants: Grants::default(),
+            limits: Limits::default(),
+            world: World::default(),
+        }
+    }
+
+    /// Gives it a name.
+    #[must_use]
+    pub fn name(self, name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            ..self
+        }
+    }
+
+    /// Adds an option.
+    #[must_use]
+    pub fn option(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.options.push((key.into(), value.into()));
+        self
+    }
+
+    /// Grants it more than it has been granted.
+    #[must_use]
+    pub fn grant(self, grants: Grants) -> Self {
+        Self {
+            grants: self.grants.and(grants),
+            ..self
+        }
+    }
+
+    /// Chooses the world.
+    #[must_use]
+    pub fn world(self, world: World) -> Self {
+        Self { world, ..self }
+    }
+}
+
+/// The file's name up to its first dot.
+fn stem(file: &Path) -> String {
+    let name = file
+        .file_name()
+        .map(|name| name.to_string_lossy())
+        .unwrap_or_default();
+    name.split('.').next().unwrap_or_default().to_owned()
+}
+
+/// A text that names no plugin.
+#[derive(Debug, thiserror::Error)]
+#[allow(missing_docs, reason = "the texts say what each is")]
+pub enum SpecError {
+    #[error("no file: give [NAME=]FILE[,key=value…]")]
+    NoFile,
+    #[error("`{0}` is not an option: give key=value, or key=@file for the text of a file")]
+    BadOption(String),
+    #[error("option `{key}`: {file} cannot be read as text: {error}")]
+    Unreadable {
+        key: String,
+        file: String,
+        error: std::io::Error,
+    },
+}
+
+impl FromStr for PluginSpec {
+    type Err = SpecError;
+
+    fn from_str(text: &str) -> Result<Self, SpecError> {
+        let mut parts = text.split(',');
+        let first = parts.next().unwrap_or_default();
+        let (name, file) = match first.split_once('=') {
+            Some((name, file)) => (Some(name), file),
+            None => (None, first),
+        };
+        if file.is_empty() {
+            return Err(SpecError::NoFile);
+        }
+        let spec = Self::new(file);
+        let spec = match name {
+            Some(name) => spec.name(name),
+            None => spec,
+        };
+        parts.try_fold(spec, |spec, part| {
+            let (key, value) = part
+                .split_once('=')
+                .filter(|(key, _)| !key.is_empty())
+                .ok_or_else(|| SpecError::BadOption(part.to_owned()))?;
+            Ok(match value.strip_prefix('@') {
+                None => spec.option(key, value),
+                Some(file) => {
+                    let value =
+                        std::fs::read_to_string(file).map_err(|error| SpecError::Unreadable {
+                            key: key.to_owned(),
+                            file: file.to_owned(),
+                            error,
+                        })?;
+                    spec.option(key, value)
+                }
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_name_file_and_options() {
+        let spec: PluginSpec = "mine=dir/slicer.v2.wasm,limit=20,mode=a=b".parse().unwrap();
+        assert_eq!(spec.name, "mine");
+        assert_eq!(spec.file, Path::new("dir/slicer.v2.wasm"));
+        assert_eq!(
+            spec.options,
+            [("limit".into(), "20".into()), ("mode".into(), "a=b".into())]
+        );
+        assert_eq!(
+            "dir/slicer.v2.wasm".parse::<PluginSpec>().unwrap().name,
+            "slicer"
+        );
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |text: &str| text.parse::<PluginSpec>().unwrap_err().to_string();
+        assert_eq!(error(""), "no file: give [NAME=]FILE[,key=value…]");
+        assert_eq!(error("x="), "no file: give [NAME=]FILE[,key=value…]");
+        assert_eq!(
+            error("x.wasm,limit"),
+            "`limit` is not an option: give key=value, or key=@file for the text of a file"
+        );
+        assert!(
+            error("x.wasm,model=@/nowhere")
+                .starts_with("option `model`: /nowhere cannot be read as text: ")
+        );
+    }
+}

@@ -1,0 +1,348 @@
+//! The plugins of one meter: shows them the events of its flows and collects their values.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, Kind};
+use super::bindings::feature::Verdict;
+use super::error::{PluginError, Trap};
+use super::instance::Instance;
+use super::record::{self, Records};
+use super::registry::Plugin;
+use super::{manifest::Manifest, outputs};
+use crate::flow::slab::{Places, Segmented};
+use crate::flow::{Arrival, Flow, FlowView, Schema};
+use crate::value::UdpValue;
+
+/// What one plugin did in a run.
+#[derive(Clone, Debug, Default)]
+pub struct PluginReport {
+    /// The operator's name for it.
+    pub name: String,
+    /// Its own version.
+    pub version: String,
+    /// Events it was shown.
+    pub events: u64,
+    /// Calls into it.
+    pub calls: u64,
+    /// Time that these calls took.
+    pub time: Duration,
+    /// Calls that failed.
+    pub traps: u64,
+    /// How the last of them failed.
+    pub last_trap: Option<Trap>,
+    /// Flows whose values are null because of a trap, or because they began after it.
+    pub flows_lost: u64,
+    /// Flows that were not offered to it because it held as many as it may.
+    pub flows_skipped: u64,
+    /// Values that were not what it declared; they are null.
+    pub bad_outputs: u64,
+    /// Bytes of memory and tables its instance had at last.
+    pub memory: usize,
+}
+
+/// All plugins of a meter.
+pub(crate) struct Station {
+    hosted: Vec<Hosted>,
+    /// Ended flows whose values are still in some batch.
+    waiting: Vec<Flow>,
+    has_batches: bool,
+}
+
+struct Hosted {
+    plugin: Arc<Plugin>,
+    /// None once it has trapped.
+    instance: Option<Instance>,
+    shape: Shape,
+    /// For each place in the flow table the slot of its flow in the instance, plus one; 0 where the
+    /// instance does not hold the flow.
+    slots: Segmented<u32>,
+    free: Places,
+    /// Where its values stand among a flow's.
+    first_output: usize,
+    report: PluginReport,
+}
+
+/// How events are delivered.
+enum Shape {
+    Columns(Batch),
+    Records(Records),
+}
+
+impl Station {
+    /// Opens an instance of every plugin. `schema` is that of the flows.
+    pub(crate) fn open(plugins: &[Arc<Plugin>], schema: &Schema) -> Result<Self, PluginError> {
+        let mut first_output = 0;
+        let mut hosted = Vec::new();
+        for plugin in plugins {
+            let instance = plugin.open(schema)?;
+            hosted.push(Hosted::new(plugin.clone(), instance, first_output));
+            first_output += plugin.manifest().outputs.len();
+        }
+        let has_batches = hosted
+            .iter()
+            .any(|hosted| matches!(hosted.shape, Shape::Columns(_)));
+        Ok(Self {
+            hosted,
+            waiting: Vec::new(),
+            has_batches,
+        })
+    }
+
+    /// Shows the first packet of the flow at `place`; says whether a plugin cuts the flow.
+    pub(crate) fn init(
+        &mut self,
+        place: u32,
+        arrival: &Arrival<'_>,
+        flow: FlowView<'_>,
+        ready: &mut VecDeque<Flow>,
+    ) -> bool {
+        self.make_room(Some(arrival), ready);
+        // Every plugin sees the packet, whatever another one decides.
+        self.hosted
+            .iter_mut()
+            .fold(false, |cut, hosted| hosted.init(place, arrival, flow) | cut)
+    }
+
+    /// Shows a later packet, as `init`.
+    #[inline]
+    pub(crate) fn update(
+        &mut self,
+        place: u32,
+        arrival: &Arrival<'_>,
+        flow: FlowView<'_>,
+        ready: &mut VecDeque<Flow>,
+    ) -> bool {
+        if self.hosted.is_empty() {
+            return false;
+        }
+        self.make_room(Some(arrival), ready);
+        self.hosted.iter_mut().fold(false, |cut, hosted| {
+            hosted.update(place, arrival, flow) | cut
+        })
+    }
+
+    /// Shows the end of the flow at `place`, which is ready as soon as all its values are there.
+    pub(crate) fn expire(&mut self, place: u32, mut flow: Flow, ready: &mut VecDeque<Flow>) {
+        self.make_room(None, ready);
+        let waiting = self.waiting.len() as u32;
+        let mut udps = std::mem::take(&mut flow.udps);
+        for hosted in &mut self.hosted {
+            hosted.expire(place, flow.view(), waiting, &mut udps);
+        }
+        flow.udps = udps;
+        if self.has_batches {
+            self.waiting.push(flow);
+        } else {
+            ready.push_back(flow);
+        }
+    }
+
+    /// Delivers all batches: every ended flow is ready.
+    pub(crate) fn flush(&mut self, ready: &mut VecDeque<Flow>) {
+        for hosted in &mut self.hosted {
+            hosted.flush(&mut self.waiting);
+        }
+        ready.extend(self.waiting.drain(..));
+    }
+
+    /// Delivers all batches and tells every plugin that it was the last.
+    pub(crate) fn finish(&mut self, ready: &mut VecDeque<Flow>) {
+        self.flush(ready);
+        for hosted in &mut self.hosted {
+            let by_event = matches!(hosted.shape, Shape::Records(_));
+            hosted.call(0, |instance, _| instance.finish(by_event));
+        }
+    }
+
+    /// What each plugin did so far.
+    pub(crate) fn reports(&self) -> Vec<PluginReport> {
+        let report = |hosted: &Hosted| {
+            let mut report = hosted.report.clone();
+            if let Some(instance) = &hosted.instance {
+                report.memory = instance.memory();
+            }
+            report
+        };
+        self.hosted.iter().map(report).collect()
+    }
+
+    /// All batches are delivered together, so that a flow waits for one boundary only.
+    #[inline]
+    fn make_room(&mut self, arrival: Option<&Arrival<'_>>, ready: &mut VecDeque<Flow>) {
+        if self.hosted.iter().any(|hosted| hosted.is_full_for(arrival)) {
+            self.flush(ready);
+        }
+    }
+}
+
+impl Hosted {
+    fn new(plugin: Arc<Plugin>, instance: Instance, first_output: usize) -> Self {
+        let manifest = plugin.manifest();
+        let shape = match plugin.by_event() {
+            true => Shape::Records(Records::new(manifest)),
+            false => Shape::Columns(Batch::new(manifest)),
+        };
+        let report = PluginReport {
+            name: plugin.name().to_owned(),
+            version: manifest.version.clone(),
+            ..PluginReport::default()
+        };
+        Self {
+            instance: Some(instance),
+            shape,
+            slots: Segmented::default(),
+            free: Places::default(),
+            first_output,
+            report,
+            plugin,
+        }
+    }
+
+    #[inline]
+    fn is_full_for(&self, arrival: Option<&Arrival<'_>>) -> bool {
+        match &self.shape {
+            Shape::Columns(batch) => batch.is_full_for(self.plugin.manifest(), arrival),
+            Shape::Records(_) => false,
+        }
+    }
+
+    fn init(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        self.slots.reach(place);
+        self.slots[place] = 0;
+        if self.instance.is_none() {
+            return false;
+        }
+        if self.free.taken() >= self.plugin.spec().limits.flows() {
+            self.report.flows_skipped += 1;
+            return false;
+        }
+        let slot = self.free.take();
+        self.slots[place] = slot + 1;
+        self.packet(Kind::Init, slot, arrival, flow)
+    }
+
+    #[inline]
+    fn update(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        match self.slots[place] {
+            0 => false,
+            _ if flow.record.packets() > self.plugin.manifest().packets_per_flow => false,
+            slot => self.packet(Kind::Update, slot - 1, arrival, flow),
+        }
+    }
+
+    #[inline]
+    fn packet(&mut self, kind: Kind, slot: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        if let Shape::Columns(batch) = &mut self.shape {
+            if self.instance.is_some() {
+                batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
+            }
+            return false;
+        }
+        let verdict = self.call(1, |instance, (manifest, shape)| {
+            let Shape::Records(records) = shape else {
+                unreachable!("columns were handled above")
+            };
+            let fields = if kind == Kind::Init {
+                &manifest.at_init
+            } else {
+                &manifest.at_update
+            };
+            records.packet(manifest, arrival, |packet| {
+                record::flow(fields, flow, |flow| match kind {
+                    Kind::Init => instance.init(packet, flow),
+                    _ => instance.update(packet, flow),
+                })
+            })
+        });
+        verdict == Some(Verdict::Cut) && self.plugin.manifest().cuts_flows
+    }
+
+    fn expire(&mut self, place: u32, flow: FlowView<'_>, waiting: u32, udps: &mut [UdpValue]) {
+        let Some(slot) = std::mem::take(&mut self.slots[place]).checked_sub(1) else {
+            self.report.flows_lost += u64::from(self.instance.is_none());
+            return;
+        };
+        self.free.give_back(slot);
+        if self.instance.is_none() {
+            self.report.flows_lost += 1;
+            return;
+        }
+        if let Shape::Columns(batch) = &mut self.shape {
+            batch.expire(slot, self.plugin.manifest(), flow, waiting);
+            return;
+        }
+        let plugin = self.plugin.clone();
+        let manifest = plugin.manifest();
+        match self.call(1, |instance, _| {
+            record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))
+        }) {
+            Some(values) => {
+                let into = &mut udps[self.first_output..][..manifest.outputs.len()];
+                self.report.bad_outputs += outputs::record(&manifest.outputs, values, into);
+            }
+            None => self.report.flows_lost += 1,
+        }
+    }
+
+    fn flush(&mut self, waiting: &mut [Flow]) {
+        let events = match &self.shape {
+            Shape::Columns(batch) if batch.len() > 0 => batch.len(),
+            _ => return,
+        };
+        let answer = self.call(events as u64, |instance, (manifest, shape)| {
+            let Shape::Columns(batch) = shape else {
+                unreachable!("records were handled above")
+            };
+            batch.lower(manifest.packed, |batch| instance.process(batch))
+        });
+        let Shape::Columns(batch) = &mut self.shape else {
+            return;
+        };
+        match answer {
+            Some(columns) => {
+                let outputs = &self.plugin.manifest().outputs;
+                self.report.bad_outputs += outputs::columns(
+                    outputs,
+                    &columns,
+                    batch.waiting.len(),
+                    |row, output, value| {
+                        waiting[batch.waiting[row] as usize].udps[self.first_output + output] =
+                            value;
+                    },
+                );
+            }
+            None => self.report.flows_lost += batch.waiting.len() as u64,
+        }
+        batch.clear();
+    }
+
+    /// Calls the instance, if it is still there, and throws it away if it traps.
+    fn call<T>(
+        &mut self,
+        events: u64,
+        call: impl FnOnce(&mut Instance, (&Manifest, &mut Shape)) -> Result<T, Trap>,
+    ) -> Option<T> {
+        let instance = self.instance.as_mut()?;
+        let start = Instant::now();
+        let answer = call(instance, (self.plugin.manifest(), &mut self.shape));
+        self.report.time += start.elapsed();
+        self.report.calls += 1;
+        self.report.events += events;
+        match answer {
+            Ok(answer) => Some(answer),
+            Err(trap) => {
+                tracing::error!(
+                    "plugin {}: stopped: {trap}; its values are null from here on",
+                    self.plugin.name()
+                );
+                self.report.traps += 1;
+                self.report.memory = instance.memory();
+                self.report.last_trap = Some(trap);
+                self.instance = None;
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Flows as CSV: RFC 4180, LF, UTF-8, quoted where needed.
+
+use std::io::{self, Write};
+
+use super::{Sink, write_hex};
+use crate::flow::{Flow, Schema};
+use crate::value::Value;
+
+pub(super) struct CsvSink<W: Write> {
+    writer: csv::Writer<W>,
+    /// One field's text, used again.
+    field: String,
+}
+
+impl<W: Write> CsvSink<W> {
+    /// Writes the header.
+    pub(super) fn new(output: W, schema: &Schema) -> io::Result<Self> {
+        let mut writer = csv::WriterBuilder::new()
+            .buffer_capacity(1 << 18)
+            .from_writer(output);
+        writer.write_record(schema.names())?;
+        Ok(Self {
+            writer,
+            field: String::new(),
+        })
+    }
+}
+
+impl<W: Write> Sink for CsvSink<W> {
+    fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        for (_, value) in flow.iter() {
+            if let Value::Integer(number) = value {
+                self.writer
+                    .write_field(itoa::Buffer::new().format(number))?;
+                continue;
+            }
+            self.field.clear();
+            write_value(value, &mut self.field);
+            self.writer.write_field(&self.field)?;
+        }
+        self.writer.write_record(None::<&[u8]>)?;
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+fn write_value(value: Value<'_>, out: &mut String) {
+    match value {
+        Value::Null => {}
+        Value::Boolean(value) => out.push(if value { '1' } else { '0' }),
+        Value::Integer(value) => out.push_str(itoa::Buffer::new().format(value)),
+        Value::Float(value) => out.push_str(zmij::Buffer::new().format(value)),
+        Value::Bytes(bytes) => write_hex(bytes, out),
+        Value::Integers(values) => write_list(values, out, |value, out| {
+            out.push_str(itoa::Buffer::new().format(*value))
+        }),
+        Value::Floats(values) => write_list(values, out, |value, out| {
+            out.push_str(zmij::Buffer::new().format(*value))
+        }),
+        Value::Ip(_) | Value::Mac(_) | Value::Oui(_) | Value::Text(_) | Value::Json(_) => {
+            value.write_text(out)
+        }
+    }
+}
+
+/// `[0, 1, 0]`
+fn write_list<T>(values: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
+    out.push('[');
+    for (n, value) in values.iter().enumerate() {
+        if n > 0 {
+            out.push_str(", ");
+        }
+        write(value, out);
+    }
+    out.push(']');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_documented() {
+        for (value, expected) in [
+            (Value::Null, ""),
+            (Value::Boolean(true), "1"),
+            (Value::Boolean(false), "0"),
+            (Value::Integer(-1), "-1"),
+            (Value::Float(302.368_421_052_631_56), "302.36842105263156"),
+            (Value::Float(f64::NAN), "NaN"),
+            (Value::Integers(&[0, 1, -1]), "[0, 1, -1]"),
+            (Value::Floats(&[0.5]), "[0.5]"),
+            (Value::Bytes(b"\x00\xff"), "00ff"),
+            (Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]), "aa:bb:cc:00:01:02"),
+            (Value::Oui([0xaa, 0xbb, 0xcc]), "aa:bb:cc"),
+            (Value::Ip([192, 0, 2, 1].into()), "192.0.2.1"),
+        ] {
+            let mut text = String::new();
+            write_value(value, &mut text);
+            assert_eq!(text, expected, "{value:?}");
+        }
+    }
+}

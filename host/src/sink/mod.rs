@@ -1,0 +1,60 @@
+//! Where flows go: CSV and JSON lines.
+
+mod csv;
+mod jsonl;
+
+use std::io::{self, Write};
+
+use crate::flow::{Flow, Schema};
+
+/// Writes flows.
+pub trait Sink {
+    /// Writes one flow.
+    ///
+    /// # Errors
+    ///
+    /// What writing to the output gave.
+    fn write(&mut self, flow: &Flow) -> io::Result<()>;
+
+    /// Writes what is still in memory. Nothing may be written afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What writing to the output gave.
+    fn finish(&mut self) -> io::Result<()>;
+}
+
+/// How flows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// RFC 4180 with LF and a header; null is empty, booleans are 1 and 0.
+    Csv,
+    /// One JSON object a line; plugins' values stand in `udps`.
+    JsonLines,
+}
+
+impl Format {
+    /// A sink of this format for flows of this schema.
+    ///
+    /// # Errors
+    ///
+    /// What writing a header to the output gave.
+    pub fn sink<'a>(
+        self,
+        output: impl Write + 'a,
+        schema: &Schema,
+    ) -> io::Result<Box<dyn Sink + 'a>> {
+        Ok(match self {
+            Self::Csv => Box::new(csv::CsvSink::new(output, schema)?),
+            Self::JsonLines => Box::new(jsonl::JsonLinesSink::new(output)),
+        })
+    }
+}
+
+/// Writes bytes in hexadecimal.
+fn write_hex(bytes: &[u8], out: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for byte in bytes {
+        out.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
+    }
+}

@@ -1,0 +1,285 @@
+//! The streamer: captures in, flows out, in one iterator.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::capture::{CaptureError, Files, Filter, FilterError};
+use crate::decode::TunnelSet;
+use crate::flow::{Flow, Schema};
+use crate::meter::{AccountingMode, Accounts, Meter, Settings};
+use crate::plugin::{PluginError, PluginReport, PluginSpec, Registry};
+
+/// Reads captures and gives the flows in them, one after the other.
+///
+/// The flows come in the order of the packets that ended them. Whatever is wrong in the middle of a
+/// capture ends that capture, not the run: the flows up to there come out, and
+/// [`report`](Streamer::report) says what happened.
+///
+/// ```
+/// use flowloom::Streamer;
+///
+/// # fn main() -> Result<(), flowloom::StreamerError> {
+/// # let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/captures/dns.pcap");
+/// let mut streamer = Streamer::builder([capture]).idle_timeout(60).build()?;
+/// for flow in &mut streamer {
+///     for (name, value) in flow.iter() {
+///         println!("{name}: {value:?}");
+///     }
+/// }
+/// assert!(streamer.report().problems.is_empty());
+/// # Ok(())
+/// # }
+/// ```
+pub struct Streamer {
+    files: Files,
+    meter: Meter,
+    finished: bool,
+    max_nflows: u64,
+    given: u64,
+    problems: Vec<CaptureError>,
+}
+
+/// Why a run cannot begin.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamerError {
+    /// A capture cannot be read.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The filter is not one.
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    /// A plugin is not loaded.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// The WebAssembly engine does not start.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(String),
+    /// A parameter is out of its range.
+    #[error("{parameter} {value}: {accepted}")]
+    Parameter {
+        /// Its name.
+        parameter: &'static str,
+        /// What was given.
+        value: String,
+        /// What is accepted.
+        accepted: &'static str,
+    },
+}
+
+/// What happened in a run so far.
+#[derive(Debug)]
+pub struct Report<'a> {
+    /// Packets read from the captures: those that the filter kept out, and those of the accounts.
+    pub packets_read: u64,
+    /// Packets that the filter kept out.
+    pub packets_filtered: u64,
+    /// What became of the others.
+    pub accounts: Accounts,
+    /// Flows that ended after [`max_nflows`](StreamerBuilder::max_nflows) had been given.
+    pub flows_withheld: u64,
+    /// What each plugin did.
+    pub plugins: Vec<PluginReport>,
+    /// What was wrong with captures; each ended the one that it names.
+    pub problems: &'a [CaptureError],
+}
+
+/// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct StreamerBuilder {
+    sources: Vec<PathBuf>,
+    settings: Settings,
+    bpf_filter: Option<String>,
+    snapshot_length: Option<u32>,
+    max_nflows: u64,
+    plugins: Vec<PluginSpec>,
+}
+
+impl StreamerBuilder {
+    /// Seconds without a packet after which a flow ends; 15 by default.
+    pub fn idle_timeout(mut self, seconds: u64) -> Self {
+        self.settings.idle_timeout = seconds;
+        self
+    }
+
+    /// Seconds after which a flow that is still alive ends; 1800 by default.
+    pub fn active_timeout(mut self, seconds: u64) -> Self {
+        self.settings.active_timeout = seconds;
+        self
+    }
+
+    /// Which bytes of a packet count; all that were on the wire by default.
+    pub fn accounting_mode(mut self, mode: AccountingMode) -> Self {
+        self.settings.accounting_mode = mode;
+        self
+    }
+
+    /// Tunnels to look into: a set of them, or `true` for GTP-U, CAPWAP and TZSP (the default), or
+    /// `false` for none.
+    pub fn decode_tunnels(mut self, tunnels: impl Into<TunnelSet>) -> Self {
+        self.settings.decode_tunnels = tunnels.into();
+        self
+    }
+
+    /// Only packets that match this libpcap expression; all by default.
+    pub fn bpf_filter(mut self, expression: impl Into<String>) -> Self {
+        self.bpf_filter = Some(expression.into());
+        self
+    }
+
+    /// Cuts every packet to so many bytes, at least 1; whole by default.
+    pub fn snapshot_length(mut self, bytes: u32) -> Self {
+        self.snapshot_length = Some(bytes);
+        self
+    }
+
+    /// Gives exactly so many flows, if there are as many; 0, the default, gives all.
+    pub fn max_nflows(mut self, flows: u64) -> Self {
+        self.max_nflows = flows;
+        self
+    }
+
+    /// Adds a plugin.
+    pub fn plugin(mut self, plugin: PluginSpec) -> Self {
+        self.plugins.push(plugin);
+        self
+    }
+
+    /// Opens the captures and the plugins.
+    ///
+    /// # Errors
+    ///
+    /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
+    pub fn build(self) -> Result<Streamer, StreamerError> {
+        let mut files = Files::open(self.sources)?;
+        if let Some(expression) = self.bpf_filter {
+            files = files.with_filter(Filter::new(expression)?);
+        }
+        if let Some(bytes) = self.snapshot_length {
+            if bytes == 0 {
+                return Err(StreamerError::Parameter {
+                    parameter: "snapshot_length",
+                    value: bytes.to_string(),
+                    accepted: "at least 1 byte is accepted",
+                });
+            }
+            files = files.with_snapshot_length(bytes);
+        }
+        for (parameter, seconds) in [
+            ("idle_timeout", self.settings.idle_timeout),
+            ("active_timeout", self.settings.active_timeout),
+        ] {
+            if seconds > MOST_SECONDS {
+                return Err(StreamerError::Parameter {
+                    parameter,
+                    value: seconds.to_string(),
+                    accepted: "0 to 18446744073709551 seconds are accepted",
+                });
+            }
+        }
+        let plugins = if self.plugins.is_empty() {
+            Vec::new()
+        } else {
+            let registry =
+                Registry::new().map_err(|error| StreamerError::Engine(error.to_string()))?;
+            let schema = self.settings.schema();
+            for spec in self.plugins {
+                registry.load(spec, &schema)?;
+            }
+            registry.plugins()
+        };
+        Ok(Streamer {
+            files,
+            meter: Meter::new(self.settings, &plugins)?,
+            finished: false,
+            max_nflows: self.max_nflows,
+            given: 0,
+            problems: Vec::new(),
+        })
+    }
+}
+
+/// Timeouts whose milliseconds fit into 64 bits.
+const MOST_SECONDS: u64 = u64::MAX / 1_000;
+
+impl Streamer {
+    /// Sets up a run over some captures, which are read one after the other as if they were one:
+    /// pcap and pcapng, plain or compressed with gzip or zstd; `-` is standard input.
+    pub fn builder<P: Into<PathBuf>>(sources: impl IntoIterator<Item = P>) -> StreamerBuilder {
+        StreamerBuilder {
+            sources: sources.into_iter().map(Into::into).collect(),
+            settings: Settings::default(),
+            bpf_filter: None,
+            snapshot_length: None,
+            max_nflows: 0,
+            plugins: Vec::new(),
+        }
+    }
+
+    /// The columns of the flows.
+    pub fn schema(&self) -> &Arc<Schema> {
+        self.meter.schema()
+    }
+
+    /// Bytes of the captures read so far, and all of them where that is known.
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.files.bytes_read(), self.files.total_bytes())
+    }
+
+    /// What happened so far.
+    pub fn report(&self) -> Report<'_> {
+        Report {
+            packets_read: self.files.packets_read(),
+            packets_filtered: self.files.packets_filtered(),
+            accounts: *self.meter.accounts(),
+            flows_withheld: match self.finished {
+                true => self.meter.accounts().flows - self.given,
+                false => 0,
+            },
+            plugins: self.meter.plugins(),
+            problems: &self.problems,
+        }
+    }
+
+    /// Meters what the next read gives.
+    fn read(&mut self) {
+        match self.files.read() {
+            Ok(Some(packets)) => self.meter.push(packets.iter()),
+            Ok(None) => self.finish(),
+            Err(error) => {
+                tracing::warn!("{error}");
+                self.problems.push(error);
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        self.meter.finish();
+    }
+}
+
+impl Iterator for Streamer {
+    type Item = Flow;
+
+    fn next(&mut self) -> Option<Flow> {
+        if self.max_nflows > 0 && self.given == self.max_nflows {
+            // The rest ends as well, each plugin's expire included, and is counted.
+            if !self.finished {
+                self.finish();
+            }
+            return None;
+        }
+        loop {
+            if let Some(flow) = self.meter.next_flow() {
+                self.given += 1;
+                return Some(flow);
+            }
+            if self.finished {
+                return None;
+            }
+            self.read();
+        }
+    }
+}
