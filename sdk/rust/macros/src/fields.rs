@@ -1,0 +1,314 @@
+//! The views of packets and flows.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
+use syn::{Attribute, DeriveInput, Error, Field, Index, Lifetime, LitInt, Meta, Result};
+
+use crate::tables;
+use crate::target::{self, Target};
+
+/// Derives `PacketFields`.
+pub(crate) fn packet(input: &DeriveInput) -> Result<TokenStream> {
+    let target = Target::new(input, "PacketFields")?;
+    let table = tables::packet();
+    let mut view = View::new(target.lifetime());
+    let mut payload_bytes = quote!(::core::option::Option::None);
+    let mut packet_bytes = quote!(::core::option::Option::None);
+    for field in &target.fields {
+        let (ident, name) = target::name(field);
+        if let Some(attribute) = attribute(field, "payload") {
+            payload_bytes = count(attribute)?;
+            view.bytes(field, format_ident!("payload"), format_ident!("payload"));
+        } else if let Some(attribute) = attribute(field, "bytes") {
+            packet_bytes = count(attribute)?;
+            view.bytes(field, format_ident!("bytes"), format_ident!("ip_packet"));
+        } else if attribute(field, "newer").is_some() {
+            view.newer(field);
+        } else {
+            let kind = kind(ident, &name, &table, "packet field")?;
+            view.known(field, kind, record(&name, kind));
+        }
+    }
+    let View {
+        lifetime,
+        names,
+        types,
+        columns,
+        rows,
+        records,
+        ..
+    } = view;
+    let (name, generics) = (target.name, generics(&target));
+    Ok(quote! {
+        #[automatically_derived]
+        impl<#lifetime> ::flowloom_sdk::PacketFields<#lifetime> for #name #generics {
+            const NAMES: &'static [&'static str] = &[#(#names),*];
+            const PAYLOAD_BYTES: ::core::option::Option<u32> = #payload_bytes;
+            const PACKET_BYTES: ::core::option::Option<u32> = #packet_bytes;
+            type Columns = (#(#types,)*);
+
+            fn columns(source: ::flowloom_sdk::__private::PacketColumns<#lifetime>) -> Self::Columns {
+                (#(#columns,)*)
+            }
+
+            #[inline(always)]
+            fn row(columns: &Self::Columns, row: usize) -> Self {
+                Self { #(#rows),* }
+            }
+
+            fn record(record: &#lifetime ::flowloom_sdk::__private::feature::Packet) -> Self {
+                #[allow(unused_mut, unused_variables)]
+                let mut values = record.more.iter().flatten();
+                Self { #(#records),* }
+            }
+        }
+    })
+}
+
+/// Derives `FlowFields`.
+pub(crate) fn flow(input: &DeriveInput) -> Result<TokenStream> {
+    let target = Target::new(input, "FlowFields")?;
+    let table = tables::flow();
+    let mut view = View::new(target.lifetime());
+    for field in &target.fields {
+        let (ident, name) = target::name(field);
+        if attribute(field, "newer").is_some() {
+            view.newer(field);
+        } else {
+            let kind = kind(ident, &name, &table, "flow field")?;
+            view.known(field, kind, None);
+        }
+    }
+    let View {
+        lifetime,
+        names,
+        types,
+        columns,
+        rows,
+        records,
+        ..
+    } = view;
+    let (name, generics) = (target.name, generics(&target));
+    Ok(quote! {
+        #[automatically_derived]
+        impl<#lifetime> ::flowloom_sdk::FlowFields<#lifetime> for #name #generics {
+            const NAMES: &'static [&'static str] = &[#(#names),*];
+            type Columns = (#(#types,)*);
+
+            fn columns(source: ::flowloom_sdk::__private::FlowColumns<#lifetime>) -> Self::Columns {
+                (#(#columns,)*)
+            }
+
+            #[inline(always)]
+            fn row(columns: &Self::Columns, row: usize) -> Self {
+                Self { #(#rows),* }
+            }
+
+            fn record(fields: &#lifetime [::flowloom_sdk::__private::feature::Value]) -> Self {
+                #[allow(unused_mut, unused_variables)]
+                let mut values = fields.iter();
+                Self { #(#records),* }
+            }
+        }
+    })
+}
+
+/// The code for the fields of a view.
+struct View {
+    lifetime: Lifetime,
+    /// The names for the manifest; the n-th has the n-th column and the n-th value.
+    names: Vec<String>,
+    /// Types of the struct's columns.
+    types: Vec<TokenStream>,
+    /// How to find them in a batch.
+    columns: Vec<TokenStream>,
+    /// How to read the struct's fields from them.
+    rows: Vec<TokenStream>,
+    /// How to read them from a record.
+    records: Vec<TokenStream>,
+}
+
+impl View {
+    fn new(lifetime: Lifetime) -> Self {
+        View {
+            lifetime,
+            names: Vec::new(),
+            types: Vec::new(),
+            columns: Vec::new(),
+            rows: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// A field of the tables, which the struct may hold in another type.
+    fn known(&mut self, field: &Field, kind: &str, record: Option<TokenStream>) {
+        let lifetime = &self.lifetime;
+        let kind = match kind {
+            "&str" => quote!(&#lifetime str),
+            "&[i64]" => quote!(&#lifetime [i64]),
+            "Direction" => quote!(::flowloom_sdk::Direction),
+            plain => {
+                let plain = Ident::new(plain, Span::call_site());
+                quote!(::core::primitive::#plain)
+            }
+        };
+        self.add(field, &kind, record);
+    }
+
+    /// A field that only the host knows, in the very type of the struct.
+    fn newer(&mut self, field: &Field) {
+        let kind = &field.ty;
+        self.add(field, &quote!(#kind), None);
+    }
+
+    fn add(&mut self, field: &Field, kind: &TokenStream, record: Option<TokenStream>) {
+        let (ident, name) = target::name(field);
+        let (ty, lifetime) = (&field.ty, &self.lifetime);
+        let (index, column) = (self.names.len(), Index::from(self.columns.len()));
+        self.types
+            .push(quote!(<#kind as ::flowloom_sdk::__private::FieldType<#lifetime>>::Column));
+        self.columns
+            .push(quote!(source.field::<#kind>(#index, #name)));
+        self.rows.push(quote_spanned! { ty.span() =>
+            #ident: <#ty as ::flowloom_sdk::Holds<#kind>>::hold(
+                <#kind as ::flowloom_sdk::__private::FieldType<#lifetime>>::get(&columns.#column, row)
+            )
+        });
+        let record = record.unwrap_or_else(
+            || quote!(::flowloom_sdk::__private::record::next::<#kind>(&mut values, #name)),
+        );
+        self.records.push(quote_spanned! { ty.span() =>
+            #ident: <#ty as ::flowloom_sdk::Holds<#kind>>::hold(#record)
+        });
+        self.names.push(name);
+    }
+
+    /// Bytes of the packet, which have a place of their own.
+    fn bytes(&mut self, field: &Field, column: Ident, place: Ident) {
+        let (ident, _) = target::name(field);
+        let (lifetime, index) = (&self.lifetime, Index::from(self.columns.len()));
+        self.types
+            .push(quote!(::flowloom_sdk::__private::ByteColumn<#lifetime>));
+        self.columns.push(quote!(source.#column()));
+        self.rows.push(quote!(#ident: columns.#index.get(row)));
+        self.records
+            .push(quote!(#ident: ::flowloom_sdk::__private::record::bytes(&record.#place)));
+    }
+}
+
+/// How to read a packet field that has a place of its own in the record.
+fn record(name: &str, kind: &str) -> Option<TokenStream> {
+    let ident = Ident::new(name, Span::call_site());
+    Some(match name {
+        "time_ms" | "src_oui" | "dst_oui" => return None,
+        "direction" => quote!(::flowloom_sdk::__private::record::direction(
+            record.direction
+        )),
+        "tcp_flags" => quote!(record.tcp_flags.bits()),
+        "syn" | "cwr" | "ece" | "urg" | "ack" | "psh" | "rst" | "fin" => {
+            let flag = Ident::new(&name.to_uppercase(), Span::call_site());
+            quote! {
+                record.tcp_flags.contains(::flowloom_sdk::__private::feature::TcpFlags::#flag)
+            }
+        }
+        _ if kind == "&str" => {
+            quote!(::flowloom_sdk::__private::record::text(&record.#ident, #name))
+        }
+        _ => quote!(record.#ident),
+    })
+}
+
+/// The type of a field of a table; an error that lists the table where it is not in it.
+fn kind<'a>(ident: &Ident, name: &str, table: &[(String, &'a str)], what: &str) -> Result<&'a str> {
+    if let Some((_, kind)) = table.iter().find(|(known, _)| known == name) {
+        return Ok(kind);
+    }
+    let hint = match tables::nearest(name, table) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
+    };
+    let known: Vec<_> = table
+        .iter()
+        .map(|(name, kind)| format!("  {name}: {kind}"))
+        .collect();
+    Err(Error::new_spanned(
+        ident,
+        format!(
+            "this SDK knows no {what} `{name}`{hint}\n`#[newer]` asks a newer Flowloom for it; these are known:\n{}",
+            known.join("\n")
+        ),
+    ))
+}
+
+fn attribute<'a>(field: &'a Field, name: &str) -> Option<&'a Attribute> {
+    field
+        .attrs
+        .iter()
+        .find(|attribute| attribute.path().is_ident(name))
+}
+
+/// The number in `#[payload(64)]`; 0 for `#[payload]`.
+fn count(attribute: &Attribute) -> Result<TokenStream> {
+    match &attribute.meta {
+        Meta::Path(_) => Ok(quote!(::core::option::Option::Some(0))),
+        _ => {
+            let count: LitInt = attribute.parse_args()?;
+            count.base10_parse::<u32>()?;
+            Ok(quote!(::core::option::Option::Some(#count)))
+        }
+    }
+}
+
+fn generics(target: &Target<'_>) -> TokenStream {
+    if target.borrows() {
+        let lifetime = target.lifetime();
+        quote!(<#lifetime>)
+    } else {
+        TokenStream::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use syn::parse_quote;
+
+    use super::*;
+
+    fn refused(derived: Result<TokenStream>) -> String {
+        derived.expect_err("it is refused").to_string()
+    }
+
+    #[test]
+    fn an_unknown_name_is_told_with_its_neighbour_and_the_table() {
+        let error = refused(packet(&parse_quote! { struct Packet { ip_sise: u32 } }));
+        assert!(
+            error.starts_with(
+                "this SDK knows no packet field `ip_sise`; did you mean `ip_size`?\n\
+             `#[newer]` asks a newer Flowloom for it; these are known:\n  time_ns: u64\n"
+            ),
+            "{error}"
+        );
+        let error = refused(flow(&parse_quote! { struct AtEnd { entropy: f64 } }));
+        assert!(
+            error.starts_with("this SDK knows no flow field `entropy`\n"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn only_structs_with_names_and_one_lifetime_are_views() {
+        assert_eq!(
+            refused(packet(&parse_quote! { struct Packet(u32); })),
+            "PacketFields takes names from fields: give them some"
+        );
+        assert_eq!(
+            refused(packet(&parse_quote! { enum Packet {} })),
+            "PacketFields is for structs"
+        );
+        assert_eq!(
+            refused(flow(&parse_quote! { struct AtEnd<'a, T> { id: u64 } })),
+            "FlowFields is for structs with at most one lifetime"
+        );
+    }
+}

@@ -1,0 +1,46 @@
+//! The derives of `flowloom-sdk`, which documents them with the traits that they implement.
+
+use proc_macro::TokenStream;
+use syn::{DeriveInput, parse_macro_input};
+
+mod fields;
+mod options;
+mod outputs;
+mod tables;
+mod target;
+
+/// See the trait of the same name.
+#[proc_macro_derive(PacketFields, attributes(payload, bytes, newer))]
+pub fn packet_fields(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    fields::packet(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// See the trait of the same name.
+#[proc_macro_derive(FlowFields, attributes(newer))]
+pub fn flow_fields(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    fields::flow(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// See the trait of the same name.
+#[proc_macro_derive(Outputs)]
+pub fn outputs(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    outputs::derive(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// See the trait of the same name.
+#[proc_macro_derive(Options, attributes(option))]
+pub fn options(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    options::derive(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}

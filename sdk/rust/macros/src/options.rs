@@ -1,0 +1,93 @@
+//! The options.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{DeriveInput, Error, Expr, ExprUnary, Field, Lit, Result, UnOp};
+
+use crate::target::{self, Target};
+
+/// Derives `Options`.
+pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
+    let target = Target::owned(input, "Options")?;
+    let mut idents = Vec::new();
+    let mut types = Vec::new();
+    let mut specs = Vec::new();
+    for field in &target.fields {
+        let (ident, key) = target::name(field);
+        let ty = &field.ty;
+        let description = target::description(field, "option")?;
+        let default = match default(field)? {
+            Some(text) => quote!(::core::option::Option::Some(#text)),
+            None => quote! {
+                if <#ty as ::flowloom_sdk::OptionValue>::OPTIONAL {
+                    ::core::option::Option::Some("")
+                } else {
+                    ::core::option::Option::None
+                }
+            },
+        };
+        specs.push(quote! {
+            ::flowloom_sdk::OptionSpec {
+                key: #key,
+                accepts: <#ty as ::flowloom_sdk::OptionValue>::ACCEPTS,
+                default: #default,
+                description: #description,
+            }
+        });
+        idents.push(ident);
+        types.push(ty);
+    }
+    let name = target.name;
+    let indices = 0..idents.len();
+    Ok(quote! {
+        #[automatically_derived]
+        impl ::flowloom_sdk::Options for #name {
+            const SPECS: &'static [::flowloom_sdk::OptionSpec] = &[#(#specs),*];
+
+            fn parse(
+                given: &[(::std::string::String, ::std::string::String)],
+            ) -> ::std::result::Result<Self, ::std::string::String> {
+                let given = ::flowloom_sdk::__private::Given::new(given, Self::SPECS)?;
+                ::std::result::Result::Ok(Self { #(#idents: given.take::<#types>(#indices)?),* })
+            }
+        }
+    })
+}
+
+/// The text of `#[option(default = …)]`, as an operator would write it.
+fn default(field: &Field) -> Result<Option<String>> {
+    let mut found = None;
+    for attribute in &field.attrs {
+        if !attribute.path().is_ident("option") {
+            continue;
+        }
+        attribute.parse_nested_meta(|meta| {
+            if !meta.path.is_ident("default") {
+                return Err(meta.error("an option has a `default` and nothing else"));
+            }
+            found = Some(text(&meta.value()?.parse()?)?);
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+fn text(value: &Expr) -> Result<String> {
+    match value {
+        Expr::Lit(literal) => match &literal.lit {
+            Lit::Str(text) => Ok(text.value()),
+            Lit::Int(number) => Ok(number.base10_digits().to_owned()),
+            Lit::Float(number) => Ok(number.base10_digits().to_owned()),
+            Lit::Bool(truth) => Ok(truth.value.to_string()),
+            other => Err(Error::new(other.span(), WANTED)),
+        },
+        Expr::Unary(ExprUnary {
+            op: UnOp::Neg(_),
+            expr,
+            ..
+        }) => Ok(format!("-{}", text(expr)?)),
+        other => Err(Error::new_spanned(other, WANTED)),
+    }
+}
+
+const WANTED: &str = "a default is a literal: a number, a text, true or false";

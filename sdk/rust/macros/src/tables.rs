@@ -1,0 +1,170 @@
+//! Flowloom's tables of packet fields and flow fields, as far as this SDK knows them.
+
+/// A field's name and type.
+pub(crate) type Row = (&'static str, &'static str);
+
+/// Packet fields.
+pub(crate) const PACKET: &[Row] = &[
+    ("time_ns", "u64"),
+    ("time_ms", "u64"),
+    ("delta_time_ms", "u64"),
+    ("direction", "Direction"),
+    ("raw_size", "u32"),
+    ("ip_size", "u32"),
+    ("transport_size", "u32"),
+    ("payload_size", "u32"),
+    ("src_ip", "&str"),
+    ("src_mac", "&str"),
+    ("src_oui", "&str"),
+    ("dst_ip", "&str"),
+    ("dst_mac", "&str"),
+    ("dst_oui", "&str"),
+    ("src_port", "u16"),
+    ("dst_port", "u16"),
+    ("protocol", "u8"),
+    ("ip_version", "u8"),
+    ("vlan_id", "u16"),
+    ("tunnel_id", "u32"),
+    ("tcp_flags", "u8"),
+    ("syn", "bool"),
+    ("cwr", "bool"),
+    ("ece", "bool"),
+    ("urg", "bool"),
+    ("ack", "bool"),
+    ("psh", "bool"),
+    ("rst", "bool"),
+    ("fin", "bool"),
+    ("ttl", "u8"),
+    ("ip_id", "u16"),
+    ("tcp_window", "u16"),
+    ("tcp_seq", "u32"),
+    ("tcp_ack", "u32"),
+    ("icmp_type", "u8"),
+    ("icmp_code", "u8"),
+];
+
+/// Flow fields of which there is one.
+const FLOW: &[Row] = &[
+    ("id", "u64"),
+    ("expiration_id", "i64"),
+    ("src_ip", "&str"),
+    ("src_mac", "&str"),
+    ("src_oui", "&str"),
+    ("src_ip_is_private", "bool"),
+    ("src_port", "u16"),
+    ("dst_ip", "&str"),
+    ("dst_mac", "&str"),
+    ("dst_oui", "&str"),
+    ("dst_ip_is_private", "bool"),
+    ("dst_port", "u16"),
+    ("protocol", "u8"),
+    ("ip_version", "u8"),
+    ("vlan_id", "u16"),
+    ("tunnel_id", "u32"),
+    ("splt_direction", "&[i64]"),
+    ("splt_ps", "&[i64]"),
+    ("splt_piat_ms", "&[i64]"),
+    ("application_name", "&str"),
+    ("application_category_name", "&str"),
+    ("application_is_guessed", "bool"),
+    ("application_confidence", "u8"),
+    ("requested_server_name", "&str"),
+    ("client_fingerprint", "&str"),
+    ("server_fingerprint", "&str"),
+    ("user_agent", "&str"),
+    ("content_type", "&str"),
+];
+
+/// Flow fields of which there is one for each of `bidirectional_`, `src2dst_` and `dst2src_`.
+const DIRECTED: &[Row] = &[
+    ("first_seen_ms", "u64"),
+    ("last_seen_ms", "u64"),
+    ("duration_ms", "u64"),
+    ("packets", "u64"),
+    ("bytes", "u64"),
+    ("min_ps", "u32"),
+    ("mean_ps", "f64"),
+    ("stddev_ps", "f64"),
+    ("max_ps", "u32"),
+    ("min_piat_ms", "u64"),
+    ("mean_piat_ms", "f64"),
+    ("stddev_piat_ms", "f64"),
+    ("max_piat_ms", "u64"),
+    ("syn_packets", "u64"),
+    ("cwr_packets", "u64"),
+    ("ece_packets", "u64"),
+    ("urg_packets", "u64"),
+    ("ack_packets", "u64"),
+    ("psh_packets", "u64"),
+    ("rst_packets", "u64"),
+    ("fin_packets", "u64"),
+];
+
+/// All flow fields.
+pub(crate) fn flow() -> Vec<(String, &'static str)> {
+    let one = FLOW.iter().map(|&(name, kind)| (name.to_owned(), kind));
+    let directed = ["bidirectional", "src2dst", "dst2src"]
+        .into_iter()
+        .flat_map(|direction| {
+            DIRECTED
+                .iter()
+                .map(move |&(name, kind)| (format!("{direction}_{name}"), kind))
+        });
+    one.chain(directed).collect()
+}
+
+/// All packet fields.
+pub(crate) fn packet() -> Vec<(String, &'static str)> {
+    PACKET
+        .iter()
+        .map(|&(name, kind)| (name.to_owned(), kind))
+        .collect()
+}
+
+/// The name of the table that is nearest to a wrong one, where it is near.
+pub(crate) fn nearest<'a>(wrong: &str, table: &'a [(String, &str)]) -> Option<&'a str> {
+    table
+        .iter()
+        .map(|(name, _)| (distance(wrong, name), name.as_str()))
+        .min()
+        .filter(|&(distance, name)| distance <= name.len() / 3)
+        .map(|(_, name)| name)
+}
+
+/// How many characters must be put in, taken out or changed (Levenshtein).
+fn distance(a: &str, b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.bytes().enumerate() {
+            let changed = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_near_name_is_found() {
+        let table = packet();
+        assert_eq!(nearest("ip_sise", &table), Some("ip_size"));
+        assert_eq!(nearest("srcport", &table), Some("src_port"));
+        assert_eq!(nearest("entropy", &table), None);
+    }
+
+    #[test]
+    fn names_are_unique() {
+        for table in [packet(), flow()] {
+            let mut names: Vec<_> = table.iter().map(|(name, _)| name).collect();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), table.len());
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! The event that a plugin is in, so that a panic can name it.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::panic::PanicHookInfo;
+
+/// What Flowloom called the plugin for.
+pub(crate) enum Call {
+    /// Nothing.
+    Outside,
+    /// A call without a flow: `open` or `finish`.
+    Plain(&'static str),
+    /// One event of a flow, by its kind.
+    One(u8, u64),
+    /// A batch: the kinds and slots of its events.
+    Batch(Vec<u8>, Vec<u32>),
+}
+
+thread_local! {
+    static CALL: RefCell<Call> = const { RefCell::new(Call::Outside) };
+    /// Which event of the batch; past its end where it is in none.
+    static ROW: Cell<usize> = const { Cell::new(usize::MAX) };
+}
+
+/// The contract's numbers of the kinds of events.
+pub(crate) const INIT: u8 = 0;
+/// See [`INIT`].
+pub(crate) const UPDATE: u8 = 1;
+/// See [`INIT`].
+pub(crate) const EXPIRE: u8 = 2;
+
+/// Enters a call.
+pub(crate) fn enter(call: Call) {
+    CALL.with_borrow_mut(|current| *current = call);
+}
+
+/// Enters a batch, and gives its kinds and slots to `work`.
+pub(crate) fn batch<T>(
+    kinds: Vec<u8>,
+    slots: Vec<u32>,
+    work: impl FnOnce(&[u8], &[u32]) -> T,
+) -> T {
+    ROW.set(usize::MAX);
+    enter(Call::Batch(kinds, slots));
+    CALL.with_borrow(|call| match call {
+        Call::Batch(kinds, slots) => work(kinds, slots),
+        _ => unreachable!("entered just now"),
+    })
+}
+
+/// Goes to an event of the batch.
+#[inline(always)]
+pub(crate) fn at(row: usize) {
+    ROW.set(row);
+}
+
+/// Logs every panic with its text, its place and the event.
+#[cfg_attr(
+    not(target_family = "wasm"),
+    expect(dead_code, reason = "tests keep their own hook")
+)]
+pub(crate) fn log_panics(plugin: &'static str) {
+    std::panic::set_hook(Box::new(move |info| {
+        crate::log::write(crate::log::Level::Error, &describe(plugin, info));
+    }));
+}
+
+/// A panic in one line.
+pub(crate) fn describe(plugin: &str, info: &PanicHookInfo<'_>) -> String {
+    let text = info.payload_as_str().unwrap_or("no text");
+    let place = info
+        .location()
+        .map(|place| format!(" at {place}"))
+        .unwrap_or_default();
+    CALL.with(|call| match call.try_borrow() {
+        Ok(call) => format!("{plugin} panicked{call}{place}: {text}"),
+        Err(_) => format!("{plugin} panicked{place}: {text}"),
+    })
+}
+
+impl fmt::Display for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Call::Outside => Ok(()),
+            Call::Plain(name) => write!(f, " in {name}"),
+            Call::One(kind, flow) => write!(f, " in {} of flow {flow}", name(*kind)),
+            Call::Batch(kinds, slots) => {
+                let row = ROW.get();
+                match (kinds.get(row), slots.get(row)) {
+                    (Some(kind), Some(slot)) => write!(
+                        f,
+                        " in {} of slot {slot} (event {} of {} in the batch)",
+                        name(*kind),
+                        row + 1,
+                        kinds.len()
+                    ),
+                    _ => write!(f, " in a batch of {} events", kinds.len()),
+                }
+            }
+        }
+    }
+}
+
+fn name(kind: u8) -> &'static str {
+    match kind {
+        INIT => "init",
+        UPDATE => "update",
+        EXPIRE => "expire",
+        _ => "an unknown event",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_of_a_batch_is_named() {
+        let texts = batch(vec![INIT, EXPIRE], vec![7, 9], |_, _| {
+            let before = CALL.with_borrow(|call| call.to_string());
+            at(1);
+            [before, CALL.with_borrow(|call| call.to_string())]
+        });
+        assert_eq!(
+            texts,
+            [
+                " in a batch of 2 events",
+                " in expire of slot 9 (event 2 of 2 in the batch)"
+            ]
+        );
+    }
+
+    #[test]
+    fn an_event_of_its_own_is_named() {
+        enter(Call::One(UPDATE, 12));
+        assert_eq!(
+            CALL.with_borrow(|call| call.to_string()),
+            " in update of flow 12"
+        );
+    }
+}

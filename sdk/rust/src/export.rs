@@ -1,0 +1,103 @@
+//! The macro that makes a plugin of a type.
+
+/// Makes a plugin of a type that implements [`Plugin`](crate::Plugin), once a crate.
+///
+/// The crate must be a `cdylib`. The plugin's version is the crate's.
+#[macro_export]
+macro_rules! export {
+    ($plugin:ty) => {
+        const _: () = {
+            ::std::thread_local! {
+                static INSTANCE: ::std::cell::RefCell<
+                    ::std::option::Option<$crate::__private::Instance<$plugin>>,
+                > = const { ::std::cell::RefCell::new(::std::option::Option::None) };
+            }
+
+            fn open(
+                options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+            ) -> ::std::result::Result<$crate::__private::manifest::Manifest, ::std::string::String>
+            {
+                let (instance, manifest) = $crate::__private::Instance::open(
+                    ::std::env!("CARGO_PKG_NAME"),
+                    ::std::env!("CARGO_PKG_VERSION"),
+                    &options,
+                )?;
+                INSTANCE.set(::std::option::Option::Some(instance));
+                ::std::result::Result::Ok(manifest)
+            }
+
+            fn with<T>(call: impl FnOnce(&mut $crate::__private::Instance<$plugin>) -> T) -> T {
+                INSTANCE.with_borrow_mut(|instance| {
+                    call(
+                        instance
+                            .as_mut()
+                            .expect("Flowloom opens a plugin before it calls it"),
+                    )
+                })
+            }
+
+            struct Component;
+
+            impl $crate::__private::feature::Guest for Component {
+                fn open(
+                    options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+                ) -> ::std::result::Result<
+                    $crate::__private::manifest::Manifest,
+                    ::std::string::String,
+                > {
+                    open(options)
+                }
+
+                fn init(
+                    packet: $crate::__private::feature::Packet,
+                    flow: $crate::__private::feature::Flow,
+                ) -> $crate::__private::feature::Verdict {
+                    with(|instance| instance.init(&packet, &flow))
+                }
+
+                fn update(
+                    packet: $crate::__private::feature::Packet,
+                    flow: $crate::__private::feature::Flow,
+                ) -> $crate::__private::feature::Verdict {
+                    with(|instance| instance.update(&packet, &flow))
+                }
+
+                fn expire(
+                    flow: $crate::__private::feature::Flow,
+                ) -> ::std::vec::Vec<$crate::__private::feature::Value> {
+                    with(|instance| instance.expire(&flow))
+                }
+
+                fn finish() {
+                    with(|instance| instance.finish());
+                }
+            }
+
+            impl $crate::__private::batch_feature::Guest for Component {
+                fn open(
+                    options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+                ) -> ::std::result::Result<
+                    $crate::__private::manifest::Manifest,
+                    ::std::string::String,
+                > {
+                    open(options)
+                }
+
+                fn process(
+                    events: $crate::__private::batch_feature::Batch,
+                ) -> ::std::vec::Vec<$crate::__private::batch_feature::OutputColumn> {
+                    with(|instance| instance.process(events))
+                }
+
+                fn finish() {
+                    with(|instance| instance.finish());
+                }
+            }
+
+            #[cfg(target_family = "wasm")]
+            $crate::__private::bindings::export_component!(
+                Component with_types_in $crate::__private::bindings
+            );
+        };
+    };
+}

@@ -1,0 +1,304 @@
+//! An opened plugin, called through either world of the contract.
+
+use crate::bindings::exports::flowloom::plugin::batch_feature::{Batch, Column, OutputColumn};
+use crate::bindings::exports::flowloom::plugin::feature::{Flow, Packet, Value, Verdict};
+use crate::bindings::flowloom::plugin::manifest::{Manifest, Output};
+use crate::event::{self, Call, EXPIRE, INIT, UPDATE};
+use crate::fields::{FlowColumns, PacketColumns};
+use crate::flows::{Ids, Slots};
+use crate::{FlowFields, Options, Outputs, PacketFields, Plugin};
+
+/// An opened plugin and the states of its flows.
+#[doc(hidden)]
+pub struct Instance<P: Plugin> {
+    plugin: P,
+    cuts_flows: bool,
+    slots: Slots<P::State>,
+    ids: Ids<P::State>,
+}
+
+impl<P: Plugin> Instance<P> {
+    /// Opens the plugin, and says what it declares.
+    pub fn open(
+        name: &'static str,
+        version: &str,
+        options: &[(String, String)],
+    ) -> Result<(Self, Manifest), String> {
+        #[cfg(target_family = "wasm")]
+        event::log_panics(name);
+        #[cfg(not(target_family = "wasm"))]
+        let _ = name;
+        event::enter(Call::Plain("open"));
+        let plugin = P::open(P::Options::parse(options)?)?;
+        let manifest = manifest(&plugin, version);
+        check(
+            "payload",
+            "payload_bytes",
+            P::Packet::PAYLOAD_BYTES,
+            manifest.payload_bytes,
+        )?;
+        check(
+            "bytes",
+            "packet_bytes",
+            P::Packet::PACKET_BYTES,
+            manifest.packet_bytes,
+        )?;
+        let cuts_flows = manifest.cuts_flows;
+        Ok((
+            Instance {
+                plugin,
+                cuts_flows,
+                slots: Slots::default(),
+                ids: Ids::default(),
+            },
+            manifest,
+        ))
+    }
+
+    /// The first packet of a flow.
+    pub fn init(&mut self, packet: &Packet, flow: &Flow) -> Verdict {
+        event::enter(Call::One(INIT, flow.id));
+        let state = self.plugin.init(
+            &PacketFields::record(packet),
+            &FlowFields::record(&flow.fields),
+        );
+        let verdict = verdict(&self.plugin, self.cuts_flows, &state);
+        self.ids.insert(flow.id, state);
+        verdict
+    }
+
+    /// A later packet of a flow.
+    pub fn update(&mut self, packet: &Packet, flow: &Flow) -> Verdict {
+        event::enter(Call::One(UPDATE, flow.id));
+        let state = self.ids.get_mut(&flow.id).unwrap_or_else(|| no_init());
+        self.plugin.update(
+            state,
+            &PacketFields::record(packet),
+            &FlowFields::record(&flow.fields),
+        );
+        verdict(&self.plugin, self.cuts_flows, state)
+    }
+
+    /// The end of a flow.
+    pub fn expire(&mut self, flow: &Flow) -> Vec<Value> {
+        event::enter(Call::One(EXPIRE, flow.id));
+        let state = self.ids.remove(&flow.id).unwrap_or_else(|| no_init());
+        self.plugin
+            .expire(state, &FlowFields::record(&flow.fields))
+            .values()
+    }
+
+    /// Some events in columns.
+    pub fn process(&mut self, events: Batch) -> Vec<OutputColumn> {
+        let Batch {
+            kinds,
+            slots,
+            packets,
+            bytes,
+            payload,
+            opened,
+            updated,
+            expired,
+        } = events;
+        let Column::U32s(slots) = slots else {
+            panic!("Flowloom gave the slots in another form than u32s");
+        };
+        let columns = Columns {
+            packets: &packets,
+            bytes: bytes.as_ref(),
+            payload: payload.as_ref(),
+            opened: &opened,
+            updated: &updated,
+            expired: &expired,
+        };
+        event::batch(kinds, slots, |kinds, slots| self.run(kinds, slots, columns))
+    }
+
+    fn run(&mut self, kinds: &[u8], slots: &[u32], columns: Columns<'_>) -> Vec<OutputColumn> {
+        let Rows {
+            inits,
+            updates,
+            expires,
+        } = Rows::count(kinds);
+        let packets = P::Packet::columns(PacketColumns {
+            fields: FlowColumns {
+                columns: columns.packets,
+                rows: inits + updates,
+            },
+            payload: columns.payload,
+            bytes: columns.bytes,
+        });
+        let opened = P::AtInit::columns(FlowColumns {
+            columns: columns.opened,
+            rows: inits,
+        });
+        let updated = P::AtUpdate::columns(FlowColumns {
+            columns: columns.updated,
+            rows: updates,
+        });
+        let expired = P::AtExpire::columns(FlowColumns {
+            columns: columns.expired,
+            rows: expires,
+        });
+        let mut ends = Ends::<P> {
+            packets,
+            opened,
+            inits: 0,
+            expired,
+            expires: 0,
+            outputs: P::Outputs::columns(expires),
+        };
+        let mut updates = 0;
+        for (row, (&kind, &slot)) in kinds.iter().zip(slots).enumerate() {
+            event::at(row);
+            if kind == UPDATE {
+                let packet = P::Packet::row(&packets, ends.inits + updates);
+                let flow = P::AtUpdate::row(&updated, updates);
+                let state = self.slots.get(slot).unwrap_or_else(|| no_init());
+                self.plugin.update(state, &packet, &flow);
+                updates += 1;
+            } else {
+                ends.event(self, kind, slot, updates);
+            }
+        }
+        if ends.expires == 0 {
+            Vec::new()
+        } else {
+            P::Outputs::finish(ends.outputs)
+        }
+    }
+
+    /// After the last flow.
+    pub fn finish(&mut self) {
+        event::enter(Call::Plain("finish"));
+        self.plugin.finish();
+    }
+}
+
+/// The beginnings and ends of flows in a batch. They are apart from the updates, of which there are
+/// many more, so that the loop over those stays small.
+struct Ends<'a, P: Plugin> {
+    packets: <P::Packet<'a> as PacketFields<'a>>::Columns,
+    opened: <P::AtInit<'a> as FlowFields<'a>>::Columns,
+    inits: usize,
+    expired: <P::AtExpire<'a> as FlowFields<'a>>::Columns,
+    expires: usize,
+    outputs: <P::Outputs as Outputs>::Columns,
+}
+
+impl<P: Plugin> Ends<'_, P> {
+    #[inline(never)]
+    fn event(&mut self, instance: &mut Instance<P>, kind: u8, slot: u32, updates: usize) {
+        match kind {
+            INIT => {
+                let packet = P::Packet::row(&self.packets, self.inits + updates);
+                let flow = P::AtInit::row(&self.opened, self.inits);
+                instance
+                    .slots
+                    .open(slot, instance.plugin.init(&packet, &flow));
+                self.inits += 1;
+            }
+            EXPIRE => {
+                let flow = P::AtExpire::row(&self.expired, self.expires);
+                let state = instance.slots.close(slot).unwrap_or_else(|| no_init());
+                instance.plugin.expire(state, &flow).push(&mut self.outputs);
+                self.expires += 1;
+            }
+            _ => panic!("Flowloom gave an event of the unknown kind {kind}"),
+        }
+    }
+}
+
+/// The columns of a batch.
+struct Columns<'a> {
+    packets: &'a [Column],
+    bytes: Option<&'a Column>,
+    payload: Option<&'a Column>,
+    opened: &'a [Column],
+    updated: &'a [Column],
+    expired: &'a [Column],
+}
+
+/// How many events of each kind a batch has.
+struct Rows {
+    inits: usize,
+    updates: usize,
+    expires: usize,
+}
+
+impl Rows {
+    /// Counts eight at a time: of 0, 1 and 2, the low bit says update and the next one expire.
+    fn count(kinds: &[u8]) -> Rows {
+        let (mut updates, mut expires) = (0, 0);
+        let mut add = |eight: [u8; 8]| {
+            let eight = u64::from_le_bytes(eight);
+            updates += (eight & 0x0101_0101_0101_0101).count_ones() as usize;
+            expires += (eight & 0x0202_0202_0202_0202).count_ones() as usize;
+        };
+        let (eights, rest) = kinds.as_chunks::<8>();
+        for eight in eights {
+            add(*eight);
+        }
+        let mut last = [0; 8];
+        last[..rest.len()].copy_from_slice(rest);
+        add(last);
+        Rows {
+            inits: kinds.len().saturating_sub(updates + expires),
+            updates,
+            expires,
+        }
+    }
+}
+
+fn verdict<P: Plugin>(plugin: &P, cuts_flows: bool, state: &P::State) -> Verdict {
+    if cuts_flows && plugin.cuts(state) {
+        Verdict::Cut
+    } else {
+        Verdict::Keep
+    }
+}
+
+#[cold]
+fn no_init() -> ! {
+    panic!("Flowloom gave an event of a flow that had no init")
+}
+
+/// Whether a plugin that asks for bytes has a field for them, and the other way round. What it asks
+/// for may depend on its options, so that the compiler cannot tell.
+fn check(field: &str, method: &str, declared: Option<u32>, asked: u32) -> Result<(), String> {
+    match (declared, asked) {
+        (None, 1..) => Err(format!(
+            "{method} asks for {asked} bytes, but the packet has no #[{field}]"
+        )),
+        (Some(_), 0) => Err(format!(
+            "the packet has a #[{field}], but {method} asks for 0 bytes"
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
+    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    Manifest {
+        version: version.to_owned(),
+        description: P::DESCRIPTION.to_owned(),
+        outputs: P::Outputs::OUTPUTS
+            .iter()
+            .map(|output| Output {
+                name: output.name.to_owned(),
+                kind: output.kind,
+                description: output.description.to_owned(),
+            })
+            .collect(),
+        packet: names(P::Packet::NAMES),
+        payload_bytes: plugin.payload_bytes(),
+        packet_bytes: plugin.packet_bytes(),
+        at_init: names(P::AtInit::NAMES),
+        at_update: names(P::AtUpdate::NAMES),
+        at_expire: names(P::AtExpire::NAMES),
+        packets_per_flow: plugin.packets_per_flow(),
+        cuts_flows: plugin.cuts_flows(),
+        packed: false,
+        needs_one_meter: plugin.needs_one_meter(),
+    }
+}

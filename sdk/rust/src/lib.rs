@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![allow(
+    clippy::test_attr_in_doctest,
+    reason = "the README shows an author a whole crate, its test included"
+)]
+
+// The derives name this crate as their users do.
+extern crate self as flowloom_sdk;
+
+#[doc(hidden)]
+pub mod bindings;
+mod event;
+mod export;
+mod fields;
+mod flows;
+mod instance;
+pub mod log;
+mod options;
+mod outputs;
+mod plugin;
+
+pub use fields::{Direction, FlowFields, Holds, PacketFields};
+pub use flowloom_sdk_macros::{FlowFields, Options, Outputs, PacketFields};
+pub use options::{OptionSpec, OptionValue, Options};
+pub use outputs::{Bytes, Json, Output, OutputType, Outputs};
+pub use plugin::Plugin;
+
+/// For the macros; not for authors.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::bindings;
+    pub use crate::bindings::exports::flowloom::plugin::{batch_feature, feature};
+    pub use crate::bindings::flowloom::plugin::manifest;
+    pub use crate::fields::{ByteColumn, FieldType, FlowColumns, PacketColumns, record};
+    pub use crate::instance::Instance;
+    pub use crate::options::Given;
+    pub use crate::outputs::OutputField;
+}

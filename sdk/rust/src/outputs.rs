@@ -1,0 +1,302 @@
+//! The columns that a plugin adds to every flow.
+
+use crate::bindings::exports::flowloom::plugin::batch_feature::{
+    FloatLists, IntegerLists, OutputColumn, Texts, Values,
+};
+use crate::bindings::exports::flowloom::plugin::feature;
+use crate::bindings::flowloom::plugin::manifest::ValueType;
+
+/// The columns that a plugin adds to every flow: one for each field of the struct, described by its
+/// doc comment.
+///
+/// Types are `bool`, the integers that fit `i64`, `f64`, `f32`, `String`, [`Bytes`], `Vec<i64>`,
+/// `Vec<f64>`, [`Json`], and an `Option` of each where a flow may have no value. Names are those of
+/// the fields: `[a-z][a-z0-9_]{0,31}`, at most 64 of them.
+///
+/// ```
+/// use flowloom_sdk::Outputs;
+///
+/// #[derive(Outputs)]
+/// struct Out {
+///     /// Mean of `ip_size`, bytes.
+///     mean: f64,
+///     /// The first HTTP host seen.
+///     host: Option<String>,
+/// }
+/// ```
+///
+/// A field without a doc comment does not compile, nor one of a type that Flowloom does not store:
+///
+/// ```compile_fail
+/// # use flowloom_sdk::Outputs;
+/// #[derive(Outputs)]
+/// struct Out {
+///     mean: f64,
+/// }
+/// ```
+///
+/// ```compile_fail,E0277
+/// # use flowloom_sdk::Outputs;
+/// #[derive(Outputs)]
+/// struct Out {
+///     /// Bytes of all packets.
+///     bytes: u64,
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a struct of outputs",
+    note = "derive it: `#[derive(flowloom_sdk::Outputs)] struct Out {{ /// Mean size, bytes. \n mean: f64 }}`"
+)]
+pub trait Outputs: Sized {
+    /// What the plugin declares, in the order of the struct.
+    const OUTPUTS: &'static [Output];
+    #[doc(hidden)]
+    type Columns;
+    /// Columns with room for so many flows.
+    #[doc(hidden)]
+    fn columns(flows: usize) -> Self::Columns;
+    #[doc(hidden)]
+    fn push(self, columns: &mut Self::Columns);
+    #[doc(hidden)]
+    fn finish(columns: Self::Columns) -> Vec<OutputColumn>;
+    #[doc(hidden)]
+    fn values(self) -> Vec<feature::Value>;
+}
+
+/// One declared output.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    /// Its name below `udps.<plugin>`.
+    pub name: &'static str,
+    /// The type of its values.
+    #[doc(hidden)]
+    pub kind: ValueType,
+    /// One sentence for people.
+    pub description: &'static str,
+}
+
+/// Bytes as an output; Flowloom writes them in hexadecimal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+/// Text that is one JSON value, as an output. Flowloom checks it, and writes it as JSON.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Json(pub String);
+
+/// A type that an output may have.
+#[diagnostic::on_unimplemented(
+    message = "Flowloom has no output of type `{Self}`",
+    label = "not a type of an output",
+    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Json, or an Option of one of these",
+    note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
+)]
+pub trait OutputType: Sized {
+    #[doc(hidden)]
+    const KIND: ValueType;
+    #[doc(hidden)]
+    type Column;
+    #[doc(hidden)]
+    fn column(flows: usize) -> Self::Column;
+    #[doc(hidden)]
+    fn push(self, column: &mut Self::Column);
+    /// What stands in a column in the place of a null.
+    #[doc(hidden)]
+    fn nothing() -> Self;
+    #[doc(hidden)]
+    fn finish(column: Self::Column) -> Values;
+    #[doc(hidden)]
+    fn value(self) -> feature::Value;
+}
+
+/// An [`OutputType`], or an `Option` of one.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "Flowloom has no output of type `{Self}`",
+    label = "not a type of an output",
+    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Json, or an Option of one of these",
+    note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
+)]
+pub trait OutputField: Sized {
+    const KIND: ValueType;
+    type Column;
+    fn column(flows: usize) -> Self::Column;
+    fn push(self, column: &mut Self::Column);
+    fn finish(column: Self::Column) -> OutputColumn;
+    fn value(self) -> feature::Value;
+}
+
+impl<T: OutputType> OutputField for T {
+    const KIND: ValueType = T::KIND;
+    type Column = T::Column;
+
+    fn column(flows: usize) -> Self::Column {
+        T::column(flows)
+    }
+
+    fn push(self, column: &mut Self::Column) {
+        OutputType::push(self, column);
+    }
+
+    fn finish(column: Self::Column) -> OutputColumn {
+        OutputColumn {
+            values: T::finish(column),
+            valid: Vec::new(),
+        }
+    }
+
+    fn value(self) -> feature::Value {
+        OutputType::value(self)
+    }
+}
+
+impl<T: OutputType> OutputField for Option<T> {
+    const KIND: ValueType = T::KIND;
+    type Column = (T::Column, Vec<u8>);
+
+    fn column(flows: usize) -> Self::Column {
+        (T::column(flows), Vec::with_capacity(flows))
+    }
+
+    fn push(self, (column, valid): &mut Self::Column) {
+        valid.push(self.is_some().into());
+        self.unwrap_or_else(T::nothing).push(column);
+    }
+
+    fn finish((column, valid): Self::Column) -> OutputColumn {
+        OutputColumn {
+            values: T::finish(column),
+            valid,
+        }
+    }
+
+    fn value(self) -> feature::Value {
+        self.map_or(feature::Value::Null, OutputType::value)
+    }
+}
+
+macro_rules! scalars {
+    ($($type:ty => $kind:ident, $values:ident($element:ty), $case:ident;)+) => { $(
+        impl OutputType for $type {
+            const KIND: ValueType = ValueType::$kind;
+            type Column = Vec<$element>;
+
+            fn column(flows: usize) -> Self::Column {
+                Vec::with_capacity(flows)
+            }
+
+            fn push(self, column: &mut Self::Column) {
+                column.push(self.into());
+            }
+
+            fn nothing() -> Self {
+                Self::default()
+            }
+
+            fn finish(column: Self::Column) -> Values {
+                Values::$values(column)
+            }
+
+            fn value(self) -> feature::Value {
+                feature::Value::$case(self.into())
+            }
+        }
+    )+ };
+}
+
+scalars! {
+    bool => Boolean, Booleans(u8), Boolean;
+    i8 => Integer, Integers(i64), Integer;
+    i16 => Integer, Integers(i64), Integer;
+    i32 => Integer, Integers(i64), Integer;
+    i64 => Integer, Integers(i64), Integer;
+    u8 => Integer, Integers(i64), Integer;
+    u16 => Integer, Integers(i64), Integer;
+    u32 => Integer, Integers(i64), Integer;
+    f32 => Float, Floats(f64), Float;
+    f64 => Float, Floats(f64), Float;
+}
+
+/// Values of no fixed length, end to end.
+#[doc(hidden)]
+pub struct Runs<T> {
+    values: Vec<T>,
+    ends: Vec<u32>,
+}
+
+impl<T: Clone> Runs<T> {
+    fn new(runs: usize) -> Self {
+        Runs {
+            values: Vec::new(),
+            ends: Vec::with_capacity(runs),
+        }
+    }
+
+    fn push(&mut self, run: &[T]) {
+        self.values.extend_from_slice(run);
+        let end = u32::try_from(self.values.len()).expect("the outputs of a batch fit into memory");
+        self.ends.push(end);
+    }
+}
+
+impl Runs<u8> {
+    fn texts(self) -> Texts {
+        Texts {
+            bytes: self.values,
+            ends: self.ends,
+        }
+    }
+}
+
+macro_rules! runs {
+    ($($type:ty => $kind:ident, [$element:ty], |$v:ident| $slice:expr, |$c:ident| $finish:expr, $value:expr;)+) => { $(
+        impl OutputType for $type {
+            const KIND: ValueType = ValueType::$kind;
+            type Column = Runs<$element>;
+
+            fn column(flows: usize) -> Self::Column {
+                Runs::new(flows)
+            }
+
+            fn push(self, column: &mut Self::Column) {
+                let $v = &self;
+                column.push($slice);
+            }
+
+            fn nothing() -> Self {
+                Self::default()
+            }
+
+            fn finish($c: Self::Column) -> Values {
+                $finish
+            }
+
+            fn value(self) -> feature::Value {
+                let $v = self;
+                $value
+            }
+        }
+    )+ };
+}
+
+runs! {
+    String => Text, [u8], |v| v.as_bytes(), |c| Values::Texts(c.texts()), feature::Value::Text(v);
+    Bytes => Bytes, [u8], |v| &v.0, |c| Values::Bytes(c.texts()), feature::Value::Bytes(v.0);
+    Json => Json, [u8], |v| v.0.as_bytes(), |c| Values::Jsons(c.texts()), feature::Value::Json(v.0);
+    Vec<i64> => Integers, [i64], |v| v,
+        |c| Values::IntegerLists(IntegerLists { values: c.values, ends: c.ends }), feature::Value::Integers(v);
+    Vec<f64> => Floats, [f64], |v| v,
+        |c| Values::FloatLists(FloatLists { values: c.values, ends: c.ends }), feature::Value::Floats(v);
+}
+
+impl Outputs for () {
+    const OUTPUTS: &'static [Output] = &[];
+    type Columns = ();
+    fn columns(_: usize) {}
+    fn push(self, (): &mut ()) {}
+    fn finish((): ()) -> Vec<OutputColumn> {
+        Vec::new()
+    }
+    fn values(self) -> Vec<feature::Value> {
+        Vec::new()
+    }
+}
