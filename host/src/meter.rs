@@ -11,6 +11,7 @@ use crate::decode::{Decoder, Ignored, Packet, TunnelSet};
 use crate::flow::features::Group;
 use crate::flow::{Arrival, Direction, Expiration, Flow, FlowTable, FlowView, Schema, Timeouts};
 use crate::plugin::{Plugin, PluginError, PluginReport, Station};
+use crate::time::Time;
 use crate::value::UdpValue;
 
 /// Packets that are decoded, then looked up, together: the waits for memory overlap.
@@ -117,13 +118,13 @@ impl Accounts {
 ///
 /// ```
 /// use flowloom::capture::{LinkType, RawPacket};
-/// use flowloom::{Meter, Settings};
+/// use flowloom::{Meter, Settings, Time};
 ///
 /// # fn main() -> Result<(), flowloom::plugin::PluginError> {
 /// let mut meter = Meter::new(Settings::default(), &[])?;
 /// // An IPv4 packet without anything in it, protocol 255.
 /// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
-/// meter.push([RawPacket { time_ns: 0, link: LinkType(101), wire_len: 20, data }]);
+/// meter.push([RawPacket { time: Time::EPOCH, link: LinkType(101), wire_len: 20, data }]);
 /// meter.finish();
 /// let flow = meter.next_flow().expect("a flow");
 /// assert_eq!(flow.id(), 0);
@@ -137,7 +138,7 @@ pub struct Meter {
     station: Station,
     schema: Arc<Schema>,
     /// The largest time of any packet so far: no later packet is given less.
-    clock_ns: u64,
+    clock: Time,
     accounts: Accounts,
     ready: VecDeque<Flow>,
 }
@@ -160,7 +161,7 @@ impl Meter {
             table: FlowTable::new(settings.timeouts()),
             station: Station::open(plugins, &schema)?,
             schema: Arc::new(schema),
-            clock_ns: 0,
+            clock: Time::EPOCH,
             accounts: Accounts::default(),
             ready: VecDeque::new(),
         })
@@ -198,8 +199,8 @@ impl Meter {
 
     /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
     /// delivered. Packets may still come with earlier times.
-    pub fn advance(&mut self, now_ns: u64) {
-        self.end_idle(now_ns / 1_000_000);
+    pub fn advance(&mut self, now: Time) {
+        self.end_idle(now.ms());
         self.station.flush(&mut self.ready);
     }
 
@@ -249,10 +250,10 @@ impl Meter {
         {
             Ok(()) => {
                 self.accounts.metered += 1;
-                self.accounts.clamped += u64::from(raw.time_ns < self.clock_ns);
-                self.clock_ns = self.clock_ns.max(raw.time_ns);
+                self.accounts.clamped += u64::from(raw.time < self.clock);
+                self.clock = self.clock.max(raw.time);
                 arrival.frame = raw.data;
-                arrival.time_ns = self.clock_ns;
+                arrival.time = self.clock;
                 arrival.ordinal = ordinal;
                 arrival.hash = self.table.hash(&arrival.packet);
                 arrival.direction = Direction::SrcToDst;

@@ -6,6 +6,7 @@ use super::record::{Direction, Expiration, Record};
 use super::slab::{Places, Segmented};
 use super::wheel::Wheel;
 use crate::decode::Packet;
+use crate::time::Time;
 
 /// When flows end by themselves, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct Arrival<'a> {
     /// The captured bytes.
     pub(crate) frame: &'a [u8],
     /// After the clamp.
-    pub(crate) time_ns: u64,
+    pub(crate) time: Time,
     /// Its number among all packets of the run.
     pub(crate) ordinal: u64,
     /// Of its flow key.
@@ -34,7 +35,7 @@ pub(crate) struct Arrival<'a> {
 impl Arrival<'_> {
     #[inline]
     pub(crate) fn time_ms(&self) -> u64 {
-        self.time_ns / 1_000_000
+        self.time.ms()
     }
 }
 
