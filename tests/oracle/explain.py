@@ -15,9 +15,6 @@ from meter import Flow, Settings
 from packet import Key, Packet
 from rules import Rule
 
-# The last time that Flowloom knows.
-LAST_NS = 2**64 - 1
-
 Timed = list[tuple[int, Packet]]
 
 
@@ -58,10 +55,9 @@ def explain(path: Path, settings: Settings) -> Explanation:
     without_rule = []
     for number, record in enumerate(capture.read(path), start=1):
         theirs, ours, rules = _read(record)
-        times = record.libpcap_time_ms, min(record.time_ns, LAST_NS) // 10**6
+        times = record.libpcap_time_ms, record.time_ns // 10**6
         if times[0] != times[1]:
-            late = record.time_ns > LAST_NS
-            rules.add(Rule.TIME_RANGE if late else Rule.SIGNED_TIME)
+            rules.add(Rule.SIGNED_TIME)
         stamps = []
         for packet, time_ms, clock, packets in zip(
             (theirs, ours), times, clocks, timed, strict=True

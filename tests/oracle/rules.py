@@ -122,11 +122,6 @@ class Rule(Enum):
         "NFStream takes times of a pcap file beyond 2038 for negative, and rounds up "
         "to a ms where the fraction of a second is negative.",
     )
-    TIME_RANGE = (
-        "time-range",
-        "Flowloom's times end in 2554, where nanoseconds fill 64 bits: later ones "
-        "become the last.",
-    )
     CLOCK = (
         "clock",
         "A packet that only one of the two meters moves its clock, and older packets "
