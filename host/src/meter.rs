@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::capture::RawPacket;
 use crate::decode::{Decoder, Ignored, Packet, TunnelSet};
 use crate::flow::features::Group;
-use crate::flow::{Arrival, Direction, Expiration, Flow, FlowTable, FlowView, Schema, Timeouts};
+use crate::flow::{Analyses, Arrival, Direction, Expiration, Flow, FlowTable, Schema, Timeouts};
 use crate::plugin::{Plugin, PluginError, PluginReport, Station};
 use crate::time::Time;
 use crate::value::UdpValue;
@@ -28,6 +28,10 @@ pub struct Settings {
     pub accounting_mode: AccountingMode,
     /// Tunnels whose content is metered in place of the packets that carry it.
     pub decode_tunnels: TunnelSet,
+    /// Whether flows have statistics of packet sizes, inter-arrival times and TCP flags.
+    pub statistical_analysis: bool,
+    /// Of how many of a flow's first packets direction, size and inter-arrival time are kept.
+    pub splt_analysis: u16,
 }
 
 impl Default for Settings {
@@ -37,6 +41,8 @@ impl Default for Settings {
             active_timeout: 1800,
             accounting_mode: AccountingMode::default(),
             decode_tunnels: TunnelSet::default(),
+            statistical_analysis: false,
+            splt_analysis: 0,
         }
     }
 }
@@ -51,6 +57,15 @@ impl Settings {
         match group {
             Group::Core => true,
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
+            Group::Statistics => self.statistical_analysis,
+            Group::Splt => self.splt_analysis > 0,
+        }
+    }
+
+    fn analyses(&self) -> Analyses {
+        Analyses {
+            statistics: self.statistical_analysis,
+            splt: self.splt_analysis,
         }
     }
 
@@ -158,7 +173,7 @@ impl Meter {
         Ok(Self {
             settings,
             decoder: Decoder::new(settings.decode_tunnels),
-            table: FlowTable::new(settings.timeouts()),
+            table: FlowTable::new(settings.timeouts(), settings.analyses()),
             station: Station::open(plugins, &schema)?,
             schema: Arc::new(schema),
             clock: Time::EPOCH,
@@ -287,10 +302,7 @@ impl Meter {
             None => self.table.open(arrival),
         };
         self.count(place, arrival);
-        let view = FlowView {
-            record: self.table.record(place),
-            expiration: Expiration::Idle,
-        };
+        let view = self.table.view(place);
         if self.station.init(place, arrival, view, &mut self.ready) {
             self.cut(place);
         }
@@ -299,10 +311,7 @@ impl Meter {
     #[inline]
     fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
         self.count(place, arrival);
-        let view = FlowView {
-            record: self.table.record(place),
-            expiration: Expiration::Idle,
-        };
+        let view = self.table.view(place);
         if self.station.update(place, arrival, view, &mut self.ready) {
             self.cut(place);
         }
@@ -310,10 +319,8 @@ impl Meter {
 
     #[inline]
     fn count(&mut self, place: u32, arrival: &Arrival<'_>) {
-        let bytes = self.settings.accounting_mode.size(&arrival.packet);
-        self.table
-            .record_mut(place)
-            .count(arrival.direction, arrival.time_ms(), bytes);
+        let size = self.settings.accounting_mode.size(&arrival.packet);
+        self.table.count(place, arrival, size);
     }
 
     #[inline]
@@ -341,8 +348,11 @@ impl Meter {
     /// Hands on a flow that has ended; its place is still taken.
     fn end(&mut self, place: u32, expiration: Expiration) {
         self.accounts.flows += 1;
+        let (record, statistics, splt) = self.table.take(place);
         let flow = Flow {
-            record: self.table.record(place).clone(),
+            record,
+            statistics,
+            splt,
             expiration,
             udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
             schema: self.schema.clone(),
