@@ -8,9 +8,12 @@
 pub mod capture;
 pub mod decode;
 pub mod flow;
+mod front;
 mod meter;
+mod parallel;
 pub mod plugin;
 mod private;
+mod shard;
 pub mod sink;
 mod streamer;
 mod time;

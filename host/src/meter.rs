@@ -3,19 +3,16 @@
 //! It reads no clock, opens no file and starts no thread: time is the packets' time, so that a
 //! capture read from a file and the same packets on a wire give the same flows.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::capture::RawPacket;
-use crate::decode::{Decoder, Ignored, Packet, TunnelSet};
+use crate::decode::{Ignored, Packet, TunnelSet};
 use crate::flow::features::Group;
-use crate::flow::{Analyses, Arrival, Direction, Expiration, Flow, FlowTable, Schema, Timeouts};
-use crate::plugin::{Plugin, PluginError, PluginReport, Station};
+use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
+use crate::front::Front;
+use crate::plugin::{Plugin, PluginError, PluginReport};
+use crate::shard::{CHUNK, Shard};
 use crate::time::Time;
-use crate::value::UdpValue;
-
-/// Packets that are decoded, then looked up, together: the waits for memory overlap.
-const CHUNK: usize = 16;
 
 /// How packets become flows: NFStream's parameters, by their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,6 +29,9 @@ pub struct Settings {
     pub statistical_analysis: bool,
     /// Of how many of a flow's first packets direction, size and inter-arrival time are kept.
     pub splt_analysis: u16,
+    /// How many flows may be live at once; the oldest ends early to make room for one more. 0 is no
+    /// limit. Several meters share it.
+    pub max_flows: u64,
 }
 
 impl Default for Settings {
@@ -43,6 +43,7 @@ impl Default for Settings {
             decode_tunnels: TunnelSet::default(),
             statistical_analysis: false,
             splt_analysis: 0,
+            max_flows: 0,
         }
     }
 }
@@ -50,7 +51,12 @@ impl Default for Settings {
 impl Settings {
     /// The features that flows have under these settings.
     pub fn schema(&self) -> Schema {
-        Schema::new(|group| self.has(group), Vec::new())
+        self.schema_with(&[])
+    }
+
+    pub(crate) fn schema_with(&self, plugins: &[Arc<Plugin>]) -> Schema {
+        let outputs = plugins.iter().flat_map(|plugin| &plugin.manifest().outputs);
+        Schema::new(|group| self.has(group), outputs.cloned().collect())
     }
 
     fn has(&self, group: Group) -> bool {
@@ -62,14 +68,14 @@ impl Settings {
         }
     }
 
-    fn analyses(&self) -> Analyses {
+    pub(crate) fn analyses(&self) -> Analyses {
         Analyses {
             statistics: self.statistical_analysis,
             splt: self.splt_analysis,
         }
     }
 
-    fn timeouts(&self) -> Timeouts {
+    pub(crate) fn timeouts(&self) -> Timeouts {
         Timeouts {
             idle_ms: self.idle_timeout.saturating_mul(1_000),
             active_ms: self.active_timeout.saturating_mul(1_000),
@@ -94,7 +100,7 @@ pub enum AccountingMode {
 
 impl AccountingMode {
     #[inline]
-    fn size(self, packet: &Packet) -> u32 {
+    pub(crate) fn size(self, packet: &Packet) -> u32 {
         match self {
             Self::Raw => packet.raw_size,
             Self::Ip => packet.ip_size,
@@ -117,6 +123,8 @@ pub struct Accounts {
     pub clamped: u64,
     /// Flows that ended.
     pub flows: u64,
+    /// Those of them that ended early because the table was full.
+    pub evicted: u64,
 }
 
 impl Accounts {
@@ -147,15 +155,8 @@ impl Accounts {
 /// # }
 /// ```
 pub struct Meter {
-    settings: Settings,
-    decoder: Decoder,
-    table: FlowTable,
-    station: Station,
-    schema: Arc<Schema>,
-    /// The largest time of any packet so far: no later packet is given less.
-    clock: Time,
-    accounts: Accounts,
-    ready: VecDeque<Flow>,
+    front: Front,
+    shard: Shard,
 }
 
 impl Meter {
@@ -165,26 +166,16 @@ impl Meter {
     ///
     /// A plugin cannot be opened.
     pub fn new(settings: Settings, plugins: &[Arc<Plugin>]) -> Result<Self, PluginError> {
-        let udps = plugins
-            .iter()
-            .flat_map(|plugin| plugin.manifest().outputs.iter().cloned())
-            .collect();
-        let schema = Schema::new(|group| settings.has(group), udps);
+        let schema = Arc::new(settings.schema_with(plugins));
         Ok(Self {
-            settings,
-            decoder: Decoder::new(settings.decode_tunnels),
-            table: FlowTable::new(settings.timeouts(), settings.analyses()),
-            station: Station::open(plugins, &schema)?,
-            schema: Arc::new(schema),
-            clock: Time::EPOCH,
-            accounts: Accounts::default(),
-            ready: VecDeque::new(),
+            front: Front::new(&settings),
+            shard: Shard::new(&settings, 1, plugins, schema)?,
         })
     }
 
     /// The columns of the flows.
     pub fn schema(&self) -> &Arc<Schema> {
-        &self.schema
+        self.shard.schema()
     }
 
     /// Meters some packets, in this order.
@@ -193,170 +184,57 @@ impl Meter {
         let mut chunk: [Arrival<'a>; CHUNK] = Default::default();
         loop {
             let mut len = 0;
-            let mut ended = false;
             while len < CHUNK {
                 let Some(raw) = packets.next() else {
-                    ended = true;
-                    break;
+                    return self.shard.push(&mut chunk[..len]);
                 };
-                len += usize::from(self.decode(&raw, &mut chunk[len]));
+                len += usize::from(self.front.take(&raw, &mut chunk[len]));
             }
-            let chunk = &mut chunk[..len];
-            self.table.touch(chunk);
-            for arrival in chunk {
-                self.meter(arrival);
-            }
-            if ended {
-                return;
-            }
+            self.shard.push(&mut chunk);
         }
     }
 
     /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
     /// delivered. Packets may still come with earlier times.
     pub fn advance(&mut self, now: Time) {
-        self.end_idle(now.ms());
-        self.station.flush(&mut self.ready);
+        self.shard.pass(now.ms(), self.front.accounts.packets);
+        self.shard.flush();
     }
 
     /// Ends all flows. Nothing may be pushed afterwards.
     pub fn finish(&mut self) {
-        let places = self.table.all();
-        self.end_all(places);
-        self.station.finish(&mut self.ready);
+        self.shard.finish();
     }
 
     /// The next flow that has ended.
     ///
-    /// They come in the order of the packets that ended them, those that one packet ended in the
-    /// order of their ids.
+    /// They come in the order of the packets that ended them. Of those that one packet ended, the
+    /// ones it does not belong to come first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
-        self.ready.pop_front()
+        self.shard.ready().pop_front()
     }
 
     /// What became of the packets so far.
-    pub fn accounts(&self) -> &Accounts {
-        &self.accounts
+    pub fn accounts(&self) -> Accounts {
+        Accounts {
+            flows: self.shard.flows(),
+            evicted: self.shard.evicted(),
+            ..self.front.accounts
+        }
     }
 
     /// What the plugins did so far.
     pub fn plugins(&self) -> Vec<PluginReport> {
-        self.station.reports()
+        self.shard.plugins()
     }
 
     /// How many flows are live.
     pub fn live_flows(&self) -> usize {
-        self.table.len()
+        self.shard.live_flows()
     }
 
     /// Bytes that the flow table holds.
     pub fn memory(&self) -> usize {
-        self.table.memory()
-    }
-
-    /// Decodes a packet and stamps it; says whether it is to be metered.
-    #[inline]
-    fn decode<'a>(&mut self, raw: &RawPacket<'a>, arrival: &mut Arrival<'a>) -> bool {
-        let ordinal = self.accounts.packets;
-        self.accounts.packets += 1;
-        match self
-            .decoder
-            .decode_into(&mut arrival.packet, raw.link, raw.data, raw.wire_len)
-        {
-            Ok(()) => {
-                self.accounts.metered += 1;
-                self.accounts.clamped += u64::from(raw.time < self.clock);
-                self.clock = self.clock.max(raw.time);
-                arrival.frame = raw.data;
-                arrival.time = self.clock;
-                arrival.ordinal = ordinal;
-                arrival.hash = self.table.hash(&arrival.packet);
-                arrival.direction = Direction::SrcToDst;
-                arrival.delta_ms = 0;
-                true
-            }
-            Err(reason) => {
-                self.accounts.ignored[reason.index()] += 1;
-                false
-            }
-        }
-    }
-
-    #[inline]
-    fn meter(&mut self, arrival: &mut Arrival<'_>) {
-        let time_ms = arrival.time_ms();
-        self.end_idle(time_ms);
-        let place = match self.table.find(&arrival.packet, arrival.hash) {
-            Some((place, direction)) => match self.table.expiration_at(place, time_ms) {
-                None => {
-                    arrival.direction = direction;
-                    arrival.delta_ms = time_ms - self.table.record(place).last_seen_ms();
-                    return self.update(place, arrival);
-                }
-                Some(expiration) => {
-                    self.end(place, expiration);
-                    self.table.reopen(place, arrival);
-                    place
-                }
-            },
-            None => self.table.open(arrival),
-        };
-        self.count(place, arrival);
-        let view = self.table.view(place);
-        if self.station.init(place, arrival, view, &mut self.ready) {
-            self.cut(place);
-        }
-    }
-
-    #[inline]
-    fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
-        self.count(place, arrival);
-        let view = self.table.view(place);
-        if self.station.update(place, arrival, view, &mut self.ready) {
-            self.cut(place);
-        }
-    }
-
-    #[inline]
-    fn count(&mut self, place: u32, arrival: &Arrival<'_>) {
-        let size = self.settings.accounting_mode.size(&arrival.packet);
-        self.table.count(place, arrival, size);
-    }
-
-    #[inline]
-    fn end_idle(&mut self, time_ms: u64) {
-        if self.table.is_behind(time_ms) {
-            let places = self.table.idle_at(time_ms);
-            self.end_all(places);
-        }
-    }
-
-    /// Ends flows that are out of the wheel.
-    fn end_all(&mut self, places: Vec<u32>) {
-        for &place in &places {
-            self.end(place, Expiration::Idle);
-            self.table.forget(place);
-        }
-        self.table.recycle(places);
-    }
-
-    fn cut(&mut self, place: u32) {
-        self.end(place, Expiration::Cut);
-        self.table.remove(place);
-    }
-
-    /// Hands on a flow that has ended; its place is still taken.
-    fn end(&mut self, place: u32, expiration: Expiration) {
-        self.accounts.flows += 1;
-        let (record, statistics, splt) = self.table.take(place);
-        let flow = Flow {
-            record,
-            statistics,
-            splt,
-            expiration,
-            udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
-            schema: self.schema.clone(),
-        };
-        self.station.expire(place, flow, &mut self.ready);
+        self.shard.memory()
     }
 }

@@ -84,9 +84,14 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = value_parser!(u8).range(0..=0), help_heading = METERING)]
     n_dissections: u8,
 
-    /// Meters that share the work: only 1 so far.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = value_parser!(u32).range(1..=1), help_heading = METERING)]
-    n_meters: u32,
+    /// End the oldest flow early when so many are live; 0 is no limit.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    max_flows: u64,
+
+    /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
+    /// and their order are the same for any number.
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = METERING)]
+    n_meters: usize,
 }
 
 const METERING: &str = "Metering (NFStream's parameters)";
@@ -156,7 +161,9 @@ impl Meter {
             .decode_tunnels(self.decode_tunnels)
             .statistical_analysis(self.statistical_analysis)
             .splt_analysis(self.splt_analysis)
-            .max_nflows(self.max_nflows);
+            .max_nflows(self.max_nflows)
+            .max_flows(self.max_flows)
+            .n_meters(self.n_meters);
         if let Some(expression) = &self.bpf_filter {
             builder = builder.bpf_filter(expression);
         }

@@ -13,8 +13,9 @@ mod wheel;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-pub(crate) use record::Record;
+pub(crate) use key::KeyHasher;
 pub use record::{Direction, Expiration};
+pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
 pub(crate) use statistics::{Splt, Statistics};
 pub(crate) use table::{Analyses, Arrival, FlowTable, Timeouts};
@@ -28,6 +29,7 @@ pub struct Flow {
     pub(crate) statistics: Option<Box<Statistics>>,
     pub(crate) splt: Splt,
     pub(crate) expiration: Expiration,
+    pub(crate) ended: Ended,
     pub(crate) udps: Box<[UdpValue]>,
     pub(crate) schema: Arc<Schema>,
 }

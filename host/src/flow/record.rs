@@ -146,15 +146,42 @@ pub enum Expiration {
     Active,
     /// A plugin cut it.
     Cut,
+    /// The table of live flows was full, and it was the oldest.
+    Evicted,
 }
 
 impl Expiration {
-    /// As NFStream numbers it.
+    /// As NFStream numbers it, where it knows the reason.
     pub fn id(self) -> i64 {
         match self {
             Self::Idle => 0,
             Self::Active => 1,
             Self::Cut => -1,
+            Self::Evicted => 3,
+        }
+    }
+}
+
+/// When a flow ended, so that the flows of several meters can be put into one order: by the packet
+/// that ended it, first the flows that the packet does not belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ended {
+    ordinal: u64,
+    by_its_packet: bool,
+}
+
+impl Ended {
+    pub(crate) fn by_another(ordinal: u64) -> Self {
+        Self {
+            ordinal,
+            by_its_packet: false,
+        }
+    }
+
+    pub(crate) fn by_its_packet(ordinal: u64) -> Self {
+        Self {
+            ordinal,
+            by_its_packet: true,
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use super::FlowView;
 use super::index::Index;
-use super::key::KeyHasher;
 use super::record::{Direction, Expiration, Record};
 use super::slab::{Places, Segmented};
 use super::statistics::{Splt, Statistics};
@@ -52,7 +51,6 @@ impl Arrival<'_> {
 #[derive(Debug)]
 pub(crate) struct FlowTable {
     timeouts: Timeouts,
-    hasher: KeyHasher,
     index: Index,
     places: Places,
     records: Segmented<Record>,
@@ -69,21 +67,15 @@ impl FlowTable {
     pub(crate) fn new(timeouts: Timeouts, analyses: Analyses) -> Self {
         Self {
             timeouts,
-            hasher: KeyHasher::new(),
             index: Index::new(),
             places: Places::default(),
             records: Segmented::default(),
             statistics: analyses.statistics.then(Segmented::default),
             splt: Segmented::default(),
             splt_packets: analyses.splt,
-            wheel: Wheel::new(),
+            wheel: Wheel::new(timeouts.idle_ms),
             due: Vec::new(),
         }
-    }
-
-    #[inline]
-    pub(crate) fn hash(&self, packet: &Packet) -> u32 {
-        self.hasher.hash(packet)
     }
 
     /// Reads what the lookups of these packets will read, all at once: the waits for memory overlap.
@@ -225,9 +217,7 @@ impl FlowTable {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(&mut self.records, time_ms, &mut due);
         due.retain(|&place| {
-            let deadline = self.records[place]
-                .last_seen_ms()
-                .saturating_add(self.timeouts.idle_ms);
+            let deadline = self.deadline(place);
             let is_idle = deadline <= time_ms;
             if !is_idle {
                 self.wheel.put(&mut self.records, place, deadline);
@@ -235,6 +225,25 @@ impl FlowTable {
             is_idle
         });
         self.in_order(due)
+    }
+
+    /// The flow that has seen no packet for longest, to within a tick of the wheel.
+    pub(crate) fn oldest(&mut self) -> Option<u32> {
+        while let Some((place, bucket_ms)) = self.wheel.first() {
+            let deadline = self.deadline(place);
+            if deadline <= bucket_ms {
+                return Some(place);
+            }
+            self.wheel.remove(&mut self.records, place);
+            self.wheel.put(&mut self.records, place, deadline);
+        }
+        None
+    }
+
+    /// When the flow is idle unless packets come.
+    fn deadline(&self, place: u32) -> u64 {
+        let last_seen_ms = self.records[place].last_seen_ms();
+        last_seen_ms.saturating_add(self.timeouts.idle_ms)
     }
 
     /// Takes all flows out of the wheel, as `idle_at`.
