@@ -13,9 +13,11 @@ pub mod plugin;
 mod private;
 pub mod sink;
 mod streamer;
+mod time;
 mod value;
 
 pub use flow::Flow;
 pub use meter::{AccountingMode, Accounts, Meter, Settings};
 pub use streamer::{Report, Streamer, StreamerBuilder, StreamerError};
+pub use time::Time;
 pub use value::{Type, UdpValue, Value};

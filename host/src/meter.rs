@@ -9,8 +9,9 @@ use std::sync::Arc;
 use crate::capture::RawPacket;
 use crate::decode::{Decoder, Ignored, Packet, TunnelSet};
 use crate::flow::features::Group;
-use crate::flow::{Arrival, Direction, Expiration, Flow, FlowTable, FlowView, Schema, Timeouts};
+use crate::flow::{Analyses, Arrival, Direction, Expiration, Flow, FlowTable, Schema, Timeouts};
 use crate::plugin::{Plugin, PluginError, PluginReport, Station};
+use crate::time::Time;
 use crate::value::UdpValue;
 
 /// Packets that are decoded, then looked up, together: the waits for memory overlap.
@@ -27,6 +28,10 @@ pub struct Settings {
     pub accounting_mode: AccountingMode,
     /// Tunnels whose content is metered in place of the packets that carry it.
     pub decode_tunnels: TunnelSet,
+    /// Whether flows have statistics of packet sizes, inter-arrival times and TCP flags.
+    pub statistical_analysis: bool,
+    /// Of how many of a flow's first packets direction, size and inter-arrival time are kept.
+    pub splt_analysis: u16,
 }
 
 impl Default for Settings {
@@ -36,6 +41,8 @@ impl Default for Settings {
             active_timeout: 1800,
             accounting_mode: AccountingMode::default(),
             decode_tunnels: TunnelSet::default(),
+            statistical_analysis: false,
+            splt_analysis: 0,
         }
     }
 }
@@ -50,6 +57,15 @@ impl Settings {
         match group {
             Group::Core => true,
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
+            Group::Statistics => self.statistical_analysis,
+            Group::Splt => self.splt_analysis > 0,
+        }
+    }
+
+    fn analyses(&self) -> Analyses {
+        Analyses {
+            statistics: self.statistical_analysis,
+            splt: self.splt_analysis,
         }
     }
 
@@ -117,13 +133,13 @@ impl Accounts {
 ///
 /// ```
 /// use flowloom::capture::{LinkType, RawPacket};
-/// use flowloom::{Meter, Settings};
+/// use flowloom::{Meter, Settings, Time};
 ///
 /// # fn main() -> Result<(), flowloom::plugin::PluginError> {
 /// let mut meter = Meter::new(Settings::default(), &[])?;
 /// // An IPv4 packet without anything in it, protocol 255.
 /// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
-/// meter.push([RawPacket { time_ns: 0, link: LinkType(101), wire_len: 20, data }]);
+/// meter.push([RawPacket { time: Time::EPOCH, link: LinkType(101), wire_len: 20, data }]);
 /// meter.finish();
 /// let flow = meter.next_flow().expect("a flow");
 /// assert_eq!(flow.id(), 0);
@@ -137,7 +153,7 @@ pub struct Meter {
     station: Station,
     schema: Arc<Schema>,
     /// The largest time of any packet so far: no later packet is given less.
-    clock_ns: u64,
+    clock: Time,
     accounts: Accounts,
     ready: VecDeque<Flow>,
 }
@@ -157,10 +173,10 @@ impl Meter {
         Ok(Self {
             settings,
             decoder: Decoder::new(settings.decode_tunnels),
-            table: FlowTable::new(settings.timeouts()),
+            table: FlowTable::new(settings.timeouts(), settings.analyses()),
             station: Station::open(plugins, &schema)?,
             schema: Arc::new(schema),
-            clock_ns: 0,
+            clock: Time::EPOCH,
             accounts: Accounts::default(),
             ready: VecDeque::new(),
         })
@@ -198,8 +214,8 @@ impl Meter {
 
     /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
     /// delivered. Packets may still come with earlier times.
-    pub fn advance(&mut self, now_ns: u64) {
-        self.end_idle(now_ns / 1_000_000);
+    pub fn advance(&mut self, now: Time) {
+        self.end_idle(now.ms());
         self.station.flush(&mut self.ready);
     }
 
@@ -249,10 +265,10 @@ impl Meter {
         {
             Ok(()) => {
                 self.accounts.metered += 1;
-                self.accounts.clamped += u64::from(raw.time_ns < self.clock_ns);
-                self.clock_ns = self.clock_ns.max(raw.time_ns);
+                self.accounts.clamped += u64::from(raw.time < self.clock);
+                self.clock = self.clock.max(raw.time);
                 arrival.frame = raw.data;
-                arrival.time_ns = self.clock_ns;
+                arrival.time = self.clock;
                 arrival.ordinal = ordinal;
                 arrival.hash = self.table.hash(&arrival.packet);
                 arrival.direction = Direction::SrcToDst;
@@ -286,10 +302,7 @@ impl Meter {
             None => self.table.open(arrival),
         };
         self.count(place, arrival);
-        let view = FlowView {
-            record: self.table.record(place),
-            expiration: Expiration::Idle,
-        };
+        let view = self.table.view(place);
         if self.station.init(place, arrival, view, &mut self.ready) {
             self.cut(place);
         }
@@ -298,10 +311,7 @@ impl Meter {
     #[inline]
     fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
         self.count(place, arrival);
-        let view = FlowView {
-            record: self.table.record(place),
-            expiration: Expiration::Idle,
-        };
+        let view = self.table.view(place);
         if self.station.update(place, arrival, view, &mut self.ready) {
             self.cut(place);
         }
@@ -309,10 +319,8 @@ impl Meter {
 
     #[inline]
     fn count(&mut self, place: u32, arrival: &Arrival<'_>) {
-        let bytes = self.settings.accounting_mode.size(&arrival.packet);
-        self.table
-            .record_mut(place)
-            .count(arrival.direction, arrival.time_ms(), bytes);
+        let size = self.settings.accounting_mode.size(&arrival.packet);
+        self.table.count(place, arrival, size);
     }
 
     #[inline]
@@ -340,8 +348,11 @@ impl Meter {
     /// Hands on a flow that has ended; its place is still taken.
     fn end(&mut self, place: u32, expiration: Expiration) {
         self.accounts.flows += 1;
+        let (record, statistics, splt) = self.table.take(place);
         let flow = Flow {
-            record: self.table.record(place).clone(),
+            record,
+            statistics,
+            splt,
             expiration,
             udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
             schema: self.schema.clone(),

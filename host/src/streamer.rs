@@ -122,6 +122,19 @@ impl StreamerBuilder {
         self
     }
 
+    /// Adds statistics of packet sizes, inter-arrival times and TCP flags; off by default.
+    pub fn statistical_analysis(mut self, on: bool) -> Self {
+        self.settings.statistical_analysis = on;
+        self
+    }
+
+    /// Adds direction, size and inter-arrival time of so many of each flow's first packets; 0, the
+    /// default, adds none.
+    pub fn splt_analysis(mut self, packets: u16) -> Self {
+        self.settings.splt_analysis = packets;
+        self
+    }
+
     /// Only packets that match this libpcap expression; all by default.
     pub fn bpf_filter(mut self, expression: impl Into<String>) -> Self {
         self.bpf_filter = Some(expression.into());

@@ -60,6 +60,14 @@ pub(super) struct Meter {
     #[arg(long, default_value = "true", value_name = "WHICH", help_heading = METERING)]
     decode_tunnels: TunnelSet,
 
+    /// Add statistics of packet sizes, inter-arrival times and TCP flags.
+    #[arg(long, help_heading = METERING)]
+    statistical_analysis: bool,
+
+    /// Add direction, size and inter-arrival time of so many of each flow's first packets.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    splt_analysis: u16,
+
     /// Only packets that match this libpcap expression.
     #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
     bpf_filter: Option<String>,
@@ -146,6 +154,8 @@ impl Meter {
                 _ => AccountingMode::Payload,
             })
             .decode_tunnels(self.decode_tunnels)
+            .statistical_analysis(self.statistical_analysis)
+            .splt_analysis(self.splt_analysis)
             .max_nflows(self.max_nflows);
         if let Some(expression) = &self.bpf_filter {
             builder = builder.bpf_filter(expression);

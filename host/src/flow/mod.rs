@@ -6,16 +6,18 @@ mod key;
 mod record;
 mod schema;
 pub(crate) mod slab;
+mod statistics;
 mod table;
 mod wheel;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 pub(crate) use record::Record;
 pub use record::{Direction, Expiration};
 pub use schema::{Schema, UdpColumn};
-pub(crate) use table::{Arrival, FlowTable, Timeouts};
+pub(crate) use statistics::{Splt, Statistics};
+pub(crate) use table::{Analyses, Arrival, FlowTable, Timeouts};
 
 use crate::value::{UdpValue, Value};
 
@@ -23,6 +25,8 @@ use crate::value::{UdpValue, Value};
 #[derive(Clone)]
 pub struct Flow {
     pub(crate) record: Record,
+    pub(crate) statistics: Option<Box<Statistics>>,
+    pub(crate) splt: Splt,
     pub(crate) expiration: Expiration,
     pub(crate) udps: Box<[UdpValue]>,
     pub(crate) schema: Arc<Schema>,
@@ -84,6 +88,8 @@ impl Flow {
     pub(crate) fn view(&self) -> FlowView<'_> {
         FlowView {
             record: &self.record,
+            statistics: self.statistics.as_deref(),
+            splt: Some(&self.splt),
             expiration: self.expiration,
         }
     }
@@ -135,5 +141,15 @@ impl<'a> Udps<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct FlowView<'a> {
     pub(crate) record: &'a Record,
+    statistics: Option<&'a Statistics>,
+    splt: Option<&'a Splt>,
     pub(crate) expiration: Expiration,
+}
+
+impl<'a> FlowView<'a> {
+    /// Features that need them are there only if they are kept.
+    fn statistics(&self) -> &'a Statistics {
+        static NONE: LazyLock<Statistics> = LazyLock::new(Statistics::default);
+        self.statistics.unwrap_or(&NONE)
+    }
 }
