@@ -7,6 +7,8 @@ mod record;
 mod schema;
 pub(crate) mod slab;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod wheel;
 
 use std::fmt;

@@ -12,5 +12,5 @@ wasmtime::component::bindgen!({
     ownership: Borrowing { duplicate_if_necessary: true },
 });
 
-pub(super) use exports::flowloom::plugin::{batch_feature, feature};
 pub(super) use self::flowloom::plugin::{log, manifest};
+pub(super) use exports::flowloom::plugin::{batch_feature, feature};
