@@ -1,13 +1,12 @@
 //! `flowloom meter`
 
-use std::fs::{self, File};
-use std::io::{self, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum, value_parser};
 use flowloom::decode::TunnelSet;
 use flowloom::plugin::{Grants, PluginSpec, World};
-use flowloom::sink::{Format, Sink};
+use flowloom::sink::{Format, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -28,6 +27,16 @@ pub(super) struct Meter {
     /// How flows are written [default: by the output's extension, else csv].
     #[arg(long)]
     format: Option<OutputFormat>,
+
+    /// Begin a new file after so many flows; 0 writes all to one. The files are numbered before the
+    /// extension: flows.1.csv, flows.2.csv …
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    flows_per_file: u64,
+
+    /// Keep at most so many files: the numbers go round, and older files are overwritten; 0 keeps
+    /// all. Needs --flows-per-file.
+    #[arg(long, default_value_t = 0, value_name = "R", value_parser = count, allow_negative_numbers = true)]
+    rotate_files: u64,
 
     /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
     #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]")]
@@ -110,6 +119,11 @@ enum PluginWorld {
     Events,
 }
 
+fn count(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| format!("a whole number from 0 to {} is accepted", u64::MAX))
+}
+
 /// `NAME=WHAT[,WHAT…]`
 fn grant(text: &str) -> Result<(String, Grants), String> {
     let (name, what) = text
@@ -188,57 +202,74 @@ impl Meter {
         Ok(builder)
     }
 
-    fn is_standard_output(&self) -> bool {
-        self.output == Path::new("-")
+    /// Where flows go, if not to standard output.
+    fn files(&self) -> Option<OutputFiles> {
+        if self.output == Path::new("-") {
+            return None;
+        }
+        let files = OutputFiles::new(&self.output)
+            .flows_per_file(self.flows_per_file)
+            .rotate_files(self.rotate_files);
+        Some(match self.format {
+            Some(format) => files.format(format.into()),
+            None => files,
+        })
     }
 
-    /// A capture is not overwritten with its own flows.
     fn check_output(&self) -> Result<(), Failure> {
-        let Ok(output) = fs::canonicalize(&self.output) else {
-            return Ok(());
-        };
-        match self
-            .sources
-            .iter()
-            .find(|source| fs::canonicalize(source).is_ok_and(|source| source == output))
-        {
-            Some(source) if !self.is_standard_output() => Err(Failure::usage(format_args!(
-                "{} is both a source and the output",
-                source.display()
-            ))),
-            _ => Ok(()),
+        match self.files() {
+            // A capture is not overwritten with its own flows.
+            Some(files) => match self.sources.iter().find(|source| files.overwrites(source)) {
+                Some(source) => Err(Failure::usage(format_args!(
+                    "{} is both a source and the output",
+                    source.display()
+                ))),
+                None => Ok(()),
+            },
+            None => {
+                let given = [
+                    ("--flows-per-file", self.flows_per_file),
+                    ("--rotate-files", self.rotate_files),
+                ];
+                match given.into_iter().find(|(_, number)| *number > 0) {
+                    Some((option, number)) => Err(Failure::usage(format_args!(
+                        "{option} {number}: standard output is not a file; give --output FILE"
+                    ))),
+                    None => Ok(()),
+                }
+            }
         }
     }
 
     fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink>, Failure> {
-        let output: Box<dyn Write> = if self.is_standard_output() {
-            Box::new(io::stdout().lock())
-        } else {
-            Box::new(File::create(&self.output).map_err(|error| self.lost(&error))?)
+        let Some(files) = self.files() else {
+            let format = self.format.map_or(Format::Csv, Format::from);
+            return format
+                .sink(io::stdout().lock(), streamer.schema())
+                .map_err(|error| self.lost(&error));
         };
-        let format = self
-            .format
-            .unwrap_or_else(|| match self.output.extension() {
-                Some(extension) if extension == "jsonl" || extension == "ndjson" => {
-                    OutputFormat::Jsonl
-                }
-                _ => OutputFormat::Csv,
-            });
-        let format = match format {
-            OutputFormat::Csv => Format::Csv,
-            OutputFormat::Jsonl => Format::JsonLines,
-        };
-        format
-            .sink(output, streamer.schema())
-            .map_err(|error| self.lost(&error))
+        match files.create(streamer.schema()) {
+            Ok(sink) => Ok(Box::new(sink)),
+            Err(error @ OutputError::Parameter { .. }) => Err(Failure::usage(error)),
+            Err(error) => Err(Failure::failed(error)),
+        }
     }
 
+    /// The sink failed: files are named by their sink.
     fn lost(&self, error: &io::Error) -> Failure {
-        let output = match self.is_standard_output() {
-            true => "standard output".to_owned(),
-            false => self.output.display().to_string(),
-        };
-        Failure::failed(format_args!("cannot write to {output}: {error}"))
+        match self.files() {
+            Some(_) => Failure::failed(format_args!("cannot write to {error}")),
+            None => Failure::failed(format_args!("cannot write to standard output: {error}")),
+        }
+    }
+}
+
+impl From<OutputFormat> for Format {
+    fn from(format: OutputFormat) -> Self {
+        match format {
+            OutputFormat::Csv => Self::Csv,
+            OutputFormat::Jsonl => Self::JsonLines,
+        }
     }
 }
 
@@ -275,6 +306,61 @@ impl Progress {
     fn clear(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        meter: Meter,
+    }
+
+    fn parsed(words: &[&str]) -> Result<Meter, String> {
+        Words::try_parse_from([&["meter", "/nowhere.pcap"], words].concat())
+            .map(|words| words.meter)
+            .map_err(|error| error.to_string())
+    }
+
+    /// What is wrong before any capture is opened.
+    fn usage_error(words: &[&str]) -> String {
+        let failure = parsed(words).unwrap().run().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        failure.message
+    }
+
+    #[test]
+    fn standard_output_is_no_set_of_files() {
+        for (words, message) in [
+            (
+                ["--flows-per-file", "9"],
+                "--flows-per-file 9: standard output is not a file; give --output FILE",
+            ),
+            (
+                ["--rotate-files", "2"],
+                "--rotate-files 2: standard output is not a file; give --output FILE",
+            ),
+        ] {
+            assert_eq!(usage_error(&words), message);
+        }
+    }
+
+    #[test]
+    fn numbers_out_of_range_are_named_with_what_is_accepted() {
+        for value in ["-1", "x", "1.5"] {
+            let error = parsed(&["--flows-per-file", value]).err().unwrap();
+            assert!(
+                error.contains(&format!("invalid value '{value}'")),
+                "{error}"
+            );
+            assert!(error.contains("--flows-per-file <N>"), "{error}");
+            assert!(error.contains("from 0 to 18446744073709551615"), "{error}");
         }
     }
 }

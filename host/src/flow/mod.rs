@@ -8,6 +8,8 @@ mod schema;
 pub(crate) mod slab;
 mod statistics;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod wheel;
 
 use std::fmt;

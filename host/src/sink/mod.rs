@@ -1,9 +1,13 @@
-//! Where flows go: CSV and JSON lines.
+//! Where flows go: CSV and JSON lines, in one file or many.
 
 mod csv;
+mod files;
 mod jsonl;
 
 use std::io::{self, Write};
+use std::path::Path;
+
+pub use files::{OutputError, OutputFiles};
 
 use crate::flow::{Flow, Schema};
 
@@ -34,6 +38,14 @@ pub enum Format {
 }
 
 impl Format {
+    /// The format that a file's extension says: JSON lines for `.jsonl` and `.ndjson`, else CSV.
+    pub fn of(path: &Path) -> Self {
+        match path.extension() {
+            Some(extension) if extension == "jsonl" || extension == "ndjson" => Self::JsonLines,
+            _ => Self::Csv,
+        }
+    }
+
     /// A sink of this format for flows of this schema.
     ///
     /// # Errors

@@ -1,0 +1,38 @@
+//! Flows for the tests of other stations.
+
+use etherparse::PacketBuilder;
+
+use super::Flow;
+use crate::capture::{LinkType, RawPacket};
+use crate::{Meter, Settings};
+
+/// Raw IP.
+pub(crate) const RAW: LinkType = LinkType(101);
+
+/// Meters packets of raw IP, one a second.
+pub(crate) fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
+    let mut meter = Meter::new(settings, &[]).expect("no plugin to go wrong");
+    meter.push(packets.iter().zip(0..).map(|(data, second)| RawPacket {
+        time_ns: second * 1_000_000_000,
+        link: RAW,
+        wire_len: data.len() as u32,
+        data,
+    }));
+    meter.finish();
+    std::iter::from_fn(|| meter.next_flow()).collect()
+}
+
+/// So many flows of one packet each.
+pub(crate) fn flows(count: u64) -> Vec<Flow> {
+    let packets: Vec<_> = (0..count)
+        .map(|n| {
+            let mut packet = Vec::new();
+            PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+                .udp(1024 + n as u16, 53)
+                .write(&mut packet, b"query")
+                .expect("it fits");
+            packet
+        })
+        .collect();
+    metered(Settings::default(), &packets)
+}
