@@ -33,6 +33,9 @@ parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURE
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
 	$(ORACLE) tests/oracle/parity.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
 
+bench: setup ## Measure against controls in the same run (release build; takes a while)
+	tests/bench/run.py
+
 # NFStream, which knows what the flows of a capture are.
 ORACLE := $(CURDIR)/target/oracle/bin/python
 .PHONY: oracle
