@@ -345,6 +345,7 @@ impl Meter {
             expiration,
             udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
             schema: self.schema.clone(),
+            replaced: None,
         };
         self.station.expire(place, flow, &mut self.ready);
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Files, Filter, FilterError};
 use crate::decode::TunnelSet;
 use crate::flow::{Flow, Schema};
@@ -33,6 +34,7 @@ use crate::plugin::{PluginError, PluginReport, PluginSpec, Registry};
 pub struct Streamer {
     files: Files,
     meter: Meter,
+    anonymizer: Option<Anonymizer>,
     finished: bool,
     max_nflows: u64,
     given: u64,
@@ -52,6 +54,12 @@ pub enum StreamerError {
     /// A plugin is not loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A column that is to be anonymised is not there.
+    #[error(transparent)]
+    UnknownColumn(#[from] UnknownColumn),
+    /// There is no key to anonymise with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The WebAssembly engine does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Engine(String),
@@ -94,6 +102,8 @@ pub struct StreamerBuilder {
     snapshot_length: Option<u32>,
     max_nflows: u64,
     plugins: Vec<PluginSpec>,
+    columns_to_anonymize: Vec<String>,
+    anonymization_key: Option<AnonymizationKey>,
 }
 
 impl StreamerBuilder {
@@ -146,6 +156,24 @@ impl StreamerBuilder {
         self
     }
 
+    /// Gives keyed hashes, 128 hexadecimal digits, in place of the values of these columns (`src_ip`,
+    /// `udps.dns.query`); of none by default. See [`Anonymizer`]. A column's type in the schema stays
+    /// that of the value.
+    pub fn columns_to_anonymize<C: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = C>,
+    ) -> Self {
+        self.columns_to_anonymize = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The key of these hashes: runs with the same one give the same hash for the same value. By
+    /// default each run has a random one.
+    pub fn anonymization_key(mut self, key: AnonymizationKey) -> Self {
+        self.anonymization_key = Some(key);
+        self
+    }
+
     /// Opens the captures and the plugins.
     ///
     /// # Errors
@@ -189,9 +217,21 @@ impl StreamerBuilder {
             }
             registry.plugins()
         };
+        let meter = Meter::new(self.settings, &plugins)?;
+        let anonymizer = match self.columns_to_anonymize.is_empty() {
+            true => None,
+            false => Some(Anonymizer::new(
+                self.columns_to_anonymize,
+                &self
+                    .anonymization_key
+                    .map_or_else(AnonymizationKey::random, Ok)?,
+                meter.schema(),
+            )?),
+        };
         Ok(Streamer {
             files,
-            meter: Meter::new(self.settings, &plugins)?,
+            meter,
+            anonymizer,
             finished: false,
             max_nflows: self.max_nflows,
             given: 0,
@@ -214,6 +254,8 @@ impl Streamer {
             snapshot_length: None,
             max_nflows: 0,
             plugins: Vec::new(),
+            columns_to_anonymize: Vec::new(),
+            anonymization_key: None,
         }
     }
 
@@ -272,8 +314,11 @@ impl Iterator for Streamer {
             return None;
         }
         loop {
-            if let Some(flow) = self.meter.next_flow() {
+            if let Some(mut flow) = self.meter.next_flow() {
                 self.given += 1;
+                if let Some(anonymizer) = &self.anonymizer {
+                    anonymizer.anonymize(&mut flow);
+                }
                 return Some(flow);
             }
             if self.finished {

@@ -39,6 +39,16 @@ pub enum Group {
     Tunnel,
 }
 
+impl Group {
+    /// When flows have its fields, as the end of a sentence that begins with "it is there".
+    pub fn when(self) -> &'static str {
+        match self {
+            Self::Core => "always",
+            Self::Tunnel => "unless decode_tunnels is false",
+        }
+    }
+}
+
 /// Names are unique.
 impl PartialEq for Feature {
     fn eq(&self, other: &Self) -> bool {
