@@ -3,6 +3,7 @@
 pub mod features;
 mod index;
 mod key;
+mod protocols;
 mod record;
 mod schema;
 pub(crate) mod slab;
@@ -14,6 +15,7 @@ mod wheel;
 use std::fmt;
 use std::sync::Arc;
 
+pub use protocols::{PROTOCOLS, Protocol};
 pub(crate) use record::Record;
 pub use record::{Direction, Expiration};
 pub use schema::{Schema, UdpColumn};

@@ -149,6 +149,29 @@ pub enum Expiration {
 }
 
 impl Expiration {
+    /// Every reason, the most common first.
+    pub const ALL: [Self; 3] = [Self::Idle, Self::Active, Self::Cut];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Active => "active",
+            Self::Cut => "cut",
+        }
+    }
+
+    /// What it means, in a sentence.
+    pub fn doc(self) -> &'static str {
+        match self {
+            Self::Idle => "No packet came for the idle timeout, or the capture ended.",
+            Self::Active => {
+                "A packet came after the flow had lived for the active timeout; it began a new flow."
+            }
+            Self::Cut => "A plugin cut the flow, after the packet that is its last.",
+        }
+    }
+
     /// As NFStream numbers it.
     pub fn id(self) -> i64 {
         match self {
