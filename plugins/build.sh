@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds plugins into target/plugins/NAME.wasm: those named, or all of this folder.
+# Builds plugins into target/plugins/NAME.wasm: those named (guests of tests too), or all of this
+# folder.
 #
 #     plugins/build.sh [NAME …]
 #
@@ -46,7 +47,8 @@ fi
 
 packages=
 for name in "$@"; do
-    [ -f "plugins/$name/Cargo.toml" ] || { say "there is no plugin plugins/$name"; exit 1; }
+    [ -f "plugins/$name/Cargo.toml" ] || [ -f "tests/guests/$name/Cargo.toml" ] ||
+        { say "there is no plugin plugins/$name"; exit 1; }
     packages="$packages -p $name"
 done
 # shellcheck disable=SC2086 # one word each

@@ -2,13 +2,15 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Files, Filter, FilterError};
 use crate::decode::TunnelSet;
 use crate::flow::{Flow, Schema};
 use crate::meter::{AccountingMode, Accounts, Meter, Settings};
-use crate::plugin::{PluginError, PluginReport, PluginSpec, Registry};
+use crate::parallel::{Parallel, Progress};
+use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
 
 /// Reads captures and gives the flows in them, one after the other.
 ///
@@ -32,13 +34,24 @@ use crate::plugin::{PluginError, PluginReport, PluginSpec, Registry};
 /// # }
 /// ```
 pub struct Streamer {
-    files: Files,
-    meter: Meter,
+    schema: Arc<Schema>,
+    work: Work,
     anonymizer: Option<Anonymizer>,
-    finished: bool,
     max_nflows: u64,
     given: u64,
+}
+
+/// One meter works in the caller's thread, several in their own.
+enum Work {
+    Alone(Box<Alone>),
+    Parallel(Box<Parallel>),
+}
+
+struct Alone {
+    files: Files,
+    meter: Meter,
     problems: Vec<CaptureError>,
+    finished: bool,
 }
 
 /// Why a run cannot begin.
@@ -101,6 +114,7 @@ pub struct StreamerBuilder {
     bpf_filter: Option<String>,
     snapshot_length: Option<u32>,
     max_nflows: u64,
+    n_meters: usize,
     plugins: Vec<PluginSpec>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
@@ -132,6 +146,19 @@ impl StreamerBuilder {
         self
     }
 
+    /// Adds statistics of packet sizes, inter-arrival times and TCP flags; off by default.
+    pub fn statistical_analysis(mut self, on: bool) -> Self {
+        self.settings.statistical_analysis = on;
+        self
+    }
+
+    /// Adds direction, size and inter-arrival time of so many of each flow's first packets; 0, the
+    /// default, adds none.
+    pub fn splt_analysis(mut self, packets: u16) -> Self {
+        self.settings.splt_analysis = packets;
+        self
+    }
+
     /// Only packets that match this libpcap expression; all by default.
     pub fn bpf_filter(mut self, expression: impl Into<String>) -> Self {
         self.bpf_filter = Some(expression.into());
@@ -147,6 +174,24 @@ impl StreamerBuilder {
     /// Gives exactly so many flows, if there are as many; 0, the default, gives all.
     pub fn max_nflows(mut self, flows: u64) -> Self {
         self.max_nflows = flows;
+        self
+    }
+
+    /// Ends the oldest flow early when so many are live, to make room for one more; 0, the default, is
+    /// no limit.
+    pub fn max_flows(mut self, flows: u64) -> Self {
+        self.settings.max_flows = flows;
+        self
+    }
+
+    /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
+    /// works in the caller's thread. 0 leaves one core to the reader and takes the others.
+    ///
+    /// The flows and their order are the same for any number, save for plugins that keep state across
+    /// flows, for flows that end early by [`max_flows`](Self::max_flows), and for what a plugin's trap
+    /// takes with it.
+    pub fn n_meters(mut self, meters: usize) -> Self {
+        self.n_meters = meters;
         self
     }
 
@@ -180,8 +225,8 @@ impl StreamerBuilder {
     ///
     /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
     pub fn build(self) -> Result<Streamer, StreamerError> {
-        let mut files = Files::open(self.sources)?;
-        if let Some(expression) = self.bpf_filter {
+        let mut files = Files::open(self.sources.clone())?;
+        if let Some(expression) = &self.bpf_filter {
             files = files.with_filter(Filter::new(expression)?);
         }
         if let Some(bytes) = self.snapshot_length {
@@ -212,31 +257,62 @@ impl StreamerBuilder {
             let registry =
                 Registry::new().map_err(|error| StreamerError::Engine(error.to_string()))?;
             let schema = self.settings.schema();
-            for spec in self.plugins {
+            for spec in self.plugins.clone() {
                 registry.load(spec, &schema)?;
             }
             registry.plugins()
         };
-        let meter = Meter::new(self.settings, &plugins)?;
+        let schema = Arc::new(self.settings.schema_with(&plugins));
         let anonymizer = match self.columns_to_anonymize.is_empty() {
             true => None,
             false => Some(Anonymizer::new(
-                self.columns_to_anonymize,
+                &self.columns_to_anonymize,
                 &self
                     .anonymization_key
+                    .clone()
                     .map_or_else(AnonymizationKey::random, Ok)?,
-                meter.schema(),
+                &schema,
             )?),
         };
+        let work = match self.meters(&plugins) {
+            1 => Work::Alone(Box::new(Alone {
+                files,
+                meter: Meter::new(self.settings, &plugins)?,
+                problems: Vec::new(),
+                finished: false,
+            })),
+            meters => {
+                let parallel = Parallel::start(files, self.settings, meters, &plugins, &schema)?;
+                Work::Parallel(Box::new(parallel))
+            }
+        };
         Ok(Streamer {
-            files,
-            meter,
+            schema,
+            work,
             anonymizer,
-            finished: false,
             max_nflows: self.max_nflows,
             given: 0,
-            problems: Vec::new(),
         })
+    }
+
+    fn meters(&self, plugins: &[Arc<Plugin>]) -> usize {
+        if let Some(plugin) = plugins
+            .iter()
+            .find(|plugin| plugin.manifest().needs_one_meter)
+        {
+            if self.n_meters > 1 {
+                tracing::warn!(
+                    "plugin {}: keeps state across flows, so there is one meter",
+                    plugin.name()
+                );
+            }
+            return 1;
+        }
+        match self.n_meters {
+            // One core is left to the reader.
+            0 => thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
+            meters => meters,
+        }
     }
 }
 
@@ -253,6 +329,7 @@ impl Streamer {
             bpf_filter: None,
             snapshot_length: None,
             max_nflows: 0,
+            n_meters: 1,
             plugins: Vec::new(),
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
@@ -261,44 +338,36 @@ impl Streamer {
 
     /// The columns of the flows.
     pub fn schema(&self) -> &Arc<Schema> {
-        self.meter.schema()
+        &self.schema
     }
 
     /// Bytes of the captures read so far, and all of them where that is known.
     pub fn progress(&self) -> (u64, Option<u64>) {
-        (self.files.bytes_read(), self.files.total_bytes())
+        let progress = self.work.progress();
+        (progress.bytes_read, progress.total_bytes)
     }
 
     /// What happened so far.
     pub fn report(&self) -> Report<'_> {
+        let progress = self.work.progress();
+        let accounts = self.work.accounts();
         Report {
-            packets_read: self.files.packets_read(),
-            packets_filtered: self.files.packets_filtered(),
-            accounts: *self.meter.accounts(),
-            flows_withheld: match self.finished {
-                true => self.meter.accounts().flows - self.given,
+            packets_read: progress.packets_read,
+            packets_filtered: progress.packets_filtered,
+            accounts,
+            flows_withheld: match self.work.is_finished() {
+                true => accounts.flows - self.given,
                 false => 0,
             },
-            plugins: self.meter.plugins(),
-            problems: &self.problems,
+            plugins: match &self.work {
+                Work::Alone(alone) => alone.meter.plugins(),
+                Work::Parallel(parallel) => parallel.state().plugins.clone(),
+            },
+            problems: match &self.work {
+                Work::Alone(alone) => &alone.problems,
+                Work::Parallel(parallel) => &parallel.state().problems,
+            },
         }
-    }
-
-    /// Meters what the next read gives.
-    fn read(&mut self) {
-        match self.files.read() {
-            Ok(Some(packets)) => self.meter.push(packets.iter()),
-            Ok(None) => self.finish(),
-            Err(error) => {
-                tracing::warn!("{error}");
-                self.problems.push(error);
-            }
-        }
-    }
-
-    fn finish(&mut self) {
-        self.finished = true;
-        self.meter.finish();
     }
 }
 
@@ -308,23 +377,75 @@ impl Iterator for Streamer {
     fn next(&mut self) -> Option<Flow> {
         if self.max_nflows > 0 && self.given == self.max_nflows {
             // The rest ends as well, each plugin's expire included, and is counted.
-            if !self.finished {
-                self.finish();
-            }
+            self.work.stop();
             return None;
         }
+        let mut flow = match &mut self.work {
+            Work::Alone(alone) => alone.next_flow(),
+            Work::Parallel(parallel) => parallel.next_flow(),
+        }?;
+        self.given += 1;
+        if let Some(anonymizer) = &self.anonymizer {
+            anonymizer.anonymize(&mut flow);
+        }
+        Some(flow)
+    }
+}
+
+impl Work {
+    fn progress(&self) -> Progress {
+        match self {
+            Self::Alone(alone) => Progress::of(&alone.files),
+            Self::Parallel(parallel) => parallel.state().progress,
+        }
+    }
+
+    fn accounts(&self) -> Accounts {
+        match self {
+            Self::Alone(alone) => alone.meter.accounts(),
+            Self::Parallel(parallel) => parallel.state().accounts,
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        match self {
+            Self::Alone(alone) => alone.finished,
+            Self::Parallel(parallel) => parallel.state().finished,
+        }
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Self::Alone(alone) => alone.finish(),
+            Self::Parallel(parallel) => parallel.stop(),
+        }
+    }
+}
+
+impl Alone {
+    fn next_flow(&mut self) -> Option<Flow> {
         loop {
-            if let Some(mut flow) = self.meter.next_flow() {
-                self.given += 1;
-                if let Some(anonymizer) = &self.anonymizer {
-                    anonymizer.anonymize(&mut flow);
-                }
+            if let Some(flow) = self.meter.next_flow() {
                 return Some(flow);
             }
             if self.finished {
                 return None;
             }
-            self.read();
+            match self.files.read() {
+                Ok(Some(packets)) => self.meter.push(packets.iter()),
+                Ok(None) => self.finish(),
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    self.problems.push(error);
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            self.meter.finish();
         }
     }
 }

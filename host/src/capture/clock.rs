@@ -1,5 +1,7 @@
 //! How the interfaces of a pcapng file count time.
 
+use crate::time::Time;
+
 /// How an interface counts time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Clock {
@@ -35,18 +37,16 @@ impl Clock {
         }
     }
 
-    /// Nanoseconds since 1970, rounded down. Times before 1970 are 0; those that 64 bits cannot
-    /// hold (after 2554) are the last that they can.
+    /// The time that a count states, rounded down to nanoseconds. Before 1970 is 1970.
     #[inline]
-    pub(super) fn ns(&self, count: u64) -> u64 {
+    pub(super) fn time(&self, count: u64) -> Time {
         let ns = match self.unit {
             Unit::Of(ns) => u128::from(count) * u128::from(ns),
             Unit::Part(part) => u128::from(count / part),
             Unit::Binary(power) => (u128::from(count) * 1_000_000_000) >> power,
         };
         // At most 2^94, so it fits.
-        let ns = ns as i128 + self.offset_ns;
-        ns.clamp(0, i128::from(u64::MAX)) as u64
+        Time::from_wide_ns(ns as i128 + self.offset_ns)
     }
 }
 
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn resolutions() {
-        let ns = |resolution, count| Clock::new(resolution, 0).ns(count);
+        let ns = |resolution, count| Clock::new(resolution, 0).time(count).ns();
         assert_eq!(ns(None, 3), 3_000);
         assert_eq!(ns(Some(0), 3), 3_000_000_000);
         assert_eq!(ns(Some(3), 3), 3_000_000);
@@ -70,10 +70,12 @@ mod tests {
 
     #[test]
     fn times_out_of_range_stop_at_its_ends() {
-        assert_eq!(Clock::new(Some(0), 0).ns(u64::MAX), u64::MAX);
-        assert_eq!(Clock::new(Some(6), i64::MAX).ns(u64::MAX), u64::MAX);
-        assert_eq!(Clock::new(Some(6), i64::MIN).ns(5), 0);
-        assert_eq!(Clock::new(Some(0), -10).ns(12), 2_000_000_000);
-        assert_eq!(Clock::new(Some(0), -10).ns(9), 0);
+        let ms = |resolution, offset, count| Clock::new(Some(resolution), offset).time(count).ms();
+        assert_eq!(ms(0, 0, u64::MAX), u64::MAX);
+        assert_eq!(ms(6, i64::MAX, u64::MAX), u64::MAX);
+        assert_eq!(ms(6, 0, 4_734_231_571_822_539_000), 4_734_231_571_822_539);
+        assert_eq!(ms(6, i64::MIN, 5), 0);
+        assert_eq!(ms(0, -10, 12), 2_000);
+        assert_eq!(ms(0, -10, 9), 0);
     }
 }

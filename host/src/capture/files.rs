@@ -22,7 +22,7 @@ use super::{CaptureError, Filter, Packets};
 /// let mut files = Files::open(["monday.pcap", "tuesday.pcapng.zst"])?;
 /// while let Some(packets) = files.read()? {
 ///     for packet in packets.iter() {
-///         println!("{} ns: {} bytes", packet.time_ns, packet.wire_len);
+///         println!("{} ns: {} bytes", packet.time.ns(), packet.wire_len);
 ///     }
 /// }
 /// # Ok(())

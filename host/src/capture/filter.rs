@@ -187,7 +187,7 @@ mod tests {
 
     fn matches(filter: &mut Filter, link: u16, data: &[u8], wire_len: u32) -> bool {
         let packet = RawPacket {
-            time_ns: 0,
+            time: crate::time::Time::EPOCH,
             link: LinkType(link),
             wire_len,
             data,
@@ -231,7 +231,7 @@ mod tests {
     fn an_expression_may_be_good_for_some_link_types_only() {
         let mut filter = Filter::new("wlan type mgt").expect("good on 802.11");
         let packet = RawPacket {
-            time_ns: 0,
+            time: crate::time::Time::EPOCH,
             link: LinkType(1),
             wire_len: 60,
             data: &[0; 60],

@@ -1,5 +1,7 @@
 //! Packets as a source hands them on.
 
+use crate::time::Time;
+
 /// A link-layer header type, as numbered in the tcpdump registry of `LINKTYPE_` values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
@@ -7,8 +9,8 @@ pub struct LinkType(pub u16);
 /// One packet as captured.
 #[derive(Clone, Copy, Debug)]
 pub struct RawPacket<'a> {
-    /// Time of capture, ns since 1970-01-01 UTC.
-    pub time_ns: u64,
+    /// When it was captured.
+    pub time: Time,
     /// What the first bytes of `data` are.
     pub link: LinkType,
     /// Bytes the packet had on the wire; at least `data.len()`.
@@ -27,7 +29,7 @@ pub struct Packets<'a> {
 /// Where a packet stands in the block, and what its record said of it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Record {
-    pub(super) time_ns: u64,
+    pub(super) time: Time,
     pub(super) start: u32,
     pub(super) len: u32,
     pub(super) wire_len: u32,
@@ -38,7 +40,7 @@ impl Record {
     /// The packet, `block` being the memory that the record was found in.
     pub(super) fn packet<'a>(&self, block: &'a [u8]) -> RawPacket<'a> {
         RawPacket {
-            time_ns: self.time_ns,
+            time: self.time,
             link: self.link,
             wire_len: self.wire_len,
             data: &block[self.start as usize..][..self.len as usize],

@@ -4,6 +4,7 @@
 use super::Damage;
 use super::format::{HEAD, MAX_PACKETS, MAX_RECORD, Order, Stop, Unknown, Walked};
 use super::packets::{LinkType, Record};
+use crate::time::Time;
 
 /// Times in microseconds.
 const MAGIC: u32 = 0xa1b2_c3d4;
@@ -83,9 +84,8 @@ impl Pcap {
     /// A tick that runs over its second counts as it is. It is signed, as libpcap reads it, though
     /// no honest one is negative; seconds are not, so that they last until 2106.
     #[inline]
-    fn time_ns(&self, sec: u32, tick: u32) -> u64 {
-        let tick_ns = i64::from(tick.cast_signed()) * self.tick_ns;
-        (u64::from(sec) * 1_000_000_000).saturating_add_signed(tick_ns)
+    fn time(&self, sec: u32, tick: u32) -> Time {
+        Time::from_parts(sec, i64::from(tick.cast_signed()) * self.tick_ns)
     }
 
     pub(super) fn walk(&self, bytes: &[u8], records: &mut Vec<Record>) -> Walked {
@@ -111,7 +111,7 @@ impl Pcap {
                 break Stop::Need(record_len);
             }
             records.push(Record {
-                time_ns: self.time_ns(sec, tick),
+                time: self.time(sec, tick),
                 start: (at + self.header_len) as u32,
                 len,
                 wire_len: wire_len.max(len),

@@ -4,6 +4,7 @@ use super::Damage;
 use super::clock::Clock;
 use super::format::{HEAD, MAX_PACKETS, MAX_RECORD, Order, Stop, Unknown, Walked};
 use super::packets::{LinkType, Record};
+use crate::time::Time;
 
 /// Reads the same in both byte orders.
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -228,7 +229,7 @@ impl Pcapng {
             return Err(Damage::Overrun { len, left });
         }
         Ok(Some(Record {
-            time_ns: from.clock.ns(u64::from(high) << 32 | u64::from(low)),
+            time: from.clock.time(u64::from(high) << 32 | u64::from(low)),
             start: HEAD as u32,
             len,
             wire_len: wire_len.max(len),
@@ -252,7 +253,7 @@ impl Pcapng {
             return Err(Damage::Overrun { len, left });
         }
         Ok(Some(Record {
-            time_ns: 0,
+            time: Time::EPOCH,
             start: HEAD as u32,
             len,
             wire_len,

@@ -43,7 +43,7 @@ pub(super) fn read_all(mut files: Files) -> (Vec<Packet>, Vec<CaptureError>) {
     loop {
         match files.read() {
             Ok(Some(found)) => packets.extend(found.iter().map(|packet| Packet {
-                time_ns: packet.time_ns,
+                time_ns: packet.time.ns(),
                 link: packet.link.0,
                 wire_len: packet.wire_len,
                 data: packet.data.to_vec(),

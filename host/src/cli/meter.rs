@@ -79,6 +79,14 @@ pub(super) struct Meter {
     #[arg(long, default_value = "true", value_name = "WHICH", help_heading = METERING)]
     decode_tunnels: TunnelSet,
 
+    /// Add statistics of packet sizes, inter-arrival times and TCP flags.
+    #[arg(long, help_heading = METERING)]
+    statistical_analysis: bool,
+
+    /// Add direction, size and inter-arrival time of so many of each flow's first packets.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    splt_analysis: u16,
+
     /// Only packets that match this libpcap expression.
     #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
     bpf_filter: Option<String>,
@@ -95,9 +103,14 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = value_parser!(u8).range(0..=0), help_heading = METERING)]
     n_dissections: u8,
 
-    /// Meters that share the work: only 1 so far.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = value_parser!(u32).range(1..=1), help_heading = METERING)]
-    n_meters: u32,
+    /// End the oldest flow early when so many are live; 0 is no limit.
+    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    max_flows: u64,
+
+    /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
+    /// and their order are the same for any number.
+    #[arg(long, default_value_t = 1, value_name = "N", help_heading = METERING)]
+    n_meters: usize,
 }
 
 const METERING: &str = "Metering (NFStream's parameters)";
@@ -170,7 +183,11 @@ impl Meter {
                 _ => AccountingMode::Payload,
             })
             .decode_tunnels(self.decode_tunnels)
+            .statistical_analysis(self.statistical_analysis)
+            .splt_analysis(self.splt_analysis)
             .max_nflows(self.max_nflows)
+            .max_flows(self.max_flows)
+            .n_meters(self.n_meters)
             .columns_to_anonymize(&self.columns_to_anonymize);
         // Not read by clap, which would show it when it is wrong.
         if let Some(key) = &self.anonymization_key {

@@ -31,6 +31,13 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, flows: u64) -> io
         0 => writeln!(out)?,
         withheld => writeln!(out, " written, {withheld} more withheld by --max-nflows")?,
     }
+    if accounts.evicted > 0 {
+        writeln!(
+            out,
+            "         {} of them ended early, for the table was full",
+            accounts.evicted
+        )?;
+    }
     report
         .plugins
         .iter()

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use super::FlowView;
 use super::record::Counters;
+use super::statistics::{Over, Splt};
 use crate::plugin::Grant;
 use crate::private::is_private;
 use crate::value::{Type, Value};
@@ -37,6 +38,10 @@ pub enum Group {
     Core,
     /// There unless tunnels are left undecoded.
     Tunnel,
+    /// There with statistical analysis.
+    Statistics,
+    /// There with an analysis of the sequence of packet lengths and times.
+    Splt,
 }
 
 impl Group {
@@ -45,6 +50,8 @@ impl Group {
         match self {
             Self::Core => "always",
             Self::Tunnel => "unless decode_tunnels is false",
+            Self::Statistics => "with statistical_analysis",
+            Self::Splt => "with splt_analysis",
         }
     }
 }
@@ -152,7 +159,7 @@ macro_rules! counters {
                 concat!(
                     "Sum of the sizes of the packets ",
                     $of,
-                    ": of whole frames on the wire."
+                    ", as the accounting mode measures: of whole frames on the wire by default."
                 ),
                 |flow| integer(COUNTERS(flow).bytes),
             ),
@@ -165,7 +172,7 @@ const IDENTITY: [Feature; 16] = [
         "The ordinal of the flow's first packet among all packets of the run, from 0 on. (NFStream numbers flows in the order of their end.)",
         |flow| integer(flow.record.id)),
     Feature::new("expiration_id", Type::I64, "",
-        "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, -1 cut by a plugin.",
+        "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 3 the table of live flows was full, -1 cut by a plugin.",
         |flow| Value::Integer(flow.expiration.id())),
     Feature::new("src_ip", Type::Text, "",
         "Source address of the flow's first packet.",
@@ -211,8 +218,156 @@ const IDENTITY: [Feature; 16] = [
         |flow| integer((flow.record.tunnel as u8).into())).of(Group::Tunnel),
 ];
 
+/// The spread of the packet sizes of a direction.
+macro_rules! sizes {
+    ($direction:literal, $of:literal, $over:expr) => {
+        [
+            Feature::new(
+                concat!($direction, "_min_ps"),
+                Type::U32,
+                "bytes",
+                concat!(
+                    "Size of the smallest packet ",
+                    $of,
+                    ", as the accounting mode measures; 0 without one."
+                ),
+                |flow| integer(flow.statistics().sizes($over).min),
+            )
+            .of(Group::Statistics),
+            Feature::new(
+                concat!($direction, "_mean_ps"),
+                Type::Float,
+                "bytes",
+                concat!("Mean size of the packets ", $of, "; 0 without one."),
+                |flow| Value::Float(flow.statistics().sizes($over).mean),
+            )
+            .of(Group::Statistics),
+            Feature::new(
+                concat!($direction, "_stddev_ps"),
+                Type::Float,
+                "bytes",
+                concat!(
+                    "Sample standard deviation of the sizes of the packets ",
+                    $of,
+                    "; 0 for fewer than two."
+                ),
+                |flow| Value::Float(flow.statistics().size_stddev(flow.record, $over)),
+            )
+            .of(Group::Statistics),
+            Feature::new(
+                concat!($direction, "_max_ps"),
+                Type::U32,
+                "bytes",
+                concat!("Size of the largest packet ", $of, "; 0 without one."),
+                |flow| integer(flow.statistics().sizes($over).max),
+            )
+            .of(Group::Statistics),
+        ]
+    };
+}
+
+/// The spread of the inter-arrival times of a direction.
+macro_rules! gaps {
+    ($direction:literal, $of:literal, $over:expr) => {
+        [
+            Feature::new(
+                concat!($direction, "_min_piat_ms"),
+                Type::U64,
+                "ms",
+                concat!(
+                    "Least time between two successive packets ",
+                    $of,
+                    "; 0 for fewer than two."
+                ),
+                |flow| integer(flow.statistics().gaps($over).min),
+            )
+            .of(Group::Statistics),
+            Feature::new(
+                concat!($direction, "_mean_piat_ms"),
+                Type::Float,
+                "ms",
+                concat!(
+                    "Mean time between two successive packets ",
+                    $of,
+                    "; 0 for fewer than two."
+                ),
+                |flow| Value::Float(flow.statistics().gaps($over).mean),
+            )
+            .of(Group::Statistics),
+            Feature::new(
+                concat!($direction, "_stddev_piat_ms"),
+                Type::Float,
+                "ms",
+                concat!(
+                    "Sample standard deviation of the times between successive packets ",
+                    $of,
+                    "; 0 for fewer than three."
+                ),
+                |flow| Value::Float(flow.statistics().gap_stddev(flow.record, $over)),
+            )
+            .of(Group::Statistics),
+            Feature::new(
+                concat!($direction, "_max_piat_ms"),
+                Type::U64,
+                "ms",
+                concat!(
+                    "Greatest time between two successive packets ",
+                    $of,
+                    "; 0 for fewer than two."
+                ),
+                |flow| integer(flow.statistics().gaps($over).max),
+            )
+            .of(Group::Statistics),
+        ]
+    };
+}
+
+/// How many packets of a direction have each TCP flag. The numbers are the flags' bits in the header.
+macro_rules! flags {
+    ($direction:literal, $of:literal, $over:expr) => {
+        [
+            flags!($direction, $of, $over, "syn", 1),
+            flags!($direction, $of, $over, "cwr", 7),
+            flags!($direction, $of, $over, "ece", 6),
+            flags!($direction, $of, $over, "urg", 5),
+            flags!($direction, $of, $over, "ack", 4),
+            flags!($direction, $of, $over, "psh", 3),
+            flags!($direction, $of, $over, "rst", 2),
+            flags!($direction, $of, $over, "fin", 0),
+        ]
+    };
+    ($direction:literal, $of:literal, $over:expr, $flag:literal, $bit:literal) => {
+        Feature::new(
+            concat!($direction, "_", $flag, "_packets"),
+            Type::U64,
+            "packets",
+            concat!(
+                "How many packets ",
+                $of,
+                " have the TCP flag ",
+                $flag,
+                "; 0 for other protocols."
+            ),
+            |flow| integer(flow.statistics().flag($over, $bit)),
+        )
+        .of(Group::Statistics)
+    };
+}
+
+const SPLT: [Feature; 3] = [
+    Feature::new("splt_direction", Type::Integers, "",
+        "Which way each of the flow's first packets goes: 0 as the first one, 1 against it, -1 where there was no packet.",
+        |flow| Value::Integers(flow.splt.map_or(&[], Splt::directions))).of(Group::Splt),
+    Feature::new("splt_ps", Type::Integers, "bytes",
+        "Size of each of the flow's first packets, as the accounting mode measures; -1 where there was no packet.",
+        |flow| Value::Integers(flow.splt.map_or(&[], Splt::sizes))).of(Group::Splt),
+    Feature::new("splt_piat_ms", Type::Integers, "ms",
+        "Time from the packet before, of either direction, to each of the flow's first packets; 0 for the first, -1 where there was no packet.",
+        |flow| Value::Integers(flow.splt.map_or(&[], Splt::gaps))).of(Group::Splt),
+];
+
 /// All fields, in their order in every output.
-pub static FEATURES: &[Feature] = &concat::<31>(&[
+pub static FEATURES: &[Feature] = &concat::<82>(&[
     &IDENTITY,
     &counters!("bidirectional", "of the flow", |flow| flow.record.both()),
     &counters!("src2dst", "from source to destination", |flow| flow
@@ -221,6 +376,16 @@ pub static FEATURES: &[Feature] = &concat::<31>(&[
     &counters!("dst2src", "from destination to source", |flow| flow
         .record
         .directions[1]),
+    &sizes!("bidirectional", "of the flow", Over::Bidirectional),
+    &sizes!("src2dst", "from source to destination", Over::Src2Dst),
+    &sizes!("dst2src", "from destination to source", Over::Dst2Src),
+    &gaps!("bidirectional", "of the flow", Over::Bidirectional),
+    &gaps!("src2dst", "from source to destination", Over::Src2Dst),
+    &gaps!("dst2src", "from destination to source", Over::Dst2Src),
+    &flags!("bidirectional", "of the flow", Over::Bidirectional),
+    &flags!("src2dst", "from source to destination", Over::Src2Dst),
+    &flags!("dst2src", "from destination to source", Over::Dst2Src),
+    &SPLT,
 ]);
 
 const fn concat<const N: usize>(parts: &[&[Feature]]) -> [Feature; N] {

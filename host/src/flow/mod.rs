@@ -7,19 +7,22 @@ mod protocols;
 mod record;
 mod schema;
 pub(crate) mod slab;
+mod statistics;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
 mod wheel;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+pub(crate) use key::KeyHasher;
 pub use protocols::{PROTOCOLS, Protocol};
-pub(crate) use record::Record;
 pub use record::{Direction, Expiration};
+pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
-pub(crate) use table::{Arrival, FlowTable, Timeouts};
+pub(crate) use statistics::{Splt, Statistics};
+pub(crate) use table::{Analyses, Arrival, FlowTable, Timeouts};
 
 use crate::value::{UdpValue, Value};
 
@@ -27,7 +30,10 @@ use crate::value::{UdpValue, Value};
 #[derive(Clone)]
 pub struct Flow {
     pub(crate) record: Record,
+    pub(crate) statistics: Option<Box<Statistics>>,
+    pub(crate) splt: Splt,
     pub(crate) expiration: Expiration,
+    pub(crate) ended: Ended,
     pub(crate) udps: Box<[UdpValue]>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) replaced: Option<Box<[Replacement]>>,
@@ -111,6 +117,8 @@ impl Flow {
     pub(crate) fn view(&self) -> FlowView<'_> {
         FlowView {
             record: &self.record,
+            statistics: self.statistics.as_deref(),
+            splt: Some(&self.splt),
             expiration: self.expiration,
         }
     }
@@ -162,5 +170,15 @@ impl<'a> Udps<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct FlowView<'a> {
     pub(crate) record: &'a Record,
+    statistics: Option<&'a Statistics>,
+    splt: Option<&'a Splt>,
     pub(crate) expiration: Expiration,
+}
+
+impl<'a> FlowView<'a> {
+    /// Features that need them are there only if they are kept.
+    fn statistics(&self) -> &'a Statistics {
+        static NONE: LazyLock<Statistics> = LazyLock::new(Statistics::default);
+        self.statistics.unwrap_or(&NONE)
+    }
 }

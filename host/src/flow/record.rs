@@ -146,17 +146,20 @@ pub enum Expiration {
     Active,
     /// A plugin cut it.
     Cut,
+    /// The table of live flows was full, and it was the oldest.
+    Evicted,
 }
 
 impl Expiration {
     /// Every reason, the most common first.
-    pub const ALL: [Self; 3] = [Self::Idle, Self::Active, Self::Cut];
+    pub const ALL: [Self; 4] = [Self::Idle, Self::Active, Self::Evicted, Self::Cut];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Active => "active",
+            Self::Evicted => "evicted",
             Self::Cut => "cut",
         }
     }
@@ -168,16 +171,42 @@ impl Expiration {
             Self::Active => {
                 "A packet came after the flow had lived for the active timeout; it began a new flow."
             }
+            Self::Evicted => "The table of live flows was full (max_flows), and it was the oldest.",
             Self::Cut => "A plugin cut the flow, after the packet that is its last.",
         }
     }
 
-    /// As NFStream numbers it.
+    /// As NFStream numbers it, where it knows the reason.
     pub fn id(self) -> i64 {
         match self {
             Self::Idle => 0,
             Self::Active => 1,
             Self::Cut => -1,
+            Self::Evicted => 3,
+        }
+    }
+}
+
+/// When a flow ended, so that the flows of several meters can be put into one order: by the packet
+/// that ended it, first the flows that the packet does not belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Ended {
+    ordinal: u64,
+    by_its_packet: bool,
+}
+
+impl Ended {
+    pub(crate) fn by_another(ordinal: u64) -> Self {
+        Self {
+            ordinal,
+            by_its_packet: false,
+        }
+    }
+
+    pub(crate) fn by_its_packet(ordinal: u64) -> Self {
+        Self {
+            ordinal,
+            by_its_packet: true,
         }
     }
 }

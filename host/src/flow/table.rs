@@ -1,17 +1,27 @@
 //! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
 
+use super::FlowView;
 use super::index::Index;
-use super::key::KeyHasher;
 use super::record::{Direction, Expiration, Record};
 use super::slab::{Places, Segmented};
+use super::statistics::{Splt, Statistics};
 use super::wheel::Wheel;
 use crate::decode::Packet;
+use crate::time::Time;
 
 /// When flows end by themselves, in ms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub(crate) idle_ms: u64,
     pub(crate) active_ms: u64,
+}
+
+/// What is kept of flows beyond the counters.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Analyses {
+    pub(crate) statistics: bool,
+    /// Sequence of lengths and times of so many packets; 0 keeps none.
+    pub(crate) splt: u16,
 }
 
 /// A packet on its way through the meter: decoded and stamped, later found to belong to a flow.
@@ -21,7 +31,7 @@ pub(crate) struct Arrival<'a> {
     /// The captured bytes.
     pub(crate) frame: &'a [u8],
     /// After the clamp.
-    pub(crate) time_ns: u64,
+    pub(crate) time: Time,
     /// Its number among all packets of the run.
     pub(crate) ordinal: u64,
     /// Of its flow key.
@@ -34,37 +44,38 @@ pub(crate) struct Arrival<'a> {
 impl Arrival<'_> {
     #[inline]
     pub(crate) fn time_ms(&self) -> u64 {
-        self.time_ns / 1_000_000
+        self.time.ms()
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct FlowTable {
     timeouts: Timeouts,
-    hasher: KeyHasher,
     index: Index,
     places: Places,
     records: Segmented<Record>,
+    /// Of the flow in the same place of `records`, where they are wanted.
+    statistics: Option<Segmented<Statistics>>,
+    splt: Segmented<Splt>,
+    /// How many packets of a flow `splt` has room for.
+    splt_packets: u16,
     wheel: Wheel,
     due: Vec<u32>,
 }
 
 impl FlowTable {
-    pub(crate) fn new(timeouts: Timeouts) -> Self {
+    pub(crate) fn new(timeouts: Timeouts, analyses: Analyses) -> Self {
         Self {
             timeouts,
-            hasher: KeyHasher::new(),
             index: Index::new(),
             places: Places::default(),
             records: Segmented::default(),
-            wheel: Wheel::new(),
+            statistics: analyses.statistics.then(Segmented::default),
+            splt: Segmented::default(),
+            splt_packets: analyses.splt,
+            wheel: Wheel::new(timeouts.idle_ms),
             due: Vec::new(),
         }
-    }
-
-    #[inline]
-    pub(crate) fn hash(&self, packet: &Packet) -> u32 {
-        self.hasher.hash(packet)
     }
 
     /// Reads what the lookups of these packets will read, all at once: the waits for memory overlap.
@@ -115,6 +126,7 @@ impl FlowTable {
             arrival.hash,
             Default::default(),
         );
+        self.open_analyses(place);
         self.index.insert(arrival.hash, place);
         let deadline = arrival.time_ms().saturating_add(self.timeouts.idle_ms);
         self.wheel.put(&mut self.records, place, deadline);
@@ -126,6 +138,59 @@ impl FlowTable {
     pub(crate) fn reopen(&mut self, place: u32, arrival: &Arrival<'_>) {
         let links = self.records[place].links;
         self.records[place] = Record::open(&arrival.packet, arrival.ordinal, arrival.hash, links);
+        self.open_analyses(place);
+    }
+
+    fn open_analyses(&mut self, place: u32) {
+        if let Some(statistics) = &mut self.statistics {
+            statistics.reach(place);
+            statistics[place] = Statistics::default();
+        }
+        if self.splt_packets > 0 {
+            self.splt.reach(place);
+            self.splt[place] = Splt::new(self.splt_packets);
+        }
+    }
+
+    /// Counts a packet of the flow, `size` being what the accounting mode measures.
+    #[inline]
+    pub(crate) fn count(&mut self, place: u32, arrival: &Arrival<'_>, size: u32) {
+        let record = &mut self.records[place];
+        let (direction, time_ms) = (arrival.direction, arrival.time_ms());
+        if let Some(statistics) = &mut self.statistics {
+            statistics[place].add(record, direction, time_ms, size, arrival.packet.tcp_flags);
+        }
+        if self.splt_packets > 0 {
+            self.splt[place].add(record.packets(), direction, size, arrival.delta_ms);
+        }
+        record.count(direction, time_ms, size);
+    }
+
+    /// All that is known of a live flow.
+    #[inline]
+    pub(crate) fn view(&self, place: u32) -> FlowView<'_> {
+        FlowView {
+            record: &self.records[place],
+            statistics: self
+                .statistics
+                .as_ref()
+                .map(|statistics| &statistics[place]),
+            splt: (self.splt_packets > 0).then(|| &self.splt[place]),
+            expiration: Expiration::Idle,
+        }
+    }
+
+    /// All that is known of a flow that ends, to be kept.
+    pub(crate) fn take(&mut self, place: u32) -> (Record, Option<Box<Statistics>>, Splt) {
+        let statistics = self
+            .statistics
+            .as_ref()
+            .map(|statistics| Box::new(statistics[place].clone()));
+        let splt = match self.splt_packets {
+            0 => Splt::default(),
+            _ => std::mem::take(&mut self.splt[place]),
+        };
+        (self.records[place].clone(), statistics, splt)
     }
 
     /// Takes out a flow before its time.
@@ -152,9 +217,7 @@ impl FlowTable {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(&mut self.records, time_ms, &mut due);
         due.retain(|&place| {
-            let deadline = self.records[place]
-                .last_seen_ms()
-                .saturating_add(self.timeouts.idle_ms);
+            let deadline = self.deadline(place);
             let is_idle = deadline <= time_ms;
             if !is_idle {
                 self.wheel.put(&mut self.records, place, deadline);
@@ -162,6 +225,25 @@ impl FlowTable {
             is_idle
         });
         self.in_order(due)
+    }
+
+    /// The flow that has seen no packet for longest, to within a tick of the wheel.
+    pub(crate) fn oldest(&mut self) -> Option<u32> {
+        while let Some((place, bucket_ms)) = self.wheel.first() {
+            let deadline = self.deadline(place);
+            if deadline <= bucket_ms {
+                return Some(place);
+            }
+            self.wheel.remove(&mut self.records, place);
+            self.wheel.put(&mut self.records, place, deadline);
+        }
+        None
+    }
+
+    /// When the flow is idle unless packets come.
+    fn deadline(&self, place: u32) -> u64 {
+        let last_seen_ms = self.records[place].last_seen_ms();
+        last_seen_ms.saturating_add(self.timeouts.idle_ms)
     }
 
     /// Takes all flows out of the wheel, as `idle_at`.
@@ -187,11 +269,6 @@ impl FlowTable {
         &self.records[place]
     }
 
-    #[inline]
-    pub(crate) fn record_mut(&mut self, place: u32) -> &mut Record {
-        &mut self.records[place]
-    }
-
     /// How many flows are live.
     pub(crate) fn len(&self) -> usize {
         self.places.taken()
@@ -199,6 +276,8 @@ impl FlowTable {
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        self.index.memory() + self.records.memory()
+        let statistics = self.statistics.as_ref().map_or(0, Segmented::memory);
+        let splt = self.splt.memory() + self.len() * 24 * usize::from(self.splt_packets);
+        self.index.memory() + self.records.memory() + statistics + splt
     }
 }

@@ -7,10 +7,10 @@
 
 use super::slab::Segmented;
 
-/// Time is counted in ticks of so many milliseconds.
-pub(crate) const TICK_MS: u64 = 10;
-/// Forty seconds; flows due later are looked at once on the way.
+/// Ticks that the wheel reaches ahead.
 const BUCKETS: u64 = 4096;
+/// A tick is at least as long: more often than NFStream nobody needs to look.
+const LEAST_TICK_MS: u64 = 10;
 
 const NONE: u32 = u32::MAX;
 
@@ -40,34 +40,42 @@ impl Default for Links {
 #[derive(Debug)]
 pub(crate) struct Wheel {
     heads: Box<[u32]>,
+    tick_ms: u64,
     /// All buckets up to this tick are empty.
     now: u64,
+    /// There is nothing between `now` and this tick.
+    first: u64,
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Self {
+    /// For deadlines up to `horizon_ms` ahead.
+    pub(crate) fn new(horizon_ms: u64) -> Self {
         Self {
             heads: vec![NONE; BUCKETS as usize].into(),
+            tick_ms: (horizon_ms / (BUCKETS - 2) + 1).max(LEAST_TICK_MS),
             now: 0,
+            first: 0,
         }
     }
 
     /// Whether `take_due` at this time would look at any bucket.
     #[inline]
     pub(crate) fn is_behind(&self, time_ms: u64) -> bool {
-        time_ms / TICK_MS > self.now
+        time_ms / self.tick_ms > self.now
     }
 
-    /// Puts `place` where it is found once `deadline_ms` has come, or before.
+    /// Puts `place` where it is found at the first tick at or after `deadline_ms`.
     pub(crate) fn put<T: Linked>(
         &mut self,
         flows: &mut Segmented<T>,
         place: u32,
         deadline_ms: u64,
     ) {
+        // A packet may be older than what `take_due` was told, hence the lower bound.
         let tick = deadline_ms
-            .div_ceil(TICK_MS)
+            .div_ceil(self.tick_ms)
             .clamp(self.now + 1, self.now + BUCKETS - 1);
+        self.first = self.first.min(tick);
         let bucket = (tick % BUCKETS) as u16;
         let next = std::mem::replace(&mut self.heads[bucket as usize], place);
         *flows[place].links() = Links {
@@ -78,6 +86,19 @@ impl Wheel {
         if next != NONE {
             flows[next].links().previous = place;
         }
+    }
+
+    /// One of those whose time comes first, and that time.
+    pub(crate) fn first(&mut self) -> Option<(u32, u64)> {
+        self.first = self.first.max(self.now + 1);
+        while self.first < self.now + BUCKETS {
+            let place = self.heads[(self.first % BUCKETS) as usize];
+            if place != NONE {
+                return Some((place, self.first.saturating_mul(self.tick_ms)));
+            }
+            self.first += 1;
+        }
+        None
     }
 
     /// Takes `place` out before its time.
@@ -105,7 +126,7 @@ impl Wheel {
         time_ms: u64,
         due: &mut Vec<u32>,
     ) {
-        let tick = time_ms / TICK_MS;
+        let tick = time_ms / self.tick_ms;
         if tick <= self.now {
             return;
         }
@@ -151,7 +172,7 @@ mod tests {
 
     #[test]
     fn gives_back_at_the_deadline_and_not_before() {
-        let (mut wheel, mut flows) = (Wheel::new(), Segmented::default());
+        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
         flows.reach(3);
         wheel.put(&mut flows, 0, 15_000);
         wheel.put(&mut flows, 1, 15_001);
@@ -164,7 +185,7 @@ mod tests {
 
     #[test]
     fn far_deadlines_are_looked_at_on_the_way_and_leaps_of_time_find_all() {
-        let (mut wheel, mut flows) = (Wheel::new(), Segmented::default());
+        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
         flows.reach(1);
         wheel.put(&mut flows, 0, u64::MAX);
         wheel.put(&mut flows, 1, 20_000);
@@ -175,7 +196,7 @@ mod tests {
 
     #[test]
     fn removal_from_head_middle_and_end() {
-        let (mut wheel, mut flows) = (Wheel::new(), Segmented::default());
+        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
         flows.reach(4);
         for place in 0..5 {
             wheel.put(&mut flows, place, 100);

@@ -119,7 +119,7 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         Type::U64,
         "ns",
         "Time of capture since 1970-01-01 UTC; never less than an earlier packet's.",
-        |a| a.time_ns,
+        |a| a.time.ns(),
     ),
     PacketField::number(
         "time_ms",

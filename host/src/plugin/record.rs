@@ -62,7 +62,7 @@ impl Records {
             .then(|| more(manifest, arrival, &mut self.more));
         let (bytes, payload) = shown(manifest, arrival);
         call(Packet {
-            time_ns: arrival.time_ns,
+            time_ns: arrival.time.ns(),
             delta_time_ms: arrival.delta_ms,
             direction: match arrival.direction {
                 flow::Direction::SrcToDst => Direction::Src2dst,

@@ -38,8 +38,29 @@ pub struct PluginReport {
     pub flows_skipped: u64,
     /// Values that were not what it declared; they are null.
     pub bad_outputs: u64,
-    /// Bytes of memory and tables its instance had at last.
+    /// Bytes of memory and tables its instances had at last.
     pub memory: usize,
+}
+
+impl PluginReport {
+    /// What the plugins did on all meters, of which each has reported on all plugins.
+    pub(crate) fn sum(meters: Vec<Vec<Self>>) -> Vec<Self> {
+        let add = |mut sum: Vec<Self>, reports: Vec<Self>| {
+            for (sum, report) in sum.iter_mut().zip(reports) {
+                sum.events += report.events;
+                sum.calls += report.calls;
+                sum.time += report.time;
+                sum.traps += report.traps;
+                sum.last_trap = report.last_trap.or(sum.last_trap.take());
+                sum.flows_lost += report.flows_lost;
+                sum.flows_skipped += report.flows_skipped;
+                sum.bad_outputs += report.bad_outputs;
+                sum.memory += report.memory;
+            }
+            sum
+        };
+        meters.into_iter().reduce(add).unwrap_or_default()
+    }
 }
 
 /// All plugins of a meter.

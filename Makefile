@@ -1,0 +1,49 @@
+# What a newcomer needs: `make demo` and `make test`. Both install what is missing.
+
+CARGO ?= cargo
+FLOWLOOM := target/debug/flowloom
+# Captures besides our own that the tests run over, with NFStream beside us as the judge.
+export FLOWLOOM_CAPTURES ?=
+
+DEMO := tests/captures/tls13.pcap
+
+.PHONY: help demo build plugins test check bench parity setup
+
+help: ## Show these targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+
+demo: plugins ## Meter a real capture with a plugin, and show the flows
+	$(FLOWLOOM) meter $(DEMO) --plugin target/plugins/packet_stats.wasm --format jsonl
+
+build: setup ## Build the flowloom command (target/debug/flowloom)
+	$(CARGO) build
+
+plugins: build ## Build the plugins (target/plugins/NAME.wasm)
+	plugins/build.sh
+
+test: check plugins $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
+	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
+
+check: setup ## Formatting and lints
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
+	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
+	$(ORACLE) tests/oracle/parity.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
+
+bench: setup ## Measure against controls in the same run (release build; takes a while)
+	tests/bench/run.py
+
+# NFStream, which knows what the flows of a capture are.
+ORACLE := $(CURDIR)/target/oracle/bin/python
+.PHONY: oracle
+oracle: $(ORACLE)
+$(ORACLE): tests/oracle/requirements.txt
+	python3 -m venv target/oracle
+	target/oracle/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+setup: ## Install what building needs (Debian packages)
+	@tests/setup.sh

@@ -1,0 +1,51 @@
+//! The front of the meters: decodes packets and stamps them with time, ordinal and hash.
+
+use crate::capture::RawPacket;
+use crate::decode::Decoder;
+use crate::flow::{Arrival, Direction, KeyHasher};
+use crate::meter::{Accounts, Settings};
+use crate::time::Time;
+
+/// Sees every packet of a run, in order, however many meters there are behind it.
+pub(crate) struct Front {
+    decoder: Decoder,
+    hasher: KeyHasher,
+    /// The largest time of any metered packet so far: no later packet is given less.
+    clock: Time,
+    pub(crate) accounts: Accounts,
+}
+
+impl Front {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            decoder: Decoder::new(settings.decode_tunnels),
+            hasher: KeyHasher::new(),
+            clock: Time::EPOCH,
+            accounts: Accounts::default(),
+        }
+    }
+
+    /// Decodes and stamps a packet; says whether it is to be metered.
+    #[inline]
+    pub(crate) fn take<'a>(&mut self, raw: &RawPacket<'a>, arrival: &mut Arrival<'a>) -> bool {
+        let ordinal = self.accounts.packets;
+        self.accounts.packets += 1;
+        let decoded =
+            self.decoder
+                .decode_into(&mut arrival.packet, raw.link, raw.data, raw.wire_len);
+        if let Err(reason) = decoded {
+            self.accounts.ignored[reason.index()] += 1;
+            return false;
+        }
+        self.accounts.metered += 1;
+        self.accounts.clamped += u64::from(raw.time < self.clock);
+        self.clock = self.clock.max(raw.time);
+        arrival.frame = raw.data;
+        arrival.time = self.clock;
+        arrival.ordinal = ordinal;
+        arrival.hash = self.hasher.hash(&arrival.packet);
+        arrival.direction = Direction::SrcToDst;
+        arrival.delta_ms = 0;
+        true
+    }
+}

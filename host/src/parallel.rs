@@ -1,0 +1,448 @@
+//! Several meters side by side, fed by one reader.
+//!
+//! The reader decodes every packet once, stamps it, and deals packets out by a symmetric hash of
+//! their flow keys; every meter has its own flow table and plugin instances, and nothing is shared.
+//! Work goes in rounds: each meter gets its portion of a round, and what they all give back is put
+//! into one order, which does not depend on how many meters there are.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use crate::capture::{CaptureError, Files};
+use crate::decode::Packet;
+use crate::flow::{Arrival, Flow, Schema};
+use crate::front::Front;
+use crate::meter::{Accounts, Settings};
+use crate::plugin::{Plugin, PluginError, PluginReport};
+use crate::shard::{CHUNK, Shard};
+use crate::time::Time;
+
+/// Packets of a round for each meter: enough for a full batch of events.
+const ROUND_PACKETS: usize = 1_024;
+/// Bytes of a round for each meter, for plugins that want to see packets.
+const ROUND_BYTES: usize = 1 << 20;
+/// Rounds on their way to each meter: while it works on one, the reader fills the others.
+const ROUNDS_AHEAD: usize = 3;
+
+/// What one meter is to do in a round.
+#[derive(Default)]
+struct Portion {
+    packets: Vec<Dealt>,
+    /// The bytes of packets that plugins may be shown.
+    bytes: Vec<u8>,
+    /// Times at which flows of any meter may fall idle, and the ordinals of the packets that tell.
+    passes: Vec<(u64, u64)>,
+    /// Nothing comes after it.
+    last: bool,
+}
+
+/// A packet that was dealt out.
+struct Dealt {
+    packet: Packet,
+    time: Time,
+    ordinal: u64,
+    hash: u32,
+    start: usize,
+    len: usize,
+}
+
+/// What one meter gives back after a round.
+struct Harvest {
+    flows: VecDeque<Flow>,
+    ended: u64,
+    evicted: u64,
+    live: usize,
+    /// After the last round.
+    plugins: Vec<PluginReport>,
+}
+
+/// What the reader says of a round.
+struct Round {
+    accounts: Accounts,
+    progress: Progress,
+    problems: Vec<CaptureError>,
+    last: bool,
+}
+
+/// How far the reading has come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) bytes_read: u64,
+    pub(crate) total_bytes: Option<u64>,
+    pub(crate) packets_read: u64,
+    pub(crate) packets_filtered: u64,
+}
+
+impl Progress {
+    pub(crate) fn of(files: &Files) -> Self {
+        Self {
+            bytes_read: files.bytes_read(),
+            total_bytes: files.total_bytes(),
+            packets_read: files.packets_read(),
+            packets_filtered: files.packets_filtered(),
+        }
+    }
+}
+
+/// The meters and their reader, at work.
+pub(crate) struct Parallel {
+    rounds: Receiver<Round>,
+    harvests: Vec<Receiver<Harvest>>,
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    ready: VecDeque<Flow>,
+    state: State,
+}
+
+/// What is known by the rounds that are done.
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) accounts: Accounts,
+    pub(crate) progress: Progress,
+    pub(crate) problems: Vec<CaptureError>,
+    pub(crate) plugins: Vec<PluginReport>,
+    pub(crate) live_flows: usize,
+    pub(crate) finished: bool,
+}
+
+impl Parallel {
+    /// Starts `meters` meters over some captures.
+    pub(crate) fn start(
+        files: Files,
+        settings: Settings,
+        meters: usize,
+        plugins: &[Arc<Plugin>],
+        schema: &Arc<Schema>,
+    ) -> Result<Self, PluginError> {
+        let mut shards = Vec::new();
+        for _ in 0..meters {
+            shards.push(Shard::new(&settings, meters, plugins, schema.clone())?);
+        }
+        let stop = Arc::new(AtomicBool::new(false));
+        let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        for shard in shards {
+            let (portions, to_do) = sync_channel(ROUNDS_AHEAD);
+            let (done, harvest) = sync_channel(ROUNDS_AHEAD);
+            let (used, empty) = channel();
+            threads.push(thread::spawn(move || work(shard, &to_do, &done, &used)));
+            tables.push(Table {
+                portion: Portion::default(),
+                portions,
+                empty,
+            });
+            harvests.push(harvest);
+        }
+        let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
+        let shows = Shows::of(plugins);
+        let reader = Reader {
+            files,
+            front: Front::new(&settings),
+            tables,
+            shows,
+            tick: None,
+            stop: stop.clone(),
+        };
+        threads.push(thread::spawn(move || reader.run(&announce)));
+        Ok(Self {
+            rounds,
+            harvests,
+            stop,
+            threads,
+            ready: VecDeque::new(),
+            state: State::default(),
+        })
+    }
+
+    /// The next flow, in the order of [`Meter::next_flow`](crate::Meter::next_flow).
+    pub(crate) fn next_flow(&mut self) -> Option<Flow> {
+        loop {
+            if let Some(flow) = self.ready.pop_front() {
+                return Some(flow);
+            }
+            if self.state.finished {
+                return None;
+            }
+            self.gather();
+        }
+    }
+
+    /// Stops reading and ends all flows: what comes out is counted and dropped.
+    pub(crate) fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while !self.state.finished {
+            self.ready.clear();
+            self.gather();
+        }
+        self.ready.clear();
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Waits for a round and puts its flows in order.
+    fn gather(&mut self) {
+        let Ok(round) = self.rounds.recv() else {
+            return self.panic();
+        };
+        let (mut ended, mut evicted, mut live) = (0, 0, 0);
+        let mut flows = Vec::new();
+        let mut reports = Vec::new();
+        for harvest in &self.harvests {
+            let Ok(harvest) = harvest.recv() else {
+                return self.panic();
+            };
+            flows.extend(harvest.flows);
+            ended += harvest.ended;
+            evicted += harvest.evicted;
+            live += harvest.live;
+            reports.push(harvest.plugins);
+        }
+        // Each meter's flows are in order already, which this sort makes use of.
+        flows.sort_by_key(|flow| (flow.ended, flow.record.id));
+        self.ready.extend(flows);
+        let state = &mut self.state;
+        state.accounts = Accounts {
+            flows: ended,
+            evicted,
+            ..round.accounts
+        };
+        state.progress = round.progress;
+        state.live_flows = live;
+        state.problems.extend(round.problems);
+        if round.last {
+            state.plugins = PluginReport::sum(reports);
+            state.finished = true;
+        }
+    }
+}
+
+impl Parallel {
+    /// A thread that went away without a word has panicked: so does the caller.
+    fn panic(&mut self) {
+        self.disconnect();
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.state.finished = true;
+    }
+
+    /// Whoever waits to send to us finds the channels gone.
+    fn disconnect(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.harvests.clear();
+        (_, self.rounds) = sync_channel(0);
+    }
+}
+
+impl Drop for Parallel {
+    fn drop(&mut self) {
+        self.disconnect();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One meter's side of the reader.
+struct Table {
+    portion: Portion,
+    portions: SyncSender<Portion>,
+    /// Portions that the meter is done with.
+    empty: Receiver<Portion>,
+}
+
+struct Reader {
+    files: Files,
+    front: Front,
+    tables: Vec<Table>,
+    shows: Shows,
+    /// The last time that was passed on to the meters, in ticks of a ms.
+    tick: Option<u64>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Reader {
+    fn run(mut self, announce: &SyncSender<Round>) {
+        loop {
+            let mut problems = Vec::new();
+            let last = self.fill(&mut problems);
+            for table in &mut self.tables {
+                let next = table.empty.try_recv().unwrap_or_default();
+                let mut portion = std::mem::replace(&mut table.portion, next);
+                portion.last = last;
+                if table.portions.send(portion).is_err() {
+                    return;
+                }
+            }
+            let (accounts, progress) = (self.front.accounts, Progress::of(&self.files));
+            if announce
+                .send(Round {
+                    accounts,
+                    progress,
+                    problems,
+                    last,
+                })
+                .is_err()
+                || last
+            {
+                return;
+            }
+        }
+    }
+
+    /// Deals out the packets of a round; says whether it is the last.
+    fn fill(&mut self, problems: &mut Vec<CaptureError>) -> bool {
+        let meters = self.tables.len();
+        let (mut packets, mut bytes) = (0, 0);
+        while packets < ROUND_PACKETS * meters && bytes < ROUND_BYTES * meters {
+            if self.stop.load(Ordering::Relaxed) {
+                return true;
+            }
+            let found = match self.files.read() {
+                Ok(Some(found)) => found,
+                Ok(None) => return true,
+                Err(error) => {
+                    tracing::warn!("{error}");
+                    problems.push(error);
+                    continue;
+                }
+            };
+            let mut arrival = Arrival::default();
+            for raw in found.iter() {
+                if !self.front.take(&raw, &mut arrival) {
+                    continue;
+                }
+                let time_ms = arrival.time_ms();
+                if self.tick != Some(time_ms) {
+                    self.tick = Some(time_ms);
+                    for table in &mut self.tables {
+                        table.portion.passes.push((time_ms, arrival.ordinal));
+                    }
+                }
+                // The upper bits of the product: those of the hash itself choose within the table.
+                let spread = arrival.hash.wrapping_mul(0x9E37_79B1);
+                let meter = ((u64::from(spread) * meters as u64) >> 32) as usize;
+                let shown = self.shows.of_frame(&arrival);
+                self.tables[meter].portion.add(&arrival, shown);
+                packets += 1;
+                bytes += shown.len();
+            }
+        }
+        false
+    }
+}
+
+impl Portion {
+    fn add(&mut self, arrival: &Arrival<'_>, shown: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(shown);
+        self.packets.push(Dealt {
+            packet: Packet {
+                ip_end: shown.len() as u32,
+                ..arrival.packet.clone()
+            },
+            time: arrival.time,
+            ordinal: arrival.ordinal,
+            hash: arrival.hash,
+            start,
+            len: shown.len(),
+        });
+    }
+
+    fn clear(&mut self) {
+        self.packets.clear();
+        self.bytes.clear();
+        self.passes.clear();
+    }
+}
+
+/// How much of a frame the plugins may ask for.
+#[derive(Clone, Copy)]
+struct Shows {
+    nothing: bool,
+    payload: usize,
+    bytes: usize,
+}
+
+impl Shows {
+    fn of(plugins: &[Arc<Plugin>]) -> Self {
+        let most = |bytes: fn(&Plugin) -> u32| {
+            plugins
+                .iter()
+                .map(|plugin| bytes(plugin))
+                .max()
+                .unwrap_or(0) as usize
+        };
+        Self {
+            nothing: plugins.is_empty(),
+            payload: most(|plugin| plugin.manifest().payload_bytes),
+            bytes: most(|plugin| plugin.manifest().packet_bytes),
+        }
+    }
+
+    /// The headers, which packet fields are read from, and as many bytes as are asked for.
+    fn of_frame<'a>(&self, arrival: &Arrival<'a>) -> &'a [u8] {
+        if self.nothing {
+            return &[];
+        }
+        let packet = &arrival.packet;
+        let end =
+            (packet.payload_at as usize + self.payload).max(packet.ip_at as usize + self.bytes);
+        &arrival.frame[..end.min(packet.ip_end as usize)]
+    }
+}
+
+/// A meter's thread.
+fn work(
+    mut shard: Shard,
+    to_do: &Receiver<Portion>,
+    done: &SyncSender<Harvest>,
+    used: &Sender<Portion>,
+) {
+    for mut portion in to_do {
+        let last = portion.last;
+        meter(&mut shard, &mut portion);
+        if last {
+            shard.finish();
+        } else {
+            shard.flush();
+        }
+        let harvest = Harvest {
+            flows: std::mem::take(shard.ready()),
+            ended: shard.flows(),
+            evicted: shard.evicted(),
+            live: shard.live_flows(),
+            plugins: if last { shard.plugins() } else { Vec::new() },
+        };
+        portion.clear();
+        // The reader may be gone already; then there is nobody to fill it again.
+        let _ = used.send(portion);
+        if done.send(harvest).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn meter(shard: &mut Shard, portion: &mut Portion) {
+    let mut passes = portion.passes.drain(..).peekable();
+    for dealt in portion.packets.chunks_mut(CHUNK) {
+        let mut chunk: [Arrival<'_>; CHUNK] = Default::default();
+        for (arrival, dealt) in chunk.iter_mut().zip(&mut *dealt) {
+            arrival.packet = std::mem::take(&mut dealt.packet);
+            arrival.frame = &portion.bytes[dealt.start..][..dealt.len];
+            arrival.time = dealt.time;
+            arrival.ordinal = dealt.ordinal;
+            arrival.hash = dealt.hash;
+        }
+        shard.push_between(&mut chunk[..dealt.len()], &mut passes);
+    }
+    for (time_ms, ordinal) in passes {
+        shard.pass(time_ms, ordinal);
+    }
+}

@@ -1,0 +1,212 @@
+//! The flows of one meter and the plugins that are shown them.
+
+use std::collections::VecDeque;
+use std::iter::Peekable;
+use std::sync::Arc;
+
+use crate::flow::{Arrival, Ended, Expiration, Flow, FlowTable, Schema};
+use crate::meter::{AccountingMode, Settings};
+use crate::plugin::{Plugin, PluginError, PluginReport, Station};
+use crate::value::UdpValue;
+
+/// Packets that are looked up together: the waits for memory overlap.
+pub(crate) const CHUNK: usize = 16;
+
+/// A meter behind the front: gets the packets of its flows, in order.
+pub(crate) struct Shard {
+    accounting_mode: AccountingMode,
+    max_flows: usize,
+    table: FlowTable,
+    station: Station,
+    schema: Arc<Schema>,
+    ready: VecDeque<Flow>,
+    flows: u64,
+    evicted: u64,
+}
+
+impl Shard {
+    /// One of `meters` meters, with its own instance of each plugin.
+    pub(crate) fn new(
+        settings: &Settings,
+        meters: usize,
+        plugins: &[Arc<Plugin>],
+        schema: Arc<Schema>,
+    ) -> Result<Self, PluginError> {
+        Ok(Self {
+            accounting_mode: settings.accounting_mode,
+            max_flows: usize::try_from(settings.max_flows.div_ceil(meters as u64))
+                .unwrap_or(usize::MAX),
+            table: FlowTable::new(settings.timeouts(), settings.analyses()),
+            station: Station::open(plugins, &schema)?,
+            schema,
+            ready: VecDeque::new(),
+            flows: 0,
+            evicted: 0,
+        })
+    }
+
+    /// Meters at most [`CHUNK`] packets.
+    #[inline]
+    pub(crate) fn push(&mut self, chunk: &mut [Arrival<'_>]) {
+        self.table.touch(chunk);
+        for arrival in chunk {
+            self.meter(arrival);
+        }
+    }
+
+    /// Meters packets among those of other meters, whose times end idle flows of this one too.
+    pub(crate) fn push_between(
+        &mut self,
+        chunk: &mut [Arrival<'_>],
+        passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
+    ) {
+        self.table.touch(chunk);
+        for arrival in chunk {
+            while let Some((time_ms, ordinal)) =
+                passes.next_if(|(_, ordinal)| *ordinal < arrival.ordinal)
+            {
+                self.pass(time_ms, ordinal);
+            }
+            self.meter(arrival);
+        }
+    }
+
+    /// Ends the flows that are idle at this time, which the packet of this ordinal tells.
+    #[inline]
+    pub(crate) fn pass(&mut self, time_ms: u64, ordinal: u64) {
+        if self.table.is_behind(time_ms) {
+            let places = self.table.idle_at(time_ms);
+            self.end_all(places, ordinal);
+        }
+    }
+
+    /// Delivers what waits for plugins.
+    pub(crate) fn flush(&mut self) {
+        self.station.flush(&mut self.ready);
+    }
+
+    /// Ends all flows. Nothing may be pushed afterwards.
+    pub(crate) fn finish(&mut self) {
+        let places = self.table.all();
+        self.end_all(places, u64::MAX);
+        self.station.finish(&mut self.ready);
+    }
+
+    /// Flows that have ended, in the order of [`Ended`].
+    pub(crate) fn ready(&mut self) -> &mut VecDeque<Flow> {
+        &mut self.ready
+    }
+
+    pub(crate) fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+
+    /// How many flows have ended.
+    pub(crate) fn flows(&self) -> u64 {
+        self.flows
+    }
+
+    /// How many of them had to, because the table was full.
+    pub(crate) fn evicted(&self) -> u64 {
+        self.evicted
+    }
+
+    pub(crate) fn plugins(&self) -> Vec<PluginReport> {
+        self.station.reports()
+    }
+
+    pub(crate) fn live_flows(&self) -> usize {
+        self.table.len()
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        self.table.memory()
+    }
+
+    #[inline]
+    fn meter(&mut self, arrival: &mut Arrival<'_>) {
+        let time_ms = arrival.time_ms();
+        self.pass(time_ms, arrival.ordinal);
+        let place = match self.table.find(&arrival.packet, arrival.hash) {
+            Some((place, direction)) => match self.table.expiration_at(place, time_ms) {
+                None => {
+                    arrival.direction = direction;
+                    arrival.delta_ms = time_ms - self.table.record(place).last_seen_ms();
+                    return self.update(place, arrival);
+                }
+                Some(expiration) => {
+                    self.end(place, expiration, Ended::by_its_packet(arrival.ordinal));
+                    self.table.reopen(place, arrival);
+                    place
+                }
+            },
+            None => {
+                self.make_room(arrival.ordinal);
+                self.table.open(arrival)
+            }
+        };
+        self.count(place, arrival);
+        let view = self.table.view(place);
+        if self.station.init(place, arrival, view, &mut self.ready) {
+            self.cut(place, arrival.ordinal);
+        }
+    }
+
+    #[inline]
+    fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
+        self.count(place, arrival);
+        let view = self.table.view(place);
+        if self.station.update(place, arrival, view, &mut self.ready) {
+            self.cut(place, arrival.ordinal);
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, place: u32, arrival: &Arrival<'_>) {
+        let size = self.accounting_mode.size(&arrival.packet);
+        self.table.count(place, arrival, size);
+    }
+
+    /// Ends the oldest flow where there is no room for one more.
+    fn make_room(&mut self, ordinal: u64) {
+        if self.max_flows > 0
+            && self.table.len() >= self.max_flows
+            && let Some(oldest) = self.table.oldest()
+        {
+            self.evicted += 1;
+            self.end(oldest, Expiration::Evicted, Ended::by_another(ordinal));
+            self.table.remove(oldest);
+        }
+    }
+
+    /// Ends flows that are out of the wheel.
+    fn end_all(&mut self, places: Vec<u32>, ordinal: u64) {
+        for &place in &places {
+            self.end(place, Expiration::Idle, Ended::by_another(ordinal));
+            self.table.forget(place);
+        }
+        self.table.recycle(places);
+    }
+
+    fn cut(&mut self, place: u32, ordinal: u64) {
+        self.end(place, Expiration::Cut, Ended::by_its_packet(ordinal));
+        self.table.remove(place);
+    }
+
+    /// Hands on a flow that has ended; its place is still taken.
+    fn end(&mut self, place: u32, expiration: Expiration, ended: Ended) {
+        self.flows += 1;
+        let (record, statistics, splt) = self.table.take(place);
+        let flow = Flow {
+            record,
+            statistics,
+            splt,
+            expiration,
+            ended,
+            udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
+            schema: self.schema.clone(),
+            replaced: None,
+        };
+        self.station.expire(place, flow, &mut self.ready);
+    }
+}

@@ -1,0 +1,369 @@
+#!/usr/bin/env python3
+"""Measures the flowloom command against a minimal meter, against native code and against NFStream.
+
+    tests/bench/run.py [--quick] [--captures FILE …] [--nfstream-python PYTHON]
+
+Builds what it needs, makes the traffic (kept in target/bench), runs all commands in turn, some times
+over, and prints tables in Markdown; docs/benchmarks.md says how to read them.
+"""
+
+import argparse
+import os
+import platform
+import re
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PLUGINS = ROOT / "target" / "plugins"
+FLOWLOOM = TARGET / "release" / "flowloom"
+MINIMAL = TARGET / "release" / "minimal_meter"
+NATIVE = TARGET / "release" / "native_stats"
+DATA = TARGET / "bench"
+
+
+class Command:
+    """A command, and what its runs took: on its captures, and on an empty one, which is its start."""
+
+    def __init__(self, name, before, captures, after=()):
+        self.name = name
+        self.line = [*map(str, before), *map(str, captures), *map(str, after)]
+        self.start_line = [*map(str, before), str(DATA / "empty.pcap"), *map(str, after)]
+        self.runs, self.starts = [], []
+
+    def run(self):
+        self.starts.append(Taken(self.start_line))
+        self.runs.append(Taken(self.line))
+
+    def net(self, packets, what="cpu", of=min):
+        """ns a packet, without the start."""
+        start = min(getattr(taken, what) for taken in self.starts)
+        return (of(getattr(taken, what) for taken in self.runs) - start) / packets
+
+    def start_ms(self):
+        return min(taken.cpu for taken in self.starts) / 1e6
+
+    def memory(self):
+        return min(taken.memory for taken in self.runs)
+
+
+class Taken:
+    """What one run took: processor time (cpu) and wall time in ns, and the most memory in bytes."""
+
+    def __init__(self, line):
+        quiet = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
+        begin = time.perf_counter_ns()
+        pid = os.posix_spawnp(line[0], line, os.environ, file_actions=quiet)
+        _, status, usage = os.wait4(pid, 0)
+        self.wall = time.perf_counter_ns() - begin
+        self.cpu = (usage.ru_utime + usage.ru_stime) * 1e9
+        self.memory = usage.ru_maxrss * 1024
+        if os.waitstatus_to_exitcode(status) != 0:
+            sys.exit(f"failed: {shlex.join(line)}")
+
+
+def interleave(commands, repetitions):
+    """Runs all in turn, so that what else the machine does falls on all alike."""
+    for _ in range(repetitions):
+        for command in commands:
+            command.run()
+
+
+def say(*words):
+    print(*words, file=sys.stderr, flush=True)
+
+
+def build():
+    say("building …")
+    # One by one: together their dependencies would have other features than in every other build.
+    for package in ["flowloom", "flowloom-bench"]:
+        cargo = ["cargo", "build", "--release", "--quiet", "-p", package]
+        subprocess.run(cargo, cwd=ROOT, check=True)
+    subprocess.run(
+        ["plugins/build.sh", "packet_stats", "packet_bytes"],
+        cwd=ROOT,
+        check=True,
+        env={**os.environ, "FLOWLOOM": str(FLOWLOOM)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+    )
+
+
+def traffic(name, *arguments):
+    """A capture of that name, made unless it is there."""
+    path = DATA / f"{name}.pcap"
+    if not path.exists():
+        say(f"making {path} …")
+        made = path.with_suffix(".part")
+        maker = TARGET / "release" / "traffic"
+        subprocess.run([maker, "--output", made, *map(str, arguments)], check=True)
+        made.rename(path)
+    return path
+
+
+def meter(*options):
+    return [FLOWLOOM, "meter", "--output", "/dev/null", "--format", "csv", *options]
+
+
+def plugin(name):
+    return ["--plugin", PLUGINS / f"{name}.wasm"]
+
+
+def has_option(option):
+    shown = subprocess.run([FLOWLOOM, "meter", "--help"], capture_output=True, text=True, check=True)
+    return option in shown.stdout
+
+
+def size_of(path):
+    """Packets and flows, as the summary counts them."""
+    line = [*map(str, meter()), str(path)]
+    shown = subprocess.run(line, capture_output=True, text=True, check=True).stderr
+    packets = int(re.search(r"(\d+) read", shown)[1])
+    flows = int(re.search(r"flows +(\d+)", shown)[1])
+    return packets, flows
+
+
+def table(head, rows):
+    rows = [head, [":--" if n == 0 else "--:" for n in range(len(head))], *rows]
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(flush=True)
+
+
+def whole_commands(path, repetitions, targets):
+    """What one packet costs, whole command by whole command, on one capture."""
+    packets, flows = size_of(path)
+    captures = [path]
+    read = Command("bare read", [MINIMAL, "--only-read"], captures)
+    minimal = Command("minimal meter", [MINIMAL], captures)
+    core = Command("flowloom, core features", meter(), captures)
+    stats = Command("… with packet_stats", meter(), captures, plugin("packet_stats"))
+    by_event = Command(
+        "… with packet_stats, event by event",
+        meter("--plugin-world", "events"),
+        captures,
+        plugin("packet_stats"),
+    )
+    bytes64 = Command(
+        "… with packet_bytes, 64 bytes of each packet",
+        meter(),
+        captures,
+        [*plugin("packet_bytes"), "--grant", "packet_bytes=bytes:64"],
+    )
+    commands = [read, minimal, core, stats, bytes64, by_event]
+    full = None
+    if has_option("--statistical-analysis") and has_option("--splt-analysis"):
+        options = ["--statistical-analysis", "--splt-analysis", "20"]
+        full = Command("flowloom, with statistics and SPLT 20", meter(*options), captures)
+        commands.insert(3, full)
+    interleave(commands, repetitions)
+    native_line = [str(NATIVE), str(path)]
+    native = float(subprocess.run(native_line, capture_output=True, text=True, check=True).stdout)
+
+    print(
+        f"### {path.stem}: {packets:,} packets, {flows:,} flows,"
+        f" {path.stat().st_size / packets:.0f} bytes a packet in the file\n"
+    )
+    control = minimal.net(packets)
+    rows = [
+        [
+            command.name,
+            f"{command.net(packets):.1f}",
+            f"{command.net(packets, of=statistics.median):.1f}",
+            f"{command.net(packets, 'wall'):.1f}",
+            f"{command.net(packets) / control:.2f}",
+            f"{command.start_ms():.1f}",
+        ]
+        for command in commands
+    ]
+    rows.append(["packet_stats' code, native", f"{native:.1f}", "", "", "", ""])
+    table(["command", "ns a packet", "median", "wall", "to minimal", "start, ms"], rows)
+    for command in commands:
+        print("    " + shlex.join(command.line))
+    print("    " + shlex.join(native_line), "\n", flush=True)
+
+    on = f"({path.stem})"
+    ratio = core.net(packets) / control
+    targets.append([f"core features, to the minimal meter {on}", f"{ratio:.2f}", 2.5, "times"])
+    if full:
+        ratio = full.net(packets) / control
+        targets.append(
+            [f"statistics and SPLT 20, to the minimal meter {on}", f"{ratio:.2f}", 4, "times"]
+        )
+    added = stats.net(packets) - core.net(packets)
+    targets += [
+        [f"packet_stats adds {on}", f"{added:.1f}", 12, "ns a packet"],
+        [f"packet_stats adds, beyond native {on}", f"{added - native:.1f}", 12, "ns a packet"],
+        [
+            f"64 bytes of each packet add {on}",
+            f"{bytes64.net(packets) - stats.net(packets):.1f}",
+            15,
+            "ns a packet",
+        ],
+    ]
+
+
+def live_flows(counts, packets, repetitions, targets):
+    """What a packet costs by how many flows are live: what three captures of packets of live flows
+    take, one after the other, less what opening and ending the flows takes."""
+    rows, nets = [], {}
+    for flows in counts:
+        one_ns = ["--snaplen", 64, "--rate", 1_000_000]
+        opening = traffic(f"open-{flows}", *one_ns, "open", "--flows", flows)
+        more = traffic(
+            f"live-{flows}", *one_ns, "uniform", "--flows", flows, "--packets", packets
+        )
+        both = []
+        for name, before in [("minimal", [MINIMAL]), ("flowloom", meter())]:
+            alone = Command(name, before, [opening])
+            all_of_it = Command(name, before, [opening, more, more, more])
+            both.append((alone, all_of_it))
+        interleave([command for pair in both for command in pair], repetitions)
+        least = lambda command: min(taken.cpu for taken in command.runs)
+        nets[flows] = [(least(all_of_it) - least(alone)) / (3 * packets) for alone, all_of_it in both]
+        opened = [(least(alone) - min(t.cpu for t in alone.starts)) / flows for alone, _ in both]
+        memory = [(alone.memory() - min(t.memory for t in alone.starts)) / flows for alone, _ in both]
+        smallest = nets[counts[0]]
+        rows.append(
+            [
+                f"{flows:,}",
+                *(f"{net:.1f}" for net in nets[flows]),
+                *(f"{net / first:.2f}" for net, first in zip(nets[flows], smallest, strict=True)),
+                *(f"{each:.0f}" for each in opened),
+                *(f"{each:.0f}" if flows >= 100_000 else "" for each in memory),
+            ]
+        )
+    print("### By live flows\n")
+    table(
+        [
+            "live flows",
+            "minimal, ns a packet",
+            "flowloom, ns a packet",
+            "minimal, growth",
+            "flowloom, growth",
+            "minimal, ns a flow",
+            "flowloom, ns a flow",
+            "minimal, bytes a flow",
+            "flowloom, bytes a flow",
+        ],
+        rows,
+    )
+    print("    " + shlex.join(all_of_it.line), "\n", flush=True)
+    growth = nets[counts[-1]][1] / nets[counts[0]][1]
+    targets.append(
+        [f"growth from {counts[0]:,} to {counts[-1]:,} live flows", f"{growth:.2f}", 2.5, "times"]
+    )
+
+
+NFSTREAM = """
+import sys
+from nfstream import NFPlugin, NFStreamer
+class Count(NFPlugin):
+    def on_init(self, packet, flow):
+        flow.udps.packets = 1
+    def on_update(self, packet, flow):
+        flow.udps.packets += 1
+plugins = [Count()] if sys.argv[1] == "count" else []
+sum(1 for _ in NFStreamer(sys.argv[2], n_dissections=0, n_meters=1, udps=plugins))
+"""
+
+
+def nfstream(path, python, repetitions, targets):
+    """Against NFStream by wall time, for it takes more than one process."""
+    packets, flows = size_of(path)
+    plain = Command("flowloom", meter(), [path])
+    stats = Command("flowloom with packet_stats", meter(), [path], plugin("packet_stats"))
+    peers = [
+        Command(name, [python, "-c", NFSTREAM, what], [path])
+        for name, what in [("NFStream", "none"), ("NFStream with a counting plugin", "count")]
+    ]
+    commands = [plain, stats, *peers]
+    for command in commands:
+        # NFStream refuses a capture without packets.
+        command.start_line = [
+            str(traffic("one", "scan", "--packets", 1)) if word.endswith("empty.pcap") else word
+            for word in command.start_line
+        ]
+    interleave(commands, repetitions)
+    version = "import nfstream; print(nfstream.__version__)"
+    version = subprocess.run([python, "-c", version], capture_output=True, text=True, check=True)
+    print(f"### NFStream {version.stdout.strip()}, {path.stem}: {packets:,} packets, {flows:,} flows\n")
+    rows = [
+        [
+            command.name,
+            f"{command.net(packets, 'wall'):.0f}",
+            f"{command.net(packets):.0f}",
+            f"{command.net(packets, 'wall') / pair.net(packets, 'wall'):.1f}",
+        ]
+        for command, pair in zip(commands, [plain, stats, plain, stats], strict=True)
+    ]
+    table(["command", "wall, ns a packet", "processor", "to flowloom"], rows)
+    for peer, pair, least in zip(peers, [plain, stats], [25, 50], strict=True):
+        times = peer.net(packets, "wall") / pair.net(packets, "wall")
+        targets.append([f"{pair.name}, to {peer.name}", f"{times:.0f}", -least, "times faster"])
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    arguments.add_argument("--quick", action="store_true", help="less traffic, fewer repetitions")
+    arguments.add_argument("--repetitions", type=int, help="runs of each command (9; quick: 3)")
+    arguments.add_argument("--captures", nargs="+", type=Path, help="real ones, for the mix")
+    arguments.add_argument("--nfstream-python", help="a Python that has NFStream")
+    arguments.add_argument(
+        "--only", nargs="+", default=["whole", "live", "nfstream"], help="which tables"
+    )
+    arguments.add_argument("--no-build", action="store_true", help="what is built is good")
+    given = arguments.parse_args()
+    repetitions = given.repetitions or (3 if given.quick else 9)
+    scale = 10 if given.quick else 1
+    if not given.no_build:
+        build()
+    DATA.mkdir(exist_ok=True)
+    (DATA / "empty.pcap").write_bytes(
+        bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000")
+    )
+    size = "-quick" if given.quick else ""
+    packets = 1_000_000 // scale
+    captures = given.captures or sorted((ROOT / "tests" / "captures").glob("*.pcap*"))
+    zipf = traffic(
+        f"zipf{size}", "zipf", "--flows", packets // 10, "--packets", packets
+    )
+    print(f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}\n")
+    targets = []
+    if "whole" in given.only:
+        mix = traffic(f"mix{size}", "mix", "--bytes", 300_000_000 // scale, *captures)
+        uniform = traffic(f"uniform{size}", "uniform", "--flows", 1_000, "--packets", packets)
+        scan = traffic(f"scan{size}", "scan", "--packets", packets)
+        for path in [zipf, mix]:
+            whole_commands(path, repetitions, targets)
+        for path in [uniform, scan]:
+            whole_commands(path, repetitions, [])
+    if "live" in given.only:
+        counts = [1_000, 100_000, 1_000_000, 5_000_000]
+        live_flows(counts[: 3 if given.quick else 4], 3 * packets, min(repetitions, 5), targets)
+    if "nfstream" in given.only and given.nfstream_python:
+        nfstream(zipf, given.nfstream_python, min(repetitions, 3), targets)
+    print("### Targets\n")
+    rows = []
+    for what, measured, target, unit in targets:
+        met = float(measured) <= target if target > 0 else float(measured) >= -target
+        bound = f"at most {target}" if target > 0 else f"at least {-target}"
+        rows.append([what, f"{measured} {unit}", bound, "met" if met else "missed"])
+    table(["what", "measured", "target", ""], rows)
+
+
+def processor():
+    try:
+        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
+    except OSError:
+        found = None
+    return found[1] if found else platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,11 @@
+//! Traffic to measure Flowloom with: seeded, so that the same arguments give the same bytes.
+
+mod decode;
+mod frame;
+mod pcap;
+mod random;
+
+pub use decode::{Key, Packet, decode};
+pub use frame::{Ends, Frame};
+pub use pcap::{PcapReader, PcapWriter, Record};
+pub use random::{Random, Zipf};

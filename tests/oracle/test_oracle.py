@@ -1,0 +1,124 @@
+"""Tests of the oracle itself; they need neither NFStream nor Flowloom.
+
+python3 -m unittest discover -s tests/oracle
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import unittest
+from pathlib import Path
+
+import parity
+from compare import compare
+from explain import explain
+from meter import Flow, Settings
+from rules import Rule
+
+CAPTURES = Path(__file__).parents[1] / "captures"
+
+
+def expected(name: str) -> list[Flow]:
+    """NFStream's flows of one of our captures."""
+    lines = (CAPTURES / "expected" / f"{name}.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+class Comparing(unittest.TestCase):
+    def setUp(self) -> None:
+        self.flows = expected("dns.pcap")
+
+    def test_order_and_id_do_not_matter(self) -> None:
+        others = [flow | {"id": 99} for flow in reversed(self.flows)]
+        self.assertEqual(compare(self.flows, others).equal, len(self.flows))
+
+    def test_a_flow_given_twice_is_one_too_many(self) -> None:
+        result = compare(self.flows, [*self.flows, self.flows[0]])
+        self.assertEqual((result.left, result.right), ([], [self.flows[0]]))
+
+    def test_means_may_differ_by_rounding_and_counts_by_nothing(self) -> None:
+        flow = self.flows[0]
+        close = flow | {
+            "bidirectional_mean_ps": flow["bidirectional_mean_ps"] * (1 + 1e-12)
+        }
+        self.assertEqual(compare([flow], [close]).equal, 1)
+        for column in ("src2dst_bytes", "bidirectional_first_seen_ms"):
+            wrong = flow | {column: flow[column] + 1}
+            self.assertEqual(compare([flow], [wrong]).equal, 0, column)
+
+
+class Explaining(unittest.TestCase):
+    def test_both_readings_of_every_capture_differ_only_by_rules(self) -> None:
+        captures = parity.captures_below(CAPTURES)
+        self.assertTrue(captures)
+        for path in captures:
+            with self.subTest(path.name):
+                explanation = explain(path, Settings())
+                self.assertEqual(explanation.without_rule, [])
+                theirs = [each.flow for each in explanation.nfstream]
+                compared = compare(expected(path.name), theirs)
+                self.assertEqual((compared.left, compared.right), ([], []))
+
+    def test_a_rule_touches_the_flows_that_give_cause_for_it(self) -> None:
+        causes = {
+            "qinq.pcap": {Rule.VLAN_88A8},
+            "sll2.pcap": {Rule.LINK_TYPE},
+            "loopback.pcap": {Rule.SIZE_WRAP},
+            "snaplen60.pcap": {Rule.TRUNCATED_IPV6},
+            "gtp6.pcap": {Rule.TUNNEL_OVER_IPV6},
+            "dns.pcap": set(),
+            "ipip.pcap": set(),
+        }
+        for name, rules in causes.items():
+            with self.subTest(name):
+                explanation = explain(CAPTURES / name, Settings())
+                found = {r for each in explanation.flowloom for r in each.rules}
+                self.assertEqual(found, rules)
+
+
+class Judging(unittest.TestCase):
+    """What `parity` says when Flowloom gives what it should, and when it doesn't."""
+
+    def judge(self, name: str, ours: list[Flow]) -> parity.Outcome:
+        task = parity.Task(CAPTURES / name, Settings())
+        outcome = parity.Outcome(task)
+        return parity.judge_flows(outcome, expected(name), ours)
+
+    def ruled(self, name: str) -> list[Flow]:
+        return [each.flow for each in explain(CAPTURES / name, Settings()).flowloom]
+
+    def test_what_the_rules_make_of_a_packet_is_explained(self) -> None:
+        outcome = self.judge("qinq.pcap", self.ruled("qinq.pcap"))
+        self.assertEqual(outcome.unexplained, [])
+        self.assertEqual(outcome.explained.keys(), {Rule.VLAN_88A8})
+
+    def test_a_rule_does_not_excuse_wrong_values(self) -> None:
+        first, *others = self.ruled("qinq.pcap")
+        wrong = first | {"dst2src_packets": first["dst2src_packets"] + 1}
+        self.assertTrue(self.judge("qinq.pcap", [wrong, *others]).unexplained)
+
+    def test_a_rule_has_to_be_followed(self) -> None:
+        self.assertTrue(self.judge("qinq.pcap", []).unexplained)
+
+    def test_a_missing_column_is_seen(self) -> None:
+        flows = [dict(flow) for flow in expected("dns.pcap")]
+        for flow in flows:
+            del flow["vlan_id"]
+        self.assertTrue(self.judge("dns.pcap", flows).unexplained)
+
+
+class Running(unittest.TestCase):
+    def test_a_program_that_does_not_end_is_ended(self) -> None:
+        with self.assertRaises(parity.Failed):
+            parity.run(["sleep", "60"], timeout_s=0.1)
+
+    def test_a_meter_that_fails_has_failed(self) -> None:
+        options = argparse.Namespace(flowloom="false", timeout=5)
+        task = parity.Task(CAPTURES / "dns.pcap", Settings())
+        with self.assertRaises(parity.Failed):
+            parity.flowloom_flows(task, options)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Installs what building and testing Flowloom needs beyond a Rust toolchain, on Debian and its kin.
+# Does nothing where all is there.
+set -eu
+
+triple=wasm32-unknown-unknown
+missing=
+
+need() { # COMMAND-THAT-SUCCEEDS-IF-IT-IS-THERE PACKAGE …
+    check=$1
+    shift
+    sh -c "$check" >/dev/null 2>&1 || missing="$missing $*"
+}
+
+command -v cargo >/dev/null || {
+    echo "tests/setup.sh: there is no cargo: install Rust 1.95 or newer with rustup (https://rustup.rs)" >&2
+    exit 1
+}
+need 'command -v cc' build-essential
+need 'test -e /usr/include/pcap/pcap.h' libpcap-dev
+need 'python3 -c "import venv, ensurepip"' python3-venv
+# Plugins need a Rust that knows WebAssembly: rustup's target, or Debian's packages.
+if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&
+    ! timeout 20 rustup target add "$triple" >/dev/null 2>&1; then
+    need 'test -d /usr/lib/rustlib/src && command -v wasm-ld-22' rustc-web cargo-web rust-web-src lld-22
+fi
+[ -n "$missing" ] || exit 0
+
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+if ! command -v apt-get >/dev/null; then
+    echo "tests/setup.sh: install what these Debian packages hold:$missing" >&2
+    exit 1
+fi
+echo "tests/setup.sh: installing$missing"
+$as_root apt-get update -q
+# shellcheck disable=SC2086 # one word each
+DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing

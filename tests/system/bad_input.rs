@@ -1,0 +1,375 @@
+//! Whatever is wrong with what the command is given, it says so in one line and does not crash.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::command::{captures, flowloom, meter};
+
+/// A folder with one file in it.
+fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).expect("a temporary file");
+    (folder, path)
+}
+
+fn capture(name: &str) -> Vec<u8> {
+    fs::read(captures().join(name)).expect("one of our captures")
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+const DNS_REPORT: [&str; 3] = [
+    "packets  34 read, 32 metered",
+    "         2 ignored, not-ip: the frame does not carry IP",
+    "flows    9",
+];
+
+#[test]
+fn no_such_file() {
+    meter("missing.pcap")
+        .run()
+        .fails("cannot open missing.pcap: No such file or directory (os error 2)");
+    // A list is looked at as a whole before the first packet.
+    meter("dns.pcap")
+        .arg("missing.pcap")
+        .run()
+        .fails("cannot open missing.pcap: No such file or directory (os error 2)");
+}
+
+#[test]
+fn not_a_capture() {
+    let (_folder, path) = file("notes.txt", "Dear diary");
+    meter(&path).run().fails(&format!(
+        "{} is not a capture: it begins with 44 65 61 72 20 64 69 61; \
+         pcap and pcapng are read, as they are or compressed with gzip or zstd",
+        shown(&path)
+    ));
+}
+
+#[test]
+fn an_empty_file() {
+    let (_folder, path) = file("empty", "");
+    meter(&path).run().fails(&format!(
+        "{} is empty: not even a file header is there",
+        shown(&path)
+    ));
+}
+
+#[test]
+fn a_capture_without_packets_is_fine() {
+    let run = meter("empty.pcap").run().done();
+    let run = run.reports(&["packets  0 read, 0 metered", "flows    0"]);
+    assert!(run.stdout.starts_with("id,expiration_id,"), "{run}");
+    assert_eq!(run.stdout.lines().count(), 1, "{run}");
+    assert_eq!(meter("empty.pcap").jsonl().run().done().stdout, "");
+}
+
+#[test]
+fn a_file_header_that_is_cut() {
+    let (_folder, path) = file("header.pcap", &capture("dns.pcap")[..20]);
+    meter(&path).run().fails(&format!(
+        "{} has no packet: it ends inside its file header, after 20 bytes",
+        shown(&path)
+    ));
+}
+
+#[test]
+fn a_directory() {
+    meter(".")
+        .run()
+        .fails(". is a directory: name the captures in it");
+}
+
+#[test]
+fn a_link_type_without_decoder_is_counted() {
+    let mut bytes = capture("dns.pcap");
+    bytes[20] = 147; // USER0
+    let (_folder, path) = file("user.pcap", bytes);
+    let run = meter(&path).jsonl().run().done().reports(&[
+        "packets  34 read, 0 metered",
+        "         34 ignored, unknown-link-type: the link type is not one that is decoded",
+        "flows    0",
+    ]);
+    assert_eq!(run.stdout, "");
+}
+
+#[test]
+fn a_capture_that_ends_mid_record() {
+    let whole = meter("dns.pcap").jsonl().run().done();
+    let cut = meter("cut.pcap").jsonl().run().incomplete().reports(&[
+        " WARN cut.pcap is damaged at byte 7965, packet 34: the file ends inside the record, \
+         52 of 82 bytes are there; the rest of it is not read",
+        "packets  33 read, 31 metered",
+        "         2 ignored, not-ip: the frame does not carry IP",
+        "flows    9",
+    ]);
+    // All flows but the one that the last packet belongs to are whole.
+    let (whole, cut) = (whole.flows(), cut.flows());
+    let same = cut.iter().filter(|flow| whole.contains(flow));
+    assert_eq!((cut.len(), same.count()), (9, 8));
+}
+
+#[test]
+fn a_capture_that_ends_mid_header() {
+    meter("cut-header.pcap").run().incomplete().reports(&[
+        " WARN cut-header.pcap is damaged at byte 1104, packet 11: the file ends inside the record, \
+         8 of 16 bytes are there; the rest of it is not read",
+        "packets  10 read, 8 metered",
+        "         2 ignored, not-ip: the frame does not carry IP",
+        "flows    4",
+    ]);
+}
+
+#[test]
+fn a_record_of_an_impossible_length() {
+    meter("bad-length.pcap").run().incomplete().reports(&[
+        " WARN bad-length.pcap is damaged at byte 1104, packet 11: the record claims 2952790016 \
+         bytes, 262144 are the most it can have; the rest of it is not read",
+        "packets  10 read, 8 metered",
+        "         2 ignored, not-ip: the frame does not carry IP",
+        "flows    4",
+    ]);
+}
+
+#[test]
+fn a_pcapng_that_ends_mid_block() {
+    meter("cut.pcapng").run().incomplete().reports_line(
+        " WARN cut.pcapng is damaged at byte 8576, packet 34: the file ends inside the record, \
+         70 of 100 bytes are there; the rest of it is not read",
+    );
+}
+
+#[test]
+fn a_damaged_capture_in_the_middle_of_a_list() {
+    let damaged = meter("dns.pcap")
+        .args(["cut-header.pcap", "ssh.pcap"])
+        .jsonl()
+        .run()
+        .incomplete()
+        .reports_line(
+            " WARN cut-header.pcap is damaged at byte 1104, packet 11: the file ends inside the \
+             record, 8 of 16 bytes are there; the rest of it is not read",
+        );
+    let packets = |run: &crate::command::Run| -> u64 {
+        run.flows()
+            .iter()
+            .map(|flow| flow["bidirectional_packets"].as_u64().expect("a number"))
+            .sum()
+    };
+    let ssh = packets(&meter("ssh.pcap").jsonl().run().done());
+    // Those of dns.pcap, the first of cut-header.pcap, and all of ssh.pcap.
+    assert_eq!(packets(&damaged), 32 + 8 + ssh);
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("memory")
+}
+
+#[test]
+fn compressed_captures() {
+    let plain = meter("dns.pcap").run().done().stdout;
+    for compress in [gzip, zstd] {
+        let (_folder, path) = file("dns", compress(&capture("dns.pcap")));
+        let run = meter(&path).run().done().reports(&DNS_REPORT);
+        assert_eq!(run.stdout, plain);
+    }
+}
+
+#[test]
+fn compressed_captures_that_are_cut() {
+    let bytes = capture("dns.pcap");
+    let (first, second) = bytes.split_at(4_000);
+    for compress in [gzip, zstd] {
+        // Two compressed parts are one capture; the packets of the first are there.
+        let mut bytes = [compress(first), compress(second)].concat();
+        bytes.truncate(bytes.len() - 10);
+        let (_folder, path) = file("dns", bytes);
+        let run = meter(&path).run().incomplete();
+        let warning = format!(" WARN {} is damaged at byte ", shown(&path));
+        assert!(run.stderr.starts_with(&warning), "{run}");
+        assert!(
+            run.stderr.contains(": the compressed data is broken: "),
+            "{run}"
+        );
+        assert!(run.stdout.lines().count() > 1, "{run}");
+    }
+}
+
+#[test]
+fn standard_input() {
+    let plain = meter("dns.pcap").run().done().stdout;
+    let run = meter("-").stdin(capture("dns.pcap")).run().done();
+    assert_eq!(run.reports(&DNS_REPORT).stdout, plain);
+    let run = meter("-").stdin(zstd(&capture("dns.pcap"))).run().done();
+    assert_eq!(run.stdout, plain);
+    meter("-").stdin("").run().exits(1).reports(&[
+        " WARN standard input is empty: not even a file header is there",
+        "packets  0 read, 0 metered",
+        "flows    0",
+    ]);
+    meter("-").stdin("Dear diary").run().exits(1).reports_line(
+        " WARN standard input is not a capture: it begins with 44 65 61 72 20 64 69 61; \
+             pcap and pcapng are read, as they are or compressed with gzip or zstd",
+    );
+    meter("-")
+        .arg("-")
+        .run()
+        .fails("standard input can be read only once: name - once");
+    let cut = &capture("dns.pcap")[..1_000];
+    meter("-").stdin(cut).run().incomplete().reports_line(
+        " WARN standard input is damaged at byte 982, packet 10: the file ends inside the record, \
+         18 of 122 bytes are there; the rest of it is not read",
+    );
+}
+
+#[test]
+fn values_that_options_do_not_have() {
+    for (option, value, message) in [
+        (
+            "--accounting-mode",
+            "4",
+            "invalid value '4' for '--accounting-mode <MODE>': 4 is not in 0..=3",
+        ),
+        (
+            "--format",
+            "xml",
+            "invalid value 'xml' for '--format <FORMAT>'",
+        ),
+        (
+            "--idle-timeout",
+            "soon",
+            "invalid value 'soon' for '--idle-timeout <S>': invalid digit found in string",
+        ),
+        (
+            "--decode-tunnels",
+            "gtp,ipsec",
+            "invalid value 'gtp,ipsec' for '--decode-tunnels <WHICH>': 'ipsec' is no tunnel: \
+             expected true, false or a list such as gtp,vxlan out of gtp, capwap, tzsp, vxlan, gre, \
+             geneve",
+        ),
+        (
+            "--snapshot-length",
+            "0",
+            "invalid value '0' for '--snapshot-length <BYTES>': 0 is not in 1..=4294967295",
+        ),
+        ("--max-nflows", "-1", "unexpected argument '-1' found"),
+        (
+            "--grant",
+            "slicer",
+            "invalid value 'slicer' for '--grant <NAME=WHAT[,WHAT…]>': \
+             give NAME=WHAT, as in slicer=addresses,payload:64",
+        ),
+        (
+            "--plugin",
+            "slicer.wasm,limit",
+            "invalid value 'slicer.wasm,limit' for '--plugin <[NAME=]FILE[,KEY=VALUE…]>': \
+             `limit` is not an option: give key=value, or key=@file for the text of a file",
+        ),
+        (
+            "--frobnicate",
+            "1",
+            "unexpected argument '--frobnicate' found",
+        ),
+    ] {
+        meter("dns.pcap")
+            .args([option, value])
+            .run()
+            .refuses_arguments(message);
+    }
+    meter("dns.pcap")
+        .args(["--idle-timeout", "18446744073709552"])
+        .run()
+        .refuses_usage(
+            "idle_timeout 18446744073709552: 0 to 18446744073709551 seconds are accepted",
+        );
+    flowloom()
+        .arg("meter")
+        .run()
+        .refuses_arguments("the following required arguments were not provided:");
+}
+
+#[test]
+fn a_filter_that_is_none() {
+    meter("dns.pcap")
+        .args(["--bpf-filter", "prot 6"])
+        .run()
+        .refuses_usage(
+            "filter \"prot 6\" cannot be used on packets of link type 1: \
+             can't parse filter expression: syntax error",
+        );
+}
+
+#[test]
+fn a_filter_for_another_link_type() {
+    meter("dns.pcap")
+        .args(["--bpf-filter", "wlan type mgt"])
+        .run()
+        .exits(1)
+        .reports_line(
+            " WARN filter \"wlan type mgt\" cannot be used on packets of link type 1: \
+             802.11 link-layer types supported only on 802.11",
+        );
+}
+
+#[test]
+fn a_filter_that_keeps_packets_out_counts_them() {
+    let run = meter("dns.pcap")
+        .args(["--bpf-filter", "tcp"])
+        .jsonl()
+        .run()
+        .done();
+    let flows = run.flows();
+    assert!(!flows.is_empty(), "{run}");
+    assert!(flows.iter().all(|flow| flow["protocol"] == 6), "{run}");
+    let metered: u64 = flows
+        .iter()
+        .filter_map(|flow| flow["bidirectional_packets"].as_u64())
+        .sum();
+    run.reports(&[
+        &format!("packets  34 read, {metered} metered"),
+        &format!("         {} filtered out", 34 - metered),
+        &format!("flows    {}", flows.len()),
+    ]);
+}
+
+#[test]
+fn an_output_that_cannot_be_written() {
+    let output = |path: &str| meter("dns.pcap").args(["--output", path]).run();
+    output("missing/flows.csv")
+        .fails("cannot write to missing/flows.csv: No such file or directory (os error 2)");
+    output(".").fails("cannot write to .: Is a directory (os error 21)");
+    output("/dev/full").fails("cannot write to /dev/full: No space left on device (os error 28)");
+}
+
+#[test]
+fn an_output_that_is_a_source() {
+    let (folder, path) = file("dns.pcap", capture("dns.pcap"));
+    let link = folder.path().join("flows.csv");
+    let refused = |output: &Path| {
+        meter("icmp.pcap")
+            .arg(&path)
+            .arg("--output")
+            .arg(output)
+            .run()
+            .refuses_usage(&format!("{} is both a source and the output", shown(&path)));
+        assert!(
+            fs::read(&path).unwrap() == capture("dns.pcap"),
+            "overwritten"
+        );
+    };
+    refused(&path);
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    refused(&link);
+}

@@ -1,0 +1,233 @@
+//! Runs the real command, and reads what came of it.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::flows::Flow;
+
+/// A run that has not ended by then hangs. Nothing else here is about time.
+const HANGS: Duration = Duration::from_secs(120);
+
+/// The folder of this package.
+pub(crate) const HOST: &str = env!("CARGO_MANIFEST_DIR");
+
+/// One of our own captures. Their paths are as if the command was called in `tests/captures`.
+pub(crate) fn captures() -> PathBuf {
+    Path::new(HOST).join("../tests/captures")
+}
+
+/// `flowloom meter SOURCE`
+pub(crate) fn meter(source: impl AsRef<OsStr>) -> Command {
+    flowloom().arg("meter").arg(source)
+}
+
+/// `flowloom`, in the folder of our own captures.
+pub(crate) fn flowloom() -> Command {
+    let mut command = process::Command::new(env!("CARGO_BIN_EXE_flowloom"));
+    command.current_dir(captures()).env_remove("FLOWLOOM_LOG");
+    Command {
+        command,
+        stdin: Vec::new(),
+    }
+}
+
+/// A run to be.
+pub(crate) struct Command {
+    command: process::Command,
+    stdin: Vec<u8>,
+}
+
+impl Command {
+    pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.command.arg(arg);
+        self
+    }
+
+    pub(crate) fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.command.args(args);
+        self
+    }
+
+    /// JSON lines are what is compared most.
+    pub(crate) fn jsonl(self) -> Self {
+        self.args(["--format", "jsonl"])
+    }
+
+    pub(crate) fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.stdin = bytes.into();
+        self
+    }
+
+    pub(crate) fn run(mut self) -> Run {
+        let called = format!("{:?}", self.command);
+        let mut child = self
+            .command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the command starts");
+        let mut stdin = child.stdin.take().expect("it is piped");
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut stderr = child.stderr.take().expect("it is piped");
+        // A command that ends without reading its input is none of our business here.
+        let write = thread::spawn(move || _ = stdin.write_all(&self.stdin));
+        let stdout = thread::spawn(move || read(&mut stdout));
+        let stderr = thread::spawn(move || read(&mut stderr));
+        let start = Instant::now();
+        let status = loop {
+            if let Some(status) = child.try_wait().expect("the command can be waited for") {
+                break status;
+            }
+            if start.elapsed() > HANGS {
+                let _ = child.kill();
+                panic!("{called}\nhangs");
+            }
+            thread::sleep(Duration::from_millis(2));
+        };
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("output is UTF-8");
+        write.join().expect("writing does not panic");
+        let run = Run {
+            called,
+            exit: status.code(),
+            stdout: text(stdout.join().expect("reading does not panic")),
+            stderr: text(stderr.join().expect("reading does not panic")),
+        };
+        assert!(
+            run.exit.is_some_and(|code| code != 101) && !run.stderr.contains("panicked at host/"),
+            "the command crashed: {status}\n{run}"
+        );
+        run
+    }
+}
+
+fn read(from: &mut impl Read) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    from.read_to_end(&mut bytes).expect("a pipe can be read");
+    bytes
+}
+
+/// What came of a run. Its assertions give it back, so that they read as one sentence.
+pub(crate) struct Run {
+    called: String,
+    exit: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Run {
+    /// Done: exit code 0.
+    #[track_caller]
+    pub(crate) fn done(self) -> Self {
+        self.exits(0)
+    }
+
+    /// Done, but incomplete: exit code 3.
+    #[track_caller]
+    pub(crate) fn incomplete(self) -> Self {
+        self.exits(3)
+    }
+
+    /// Failed before the first flow: exit code 1, nothing on standard output, and this one line on
+    /// standard error.
+    #[track_caller]
+    pub(crate) fn fails(self, message: &str) {
+        self.exits(1).says(message);
+    }
+
+    /// Called wrongly: exit code 2, nothing on standard output, and this one line on standard error.
+    #[track_caller]
+    pub(crate) fn refuses_usage(self, message: &str) {
+        self.exits(2).says(message);
+    }
+
+    /// Called wrongly, as the command line's parser saw: exit code 2, nothing on standard output, and
+    /// this as the first line on standard error.
+    #[track_caller]
+    pub(crate) fn refuses_arguments(self, message: &str) {
+        let run = self.exits(2);
+        let first = run.stderr.lines().next().unwrap_or_default();
+        assert_eq!(first, format!("error: {message}"), "{run}");
+        assert_eq!(run.stdout, "", "{run}");
+    }
+
+    #[track_caller]
+    pub(crate) fn exits(self, code: i32) -> Self {
+        assert_eq!(self.exit, Some(code), "exit code of\n{self}");
+        self
+    }
+
+    #[track_caller]
+    fn says(self, message: &str) {
+        assert_eq!(self.stderr, format!("flowloom: {message}\n"), "{self}");
+        assert_eq!(self.stdout, "", "{self}");
+    }
+
+    /// There is exactly this on standard error, but for the numbers that differ from run to run: how
+    /// long plugins took, and how much memory they had.
+    #[track_caller]
+    pub(crate) fn reports(self, lines: &[&str]) -> Self {
+        assert_eq!(self.report(), lines, "standard error of\n{self}");
+        self
+    }
+
+    /// There is this line on standard error, as `reports`.
+    #[track_caller]
+    pub(crate) fn reports_line(self, line: &str) -> Self {
+        assert!(
+            self.report().iter().any(|reported| reported == line),
+            "no line `{line}` on standard error of\n{self}"
+        );
+        self
+    }
+
+    /// The lines on standard error, without numbers that differ from run to run.
+    pub(crate) fn report(&self) -> Vec<String> {
+        self.stderr
+            .lines()
+            .map(|line| match line.starts_with("plugin ") {
+                true => without_number(&without_number(line, " ns an event"), " KiB"),
+                false => line.to_owned(),
+            })
+            .collect()
+    }
+
+    /// The JSON lines on standard output.
+    #[track_caller]
+    pub(crate) fn flows(&self) -> Vec<Flow> {
+        self.stdout
+            .lines()
+            .map(|line| {
+                serde_json::from_str(line)
+                    .unwrap_or_else(|error| panic!("{error} in `{line}` of\n{self}"))
+            })
+            .collect()
+    }
+}
+
+/// `12 KiB` becomes `_ KiB`.
+fn without_number(line: &str, unit: &str) -> String {
+    match line.split_once(unit) {
+        Some((before, after)) => {
+            let before = before.trim_end_matches(|c: char| c.is_ascii_digit());
+            format!("{before}_{unit}{after}")
+        }
+        None => line.to_owned(),
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let stdout: String = self.stdout.chars().take(2_000).collect();
+        write!(
+            f,
+            "{}\nexit code: {:?}\nstandard error:\n{}standard output:\n{stdout}",
+            self.called, self.exit, self.stderr
+        )
+    }
+}

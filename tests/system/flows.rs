@@ -1,0 +1,157 @@
+//! Flows as objects, compared as a multiset.
+
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
+/// A flow's columns and their values.
+pub(crate) type Flow = Map<String, Value>;
+
+/// The columns that flows always have in NFStream 6.6.0, in its order, save `id`: it numbers flows as
+/// they are emitted, ours by their first packet.
+pub(crate) const COLUMNS: [&str; 28] = [
+    "expiration_id",
+    "src_ip",
+    "src_mac",
+    "src_oui",
+    "src_port",
+    "dst_ip",
+    "dst_mac",
+    "dst_oui",
+    "dst_port",
+    "protocol",
+    "ip_version",
+    "vlan_id",
+    "tunnel_id",
+    "bidirectional_first_seen_ms",
+    "bidirectional_last_seen_ms",
+    "bidirectional_duration_ms",
+    "bidirectional_packets",
+    "bidirectional_bytes",
+    "src2dst_first_seen_ms",
+    "src2dst_last_seen_ms",
+    "src2dst_duration_ms",
+    "src2dst_packets",
+    "src2dst_bytes",
+    "dst2src_first_seen_ms",
+    "dst2src_last_seen_ms",
+    "dst2src_duration_ms",
+    "dst2src_packets",
+    "dst2src_bytes",
+];
+
+/// Flows in JSON lines.
+pub(crate) fn parse(lines: &str) -> Vec<Flow> {
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a flow is a JSON object"))
+        .collect()
+}
+
+/// The flow's [`COLUMNS`]; one that is not there is null, which no flow has in any of them.
+pub(crate) fn core(flow: &Flow) -> Flow {
+    COLUMNS
+        .iter()
+        .map(|&name| (name.to_owned(), flow.get(name).cloned().unwrap_or_default()))
+        .collect()
+}
+
+/// The flows that only one of two sides has, in [`COLUMNS`].
+#[derive(Default)]
+pub(crate) struct Difference {
+    pub(crate) ours: Vec<Flow>,
+    pub(crate) theirs: Vec<Flow>,
+}
+
+impl Difference {
+    pub(crate) fn of(ours: &[Flow], theirs: &[Flow]) -> Self {
+        let mut difference = Self::default();
+        let mut theirs: Vec<_> = theirs.iter().map(core).collect();
+        for flow in ours.iter().map(core) {
+            match theirs.iter().position(|their| *their == flow) {
+                Some(at) => _ = theirs.swap_remove(at),
+                None => difference.ours.push(flow),
+            }
+        }
+        difference.theirs = theirs;
+        difference
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.ours.is_empty() && self.theirs.is_empty()
+    }
+
+    /// Which flows differ, and in which columns: each is shown beside the one that is most like it.
+    pub(crate) fn describe(&self, whose: &str) -> String {
+        let mut text = String::new();
+        let mut theirs: Vec<_> = self.theirs.iter().collect();
+        for ours in &self.ours {
+            let like = |theirs: &Flow| {
+                let same = COLUMNS
+                    .into_iter()
+                    .filter(|&name| ours[name] == theirs[name]);
+                same.count()
+            };
+            let nearest = (0..theirs.len())
+                .max_by_key(|&at| like(theirs[at]))
+                .filter(|&at| like(theirs[at]) * 2 > COLUMNS.len());
+            let Some(nearest) = nearest else {
+                let _ = writeln!(text, "  only we have  {}", name(ours));
+                continue;
+            };
+            let theirs = theirs.swap_remove(nearest);
+            let _ = writeln!(text, "  {}", name(ours));
+            for column in COLUMNS {
+                let (our, their) = (&ours[column], &theirs[column]);
+                if our != their {
+                    let _ = writeln!(text, "      {column}: ours {our}, {whose} {their}");
+                }
+            }
+        }
+        for theirs in theirs {
+            let _ = writeln!(text, "  missing       {}", name(theirs));
+        }
+        text
+    }
+}
+
+/// What people know a flow by.
+fn name(flow: &Flow) -> String {
+    let word = |column: &str| match &flow[column] {
+        Value::String(text) => text.clone(),
+        value => value.to_string(),
+    };
+    format!(
+        "{} port {} > {} port {}, protocol {}, {} packets from {} ms on",
+        word("src_ip"),
+        word("src_port"),
+        word("dst_ip"),
+        word("dst_port"),
+        word("protocol"),
+        word("bidirectional_packets"),
+        word("bidirectional_first_seen_ms"),
+    )
+}
+
+#[test]
+fn a_difference_names_flow_and_column() {
+    let flow = |port: u16, packets: u64| {
+        let mut flow: Flow = COLUMNS
+            .iter()
+            .map(|&name| (name.to_owned(), Value::from(0)))
+            .collect();
+        flow["src_port"] = port.into();
+        flow["bidirectional_packets"] = packets.into();
+        flow
+    };
+    let ours = [flow(1, 5), flow(2, 5), flow(2, 5)];
+    let theirs = [flow(2, 5), flow(1, 6), flow(2, 5), flow(3, 1)];
+    assert_eq!(
+        Difference::of(&ours, &theirs).describe("NFStream's"),
+        "  0 port 1 > 0 port 0, protocol 0, 5 packets from 0 ms on
+      bidirectional_packets: ours 5, NFStream's 6
+  missing       0 port 3 > 0 port 0, protocol 0, 1 packets from 0 ms on\n"
+    );
+    assert!(Difference::of(&ours, &ours).is_empty());
+    assert!(!Difference::of(&ours, &ours[..2]).is_empty());
+}

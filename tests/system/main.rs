@@ -1,0 +1,9 @@
+//! Whole-system tests: the real `flowloom` command on real captures, and the library's meter.
+//!
+//! `FLOWLOOM_BLESS=1 cargo test --test system` writes the files in `tests/golden` anew; look at what
+//! changed in them before you commit it.
+
+mod bad_input;
+mod command;
+mod flows;
+mod golden;
