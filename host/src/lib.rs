@@ -5,6 +5,7 @@
 //! ([`decode`]), metered into flows ([`flow`], driven by [`Meter`]), shown to plugins ([`plugin`])
 //! and written ([`sink`]). [`Streamer`] is all of it in one iterator.
 
+mod anonymizer;
 pub mod capture;
 pub mod decode;
 pub mod flow;
@@ -19,6 +20,7 @@ mod streamer;
 mod time;
 mod value;
 
+pub use anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 pub use flow::Flow;
 pub use meter::{AccountingMode, Accounts, Meter, Settings};
 pub use streamer::{Report, Step, Streamer, StreamerBuilder, StreamerError};

@@ -205,6 +205,7 @@ impl Shard {
             ended,
             udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
             schema: self.schema.clone(),
+            replaced: None,
         };
         self.station.expire(place, flow, &mut self.ready);
     }

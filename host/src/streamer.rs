@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
+use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Files, Filter, FilterError, LinkType};
 use crate::decode::TunnelSet;
 use crate::flow::{Flow, Schema};
@@ -35,6 +36,7 @@ use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
 pub struct Streamer {
     schema: Arc<Schema>,
     work: Work,
+    anonymizer: Option<Anonymizer>,
     max_nflows: u64,
     given: u64,
 }
@@ -65,6 +67,12 @@ pub enum StreamerError {
     /// A plugin is not loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A column that is to be anonymised is not there.
+    #[error(transparent)]
+    UnknownColumn(#[from] UnknownColumn),
+    /// There is no key to anonymise with.
+    #[error(transparent)]
+    Key(#[from] KeyError),
     /// The WebAssembly engine does not start.
     #[error("the WebAssembly engine does not start: {0}")]
     Engine(String),
@@ -110,6 +118,8 @@ pub struct StreamerBuilder {
     max_nflows: u64,
     n_meters: usize,
     plugins: Vec<PluginSpec>,
+    columns_to_anonymize: Vec<String>,
+    anonymization_key: Option<AnonymizationKey>,
 }
 
 impl StreamerBuilder {
@@ -193,6 +203,24 @@ impl StreamerBuilder {
         self
     }
 
+    /// Gives keyed hashes, 128 hexadecimal digits, in place of the values of these columns (`src_ip`,
+    /// `udps.dns.query`); of none by default. See [`Anonymizer`]. A column's type in the schema stays
+    /// that of the value.
+    pub fn columns_to_anonymize<C: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = C>,
+    ) -> Self {
+        self.columns_to_anonymize = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// The key of these hashes: runs with the same one give the same hash for the same value. By
+    /// default each run has a random one.
+    pub fn anonymization_key(mut self, key: AnonymizationKey) -> Self {
+        self.anonymization_key = Some(key);
+        self
+    }
+
     /// Opens the captures and the plugins.
     ///
     /// # Errors
@@ -237,6 +265,17 @@ impl StreamerBuilder {
             registry.plugins()
         };
         let schema = Arc::new(self.settings.schema_with(&plugins));
+        let anonymizer = match self.columns_to_anonymize.is_empty() {
+            true => None,
+            false => Some(Anonymizer::new(
+                &self.columns_to_anonymize,
+                &self
+                    .anonymization_key
+                    .clone()
+                    .map_or_else(AnonymizationKey::random, Ok)?,
+                &schema,
+            )?),
+        };
         let work = match self.meters(&plugins) {
             1 => Work::Alone(Box::new(Alone {
                 files,
@@ -252,6 +291,7 @@ impl StreamerBuilder {
         Ok(Streamer {
             schema,
             work,
+            anonymizer,
             max_nflows: self.max_nflows,
             given: 0,
         })
@@ -293,6 +333,8 @@ impl Streamer {
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),
+            columns_to_anonymize: Vec::new(),
+            anonymization_key: None,
         }
     }
 
@@ -361,8 +403,11 @@ impl Streamer {
             return Step::End;
         }
         match self.work.ready() {
-            Some(flow) => {
+            Some(mut flow) => {
                 self.given += 1;
+                if let Some(anonymizer) = &self.anonymizer {
+                    anonymizer.anonymize(&mut flow);
+                }
                 Step::Flow(flow)
             }
             None if self.work.is_finished() => Step::End,

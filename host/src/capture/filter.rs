@@ -290,13 +290,51 @@ mod tests {
         })
     }
 
+    #[test]
+    fn chains_of_headers_as_libpcap() {
+        // IPv6 with hop-by-hop options, then UDP; with them twice, then TCP; without any.
+        let chains: [&[u8]; 3] = [
+            &[17, 0, 0, 0, 0, 0, 0, 0],
+            &[0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0],
+            &[],
+        ];
+        for chain in chains {
+            let mut data = vec![
+                0x60,
+                0,
+                0,
+                0,
+                0,
+                chain.len() as u8 + 8,
+                if chain.is_empty() { 17 } else { 0 },
+                64,
+            ];
+            data.extend([0x20; 32]);
+            data.extend(chain);
+            data.extend([0; 8]);
+            for expression in ["ip6 protochain 17", "ip6 protochain 6"] {
+                let dead =
+                    Capture::dead(Linktype(data_link(LinkType(101)))).expect("a dead capture");
+                let theirs = dead.compile(expression, true).expect(expression);
+                let mut ours = Filter::new(expression).expect(expression);
+                assert_eq!(
+                    matches(&mut ours, 101, &data, data.len() as u32),
+                    theirs.filter(&data),
+                    "{expression} {chain:?}"
+                );
+            }
+        }
+    }
+
     proptest! {
         /// libpcap's own machine says the same, wherever it is asked the same.
         #[test]
         fn as_libpcap(frames in prop::collection::vec(frames(), 20), link in prop_oneof![Just(1), Just(101)]) {
             let expressions: &[&str] = if link == 1 { &ON_ETHERNET } else { &[] };
             let dead = Capture::dead(Linktype(data_link(LinkType(link)))).expect("a dead capture");
-            for expression in ON_IP.iter().chain(expressions) {
+            // On some frames libpcap's own machine goes round in a `protochain` for ever; ours stops.
+            let halting = |expression: &&&str| !expression.contains("protochain");
+            for expression in ON_IP.iter().chain(expressions).filter(halting) {
                 let mut ours = Filter::new(*expression).expect(expression);
                 let theirs = dead.compile(expression, true).expect(expression);
                 for frame in &frames {

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, value_parser};
 use flowloom::decode::TunnelSet;
 use flowloom::plugin::{Grants, PluginSpec, World};
 use flowloom::sink::{Format, OutputError, OutputFiles, Sink};
-use flowloom::{AccountingMode, Step, Streamer, StreamerBuilder, StreamerError};
+use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Exit, Failure};
@@ -37,6 +37,16 @@ pub(super) struct Meter {
     /// all. Needs --flows-per-file.
     #[arg(long, default_value_t = 0, value_name = "R", value_parser = count, allow_negative_numbers = true)]
     rotate_files: u64,
+
+    /// Write keyed hashes (BLAKE2b-512, 128 hexadecimal digits) in place of these columns' values;
+    /// equal values have equal hashes. What plugins see stays as it is.
+    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
+    columns_to_anonymize: Vec<String>,
+
+    /// The key of these hashes, 128 hexadecimal digits, or a file that holds them: others can see the
+    /// words of a command [default: a random key for each run].
+    #[arg(long, value_name = "HEX|@FILE", requires = "columns_to_anonymize")]
+    anonymization_key: Option<String>,
 
     /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
     #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]")]
@@ -180,7 +190,16 @@ impl Meter {
             .splt_analysis(self.splt_analysis)
             .max_nflows(self.max_nflows)
             .max_flows(self.max_flows)
-            .n_meters(self.n_meters);
+            .n_meters(self.n_meters)
+            .columns_to_anonymize(&self.columns_to_anonymize);
+        // Not read by clap, which would show it when it is wrong.
+        if let Some(key) = &self.anonymization_key {
+            let key = match key.strip_prefix('@') {
+                Some(file) => AnonymizationKey::from_file(file),
+                None => key.parse(),
+            };
+            builder = builder.anonymization_key(key.map_err(Failure::usage)?);
+        }
         if let Some(expression) = &self.bpf_filter {
             builder = builder.bpf_filter(expression);
         }
@@ -279,7 +298,9 @@ impl From<OutputFormat> for Format {
 /// Parameters out of range are wrong usage; the rest is for the operator to mend.
 fn failure(error: StreamerError) -> Failure {
     match error {
-        StreamerError::Parameter { .. } | StreamerError::Filter(_) => Failure::usage(error),
+        StreamerError::Parameter { .. }
+        | StreamerError::Filter(_)
+        | StreamerError::UnknownColumn(_) => Failure::usage(error),
         _ => Failure::failed(error),
     }
 }
@@ -352,6 +373,23 @@ mod tests {
         ] {
             assert_eq!(usage_error(&words), message);
         }
+    }
+
+    #[test]
+    fn a_wrong_key_is_refused_and_not_shown() {
+        let columns = ["--columns-to-anonymize", "src_ip,dst_ip"];
+        for key in ["5ec2e7", "@/nowhere/5ec2e7"] {
+            let words = [&columns[..], &["--anonymization-key", key]].concat();
+            let message = usage_error(&words);
+            assert!(message.starts_with("anonymization_key: "), "{message}");
+            assert!(
+                !message.contains("5ec2e7") || key.starts_with('@'),
+                "{message}"
+            );
+        }
+        let error = parsed(&["--anonymization-key", "5ec2e7"]).err().unwrap();
+        assert!(error.contains("--columns-to-anonymize <COL"), "{error}");
+        assert!(!error.contains("5ec2e7"), "{error}");
     }
 
     #[test]

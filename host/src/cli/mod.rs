@@ -2,6 +2,7 @@
 
 mod componentize;
 mod exit;
+mod fields;
 mod meter;
 mod summary;
 
@@ -29,6 +30,8 @@ FLOWLOOM_LOG chooses what is logged to standard error: error, warn, info (the de
 enum Command {
     /// Meter captures into flows.
     Meter(Box<meter::Meter>),
+    /// List every field of flows and packets.
+    Fields(fields::Fields),
     /// Work on plugins.
     #[command(subcommand)]
     Plugin(Plugin),
@@ -46,6 +49,7 @@ pub(crate) fn run() -> ExitCode {
     log_to_standard_error();
     let done = match cli.command {
         Command::Meter(meter) => meter.run(),
+        Command::Fields(fields) => fields.run(),
         Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
     };
     match done {

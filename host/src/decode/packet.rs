@@ -120,4 +120,17 @@ impl Tunnel {
             Tunnel::Geneve => "geneve",
         }
     }
+
+    /// How its packets are told, and when they are looked into.
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Tunnel::None => "No tunnel, or one that is not looked into.",
+            Tunnel::Gtp => "GTP-U: UDP port 2152 of either side. By default.",
+            Tunnel::Capwap => "CAPWAP data: UDP port 5247 of either side. By default.",
+            Tunnel::Tzsp => "TZSP: UDP port 37008 of either side. By default.",
+            Tunnel::Vxlan => "VXLAN: UDP destination port 4789. If decode_tunnels names vxlan.",
+            Tunnel::Gre => "GRE and ERSPAN: IP protocol 47. If decode_tunnels names gre.",
+            Tunnel::Geneve => "Geneve: UDP destination port 6081. If decode_tunnels names geneve.",
+        }
+    }
 }

@@ -44,6 +44,18 @@ pub enum Group {
     Splt,
 }
 
+impl Group {
+    /// When flows have its fields, as the end of a sentence that begins with "it is there".
+    pub fn when(self) -> &'static str {
+        match self {
+            Self::Core => "always",
+            Self::Tunnel => "unless decode_tunnels is false",
+            Self::Statistics => "with statistical_analysis",
+            Self::Splt => "with splt_analysis",
+        }
+    }
+}
+
 /// Names are unique.
 impl PartialEq for Feature {
     fn eq(&self, other: &Self) -> bool {

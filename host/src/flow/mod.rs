@@ -3,6 +3,7 @@
 pub mod features;
 mod index;
 mod key;
+mod protocols;
 mod record;
 mod schema;
 pub(crate) mod slab;
@@ -16,6 +17,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) use key::KeyHasher;
+pub use protocols::{PROTOCOLS, Protocol};
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
@@ -34,6 +36,15 @@ pub struct Flow {
     pub(crate) ended: Ended,
     pub(crate) udps: Box<[UdpValue]>,
     pub(crate) schema: Arc<Schema>,
+    pub(crate) replaced: Option<Box<[Replacement]>>,
+}
+
+/// A text in place of a feature's value.
+#[derive(Clone)]
+pub(crate) struct Replacement {
+    /// The feature's place in the schema.
+    pub(crate) at: usize,
+    pub(crate) text: Box<str>,
 }
 
 impl Flow {
@@ -78,7 +89,21 @@ impl Flow {
         self.schema
             .features()
             .iter()
-            .map(move |feature| (feature.name, feature.value(view)))
+            .enumerate()
+            .map(move |(at, feature)| {
+                let value = match self.replacement(at) {
+                    Some(text) => Value::Text(text),
+                    None => feature.value(view),
+                };
+                (feature.name, value)
+            })
+    }
+
+    fn replacement(&self, at: usize) -> Option<&str> {
+        let replaced = self.replaced.as_ref()?;
+        replaced
+            .iter()
+            .find_map(|replacement| (replacement.at == at).then_some(&*replacement.text))
     }
 
     /// What plugins added.

@@ -151,6 +151,31 @@ pub enum Expiration {
 }
 
 impl Expiration {
+    /// Every reason, the most common first.
+    pub const ALL: [Self; 4] = [Self::Idle, Self::Active, Self::Evicted, Self::Cut];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Active => "active",
+            Self::Evicted => "evicted",
+            Self::Cut => "cut",
+        }
+    }
+
+    /// What it means, in a sentence.
+    pub fn doc(self) -> &'static str {
+        match self {
+            Self::Idle => "No packet came for the idle timeout, or the capture ended.",
+            Self::Active => {
+                "A packet came after the flow had lived for the active timeout; it began a new flow."
+            }
+            Self::Evicted => "The table of live flows was full (max_flows), and it was the oldest.",
+            Self::Cut => "A plugin cut the flow, after the packet that is its last.",
+        }
+    }
+
     /// As NFStream numbers it, where it knows the reason.
     pub fn id(self) -> i64 {
         match self {

@@ -64,7 +64,7 @@ impl Format {
 }
 
 /// Writes bytes in hexadecimal.
-fn write_hex(bytes: &[u8], out: &mut String) {
+pub(crate) fn write_hex(bytes: &[u8], out: &mut String) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for byte in bytes {
         out.extend([byte >> 4, byte & 15].map(|digit| char::from(DIGITS[usize::from(digit)])));
