@@ -1,7 +1,7 @@
 //! The front of the meters: decodes packets and stamps them with time, ordinal and hash.
 
-use crate::capture::RawPacket;
-use crate::decode::Decoder;
+use crate::capture::{LinkType, RawPacket};
+use crate::decode::{Decoder, Ignored};
 use crate::flow::{Arrival, Direction, KeyHasher};
 use crate::meter::{Accounts, Settings};
 use crate::time::Time;
@@ -13,6 +13,8 @@ pub(crate) struct Front {
     /// The largest time of any metered packet so far: no later packet is given less.
     clock: Time,
     pub(crate) accounts: Accounts,
+    /// Link types of packets that could not be decoded for it, each once.
+    pub(crate) unknown_links: Vec<LinkType>,
 }
 
 impl Front {
@@ -22,6 +24,7 @@ impl Front {
             hasher: KeyHasher::new(),
             clock: Time::EPOCH,
             accounts: Accounts::default(),
+            unknown_links: Vec::new(),
         }
     }
 
@@ -34,7 +37,7 @@ impl Front {
             self.decoder
                 .decode_into(&mut arrival.packet, raw.link, raw.data, raw.wire_len);
         if let Err(reason) = decoded {
-            self.accounts.ignored[reason.index()] += 1;
+            self.ignore(reason, raw.link);
             return false;
         }
         self.accounts.metered += 1;
@@ -47,5 +50,12 @@ impl Front {
         arrival.direction = Direction::SrcToDst;
         arrival.delta_ms = 0;
         true
+    }
+
+    fn ignore(&mut self, reason: Ignored, link: LinkType) {
+        self.accounts.ignored[reason.index()] += 1;
+        if reason == Ignored::UnknownLinkType && !self.unknown_links.contains(&link) {
+            self.unknown_links.push(link);
+        }
     }
 }

@@ -21,6 +21,6 @@ mod value;
 
 pub use flow::Flow;
 pub use meter::{AccountingMode, Accounts, Meter, Settings};
-pub use streamer::{Report, Streamer, StreamerBuilder, StreamerError};
+pub use streamer::{Report, Step, Streamer, StreamerBuilder, StreamerError};
 pub use time::Time;
 pub use value::{Type, UdpValue, Value};

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::capture::RawPacket;
+use crate::capture::{LinkType, RawPacket};
 use crate::decode::{Ignored, Packet, TunnelSet};
 use crate::flow::features::Group;
 use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
@@ -221,6 +221,11 @@ impl Meter {
             evicted: self.shard.evicted(),
             ..self.front.accounts
         }
+    }
+
+    /// Link types of packets that were ignored for it.
+    pub fn unknown_links(&self) -> &[LinkType] {
+        &self.front.unknown_links
     }
 
     /// What the plugins did so far.

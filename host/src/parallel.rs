@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use crate::capture::{CaptureError, Files};
+use crate::capture::{CaptureError, Files, LinkType};
 use crate::decode::Packet;
 use crate::flow::{Arrival, Flow, Schema};
 use crate::front::Front;
@@ -64,6 +64,7 @@ struct Round {
     accounts: Accounts,
     progress: Progress,
     problems: Vec<CaptureError>,
+    unknown_links: Vec<LinkType>,
     last: bool,
 }
 
@@ -103,6 +104,7 @@ pub(crate) struct State {
     pub(crate) accounts: Accounts,
     pub(crate) progress: Progress,
     pub(crate) problems: Vec<CaptureError>,
+    pub(crate) unknown_links: Vec<LinkType>,
     pub(crate) plugins: Vec<PluginReport>,
     pub(crate) live_flows: usize,
     pub(crate) finished: bool,
@@ -156,17 +158,9 @@ impl Parallel {
         })
     }
 
-    /// The next flow, in the order of [`Meter::next_flow`](crate::Meter::next_flow).
-    pub(crate) fn next_flow(&mut self) -> Option<Flow> {
-        loop {
-            if let Some(flow) = self.ready.pop_front() {
-                return Some(flow);
-            }
-            if self.state.finished {
-                return None;
-            }
-            self.gather();
-        }
+    /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow).
+    pub(crate) fn ready(&mut self) -> Option<Flow> {
+        self.ready.pop_front()
     }
 
     /// Stops reading and ends all flows: what comes out is counted and dropped.
@@ -184,7 +178,7 @@ impl Parallel {
     }
 
     /// Waits for a round and puts its flows in order.
-    fn gather(&mut self) {
+    pub(crate) fn gather(&mut self) {
         let Ok(round) = self.rounds.recv() else {
             return self.panic();
         };
@@ -213,6 +207,7 @@ impl Parallel {
         state.progress = round.progress;
         state.live_flows = live;
         state.problems.extend(round.problems);
+        state.unknown_links = round.unknown_links;
         if round.last {
             state.plugins = PluginReport::sum(reports);
             state.finished = true;
@@ -286,6 +281,7 @@ impl Reader {
                     accounts,
                     progress,
                     problems,
+                    unknown_links: self.front.unknown_links.clone(),
                     last,
                 })
                 .is_err()

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use crate::capture::{CaptureError, Files, Filter, FilterError};
+use crate::capture::{CaptureError, Files, Filter, FilterError, LinkType};
 use crate::decode::TunnelSet;
 use crate::flow::{Flow, Schema};
 use crate::meter::{AccountingMode, Accounts, Meter, Settings};
@@ -95,6 +95,8 @@ pub struct Report<'a> {
     pub plugins: Vec<PluginReport>,
     /// What was wrong with captures; each ended the one that it names.
     pub problems: &'a [CaptureError],
+    /// Link types of packets that were ignored for it.
+    pub unknown_links: &'a [LinkType],
 }
 
 /// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
@@ -325,6 +327,49 @@ impl Streamer {
                 Work::Alone(alone) => &alone.problems,
                 Work::Parallel(parallel) => &parallel.state().problems,
             },
+            unknown_links: match &self.work {
+                Work::Alone(alone) => alone.meter.unknown_links(),
+                Work::Parallel(parallel) => &parallel.state().unknown_links,
+            },
+        }
+    }
+}
+
+/// What a step of a [`Streamer`] came to.
+#[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "most steps are flows, and a box for each would cost more"
+)]
+pub enum Step {
+    /// A flow ended.
+    Flow(Flow),
+    /// Some packets were read, and no flow is ready: time to show progress, or to stop.
+    Read,
+    /// All is read, and all flows were given.
+    End,
+}
+
+impl Streamer {
+    /// Goes on by one step, which never takes long: by a flow, or by a block of packets.
+    ///
+    /// The iterator does the same until there is a flow.
+    pub fn step(&mut self) -> Step {
+        if self.max_nflows > 0 && self.given == self.max_nflows {
+            // The rest ends as well, each plugin's expire included, and is counted.
+            self.work.stop();
+            return Step::End;
+        }
+        match self.work.ready() {
+            Some(flow) => {
+                self.given += 1;
+                Step::Flow(flow)
+            }
+            None if self.work.is_finished() => Step::End,
+            None => {
+                self.work.go_on();
+                Step::Read
+            }
         }
     }
 }
@@ -333,17 +378,13 @@ impl Iterator for Streamer {
     type Item = Flow;
 
     fn next(&mut self) -> Option<Flow> {
-        if self.max_nflows > 0 && self.given == self.max_nflows {
-            // The rest ends as well, each plugin's expire included, and is counted.
-            self.work.stop();
-            return None;
+        loop {
+            match self.step() {
+                Step::Flow(flow) => return Some(flow),
+                Step::Read => {}
+                Step::End => return None,
+            }
         }
-        let flow = match &mut self.work {
-            Work::Alone(alone) => alone.next_flow(),
-            Work::Parallel(parallel) => parallel.next_flow(),
-        };
-        self.given += u64::from(flow.is_some());
-        flow
     }
 }
 
@@ -369,6 +410,20 @@ impl Work {
         }
     }
 
+    fn ready(&mut self) -> Option<Flow> {
+        match self {
+            Self::Alone(alone) => alone.meter.next_flow(),
+            Self::Parallel(parallel) => parallel.ready(),
+        }
+    }
+
+    fn go_on(&mut self) {
+        match self {
+            Self::Alone(alone) => alone.read(),
+            Self::Parallel(parallel) => parallel.gather(),
+        }
+    }
+
     fn stop(&mut self) {
         match self {
             Self::Alone(alone) => alone.finish(),
@@ -378,21 +433,13 @@ impl Work {
 }
 
 impl Alone {
-    fn next_flow(&mut self) -> Option<Flow> {
-        loop {
-            if let Some(flow) = self.meter.next_flow() {
-                return Some(flow);
-            }
-            if self.finished {
-                return None;
-            }
-            match self.files.read() {
-                Ok(Some(packets)) => self.meter.push(packets.iter()),
-                Ok(None) => self.finish(),
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    self.problems.push(error);
-                }
+    fn read(&mut self) {
+        match self.files.read() {
+            Ok(Some(packets)) => self.meter.push(packets.iter()),
+            Ok(None) => self.finish(),
+            Err(error) => {
+                tracing::warn!("{error}");
+                self.problems.push(error);
             }
         }
     }

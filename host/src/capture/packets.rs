@@ -1,10 +1,22 @@
 //! Packets as a source hands them on.
 
+use std::fmt;
+
 use crate::time::Time;
 
 /// A link-layer header type, as numbered in the tcpdump registry of `LINKTYPE_` values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
+
+/// The name that libpcap has for it, and its number; the number alone where libpcap does not know it.
+impl fmt::Display for LinkType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match pcap::Linktype(self.0.into()).get_name() {
+            Ok(name) => write!(f, "{name} ({})", self.0),
+            Err(_) => write!(f, "{}", self.0),
+        }
+    }
+}
 
 /// One packet as captured.
 #[derive(Clone, Copy, Debug)]

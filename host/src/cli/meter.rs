@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum, value_parser};
 use flowloom::decode::TunnelSet;
 use flowloom::plugin::{Grants, PluginSpec, World};
 use flowloom::sink::{Format, OutputError, OutputFiles, Sink};
-use flowloom::{AccountingMode, Streamer, StreamerBuilder, StreamerError};
+use flowloom::{AccountingMode, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Exit, Failure};
@@ -142,11 +142,14 @@ impl Meter {
         let mut sink = self.sink(&streamer)?;
         let progress = Progress::new();
         let mut flows = 0_u64;
-        while let Some(flow) = streamer.next() {
-            sink.write(&flow).map_err(|error| self.lost(&error))?;
-            flows += 1;
-            if flows.is_multiple_of(4096) {
-                progress.show(streamer.progress(), flows);
+        loop {
+            match streamer.step() {
+                Step::Flow(flow) => {
+                    sink.write(&flow).map_err(|error| self.lost(&error))?;
+                    flows += 1;
+                }
+                Step::Read => progress.show(streamer.progress(), flows),
+                Step::End => break,
             }
         }
         sink.finish().map_err(|error| self.lost(&error))?;

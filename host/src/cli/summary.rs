@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use flowloom::Report;
+use flowloom::decode::Ignored;
 use flowloom::plugin::PluginReport;
 
 /// Writes a line each for packets, flows and every plugin.
@@ -17,7 +18,16 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, flows: u64) -> io
         writeln!(out, "         {} filtered out", report.packets_filtered)?;
     }
     for (reason, count) in accounts.ignored() {
-        writeln!(out, "         {count} ignored, {}: {reason}", reason.name())?;
+        write!(out, "         {count} ignored, {}: {reason}", reason.name())?;
+        if reason == Ignored::UnknownLinkType {
+            let links: Vec<_> = report
+                .unknown_links
+                .iter()
+                .map(ToString::to_string)
+                .collect();
+            write!(out, ": {}", links.join(", "))?;
+        }
+        writeln!(out)?;
     }
     if accounts.clamped > 0 {
         writeln!(

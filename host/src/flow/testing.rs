@@ -4,7 +4,7 @@ use etherparse::PacketBuilder;
 
 use super::Flow;
 use crate::capture::{LinkType, RawPacket};
-use crate::{Meter, Settings};
+use crate::{Meter, Settings, Time};
 
 /// Raw IP.
 pub(crate) const RAW: LinkType = LinkType(101);
@@ -13,7 +13,7 @@ pub(crate) const RAW: LinkType = LinkType(101);
 pub(crate) fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
     let mut meter = Meter::new(settings, &[]).expect("no plugin to go wrong");
     meter.push(packets.iter().zip(0..).map(|(data, second)| RawPacket {
-        time_ns: second * 1_000_000_000,
+        time: Time::from_ns(second * 1_000_000_000),
         link: RAW,
         wire_len: data.len() as u32,
         data,
