@@ -7,7 +7,7 @@ export FLOWLOOM_CAPTURES ?=
 
 DEMO := tests/captures/tls13.pcap
 
-.PHONY: help demo build plugins test check bench parity setup
+.PHONY: help demo build plugins guests test check bench parity setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -21,7 +21,10 @@ build: setup ## Build the flowloom command (target/debug/flowloom)
 plugins: build ## Build the plugins (target/plugins/NAME.wasm)
 	plugins/build.sh
 
-test: check plugins $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+guests: build ## Build the plugins that tests misbehave with (into target/plugins as well)
+	plugins/build.sh $(notdir $(wildcard tests/guests/*))
+
+test: check plugins guests $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
 

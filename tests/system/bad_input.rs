@@ -2,19 +2,10 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
-
-use tempfile::TempDir;
+use std::path::Path;
 
 use crate::command::{captures, flowloom, meter};
-
-/// A folder with one file in it.
-fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let path = folder.path().join(name);
-    fs::write(&path, bytes).expect("a temporary file");
-    (folder, path)
-}
+use crate::guests::file;
 
 fn capture(name: &str) -> Vec<u8> {
     fs::read(captures().join(name)).expect("one of our captures")

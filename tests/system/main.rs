@@ -7,3 +7,7 @@ mod bad_input;
 mod command;
 mod flows;
 mod golden;
+mod grants;
+mod guests;
+mod nfstream;
+mod plugins;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 /// Why a plugin is not loaded. The text names the plugin and says what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin `{name}`: {problem}")]
+#[error("plugin `{}`: {problem}", name.escape_debug())]
 pub struct PluginError {
     /// The operator's name for it.
     pub name: String,

@@ -1,0 +1,97 @@
+//! What it does that a plugin must not do.
+
+use std::hint::black_box;
+
+use crate::bindings::flowloom::plugin::log::{self, Level};
+
+/// Panics say what they are about in the log, as the SDK's do.
+pub(crate) fn log_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        let text = info.payload_as_str().unwrap_or("no text");
+        log::write(Level::Error, &format!("evil panicked: {text}"));
+    }));
+}
+
+/// Misbehaves once. Modes that are about values or the manifest do nothing here.
+pub(crate) fn misbehave(mode: &str) {
+    match mode {
+        "loop" => loop {
+            black_box(());
+        },
+        "recurse" => _ = recurse(black_box(1)),
+        "panic" => panic!("on purpose \u{1b}[31m\u{202e}{}", "x".repeat(4_000)),
+        "silent" => stop(),
+        "exit" => std::process::exit(0),
+        // Until it is refused, and that is the end of it.
+        "hoard" => {
+            let mut hoard = Vec::new();
+            loop {
+                // Not touched, so that memory runs out before time does.
+                hoard.push(black_box(Vec::<u8>::with_capacity(16 << 20)));
+            }
+        }
+        // As much as it gets, and then it goes on.
+        "greedy" => {
+            let mut all = Vec::<u8>::new();
+            assert!(all.try_reserve(1 << 30).is_err(), "it was given a gigabyte");
+        }
+        "greedy_then_panic" => {
+            misbehave("greedy");
+            panic!("of another reason");
+        }
+        "log_flood" => {
+            for line in 0..5_000 {
+                log::write(Level::Info, &format!("line {line}"));
+            }
+        }
+        "log_long" => log::write(Level::Warn, &"x".repeat(1 << 20)),
+        "log_escapes" => log::write(
+            Level::Warn,
+            "\u{1b}[2J\u{1b}]0;title\u{7} a\r\nflowloom: all is well \u{202e}txt.exe\u{2066}\u{9b}",
+        ),
+        "log_levels" => {
+            for (level, line) in [
+                (Level::Error, "an error"),
+                (Level::Warn, "a warning"),
+                (Level::Info, "news"),
+                (Level::Debug, "detail"),
+            ] {
+                log::write(level, line);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[expect(unconditional_recursion, reason = "that is what is tried")]
+fn recurse(n: u64) -> u64 {
+    let room = black_box([n; 64]);
+    recurse(room[3] + 1) + room[5]
+}
+
+/// Stops without a word.
+fn stop() -> ! {
+    #[cfg(target_family = "wasm")]
+    core::arch::wasm32::unreachable();
+    #[cfg(not(target_family = "wasm"))]
+    std::process::abort()
+}
+
+/// Counts bytes that are not zero in memory that is given to it anew, and leaves its own there.
+#[cfg(target_family = "wasm")]
+#[allow(unsafe_code, reason = "reads what no Rust object is in")]
+pub(crate) fn residue() -> usize {
+    const PAGES: usize = 256;
+    let first = core::arch::wasm32::memory_grow(0, PAGES);
+    assert!(first != usize::MAX, "no memory");
+    // SAFETY: these pages were added just now; nobody else has them, and every byte is one.
+    let pages = unsafe { std::slice::from_raw_parts_mut((first << 16) as *mut u8, PAGES << 16) };
+    let residue = pages.iter().filter(|&&byte| byte != 0).count();
+    pages.fill(0xaa);
+    residue
+}
+
+#[cfg(not(target_family = "wasm"))]
+pub(crate) fn residue() -> usize {
+    0
+}

@@ -1,0 +1,126 @@
+//! The contract's two worlds, both onto [`Plugin`].
+
+use std::cell::RefCell;
+
+use crate::bindings::exports::flowloom::plugin::batch_feature::{
+    self, Batch, Column, OutputColumn,
+};
+use crate::bindings::exports::flowloom::plugin::feature::{self, Flow, Verdict};
+use crate::bindings::flowloom::plugin::manifest::Manifest;
+use crate::values::columns;
+use crate::{Packet, Plugin};
+
+thread_local! {
+    static PLUGIN: RefCell<Option<Plugin>> = const { RefCell::new(None) };
+}
+
+fn open(options: Vec<(String, String)>) -> Result<Manifest, String> {
+    let plugin = Plugin::open(&options)?;
+    let manifest = plugin.options.manifest();
+    PLUGIN.set(Some(plugin));
+    Ok(manifest)
+}
+
+fn with<T>(call: impl FnOnce(&mut Plugin) -> T) -> T {
+    PLUGIN.with_borrow_mut(|plugin| call(plugin.as_mut().expect("opened before it is called")))
+}
+
+struct Component;
+
+impl feature::Guest for Component {
+    fn open(options: Vec<(String, String)>) -> Result<Manifest, String> {
+        open(options)
+    }
+
+    fn init(packet: feature::Packet, flow: Flow) -> Verdict {
+        with(|plugin| plugin.packet("init", flow.id, packet.into()));
+        Verdict::Keep
+    }
+
+    fn update(packet: feature::Packet, flow: Flow) -> Verdict {
+        with(|plugin| {
+            plugin.packet("update", flow.id, packet.into());
+            match plugin.options.mode.as_str() {
+                "cut" => Verdict::Cut,
+                _ => Verdict::Keep,
+            }
+        })
+    }
+
+    fn expire(flow: Flow) -> Vec<feature::Value> {
+        let values = with(|plugin| plugin.expire(flow.id));
+        values.into_iter().map(Into::into).collect()
+    }
+
+    fn finish() {
+        with(|plugin| plugin.reach("finish"));
+    }
+}
+
+impl From<feature::Packet> for Packet {
+    fn from(packet: feature::Packet) -> Self {
+        Self {
+            src_ip: packet.src_ip,
+            payload: packet.payload,
+            bytes: packet.ip_packet,
+        }
+    }
+}
+
+impl batch_feature::Guest for Component {
+    fn open(options: Vec<(String, String)>) -> Result<Manifest, String> {
+        open(options)
+    }
+
+    fn process(events: Batch) -> Vec<OutputColumn> {
+        with(|plugin| {
+            let Column::U32s(slots) = &events.slots else {
+                panic!("slots are not u32s");
+            };
+            let src_ip = plugin
+                .options
+                .packet
+                .iter()
+                .position(|name| name == "src_ip");
+            let mut row = 0;
+            let mut values = Vec::new();
+            for (&kind, &slot) in events.kinds.iter().zip(slots) {
+                if kind == 2 {
+                    values.push(plugin.expire(slot.into()));
+                    continue;
+                }
+                let src_ip = src_ip.map(|at| text(&events.packets[at], row));
+                let packet = Packet {
+                    src_ip: src_ip.map(|ip| String::from_utf8(ip).expect("addresses are ASCII")),
+                    payload: events.payload.as_ref().map(|column| text(column, row)),
+                    bytes: events.bytes.as_ref().map(|column| text(column, row)),
+                };
+                plugin.packet(["init", "update"][usize::from(kind)], slot.into(), packet);
+                row += 1;
+            }
+            columns(&values)
+        })
+    }
+
+    fn finish() {
+        with(|plugin| plugin.reach("finish"));
+    }
+}
+
+/// A row of a column of texts.
+fn text(column: &Column, row: usize) -> Vec<u8> {
+    let Column::Texts(texts) = column else {
+        panic!("not a column of texts");
+    };
+    let end = |row: usize| texts.ends[row] as usize;
+    let start = row.checked_sub(1).map_or(0, end);
+    texts.bytes[start..end(row)].to_vec()
+}
+
+#[cfg(target_family = "wasm")]
+#[allow(unreachable_pub, unsafe_code, reason = "generated code")]
+mod export {
+    use super::Component;
+
+    crate::bindings::export!(Component with_types_in crate::bindings);
+}

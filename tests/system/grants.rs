@@ -1,0 +1,167 @@
+//! What plugins are shown is what the operator grants.
+
+use crate::command::{Command, meter};
+use crate::guests::udps;
+
+#[test]
+fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
+    for (asks, message) in [
+        (
+            "packet=ip_size+src_ip",
+            "asks for the packet field `src_ip`, which was not granted: \
+             add `--grant evil=addresses`",
+        ),
+        (
+            "packet=dst_mac",
+            "asks for the packet field `dst_mac`, which was not granted: \
+             add `--grant evil=addresses`",
+        ),
+        (
+            "at_init=src_ip",
+            "asks for the flow field `src_ip`, which was not granted: add `--grant evil=addresses`",
+        ),
+        (
+            "at_update=dst_mac",
+            "asks for the flow field `dst_mac`, which was not granted: add `--grant evil=addresses`",
+        ),
+        (
+            "at_expire=src_oui",
+            "asks for the flow field `src_oui`, which was not granted: add `--grant evil=addresses`",
+        ),
+        (
+            "payload=64",
+            "asks for 64 bytes of each payload, which were not granted: \
+             add `--grant evil=payload:64`",
+        ),
+        (
+            "bytes=100",
+            "asks for 100 bytes of each packet, which were not granted: \
+             add `--grant evil=bytes:100`",
+        ),
+    ] {
+        meter("http.pcap")
+            .plugin(&format!("evil,{asks}"))
+            .run()
+            .fails(&format!("plugin `evil`: {message}"));
+    }
+}
+
+#[test]
+fn the_flag_in_the_message_is_all_it_needs() {
+    for (asks, grant) in [
+        ("packet=src_ip", "evil=addresses"),
+        ("payload=64", "evil=payload:64"),
+        ("bytes=100", "evil=bytes:100"),
+        ("packet=src_mac,payload=9,bytes=8", "evil=payload:9,bytes:8"),
+    ] {
+        meter("http.pcap")
+            .plugin(&format!("evil,{asks}"))
+            .grant(grant)
+            .run()
+            .done();
+    }
+}
+
+#[test]
+fn one_grant_does_not_give_another() {
+    meter("http.pcap")
+        .plugin("evil,payload=64")
+        .grant("evil=addresses")
+        .run()
+        .fails(
+            "plugin `evil`: asks for 64 bytes of each payload, which were not granted: \
+             add `--grant evil=payload:64`",
+        );
+    meter("http.pcap")
+        .plugin("evil,packet=src_ip")
+        .grant("evil=payload:64")
+        .run()
+        .fails(
+            "plugin `evil`: asks for the packet field `src_ip`, which was not granted: \
+             add `--grant evil=addresses`",
+        );
+}
+
+#[test]
+fn a_grant_is_for_one_plugin() {
+    meter("http.pcap")
+        .plugin("evil,packet=src_ip")
+        .plugin("packet_stats")
+        .grant("packet_stats=addresses")
+        .run()
+        .fails(
+            "plugin `evil`: asks for the packet field `src_ip`, which was not granted: \
+             add `--grant evil=addresses`",
+        );
+    meter("http.pcap")
+        .plugin("packet_stats")
+        .grant("evil=addresses")
+        .run()
+        .refuses_usage("--grant evil=…: there is no plugin of that name");
+}
+
+#[test]
+fn nothing_is_shown_that_was_not_asked_for() {
+    for world in Command::WORLDS {
+        let run = meter("http.pcap")
+            .plugin("evil,mode=shown")
+            .grant("evil=addresses,payload:64,bytes:64")
+            .args(world)
+            .jsonl()
+            .run()
+            .done();
+        for flow in run.flows() {
+            let shown = udps(&flow, "evil");
+            assert!(shown.values().all(|value| value.is_null()), "{flow:?}");
+        }
+    }
+}
+
+#[test]
+fn what_is_granted_is_shown_and_no_byte_more() {
+    // "GET /" or "HEAD ", and an IPv4 header up to its time to live.
+    for (grant, payload, bytes) in [
+        ("addresses,payload:5,bytes:9", "474554202f", 9),
+        // Granted less, it sees less; granted more, it sees what it asked for.
+        ("addresses,payload:3,bytes:9", "474554", 9),
+        ("addresses,payload:100,bytes:2", "474554202f", 2),
+    ] {
+        for world in Command::WORLDS {
+            let run = meter("http.pcap")
+                .plugin("evil,mode=shown,packet=src_ip+ip_size,payload=5,bytes=9")
+                .grant(&format!("evil={grant}"))
+                .args(world)
+                .args(["--bpf-filter", "tcp"])
+                .jsonl()
+                .run()
+                .done();
+            let flows = run.flows();
+            assert!(!flows.is_empty(), "{run}");
+            for flow in flows {
+                let shown = udps(&flow, "evil");
+                assert_eq!(shown["src_ip"], flow["src_ip"], "{run}");
+                let start = shown["payload"].as_str().expect("bytes");
+                let head = &"4845414420"[..payload.len()];
+                assert!(start == payload || start == head, "{run}");
+                let ip = shown["bytes"].as_str().expect("bytes");
+                assert_eq!(ip.len(), bytes * 2, "{run}");
+                assert!(ip.starts_with("4500"), "{run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn grants_that_are_none() {
+    for what in ["address", "payload", "bytes:0", "payload:70000", ""] {
+        meter("http.pcap")
+            .plugin("evil")
+            .grant(&format!("evil={what}"))
+            .run()
+            .refuses_arguments(&format!(
+                "invalid value 'evil={what}' for '--grant <NAME=WHAT[,WHAT…]>': `{what}` is not a \
+                 grant: give `addresses`, `payload:N` or `bytes:N` (N from 1 to 65575), several \
+                 with commas between"
+            ));
+    }
+}

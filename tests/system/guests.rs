@@ -1,0 +1,67 @@
+//! Plugins and guests, built by `make plugins guests`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::command::{Command, HOST};
+use crate::flows::Flow;
+
+/// The component of a plugin, or of a guest.
+#[track_caller]
+pub(crate) fn plugin(name: &str) -> PathBuf {
+    let folder = match std::env::var_os("FLOWLOOM_PLUGINS") {
+        Some(folder) => PathBuf::from(folder),
+        None => Path::new(HOST).join("../target/plugins"),
+    };
+    let path = folder.join(name).with_extension("wasm");
+    assert!(
+        path.exists(),
+        "{} is missing: run make plugins guests",
+        path.display()
+    );
+    path
+}
+
+/// `NAME=FILE`, for `--plugin`.
+#[track_caller]
+pub(crate) fn named(name: &str, plugin_name: &str) -> String {
+    format!("{name}={}", plugin(plugin_name).display())
+}
+
+impl Command {
+    /// Adds a plugin by its name and its options: `slicer,limit=4`.
+    #[track_caller]
+    pub(crate) fn plugin(self, what: &str) -> Self {
+        let (name, options) = what.split_at(what.find(',').unwrap_or(what.len()));
+        self.arg("--plugin")
+            .arg(format!("{}{options}", plugin(name).display()))
+    }
+
+    pub(crate) fn grant(self, what: &str) -> Self {
+        self.args(["--grant", what])
+    }
+
+    /// Both ways in which a plugin is called.
+    pub(crate) const WORLDS: [&[&str]; 2] = [
+        &["--plugin-world", "quickest"],
+        &["--plugin-world", "events"],
+    ];
+}
+
+/// A flow's values of a plugin.
+#[track_caller]
+pub(crate) fn udps<'a>(flow: &'a Flow, plugin: &str) -> &'a Flow {
+    flow["udps"][plugin]
+        .as_object()
+        .unwrap_or_else(|| panic!("no udps.{plugin} in {flow:?}"))
+}
+
+/// A folder with one file in it.
+pub(crate) fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).expect("a temporary file");
+    (folder, path)
+}

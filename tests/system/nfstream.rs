@@ -1,0 +1,175 @@
+//! Captures of others against NFStream 6.6.0 itself, which runs beside us.
+//!
+//! `FLOWLOOM_CAPTURES` names the folder, made for the captures of NFStream's own tests;
+//! `FLOWLOOM_ORACLE_PYTHON` a Python that has NFStream. `FLOWLOOM_CAPTURES=folder make test` sets
+//! both.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::command::{HOST, meter};
+use crate::flows::{COLUMNS, Difference, parse};
+
+/// Captures whose flows are NFStream's, every one.
+const EQUAL: [&str; 49] = [
+    // Ethernet and IP.
+    "443-chrome.pcap",
+    "443-curl.pcap",
+    "443-firefox.pcap",
+    "bad-dns-traffic.pcap",
+    "badpackets.pcap",
+    "bittorrent_utp.pcap",
+    "dhcp.pcap",
+    "dhcp_big_endian.pcapng",
+    "dns-tunnel-iodine.pcap",
+    "dns_fragmented.pcap",
+    "dos_win98_smb_netbeui.pcap",
+    "dtls.pcap",
+    "facebook.pcap",
+    "ftp.pcap",
+    "google_ssl.pcap",
+    "http_ipv6.pcap",
+    "instagram.pcap",
+    "ip_fragmented_garbage.pcap",
+    "ja3_lots_of_cipher_suites.pcap",
+    "malformed_dns.pcap",
+    "malformed_icmp.pcap",
+    "mdns.pcap",
+    "mpegts.pcap",
+    "netbios.pcap",
+    "one_flow.pcap",
+    "one_flow_11_15.pcap",
+    "one_flow_16_19.pcap",
+    "one_flow_1_5.pcap",
+    "one_flow_6_10.pcap",
+    "os_detected.pcapng",
+    "quic-29.pcap",
+    "quic.pcap",
+    "raw.pcap",
+    "skype_udp.pcap",
+    "ssh.pcap",
+    "synscan.pcap",
+    "tls_alert.pcap",
+    "ubntac2.pcap",
+    "youtube_quic.pcap",
+    "zoom.pcap",
+    // Tunnels and other link types.
+    "4in4tunnel.pcap",
+    "4in6tunnel.pcap",
+    "6in4tunnel.pcap",
+    "6in6tunnel.pcap",
+    "BGP_Cisco_hdlc_slarp.pcap",
+    "dlt_ppp.pcap",
+    "gtp-u.pcap",
+    "ipv6_in_gtp.pcap",
+    "teredo.pcap",
+];
+
+/// Captures of whose packets Flowloom makes other flows, and why.
+const DIFFERENT: [(&str, &str); 2] = [
+    (
+        "capwap.pcap",
+        "NFStream takes encrypted and management frames in CAPWAP for IP",
+    ),
+    (
+        "fuzz-2021-06-07-c6c72a0a56.pcap",
+        "NFStream takes times beyond 2038 for negative, and sizes wrap at 65536",
+    ),
+];
+
+/// The folder of captures, if it is named.
+pub(crate) fn folder() -> Option<PathBuf> {
+    named("FLOWLOOM_CAPTURES").map(PathBuf::from)
+}
+
+/// The captures in it.
+pub(crate) fn captures() -> Vec<PathBuf> {
+    let Some(folder) = folder() else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("FLOWLOOM_CAPTURES={}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries
+        .map(|entry| entry.expect("a folder can be read").path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "pcap" || extension == "pcapng")
+        })
+        .collect();
+    paths.sort();
+    paths
+}
+
+/// Empty counts as unset, which is easier to say in a Makefile.
+fn named(variable: &str) -> Option<OsString> {
+    std::env::var_os(variable).filter(|value| !value.is_empty())
+}
+
+#[test]
+fn flows_are_nfstreams() {
+    let (Some(folder), Some(python)) = (folder(), named("FLOWLOOM_ORACLE_PYTHON")) else {
+        println!("skipped: FLOWLOOM_CAPTURES and FLOWLOOM_ORACLE_PYTHON are not both set");
+        return;
+    };
+    let listed = EQUAL
+        .into_iter()
+        .chain(DIFFERENT.map(|(name, _)| name))
+        .map(|name| folder.join(name));
+    let (there, missing): (Vec<_>, Vec<_>) = listed.partition(|path| path.exists());
+    assert!(
+        !there.is_empty(),
+        "none of the captures that this test knows is in {}",
+        folder.display()
+    );
+    for path in missing {
+        println!("not there: {}", path.display());
+    }
+    let theirs = nfstream(&python, &there);
+    let mut wrong = String::new();
+    for path in there {
+        let name = path.file_name().unwrap_or_default();
+        let name = name.to_str().expect("listed names are UTF-8");
+        let expected = fs::read_to_string(theirs.path().join(format!("{name}.jsonl")))
+            .expect("NFStream was asked for it");
+        let expected = parse(&expected);
+        for flow in &expected {
+            let missing = COLUMNS.iter().find(|&&column| !flow.contains_key(column));
+            assert_eq!(missing, None, "{name}: a column that NFStream has not");
+        }
+        let ours = meter(&path).jsonl().run().done().flows();
+        let difference = Difference::of(&ours, &expected);
+        let reason = DIFFERENT
+            .iter()
+            .find_map(|(different, reason)| (*different == name).then_some(reason));
+        match reason {
+            None if !difference.is_empty() => {
+                wrong += &format!("{name}:\n{}", difference.describe("NFStream's"));
+            }
+            Some(reason) if difference.is_empty() => {
+                wrong += &format!("{name}: no longer differs, so this is not true: {reason}\n");
+            }
+            _ => {}
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// A folder with NFStream's flows of these captures.
+fn nfstream(python: &OsString, captures: &[PathBuf]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let run = Command::new(python)
+        .arg(Path::new(HOST).join("../tests/oracle/nfstream_flows.py"))
+        .arg("--output")
+        .arg(folder.path())
+        .args(captures)
+        .output()
+        .unwrap_or_else(|error| panic!("FLOWLOOM_ORACLE_PYTHON={}: {error}", python.display()));
+    assert!(
+        run.status.success(),
+        "NFStream failed:\n{}",
+        String::from_utf8_lossy(&run.stderr)
+    );
+    folder
+}

@@ -1,0 +1,270 @@
+//! Plugins at work: what they add to flows, in both worlds of the contract.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::command::{Command, Run, meter};
+use crate::flows::Flow;
+use crate::golden::{all_captures, bless, folder};
+use crate::guests::{file, named, udps};
+use crate::nfstream;
+
+/// Our captures, and those of others where they are there.
+fn captures() -> impl Iterator<Item = PathBuf> {
+    let ours = all_captures().into_iter().map(PathBuf::from);
+    ours.chain(nfstream::captures())
+}
+
+fn number(flow: &Flow, column: &str) -> u64 {
+    flow[column].as_u64().expect("a number")
+}
+
+fn packets(run: &Run) -> u64 {
+    let flows = run.flows();
+    let packets = flows
+        .iter()
+        .map(|flow| number(flow, "bidirectional_packets"));
+    packets.sum()
+}
+
+/// The host computes the same from the same sizes, so all of it can be compared. Both use the same
+/// arithmetic in the same order: floats are equal to the last bit.
+#[test]
+fn packet_stats_is_what_the_host_computes_in_both_worlds() {
+    const IP_SIZE: &str = "1";
+    for capture in captures() {
+        let command = || {
+            meter(&capture)
+                .args(["--accounting-mode", IP_SIZE, "--statistical-analysis"])
+                .plugin("packet_stats")
+                .jsonl()
+        };
+        let [quickest, events] = Command::WORLDS.map(|world| command().args(world).run());
+        assert!(
+            quickest.stdout == events.stdout,
+            "the worlds differ:\n{quickest}\n{events}"
+        );
+        for flow in quickest.flows() {
+            let stats = udps(&flow, "packet_stats");
+            assert_eq!(stats.len(), 10, "{flow:?}");
+            for way in ["src2dst", "dst2src"] {
+                let count = &stats[&format!("{way}_count")];
+                assert_eq!(count, &flow[&format!("{way}_packets")], "{flow:?}");
+                for what in ["mean", "stddev", "min", "max"] {
+                    let ours = &stats[&format!("{way}_{what}")];
+                    match ours {
+                        Value::Null => assert_eq!(count, 0, "{flow:?}"),
+                        _ => assert_eq!(ours, &flow[&format!("{way}_{what}_ps")], "{flow:?}"),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn slicer_cuts_flows_and_others_see_every_packet() {
+    let whole = meter("http.pcap").jsonl().run().done();
+    for limit in [1, 2, 4, 1_000_000] {
+        let run = meter("http.pcap")
+            .plugin("packet_stats")
+            .plugin(&format!("slicer,limit={limit}"))
+            .jsonl()
+            .run()
+            .done();
+        assert_eq!(packets(&run), packets(&whole), "{run}");
+        for flow in run.flows() {
+            let packets = number(&flow, "bidirectional_packets");
+            let is_cut = packets == limit;
+            assert!(packets <= limit, "{flow:?}");
+            assert_eq!(flow["expiration_id"], if is_cut { -1 } else { 0 });
+            assert_eq!(udps(&flow, "slicer")["packets"], packets);
+            assert_eq!(udps(&flow, "slicer")["sliced"], is_cut);
+            for way in ["src2dst", "dst2src"] {
+                let seen = &udps(&flow, "packet_stats")[&format!("{way}_count")];
+                assert_eq!(seen, &flow[&format!("{way}_packets")], "{flow:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn slicer_alone_is_event_by_event_whatever_the_world() {
+    let [quickest, events] = Command::WORLDS.map(|world| {
+        let run = meter("http.pcap")
+            .plugin("slicer")
+            .args(world)
+            .jsonl()
+            .run();
+        run.done()
+    });
+    assert_eq!(quickest.stdout, events.stdout);
+    assert_eq!(quickest.report(), events.report());
+}
+
+#[test]
+fn values_do_not_depend_on_the_number_of_meters() {
+    for capture in ["dns.pcap", "gtp.pcap", "vlan.pcap", "idle.pcap"] {
+        let with = |meters: &str| {
+            let run = meter(capture)
+                .plugin("packet_stats")
+                .plugin("slicer,limit=3")
+                .plugin("evil,mode=shown,packet=src_ip,payload=8")
+                .grant("evil=addresses,payload:8")
+                .args(["--n-meters", meters])
+                .jsonl()
+                .run();
+            run.done().stdout
+        };
+        assert_eq!(with("1"), with("3"), "{capture}");
+    }
+}
+
+#[test]
+fn core_columns_are_the_same_bytes_with_plugins() {
+    for capture in all_captures() {
+        let without = meter(&capture).run().stdout;
+        let with = meter(&capture).plugin("packet_stats").run().stdout;
+        let mut rows = 0;
+        for (without, with) in without.lines().zip(with.lines()) {
+            let rest = with.strip_prefix(without);
+            let rest = rest.unwrap_or_else(|| panic!("{without}\nbecame\n{with}"));
+            assert_eq!(rest.split(',').count(), 1 + 10, "{with}");
+            rows += 1;
+        }
+        assert_eq!(without.lines().count(), rows, "{capture}");
+        assert_eq!(with.lines().count(), rows, "{capture}");
+    }
+}
+
+#[test]
+fn the_operator_names_plugins() {
+    let run = meter("http.pcap")
+        .args(["--plugin", &named("a", "slicer")])
+        .args(["--plugin", &(named("b-2", "slicer") + ",limit=3")])
+        .plugin("slicer,limit=5")
+        .jsonl()
+        .run()
+        .done();
+    for flow in run.flows() {
+        let names: Vec<_> = flow["udps"].as_object().expect("values").keys().collect();
+        assert_eq!(names, ["a", "b-2", "slicer"]);
+        assert!(number(&flow, "bidirectional_packets") <= 3);
+        assert_eq!(udps(&flow, "a")["sliced"], false);
+    }
+}
+
+#[test]
+fn plugins_of_one_name_are_refused() {
+    let message = "there is a plugin of that name already: give each its own with NAME=FILE";
+    meter("http.pcap")
+        .plugin("slicer")
+        .plugin("slicer,limit=5")
+        .run()
+        .fails(&format!("plugin `slicer`: {message}"));
+    meter("http.pcap")
+        .args(["--plugin", &named("slicer", "packet_stats")])
+        .plugin("slicer")
+        .run()
+        .fails(&format!("plugin `slicer`: {message}"));
+}
+
+#[test]
+fn names_that_are_none_are_refused() {
+    for name in ["a.b", "ü", "a b", "a\u{1b}b", &"x".repeat(65)] {
+        meter("http.pcap")
+            .args(["--plugin", &named(name, "slicer")])
+            .run()
+            .fails(&format!(
+                "plugin `{0}`: `{0}` is not a name for a plugin: give [A-Za-z0-9_-]{{1,64}}, as in \
+                 NAME=FILE",
+                name.escape_debug()
+            ));
+    }
+}
+
+#[test]
+fn options_reach_the_plugin_and_it_says_what_it_takes() {
+    const TAKES: &str = "this plugin takes `limit` (an integer from 1 to 18446744073709551615, \
+                         default 20): Packets after which a flow ends";
+    for (option, problem) in [
+        (
+            "limit=0",
+            "option `limit` must be an integer from 1 to 18446744073709551615, not \"0\"",
+        ),
+        ("length=3", "there is no option `length`"),
+    ] {
+        meter("http.pcap")
+            .plugin(&format!("slicer,{option}"))
+            .run()
+            .fails(&format!(
+                "plugin `slicer`: refused its options: {problem}; {TAKES}"
+            ));
+    }
+    meter("http.pcap")
+        .plugin("slicer,limit=1,limit=2")
+        .run()
+        .fails("plugin `slicer`: refused its options: option `limit` is given twice");
+}
+
+#[test]
+fn an_option_may_be_the_text_of_a_file() {
+    let (_folder, path) = file("limit", "3");
+    let path = path.display();
+    let with = |option: &str| {
+        let run = meter("http.pcap").plugin(&format!("slicer,limit={option}"));
+        run.run().done().stdout
+    };
+    assert_eq!(with(&format!("@{path}")), with("3"));
+    assert_ne!(with("3"), with("4"));
+}
+
+#[test]
+fn columns_are_named_by_plugin_and_output() {
+    let run = meter("http.pcap")
+        .args(["--plugin", &named("s", "slicer")])
+        .plugin("packet_stats")
+        .run()
+        .done();
+    let header = run.stdout.lines().next().unwrap_or_default();
+    let udps: Vec<_> = header
+        .split(',')
+        .skip_while(|name| !name.starts_with("udps."))
+        .collect();
+    let [first, second, rest @ ..] = udps.as_slice() else {
+        panic!("{run}")
+    };
+    assert_eq!([*first, *second], ["udps.s.packets", "udps.s.sliced"]);
+    assert_eq!(rest.len(), 10, "{header}");
+    assert_eq!(rest[0], "udps.packet_stats.src2dst_count");
+    assert_eq!(rest[9], "udps.packet_stats.dst2src_max");
+}
+
+#[test]
+fn values_are_written_as_documented() {
+    let run = |format: &str| {
+        let run = meter("dns.pcap")
+            .plugin("slicer,limit=4")
+            .plugin("packet_stats")
+            .args(["--plugin", &(named("types", "evil") + ",mode=every_type")])
+            .args(["--plugin", &(named("floats", "evil") + ",mode=no_number")])
+            .args(["--statistical-analysis", "--splt-analysis", "3"])
+            .args(["--format", format])
+            .run();
+        run.done().stdout
+    };
+    for format in ["csv", "jsonl"] {
+        let golden = folder().join(format!("values.{format}"));
+        if let Some(before) = bless(&golden, &run(format)) {
+            let after = run(format);
+            let lines = before.lines().zip(after.lines());
+            let different = lines.clone().find(|(before, after)| before != after);
+            panic!(
+                "{} differs (FLOWLOOM_BLESS=1 writes it anew): {:#?}",
+                golden.display(),
+                different.unwrap_or(("of other length", "")),
+            );
+        }
+    }
+}
