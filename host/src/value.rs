@@ -88,7 +88,7 @@ impl Value<'_> {
     pub(crate) fn write_text(&self, out: &mut impl Write) {
         // Writing to memory does not fail.
         let _ = match self {
-            Self::Ip(address) => write!(out, "{address}"),
+            Self::Ip(address) => write_ip(*address, out),
             Self::Mac(mac) => write_mac(mac, out),
             Self::Oui(oui) => write_mac(oui, out),
             Self::Text(text) | Self::Json(text) => out.write_str(text),
@@ -97,15 +97,39 @@ impl Value<'_> {
     }
 }
 
+/// An address as everybody writes it. Those of IPv4 stand in most rows twice, and the standard
+/// library's way of writing them takes ten times as long.
+pub(crate) fn write_ip(address: IpAddr, out: &mut impl Write) -> std::fmt::Result {
+    let IpAddr::V4(address) = address else {
+        return write!(out, "{address}");
+    };
+    let mut text = [b'.'; 15];
+    let mut len = 0;
+    for (n, octet) in address.octets().into_iter().enumerate() {
+        len += usize::from(n > 0);
+        for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+            if octet >= least {
+                text[len] = b'0' + digit;
+                len += 1;
+            }
+        }
+    }
+    write_ascii(&text[..len], out)
+}
+
 /// `aa:bb:cc:dd:ee:ff`, or the part of it that the bytes are.
 pub(crate) fn write_mac(bytes: &[u8], out: &mut impl Write) -> std::fmt::Result {
-    for (n, byte) in bytes.iter().enumerate() {
-        if n > 0 {
-            out.write_char(':')?;
-        }
-        write!(out, "{byte:02x}")?;
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b':'; 18];
+    for (place, byte) in text.chunks_mut(3).zip(bytes) {
+        place[0] = DIGITS[usize::from(byte >> 4)];
+        place[1] = DIGITS[usize::from(byte & 15)];
     }
-    Ok(())
+    write_ascii(&text[..(3 * bytes.len()).saturating_sub(1)], out)
+}
+
+fn write_ascii(text: &[u8], out: &mut impl Write) -> std::fmt::Result {
+    out.write_str(std::str::from_utf8(text).unwrap_or_default())
 }
 
 /// A value that a plugin gave for one of its outputs.
@@ -145,6 +169,34 @@ impl UdpValue {
             Self::Integers(value) => Value::Integers(value),
             Self::Floats(value) => Value::Floats(value),
             Self::Json(value) => Value::Json(value),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_written_as_the_standard_library_does() {
+        let octets = [0, 1, 9, 10, 19, 99, 100, 109, 200, 255];
+        for (a, b) in octets.into_iter().zip(octets.into_iter().rev()) {
+            let address = IpAddr::from([a, b, a, b]);
+            let mut text = String::new();
+            let _ = write_ip(address, &mut text);
+            assert_eq!(text, address.to_string());
+        }
+    }
+
+    #[test]
+    fn mac_addresses_and_parts_of_them() {
+        for (bytes, expected) in [
+            (&[0xaa, 0xbb, 0xcc, 0, 1, 0x2f][..], "aa:bb:cc:00:01:2f"),
+            (&[0, 0x1f, 0xf0], "00:1f:f0"),
+        ] {
+            let mut text = String::new();
+            let _ = write_mac(bytes, &mut text);
+            assert_eq!(text, expected);
         }
     }
 }

@@ -1,11 +1,9 @@
 //! The packet fields that plugins may ask for: each is declared here, once.
 
-use std::fmt::Write as _;
-
 use super::column::ColumnBuffer;
 use super::grant::Grant;
 use crate::flow::Arrival;
-use crate::value::{Type, write_mac};
+use crate::value::{Type, write_ip, write_mac};
 
 /// A field of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -172,7 +170,7 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         |a| a.packet.payload_size.into(),
     ),
     PacketField::address("src_ip", "Source address.", |a, text| {
-        let _ = write!(text, "{}", a.packet.src.to_ip(a.packet.ip_version));
+        let _ = write_ip(a.packet.src.to_ip(a.packet.ip_version), text);
     }),
     PacketField::address(
         "src_mac",
@@ -186,7 +184,7 @@ pub static PACKET_FIELDS: &[PacketField] = &[
     })
     .beside(),
     PacketField::address("dst_ip", "Destination address.", |a, text| {
-        let _ = write!(text, "{}", a.packet.dst.to_ip(a.packet.ip_version));
+        let _ = write_ip(a.packet.dst.to_ip(a.packet.ip_version), text);
     }),
     PacketField::address(
         "dst_mac",
