@@ -16,7 +16,7 @@ demo: plugins ## Meter a real capture with a plugin, and show the flows
 	$(FLOWLOOM) meter $(DEMO) --plugin target/plugins/packet_stats.wasm --format jsonl
 
 build: setup ## Build the flowloom command (target/debug/flowloom)
-	$(CARGO) build
+	$(CARGO) build --workspace --all-targets
 
 plugins: build ## Build the plugins (target/plugins/NAME.wasm)
 	plugins/build.sh
