@@ -85,14 +85,19 @@ impl Record {
         {
             return None;
         }
-        let ends = (self.src, self.src_port, self.dst, self.dst_port);
-        if ends == (packet.src, packet.src_port, packet.dst, packet.dst_port) {
-            Some(Direction::SrcToDst)
-        } else if ends == (packet.dst, packet.dst_port, packet.src, packet.src_port) {
-            Some(Direction::DstToSrc)
-        } else {
-            None
+        // Which way it goes nobody can guess, so there is no branch before the last one.
+        let [src, dst] = [self.src, self.dst].map(|addr| u128::from_ne_bytes(addr.0));
+        let [from, to] = [packet.src, packet.dst].map(|addr| u128::from_ne_bytes(addr.0));
+        let ports = (self.src_port, self.dst_port);
+        let along = (src == from) & (dst == to) & (ports == (packet.src_port, packet.dst_port));
+        let against = (src == to) & (dst == from) & (ports == (packet.dst_port, packet.src_port));
+        if !(along | against) {
+            return None;
         }
+        Some(match along {
+            true => Direction::SrcToDst,
+            false => Direction::DstToSrc,
+        })
     }
 
     /// Counts a packet of `bytes` in the accounting mode's measure.
