@@ -1,5 +1,6 @@
 //! Flows: their key, the table of live ones, and the features of each.
 
+mod closing;
 pub mod features;
 mod index;
 mod key;
