@@ -5,6 +5,7 @@
 
 mod bad_input;
 mod command;
+mod differences;
 mod flows;
 mod golden;
 mod output;

@@ -12,6 +12,8 @@ mod statistics;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 use std::fmt;
