@@ -5,9 +5,11 @@
 
 mod bad_input;
 mod command;
+mod differences;
 mod flows;
 mod golden;
 mod grants;
 mod guests;
 mod nfstream;
+mod output;
 mod plugins;
