@@ -6,6 +6,7 @@
 mod bad_input;
 mod command;
 mod flows;
+mod fuzz;
 mod golden;
 mod grants;
 mod guests;
