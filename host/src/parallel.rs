@@ -21,7 +21,7 @@ use crate::shard::{CHUNK, Shard};
 use crate::time::Time;
 
 /// Packets of a round for each meter: enough for a full batch of events.
-const ROUND_PACKETS: usize = 1_024;
+const ROUND_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 1_024 };
 /// Bytes of a round for each meter, for plugins that want to see packets.
 const ROUND_BYTES: usize = 1 << 20;
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.

@@ -7,6 +7,7 @@ mod bad_input;
 mod command;
 mod differences;
 mod flows;
+mod fuzz;
 mod golden;
 mod grants;
 mod guests;
