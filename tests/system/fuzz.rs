@@ -44,6 +44,6 @@ fn our_own_captures_are_no_exception() {
         println!("{name}");
         let capture = fs::read(captures().join(name)).expect("the capture can be read");
         targets::capture(&[&[0x84], &capture[..]].concat());
-        targets::whole(&[&SETTINGS, &[3], &capture[..]].concat());
+        targets::whole(&[&SETTINGS[..], &[3], &capture[..]].concat());
     }
 }

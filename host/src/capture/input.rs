@@ -11,10 +11,6 @@ use super::CaptureError;
 /// What the decompressors read at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
 
-/// What is asked of a decompressor at a time. One that finds damage keeps back what it made of that
-/// portion before it.
-pub(super) const DECOMPRESSED_PORTION: usize = 16 * 1024;
-
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// A frame to be skipped, which parallel compressors begin with; the low four bits are free.
@@ -118,11 +114,10 @@ impl Input {
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let portion = into.len().min(DECOMPRESSED_PORTION);
         match self {
             Self::Plain(counted) => counted.read(into),
-            Self::Gzip(decoder) => decoder.read(&mut into[..portion]),
-            Self::Zstd(decoder) => decoder.read(&mut into[..portion]),
+            Self::Gzip(decoder) => decoder.read(into),
+            Self::Zstd(decoder) => decoder.read(into),
         }
     }
 }

@@ -2,7 +2,7 @@ use std::io::{self, Read};
 
 use flowloom::capture::{CaptureError, Damage, Files, Filter, LinkType};
 
-use crate::bytes::Bytes;
+use super::bytes::Bytes;
 
 /// More packets than this of one input tell nothing new: a few compressed bytes can be millions.
 pub(crate) const MOST_PACKETS: u64 = 20_000;

@@ -1,8 +1,8 @@
 use flowloom::capture::LinkType;
 use flowloom::decode::{Decoder, Packet};
 
-use crate::bytes::Bytes;
-use crate::settings::tunnels;
+use super::bytes::Bytes;
+use super::settings::tunnels;
 
 /// Any frame of any link type: two bytes of link type, one of tunnels, one of how much longer the
 /// packet was on the wire, one of where it is cut for comparison, and the frame.

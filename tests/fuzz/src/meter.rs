@@ -1,10 +1,10 @@
 use flowloom::capture::{LinkType, RawPacket};
 use flowloom::{Flow, Meter, Time};
 
-use crate::bytes::Bytes;
-use crate::flows;
-use crate::model::Model;
-use crate::settings::settings;
+use super::bytes::Bytes;
+use super::flows;
+use super::model::Model;
+use super::settings::settings;
 
 /// Settings, then packets and the passing of time, in any order.
 ///

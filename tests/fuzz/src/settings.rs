@@ -4,7 +4,7 @@
 use flowloom::decode::{Tunnel, TunnelSet};
 use flowloom::{AccountingMode, Settings};
 
-use crate::bytes::Bytes;
+use super::bytes::Bytes;
 
 /// How many bytes settings take.
 pub(crate) const LEN: usize = 7;
@@ -25,6 +25,7 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
         statistical_analysis: flags & 4 != 0,
         splt_analysis: bytes.u16() & 0x1ff,
         max_flows: bytes.u8().into(),
+        end_on_fin: false,
     }
 }
 

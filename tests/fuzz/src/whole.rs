@@ -6,11 +6,11 @@ use flowloom::capture::Files;
 use flowloom::sink::Format;
 use flowloom::{Accounts, Flow, Meter, Settings, Streamer};
 
-use crate::bytes::Bytes;
-use crate::capture::{MOST_PACKETS, files};
-use crate::flows;
-use crate::model::Model;
-use crate::settings::settings;
+use super::bytes::Bytes;
+use super::capture::{MOST_PACKETS, files};
+use super::flows;
+use super::model::Model;
+use super::settings::settings;
 
 /// Any bytes for a capture, under any settings: settings, a byte that says how many meters to
 /// compare one with, then the capture.
