@@ -27,6 +27,9 @@ const ROUND_BYTES: usize = 1 << 20;
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.
 const ROUNDS_AHEAD: usize = 3;
 
+/// Bytes of a TCP header without options, the longest transport header that fields are read from.
+const TCP_HEADER: usize = 20;
+
 /// What one meter is to do in a round.
 #[derive(Default)]
 struct Portion {
@@ -389,8 +392,10 @@ impl Shows {
             return &[];
         }
         let packet = &arrival.packet;
-        let end =
-            (packet.payload_at as usize + self.payload).max(packet.ip_at as usize + self.bytes);
+        // A TCP header may say that it is shorter than what is read of it.
+        let end = (packet.transport_at as usize + TCP_HEADER)
+            .max(packet.payload_at as usize + self.payload)
+            .max(packet.ip_at as usize + self.bytes);
         &arrival.frame[..end.min(packet.ip_end as usize)]
     }
 }

@@ -56,7 +56,7 @@ pub fn meter(data: &[u8]) {
     let accounts = meter.accounts();
     assert_eq!(meter.live_flows(), 0);
     flows::check(&flows, accounts, &settings);
-    if !advanced && accounts.evicted == 0 {
+    if !advanced && Model::knows(&settings, accounts) {
         model.check(&flows);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use flowloom::capture::RawPacket;
 use flowloom::decode::{Decoder, Packet};
-use flowloom::{AccountingMode, Flow, Settings, Time, Value};
+use flowloom::{AccountingMode, Accounts, Flow, Settings, Time, Value};
 
 /// Ends of a flow, protocol, VLAN and tunnel.
 type Key = (
@@ -51,6 +51,11 @@ impl Model {
             live: HashMap::new(),
             ended: BTreeMap::new(),
         }
+    }
+
+    /// Whether it has all that made these flows end: it knows nothing of connections or of full tables.
+    pub(crate) fn knows(settings: &Settings, accounts: Accounts) -> bool {
+        !settings.end_on_fin && accounts.evicted == 0
     }
 
     pub(crate) fn push(&mut self, raw: &RawPacket<'_>) {

@@ -25,7 +25,7 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
         statistical_analysis: flags & 4 != 0,
         splt_analysis: bytes.u16() & 0x1ff,
         max_flows: bytes.u8().into(),
-        end_on_fin: false,
+        end_on_fin: flags & 8 != 0,
     }
 }
 

@@ -66,7 +66,7 @@ fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Accounts)
     flows.extend(std::iter::from_fn(|| meter.next_flow()));
     let accounts = meter.accounts();
     assert_eq!(accounts.packets, files.packets_read());
-    if accounts.evicted == 0 {
+    if Model::knows(&settings, accounts) {
         model.check(&flows);
     }
     Some((flows, accounts))
@@ -77,6 +77,7 @@ fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String
     let mut streamer = Streamer::builder([file])
         .idle_timeout(settings.idle_timeout)
         .active_timeout(settings.active_timeout)
+        .end_on_fin(settings.end_on_fin)
         .accounting_mode(settings.accounting_mode)
         .decode_tunnels(settings.decode_tunnels)
         .statistical_analysis(settings.statistical_analysis)
