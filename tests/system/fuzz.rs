@@ -19,7 +19,8 @@ const SETTINGS: [u8; 7] = [4, 1, 2, 0x3f, 3, 0, 0];
 
 #[test]
 fn what_was_found_stays_fixed() {
-    let targets: [(&str, fn(&[u8])); 4] = [
+    type Target = fn(&[u8]);
+    let targets: [(&str, Target); 4] = [
         ("decode", targets::decode),
         ("capture", targets::capture),
         ("meter", targets::meter),
