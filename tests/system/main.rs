@@ -9,5 +9,8 @@ mod flows;
 mod golden;
 mod grants;
 mod guests;
+mod hostile;
 mod nfstream;
 mod plugins;
+mod refused;
+mod wat;
