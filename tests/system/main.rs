@@ -10,6 +10,7 @@ mod golden;
 mod grants;
 mod guests;
 mod hostile;
+mod model;
 mod nfstream;
 mod plugins;
 mod refused;
