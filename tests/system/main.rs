@@ -5,13 +5,16 @@
 
 mod bad_input;
 mod command;
+mod differences;
 mod flows;
+mod fuzz;
 mod golden;
 mod grants;
 mod guests;
 mod hostile;
 mod model;
 mod nfstream;
+mod output;
 mod plugins;
 mod refused;
 mod wat;

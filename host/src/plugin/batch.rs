@@ -3,6 +3,7 @@
 use super::bindings::batch_feature as wit;
 use super::column::ColumnBuffer;
 use super::manifest::Manifest;
+use super::packet_fields::PacketField;
 use crate::flow::features::Feature;
 use crate::flow::{Arrival, FlowView};
 use crate::value::Type;
@@ -23,8 +24,9 @@ pub(super) enum Kind {
 /// The events that a plugin has not been shown yet.
 pub(super) struct Batch {
     kinds: Vec<u8>,
-    slots: ColumnBuffer,
-    packets: Vec<ColumnBuffer>,
+    slots: Vec<u32>,
+    /// Each asked field and its values.
+    packets: Vec<(&'static PacketField, ColumnBuffer)>,
     bytes: Option<ColumnBuffer>,
     payload: Option<ColumnBuffer>,
     opened: Vec<ColumnBuffer>,
@@ -45,12 +47,12 @@ impl Batch {
                 .collect()
         };
         Self {
-            kinds: Vec::new(),
-            slots: ColumnBuffer::new(Type::U32),
+            kinds: Vec::with_capacity(MOST_EVENTS),
+            slots: Vec::with_capacity(MOST_EVENTS),
             packets: manifest
                 .packet
                 .iter()
-                .map(|field| ColumnBuffer::new(field.ty))
+                .map(|&field| (field, ColumnBuffer::new(field.ty)))
                 .collect(),
             bytes: (manifest.packet_bytes > 0).then(|| ColumnBuffer::new(Type::Bytes)),
             payload: (manifest.payload_bytes > 0).then(|| ColumnBuffer::new(Type::Bytes)),
@@ -66,15 +68,14 @@ impl Batch {
         self.kinds.len()
     }
 
-    /// Whether one more event with this packet would be more than a call carries.
+    /// Whether the bytes of this packet would be more than a call carries.
     #[inline]
-    pub(super) fn is_full_for(&self, manifest: &Manifest, arrival: Option<&Arrival<'_>>) -> bool {
-        self.kinds.len() == MOST_EVENTS
-            || (self.bytes.is_some() || self.payload.is_some())
-                && arrival.is_some_and(|arrival| {
-                    let (bytes, payload) = shown(manifest, arrival);
-                    self.size + bytes.len() + payload.len() > MOST_BYTES
-                })
+    pub(super) fn is_full_for(&self, manifest: &Manifest, arrival: &Arrival<'_>) -> bool {
+        if self.bytes.is_none() && self.payload.is_none() {
+            return false;
+        }
+        let (bytes, payload) = shown(manifest, arrival);
+        self.size + bytes.len() + payload.len() > MOST_BYTES
     }
 
     #[inline]
@@ -87,8 +88,8 @@ impl Batch {
         flow: FlowView<'_>,
     ) {
         self.kinds.push(kind as u8);
-        self.slots.push_number(slot.into());
-        for (field, column) in manifest.packet.iter().zip(&mut self.packets) {
+        self.slots.push(slot);
+        for (field, column) in &mut self.packets {
             field.push(arrival, column);
         }
         if self.bytes.is_some() || self.payload.is_some() {
@@ -104,7 +105,9 @@ impl Batch {
             Kind::Init => (&manifest.at_init, &mut self.opened),
             _ => (&manifest.at_update, &mut self.updated),
         };
-        push_flow(fields, columns, flow);
+        if !columns.is_empty() {
+            push_flow(fields, columns, flow);
+        }
     }
 
     /// The end of a flow, which is the `waiting`-th of those that wait for their values.
@@ -116,23 +119,32 @@ impl Batch {
         waiting: u32,
     ) {
         self.kinds.push(Kind::Expire as u8);
-        self.slots.push_number(slot.into());
+        self.slots.push(slot);
         push_flow(&manifest.at_expire, &mut self.expired, flow);
         self.waiting.push(waiting);
     }
 
     /// Shows the events as the contract has them.
     pub(super) fn lower<T>(&self, packed: bool, call: impl FnOnce(wit::Batch<'_>) -> T) -> T {
-        let [packets, opened, updated, expired] =
-            [&self.packets, &self.opened, &self.updated, &self.expired].map(|columns| {
+        let packets: Vec<_> = self
+            .packets
+            .iter()
+            .map(|(_, column)| column.lower(packed))
+            .collect();
+        let [opened, updated, expired] =
+            [&self.opened, &self.updated, &self.expired].map(|columns| {
                 columns
                     .iter()
                     .map(|column| column.lower(packed))
                     .collect::<Vec<_>>()
             });
+        let slots = match packed {
+            true => wit::Column::Packed(bytemuck::cast_slice(&self.slots)),
+            false => wit::Column::U32s(&self.slots),
+        };
         call(wit::Batch {
             kinds: &self.kinds,
-            slots: self.slots.lower(packed),
+            slots,
             packets: &packets,
             bytes: self.bytes.as_ref().map(|column| column.lower(packed)),
             payload: self.payload.as_ref().map(|column| column.lower(packed)),
@@ -146,12 +158,10 @@ impl Batch {
     pub(super) fn clear(&mut self) {
         self.kinds.clear();
         self.slots.clear();
-        let columns = [
-            &mut self.packets,
-            &mut self.opened,
-            &mut self.updated,
-            &mut self.expired,
-        ];
+        for (_, column) in &mut self.packets {
+            column.clear();
+        }
+        let columns = [&mut self.opened, &mut self.updated, &mut self.expired];
         columns
             .into_iter()
             .flatten()

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Kind};
+use super::batch::{Batch, Kind, MOST_EVENTS};
 use super::bindings::feature::Verdict;
 use super::error::{PluginError, Trap};
 use super::instance::Instance;
@@ -69,6 +69,8 @@ pub(crate) struct Station {
     /// Ended flows whose values are still in some batch.
     waiting: Vec<Flow>,
     has_batches: bool,
+    /// Events in the fullest batch.
+    fullest: usize,
 }
 
 struct Hosted {
@@ -80,6 +82,8 @@ struct Hosted {
     /// instance does not hold the flow.
     slots: Segmented<u32>,
     free: Places,
+    /// As in its manifest.
+    packets_per_flow: u64,
     /// Where its values stand among a flow's.
     first_output: usize,
     report: PluginReport,
@@ -108,6 +112,7 @@ impl Station {
             hosted,
             waiting: Vec::new(),
             has_batches,
+            fullest: 0,
         })
     }
 
@@ -119,11 +124,17 @@ impl Station {
         flow: FlowView<'_>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
+        if self.hosted.is_empty() {
+            return false;
+        }
         self.make_room(Some(arrival), ready);
         // Every plugin sees the packet, whatever another one decides.
-        self.hosted
-            .iter_mut()
-            .fold(false, |cut, hosted| hosted.init(place, arrival, flow) | cut)
+        let mut cut = false;
+        for hosted in &mut self.hosted {
+            cut |= hosted.init(place, arrival, flow);
+            self.fullest = self.fullest.max(hosted.pending());
+        }
+        cut
     }
 
     /// Shows a later packet, as `init`.
@@ -138,10 +149,25 @@ impl Station {
         if self.hosted.is_empty() {
             return false;
         }
+        self.show_update(place, arrival, flow, ready)
+    }
+
+    /// Apart, so that the path of a packet that nobody is shown stays short.
+    #[inline(never)]
+    fn show_update(
+        &mut self,
+        place: u32,
+        arrival: &Arrival<'_>,
+        flow: FlowView<'_>,
+        ready: &mut VecDeque<Flow>,
+    ) -> bool {
         self.make_room(Some(arrival), ready);
-        self.hosted.iter_mut().fold(false, |cut, hosted| {
-            hosted.update(place, arrival, flow) | cut
-        })
+        let mut cut = false;
+        for hosted in &mut self.hosted {
+            cut |= hosted.update(place, arrival, flow);
+            self.fullest = self.fullest.max(hosted.pending());
+        }
+        cut
     }
 
     /// Shows the end of the flow at `place`, which is ready as soon as all its values are there.
@@ -151,6 +177,7 @@ impl Station {
         let mut udps = std::mem::take(&mut flow.udps);
         for hosted in &mut self.hosted {
             hosted.expire(place, flow.view(), waiting, &mut udps);
+            self.fullest = self.fullest.max(hosted.pending());
         }
         flow.udps = udps;
         if self.has_batches {
@@ -165,6 +192,7 @@ impl Station {
         for hosted in &mut self.hosted {
             hosted.flush(&mut self.waiting);
         }
+        self.fullest = 0;
         ready.extend(self.waiting.drain(..));
     }
 
@@ -192,7 +220,14 @@ impl Station {
     /// All batches are delivered together, so that a flow waits for one boundary only.
     #[inline]
     fn make_room(&mut self, arrival: Option<&Arrival<'_>>, ready: &mut VecDeque<Flow>) {
-        if self.hosted.iter().any(|hosted| hosted.is_full_for(arrival)) {
+        // A plugin that has trapped, or holds as many flows as it may, has no events for its flows,
+        // which are not to wait for ever.
+        let is_full = self.fullest >= MOST_EVENTS
+            || self.waiting.len() >= MOST_EVENTS
+            || arrival.is_some_and(|arrival| {
+                self.hosted.iter().any(|hosted| hosted.is_full_for(arrival))
+            });
+        if is_full {
             self.flush(ready);
         }
     }
@@ -215,14 +250,24 @@ impl Hosted {
             shape,
             slots: Segmented::default(),
             free: Places::default(),
+            packets_per_flow: manifest.packets_per_flow,
             first_output,
             report,
             plugin,
         }
     }
 
+    /// Events in its batch.
     #[inline]
-    fn is_full_for(&self, arrival: Option<&Arrival<'_>>) -> bool {
+    fn pending(&self) -> usize {
+        match &self.shape {
+            Shape::Columns(batch) => batch.len(),
+            Shape::Records(_) => 0,
+        }
+    }
+
+    #[inline]
+    fn is_full_for(&self, arrival: &Arrival<'_>) -> bool {
         match &self.shape {
             Shape::Columns(batch) => batch.is_full_for(self.plugin.manifest(), arrival),
             Shape::Records(_) => false,
@@ -248,7 +293,7 @@ impl Hosted {
     fn update(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
         match self.slots[place] {
             0 => false,
-            _ if flow.record.packets() > self.plugin.manifest().packets_per_flow => false,
+            _ if flow.record.packets() > self.packets_per_flow => false,
             slot => self.packet(Kind::Update, slot - 1, arrival, flow),
         }
     }
