@@ -363,4 +363,7 @@ fn an_output_that_is_a_source() {
     refused(&path);
     std::os::unix::fs::symlink(&path, &link).unwrap();
     refused(&link);
+    fs::remove_file(&link).unwrap();
+    fs::hard_link(&path, &link).unwrap();
+    refused(&link);
 }
