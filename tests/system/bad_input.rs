@@ -80,11 +80,11 @@ fn a_directory() {
 #[test]
 fn a_link_type_without_decoder_is_counted() {
     let mut bytes = capture("dns.pcap");
-    bytes[20] = 147; // USER0
+    bytes[20] = 187; // BLUETOOTH_HCI_H4
     let (_folder, path) = file("user.pcap", bytes);
     let run = meter(&path).jsonl().run().done().reports(&[
         "packets  34 read, 0 metered",
-        "         34 ignored, unknown-link-type: the link type is not one that is decoded: 147",
+        "         34 ignored, unknown-link-type: the link type is not one that is decoded: BLUETOOTH_HCI_H4 (187)",
         "flows    0",
     ]);
     assert_eq!(run.stdout, "");
@@ -362,5 +362,8 @@ fn an_output_that_is_a_source() {
     };
     refused(&path);
     std::os::unix::fs::symlink(&path, &link).unwrap();
+    refused(&link);
+    fs::remove_file(&link).unwrap();
+    fs::hard_link(&path, &link).unwrap();
     refused(&link);
 }

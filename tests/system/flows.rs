@@ -48,33 +48,48 @@ pub(crate) fn parse(lines: &str) -> Vec<Flow> {
         .collect()
 }
 
-/// The flow's [`COLUMNS`]; one that is not there is null, which no flow has in any of them.
+/// The flow's [`COLUMNS`].
 pub(crate) fn core(flow: &Flow) -> Flow {
-    COLUMNS
+    only(flow, &COLUMNS.map(str::to_owned))
+}
+
+/// These columns of a flow; one that is not there is null, which no flow has in any of them.
+fn only(flow: &Flow, columns: &[String]) -> Flow {
+    columns
         .iter()
-        .map(|&name| (name.to_owned(), flow.get(name).cloned().unwrap_or_default()))
+        .map(|name| (name.clone(), flow.get(name).cloned().unwrap_or_default()))
         .collect()
 }
 
-/// The flows that only one of two sides has, in [`COLUMNS`].
-#[derive(Default)]
+/// The flows that only one of two sides has.
 pub(crate) struct Difference {
-    pub(crate) ours: Vec<Flow>,
-    pub(crate) theirs: Vec<Flow>,
+    /// [`COLUMNS`], and what else they have.
+    columns: Vec<String>,
+    ours: Vec<Flow>,
+    theirs: Vec<Flow>,
 }
 
 impl Difference {
     pub(crate) fn of(ours: &[Flow], theirs: &[Flow]) -> Self {
-        let mut difference = Self::default();
-        let mut theirs: Vec<_> = theirs.iter().map(core).collect();
-        for flow in ours.iter().map(core) {
-            match theirs.iter().position(|their| *their == flow) {
-                Some(at) => _ = theirs.swap_remove(at),
-                None => difference.ours.push(flow),
+        let mut columns = COLUMNS.map(str::to_owned).to_vec();
+        for name in theirs.first().into_iter().flat_map(Flow::keys) {
+            if name != "id" && !columns.contains(name) {
+                columns.push(name.clone());
             }
         }
-        difference.theirs = theirs;
-        difference
+        let mut theirs: Vec<_> = theirs.iter().map(|flow| only(flow, &columns)).collect();
+        let mut only_ours = Vec::new();
+        for flow in ours.iter().map(|flow| only(flow, &columns)) {
+            match theirs.iter().position(|their| *their == flow) {
+                Some(at) => _ = theirs.swap_remove(at),
+                None => only_ours.push(flow),
+            }
+        }
+        Self {
+            columns,
+            ours: only_ours,
+            theirs,
+        }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -87,21 +102,22 @@ impl Difference {
         let mut theirs: Vec<_> = self.theirs.iter().collect();
         for ours in &self.ours {
             let like = |theirs: &Flow| {
-                let same = COLUMNS
-                    .into_iter()
+                let same = self
+                    .columns
+                    .iter()
                     .filter(|&name| ours[name] == theirs[name]);
                 same.count()
             };
             let nearest = (0..theirs.len())
                 .max_by_key(|&at| like(theirs[at]))
-                .filter(|&at| like(theirs[at]) * 2 > COLUMNS.len());
+                .filter(|&at| like(theirs[at]) * 2 > self.columns.len());
             let Some(nearest) = nearest else {
                 let _ = writeln!(text, "  only we have  {}", name(ours));
                 continue;
             };
             let theirs = theirs.swap_remove(nearest);
             let _ = writeln!(text, "  {}", name(ours));
-            for column in COLUMNS {
+            for column in &self.columns {
                 let (our, their) = (&ours[column], &theirs[column]);
                 if our != their {
                     let _ = writeln!(text, "      {column}: ours {our}, {whose} {their}");

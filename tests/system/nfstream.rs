@@ -79,6 +79,9 @@ const DIFFERENT: [(&str, &str); 2] = [
     ),
 ];
 
+/// Both commands call them so.
+const ANALYSES: [&str; 3] = ["--statistical-analysis", "--splt-analysis", "8"];
+
 /// The folder of captures, if it is named.
 pub(crate) fn folder() -> Option<PathBuf> {
     named("FLOWLOOM_CAPTURES").map(PathBuf::from)
@@ -138,7 +141,8 @@ fn flows_are_nfstreams() {
             let missing = COLUMNS.iter().find(|&&column| !flow.contains_key(column));
             assert_eq!(missing, None, "{name}: a column that NFStream has not");
         }
-        let ours = meter(&path).jsonl().run().done().flows();
+        let run = meter(&path).args(ANALYSES).jsonl().run().done();
+        let ours = run.flows();
         let difference = Difference::of(&ours, &expected);
         let reason = DIFFERENT
             .iter()
@@ -161,6 +165,7 @@ fn nfstream(python: &OsString, captures: &[PathBuf]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = Command::new(python)
         .arg(Path::new(HOST).join("../tests/oracle/nfstream_flows.py"))
+        .args(ANALYSES)
         .arg("--output")
         .arg(folder.path())
         .args(captures)

@@ -114,7 +114,7 @@ fn is_ours(version: &str) -> bool {
 fn check_import(name: &str) -> Result<(), Problem> {
     match interface(name) {
         Some((_, version)) if !is_ours(version) => Err(Problem::OtherVersion {
-            wanted: name.to_owned(),
+            wanted: version.to_owned(),
         }),
         // `manifest` holds types only; a component that uses them imports it.
         Some(("log" | "manifest", _)) => Ok(()),
@@ -140,8 +140,8 @@ fn check_exports(names: &[String]) -> Result<(), Problem> {
         return Ok(());
     }
     Err(match features().next() {
-        Some((name, version)) => Problem::OtherVersion {
-            wanted: format!("flowloom:plugin/{name}@{version}"),
+        Some((_, version)) => Problem::OtherVersion {
+            wanted: version.to_owned(),
         },
         None => Problem::NoExports,
     })

@@ -30,7 +30,7 @@ pub enum Problem {
     NotAComponent { path: PathBuf, reason: String },
     #[error("{} does not compile: {reason}", path.display())]
     DoesNotCompile { path: PathBuf, reason: String },
-    #[error("needs {wanted}, this host has flowloom:plugin {has}", has = super::CONTRACT_VERSION)]
+    #[error("needs flowloom:plugin {wanted}, this host has {has}", has = super::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
         "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log may be imported"

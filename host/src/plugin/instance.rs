@@ -6,8 +6,8 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::{batch_feature, feature, log, manifest};
-use super::error::Trap;
-use super::limits::{Deadline, Limits, MemoryLimiter};
+use super::error::{Problem, Trap};
+use super::limits::{ANSWER, Deadline, Limits, MemoryLimiter};
 
 /// What the host keeps beside an instance.
 pub(super) struct HostState {
@@ -39,7 +39,7 @@ impl Instance {
         exports: &Exports,
         name: &str,
         limits: Limits,
-    ) -> Result<Self, Trap> {
+    ) -> Result<Self, Problem> {
         let state = HostState {
             deadline: Deadline::default(),
             memory: MemoryLimiter::new(limits.memory),
@@ -52,26 +52,34 @@ impl Instance {
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(Deadline::check);
+        store.set_hostcall_fuel(ANSWER);
         let mut instance = Self {
             store,
             feature: None,
             batch: None,
             limits,
         };
-        instance.call(limits.open, |instance| {
-            let raw = component.instantiate(&mut instance.store)?;
-            instance.feature = exports
-                .feature
-                .as_ref()
-                .map(|e| e.load(&mut instance.store, &raw))
-                .transpose()?;
-            instance.batch = exports
-                .batch
-                .as_ref()
-                .map(|e| e.load(&mut instance.store, &raw))
-                .transpose()?;
-            Ok(())
-        })?;
+        let raw = instance
+            .call(limits.open, |instance| {
+                component.instantiate(&mut instance.store)
+            })
+            .map_err(Problem::OpenTrapped)?;
+        // The functions' types are looked at only here.
+        let other_types = |error: wasmtime::Error| Problem::OtherTypes {
+            reason: format!("{error:#}"),
+        };
+        instance.feature = exports
+            .feature
+            .as_ref()
+            .map(|e| e.load(&mut instance.store, &raw))
+            .transpose()
+            .map_err(other_types)?;
+        instance.batch = exports
+            .batch
+            .as_ref()
+            .map(|e| e.load(&mut instance.store, &raw))
+            .transpose()
+            .map_err(other_types)?;
         Ok(instance)
     }
 
@@ -165,7 +173,11 @@ impl Instance {
         allowed: Duration,
         call: impl FnOnce(&mut Self) -> wasmtime::Result<T>,
     ) -> Result<T, Trap> {
-        self.store.data_mut().deadline.start(allowed);
+        let state = self.store.data_mut();
+        state.deadline.start(allowed);
+        // What went wrong in an earlier call is not why this one fails.
+        state.memory.refused = None;
+        state.log.last_error = None;
         self.store.set_epoch_deadline(1);
         call(self).map_err(|error| self.trap(&error, allowed))
     }
@@ -197,6 +209,8 @@ impl Instance {
 impl HostState {
     /// What plugins may import.
     pub(super) fn log(&mut self) -> &mut Log {
+        // Who is refused memory and still has something to say goes on, or says why not.
+        self.memory.refused = None;
         &mut self.log
     }
 }

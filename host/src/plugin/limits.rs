@@ -10,6 +10,10 @@ use super::instance::HostState;
 /// How often the epoch moves on, and hence how exactly deadlines are kept.
 pub(super) const EPOCH: Duration = Duration::from_millis(10);
 
+/// Bytes that the host takes from a plugin in one call: the answer to a full batch, with 64 texts of
+/// 256 bytes for each of its flows.
+pub(super) const ANSWER: usize = 16 << 20;
+
 /// What one instance of a plugin may use.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {

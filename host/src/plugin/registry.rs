@@ -166,8 +166,7 @@ fn open(
         &compiled.exports,
         &spec.name,
         spec.limits,
-    )
-    .map_err(Problem::OpenTrapped)?;
+    )?;
     let declared = instance
         .open(&spec.options)
         .map_err(Problem::OpenTrapped)?

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -128,7 +129,10 @@ impl OutputFiles {
         let Ok(path) = fs::canonicalize(path) else {
             return false;
         };
-        let is_file = |ours: &Path| fs::canonicalize(ours).is_ok_and(|ours| ours == path);
+        // By its numbers, not its name: a hard link is the same file too.
+        let identity = |path: &Path| fs::metadata(path).ok().map(|is| (is.dev(), is.ino()));
+        let theirs = identity(&path);
+        let is_file = |ours: &Path| theirs.is_some() && identity(ours) == theirs;
         if self.flows_per_file == 0 {
             return is_file(&self.path);
         }

@@ -1,0 +1,508 @@
+//! Plugins that misbehave while they run: it costs them their own values, and nobody else anything.
+
+use crate::command::{Command, Run, meter};
+use crate::flows::Flow;
+use crate::guests::{named, udps};
+use crate::wat::Module;
+
+/// dns.pcap has so many flows, which all end with the capture.
+const FLOWS: usize = 9;
+
+const DEADLINE: &str = "it took more than 100 ms of CPU time";
+const UNREACHABLE: &str = "wasm trap: wasm `unreachable` instruction executed";
+
+const QUICKEST: &[&str] = Command::WORLDS[0];
+const EVENTS: &[&str] = Command::WORLDS[1];
+
+/// dns.pcap with the guest `evil`.
+fn evil(options: &str, world: &[&str]) -> Run {
+    meter("dns.pcap")
+        .plugin(&format!("evil,{options}"))
+        .args(world)
+        .jsonl()
+        .run()
+}
+
+/// It was stopped for this reason, before any of its flows had values. (What is written by hand has
+/// no outputs.)
+#[track_caller]
+fn stopped(run: Run, plugin: &str, reason: &str) {
+    let run = run
+        .incomplete()
+        .reports_line(&stop(plugin, reason))
+        .reports_line("packets  34 read, 32 metered")
+        .reports_line(&format!("flows    {FLOWS}"));
+    let report = run.report();
+    let summary = report.last().expect("a line about the plugin");
+    let end = format!("_ KiB, 1 traps, {FLOWS} flows without its values after a trap");
+    assert!(summary.starts_with(&format!("plugin   {plugin} ")), "{run}");
+    assert!(summary.ends_with(&end), "{run}");
+    if plugin == "evil" {
+        assert_eq!(values(&run, plugin, "count"), [None; FLOWS], "{run}");
+    }
+}
+
+fn stop(plugin: &str, reason: &str) -> String {
+    format!("ERROR plugin {plugin}: stopped: {reason}; its values are null from here on")
+}
+
+/// A plugin's values of one output, in the order of the flows.
+fn values(run: &Run, plugin: &str, output: &str) -> Vec<Option<u64>> {
+    let value = |flow: &Flow| {
+        udps(flow, plugin)
+            .get(output)
+            .and_then(|value| value.as_u64())
+    };
+    run.flows().iter().map(value).collect()
+}
+
+fn packets(run: &Run) -> Vec<Option<u64>> {
+    let packets = |flow: &Flow| flow["bidirectional_packets"].as_u64();
+    run.flows().iter().map(packets).collect()
+}
+
+#[test]
+fn an_endless_loop_ends_at_the_deadline() {
+    for at in ["init", "update", "expire"] {
+        for world in Command::WORLDS {
+            let run = evil(&format!("mode=loop,at={at}"), world);
+            stopped(run, "evil", DEADLINE);
+        }
+    }
+}
+
+#[test]
+fn an_endless_loop_in_finish_costs_no_values() {
+    for (world, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
+        let run = evil("mode=loop,at=finish", world)
+            .incomplete()
+            .reports_line(&stop("evil", DEADLINE))
+            .reports_line(&format!(
+                "plugin   evil 6.6.6: 41 events in {calls} calls, _ ns an event, _ KiB, 1 traps"
+            ));
+        assert_eq!(values(&run, "evil", "count"), packets(&run));
+    }
+}
+
+#[test]
+fn an_endless_loop_in_post_return_ends_at_the_deadline() {
+    let module = Module {
+        more: r#"(func (export "cabi_post_flowloom:plugin/feature@0.1.0#expire") (param i32)
+                   (loop $l (br $l)))"#,
+        ..Module::default()
+    };
+    stopped(by_hand(&module), "hand", DEADLINE);
+}
+
+#[test]
+fn recursion_is_a_trap() {
+    for world in Command::WORLDS {
+        // A Rust guest's own stack is below its data: it runs out of that first.
+        let run = evil("mode=recurse,at=update", world);
+        stopped(run, "evil", "wasm trap: out of bounds memory access");
+    }
+    let module = Module {
+        init: "call $deeper",
+        ..Module::default()
+    };
+    stopped(by_hand(&module), "hand", "wasm trap: call stack exhausted");
+}
+
+#[test]
+fn a_memory_bomb_is_refused_the_memory() {
+    for world in Command::WORLDS {
+        let run = evil("mode=hoard,at=update", world).incomplete();
+        let line = run
+            .stderr
+            .lines()
+            .find(|line| line.starts_with("ERROR"))
+            .unwrap_or_default();
+        let asked = line
+            .strip_prefix("ERROR plugin evil: stopped: it asked for ")
+            .and_then(|rest| {
+                rest.strip_suffix(
+                    " bytes of memory; 268435456 are allowed; its values are null from here on",
+                )
+            });
+        let asked: u64 = asked
+            .and_then(|asked| asked.parse().ok())
+            .unwrap_or_else(|| panic!("{run}"));
+        assert!(asked > 268_435_456, "{run}");
+        assert_eq!(values(&run, "evil", "count"), [None; FLOWS]);
+    }
+}
+
+#[test]
+fn a_plugin_that_is_refused_memory_may_go_on() {
+    for world in Command::WORLDS {
+        let run = evil("mode=greedy,at=update", world).done();
+        assert_eq!(values(&run, "evil", "count"), packets(&run));
+        // What it then stops for is what it stops for.
+        let run = evil("mode=greedy_then_panic,at=update", world);
+        let reason = format!("{UNREACHABLE}: evil panicked: of another reason");
+        stopped(run, "evil", &reason);
+    }
+}
+
+#[test]
+fn stopping_without_a_word_and_exiting() {
+    for mode in ["silent", "exit"] {
+        for world in Command::WORLDS {
+            let run = evil(&format!("mode={mode},at=update"), world);
+            stopped(run, "evil", UNREACHABLE);
+        }
+    }
+}
+
+#[test]
+fn a_panic_is_shown_escaped_and_shortened() {
+    let text = format!(
+        r"evil panicked: on purpose \u{{1b}}[31m\u{{202e}}{}",
+        "x".repeat(1_000 - "evil panicked: on purpose .[31m.".len())
+    );
+    for world in Command::WORLDS {
+        let run = evil("mode=panic,at=update", world);
+        assert!(!run.stderr.contains('\u{1b}'), "{run}");
+        stopped(run, "evil", &format!("{UNREACHABLE}: {text}"));
+    }
+}
+
+#[test]
+fn a_panic_of_the_sdk_names_event_and_place() {
+    for (at, world, event) in [
+        (
+            "init",
+            QUICKEST,
+            "init of slot 0 (event 1 of 41 in the batch)",
+        ),
+        (
+            "update",
+            QUICKEST,
+            "update of slot 0 (event 2 of 41 in the batch)",
+        ),
+        (
+            "expire",
+            QUICKEST,
+            "expire of slot 0 (event 33 of 41 in the batch)",
+        ),
+        ("init", EVENTS, "init of flow 2"),
+        ("update", EVENTS, "update of flow 2"),
+        ("expire", EVENTS, "expire of flow 2"),
+    ] {
+        let run = meter("dns.pcap")
+            .plugin(&format!("panics,at={at}"))
+            .args(world)
+            .jsonl()
+            .run()
+            .incomplete();
+        let start = format!(
+            "ERROR plugin panics: stopped: {UNREACHABLE}: panics panicked in {event} at \
+             tests/guests/panics/src/lib.rs:"
+        );
+        let end = ": one more than expected; its values are null from here on";
+        assert!(
+            run.stderr
+                .lines()
+                .any(|line| line.starts_with(&start) && line.ends_with(end)),
+            "no `{start}…{end}` in\n{run}"
+        );
+        assert_eq!(values(&run, "panics", "packets"), [None; FLOWS]);
+    }
+}
+
+#[test]
+fn values_of_before_a_trap_stay() {
+    let run = evil("mode=panic,at=expire,after=4", EVENTS).incomplete();
+    let expected: Vec<_> = packets(&run)
+        .into_iter()
+        .enumerate()
+        .map(|(n, packets)| packets.filter(|_| n < 4))
+        .collect();
+    assert_eq!(values(&run, "evil", "count"), expected, "{run}");
+    run.reports_line(
+        "plugin   evil 6.6.6: 37 events in 37 calls, _ ns an event, _ KiB, 1 traps, \
+         5 flows without its values after a trap",
+    );
+}
+
+#[test]
+fn a_trapped_instance_is_never_called_again() {
+    // The first update is the second event: a call after it would be counted.
+    evil("mode=silent,at=update", EVENTS)
+        .incomplete()
+        .reports_line(
+            "plugin   evil 6.6.6: 2 events in 2 calls, _ ns an event, _ KiB, 1 traps, \
+             9 flows without its values after a trap",
+        );
+}
+
+#[test]
+fn other_plugins_and_core_columns_do_not_notice() {
+    let alone = meter("http.pcap").plugin("packet_stats").run().done();
+    for options in [
+        "mode=loop,at=update,after=10",
+        "mode=panic,at=init",
+        "mode=silent,at=expire,after=1",
+        "mode=hoard,at=update",
+        "mode=too_many",
+    ] {
+        for world in Command::WORLDS {
+            for meters in ["1", "3"] {
+                let run = meter("http.pcap")
+                    .plugin("packet_stats")
+                    .plugin(&format!("evil,{options}"))
+                    .args(["--plugin", &named("after", "packet_stats")])
+                    .args(world)
+                    .args(["--n-meters", meters])
+                    .run();
+                let rows = run.stdout.lines().skip(1);
+                assert_eq!(run.stdout.lines().count(), alone.stdout.lines().count());
+                for (row, alone) in rows.zip(alone.stdout.lines().skip(1)) {
+                    // Core columns and packet_stats' ten, the same bytes; then evil's; then again
+                    // packet_stats' ten.
+                    let rest = row.strip_prefix(alone).unwrap_or_else(|| panic!("{run}"));
+                    let fields: Vec<_> = alone.split(',').collect();
+                    let stats = fields[fields.len() - 10..].join(",");
+                    assert!(rest.ends_with(&format!(",{stats}")), "{run}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn two_plugins_that_trap_are_two_traps() {
+    let run = meter("dns.pcap")
+        .args(["--plugin", &(named("a", "evil") + ",mode=silent,at=init")])
+        .args(["--plugin", &(named("b", "evil") + ",mode=loop,at=finish")])
+        .jsonl()
+        .run()
+        .incomplete()
+        .reports_line(&stop("a", UNREACHABLE))
+        .reports_line(&stop("b", DEADLINE));
+    assert_eq!(values(&run, "a", "count"), [None; FLOWS]);
+    assert_eq!(values(&run, "b", "count"), packets(&run));
+}
+
+#[test]
+fn values_of_another_type_or_number_are_null_and_counted() {
+    for world in Command::WORLDS {
+        for (mode, output) in [
+            ("wrong_type", "count"),
+            ("too_few", "more"),
+            ("not_json", "json"),
+        ] {
+            let run = evil(&format!("mode={mode}"), world).done();
+            bad_values(&run, FLOWS);
+            assert_eq!(values(&run, "evil", output), [None; FLOWS], "{run}");
+            // Its other values are not touched.
+            let other = match mode {
+                "too_few" => "count",
+                _ => "honest",
+            };
+            assert_eq!(values(&run, "evil", other), packets(&run), "{run}");
+        }
+        let run = evil("mode=too_many", world).done();
+        bad_values(&run, FLOWS);
+        assert_eq!(values(&run, "evil", "count"), packets(&run), "{run}");
+        assert_eq!(values(&run, "evil", "more"), packets(&run), "{run}");
+    }
+}
+
+#[track_caller]
+fn bad_values(run: &Run, count: usize) {
+    let report = run.report();
+    let summary = report.last().expect("a line about the plugin");
+    let end = format!("_ KiB, 0 traps, {count} values not of the declared type");
+    assert!(summary.ends_with(&end), "{run}");
+}
+
+#[test]
+fn text_that_is_no_utf8() {
+    // In columns texts are bytes, and the host looks at each. A string of the component model is
+    // UTF-8 by definition: lifting it fails.
+    let run = evil("mode=not_utf8", QUICKEST).done();
+    bad_values(&run, FLOWS);
+    assert_eq!(values(&run, "evil", "honest"), packets(&run));
+    let run = evil("mode=not_utf8", EVENTS);
+    stopped(
+        run,
+        "evil",
+        "invalid utf-8 sequence of 1 bytes from index 1",
+    );
+}
+
+#[test]
+fn floats_that_are_no_numbers_are_values() {
+    for (world, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
+        let run = evil("mode=no_number", world).done();
+        for flow in run.flows() {
+            let values = udps(&flow, "evil");
+            assert!(values.values().all(|value| value.is_null()), "{flow:?}");
+        }
+        run.reports_line(&format!(
+            "plugin   evil 6.6.6: 41 events in {calls} calls, _ ns an event, _ KiB, 0 traps"
+        ));
+    }
+}
+
+#[test]
+fn answers_larger_than_the_host_takes() {
+    for mode in ["huge_text", "million_values"] {
+        let run = evil(&format!("mode={mode}"), EVENTS);
+        stopped(
+            run,
+            "evil",
+            "too much data is being copied between the host and the guest: fuel allocated for \
+             hostcalls has been exhausted",
+        );
+    }
+}
+
+#[test]
+fn answers_outside_its_memory() {
+    for (module, reason) in [
+        (
+            Module {
+                expire: "i32.const -4",
+                ..Module::default()
+            },
+            "pointer out of bounds of memory",
+        ),
+        (
+            Module {
+                expire: "i32.const 1026",
+                ..Module::default()
+            },
+            "return pointer not aligned",
+        ),
+        (
+            Module {
+                // A list at 1024 with 2³² - 1 values.
+                expire: "i32.const 512",
+                more: r#"(data (i32.const 512) "\00\04\00\00\ff\ff\ff\ff")"#,
+                ..Module::default()
+            },
+            "list pointer/length out of bounds of memory",
+        ),
+        (
+            Module {
+                init: "i32.const 7",
+                ..Module::default()
+            },
+            "unexpected discriminant: 7",
+        ),
+    ] {
+        stopped(by_hand(&module), "hand", reason);
+    }
+}
+
+#[test]
+fn a_flood_of_log_lines_is_cut_off() {
+    let run = evil("mode=log_flood,at=init", QUICKEST).done();
+    let lines: Vec<_> = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("plugin evil: "))
+        .collect();
+    assert_eq!(lines.len(), 1_000, "{run}");
+    assert_eq!(lines[0], " INFO plugin evil: line 0");
+    assert_eq!(lines[998], " INFO plugin evil: line 998");
+    assert_eq!(
+        lines[999],
+        " WARN plugin evil: wrote 1000 lines; the rest is not shown"
+    );
+    assert_eq!(values(&run, "evil", "count"), packets(&run));
+}
+
+#[test]
+fn a_long_log_line_is_shortened() {
+    let run = evil("mode=log_long,at=finish", QUICKEST).done();
+    let line = format!(" WARN plugin evil: {}", "x".repeat(1_000));
+    run.reports_line(&line);
+}
+
+#[test]
+fn terminal_escapes_in_log_lines_are_shown_as_text() {
+    let run = evil("mode=log_escapes,at=finish", QUICKEST)
+        .done()
+        .reports_line(
+            r" WARN plugin evil: \u{1b}[2J\u{1b}]0;title\u{7} a\u{d}\u{a}flowloom: all is well \u{202e}txt.exe\u{2066}\u{9b}",
+        );
+    let harmless = |c: char| c == '\n' || !c.is_control() && c != '\u{202e}';
+    assert!(run.stderr.chars().all(harmless), "{run}");
+}
+
+#[test]
+fn log_lines_have_their_levels() {
+    let run = evil("mode=log_levels,at=finish", QUICKEST).done();
+    let lines = run
+        .stderr
+        .lines()
+        .filter(|line| line.contains("plugin evil: "));
+    assert_eq!(
+        lines.collect::<Vec<_>>(),
+        [
+            "ERROR plugin evil: an error",
+            " WARN plugin evil: a warning",
+            " INFO plugin evil: news",
+        ]
+    );
+}
+
+#[test]
+fn its_version_cannot_move_a_terminals_cursor() {
+    let run = evil("version=1\u{1b}[2J", QUICKEST).done();
+    run.reports_line(
+        r"plugin   evil 1\u{1b}[2J: 41 events in 2 calls, _ ns an event, _ KiB, 0 traps",
+    );
+}
+
+#[test]
+fn memory_of_one_plugin_is_not_seen_by_another() {
+    let run = meter("dns.pcap")
+        .args(["--plugin", &(named("a", "evil") + ",mode=residue")])
+        .args(["--plugin", &(named("b", "evil") + ",mode=residue")])
+        .args(["--n-meters", "2"])
+        .jsonl()
+        .run()
+        .done();
+    // Each has filled 16 MiB with a pattern when it was opened, and counted what was there before.
+    assert_eq!(values(&run, "a", "count"), [Some(0); FLOWS]);
+    assert_eq!(values(&run, "b", "count"), [Some(0); FLOWS]);
+}
+
+#[test]
+fn cutting_flows_takes_a_word_in_the_manifest() {
+    let run = evil("mode=cut", EVENTS).done();
+    assert_eq!(run.flows().len(), FLOWS, "{run}");
+    let run = evil("mode=cut,cuts=1", EVENTS).done();
+    for flow in run.flows() {
+        assert!(flow["bidirectional_packets"].as_u64() <= Some(2), "{run}");
+        let cut = flow["bidirectional_packets"] == 2;
+        assert_eq!(flow["expiration_id"], if cut { -1 } else { 0 }, "{run}");
+    }
+    assert_eq!(values(&run, "evil", "count"), packets(&run));
+}
+
+#[test]
+fn a_plugin_that_wants_few_packets_of_a_flow_gets_no_more() {
+    for world in Command::WORLDS {
+        let run = evil("packets_per_flow=2", world).done();
+        let seen: Vec<_> = packets(&run)
+            .into_iter()
+            .map(|packets| packets.map(|packets| packets.min(2)))
+            .collect();
+        assert_eq!(values(&run, "evil", "count"), seen, "{run}");
+    }
+}
+
+/// dns.pcap with a module written by hand.
+fn by_hand(module: &Module) -> Run {
+    let (_folder, path) = module.file();
+    meter("dns.pcap")
+        .arg("--plugin")
+        .arg(format!("hand={}", path.display()))
+        .jsonl()
+        .run()
+}

@@ -1,0 +1,468 @@
+//! Plugins that are refused before the first packet, each with the reason.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::command::{Run, meter};
+use crate::guests::{file, plugin};
+use crate::wat::{Module, component, typed};
+
+fn load(path: &Path) -> Run {
+    let hand = format!("hand={}", path.display());
+    meter("dns.pcap").args(["--plugin", &hand]).run()
+}
+
+#[track_caller]
+fn refused(path: &Path, reason: &str) {
+    let reason = reason.replace("FILE", &path.display().to_string());
+    load(path).fails(&format!("plugin `hand`: {reason}"));
+}
+
+/// The guest `evil` with these options.
+#[track_caller]
+fn evil_refused(options: &str, reason: &str) {
+    meter("dns.pcap")
+        .plugin(&format!("evil,{options}"))
+        .run()
+        .fails(&format!("plugin `evil`: {reason}"));
+}
+
+/// Else the other tests here would prove nothing.
+#[test]
+fn a_module_by_hand_that_does_nothing_wrong() {
+    let (_folder, path) = Module::default().file();
+    load(&path)
+        .done()
+        .reports_line("plugin   hand : 41 events in 42 calls, _ ns an event, _ KiB, 0 traps");
+}
+
+#[test]
+fn files_that_are_no_component() {
+    for (bytes, what) in [
+        (&b"Dear diary"[..], "it starts with `Dear`"),
+        (b"\x1b[2J", r"it starts with `\x1b[2J`"),
+        (b"", "it has 0 bytes"),
+        (b"\0", "it has 1 bytes"),
+        (b"\0asm", r"it starts with `\x00asm`"),
+    ] {
+        let (_folder, path) = file("hand.wasm", bytes);
+        refused(
+            &path,
+            &format!("FILE is not a WebAssembly component: {what}"),
+        );
+    }
+    refused(
+        Path::new(env!("CARGO_BIN_EXE_flowloom")),
+        "FILE is not a WebAssembly component: it is a native program or object; plugins are \
+         WebAssembly",
+    );
+}
+
+#[test]
+fn a_component_that_is_cut_or_has_a_tail() {
+    let whole = std::fs::read(plugin("slicer")).expect("a plugin");
+    for bytes in [&whole[..whole.len() / 2], &[&whole, &b"tail"[..]].concat()] {
+        let (_folder, path) = file("hand.wasm", bytes);
+        let run = load(&path).exits(1);
+        let message = format!(
+            "flowloom: plugin `hand`: {} does not compile: failed to parse WebAssembly module: ",
+            path.display()
+        );
+        assert!(run.stderr.starts_with(&message), "{run}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run}");
+    }
+}
+
+#[test]
+fn a_core_module_without_component_type() {
+    let (_folder, path) = file("hand.wasm", wat::parse_str("(module)").expect("a module"));
+    refused(
+        &path,
+        "FILE is not a WebAssembly component: it is a core module without a component type; build \
+         it with one of Flowloom's SDKs or wit-bindgen",
+    );
+}
+
+#[test]
+fn a_core_module_that_is_less_than_its_component_type() {
+    let (_folder, path) = file("hand.wasm", typed("(module)", |contract| contract));
+    refused(
+        &path,
+        "FILE is not a WebAssembly component: its core module does not fit its component type: \
+         failed to decode world from module: module was not valid: failed to find export of \
+         interface `flowloom:plugin/feature@0.1.0` function `open`",
+    );
+}
+
+#[test]
+fn what_is_no_file() {
+    refused(Path::new("."), "FILE is not a regular file");
+    refused(Path::new("/dev/zero"), "FILE is not a regular file");
+    refused(
+        Path::new("missing.wasm"),
+        "FILE cannot be read: No such file or directory (os error 2)",
+    );
+    // Nobody writes to it: reading would wait for ever.
+    let (folder, _) = file("beside", "");
+    let fifo = folder.path().join("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo failed");
+    refused(&fifo, "FILE is not a regular file");
+}
+
+#[test]
+fn a_file_that_is_too_large() {
+    let (_folder, path) = file("hand.wasm", b"\0asm\x0d\0\x01\0");
+    let large = std::fs::File::options().write(true).open(&path);
+    large
+        .and_then(|file| file.set_len((64 << 20) + 1))
+        .expect("a file with a hole");
+    refused(
+        &path,
+        "FILE has 67108865 bytes; at most 67108864 are accepted",
+    );
+}
+
+#[test]
+fn imports_that_nobody_gives() {
+    for import in [
+        "wasi:sockets/tcp@0.2.0",
+        "wasi:filesystem/types@0.2.0",
+        "wasi:cli/environment@0.2.0",
+        "flowloom:plugin/secret@0.1.0",
+        "evil:host/root",
+    ] {
+        let text = format!(r#"(component (import "{import}" (instance)))"#);
+        let (_folder, path) = component(&text);
+        refused(
+            &path,
+            &format!(
+                "imports `{import}`, which this host does not give to plugins; only \
+                 flowloom:plugin/log may be imported"
+            ),
+        );
+    }
+}
+
+#[test]
+fn other_versions_of_the_contract() {
+    let built_against = |version: &str| {
+        let edit = |text: String| text.replace("0.1.0", version);
+        let module = edit(Module::default().text());
+        file("hand.wasm", typed(&module, edit))
+    };
+    for version in ["0.3.0", "0.2.0", "1.0.0"] {
+        let (_folder, path) = built_against(version);
+        let reason = format!("needs flowloom:plugin {version}, this host has 0.1.0");
+        refused(&path, &reason);
+    }
+    let (_folder, path) =
+        component(r#"(component (import "flowloom:plugin/log@0.2.0" (instance)))"#);
+    refused(&path, "needs flowloom:plugin 0.2.0, this host has 0.1.0");
+    // A later version of the same contract only adds to it.
+    let (_folder, path) = built_against("0.1.9");
+    load(&path).done();
+}
+
+#[test]
+fn the_right_name_with_another_type() {
+    let module = Module::default()
+        .text()
+        .replace(r#"#finish")"#, r#"#finish") (result i32) i32.const 0"#);
+    let edit = |text: String| text.replace("finish: func();", "finish: func() -> u32;");
+    let (_folder, path) = file("hand.wasm", typed(&module, edit));
+    refused(
+        &path,
+        "does not fit the contract: failed to convert function to given type: type mismatch with \
+         results: expected 0-tuple, found 1-tuple",
+    );
+}
+
+#[test]
+fn exports_that_are_not_there() {
+    let (_folder, path) = component("(component)");
+    refused(
+        &path,
+        "exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature 0.1.0",
+    );
+    let (_folder, path) = component(
+        r#"(component (instance $empty)
+             (export "flowloom:plugin/feature@0.1.0" (instance $empty)))"#,
+    );
+    refused(
+        &path,
+        "does not fit the contract: instance export `flowloom:plugin/feature@0.1.0` does not have \
+         export `open`",
+    );
+}
+
+#[test]
+fn webassembly_that_is_switched_off() {
+    for (item, reason) in [
+        (
+            "(memory i64 1)",
+            "memory64 must be enabled for 64-bit memories",
+        ),
+        (
+            "(memory 1 1 shared)",
+            "threads must be enabled for shared memories",
+        ),
+        (
+            "(type (struct))",
+            "struct indexed types not supported without the gc feature",
+        ),
+        ("(tag)", "exceptions proposal not enabled"),
+    ] {
+        let (_folder, path) = component(&format!("(component (core module {item}))"));
+        let run = load(&path).exits(1);
+        let message = format!(
+            "flowloom: plugin `hand`: {} does not compile: failed to parse WebAssembly module: \
+             {reason} (at offset 0x",
+            path.display()
+        );
+        assert!(run.stderr.starts_with(&message), "{run}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run}");
+    }
+}
+
+#[test]
+fn ten_thousand_core_instances() {
+    let instances = "(core instance (instantiate $m))".repeat(10_000);
+    let (_folder, path) = component(&format!("(component (core module $m) {instances})"));
+    refused(
+        &path,
+        "FILE does not compile: failed to parse WebAssembly module: instances count exceeds limit \
+         of 1000 (at offset 0x21)",
+    );
+}
+
+#[test]
+fn more_memory_than_is_allowed_from_the_start() {
+    for (module, reason) in [
+        (
+            Module {
+                memory: "65536",
+                ..Module::default()
+            },
+            "it asked for 4294967296 bytes of memory; 268435456 are allowed",
+        ),
+        (
+            Module {
+                more: "(table 100000000 funcref)",
+                ..Module::default()
+            },
+            "it asked for 1601048576 bytes of memory; 268435456 are allowed",
+        ),
+        (
+            Module {
+                more: "(memory 1) (memory 1) (memory 1) (memory 1)",
+                ..Module::default()
+            },
+            "resource limit exceeded: memory count too high at 5",
+        ),
+    ] {
+        let (_folder, path) = module.file();
+        refused(&path, &format!("failed while it was opened: {reason}"));
+    }
+}
+
+#[test]
+fn opening_that_does_not_end_or_goes_wrong() {
+    const LOOP: &str = "(loop $l (br $l)) i32.const 0";
+    for (module, reason) in [
+        (
+            Module {
+                more: "(start $s) (func $s (loop $l (br $l)))",
+                ..Module::default()
+            },
+            "it took more than 500 ms of CPU time",
+        ),
+        (
+            Module {
+                open: LOOP,
+                ..Module::default()
+            },
+            "it took more than 500 ms of CPU time",
+        ),
+        (
+            Module {
+                more: r#"(func (export "cabi_post_flowloom:plugin/feature@0.1.0#open") (param i32)
+                           (loop $l (br $l)))"#,
+                ..Module::default()
+            },
+            "it took more than 500 ms of CPU time",
+        ),
+        (
+            Module {
+                more: "(start $s) (func $s unreachable)",
+                ..Module::default()
+            },
+            "wasm trap: wasm `unreachable` instruction executed",
+        ),
+        (
+            Module {
+                open: "call $deeper",
+                ..Module::default()
+            },
+            "wasm trap: call stack exhausted",
+        ),
+        (
+            Module {
+                open: "i32.const -4",
+                ..Module::default()
+            },
+            "pointer out of bounds of memory",
+        ),
+        (
+            Module {
+                open: "i32.const 1025",
+                ..Module::default()
+            },
+            "return pointer not aligned",
+        ),
+    ] {
+        let (_folder, path) = module.file();
+        refused(&path, &format!("failed while it was opened: {reason}"));
+    }
+}
+
+/// Options are lowered through the guest's own `cabi_realloc`.
+#[test]
+fn a_realloc_that_does_not_end_or_lies() {
+    for (realloc, reason) in [
+        (
+            "(loop $l (br $l)) i32.const 0",
+            "it took more than 500 ms of CPU time",
+        ),
+        ("i32.const -1", "realloc return: result not aligned"),
+        ("i32.const -4", "realloc return: beyond end of memory"),
+    ] {
+        let module = Module {
+            realloc,
+            ..Module::default()
+        };
+        let (_folder, path) = module.file();
+        let hand = format!("hand={},key=value", path.display());
+        meter("dns.pcap")
+            .args(["--plugin", &hand])
+            .run()
+            .fails(&format!(
+                "plugin `hand`: failed while it was opened: {reason}"
+            ));
+    }
+}
+
+#[test]
+fn a_panic_in_open_is_shown_escaped_and_shortened() {
+    let run = meter("dns.pcap")
+        .plugin("evil,mode=panic,at=open")
+        .run()
+        .exits(1);
+    // A line of the plugin's log has 1000 characters; the text before it is a part of it.
+    let text = format!(
+        r"evil panicked: on purpose \u{{1b}}[31m\u{{202e}}{}",
+        "x".repeat(1_000 - "evil panicked: on purpose .[31m.".len())
+    );
+    assert_eq!(
+        run.stderr.lines().collect::<Vec<_>>(),
+        [
+            format!("ERROR plugin evil: {text}"),
+            format!(
+                "flowloom: plugin `evil`: failed while it was opened: wasm trap: wasm \
+                 `unreachable` instruction executed: {text}"
+            ),
+        ]
+    );
+}
+
+#[test]
+fn a_panic_of_the_sdk_says_where() {
+    let run = meter("dns.pcap").plugin("panics,at=open").run().exits(1);
+    let last = run.stderr.lines().last().unwrap_or_default();
+    let start = "flowloom: plugin `panics`: failed while it was opened: wasm trap: wasm \
+                 `unreachable` instruction executed: panics panicked in open at \
+                 tests/guests/panics/src/lib.rs:";
+    assert!(last.starts_with(start), "{run}");
+    assert!(last.ends_with(": one more than expected"), "{run}");
+}
+
+#[test]
+fn names_of_outputs() {
+    for name in ["Bad", "1st", "", "a-b", "a b", "ä", &"x".repeat(33)] {
+        evil_refused(
+            &format!("outputs={name}:integer"),
+            &format!(
+                "declares an output `{name}`, which is not a name: give [a-z][a-z0-9_]{{0,31}}"
+            ),
+        );
+    }
+    evil_refused(
+        "outputs=a\u{1b}[2J:integer",
+        "declares an output `a\\u{1b}[2J`, which is not a name: give [a-z][a-z0-9_]{0,31}",
+    );
+    evil_refused(
+        "outputs=a:integer+b:text+a:float",
+        "declares the output `a` twice",
+    );
+}
+
+#[test]
+fn a_core_fields_name_is_harmless_below_udps() {
+    let run = meter("dns.pcap")
+        .plugin("evil,outputs=src_ip:integer")
+        .jsonl()
+        .run()
+        .done();
+    for flow in run.flows() {
+        assert_eq!(
+            flow["udps"]["evil"]["src_ip"],
+            flow["bidirectional_packets"]
+        );
+        assert!(flow["src_ip"].is_string(), "{flow:?}");
+    }
+}
+
+#[test]
+fn sixty_five_outputs() {
+    let outputs = |n: usize| {
+        let names: Vec<_> = (0..n).map(|n| format!("o{n}:integer")).collect();
+        format!("outputs={}", names.join("+"))
+    };
+    evil_refused(&outputs(65), "declares 65 outputs; at most 64 are accepted");
+    evil_refused(
+        &outputs(2_000),
+        "declares 2000 outputs; at most 64 are accepted",
+    );
+    let most = format!("evil,{}", outputs(64));
+    meter("dns.pcap").plugin(&most).run().done();
+}
+
+#[test]
+fn fields_that_there_are_not() {
+    evil_refused(
+        "packet=ip_size+ttl2",
+        "asks for the packet field `ttl2`, which this host does not know",
+    );
+    evil_refused(
+        "at_update=bidirectional_packet",
+        "asks for the flow field `bidirectional_packet`, which this host does not know",
+    );
+    // Without the analysis, flows have no such field.
+    evil_refused(
+        "at_expire=splt_ps",
+        "asks for the flow field `splt_ps`, which this host does not know",
+    );
+    evil_refused(
+        "packet=\u{1b}[2J",
+        "asks for the packet field `\\u{1b}[2J`, which this host does not know",
+    );
+    evil_refused("packet=ttl+ttl", "asks for the packet field `ttl` twice");
+    evil_refused(
+        "payload=65576",
+        "asks for 65576 bytes of each payload; a packet has at most 65575",
+    );
+    evil_refused(
+        "packets_per_flow=0",
+        "says packets-per-flow 0; give at least 1, or none",
+    );
+}
