@@ -7,7 +7,7 @@ export FLOWLOOM_CAPTURES ?=
 
 DEMO := tests/captures/tls13.pcap
 
-.PHONY: help demo build plugins guests test check bench parity setup
+.PHONY: help demo build plugins guests test check fuzz bench parity setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -16,7 +16,7 @@ demo: plugins ## Meter a real capture with a plugin, and show the flows
 	$(FLOWLOOM) meter $(DEMO) --plugin target/plugins/packet_stats.wasm --format jsonl
 
 build: setup ## Build the flowloom command (target/debug/flowloom)
-	$(CARGO) build
+	$(CARGO) build --workspace --all-targets
 
 plugins: build ## Build the plugins (target/plugins/NAME.wasm)
 	plugins/build.sh
@@ -31,6 +31,9 @@ test: check plugins guests $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests an
 check: setup ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+
+fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
+	tests/fuzz/run.sh $(FUZZ_TARGETS)
 
 parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }

@@ -21,6 +21,9 @@ pub struct Settings {
     pub idle_timeout: u64,
     /// A packet that comes so many seconds after a flow's first one begins a new flow.
     pub active_timeout: u64,
+    /// Whether a flow also ends with its TCP connection: with a reset, or the acknowledgement of both
+    /// sides' FIN. (Not in NFStream.)
+    pub end_on_fin: bool,
     /// Which bytes of a packet count.
     pub accounting_mode: AccountingMode,
     /// Tunnels whose content is metered in place of the packets that carry it.
@@ -39,6 +42,7 @@ impl Default for Settings {
         Self {
             idle_timeout: 15,
             active_timeout: 1800,
+            end_on_fin: false,
             accounting_mode: AccountingMode::default(),
             decode_tunnels: TunnelSet::default(),
             statistical_analysis: false,
@@ -72,6 +76,7 @@ impl Settings {
         Analyses {
             statistics: self.statistical_analysis,
             splt: self.splt_analysis,
+            closing: self.end_on_fin,
         }
     }
 

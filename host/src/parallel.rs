@@ -21,7 +21,7 @@ use crate::shard::{CHUNK, Shard};
 use crate::time::Time;
 
 /// Packets of a round for each meter: enough for a full batch of events.
-const ROUND_PACKETS: usize = 1_024;
+const ROUND_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 1_024 };
 /// Bytes of a round for each meter, for plugins that want to see packets.
 const ROUND_BYTES: usize = 1 << 20;
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.
@@ -138,7 +138,7 @@ impl Parallel {
             harvests.push(harvest);
         }
         let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
-        let shows = Shows::of(plugins);
+        let shows = Shows::of(plugins, settings.end_on_fin);
         let reader = Reader {
             files,
             front: Front::new(&settings),
@@ -358,7 +358,7 @@ impl Portion {
     }
 }
 
-/// How much of a frame the plugins may ask for.
+/// How much of a frame the meters look at.
 #[derive(Clone, Copy)]
 struct Shows {
     nothing: bool,
@@ -367,7 +367,8 @@ struct Shows {
 }
 
 impl Shows {
-    fn of(plugins: &[Arc<Plugin>]) -> Self {
+    /// The plugins' share, and whether the meters themselves read `headers`.
+    fn of(plugins: &[Arc<Plugin>], headers: bool) -> Self {
         let most = |bytes: fn(&Plugin) -> u32| {
             plugins
                 .iter()
@@ -376,7 +377,7 @@ impl Shows {
                 .unwrap_or(0) as usize
         };
         Self {
-            nothing: plugins.is_empty(),
+            nothing: plugins.is_empty() && !headers,
             payload: most(|plugin| plugin.manifest().payload_bytes),
             bytes: most(|plugin| plugin.manifest().packet_bytes),
         }

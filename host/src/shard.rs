@@ -145,26 +145,26 @@ impl Shard {
                 self.table.open(arrival)
             }
         };
-        self.count(place, arrival);
+        let closed = self.count(place, arrival);
         let view = self.table.view(place);
-        if self.station.init(place, arrival, view, &mut self.ready) {
-            self.cut(place, arrival.ordinal);
-        }
+        let cut = self.station.init(place, arrival, view, &mut self.ready);
+        self.end_with(arrival.ordinal, place, cut, closed);
     }
 
     #[inline]
     fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
-        self.count(place, arrival);
+        let closed = self.count(place, arrival);
         let view = self.table.view(place);
-        if self.station.update(place, arrival, view, &mut self.ready) {
-            self.cut(place, arrival.ordinal);
-        }
+        let cut = self.station.update(place, arrival, view, &mut self.ready);
+        self.end_with(arrival.ordinal, place, cut, closed);
     }
 
+    /// Counts a packet; says whether it closes the flow's connection.
     #[inline]
-    fn count(&mut self, place: u32, arrival: &Arrival<'_>) {
+    fn count(&mut self, place: u32, arrival: &Arrival<'_>) -> bool {
         let size = self.accounting_mode.size(&arrival.packet);
         self.table.count(place, arrival, size);
+        self.table.closes(place, arrival)
     }
 
     /// Ends the oldest flow where there is no room for one more.
@@ -188,8 +188,16 @@ impl Shard {
         self.table.recycle(places);
     }
 
-    fn cut(&mut self, place: u32, ordinal: u64) {
-        self.end(place, Expiration::Cut, Ended::by_its_packet(ordinal));
+    /// Ends a flow with the packet that it has just seen, if a plugin `cut` it or its connection is
+    /// `closed`.
+    #[inline]
+    fn end_with(&mut self, ordinal: u64, place: u32, cut: bool, closed: bool) {
+        let expiration = match (cut, closed) {
+            (false, false) => return,
+            (true, _) => Expiration::Cut,
+            (false, true) => Expiration::Closed,
+        };
+        self.end(place, expiration, Ended::by_its_packet(ordinal));
         self.table.remove(place);
     }
 

@@ -135,6 +135,14 @@ impl StreamerBuilder {
         self
     }
 
+    /// Whether a flow also ends with its TCP connection, with
+    /// [`Closed`](crate::flow::Expiration::Closed): with a reset, or the acknowledgement of both
+    /// sides' FIN. Packets that come later begin another flow. Off by default.
+    pub fn end_on_fin(mut self, on: bool) -> Self {
+        self.settings.end_on_fin = on;
+        self
+    }
+
     /// Which bytes of a packet count; all that were on the wire by default.
     pub fn accounting_mode(mut self, mode: AccountingMode) -> Self {
         self.settings.accounting_mode = mode;

@@ -84,7 +84,7 @@ fn a_link_type_without_decoder_is_counted() {
     let (_folder, path) = file("user.pcap", bytes);
     let run = meter(&path).jsonl().run().done().reports(&[
         "packets  34 read, 0 metered",
-        "         34 ignored, unknown-link-type: the link type is not one that is decoded: USER0 (147)",
+        "         34 ignored, unknown-link-type: the link type is not one that is decoded: 147",
         "flows    0",
     ]);
     assert_eq!(run.stdout, "");

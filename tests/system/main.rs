@@ -5,9 +5,12 @@
 
 mod bad_input;
 mod command;
+mod differences;
 mod flows;
+mod fuzz;
 mod golden;
 mod grants;
 mod guests;
 mod nfstream;
+mod output;
 mod plugins;

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 
 /// What one read(2) asks for. Large enough that the system call costs nothing a packet, small
 /// enough that the packets are still in the cache when the meter comes to them.
-const SIZE: usize = 512 * 1024;
+const SIZE: usize = if cfg!(fuzzing) { 64 } else { 512 * 1024 };
 
 /// A window on a stream of bytes: what was read and is not yet taken.
 pub(super) struct Block {

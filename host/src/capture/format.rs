@@ -4,7 +4,7 @@ use super::packets::Record;
 use super::{Damage, pcap::Pcap, pcapng::Pcapng};
 
 /// The most packets that are handed out together.
-pub(super) const MAX_PACKETS: usize = 4096;
+pub(super) const MAX_PACKETS: usize = if cfg!(fuzzing) { 5 } else { 4096 };
 
 /// No record, pcapng block included, may be larger (bytes). The largest snapshot length in use is
 /// 256 KiB, some USB and D-Bus captures aside.

@@ -69,6 +69,11 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 1800, value_name = "S", help_heading = METERING)]
     active_timeout: u64,
 
+    /// End a flow with its TCP connection as well (expiration_id 2): with a reset, or the
+    /// acknowledgement of both sides' FIN. Packets that come later begin another flow.
+    #[arg(long, help_heading = METERING)]
+    end_on_fin: bool,
+
     /// Which bytes count: 0 of the frame, 1 of the IP packet, 2 of transport header and payload,
     /// 3 of the payload.
     #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = value_parser!(u8).range(0..=3), help_heading = METERING)]
@@ -179,6 +184,7 @@ impl Meter {
         let mut builder = Streamer::builder(&self.sources)
             .idle_timeout(self.idle_timeout)
             .active_timeout(self.active_timeout)
+            .end_on_fin(self.end_on_fin)
             .accounting_mode(match self.accounting_mode {
                 0 => AccountingMode::Raw,
                 1 => AccountingMode::Ip,

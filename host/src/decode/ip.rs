@@ -239,6 +239,15 @@ mod tests {
     }
 
     #[test]
+    fn no_next_header_is_no_protocol() {
+        for rest in [&b""[..], b"rest"] {
+            let packet = ipv6(59, rest);
+            assert_eq!(decode(RAW, &packet), Err(Ignored::NoNextHeader));
+            assert_eq!(decode(RAW, &ipv4(41, &packet)), Err(Ignored::NoNextHeader));
+        }
+    }
+
+    #[test]
     fn ip_in_ip_is_unwrapped_to_a_depth() {
         let inner = ipv6_udp(53, b"x");
         let packet = decode(RAW, &ipv4(41, &ipv6(41, &inner))).expect("unwrapped");

@@ -11,8 +11,8 @@ const PPPOE_SESSION: EtherType = EtherType(0x8864);
 /// 802.2 frames in a Linux cooked header.
 const SLL_LLC: EtherType = EtherType(0x0004);
 
-/// How many VLAN tags and PPPoE headers may follow each other.
-const MAX_TAGS: usize = 16;
+/// How many VLAN tags and LLC headers may follow each other.
+const MAX_TAGS: u8 = 16;
 
 /// Address families of BSD loopback headers: IPv4 everywhere, IPv6 on NetBSD and OpenBSD, FreeBSD,
 /// Darwin, Linux, Windows.
@@ -80,7 +80,8 @@ impl Walk<'_> {
 
     /// Tags, labels and LLC; `vlan_id` is left as the innermost tag has it.
     fn tagged(&mut self, mut ethertype: EtherType, mut span: Span) -> Result<(), Ignored> {
-        for _ in 0..MAX_TAGS {
+        while self.tags < MAX_TAGS {
+            self.tags += 1;
             match ethertype {
                 ether_type::IPV4 => return self.ipv4(span),
                 ether_type::IPV6 => return self.ipv6(span),
@@ -209,6 +210,9 @@ mod tests {
             decode(1, &ethernet(0x8100, &endless)),
             Err(Ignored::TooDeep)
         );
+        // An LLC header and a tag, again and again, in the longest packet that a capture may have
+        let endless = [0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0, 0, 5, 0, 0].repeat(5_000_000);
+        assert_eq!(decode(1, &ethernet(0, &endless)), Err(Ignored::TooDeep));
         assert_eq!(decode(1, &ethernet(0x8100, &[0, 5])), Err(Ignored::CutLink));
     }
 

@@ -74,6 +74,7 @@ impl Decoder {
             frame,
             tunnels: self.tunnels,
             ip_headers: 0,
+            tags: 0,
             follow: true,
             packet,
         };
@@ -94,6 +95,8 @@ struct Walk<'a> {
     tunnels: TunnelSet,
     /// IP headers seen so far.
     ip_headers: u8,
+    /// VLAN tags, LLC headers and the like seen so far in this frame, tunnels aside.
+    tags: u8,
     /// Whether IP in IP and tunnels are still unwrapped.
     follow: bool,
     packet: &'a mut Packet,

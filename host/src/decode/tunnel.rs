@@ -68,6 +68,7 @@ impl Walk<'_> {
             return Ok(());
         };
         self.packet.tunnel = tunnel;
+        self.tags = 0;
         self.packet.src_port = 0;
         self.packet.dst_port = 0;
         self.packet.transport_size = 0;

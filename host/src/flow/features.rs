@@ -172,7 +172,7 @@ const IDENTITY: [Feature; 16] = [
         "The ordinal of the flow's first packet among all packets of the run, from 0 on. (NFStream numbers flows in the order of their end.)",
         |flow| integer(flow.record.id)),
     Feature::new("expiration_id", Type::I64, "",
-        "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 3 the table of live flows was full, -1 cut by a plugin.",
+        "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 2 the TCP connection was closed (with end_on_fin), 3 the table of live flows was full, -1 cut by a plugin.",
         |flow| Value::Integer(flow.expiration.id())),
     Feature::new("src_ip", Type::Text, "",
         "Source address of the flow's first packet.",

@@ -5,7 +5,7 @@
 //! rehash of the whole. The table knows hashes and places only; who owns the records compares keys.
 
 /// Entries a leaf: 64 KiB, which splits in some tens of microseconds.
-const LEAF_BITS: u32 = 13;
+const LEAF_BITS: u32 = if cfg!(fuzzing) { 4 } else { 13 };
 const LEAF: usize = 1 << LEAF_BITS;
 /// A leaf is split at three quarters: linear probing stays within a cache line or two.
 const LEAF_FULL: usize = LEAF / 4 * 3;

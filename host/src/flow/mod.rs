@@ -1,5 +1,6 @@
 //! Flows: their key, the table of live ones, and the features of each.
 
+mod closing;
 pub mod features;
 mod index;
 mod key;
@@ -11,6 +12,8 @@ mod statistics;
 mod table;
 #[cfg(test)]
 pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod wheel;
 
 use std::fmt;

@@ -149,6 +149,8 @@ pub enum Expiration {
     Idle,
     /// A packet came after the flow had lived for the active timeout.
     Active,
+    /// Its TCP connection was closed or reset; only with `end_on_fin`.
+    Closed,
     /// A plugin cut it.
     Cut,
     /// The table of live flows was full, and it was the oldest.
@@ -157,13 +159,20 @@ pub enum Expiration {
 
 impl Expiration {
     /// Every reason, the most common first.
-    pub const ALL: [Self; 4] = [Self::Idle, Self::Active, Self::Evicted, Self::Cut];
+    pub const ALL: [Self; 5] = [
+        Self::Idle,
+        Self::Active,
+        Self::Closed,
+        Self::Evicted,
+        Self::Cut,
+    ];
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
             Self::Active => "active",
+            Self::Closed => "closed",
             Self::Evicted => "evicted",
             Self::Cut => "cut",
         }
@@ -176,6 +185,9 @@ impl Expiration {
             Self::Active => {
                 "A packet came after the flow had lived for the active timeout; it began a new flow."
             }
+            Self::Closed => {
+                "With end_on_fin: its TCP connection was reset, or the FINs of both directions were acknowledged. The packet that did so is the flow's last; one that comes late begins another flow."
+            }
             Self::Evicted => "The table of live flows was full (max_flows), and it was the oldest.",
             Self::Cut => "A plugin cut the flow, after the packet that is its last.",
         }
@@ -186,6 +198,7 @@ impl Expiration {
         match self {
             Self::Idle => 0,
             Self::Active => 1,
+            Self::Closed => 2,
             Self::Cut => -1,
             Self::Evicted => 3,
         }

@@ -1,6 +1,7 @@
 //! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
 
 use super::FlowView;
+use super::closing::Closing;
 use super::index::Index;
 use super::record::{Direction, Expiration, Record};
 use super::slab::{Places, Segmented};
@@ -22,6 +23,8 @@ pub(crate) struct Analyses {
     pub(crate) statistics: bool,
     /// Sequence of lengths and times of so many packets; 0 keeps none.
     pub(crate) splt: u16,
+    /// How TCP connections close.
+    pub(crate) closing: bool,
 }
 
 /// A packet on its way through the meter: decoded and stamped, later found to belong to a flow.
@@ -57,6 +60,7 @@ pub(crate) struct FlowTable {
     /// Of the flow in the same place of `records`, where they are wanted.
     statistics: Option<Segmented<Statistics>>,
     splt: Segmented<Splt>,
+    closing: Option<Segmented<Closing>>,
     /// How many packets of a flow `splt` has room for.
     splt_packets: u16,
     wheel: Wheel,
@@ -72,6 +76,7 @@ impl FlowTable {
             records: Segmented::default(),
             statistics: analyses.statistics.then(Segmented::default),
             splt: Segmented::default(),
+            closing: analyses.closing.then(Segmented::default),
             splt_packets: analyses.splt,
             wheel: Wheel::new(timeouts.idle_ms),
             due: Vec::new(),
@@ -146,6 +151,10 @@ impl FlowTable {
             statistics.reach(place);
             statistics[place] = Statistics::default();
         }
+        if let Some(closing) = &mut self.closing {
+            closing.reach(place);
+            closing[place] = Closing::default();
+        }
         if self.splt_packets > 0 {
             self.splt.reach(place);
             self.splt[place] = Splt::new(self.splt_packets);
@@ -164,6 +173,14 @@ impl FlowTable {
             self.splt[place].add(record.packets(), direction, size, arrival.delta_ms);
         }
         record.count(direction, time_ms, size);
+    }
+
+    /// Whether a packet of the flow closes its connection; never where that is not wanted.
+    #[inline]
+    pub(crate) fn closes(&mut self, place: u32, arrival: &Arrival<'_>) -> bool {
+        self.closing.as_mut().is_some_and(|closing| {
+            closing[place].ends_with(arrival.direction, &arrival.packet, arrival.frame)
+        })
     }
 
     /// All that is known of a live flow.
@@ -278,6 +295,7 @@ impl FlowTable {
     pub(crate) fn memory(&self) -> usize {
         let statistics = self.statistics.as_ref().map_or(0, Segmented::memory);
         let splt = self.splt.memory() + self.len() * 24 * usize::from(self.splt_packets);
-        self.index.memory() + self.records.memory() + statistics + splt
+        let closing = self.closing.as_ref().map_or(0, Segmented::memory);
+        self.index.memory() + self.records.memory() + statistics + splt + closing
     }
 }

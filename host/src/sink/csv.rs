@@ -119,6 +119,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn lines_end_with_lf_and_nothing_is_quoted_without_need() {
+        let mut out = Vec::new();
+        let schema = crate::Settings::default().schema();
+        let mut sink = CsvSink::new(&mut out, &schema).unwrap();
+        for flow in crate::flow::testing::flows(1) {
+            sink.write(&flow).unwrap();
+        }
+        sink.finish().unwrap();
+        drop(sink);
+        let text = String::from_utf8(out).unwrap();
+        let lines: Vec<_> = text.split('\n').collect();
+        assert!(lines[0].starts_with("id,expiration_id,src_ip,src_ip_is_private,"));
+        assert!(lines[1].starts_with("0,0,192.0.2.1,1,00:00:00:00:00:00,"));
+        assert_eq!(lines[2], "");
+        assert!(!text.contains(['\r', '"']));
+    }
+
+    #[test]
     fn values_are_written_as_documented() {
         for (value, expected) in [
             (Value::Null, ""),

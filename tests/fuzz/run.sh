@@ -1,0 +1,26 @@
+#!/bin/sh
+# Builds fuzz targets and runs each of them for FUZZ_SECONDS (600): run.sh [TARGET …]
+set -eu
+cd "$(dirname "$0")/../.."
+out=target/fuzz
+[ $# -gt 0 ] || set -- decode capture meter whole
+
+cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
+# Instrumentation is an unstable option of an otherwise stable compiler.
+export RUSTC_BOOTSTRAP=1 RUSTC_WRAPPER="$PWD/tests/fuzz/rustc.sh"
+python3 tests/fuzz/seeds.py $out/seeds
+for target; do
+    case $target in
+    decode) longest=600 ;;
+    meter) longest=1200 ;;
+    *) longest=8000 ;;
+    esac
+    known=tests/fuzz/regressions/$target
+    [ -d "$known" ] || known=
+    mkdir -p $out/corpus/"$target"
+    # shellcheck disable=SC2086 # none or one
+    cargo fuzz run --fuzz-dir tests/fuzz --target-dir $out --sanitizer none "$target" \
+        $out/corpus/"$target" $out/seeds/"$target" $known -- \
+        -max_total_time="${FUZZ_SECONDS:-600}" -max_len=$longest -timeout=20 -rss_limit_mb=3000 \
+        -print_final_stats=1
+done

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Writes seeds of every target, made of our own captures: seeds.py FOLDER.
+
+Each is laid out as the target's function in `src/` says.
+"""
+
+import gzip
+import shutil
+import struct
+import subprocess
+import sys
+from hashlib import sha1
+from pathlib import Path
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parent / "oracle"))
+
+import capture  # noqa: E402
+
+LONGEST_CAPTURE = 16 * 1024
+LONGEST_FRAME = 512
+PACKETS = 24
+
+# Accounting mode, statistics; idle and active timeout; tunnels; packets of SPLT; live flows.
+SETTINGS = [
+    struct.pack("<BBBBHB", 0 | 4, 15, 252, 0b000111, 3, 0),
+    struct.pack("<BBBBHB", 1 | 4, 1, 2, 0b111111, 0, 0),
+    struct.pack("<BBBBHB", 3, 254, 254, 0, 20, 4),
+]
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    count = 0
+    for target, seed in seeds():
+        (folder / target).mkdir(parents=True, exist_ok=True)
+        (folder / target / sha1(seed).hexdigest()).write_bytes(seed)
+        count += 1
+    print(f"{count} seeds in {folder}")
+
+
+def seeds():
+    captures = sorted((HERE.parent / "captures").glob("*.pcap*"))
+    for number, path in enumerate(captures):
+        raw = path.read_bytes()
+        packets = list(capture.read(path))
+        yield from (("decode", frame(packet)) for packet in packets[:PACKETS])
+        settings = SETTINGS[number % len(SETTINGS)]
+        yield "meter", settings + b"".join(given(packet) for packet in packets[:PACKETS])
+        if len(raw) <= LONGEST_CAPTURE:
+            yield "capture", bytes([number % 256 | 0x80]) + raw
+            yield "whole", settings + b"\2" + raw
+        if len(raw) <= 2048:
+            for compressed in compressions(raw):
+                yield "capture", b"\7" + compressed
+                yield "whole", settings + b"\0" + compressed
+
+
+def frame(packet: capture.Record) -> bytes:
+    data = packet.data[:LONGEST_FRAME]
+    return struct.pack("<HBBB", packet.linktype, 0xFF, 0, len(data) // 2 % 256) + data
+
+
+def given(packet: capture.Record) -> bytes:
+    """A step of the meter: absolute time, any frame."""
+    data = packet.data[:255]
+    time_ns = max(0, packet.time_ns) & (1 << 64) - 1
+    step = struct.pack("<BQHBB", 3 | 2 << 2, time_ns, packet.linktype, 0, len(data))
+    return step + data
+
+
+def compressions(raw: bytes):
+    yield gzip.compress(raw, mtime=0)
+    if shutil.which("zstd"):
+        zstd = subprocess.run(["zstd", "-c"], input=raw, capture_output=True, check=True)
+        yield zstd.stdout
+
+
+if __name__ == "__main__":
+    main()

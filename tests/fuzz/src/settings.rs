@@ -1,0 +1,50 @@
+//! Settings from bytes: small numbers as such, so that timeouts and limits matter to few packets,
+//! and the largest there are.
+
+use flowloom::decode::{Tunnel, TunnelSet};
+use flowloom::{AccountingMode, Settings};
+
+use super::bytes::Bytes;
+
+/// How many bytes settings take.
+pub(crate) const LEN: usize = 7;
+
+pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
+    let mut bytes = Bytes(bytes.some(LEN));
+    let flags = bytes.u8();
+    Settings {
+        idle_timeout: seconds(bytes.u8()),
+        active_timeout: seconds(bytes.u8()),
+        accounting_mode: match flags & 3 {
+            0 => AccountingMode::Raw,
+            1 => AccountingMode::Ip,
+            2 => AccountingMode::Transport,
+            _ => AccountingMode::Payload,
+        },
+        decode_tunnels: tunnels(bytes.u8()),
+        statistical_analysis: flags & 4 != 0,
+        splt_analysis: bytes.u16() & 0x1ff,
+        max_flows: bytes.u8().into(),
+        end_on_fin: false,
+    }
+}
+
+/// One bit a tunnel.
+pub(crate) fn tunnels(bits: u8) -> TunnelSet {
+    Tunnel::ALL
+        .into_iter()
+        .enumerate()
+        .filter(|(bit, _)| bits >> bit & 1 == 1)
+        .map(|(_, tunnel)| tunnel)
+        .collect()
+}
+
+fn seconds(byte: u8) -> u64 {
+    match byte {
+        255 => u64::MAX,
+        254 => u64::MAX / 1_000,
+        253 => u64::from(u32::MAX),
+        252 => 1_800,
+        seconds => seconds.into(),
+    }
+}

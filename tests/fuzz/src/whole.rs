@@ -1,0 +1,117 @@
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use flowloom::capture::Files;
+use flowloom::sink::Format;
+use flowloom::{Accounts, Flow, Meter, Settings, Streamer};
+
+use super::bytes::Bytes;
+use super::capture::{MOST_PACKETS, files};
+use super::flows;
+use super::model::Model;
+use super::settings::settings;
+
+/// Any bytes for a capture, under any settings: settings, a byte that says how many meters to
+/// compare one with, then the capture.
+pub fn whole(data: &[u8]) {
+    let mut bytes = Bytes(data);
+    let settings = settings(&mut bytes);
+    let meters = bytes.u8() & 7;
+    let capture = bytes.0;
+    let Some((flows, accounts)) = metered(files(capture, capture.len().max(1)), settings) else {
+        return;
+    };
+    flows::check(&flows, accounts, &settings);
+    flows::lines(&flows, Format::Csv);
+    // Each of several meters has its own share of a limit on live flows.
+    if meters > 1 && settings.max_flows == 0 {
+        let folder = Folder::new();
+        let file = folder.0.join("capture");
+        fs::write(&file, capture).expect("the temporary folder takes files");
+        let one = streamed(&file, settings, 1);
+        let many = streamed(&file, settings, meters.into());
+        assert_eq!(one, many);
+        if let Some((lines, streamed)) = one {
+            assert_eq!(lines, flows::lines(&flows, Format::JsonLines));
+            assert_eq!(streamed, accounts);
+        }
+    }
+}
+
+/// The flows of one meter, which are those of the model; none if there are too many packets.
+fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Accounts)> {
+    let mut meter = Meter::new(settings, &[]).expect("no plugin to go wrong");
+    let mut model = Model::new(settings);
+    let mut flows: Vec<Flow> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        match files.read() {
+            Ok(Some(packets)) => {
+                for packet in packets.iter() {
+                    bytes += packet.data.len();
+                    model.push(&packet);
+                }
+                meter.push(packets.iter());
+            }
+            Ok(None) => break,
+            Err(_) => {}
+        }
+        if files.packets_read() >= MOST_PACKETS || bytes > 16 << 20 {
+            return None;
+        }
+        flows.extend(std::iter::from_fn(|| meter.next_flow()));
+    }
+    meter.finish();
+    flows.extend(std::iter::from_fn(|| meter.next_flow()));
+    let accounts = meter.accounts();
+    assert_eq!(accounts.packets, files.packets_read());
+    if accounts.evicted == 0 {
+        model.check(&flows);
+    }
+    Some((flows, accounts))
+}
+
+/// What the streamer makes of a file; nothing if it cannot begin.
+fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String, Accounts)> {
+    let mut streamer = Streamer::builder([file])
+        .idle_timeout(settings.idle_timeout)
+        .active_timeout(settings.active_timeout)
+        .accounting_mode(settings.accounting_mode)
+        .decode_tunnels(settings.decode_tunnels)
+        .statistical_analysis(settings.statistical_analysis)
+        .splt_analysis(settings.splt_analysis)
+        .n_meters(meters)
+        .build()
+        .ok()?;
+    let flows: Vec<_> = streamer.by_ref().collect();
+    let report = streamer.report();
+    assert_eq!(report.packets_read, report.accounts.packets);
+    assert!(report.problems.len() <= 1);
+    Some((flows::lines(&flows, Format::JsonLines), report.accounts))
+}
+
+/// A temporary folder, in memory where there is one.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let memory = PathBuf::from("/dev/shm");
+        let parent = if memory.is_dir() {
+            memory
+        } else {
+            std::env::temp_dir()
+        };
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = parent.join(format!("flowloom-fuzz-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder).expect("the temporary folder takes folders");
+        Self(folder)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,0 +1,67 @@
+//! The page of differences from NFStream names tests that there are.
+
+use std::fs;
+use std::path::Path;
+
+use crate::command::{HOST, meter};
+
+/// `decode::ip::tests::NAME` is in `host/src/decode/ip.rs` or `host/src/decode/ip/tests.rs`, and
+/// `system::golden::NAME` in `tests/system/golden.rs`.
+fn is_there(test: &str) -> bool {
+    let (module, name) = test.rsplit_once("::").expect("a path");
+    let root = Path::new(HOST);
+    let files = match module.strip_prefix("system::") {
+        Some(file) => vec![root.join(format!("../tests/system/{file}.rs"))],
+        None => {
+            let file = module.replace("::", "/");
+            let inline = file.strip_suffix("/tests").unwrap_or(&file);
+            vec![
+                root.join(format!("src/{file}.rs")),
+                root.join(format!("src/{inline}.rs")),
+            ]
+        }
+    };
+    files.iter().any(|file| {
+        fs::read_to_string(file).is_ok_and(|text| {
+            text.contains(&format!("    fn {name}()")) || text.contains(&format!("\nfn {name}()"))
+        })
+    })
+}
+
+#[test]
+fn every_difference_has_a_test() {
+    let page = fs::read_to_string(Path::new(HOST).join("../docs/differences.md"))
+        .expect("the page is there");
+    let rows: Vec<Vec<&str>> = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && !line.starts_with("| NFStream"))
+        .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+        .collect();
+    assert!(rows.len() > 40, "{} rows", rows.len());
+    for row in rows {
+        assert_eq!(row.len(), 4, "{row:?}");
+        let tests: Vec<_> = row[3]
+            .split(", ")
+            .map(|test| test.trim_matches('`'))
+            .collect();
+        for test in tests {
+            assert!(
+                is_there(test),
+                "there is no test {test}, of the row `{}`",
+                row[1]
+            );
+        }
+    }
+}
+
+#[test]
+fn a_number_of_flows_ends_the_others_too() {
+    let all = meter("dns.pcap").jsonl().run().done().flows();
+    let some = meter("dns.pcap")
+        .jsonl()
+        .args(["--max-nflows", "2"])
+        .run()
+        .done();
+    assert_eq!(some.flows(), all[..2]);
+    some.reports_line("flows    2 written, 7 more withheld by --max-nflows");
+}

@@ -1,0 +1,50 @@
+//! What the fuzz targets once found stays fixed, and all that they demand holds of our own captures.
+
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "it is a library of its own elsewhere"
+)]
+#[path = "../fuzz/src/lib.rs"]
+mod targets;
+
+use std::fs;
+use std::path::Path;
+
+use crate::command::{HOST, captures};
+use crate::golden::all_captures;
+
+/// Statistics, all tunnels, a sequence of three packets; timeouts of 1 and 2 seconds.
+const SETTINGS: [u8; 7] = [4, 1, 2, 0x3f, 3, 0, 0];
+
+#[test]
+fn what_was_found_stays_fixed() {
+    type Target = fn(&[u8]);
+    let targets: [(&str, Target); 4] = [
+        ("decode", targets::decode),
+        ("capture", targets::capture),
+        ("meter", targets::meter),
+        ("whole", targets::whole),
+    ];
+    let folder = Path::new(HOST).join("../tests/fuzz/regressions");
+    for (name, target) in targets {
+        let Ok(files) = fs::read_dir(folder.join(name)) else {
+            continue;
+        };
+        for file in files {
+            let path = file.expect("the folder can be read").path();
+            println!("{}", path.display());
+            target(&fs::read(path).expect("the file can be read"));
+        }
+    }
+}
+
+#[test]
+fn our_own_captures_are_no_exception() {
+    for name in all_captures() {
+        println!("{name}");
+        let capture = fs::read(captures().join(name)).expect("the capture can be read");
+        targets::capture(&[&[0x84], &capture[..]].concat());
+        targets::whole(&[&SETTINGS[..], &[3], &capture[..]].concat());
+    }
+}
