@@ -8,6 +8,7 @@ over, and prints tables in Markdown; docs/benchmarks.md says how to read them.
 """
 
 import argparse
+import hashlib
 import os
 import platform
 import re
@@ -95,8 +96,10 @@ def build():
 
 
 def traffic(name, *arguments):
-    """A capture of that name, made unless it is there."""
-    path = DATA / f"{name}.pcap"
+    """A capture of that name, made unless it is there. What it is made of is in its file's name, so
+    that one made otherwise is never taken for it."""
+    made_of = hashlib.sha256(repr(list(map(str, arguments))).encode()).hexdigest()[:8]
+    path = DATA / f"{name}.{made_of}.pcap"
     if not path.exists():
         say(f"making {path} …")
         made = path.with_suffix(".part")
@@ -104,6 +107,11 @@ def traffic(name, *arguments):
         subprocess.run([maker, "--output", made, *map(str, arguments)], check=True)
         made.rename(path)
     return path
+
+
+def name_of(path):
+    """A capture's name, without what it is made of."""
+    return path.stem.split(".")[0]
 
 
 def meter(*options):
@@ -123,8 +131,13 @@ def size_of(path):
     """Packets and flows, as the summary counts them."""
     line = [*map(str, meter()), str(path)]
     shown = subprocess.run(line, capture_output=True, text=True, check=True).stderr
-    packets = int(re.search(r"(\d+) read", shown)[1])
+    packets, metered = map(int, re.search(r"(\d+) read, (\d+) metered", shown).groups())
     flows = int(re.search(r"flows +(\d+)", shown)[1])
+    control = subprocess.run([MINIMAL, path], capture_output=True, text=True, check=True).stdout
+    counted = int(control.split()[0])
+    # A control that leaves packets out would look quick. It knows no tunnels and no odd headers.
+    if abs(counted - metered) > metered / 20:
+        sys.exit(f"{path}: the minimal meter counts {counted} packets, flowloom {metered}")
     return packets, flows
 
 
@@ -169,7 +182,7 @@ def whole_commands(path, repetitions, targets):
     )
 
     print(
-        f"### {path.stem}: {packets:,} packets, {flows:,} flows,"
+        f"### {name_of(path)}: {packets:,} packets, {flows:,} flows,"
         f" {path.stat().st_size / packets:.0f} bytes a packet in the file\n"
     )
     control = minimal.net(packets)
@@ -190,7 +203,7 @@ def whole_commands(path, repetitions, targets):
         print("    " + shlex.join(command.line))
     print("    " + shlex.join(native_line), "\n", flush=True)
 
-    on = f"({path.stem})"
+    on = f"({name_of(path)})"
     ratio = core.net(packets) / control
     targets.append([f"core features, to the minimal meter {on}", f"{ratio:.2f}", 2.5, "times"])
     if full:
@@ -212,23 +225,32 @@ def whole_commands(path, repetitions, targets):
 
 
 def live_flows(counts, packets, repetitions, targets):
-    """What a packet costs by how many flows are live: what three captures of packets of live flows
+    """What a packet costs by how many flows are live: what some captures of packets of live flows
     take, one after the other, less what opening and ending the flows takes."""
-    rows, nets = [], {}
+    # Opening millions of flows takes seconds: what is measured has to be long beside the noise in that.
+    times = 10
+    rows, nets, spread = [], {}, {}
     for flows in counts:
-        one_ns = ["--snaplen", 64, "--rate", 1_000_000]
+        one_ns = ["--snaplen", 80, "--rate", 1_000_000]
         opening = traffic(f"open-{flows}", *one_ns, "open", "--flows", flows)
         more = traffic(
             f"live-{flows}", *one_ns, "uniform", "--flows", flows, "--packets", packets
         )
+        if size_of(more)[0] != packets or size_of(opening)[0] != flows:
+            sys.exit(f"{more} or {opening} has not the packets that it is to have")
         both = []
         for name, before in [("minimal", [MINIMAL]), ("flowloom", meter())]:
             alone = Command(name, before, [opening])
-            all_of_it = Command(name, before, [opening, more, more, more])
+            all_of_it = Command(name, before, [opening, *[more] * times])
             both.append((alone, all_of_it))
         interleave([command for pair in both for command in pair], repetitions)
         least = lambda command: min(taken.cpu for taken in command.runs)
-        nets[flows] = [(least(all_of_it) - least(alone)) / (3 * packets) for alone, all_of_it in both]
+        nets[flows] = [(least(long) - least(alone)) / (times * packets) for alone, long in both]
+        # Run by run, each against the opening before it: how far one may trust the number.
+        alone, long = both[1]
+        pairs = zip(long.runs, alone.runs, strict=True)
+        each = [(with_all.cpu - without.cpu) / (times * packets) for with_all, without in pairs]
+        spread[flows] = (min(each), max(each))
         opened = [(least(alone) - min(t.cpu for t in alone.starts)) / flows for alone, _ in both]
         memory = [(alone.memory() - min(t.memory for t in alone.starts)) / flows for alone, _ in both]
         smallest = nets[counts[0]]
@@ -236,9 +258,11 @@ def live_flows(counts, packets, repetitions, targets):
             [
                 f"{flows:,}",
                 *(f"{net:.1f}" for net in nets[flows]),
+                "{:.0f} to {:.0f}".format(*spread[flows]),
                 *(f"{net / first:.2f}" for net, first in zip(nets[flows], smallest, strict=True)),
-                *(f"{each:.0f}" for each in opened),
-                *(f"{each:.0f}" if flows >= 100_000 else "" for each in memory),
+                # Below that the start of the process, and of the one that measures, are in the way.
+                *(f"{each:.0f}" if flows >= 100_000 else "" for each in opened),
+                *(f"{each:.0f}" if flows >= 1_000_000 else "" for each in memory),
             ]
         )
     print("### By live flows\n")
@@ -247,6 +271,7 @@ def live_flows(counts, packets, repetitions, targets):
             "live flows",
             "minimal, ns a packet",
             "flowloom, ns a packet",
+            "flowloom, run by run",
             "minimal, growth",
             "flowloom, growth",
             "minimal, ns a flow",
@@ -295,7 +320,7 @@ def nfstream(path, python, repetitions, targets):
     interleave(commands, repetitions)
     version = "import nfstream; print(nfstream.__version__)"
     version = subprocess.run([python, "-c", version], capture_output=True, text=True, check=True)
-    print(f"### NFStream {version.stdout.strip()}, {path.stem}: {packets:,} packets, {flows:,} flows\n")
+    print(f"### NFStream {version.stdout.strip()}, {name_of(path)}: {packets:,} packets, {flows:,} flows\n")
     rows = [
         [
             command.name,

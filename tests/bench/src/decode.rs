@@ -1,6 +1,9 @@
-//! As much decoding as a meter needs, by etherparse's strict slices.
+//! As much decoding as a meter needs, by etherparse's slices of headers.
 
-use etherparse::{NetSlice, SlicedPacket, TransportSlice, VlanSlice};
+use etherparse::{
+    Ethernet2HeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, SingleVlanSlice,
+    TcpHeaderSlice, UdpHeaderSlice, ether_type, ip_number,
+};
 
 /// What makes packets belong to one flow: both ends in order, so that both directions have one key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -48,45 +51,66 @@ impl Key {
     }
 }
 
-/// Decodes an Ethernet frame; none if there is no IP packet in it that is whole.
+/// Decodes an Ethernet frame; none if there is no IP packet in it whose headers are all there.
+///
+/// Header by header: etherparse's slices of whole packets refuse those that a snapshot length has cut,
+/// and a yardstick that leaves packets out is none.
 #[inline]
 pub fn decode(frame: &[u8]) -> Option<Packet> {
-    let sliced = SlicedPacket::from_ethernet(frame).ok()?;
-    let ip = match &sliced.net {
-        Some(NetSlice::Ipv4(ip)) => {
-            let header = ip.header();
+    let ethernet = Ethernet2HeaderSlice::from_slice(frame).ok()?;
+    let mut rest = frame.get(ethernet.slice().len()..)?;
+    let mut ethertype = ethernet.ether_type();
+    let mut vlan = 0;
+    while matches!(
+        ethertype,
+        ether_type::VLAN_TAGGED_FRAME | ether_type::PROVIDER_BRIDGING
+    ) {
+        let tag = SingleVlanSlice::from_slice(rest).ok()?;
+        vlan = tag.vlan_identifier().value();
+        ethertype = tag.ether_type();
+        rest = rest.get(4..)?;
+    }
+    let ip = match ethertype {
+        ether_type::IPV4 => {
+            let header = Ipv4HeaderSlice::from_slice(rest).ok()?;
+            if header.fragments_offset().value() != 0 {
+                return None;
+            }
             let word = |address: [u8; 4]| u128::from(u32::from_be_bytes(address));
             Ip {
                 src: word(header.source()),
                 dst: word(header.destination()),
-                protocol: ip.payload().ip_number.0,
+                protocol: header.protocol(),
                 size: header.total_len().into(),
                 address_len: 4,
                 addresses: &header.slice()[12..],
+                payload: rest.get(header.slice().len()..)?,
             }
         }
-        Some(NetSlice::Ipv6(ip)) => {
-            let header = ip.header();
+        ether_type::IPV6 => {
+            let header = Ipv6HeaderSlice::from_slice(rest).ok()?;
             Ip {
                 src: u128::from_be_bytes(header.source()),
                 dst: u128::from_be_bytes(header.destination()),
-                protocol: ip.payload().ip_number.0,
+                protocol: header.next_header(),
                 size: 40 + u32::from(header.payload_length()),
                 address_len: 16,
                 addresses: &header.slice()[8..],
+                payload: rest.get(40..)?,
             }
         }
         _ => return None,
     };
-    let (src_port, dst_port) = match &sliced.transport {
-        Some(TransportSlice::Tcp(tcp)) => (tcp.source_port(), tcp.destination_port()),
-        Some(TransportSlice::Udp(udp)) => (udp.source_port(), udp.destination_port()),
+    let (src_port, dst_port) = match ip.protocol {
+        ip_number::TCP => {
+            let header = TcpHeaderSlice::from_slice(ip.payload).ok()?;
+            (header.source_port(), header.destination_port())
+        }
+        ip_number::UDP => {
+            let header = UdpHeaderSlice::from_slice(ip.payload).ok()?;
+            (header.source_port(), header.destination_port())
+        }
         _ => (0, 0),
-    };
-    let vlan = match sliced.vlan() {
-        Some(VlanSlice::SingleVlan(tag)) => tag.vlan_identifier().value(),
-        Some(VlanSlice::DoubleVlan(tags)) => tags.inner.vlan_identifier().value(),
-        None => 0,
     };
     let (src, dst) = ((ip.src, src_port), (ip.dst, dst_port));
     Some(Packet {
@@ -94,7 +118,7 @@ pub fn decode(frame: &[u8]) -> Option<Packet> {
             low: src.min(dst),
             high: src.max(dst),
             vlan,
-            protocol: ip.protocol,
+            protocol: ip.protocol.0,
         },
         downwards: src > dst,
         ip_size: ip.size,
@@ -106,8 +130,25 @@ pub fn decode(frame: &[u8]) -> Option<Packet> {
 struct Ip<'a> {
     src: u128,
     dst: u128,
-    protocol: u8,
+    protocol: IpNumber,
     size: u32,
     address_len: usize,
     addresses: &'a [u8],
+    payload: &'a [u8],
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Ends, Frame, decode};
+
+    #[test]
+    fn cut_packets_are_decoded_like_whole_ones() {
+        let mut frame = Frame::new(1);
+        for flow in 0..100 {
+            let whole = frame.packet(&Ends::of(1, flow), false, 1_514);
+            let cut = decode(&whole[..74]).expect("its headers are there");
+            let whole = decode(whole).expect("a packet");
+            assert_eq!((cut.key, cut.ip_size), (whole.key, whole.ip_size));
+        }
+    }
 }

@@ -1,5 +1,5 @@
 //! The least that a meter can do, as a yardstick: reads a pcap file of Ethernet frames in blocks,
-//! decodes with etherparse's strict slices, counts packets and bytes of each flow in a plain hash
+//! decodes with etherparse's slices of headers, counts packets and bytes of each flow in a plain hash
 //! table, with sixteen packets in flight, and prints how many flows there were. No flow ends, nothing
 //! is written, and there is no other format.
 
