@@ -4,9 +4,8 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
 
-use flate2::bufread::MultiGzDecoder;
-
 use super::CaptureError;
+use super::decompress::{Decompressed, Gzip, Zstd};
 
 /// What the decompressors read at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
@@ -74,8 +73,8 @@ impl Source {
 /// The bytes of a capture, decompressed.
 pub(super) enum Input {
     Plain(Counted),
-    Gzip(Box<MultiGzDecoder<BufReader<Counted>>>),
-    Zstd(Box<zstd::Decoder<'static, BufReader<Counted>>>),
+    Gzip(Box<Decompressed<BufReader<Counted>, Gzip>>),
+    Zstd(Box<Decompressed<BufReader<Counted>, Zstd>>),
 }
 
 impl Input {
@@ -85,14 +84,16 @@ impl Input {
         let first = counted.first();
         if first.starts_with(&GZIP) {
             let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, counted);
-            return Ok(Self::Gzip(Box::new(MultiGzDecoder::new(buffered))));
+            let decompressed = Decompressed::new(buffered, Gzip::new());
+            return Ok(Self::Gzip(Box::new(decompressed)));
         }
         let skippable = first.len() == 4
             && first[0] & 0xf0 == ZSTD_SKIPPABLE[0]
             && first[1..] == ZSTD_SKIPPABLE[1..];
         if first == ZSTD || skippable {
             let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, counted);
-            return Ok(Self::Zstd(Box::new(zstd::Decoder::with_buffer(buffered)?)));
+            let decompressed = Decompressed::new(buffered, Zstd::new()?);
+            return Ok(Self::Zstd(Box::new(decompressed)));
         }
         Ok(Self::Plain(counted))
     }

@@ -10,6 +10,7 @@
 mod block;
 mod bpf;
 mod clock;
+mod decompress;
 mod error;
 mod files;
 mod filter;

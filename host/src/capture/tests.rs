@@ -198,6 +198,47 @@ fn broken_compressed_data_is_damage() {
     }
 }
 
+/// What was compressed before the damage comes out whole, in whatever portions it came in.
+#[test]
+fn nothing_before_damaged_compressed_data_is_lost() {
+    let bytes = pcap(20_000);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&bytes)
+        .and_then(|()| gzip.flush())
+        .expect("memory takes all");
+    let mut zstandard = zstd::Encoder::new(Vec::new(), 1).expect("the level is one of its own");
+    zstandard
+        .write_all(&bytes)
+        .and_then(|()| zstandard.flush())
+        .expect("memory takes all");
+    // Both have four kinds of blocks in two bits behind the one that marks the last, and in both
+    // the fourth is not in use.
+    const RESERVED: [u8; 3] = [0b111, 0, 0];
+    for good in [gzip.get_ref(), zstandard.get_ref()] {
+        let damaged = [&good[..], &RESERVED].concat();
+        let trickle = Trickle(Cursor::new(damaged.clone()), false);
+        for files in [
+            Files::from_reader("test", Cursor::new(damaged)),
+            Files::from_reader("test", trickle),
+        ] {
+            let (packets, errors) = read_all(files);
+            assert_eq!(packets.len(), 20_000);
+            let [
+                CaptureError::Damaged {
+                    offset,
+                    packet: 20_001,
+                    damage: Damage::Compression(_),
+                    ..
+                },
+            ] = &errors[..]
+            else {
+                panic!("{errors:?}");
+            };
+            assert_eq!(*offset, bytes.len() as u64);
+        }
+    }
+}
+
 #[test]
 fn a_list_is_one_capture_and_damage_ends_only_its_file() {
     let dir = temp();

@@ -1,6 +1,6 @@
 use std::io::{self, Read};
 
-use flowloom::capture::{CaptureError, Damage, Files, Filter, LinkType};
+use flowloom::capture::{CaptureError, Files, Filter, LinkType};
 
 use super::bytes::Bytes;
 
@@ -16,14 +16,8 @@ pub fn capture(data: &[u8]) {
     // However its bytes come in, a capture is the same.
     let portion = usize::from(choices & 0x1f) + 1;
     let in_portions = Outcome::of(capture, portion);
-    if at_once.is_decompressed && in_portions.is_decompressed {
-        assert_eq!(at_once.packets, in_portions.packets);
-        assert_eq!(at_once.errors, in_portions.errors);
-    } else {
-        // Decompressors keep back what they made of the portion that they fail at.
-        let (a, b) = (&at_once.packets, &in_portions.packets);
-        assert!(a.starts_with(b) || b.starts_with(a));
-    }
+    assert_eq!(at_once.packets, in_portions.packets);
+    assert_eq!(at_once.errors, in_portions.errors);
     if choices & 0x80 != 0 && at_once.is_complete {
         filtered(capture, &at_once, choices);
     }
@@ -75,8 +69,6 @@ struct Outcome {
     errors: Vec<String>,
     /// Whether it was read to its end.
     is_complete: bool,
-    /// Whether no decompressor failed at it.
-    is_decompressed: bool,
 }
 
 impl Outcome {
@@ -86,7 +78,6 @@ impl Outcome {
             packets: Vec::new(),
             errors: Vec::new(),
             is_complete: false,
-            is_decompressed: true,
         };
         let mut bytes = 0;
         loop {
@@ -106,16 +97,7 @@ impl Outcome {
                     }
                 }
                 Ok(None) => break,
-                Err(error) => {
-                    if let CaptureError::Damaged {
-                        damage: Damage::Compression(_),
-                        ..
-                    } = error
-                    {
-                        outcome.is_decompressed = false;
-                    }
-                    outcome.errors.push(error.to_string());
-                }
+                Err(error) => outcome.errors.push(error.to_string()),
             }
             // That is not the same place for any portion, so there is nothing to compare.
             if files.packets_read() >= MOST_PACKETS || bytes > 16 << 20 {
