@@ -206,7 +206,9 @@ impl Meter {
         self.shard.flush();
     }
 
-    /// Ends all flows. Nothing may be pushed afterwards.
+    /// Ends all flows, which [`next_flow`](Self::next_flow) then gives: once it has given the last one,
+    /// [`accounts`](Self::accounts) and [`plugins`](Self::plugins) are complete. Nothing may be pushed
+    /// afterwards.
     pub fn finish(&mut self) {
         self.shard.finish();
     }
@@ -216,7 +218,13 @@ impl Meter {
     /// They come in the order of the packets that ended them. Of those that one packet ended, the
     /// ones it does not belong to come first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
-        self.shard.ready().pop_front()
+        loop {
+            match self.shard.ready().pop_front() {
+                Some(flow) => return Some(flow),
+                None if self.shard.end_more() => {}
+                None => return None,
+            }
+        }
     }
 
     /// What became of the packets so far.

@@ -412,6 +412,7 @@ fn work(
         meter(&mut shard, &mut portion);
         if last {
             shard.finish();
+            while shard.end_more() {}
         } else {
             shard.flush();
         }

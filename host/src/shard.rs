@@ -12,6 +12,10 @@ use crate::value::UdpValue;
 /// Packets that are looked up together: the waits for memory overlap.
 pub(crate) const CHUNK: usize = 16;
 
+/// Flows that end together once all do: their memory is used again by the next ones while it is
+/// still in the cache.
+const ENDING: usize = 256;
+
 /// A meter behind the front: gets the packets of its flows, in order.
 pub(crate) struct Shard {
     accounting_mode: AccountingMode,
@@ -20,6 +24,8 @@ pub(crate) struct Shard {
     station: Station,
     schema: Arc<Schema>,
     ready: VecDeque<Flow>,
+    /// After `finish`, the flows that are still to end.
+    ending: Option<std::vec::IntoIter<u32>>,
     flows: u64,
     evicted: u64,
 }
@@ -40,6 +46,7 @@ impl Shard {
             station: Station::open(plugins, &schema)?,
             schema,
             ready: VecDeque::new(),
+            ending: None,
             flows: 0,
             evicted: 0,
         })
@@ -76,7 +83,8 @@ impl Shard {
     pub(crate) fn pass(&mut self, time_ms: u64, ordinal: u64) {
         if self.table.is_behind(time_ms) {
             let places = self.table.idle_at(time_ms);
-            self.end_all(places, ordinal);
+            self.end_idle(places.iter().copied(), ordinal);
+            self.table.recycle(places);
         }
     }
 
@@ -85,11 +93,23 @@ impl Shard {
         self.station.flush(&mut self.ready);
     }
 
-    /// Ends all flows. Nothing may be pushed afterwards.
+    /// Begins to end all flows. Nothing may be pushed afterwards.
     pub(crate) fn finish(&mut self) {
-        let places = self.table.all();
-        self.end_all(places, u64::MAX);
-        self.station.finish(&mut self.ready);
+        self.ending = Some(self.table.all().into_iter());
+    }
+
+    /// Ends some more of them; says whether there were any, or something else to do.
+    pub(crate) fn end_more(&mut self) -> bool {
+        let Some(mut ending) = self.ending.take() else {
+            return false;
+        };
+        self.end_idle(ending.by_ref().take(ENDING), u64::MAX);
+        if ending.len() > 0 {
+            self.ending = Some(ending);
+        } else {
+            self.station.finish(&mut self.ready);
+        }
+        true
     }
 
     /// Flows that have ended, in the order of [`Ended`].
@@ -180,12 +200,11 @@ impl Shard {
     }
 
     /// Ends flows that are out of the wheel.
-    fn end_all(&mut self, places: Vec<u32>, ordinal: u64) {
-        for &place in &places {
+    fn end_idle(&mut self, places: impl Iterator<Item = u32>, ordinal: u64) {
+        for place in places {
             self.end(place, Expiration::Idle, Ended::by_another(ordinal));
             self.table.forget(place);
         }
-        self.table.recycle(places);
     }
 
     /// Ends a flow with the packet that it has just seen, if a plugin `cut` it or its connection is

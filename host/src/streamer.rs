@@ -479,7 +479,7 @@ impl Work {
 
     fn stop(&mut self) {
         match self {
-            Self::Alone(alone) => alone.finish(),
+            Self::Alone(alone) => alone.stop(),
             Self::Parallel(parallel) => parallel.stop(),
         }
     }
@@ -502,5 +502,11 @@ impl Alone {
             self.finished = true;
             self.meter.finish();
         }
+    }
+
+    /// Ends all flows: what comes out is counted and dropped.
+    fn stop(&mut self) {
+        self.finish();
+        while self.meter.next_flow().is_some() {}
     }
 }

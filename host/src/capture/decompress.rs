@@ -23,6 +23,8 @@ pub(super) struct Step {
     taken: usize,
     /// Bytes of the output that are made, those before an error included.
     made: usize,
+    /// Whether there was nothing to work on.
+    is_idle: bool,
     result: io::Result<()>,
 }
 
@@ -66,7 +68,7 @@ impl<R: BufRead, C: Codec> Read for Decompressed<R, C> {
             if step.made > 0 {
                 return Ok(step.made);
             }
-            if is_end && self.failed.is_none() {
+            if is_end && step.is_idle && self.failed.is_none() && !self.codec.may_end() {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
                     "the compressed data ends early",
@@ -99,9 +101,12 @@ impl Codec for Gzip {
         self.is_between = false;
         let before = (self.member.total_in(), self.member.total_out());
         let status = self.member.decompress(input, output, FlushDecompress::None);
+        let taken = (self.member.total_in() - before.0) as usize;
+        let made = (self.member.total_out() - before.1) as usize;
         let step = Step {
-            taken: (self.member.total_in() - before.0) as usize,
-            made: (self.member.total_out() - before.1) as usize,
+            taken,
+            made,
+            is_idle: taken == 0 && made == 0,
             result: status
                 .as_ref()
                 .map(drop)
@@ -125,6 +130,11 @@ pub(super) struct Zstd {
     /// How much the decoder gets in the next call: never a block and the beginning of another, as
     /// a call that fails at the second one loses the first.
     portion: usize,
+    /// What has come of the portion. It is shown as a whole, as what a call that fails has made
+    /// depends on what it was shown.
+    pending: Vec<u8>,
+    /// The decoder may still have output, which comes before anything else for the same reason.
+    has_output: bool,
     is_between: bool,
 }
 
@@ -132,37 +142,86 @@ impl Zstd {
     /// The beginning of a frame that says how long its header is.
     const FRAME_START: usize = 5;
     const BLOCK_HEADER: usize = 3;
+    /// No block is larger; a frame to be skipped may be, and may come in pieces.
+    const BLOCK: usize = 128 * 1024;
 
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             decoder: Decoder::new()?,
             portion: Self::FRAME_START,
+            pending: Vec::new(),
+            has_output: false,
             is_between: true,
         })
     }
-}
 
-impl Codec for Zstd {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
-        let mut input = InBuffer::around(&input[..input.len().min(self.portion)]);
+    /// Shows the decoder some input; returns how much of it was taken, and how much was made.
+    fn show(&mut self, input: &[u8], output: &mut [u8]) -> (usize, usize, io::Result<()>) {
+        let mut input = InBuffer::around(input);
+        let most = output.len();
         let mut output = OutBuffer::around(output);
         let result = self.decoder.run(&mut input, &mut output).map(|wanted| {
             self.is_between = wanted == 0;
             self.portion = match wanted {
                 0 => Self::FRAME_START,
                 // With a block, the decoder would like to have the header of the next one.
-                more if more > Self::BLOCK_HEADER => more - Self::BLOCK_HEADER,
+                more if more > Self::BLOCK_HEADER => (more - Self::BLOCK_HEADER).min(Self::BLOCK),
                 rest => rest,
             };
         });
+        self.has_output = output.pos() == most;
+        (input.pos(), output.pos(), result)
+    }
+}
+
+impl Codec for Zstd {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
+        if self.has_output {
+            let (taken, made, result) = self.show(&[], output);
+            if made > 0 || result.is_err() {
+                return Step {
+                    taken,
+                    made,
+                    is_idle: false,
+                    result,
+                };
+            }
+        }
+        if self.pending.is_empty() && input.len() >= self.portion {
+            let (taken, made, result) = self.show(&input[..self.portion], output);
+            return Step {
+                taken,
+                made,
+                is_idle: false,
+                result,
+            };
+        }
+        let more = input
+            .len()
+            .min(self.portion.saturating_sub(self.pending.len()));
+        self.pending.extend_from_slice(&input[..more]);
+        if more > 0 && self.pending.len() < self.portion {
+            return Step {
+                taken: more,
+                made: 0,
+                is_idle: false,
+                result: Ok(()),
+            };
+        }
+        let mut pending = std::mem::take(&mut self.pending);
+        let (taken, made, result) = self.show(&pending, output);
+        let is_idle = pending.is_empty() && made == 0;
+        pending.drain(..taken);
+        self.pending = pending;
         Step {
-            taken: input.pos(),
-            made: output.pos(),
+            taken: more,
+            made,
+            is_idle,
             result,
         }
     }
 
     fn may_end(&self) -> bool {
-        self.is_between
+        self.is_between && self.pending.is_empty()
     }
 }

@@ -8,7 +8,8 @@ use std::net::IpAddr;
 
 use super::FlowView;
 use super::record::Counters;
-use super::statistics::{Over, Splt};
+use super::splt::Splt;
+use super::statistics::Over;
 use crate::plugin::Grant;
 use crate::private::is_private;
 use crate::value::{Type, Value};

@@ -8,6 +8,7 @@ mod protocols;
 mod record;
 mod schema;
 pub(crate) mod slab;
+mod splt;
 mod statistics;
 mod table;
 #[cfg(test)]
@@ -24,7 +25,8 @@ pub use protocols::{PROTOCOLS, Protocol};
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
-pub(crate) use statistics::{Splt, Statistics};
+pub(crate) use splt::Splt;
+pub(crate) use statistics::Statistics;
 pub(crate) use table::{Analyses, Arrival, FlowTable, Timeouts};
 
 use crate::value::{UdpValue, Value};

@@ -1,13 +1,14 @@
 //! Storage for the parts of flows: grows in segments, so that no packet waits for a copy of the whole.
 
-/// Elements a segment: 4,096 flow records are half a megabyte.
-const SEGMENT_BITS: u32 = if cfg!(fuzzing) { 2 } else { 12 };
-const SEGMENT: usize = 1 << SEGMENT_BITS;
+use std::ops::{Index, IndexMut};
+
+/// Bytes a segment at most: some huge pages. Of one that is not full only what was used is touched.
+const SEGMENT_BYTES: usize = 8 << 20;
 
 /// A vector in segments. Elements are never moved.
 #[derive(Debug)]
 pub(crate) struct Segmented<T> {
-    segments: Vec<Box<[T]>>,
+    segments: Vec<Vec<T>>,
 }
 
 impl<T> Default for Segmented<T> {
@@ -18,34 +19,76 @@ impl<T> Default for Segmented<T> {
     }
 }
 
-impl<T: Clone + Default> Segmented<T> {
-    /// Makes room for the element at `at`.
-    pub(crate) fn reach(&mut self, at: u32) {
-        while self.segments.len() <= (at >> SEGMENT_BITS) as usize {
-            self.segments
-                .push(vec![T::default(); SEGMENT].into_boxed_slice());
-        }
-    }
+impl<T> Segmented<T> {
+    /// Elements a segment, as a power of two.
+    const BITS: u32 = match cfg!(fuzzing) {
+        true => 2,
+        false => (SEGMENT_BYTES / size_of::<T>()).ilog2(),
+    };
+    const LEN: usize = 1 << Self::BITS;
 
-    /// Bytes held, elements in use or not.
+    /// Bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        self.segments.len() * SEGMENT * size_of::<T>()
+        self.segments.iter().map(Vec::len).sum::<usize>() * size_of::<T>()
     }
 }
 
-impl<T> std::ops::Index<u32> for Segmented<T> {
+impl<T: Clone + Default> Segmented<T> {
+    /// Makes room for the element at `at`.
+    pub(crate) fn reach(&mut self, at: u32) {
+        let (segment, at) = ((at >> Self::BITS) as usize, at as usize % Self::LEN);
+        while self.segments.len() <= segment {
+            if let Some(last) = self.segments.last_mut() {
+                last.resize(Self::LEN, T::default());
+            }
+            let next = Vec::with_capacity(Self::LEN);
+            // Small captures never leave the first one, and clearing a huge page takes its time.
+            if !self.segments.is_empty() {
+                prefer_huge_pages(&next);
+            }
+            self.segments.push(next);
+        }
+        let segment = &mut self.segments[segment];
+        if segment.len() <= at {
+            segment.resize(at + 1, T::default());
+        }
+    }
+}
+
+/// Asks for huge pages where the memory of `segment` has them whole: with millions of flows every
+/// packet would otherwise miss the TLB several times. What cannot be had is done without.
+fn prefer_huge_pages<T>(segment: &Vec<T>) {
+    #[cfg(target_os = "linux")]
+    {
+        const PAGE: usize = 4096;
+        let start = segment.as_ptr().addr();
+        let skipped = start.next_multiple_of(PAGE) - start;
+        let len = (segment.capacity() * size_of::<T>()).saturating_sub(skipped) / PAGE * PAGE;
+        // SAFETY: the range is within one allocation, and the advice changes no byte of it.
+        #[allow(
+            unsafe_code,
+            reason = "there is no safe call for memory of the allocator"
+        )]
+        unsafe {
+            let start = segment.as_ptr().byte_add(skipped).cast_mut().cast();
+            libc::madvise(start, len, libc::MADV_HUGEPAGE);
+        }
+    }
+}
+
+impl<T> Index<u32> for Segmented<T> {
     type Output = T;
 
     #[inline]
     fn index(&self, at: u32) -> &T {
-        &self.segments[(at >> SEGMENT_BITS) as usize][at as usize & (SEGMENT - 1)]
+        &self.segments[(at >> Self::BITS) as usize][at as usize % Self::LEN]
     }
 }
 
-impl<T> std::ops::IndexMut<u32> for Segmented<T> {
+impl<T> IndexMut<u32> for Segmented<T> {
     #[inline]
     fn index_mut(&mut self, at: u32) -> &mut T {
-        &mut self.segments[(at >> SEGMENT_BITS) as usize][at as usize & (SEGMENT - 1)]
+        &mut self.segments[(at >> Self::BITS) as usize][at as usize % Self::LEN]
     }
 }
 

@@ -96,6 +96,13 @@ impl Statistics {
         }
     }
 
+    /// Reads of every cache line something, so that they are there when the packet is added.
+    #[inline]
+    pub(crate) fn touch(&self) -> u64 {
+        let [sizes, gaps] = [self.sizes, self.gaps].map(|[both, _, back]| both.min ^ back.min);
+        sizes ^ gaps ^ self.flags[0][0]
+    }
+
     pub(crate) fn sizes(&self, over: Over) -> &Spread {
         &self.sizes[over as usize]
     }
@@ -130,42 +137,5 @@ fn packets(record: &Record, over: Over) -> u64 {
         Over::Bidirectional => record.packets(),
         Over::Src2Dst => record.directions[0].packets,
         Over::Dst2Src => record.directions[1].packets,
-    }
-}
-
-/// Direction, size and inter-arrival time of each of a flow's first packets: three lists of one
-/// length, one behind the other, -1 where there was no packet.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Splt(Box<[i64]>);
-
-impl Splt {
-    /// For the first `packets` packets.
-    pub(crate) fn new(packets: u16) -> Self {
-        Self(vec![-1; 3 * usize::from(packets)].into())
-    }
-
-    /// Adds the `n`-th packet of the flow, from 0 on.
-    #[inline]
-    pub(crate) fn add(&mut self, n: u64, direction: Direction, size: u32, gap_ms: u64) {
-        let len = self.0.len() / 3;
-        if n < len as u64 {
-            let n = n as usize;
-            self.0[n] = direction as i64;
-            self.0[len + n] = size.into();
-            self.0[2 * len + n] = i64::try_from(gap_ms).unwrap_or(i64::MAX);
-        }
-    }
-
-    /// 0 as the flow's first packet, 1 against it.
-    pub(crate) fn directions(&self) -> &[i64] {
-        &self.0[..self.0.len() / 3]
-    }
-
-    pub(crate) fn sizes(&self) -> &[i64] {
-        &self.0[self.0.len() / 3..][..self.0.len() / 3]
-    }
-
-    pub(crate) fn gaps(&self) -> &[i64] {
-        &self.0[self.0.len() / 3 * 2..]
     }
 }

@@ -5,7 +5,8 @@ use super::closing::Closing;
 use super::index::Index;
 use super::record::{Direction, Expiration, Record};
 use super::slab::{Places, Segmented};
-use super::statistics::{Splt, Statistics};
+use super::splt::Splt;
+use super::statistics::Statistics;
 use super::wheel::Wheel;
 use crate::decode::Packet;
 use crate::time::Time;
@@ -92,6 +93,9 @@ impl FlowTable {
             if let Some(place) = self.index.peek(arrival.hash) {
                 let record = &self.records[place];
                 sum ^= record.id ^ record.directions[0].packets;
+                if let Some(statistics) = &self.statistics {
+                    sum ^= statistics[place].touch();
+                }
             }
         }
         std::hint::black_box(sum);
@@ -170,7 +174,7 @@ impl FlowTable {
             statistics[place].add(record, direction, time_ms, size, arrival.packet.tcp_flags);
         }
         if self.splt_packets > 0 {
-            self.splt[place].add(record.packets(), direction, size, arrival.delta_ms);
+            self.splt[place].add(direction, size, arrival.delta_ms);
         }
         record.count(direction, time_ms, size);
     }
@@ -263,10 +267,11 @@ impl FlowTable {
         last_seen_ms.saturating_add(self.timeouts.idle_ms)
     }
 
-    /// Takes all flows out of the wheel, as `idle_at`.
+    /// Takes all flows out of the wheel, as `idle_at`, and lets none be found any more.
     pub(crate) fn all(&mut self) -> Vec<u32> {
         let mut all = std::mem::take(&mut self.due);
         self.wheel.take_all(&mut self.records, &mut all);
+        self.index = Index::new();
         self.in_order(all)
     }
 
@@ -277,7 +282,8 @@ impl FlowTable {
     }
 
     fn in_order(&self, mut places: Vec<u32>) -> Vec<u32> {
-        places.sort_unstable_by_key(|&place| self.records[place].id);
+        // Every id is read once, for it is not in the cache.
+        places.sort_by_cached_key(|&place| self.records[place].id);
         places
     }
 
