@@ -23,6 +23,6 @@ mod value;
 pub use anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 pub use flow::Flow;
 pub use meter::{AccountingMode, Accounts, Meter, Settings};
-pub use streamer::{Report, Step, Streamer, StreamerBuilder, StreamerError};
+pub use streamer::{Busy, Report, Step, Streamer, StreamerBuilder, StreamerError};
 pub use time::Time;
 pub use value::{Type, UdpValue, Value};

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crate::capture::{CaptureError, Files, LinkType};
 use crate::decode::Packet;
@@ -18,7 +19,8 @@ use crate::front::Front;
 use crate::meter::{Accounts, Settings};
 use crate::plugin::{Plugin, PluginError, PluginReport};
 use crate::shard::{CHUNK, Shard};
-use crate::time::Time;
+use crate::streamer::Busy;
+use crate::time::{Time, thread_time};
 
 /// Packets of a round for each meter: enough for a full batch of events.
 const ROUND_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 1_024 };
@@ -57,9 +59,10 @@ struct Harvest {
     flows: VecDeque<Flow>,
     ended: u64,
     evicted: u64,
-    live: usize,
     /// After the last round.
     plugins: Vec<PluginReport>,
+    /// Processor time of its thread so far.
+    busy: Duration,
 }
 
 /// What the reader says of a round.
@@ -68,6 +71,8 @@ struct Round {
     progress: Progress,
     problems: Vec<CaptureError>,
     unknown_links: Vec<LinkType>,
+    /// Processor time of the reader's thread so far.
+    busy: Duration,
     last: bool,
 }
 
@@ -109,7 +114,7 @@ pub(crate) struct State {
     pub(crate) problems: Vec<CaptureError>,
     pub(crate) unknown_links: Vec<LinkType>,
     pub(crate) plugins: Vec<PluginReport>,
-    pub(crate) live_flows: usize,
+    pub(crate) busy: Busy,
     pub(crate) finished: bool,
 }
 
@@ -147,7 +152,7 @@ impl Parallel {
             front: Front::new(&settings),
             tables,
             shows,
-            tick: None,
+            passed_ms: None,
             stop: stop.clone(),
         };
         threads.push(thread::spawn(move || reader.run(&announce)));
@@ -185,7 +190,8 @@ impl Parallel {
         let Ok(round) = self.rounds.recv() else {
             return self.panic();
         };
-        let (mut ended, mut evicted, mut live) = (0, 0, 0);
+        let (mut ended, mut evicted) = (0, 0);
+        let mut busy = Vec::new();
         let mut flows = Vec::new();
         let mut reports = Vec::new();
         for harvest in &self.harvests {
@@ -195,7 +201,7 @@ impl Parallel {
             flows.extend(harvest.flows);
             ended += harvest.ended;
             evicted += harvest.evicted;
-            live += harvest.live;
+            busy.push(harvest.busy);
             reports.push(harvest.plugins);
         }
         // Each meter's flows are in order already, which this sort makes use of.
@@ -208,7 +214,10 @@ impl Parallel {
             ..round.accounts
         };
         state.progress = round.progress;
-        state.live_flows = live;
+        state.busy = Busy {
+            reader: Some(round.busy),
+            meters: busy,
+        };
         state.problems.extend(round.problems);
         state.unknown_links = round.unknown_links;
         if round.last {
@@ -216,9 +225,7 @@ impl Parallel {
             state.finished = true;
         }
     }
-}
 
-impl Parallel {
     /// A thread that went away without a word has panicked: so does the caller.
     fn panic(&mut self) {
         self.disconnect();
@@ -260,8 +267,8 @@ struct Reader {
     front: Front,
     tables: Vec<Table>,
     shows: Shows,
-    /// The last time that was passed on to the meters, in ticks of a ms.
-    tick: Option<u64>,
+    /// The last time that was passed on to the meters, in ms.
+    passed_ms: Option<u64>,
     stop: Arc<AtomicBool>,
 }
 
@@ -285,6 +292,7 @@ impl Reader {
                     progress,
                     problems,
                     unknown_links: self.front.unknown_links.clone(),
+                    busy: thread_time(),
                     last,
                 })
                 .is_err()
@@ -318,8 +326,8 @@ impl Reader {
                     continue;
                 }
                 let time_ms = arrival.time_ms();
-                if self.tick != Some(time_ms) {
-                    self.tick = Some(time_ms);
+                if self.passed_ms != Some(time_ms) {
+                    self.passed_ms = Some(time_ms);
                     for table in &mut self.tables {
                         table.portion.passes.push((time_ms, arrival.ordinal));
                     }
@@ -420,8 +428,8 @@ fn work(
             flows: std::mem::take(shard.ready()),
             ended: shard.flows(),
             evicted: shard.evicted(),
-            live: shard.live_flows(),
             plugins: if last { shard.plugins() } else { Vec::new() },
+            busy: thread_time(),
         };
         portion.clear();
         // The reader may be gone already; then there is nobody to fill it again.

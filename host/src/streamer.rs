@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Files, Filter, FilterError, LinkType};
@@ -11,6 +12,7 @@ use crate::flow::{Flow, Schema};
 use crate::meter::{AccountingMode, Accounts, Meter, Settings};
 use crate::parallel::{Parallel, Progress};
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
+use crate::time::thread_time;
 
 /// Reads captures and gives the flows in them, one after the other.
 ///
@@ -52,6 +54,8 @@ struct Alone {
     meter: Meter,
     problems: Vec<CaptureError>,
     finished: bool,
+    /// Processor time of the thread before the run.
+    start: Duration,
 }
 
 /// Why a run cannot begin.
@@ -105,6 +109,17 @@ pub struct Report<'a> {
     pub problems: &'a [CaptureError],
     /// Link types of packets that were ignored for it.
     pub unknown_links: &'a [LinkType],
+    /// How long the threads worked.
+    pub busy: Busy,
+}
+
+/// Processor time that each thread of a run has taken, plugins included.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Busy {
+    /// The reader of several meters; one that is alone reads itself.
+    pub reader: Option<Duration>,
+    /// Each meter. One that is alone works in the caller's thread, and what else that does counts.
+    pub meters: Vec<Duration>,
 }
 
 /// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
@@ -290,6 +305,7 @@ impl StreamerBuilder {
                 meter: Meter::new(self.settings, &plugins)?,
                 problems: Vec::new(),
                 finished: false,
+                start: thread_time(),
             })),
             meters => {
                 let parallel = Parallel::start(files, self.settings, meters, &plugins, &schema)?;
@@ -380,6 +396,13 @@ impl Streamer {
             unknown_links: match &self.work {
                 Work::Alone(alone) => alone.meter.unknown_links(),
                 Work::Parallel(parallel) => &parallel.state().unknown_links,
+            },
+            busy: match &self.work {
+                Work::Alone(alone) => Busy {
+                    reader: None,
+                    meters: vec![thread_time().saturating_sub(alone.start)],
+                },
+                Work::Parallel(parallel) => parallel.state().busy.clone(),
             },
         }
     }

@@ -168,8 +168,8 @@ impl Run {
         assert_eq!(self.stdout, "", "{self}");
     }
 
-    /// There is exactly this on standard error, but for the numbers that differ from run to run: how
-    /// long plugins took, and how much memory they had.
+    /// There is exactly this on standard error, but for what differs from run to run: how busy threads
+    /// were, how long plugins took, and how much memory they had.
     #[track_caller]
     pub(crate) fn reports(self, lines: &[&str]) -> Self {
         assert_eq!(self.report(), lines, "standard error of\n{self}");
@@ -190,6 +190,7 @@ impl Run {
     pub(crate) fn report(&self) -> Vec<String> {
         self.stderr
             .lines()
+            .filter(|line| !line.starts_with("busy "))
             .map(|line| match line.starts_with("plugin ") {
                 true => without_number(&without_number(line, " ns an event"), " KiB"),
                 false => line.to_owned(),

@@ -107,10 +107,11 @@ impl Codec for Gzip {
             taken,
             made,
             is_idle: taken == 0 && made == 0,
-            result: status
-                .as_ref()
-                .map(drop)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string())),
+            // What exactly the decoder says of it depends on the portions in which data came.
+            result: status.as_ref().map(drop).map_err(|_| {
+                let what = "it is not valid deflate data, or its checksum is another";
+                io::Error::new(io::ErrorKind::InvalidData, what)
+            }),
         };
         if let Ok(Status::StreamEnd) = status {
             self.member.reset(true);

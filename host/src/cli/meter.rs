@@ -2,16 +2,17 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use clap::{Args, ValueEnum, value_parser};
 use flowloom::decode::TunnelSet;
 use flowloom::plugin::{Grants, PluginSpec, World};
-use flowloom::sink::{Format, OutputError, OutputFiles, Sink};
+use flowloom::sink::{BackgroundSink, Format, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::exit::{Exit, Failure};
-use super::summary;
+use super::summary::{self, Run};
 
 #[derive(Args)]
 pub(super) struct Meter {
@@ -154,23 +155,32 @@ impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         self.check_output()?;
         let mut streamer = self.builder()?.build().map_err(failure)?;
-        let mut sink = self.sink(&streamer)?;
+        let mut sink = BackgroundSink::start(self.sink(&streamer)?);
+        let start = Instant::now();
         let progress = Progress::new();
         let mut flows = 0_u64;
         loop {
             match streamer.step() {
                 Step::Flow(flow) => {
-                    sink.write(&flow).map_err(|error| self.lost(&error))?;
+                    sink.write(flow).map_err(|error| self.lost(&error))?;
                     flows += 1;
                 }
-                Step::Read => progress.show(streamer.progress(), flows),
+                Step::Read => {
+                    sink.flush().map_err(|error| self.lost(&error))?;
+                    progress.show(streamer.progress(), flows);
+                }
                 Step::End => break,
             }
         }
-        sink.finish().map_err(|error| self.lost(&error))?;
+        let writer = sink.finish().map_err(|error| self.lost(&error))?;
         progress.clear();
         let report = streamer.report();
-        let _ = summary::write(&mut io::stderr().lock(), &report, flows);
+        let run = Run {
+            flows,
+            writer,
+            elapsed: start.elapsed(),
+        };
+        let _ = summary::write(&mut io::stderr().lock(), &report, &run);
         let complete =
             report.problems.is_empty() && report.plugins.iter().all(|plugin| plugin.traps == 0);
         Ok(match complete {
@@ -269,11 +279,11 @@ impl Meter {
         }
     }
 
-    fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink>, Failure> {
+    fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink + Send>, Failure> {
         let Some(files) = self.files() else {
             let format = self.format.map_or(Format::Csv, Format::from);
             return format
-                .sink(io::stdout().lock(), streamer.schema())
+                .sink(io::stdout(), streamer.schema())
                 .map_err(|error| self.lost(&error));
         };
         match files.create(streamer.schema()) {

@@ -1,13 +1,24 @@
 //! What is said at the end of a run, on standard error.
 
 use std::io::{self, Write};
+use std::time::Duration;
 
 use flowloom::Report;
 use flowloom::decode::Ignored;
 use flowloom::plugin::PluginReport;
 
-/// Writes a line each for packets, flows and every plugin.
-pub(super) fn write(out: &mut impl Write, report: &Report<'_>, flows: u64) -> io::Result<()> {
+/// What the command knows of a run beyond the streamer's report.
+pub(super) struct Run {
+    /// Flows written.
+    pub(super) flows: u64,
+    /// Processor time of the thread that wrote them.
+    pub(super) writer: Duration,
+    /// From the first packet to the last flow.
+    pub(super) elapsed: Duration,
+}
+
+/// Writes a line each for packets, flows, every plugin, and how busy the threads were.
+pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io::Result<()> {
     let accounts = &report.accounts;
     writeln!(
         out,
@@ -36,7 +47,7 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, flows: u64) -> io
             accounts.clamped
         )?;
     }
-    write!(out, "flows    {flows}")?;
+    write!(out, "flows    {}", run.flows)?;
     match report.flows_withheld {
         0 => writeln!(out)?,
         withheld => writeln!(out, " written, {withheld} more withheld by --max-nflows")?,
@@ -48,10 +59,34 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, flows: u64) -> io
             accounts.evicted
         )?;
     }
-    report
-        .plugins
-        .iter()
-        .try_for_each(|plugin| write_plugin(out, plugin))
+    for plugin in &report.plugins {
+        write_plugin(out, plugin)?;
+    }
+    write_busy(out, report, run)
+}
+
+/// Which thread bounds the run: the one that is near 100 %.
+fn write_busy(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io::Result<()> {
+    let share = |busy: Duration| {
+        let share = busy.as_secs_f64() / run.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
+        format!("{:.0} %", 100.0 * share)
+    };
+    write!(out, "busy     ")?;
+    if let Some(reader) = report.busy.reader {
+        write!(out, "reader {}, ", share(reader))?;
+    }
+    let meters: Vec<_> = report.busy.meters.iter().copied().map(share).collect();
+    let name = match meters.len() {
+        1 => "meter",
+        _ => "meters",
+    };
+    writeln!(
+        out,
+        "{name} {}, writer {} of {:.2} s",
+        meters.join(" and "),
+        share(run.writer),
+        run.elapsed.as_secs_f64()
+    )
 }
 
 fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {

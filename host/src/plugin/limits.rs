@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rustix::time::{ClockId, clock_gettime};
+use crate::time::thread_time;
 use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
 
 use super::instance::HostState;
@@ -138,8 +138,7 @@ impl Deadline {
     pub(super) fn check(
         mut store: StoreContextMut<'_, HostState>,
     ) -> wasmtime::Result<UpdateDeadline> {
-        let now = clock_gettime(ClockId::ThreadCPUTime);
-        let now = Duration::new(now.tv_sec.unsigned_abs(), now.tv_nsec as u32);
+        let now = thread_time();
         let deadline = &mut store.data_mut().deadline;
         let since = *deadline.since.get_or_insert(now);
         deadline.passed = now.saturating_sub(since) + EPOCH > deadline.allowed;

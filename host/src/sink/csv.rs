@@ -33,8 +33,8 @@ impl<W: Write> CsvSink<W> {
     fn field(&mut self, value: Value<'_>) {
         let start = self.lines.len();
         write_value(value, &mut self.lines);
-        // Nothing else has characters that need quotes.
-        if let Value::Text(_) | Value::Json(_) | Value::Integers(_) | Value::Floats(_) = value {
+        // Nothing else has characters that need quotes, and lists bring theirs.
+        if let Value::Text(_) | Value::Json(_) = value {
             quote(&mut self.lines, start);
         }
         self.lines.push(',');
@@ -87,12 +87,10 @@ fn write_value(value: Value<'_>, out: &mut String) {
     match value {
         Value::Null => {}
         Value::Boolean(value) => out.push(if value { '1' } else { '0' }),
-        Value::Integer(value) => out.push_str(itoa::Buffer::new().format(value)),
+        Value::Integer(value) => write_integer(value, out),
         Value::Float(value) => out.push_str(zmij::Buffer::new().format(value)),
         Value::Bytes(bytes) => write_hex(bytes, out),
-        Value::Integers(values) => write_list(values, out, |value, out| {
-            out.push_str(itoa::Buffer::new().format(*value))
-        }),
+        Value::Integers(values) => write_list(values, out, |&value, out| write_integer(value, out)),
         Value::Floats(values) => write_list(values, out, |value, out| {
             out.push_str(zmij::Buffer::new().format(*value))
         }),
@@ -102,8 +100,19 @@ fn write_value(value: Value<'_>, out: &mut String) {
     }
 }
 
-/// `[0, 1, 0]`
+fn write_integer(value: i64, out: &mut String) {
+    match value {
+        // Most columns of most flows.
+        0..10 => out.push(char::from(b'0' + value as u8)),
+        -1 => out.push_str("-1"),
+        _ => out.push_str(itoa::Buffer::new().format(value)),
+    }
+}
+
+/// `[0]`, and in quotes where there are commas: `"[0, 1, 0]"`
 fn write_list<T>(values: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
+    let quote = if values.len() > 1 { "\"" } else { "" };
+    out.push_str(quote);
     out.push('[');
     for (n, value) in values.iter().enumerate() {
         if n > 0 {
@@ -112,6 +121,7 @@ fn write_list<T>(values: &[T], out: &mut String, write: impl Fn(&T, &mut String)
         write(value, out);
     }
     out.push(']');
+    out.push_str(quote);
 }
 
 #[cfg(test)]
@@ -145,7 +155,8 @@ mod tests {
             (Value::Integer(-1), "-1"),
             (Value::Float(302.368_421_052_631_56), "302.36842105263156"),
             (Value::Float(f64::NAN), "NaN"),
-            (Value::Integers(&[0, 1, -1]), "[0, 1, -1]"),
+            (Value::Integers(&[10, 9, -1]), "\"[10, 9, -1]\""),
+            (Value::Integers(&[]), "[]"),
             (Value::Floats(&[0.5]), "[0.5]"),
             (Value::Bytes(b"\x00\xff"), "00ff"),
             (Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]), "aa:bb:cc:00:01:02"),

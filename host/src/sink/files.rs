@@ -106,7 +106,7 @@ impl OutputFiles {
     /// # Errors
     ///
     /// `rotate_files` is given without `flows_per_file`, or the file cannot be written to.
-    pub fn create(self, schema: &Arc<Schema>) -> Result<impl Sink + use<>, OutputError> {
+    pub fn create(self, schema: &Arc<Schema>) -> Result<impl Sink + Send + use<>, OutputError> {
         if self.rotate_files > 0 && self.flows_per_file == 0 {
             return Err(OutputError::Parameter {
                 parameter: "rotate_files",
@@ -172,7 +172,7 @@ impl OutputFiles {
     }
 
     /// Creates the file of a number.
-    fn begin(&self, number: u64, schema: &Schema) -> io::Result<Box<dyn Sink>> {
+    fn begin(&self, number: u64, schema: &Schema) -> io::Result<Box<dyn Sink + Send>> {
         File::create(self.numbered(number))
             .and_then(|file| self.format.sink(file, schema))
             .map_err(|error| self.named(number, &error))
@@ -191,7 +191,7 @@ struct FilesSink {
     number: u64,
     /// Flows in the current file.
     written: u64,
-    current: Box<dyn Sink>,
+    current: Box<dyn Sink + Send>,
 }
 
 impl FilesSink {

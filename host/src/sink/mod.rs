@@ -1,5 +1,6 @@
 //! Where flows go: CSV and JSON lines, in one file or many.
 
+mod background;
 mod csv;
 mod files;
 mod jsonl;
@@ -7,6 +8,7 @@ mod jsonl;
 use std::io::{self, Write};
 use std::path::Path;
 
+pub use background::BackgroundSink;
 pub use files::{OutputError, OutputFiles};
 
 use crate::flow::{Flow, Schema};
@@ -26,6 +28,16 @@ pub trait Sink {
     ///
     /// What writing to the output gave.
     fn finish(&mut self) -> io::Result<()>;
+}
+
+impl Sink for Box<dyn Sink + Send> {
+    fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        (**self).write(flow)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        (**self).finish()
+    }
 }
 
 /// How flows are written.
@@ -53,9 +65,9 @@ impl Format {
     /// What writing a header to the output gave.
     pub fn sink<'a>(
         self,
-        output: impl Write + 'a,
+        output: impl Write + Send + 'a,
         schema: &Schema,
-    ) -> io::Result<Box<dyn Sink + 'a>> {
+    ) -> io::Result<Box<dyn Sink + Send + 'a>> {
         Ok(match self {
             Self::Csv => Box::new(csv::CsvSink::new(output, schema)?),
             Self::JsonLines => Box::new(jsonl::JsonLinesSink::new(output)),
