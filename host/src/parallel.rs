@@ -22,8 +22,9 @@ use crate::shard::{CHUNK, Shard};
 use crate::streamer::Busy;
 use crate::time::{Time, thread_time};
 
-/// Packets of a round for each meter: enough for a full batch of events.
-const ROUND_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 1_024 };
+/// Packets of a round for each meter: some full batches of events, so that waking threads up costs
+/// little a packet.
+const ROUND_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 4_096 };
 /// Bytes of a round for each meter, for plugins that want to see packets.
 const ROUND_BYTES: usize = 1 << 20;
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.
@@ -442,10 +443,10 @@ fn work(
 
 fn meter(shard: &mut Shard, portion: &mut Portion) {
     let mut passes = portion.passes.drain(..).peekable();
-    for dealt in portion.packets.chunks_mut(CHUNK) {
+    for dealt in portion.packets.chunks(CHUNK) {
         let mut chunk: [Arrival<'_>; CHUNK] = Default::default();
-        for (arrival, dealt) in chunk.iter_mut().zip(&mut *dealt) {
-            arrival.packet = std::mem::take(&mut dealt.packet);
+        for (arrival, dealt) in chunk.iter_mut().zip(dealt) {
+            arrival.packet.clone_from(&dealt.packet);
             arrival.frame = &portion.bytes[dealt.start..][..dealt.len];
             arrival.time = dealt.time;
             arrival.ordinal = dealt.ordinal;

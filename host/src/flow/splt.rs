@@ -36,10 +36,16 @@ impl Splt {
         }
     }
 
+    /// Whether it has all packets that it is to have.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.steps.len() >= usize::from(self.len)
+    }
+
     /// Adds the next packet of the flow; those beyond the first ones are passed over.
     #[inline]
     pub(crate) fn add(&mut self, direction: Direction, size: u32, gap_ms: u64) {
-        if self.steps.len() < usize::from(self.len) {
+        if !self.is_full() {
             self.steps.push(Step {
                 gap_ms,
                 size,

@@ -88,11 +88,11 @@ impl Statistics {
                 self.gaps[over].add(time_ms - last_seen_ms, packets);
             }
         }
-        if tcp_flags != 0 {
-            let flags = &mut self.flags[direction as usize];
-            for (bit, count) in flags.iter_mut().enumerate() {
-                *count += u64::from(tcp_flags >> bit & 1);
-            }
+        // Most packets have one flag or two of the eight.
+        let mut rest = tcp_flags;
+        while rest != 0 {
+            self.flags[direction as usize][rest.trailing_zeros() as usize % 8] += 1;
+            rest &= rest - 1;
         }
     }
 

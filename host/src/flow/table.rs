@@ -96,6 +96,9 @@ impl FlowTable {
                 if let Some(statistics) = &self.statistics {
                     sum ^= statistics[place].touch();
                 }
+                if self.splt_packets > 0 {
+                    sum ^= u64::from(self.splt[place].is_full());
+                }
             }
         }
         std::hint::black_box(sum);

@@ -67,7 +67,7 @@ impl PluginReport {
 pub(crate) struct Station {
     hosted: Vec<Hosted>,
     /// Ended flows whose values are still in some batch.
-    waiting: Vec<Flow>,
+    waiting: VecDeque<Flow>,
     has_batches: bool,
     /// Events in the fullest batch.
     fullest: usize,
@@ -110,7 +110,7 @@ impl Station {
             .any(|hosted| matches!(hosted.shape, Shape::Columns(_)));
         Ok(Self {
             hosted,
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
             has_batches,
             fullest: 0,
         })
@@ -181,7 +181,7 @@ impl Station {
         }
         flow.udps = udps;
         if self.has_batches {
-            self.waiting.push(flow);
+            self.waiting.push_back(flow);
         } else {
             ready.push_back(flow);
         }
@@ -193,7 +193,11 @@ impl Station {
             hosted.flush(&mut self.waiting);
         }
         self.fullest = 0;
-        ready.extend(self.waiting.drain(..));
+        match ready.is_empty() {
+            // Flows are large.
+            true => std::mem::swap(ready, &mut self.waiting),
+            false => ready.append(&mut self.waiting),
+        }
     }
 
     /// Delivers all batches and tells every plugin that it was the last.
@@ -352,7 +356,7 @@ impl Hosted {
         }
     }
 
-    fn flush(&mut self, waiting: &mut [Flow]) {
+    fn flush(&mut self, waiting: &mut VecDeque<Flow>) {
         let events = match &self.shape {
             Shape::Columns(batch) if batch.len() > 0 => batch.len(),
             _ => return,

@@ -63,7 +63,8 @@ enum Traffic {
         flows: u64,
     },
     /// Captures, played side by side, again and again with other addresses until the file is as
-    /// large as it is to be.
+    /// large as it is to be. Pauses of more than a second are cut to one, and what is not metered as
+    /// a packet of its own (no IP, later fragments) is left out.
     Mix {
         /// About how large the file is to be.
         #[arg(long, default_value_t = 300_000_000)]
@@ -122,13 +123,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// Captures may span years; the times of a pcap file end in 2106.
+const LONGEST_PAUSE_NS: u64 = 1_000_000_000;
+
 /// A packet of a capture.
 struct Played {
     time_ns: u64,
     data: Vec<u8>,
     wire_len: u32,
-    /// Where in it addresses stand, and how many bytes of them, if it has any.
-    addresses: Option<(usize, usize)>,
+    /// Where in it addresses stand, and how many bytes each of them has.
+    addresses: (usize, usize),
 }
 
 fn mix(captures: &[PathBuf], bytes: u64, pcap: &mut PcapWriter) -> Result<(), Box<dyn Error>> {
@@ -149,10 +153,7 @@ fn mix(captures: &[PathBuf], bytes: u64, pcap: &mut PcapWriter) -> Result<(), Bo
             if pcap.bytes() >= bytes {
                 break;
             }
-            let Some((at, len)) = packet.addresses else {
-                pcap.write(time_ns, &packet.data, packet.wire_len)?;
-                continue;
-            };
+            let (at, len) = packet.addresses;
             // The same change to both addresses, so that answers still belong to their flows.
             let change = |data: &mut [u8]| {
                 for address in data[at..at + 2 * len].chunks_mut(len) {
@@ -176,15 +177,21 @@ fn read(capture: &Path) -> Result<Vec<Played>, io::Error> {
         file => file?,
     };
     let mut played = Vec::new();
-    let mut start = None;
+    let (mut before_ns, mut now_ns) = (None, 0);
     while file.read(|record| {
-        let start = *start.get_or_insert(record.time_ns);
-        let packet = decode(record.frame);
+        let pause = record
+            .time_ns
+            .saturating_sub(before_ns.unwrap_or(record.time_ns));
+        before_ns = Some(record.time_ns);
+        now_ns += pause.min(LONGEST_PAUSE_NS);
+        let Some(packet) = decode(record.frame) else {
+            return;
+        };
         played.push(Played {
-            time_ns: record.time_ns.saturating_sub(start),
+            time_ns: now_ns,
             data: record.frame.to_vec(),
             wire_len: record.wire_len,
-            addresses: packet.map(|packet| (packet.addresses_at, packet.address_len)),
+            addresses: (packet.addresses_at, packet.address_len),
         });
     })? {}
     Ok(played)
