@@ -75,6 +75,18 @@ impl Time {
         }
     }
 
+    /// So much later.
+    pub(crate) fn after(self, duration: Duration) -> Self {
+        let nanos = self.nanos + duration.subsec_nanos();
+        Self {
+            seconds: self
+                .seconds
+                .saturating_add(duration.as_secs())
+                .saturating_add(u64::from(nanos) / NS_PER_SECOND),
+            nanos: (u64::from(nanos) % NS_PER_SECOND) as u32,
+        }
+    }
+
     /// Milliseconds since 1970, truncated.
     #[inline]
     pub const fn ms(self) -> u64 {
@@ -94,7 +106,7 @@ impl Time {
 
 #[cfg(test)]
 mod tests {
-    use super::Time;
+    use super::*;
 
     #[test]
     fn counts_and_saturates() {
@@ -109,6 +121,8 @@ mod tests {
         );
         assert_eq!(Time::from_parts(5, -1), Time::from_ns(4_999_999_999));
         assert_eq!(Time::from_parts(0, -1), Time::EPOCH);
+        let later = Time::from_parts(5, 600_000_000).after(Duration::from_millis(1_400));
+        assert_eq!(later, Time::from_parts(7, 0));
         let late = Time::from_wide_ns(i128::from(u64::MAX) * 1_000);
         assert_eq!((late.ms(), late.ns()), (18_446_744_073_709_551, u64::MAX));
         assert!(late > time);

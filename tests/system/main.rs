@@ -17,4 +17,5 @@ mod nfstream;
 mod output;
 mod plugins;
 mod refused;
+mod restart;
 mod wat;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flowloom::Report;
 use flowloom::decode::Ignored;
-use flowloom::plugin::PluginReport;
+use flowloom::plugin::{PluginReport, PluginState};
 
 /// What the command knows of a run beyond the streamer's report.
 pub(super) struct Run {
@@ -95,11 +95,16 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         .as_nanos()
         .checked_div(plugin.events.into())
         .unwrap_or_default();
+    let state = match plugin.state {
+        PluginState::Running => String::new(),
+        other => format!(" ({other})"),
+    };
     write!(
         out,
-        "plugin   {} {}: {} events in {} calls, {ns} ns an event, {} KiB, {} traps",
+        "plugin   {} {}{}: {} events in {} calls, {ns} ns an event, {} KiB, {} traps",
         plugin.name,
         plugin.version.escape_debug(),
+        state,
         plugin.events,
         plugin.calls,
         plugin.memory / 1024,

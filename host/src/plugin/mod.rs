@@ -6,12 +6,12 @@
 
 mod batch;
 mod bindings;
-
 mod column;
 mod engine;
 mod error;
 mod file;
 mod grant;
+mod health;
 mod instance;
 mod limits;
 mod manifest;
@@ -25,6 +25,7 @@ mod station;
 pub use error::{PluginError, Problem, Trap};
 pub use file::component;
 pub use grant::{Grant, GrantError, Grants};
+pub use health::PluginState;
 pub use limits::Limits;
 pub use manifest::Manifest;
 pub use packet_fields::{PACKET_FIELDS, PacketField};

@@ -1,18 +1,21 @@
 //! The plugins of one meter: shows them the events of its flows and collects their values.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, MOST_EVENTS};
 use super::bindings::feature::Verdict;
 use super::error::{PluginError, Trap};
+use super::health::{Health, PluginState};
 use super::instance::Instance;
 use super::record::{self, Records};
 use super::registry::Plugin;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
 use crate::flow::{Arrival, Flow, FlowView, Schema};
+use crate::time::Time;
 use crate::value::UdpValue;
 
 /// What one plugin did in a run.
@@ -22,6 +25,8 @@ pub struct PluginReport {
     pub name: String,
     /// Its own version.
     pub version: String,
+    /// How it is doing; of several meters, where it is doing worst.
+    pub state: PluginState,
     /// Events it was shown.
     pub events: u64,
     /// Calls into it.
@@ -32,7 +37,8 @@ pub struct PluginReport {
     pub traps: u64,
     /// How the last of them failed.
     pub last_trap: Option<Trap>,
-    /// Flows whose values are null because of a trap, or because they began after it.
+    /// Flows whose values are null because it held them when it trapped, or because they began before
+    /// it was started again.
     pub flows_lost: u64,
     /// Flows that were not offered to it because it held as many as it may.
     pub flows_skipped: u64,
@@ -47,6 +53,7 @@ impl PluginReport {
     pub(crate) fn sum(meters: Vec<Vec<Self>>) -> Vec<Self> {
         let add = |mut sum: Vec<Self>, reports: Vec<Self>| {
             for (sum, report) in sum.iter_mut().zip(reports) {
+                sum.state = sum.state.max(report.state);
                 sum.events += report.events;
                 sum.calls += report.calls;
                 sum.time += report.time;
@@ -75,8 +82,16 @@ pub(crate) struct Station {
 
 struct Hosted {
     plugin: Arc<Plugin>,
-    /// None once it has trapped.
+    schema: Arc<Schema>,
+    /// None from a trap until it is started again.
     instance: Option<Instance>,
+    /// The first packet that the instance may have seen: flows that began before are not its own.
+    since: u64,
+    health: Health,
+    /// The time of the last packet.
+    now: Time,
+    /// The last event, while it is on trial.
+    event: Option<Event>,
     shape: Shape,
     /// For each place in the flow table the slot of its flow in the instance, plus one; 0 where the
     /// instance does not hold the flow.
@@ -95,14 +110,52 @@ enum Shape {
     Records(Records),
 }
 
+/// What a call into a plugin was about. Packets and flows by the ordinal of the packet.
+#[derive(Clone, Copy)]
+enum Event {
+    Packet { kind: Kind, packet: u64, flow: u64 },
+    Expire { flow: u64 },
+    Batch { events: usize },
+    Start,
+    Finish,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packet { kind, packet, flow } => {
+                let name = match kind {
+                    Kind::Init => "init",
+                    _ => "update",
+                };
+                write!(f, "in {name}, packet {packet} of flow {flow}")
+            }
+            Self::Expire { flow } => write!(f, "in expire of flow {flow}"),
+            Self::Batch { events } => write!(f, "in a batch of {events} events"),
+            Self::Start => f.write_str("when it was started again"),
+            Self::Finish => f.write_str("in finish"),
+        }
+    }
+}
+
+impl Event {
+    fn of(kind: Kind, arrival: &Arrival<'_>, flow: FlowView<'_>) -> Self {
+        Self::Packet {
+            kind,
+            packet: arrival.ordinal,
+            flow: flow.record.id,
+        }
+    }
+}
+
 impl Station {
     /// Opens an instance of every plugin. `schema` is that of the flows.
-    pub(crate) fn open(plugins: &[Arc<Plugin>], schema: &Schema) -> Result<Self, PluginError> {
+    pub(crate) fn open(plugins: &[Arc<Plugin>], schema: &Arc<Schema>) -> Result<Self, PluginError> {
         let mut first_output = 0;
         let mut hosted = Vec::new();
         for plugin in plugins {
             let instance = plugin.open(schema)?;
-            hosted.push(Hosted::new(plugin.clone(), instance, first_output));
+            hosted.push(Hosted::new(plugin.clone(), schema, instance, first_output));
             first_output += plugin.manifest().outputs.len();
         }
         let has_batches = hosted
@@ -205,7 +258,7 @@ impl Station {
         self.flush(ready);
         for hosted in &mut self.hosted {
             let by_event = matches!(hosted.shape, Shape::Records(_));
-            hosted.call(0, |instance, _| instance.finish(by_event));
+            hosted.call(0, Event::Finish, |instance, _| instance.finish(by_event));
         }
     }
 
@@ -213,6 +266,7 @@ impl Station {
     pub(crate) fn reports(&self) -> Vec<PluginReport> {
         let report = |hosted: &Hosted| {
             let mut report = hosted.report.clone();
+            report.state = hosted.health.state();
             if let Some(instance) = &hosted.instance {
                 report.memory = instance.memory();
             }
@@ -238,7 +292,12 @@ impl Station {
 }
 
 impl Hosted {
-    fn new(plugin: Arc<Plugin>, instance: Instance, first_output: usize) -> Self {
+    fn new(
+        plugin: Arc<Plugin>,
+        schema: &Arc<Schema>,
+        instance: Instance,
+        first_output: usize,
+    ) -> Self {
         let manifest = plugin.manifest();
         let shape = match plugin.by_event() {
             true => Shape::Records(Records::new(manifest)),
@@ -250,7 +309,12 @@ impl Hosted {
             ..PluginReport::default()
         };
         Self {
+            schema: schema.clone(),
             instance: Some(instance),
+            since: 0,
+            health: Health::default(),
+            now: Time::EPOCH,
+            event: None,
             shape,
             slots: Segmented::default(),
             free: Places::default(),
@@ -261,10 +325,11 @@ impl Hosted {
         }
     }
 
-    /// Events in its batch.
+    /// Events in its batch, which is full with one while it is on trial.
     #[inline]
     fn pending(&self) -> usize {
         match &self.shape {
+            Shape::Columns(batch) if self.health.is_on_trial() => batch.len() * MOST_EVENTS,
             Shape::Columns(batch) => batch.len(),
             Shape::Records(_) => 0,
         }
@@ -281,9 +346,11 @@ impl Hosted {
     fn init(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
         self.slots.reach(place);
         self.slots[place] = 0;
-        if self.instance.is_none() {
+        self.now = arrival.time;
+        if self.instance.is_none() && !self.start(arrival.ordinal) {
             return false;
         }
+        self.health.pass(self.now);
         if self.free.taken() >= self.plugin.spec().limits.flows() {
             self.report.flows_skipped += 1;
             return false;
@@ -295,9 +362,12 @@ impl Hosted {
 
     #[inline]
     fn update(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        self.now = arrival.time;
         match self.slots[place] {
             0 => false,
             _ if flow.record.packets() > self.packets_per_flow => false,
+            // An instance before this one held it.
+            _ if flow.record.id < self.since => false,
             slot => self.packet(Kind::Update, slot - 1, arrival, flow),
         }
     }
@@ -307,10 +377,14 @@ impl Hosted {
         if let Shape::Columns(batch) = &mut self.shape {
             if self.instance.is_some() {
                 batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
+                if self.health.is_on_trial() {
+                    self.event = Some(Event::of(kind, arrival, flow));
+                }
             }
             return false;
         }
-        let verdict = self.call(1, |instance, (manifest, shape)| {
+        let event = Event::of(kind, arrival, flow);
+        let verdict = self.call(1, event, |instance, (manifest, shape)| {
             let Shape::Records(records) = shape else {
                 unreachable!("columns were handled above")
             };
@@ -330,22 +404,29 @@ impl Hosted {
     }
 
     fn expire(&mut self, place: u32, flow: FlowView<'_>, waiting: u32, udps: &mut [UdpValue]) {
-        let Some(slot) = std::mem::take(&mut self.slots[place]).checked_sub(1) else {
-            self.report.flows_lost += u64::from(self.instance.is_none());
-            return;
-        };
-        self.free.give_back(slot);
-        if self.instance.is_none() {
+        let slot = std::mem::take(&mut self.slots[place]);
+        if self.instance.is_none() || flow.record.id < self.since {
             self.report.flows_lost += 1;
             return;
         }
+        // It was not offered: the instance held as many as it may.
+        let Some(slot) = slot.checked_sub(1) else {
+            return;
+        };
+        self.free.give_back(slot);
+        let event = Event::Expire {
+            flow: flow.record.id,
+        };
         if let Shape::Columns(batch) = &mut self.shape {
             batch.expire(slot, self.plugin.manifest(), flow, waiting);
+            if self.health.is_on_trial() {
+                self.event = Some(event);
+            }
             return;
         }
         let plugin = self.plugin.clone();
         let manifest = plugin.manifest();
-        match self.call(1, |instance, _| {
+        match self.call(1, event, |instance, _| {
             record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))
         }) {
             Some(values) => {
@@ -361,7 +442,8 @@ impl Hosted {
             Shape::Columns(batch) if batch.len() > 0 => batch.len(),
             _ => return,
         };
-        let answer = self.call(events as u64, |instance, (manifest, shape)| {
+        let event = self.event.take().unwrap_or(Event::Batch { events });
+        let answer = self.call(events as u64, event, |instance, (manifest, shape)| {
             let Shape::Columns(batch) = shape else {
                 unreachable!("records were handled above")
             };
@@ -388,10 +470,33 @@ impl Hosted {
         batch.clear();
     }
 
-    /// Calls the instance, if it is still there, and throws it away if it traps.
+    /// Makes a fresh instance for the flows from this packet on, if its pause is over; says whether
+    /// there is one.
+    fn start(&mut self, ordinal: u64) -> bool {
+        if !self.health.may_start(self.now) {
+            return false;
+        }
+        match self.plugin.open(&self.schema) {
+            Ok(instance) => {
+                tracing::info!("plugin {}: started again", self.plugin.name());
+                self.instance = Some(instance);
+                self.since = ordinal;
+                self.free = Places::default();
+                self.health.started(self.now);
+                true
+            }
+            Err(error) => {
+                self.stopped(Event::Start, &error.problem);
+                false
+            }
+        }
+    }
+
+    /// Calls the instance, if it is there, and throws it away if it traps.
     fn call<T>(
         &mut self,
         events: u64,
+        event: Event,
         call: impl FnOnce(&mut Instance, (&Manifest, &mut Shape)) -> Result<T, Trap>,
     ) -> Option<T> {
         let instance = self.instance.as_mut()?;
@@ -403,16 +508,29 @@ impl Hosted {
         match answer {
             Ok(answer) => Some(answer),
             Err(trap) => {
-                tracing::error!(
-                    "plugin {}: stopped: {trap}; its values are null from here on",
-                    self.plugin.name()
-                );
-                self.report.traps += 1;
                 self.report.memory = instance.memory();
-                self.report.last_trap = Some(trap);
                 self.instance = None;
+                self.stopped(event, &trap);
+                self.report.last_trap = Some(trap);
                 None
             }
+        }
+    }
+
+    /// Takes note of what went wrong, and says it.
+    fn stopped(&mut self, event: Event, why: &dyn fmt::Display) {
+        self.report.traps += 1;
+        let name = self.plugin.name();
+        match self.health.trapped(self.now) {
+            Some(pause) => tracing::error!(
+                "plugin {name}: stopped {event}: {why}; flows that it held have no values of it, and \
+                 flows that begin {} s later are its own again",
+                pause.as_secs()
+            ),
+            None => tracing::error!(
+                "plugin {name}: stopped {event}: {why}; it has trapped too often and is not started \
+                 again"
+            ),
         }
     }
 }

@@ -1,0 +1,150 @@
+//! When a plugin that has trapped is tried again.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::time::Time;
+
+/// What becomes of a plugin's new flows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PluginState {
+    /// It is shown them.
+    #[default]
+    Running,
+    /// It has trapped: it is not shown them until its pause is over.
+    Restarting,
+    /// It has trapped too often: it is shown nothing any more.
+    Quarantined,
+}
+
+impl fmt::Display for PluginState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "running",
+            Self::Restarting => "restarting",
+            Self::Quarantined => "quarantined",
+        })
+    }
+}
+
+/// After the first trap; each one that follows without a trial passed doubles it.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Somebody who sends a packet of death again and again takes away no more than this at a time.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long a fresh instance is called with one event at a time, so that a trap names its packet.
+const TRIAL: Duration = Duration::from_secs(10);
+/// Traps in a row without a trial passed, after which there is no other try.
+const MOST_TRAPS: u32 = 20;
+
+/// How a plugin is doing on one meter. All times are packets' times, so that a run over files can be
+/// repeated.
+#[derive(Debug, Default)]
+pub(super) struct Health {
+    standing: Standing,
+    /// In a row, without a trial passed.
+    traps: u32,
+}
+
+#[derive(Debug, Default)]
+enum Standing {
+    #[default]
+    Sound,
+    /// It has no instance.
+    Pausing {
+        until: Time,
+    },
+    /// Its instance is fresh.
+    OnTrial {
+        until: Time,
+    },
+    Quarantined,
+}
+
+impl Health {
+    /// Takes note of a trap; returns the pause after which there may be a fresh instance, if ever.
+    pub(super) fn trapped(&mut self, now: Time) -> Option<Duration> {
+        self.traps += 1;
+        if self.traps >= MOST_TRAPS {
+            self.standing = Standing::Quarantined;
+            return None;
+        }
+        let pause = FIRST_PAUSE
+            .saturating_mul(1 << (self.traps - 1).min(16))
+            .min(LONGEST_PAUSE);
+        self.standing = Standing::Pausing {
+            until: now.after(pause),
+        };
+        Some(pause)
+    }
+
+    /// Whether its pause is over.
+    pub(super) fn may_start(&self, now: Time) -> bool {
+        matches!(self.standing, Standing::Pausing { until } if now >= until)
+    }
+
+    /// There is a fresh instance.
+    pub(super) fn started(&mut self, now: Time) {
+        self.standing = Standing::OnTrial {
+            until: now.after(TRIAL),
+        };
+    }
+
+    /// Whether it gets one event a call.
+    #[inline]
+    pub(super) fn is_on_trial(&self) -> bool {
+        matches!(self.standing, Standing::OnTrial { .. })
+    }
+
+    /// Ends a trial that is passed.
+    pub(super) fn pass(&mut self, now: Time) {
+        if let Standing::OnTrial { until } = self.standing
+            && now >= until
+        {
+            *self = Self::default();
+        }
+    }
+
+    pub(super) fn state(&self) -> PluginState {
+        match self.standing {
+            Standing::Sound | Standing::OnTrial { .. } => PluginState::Running,
+            Standing::Pausing { .. } => PluginState::Restarting,
+            Standing::Quarantined => PluginState::Quarantined,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_ns(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_end_after_twenty_traps() {
+        let mut health = Health::default();
+        let pauses: Vec<_> = (0..20)
+            .map(|_| health.trapped(at(100)).map(|pause| pause.as_secs()))
+            .collect();
+        assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 30].map(Some));
+        assert_eq!(pauses[18..], [Some(30), None]);
+        assert_eq!(health.state(), PluginState::Quarantined);
+        assert!(!health.may_start(at(1_000_000)));
+    }
+
+    #[test]
+    fn a_trial_that_is_passed_is_a_new_beginning() {
+        let mut health = Health::default();
+        health.trapped(at(0));
+        health.trapped(at(0));
+        assert!(!health.may_start(at(1)));
+        assert!(health.may_start(at(2)));
+        health.started(at(2));
+        health.pass(at(11));
+        assert!(health.is_on_trial());
+        health.pass(at(12));
+        assert!(!health.is_on_trial());
+        assert_eq!(health.trapped(at(13)), Some(FIRST_PAUSE));
+    }
+}

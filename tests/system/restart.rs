@@ -1,0 +1,161 @@
+//! Plugins that trap are started again, and nothing but their own values is lost.
+
+use crate::command::{Command, Run, meter};
+use crate::flows::Flow;
+use crate::guests::udps;
+
+/// Flows of the capture: one begins every half second, and has its second packet 0.1 s later.
+const FLOWS: u16 = 4_000;
+
+/// A pcap of raw IP, in ms.
+fn capture() -> Vec<u8> {
+    let mut packets: Vec<_> = (0..FLOWS)
+        .flat_map(|flow| {
+            let begin = u32::from(flow) * 500;
+            [(begin, flow), (begin + 100, flow)]
+        })
+        .collect();
+    packets.sort_unstable();
+    let mut pcap = Vec::new();
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
+        pcap.extend(word.to_le_bytes());
+    }
+    for (ms, flow) in packets {
+        for word in [ms / 1_000, ms % 1_000 * 1_000, 28, 28] {
+            pcap.extend(word.to_le_bytes());
+        }
+        pcap.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0]);
+        pcap.extend([192, 0, 2, 1, 192, 0, 2, 2]);
+        pcap.extend((1_024 + flow).to_be_bytes());
+        pcap.extend([0, 53, 0, 8, 0, 0]);
+    }
+    pcap
+}
+
+fn run(options: &str, world: &[&str], meters: &str) -> Run {
+    let run = meter("-").stdin(capture()).args(["--idle-timeout", "1"]);
+    let run = match options {
+        "" => run,
+        options => run.plugin(&format!("evil,{options}")),
+    };
+    run.args(world).args(["--n-meters", meters]).jsonl().run()
+}
+
+/// Flows without what plugins added.
+fn core(run: &Run) -> Vec<Flow> {
+    let mut flows = run.flows();
+    for flow in &mut flows {
+        flow.remove("udps");
+    }
+    flows
+}
+
+/// Those flows that have the plugin's value, which has to be right.
+fn with_value(run: &Run) -> Vec<usize> {
+    let flows = run.flows();
+    let has = |(at, flow): (usize, &Flow)| {
+        let count = &udps(flow, "evil")["count"];
+        assert!(
+            count.is_null() || *count == flow["bidirectional_packets"],
+            "{flow:?}"
+        );
+        (!count.is_null()).then_some(at)
+    };
+    flows.iter().enumerate().filter_map(has).collect()
+}
+
+/// The pauses that were said, in seconds.
+fn pauses(run: &Run) -> Vec<u64> {
+    let pause = |line: &str| {
+        let (_, rest) = line.split_once("and flows that begin ")?;
+        rest.strip_suffix(" s later are its own again")?
+            .parse()
+            .ok()
+    };
+    run.stderr.lines().filter_map(pause).collect()
+}
+
+/// Of the plugin's line in the summary.
+fn number_before(run: &Run, what: &str) -> usize {
+    let line = run.stderr.lines().find(|line| line.starts_with("plugin "));
+    let numbers = line.and_then(|line| {
+        let (before, _) = line.split_once(what)?;
+        before.rsplit(' ').next()?.parse().ok()
+    });
+    numbers.unwrap_or_else(|| panic!("no number before `{what}` in\n{run}"))
+}
+
+#[test]
+fn a_plugin_that_traps_now_and_then_is_started_again() {
+    let alone = run("", &[], "1");
+    assert_eq!(alone.flows().len(), usize::from(FLOWS));
+    for world in Command::WORLDS {
+        // Thirty flows take longer than a trial: every pause is the first one again.
+        let run = run("mode=panic,at=init,after=30", world, "1").incomplete();
+        assert_eq!(core(&run), core(&alone));
+        let pauses = pauses(&run);
+        assert!(
+            pauses.len() > 5 && pauses.iter().all(|pause| *pause == 1),
+            "{run}"
+        );
+        let traps = number_before(&run, " traps");
+        assert_eq!(traps, pauses.len(), "{run}");
+        let values = with_value(&run);
+        // A batch that is lost has a thousand events.
+        let least = usize::from(FLOWS) / if world == Command::WORLDS[0] { 25 } else { 2 };
+        assert!(values.len() > least, "{run}");
+        let lost = number_before(&run, " flows without its values");
+        assert_eq!(values.len() + lost, usize::from(FLOWS), "{run}");
+    }
+}
+
+#[test]
+fn a_packet_of_death_is_named_and_the_pauses_grow() {
+    let alone = run("", &[], "1");
+    for world in Command::WORLDS {
+        let run = run("mode=silent,at=init,after=3", world, "1").incomplete();
+        assert_eq!(core(&run), core(&alone));
+        let pauses = pauses(&run);
+        assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 30], "{run}");
+        assert!(pauses[6..].iter().all(|pause| *pause == 30), "{run}");
+        // One event a call after the first trap, in either world.
+        let named = run
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("ERROR plugin evil: stopped in init, packet "));
+        assert!(named.count() >= pauses.len() - 1, "{run}");
+        let lost = number_before(&run, " flows without its values");
+        assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");
+    }
+}
+
+#[test]
+fn several_meters_start_their_own_instances_again() {
+    let alone = run("", &[], "1");
+    for world in Command::WORLDS {
+        let run = run("mode=hoard,at=update,after=20", world, "3").incomplete();
+        assert_eq!(core(&run), core(&alone));
+        let lost = number_before(&run, " flows without its values");
+        assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");
+        assert!(number_before(&run, " traps") > 3, "{run}");
+    }
+}
+
+#[test]
+fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
+    for world in Command::WORLDS {
+        let run = run("mode=silent,at=init", world, "1").incomplete();
+        assert_eq!(pauses(&run).len(), 19, "{run}");
+        assert_eq!(number_before(&run, " traps"), 20, "{run}");
+        assert!(
+            run.stderr
+                .contains("it has trapped too often and is not started again"),
+            "{run}"
+        );
+        assert!(
+            run.stderr.contains("plugin   evil 6.6.6 (quarantined): "),
+            "{run}"
+        );
+        assert_eq!(with_value(&run), [0_usize; 0]);
+    }
+}
