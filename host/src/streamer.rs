@@ -7,8 +7,9 @@ use std::thread;
 use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Files, Filter, FilterError, LinkType};
 use crate::decode::TunnelSet;
+use crate::dissect::{DissectError, NdpiFiles};
 use crate::flow::{Flow, Schema};
-use crate::meter::{AccountingMode, Accounts, Meter, Settings};
+use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 use crate::parallel::{Parallel, Progress};
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
 
@@ -67,6 +68,9 @@ pub enum StreamerError {
     /// A plugin is not loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// Flows cannot be dissected.
+    #[error(transparent)]
+    Dissect(#[from] DissectError),
     /// A column that is to be anonymised is not there.
     #[error(transparent)]
     UnknownColumn(#[from] UnknownColumn),
@@ -86,6 +90,15 @@ pub enum StreamerError {
         /// What is accepted.
         accepted: &'static str,
     },
+}
+
+impl From<MeterError> for StreamerError {
+    fn from(error: MeterError) -> Self {
+        match error {
+            MeterError::Plugin(error) => error.into(),
+            MeterError::Dissect(error) => error.into(),
+        }
+    }
 }
 
 /// What happened in a run so far.
@@ -113,6 +126,7 @@ pub struct Report<'a> {
 pub struct StreamerBuilder {
     sources: Vec<PathBuf>,
     settings: Settings,
+    ndpi_files: NdpiFiles,
     bpf_filter: Option<String>,
     snapshot_length: Option<u32>,
     max_nflows: u64,
@@ -166,6 +180,19 @@ impl StreamerBuilder {
     /// default, adds none.
     pub fn splt_analysis(mut self, packets: u16) -> Self {
         self.settings.splt_analysis = packets;
+        self
+    }
+
+    /// Dissects so many of each flow's first packets for its application; 20 by default, or 0, which
+    /// adds no columns, in a build without nDPI.
+    pub fn n_dissections(mut self, packets: u8) -> Self {
+        self.settings.n_dissections = packets;
+        self
+    }
+
+    /// Adds to the protocols and categories that nDPI knows; nothing by default. (Not in NFStream.)
+    pub fn ndpi_files(mut self, files: NdpiFiles) -> Self {
+        self.ndpi_files = files;
         self
     }
 
@@ -287,12 +314,19 @@ impl StreamerBuilder {
         let work = match self.meters(&plugins) {
             1 => Work::Alone(Box::new(Alone {
                 files,
-                meter: Meter::new(self.settings, &plugins)?,
+                meter: Meter::with_ndpi_files(self.settings, &plugins, &self.ndpi_files)?,
                 problems: Vec::new(),
                 finished: false,
             })),
             meters => {
-                let parallel = Parallel::start(files, self.settings, meters, &plugins, &schema)?;
+                let parallel = Parallel::start(
+                    files,
+                    self.settings,
+                    meters,
+                    &plugins,
+                    &self.ndpi_files,
+                    &schema,
+                )?;
                 Work::Parallel(Box::new(parallel))
             }
         };
@@ -336,6 +370,7 @@ impl Streamer {
         StreamerBuilder {
             sources: sources.into_iter().map(Into::into).collect(),
             settings: Settings::default(),
+            ndpi_files: NdpiFiles::default(),
             bpf_filter: None,
             snapshot_length: None,
             max_nflows: 0,
