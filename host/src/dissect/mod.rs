@@ -57,14 +57,45 @@ pub enum DissectError {
     Library(String),
 }
 
-/// Numbers of `application_confidence` and their names, as the library that is loaded has them; none in
-/// a build without nDPI.
-pub fn confidences() -> Vec<String> {
-    #[cfg(feature = "ndpi")]
-    return ndpi_sys::confidences();
-    #[cfg(not(feature = "ndpi"))]
-    Vec::new()
+/// A number of `application_confidence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confidence {
+    /// The number, which is nDPI's own.
+    pub number: u8,
+    /// As nDPI names it.
+    pub name: &'static str,
+    /// What it means.
+    pub doc: &'static str,
 }
+
+/// All of them, as nDPI 4.2 has them.
+pub const CONFIDENCES: [Confidence; 5] = [
+    Confidence {
+        number: 0,
+        name: "Unknown",
+        doc: "It was not found.",
+    },
+    Confidence {
+        number: 1,
+        name: "Match by port",
+        doc: "By the transport ports alone.",
+    },
+    Confidence {
+        number: 2,
+        name: "Match by IP",
+        doc: "By the addresses alone.",
+    },
+    Confidence {
+        number: 3,
+        name: "DPI (cache)",
+        doc: "By what flows before it were.",
+    },
+    Confidence {
+        number: 4,
+        name: "DPI",
+        doc: "In the packets.",
+    },
+];
 
 /// Whether any of these is shown a flow's application before the flow ends.
 fn is_shown_live(plugins: &[std::sync::Arc<Plugin>]) -> bool {

@@ -5,8 +5,65 @@ use crate::flow::testing::metered;
 use crate::{Settings, Streamer, Value};
 
 /// What nDPI's own reader says of flows in our captures: application, category, server name, client
-/// and server fingerprint.
-const FLOWS: [(&str, [&str; 5]); 0] = [];
+/// and server fingerprint, where it has a column for them.
+const FLOWS: [(&str, [&str; 5]); 8] = [
+    ("dns.pcap", ["DNS", "Network", "www.example.com", "", ""]),
+    ("http.pcap", ["HTTP", "Web", "www.example.com", "", ""]),
+    (
+        "dhcp.pcap",
+        ["DHCP", "Network", "shuttle", "1,3,6,12,15,28,42", ""],
+    ),
+    ("mdns.pcap", ["MDNS", "Network", "_http._tcp.local", "", ""]),
+    (
+        "quic.pcap",
+        [
+            "QUIC",
+            "Web",
+            "www.example.com",
+            "121f6e4f22ee3205214b0676ed64b9e2",
+            "",
+        ],
+    ),
+    (
+        "ssh.pcap",
+        [
+            "SSH",
+            "RemoteAccess",
+            "SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u10",
+            "D41D8CD98F00B204E9800998ECF8427E",
+            "425D29FE50D8E4F5E37EFB6E24BCF660",
+        ],
+    ),
+    (
+        "tls12.pcap",
+        [
+            "TLS",
+            "Web",
+            "www.example.com",
+            "87b9bfc7da97115ed2276737b09f8d74",
+            "a548c224ffe85e7076d7897c27f6758c",
+        ],
+    ),
+    (
+        "tls13.pcap",
+        [
+            "TLS",
+            "Web",
+            "www.example.com",
+            "0149f47eabf9a20d0893e2a44e5a6323",
+            "15af977ce25de452b96affa2addb1036",
+        ],
+    ),
+];
+
+#[test]
+fn confidences_are_the_librarys() {
+    let names = super::CONFIDENCES.map(|confidence| confidence.name);
+    assert_eq!(ndpi_sys::confidences(), names);
+    for (confidence, number) in super::CONFIDENCES.into_iter().zip(0..) {
+        assert_eq!(confidence.number, number);
+    }
+}
 
 fn captured(name: &str, n_dissections: u8, meters: usize) -> Vec<Flow> {
     let capture = format!("{}/../tests/captures/{name}", env!("CARGO_MANIFEST_DIR"));
