@@ -224,7 +224,8 @@ impl StreamerBuilder {
     /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
     /// works in the caller's thread. 0 leaves one core to the reader and takes the others.
     ///
-    /// The flows and their order are the same for any number, save for plugins that keep state across
+    /// The flows and their order are the same for any number, save for what nDPI remembers from one
+    /// flow to the next (it is one of each meter's own), for plugins that keep state across
     /// flows, for flows that end early by [`max_flows`](Self::max_flows), and for what a plugin's trap
     /// takes with it.
     pub fn n_meters(mut self, meters: usize) -> Self {

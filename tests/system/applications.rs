@@ -81,7 +81,7 @@ fn plugins_cannot_ask_for_what_is_not_there() {
         .grant("applications=application,names")
         .run()
         .fails(
-            "plugin `applications`: asks for the flow field `application_name`, which is not there",
+            "plugin `applications`: asks for the flow field `application_name`, which this host does not know",
         );
 }
 

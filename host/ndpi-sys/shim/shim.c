@@ -16,9 +16,14 @@ static struct ndpi_detection_module_struct *module_of(struct fl_module *module) 
   return (struct ndpi_detection_module_struct *)module;
 }
 
-static struct ndpi_flow_struct *flow_of(struct fl_flow *flow) {
-  return (struct ndpi_flow_struct *)flow;
-}
+/* nDPI frees it by its first member. */
+struct fl_flow {
+  struct ndpi_flow_struct ndpi;
+  struct fl_protocol known;
+  /* Of its first packet. */
+  uint8_t ip_version;
+  uint8_t l4_protocol;
+};
 
 static struct fl_protocol protocol_from(ndpi_protocol protocol) {
   struct fl_protocol plain = {
@@ -73,29 +78,50 @@ struct fl_module *fl_module_new(const char *protocols_file, const char *categori
 void fl_module_free(struct fl_module *module) { ndpi_exit_detection_module(module_of(module)); }
 
 struct fl_flow *fl_flow_new(void) {
-  struct ndpi_flow_struct *flow = ndpi_flow_malloc(SIZEOF_FLOW_STRUCT);
-  if (flow != NULL) memset(flow, 0, SIZEOF_FLOW_STRUCT);
-  return (struct fl_flow *)flow;
+  struct fl_flow *flow = ndpi_flow_malloc(sizeof(struct fl_flow));
+  if (flow != NULL) memset(flow, 0, sizeof(struct fl_flow));
+  return flow;
 }
 
-void fl_flow_free(struct fl_flow *flow) { ndpi_free_flow(flow_of(flow)); }
+void fl_flow_free(struct fl_flow *flow) { ndpi_free_flow(&flow->ndpi); }
 
-size_t fl_flow_size(void) { return SIZEOF_FLOW_STRUCT; }
+size_t fl_flow_size(void) { return sizeof(struct fl_flow); }
+
+/* nDPI keeps what it knows of TCP and of UDP in one place, and believes each packet anew which of them
+ * is there: a packet of another protocol than the flow's first would have it take numbers for
+ * pointers. */
+static int is_of_flow(struct fl_flow *flow, const uint8_t *packet, uint16_t len) {
+  const u_int8_t *l4 = NULL;
+  u_int16_t l4_len = 0;
+  u_int8_t protocol = 0;
+  uint8_t version;
+
+  /* What has no transport protocol changes nothing. */
+  if (ndpi_detection_get_l4(packet, len, &l4, &l4_len, &protocol, 0) != 0) return 1;
+  version = packet[0] >> 4;
+  if (flow->ip_version == 0) {
+    flow->ip_version = version;
+    flow->l4_protocol = protocol;
+  }
+  return flow->ip_version == version && flow->l4_protocol == protocol;
+}
 
 struct fl_protocol fl_dissect(struct fl_module *module, struct fl_flow *flow, const uint8_t *packet,
                               uint16_t len, uint64_t time_ms) {
-  return protocol_from(
-      ndpi_detection_process_packet(module_of(module), flow_of(flow), packet, len, time_ms));
+  if (is_of_flow(flow, packet, len))
+    flow->known = protocol_from(
+        ndpi_detection_process_packet(module_of(module), &flow->ndpi, packet, len, time_ms));
+  return flow->known;
 }
 
 int fl_wants_more(struct fl_module *module, struct fl_flow *flow) {
-  return ndpi_extra_dissection_possible(module_of(module), flow_of(flow)) != 0;
+  return ndpi_extra_dissection_possible(module_of(module), &flow->ndpi) != 0;
 }
 
 struct fl_protocol fl_give_up(struct fl_module *module, struct fl_flow *flow, int *guessed) {
   u_int8_t was_guessed = 0;
   struct fl_protocol protocol =
-      protocol_from(ndpi_detection_giveup(module_of(module), flow_of(flow), 1, &was_guessed));
+      protocol_from(ndpi_detection_giveup(module_of(module), &flow->ndpi, 1, &was_guessed));
   *guessed = was_guessed != 0;
   return protocol;
 }
@@ -114,9 +140,9 @@ static int is_without_fingerprints(struct fl_protocol protocol) {
 }
 
 /* Which of them are there is as in nDPI's own reader, in its order. */
-void fl_details(const struct fl_flow *opaque, struct fl_protocol protocol,
+void fl_details(const struct fl_flow *known_flow, struct fl_protocol protocol,
                 struct fl_details *details) {
-  const struct ndpi_flow_struct *flow = (const struct ndpi_flow_struct *)opaque;
+  const struct ndpi_flow_struct *flow = &known_flow->ndpi;
 
   details->client_fingerprint.len = 0;
   details->server_fingerprint.len = 0;

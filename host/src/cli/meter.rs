@@ -123,7 +123,8 @@ pub(super) struct Meter {
     max_flows: u64,
 
     /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
-    /// and their order are the same for any number.
+    /// and their order are the same for any number, but for applications that nDPI tells by earlier
+    /// flows.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = METERING)]
     n_meters: usize,
 }
