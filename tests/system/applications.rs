@@ -75,6 +75,27 @@ fn plugins_are_shown_what_is_known_by_then() {
 }
 
 #[test]
+fn plugins_need_a_grant_for_them() {
+    for (field, grant) in [
+        ("application_name", "application"),
+        ("application_confidence", "application"),
+        ("requested_server_name", "names"),
+        ("user_agent", "names"),
+    ] {
+        let asks = |more: Command| {
+            more.dissected()
+                .plugin(&format!("evil,at_expire={field}"))
+                .run()
+        };
+        asks(meter("http.pcap").grant("evil=addresses,payload:9")).fails(&format!(
+            "plugin `evil`: asks for the flow field `{field}`, which was not granted: \
+             add `--grant evil={grant}`"
+        ));
+        asks(meter("http.pcap").grant(&format!("evil={grant}"))).done();
+    }
+}
+
+#[test]
 fn plugins_cannot_ask_for_what_is_not_there() {
     meter("http.pcap")
         .plugin("applications")

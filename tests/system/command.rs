@@ -60,6 +60,7 @@ impl Command {
     }
 
     /// Dissects the first packets of every flow, as the command does unless it is told otherwise.
+    #[cfg(feature = "ndpi")]
     pub(crate) fn dissected(self) -> Self {
         Self {
             undissected: false,

@@ -29,16 +29,6 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
             "asks for the flow field `src_oui`, which was not granted: add `--grant evil=addresses`",
         ),
         (
-            "at_expire=application_name",
-            "asks for the flow field `application_name`, which was not granted: \
-             add `--grant evil=application`",
-        ),
-        (
-            "at_init=user_agent",
-            "asks for the flow field `user_agent`, which was not granted: \
-             add `--grant evil=names`",
-        ),
-        (
             "payload=64",
             "asks for 64 bytes of each payload, which were not granted: \
              add `--grant evil=payload:64`",
@@ -51,7 +41,6 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
     ] {
         meter("http.pcap")
             .plugin(&format!("evil,{asks}"))
-            .dissected()
             .run()
             .fails(&format!("plugin `evil`: {message}"));
     }
@@ -61,8 +50,6 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
 fn the_flag_in_the_message_is_all_it_needs() {
     for (asks, grant) in [
         ("packet=src_ip", "evil=addresses"),
-        ("at_expire=application_name", "evil=application"),
-        ("at_update=requested_server_name", "evil=names"),
         ("payload=64", "evil=payload:64"),
         ("bytes=100", "evil=bytes:100"),
         ("packet=src_mac,payload=9,bytes=8", "evil=payload:9,bytes:8"),
@@ -70,7 +57,6 @@ fn the_flag_in_the_message_is_all_it_needs() {
         meter("http.pcap")
             .plugin(&format!("evil,{asks}"))
             .grant(grant)
-            .dissected()
             .run()
             .done();
     }

@@ -87,10 +87,26 @@ void fl_flow_free(struct fl_flow *flow) { ndpi_free_flow(&flow->ndpi); }
 
 size_t fl_flow_size(void) { return sizeof(struct fl_flow); }
 
-/* nDPI keeps what it knows of TCP and of UDP in one place, and believes each packet anew which of them
- * is there: a packet of another protocol than the flow's first would have it take numbers for
- * pointers. */
-static int is_of_flow(struct fl_flow *flow, const uint8_t *packet, uint16_t len) {
+/* Whether nDPI has found a transport header and what is behind it. */
+static int has_payload(const uint8_t *l4, uint16_t len, uint8_t protocol) {
+  switch (protocol) {
+    case IPPROTO_TCP:
+      return len >= 20 && len >= (l4[12] >> 4) * 4;
+    case IPPROTO_UDP:
+      return len >= 8;
+    default:
+      return 1;
+  }
+}
+
+/* Packets that nDPI 4.2 is not to be shown, as it would read what is not there:
+ *
+ * It keeps what it knows of TCP and of UDP in one place, and believes each packet anew which of them
+ * is there: one of another protocol than the flow's first would have it take numbers for pointers.
+ *
+ * Where it only looks for more of a flow that it knows, it does not ask whether a packet has a payload,
+ * and reads where a null pointer says. */
+static int is_harmless(struct fl_flow *flow, const uint8_t *packet, uint16_t len) {
   const u_int8_t *l4 = NULL;
   u_int16_t l4_len = 0;
   u_int8_t protocol = 0;
@@ -103,12 +119,13 @@ static int is_of_flow(struct fl_flow *flow, const uint8_t *packet, uint16_t len)
     flow->ip_version = version;
     flow->l4_protocol = protocol;
   }
-  return flow->ip_version == version && flow->l4_protocol == protocol;
+  return flow->ip_version == version && flow->l4_protocol == protocol &&
+         (!flow->ndpi.check_extra_packets || has_payload(l4, l4_len, protocol));
 }
 
 struct fl_protocol fl_dissect(struct fl_module *module, struct fl_flow *flow, const uint8_t *packet,
                               uint16_t len, uint64_t time_ms) {
-  if (is_of_flow(flow, packet, len))
+  if (is_harmless(flow, packet, len))
     flow->known = protocol_from(
         ndpi_detection_process_packet(module_of(module), &flow->ndpi, packet, len, time_ms));
   return flow->known;

@@ -53,8 +53,9 @@ void fl_flow_free(struct fl_flow *flow);
 /* Bytes of one, without what it points to. */
 size_t fl_flow_size(void);
 
-/* Shows the flow's next packet, from its IP header on. One of another IP version or transport protocol
- * than the flow's first is not the flow's, and not shown. */
+/* Shows the flow's next packet, from its IP header on. One that the library would
+ * stumble over is not shown: it is of another IP version or transport protocol than the flow's first, or
+ * its transport header is not whole when all but that is known. */
 struct fl_protocol fl_dissect(struct fl_module *module, struct fl_flow *flow, const uint8_t *packet,
                               uint16_t len, uint64_t time_ms);
 

@@ -129,7 +129,8 @@ impl Module {
     }
 
     /// Shows the flow's next packet, from its IP header on; what is beyond 65535 bytes is not shown,
-    /// nor is a packet of another IP version or transport protocol than the flow's first.
+    /// nor is a packet that the library would stumble over: of another IP version or transport
+    /// protocol than the flow's first, or without a whole transport header in a flow that is known.
     /// `time_ms` is the packet's time.
     pub fn dissect(&mut self, flow: &mut Flow, packet: &[u8], time_ms: u64) -> Protocol {
         let (packet, len) = self.stage.put(packet);

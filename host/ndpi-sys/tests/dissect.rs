@@ -69,6 +69,25 @@ fn packets_of_any_length_are_taken() {
     assert!(module.dissect(&mut flow(), &long, 1_000).is_known());
 }
 
+/// Each of these once read where a null pointer or a number says.
+#[test]
+fn packets_that_the_library_would_stumble_over_are_not_shown() {
+    let question = udp([4000, 53], QUESTION);
+    let cut_udp = [&question[..2], &[0, 24], &question[4..24]].concat();
+    let mut other = question.clone();
+    other[9] = 6;
+    for stumbling_block in [cut_udp, other] {
+        let (mut module, mut flow) = (module(), flow());
+        let protocol = module.dissect(&mut flow, &question, 1_000);
+        assert!(module.wants_more(&mut flow));
+        for time_ms in 1_001..1_010 {
+            let after = module.dissect(&mut flow, &stumbling_block, time_ms);
+            assert_eq!(after, protocol);
+        }
+        assert_eq!(module.give_up(&mut flow), (protocol, false));
+    }
+}
+
 #[test]
 fn numbers_without_a_name_have_one() {
     let module = module();
