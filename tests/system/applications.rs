@@ -2,8 +2,6 @@
 
 use std::fs;
 
-use serde_json::json;
-
 use crate::command::{Command, meter};
 use crate::guests::udps;
 
@@ -113,19 +111,24 @@ fn files_add_protocols_and_categories() {
         ["protos.txt", "categories.txt"].map(|name| folder.path().join(name));
     fs::write(&protocols, "tcp:443@Beehive\nhost:\"example.com\"@Honey\n").expect("a file");
     fs::write(&categories, "www.example.com\t100\n").expect("a file");
-    let run = meter("tls13.pcap")
-        .dissected()
-        .args(["--bpf-filter", "tcp", "--n-meters", "2"])
-        .arg("--ndpi-protocols")
-        .arg(&protocols)
-        .arg("--ndpi-categories")
-        .arg(&categories)
-        .jsonl()
-        .run()
-        .done();
-    for flow in run.flows() {
-        assert_eq!(flow["application_name"], json!("TLS.Honey"), "{run}");
-        assert_eq!(flow["application_category_name"], json!("Malware"), "{run}");
+    // A category for a host has the library keep the protocol's own name.
+    for (option, file, name, category) in [
+        ("--ndpi-protocols", &protocols, "TLS.Honey", "Web"),
+        ("--ndpi-categories", &categories, "TLS", "Malware"),
+    ] {
+        let run = meter("tls13.pcap")
+            .dissected()
+            .args(["--bpf-filter", "tcp", "--n-meters", "2"])
+            .arg(option)
+            .arg(file)
+            .jsonl()
+            .run()
+            .done();
+        assert!(!run.flows().is_empty(), "{run}");
+        for flow in run.flows() {
+            assert_eq!(flow["application_name"], name, "{run}");
+            assert_eq!(flow["application_category_name"], category, "{run}");
+        }
     }
     meter("tls13.pcap")
         .dissected()
