@@ -109,7 +109,7 @@ fn files_add_protocols_and_categories() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let [protocols, categories] =
         ["protos.txt", "categories.txt"].map(|name| folder.path().join(name));
-    fs::write(&protocols, "tcp:443@Beehive\nhost:\"example.com\"@Honey\n").expect("a file");
+    fs::write(&protocols, "tcp:9999@Beehive\nhost:\"example.com\"@Honey\n").expect("a file");
     fs::write(&categories, "www.example.com\t100\n").expect("a file");
     // A category for a host has the library keep the protocol's own name.
     for (option, file, name, category) in [
