@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 
-use super::{Application, DissectError, NdpiFiles, is_shown_live};
+use super::{Application, DissectError, NdpiFiles};
 use crate::flow::Arrival;
+use crate::flow::features::{Feature, Group};
 use crate::plugin::Plugin;
 
 /// Dissects the first packets of every flow of a meter.
@@ -147,6 +148,15 @@ impl Dissector {
             + self.flows.len() * size_of::<Application>()
             + self.live * (size_of::<Live>() + Flow::size())
     }
+}
+
+/// Whether any of these is shown a flow's application before the flow ends.
+fn is_shown_live(plugins: &[Arc<Plugin>]) -> bool {
+    let is_application = |field: &&'static Feature| field.group == Group::Application;
+    plugins.iter().any(|plugin| {
+        let manifest = plugin.manifest();
+        manifest.at_init.iter().any(is_application) || manifest.at_update.iter().any(is_application)
+    })
 }
 
 /// nDPI and the names that it has for numbers.

@@ -21,9 +21,6 @@ pub(crate) use application::{Application, Text};
 #[cfg(feature = "ndpi")]
 pub(crate) use flows::Dissector;
 
-use crate::flow::features::{Feature, Group};
-use crate::plugin::Plugin;
-
 /// How many packets of a flow are dissected unless it is said otherwise: as many as NFStream does,
 /// or none in a build without nDPI.
 pub const DEFAULT_DISSECTIONS: u8 = if cfg!(feature = "ndpi") { 20 } else { 0 };
@@ -96,12 +93,3 @@ pub const CONFIDENCES: [Confidence; 5] = [
         doc: "In the packets.",
     },
 ];
-
-/// Whether any of these is shown a flow's application before the flow ends.
-fn is_shown_live(plugins: &[std::sync::Arc<Plugin>]) -> bool {
-    let is_application = |field: &&'static Feature| field.group == Group::Application;
-    plugins.iter().any(|plugin| {
-        let manifest = plugin.manifest();
-        manifest.at_init.iter().any(is_application) || manifest.at_update.iter().any(is_application)
-    })
-}

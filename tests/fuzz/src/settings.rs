@@ -27,7 +27,11 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
         splt_analysis: bytes.u16() & 0x1ff,
         max_flows: bytes.u8().into(),
         end_on_fin: flags & 8 != 0,
-        n_dissections: (flags >> 4).min(DEFAULT_DISSECTIONS),
+        n_dissections: match DEFAULT_DISSECTIONS {
+            // A build without nDPI.
+            0 => 0,
+            _ => flags >> 4,
+        },
     }
 }
 
