@@ -7,10 +7,10 @@ export FLOWLOOM_CAPTURES ?=
 
 DEMO := tests/captures/tls13.pcap
 
-.PHONY: help demo build plugins guests test check fuzz bench parity setup
+.PHONY: help demo build plugins guests test check fuzz bench parity parity-l7 setup
 
 help: ## Show these targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
 demo: plugins ## Meter a real capture with a plugin, and show the flows
 	$(FLOWLOOM) meter $(DEMO) --plugin target/plugins/packet_stats.wasm --format jsonl
@@ -38,6 +38,10 @@ fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGET
 parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
 	$(ORACLE) tests/oracle/parity.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
+
+parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=folder
+	@test -n "$(CAPTURES)" || { echo "say which folder: make parity-l7 CAPTURES=folder"; exit 2; }
+	python3 tests/oracle/parity_l7.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
 
 bench: setup ## Measure against controls in the same run (release build; takes a while)
 	tests/bench/run.py

@@ -18,6 +18,8 @@ command -v cargo >/dev/null || {
 }
 need 'command -v cc' build-essential
 need 'test -e /usr/include/pcap/pcap.h' libpcap-dev
+need 'pkg-config --exists libndpi' libndpi-dev pkg-config
+need 'command -v ndpiReader' libndpi-bin
 need 'python3 -c "import venv, ensurepip"' python3-venv
 # Plugins need a Rust that knows WebAssembly: rustup's target, or Debian's packages.
 if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&

@@ -2,12 +2,13 @@
 //! WebAssembly components.
 //!
 //! Data flows one way, and each station is a module: packets are read ([`capture`]), decoded
-//! ([`decode`]), metered into flows ([`flow`], driven by [`Meter`]), shown to plugins ([`plugin`])
+//! ([`decode`]), metered into flows ([`flow`], driven by [`Meter`]), dissected ([`dissect`]), shown to plugins ([`plugin`])
 //! and written ([`sink`]). [`Streamer`] is all of it in one iterator.
 
 mod anonymizer;
 pub mod capture;
 pub mod decode;
+pub mod dissect;
 pub mod flow;
 mod front;
 mod meter;
@@ -22,7 +23,7 @@ mod value;
 
 pub use anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 pub use flow::Flow;
-pub use meter::{AccountingMode, Accounts, Meter, Settings};
+pub use meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 pub use streamer::{Busy, Report, Step, Streamer, StreamerBuilder, StreamerError};
 pub use time::Time;
 pub use value::{Type, UdpValue, Value};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::capture::{LinkType, RawPacket};
 use crate::decode::{Ignored, Packet, TunnelSet};
+use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
 use crate::flow::features::Group;
 use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
 use crate::front::Front;
@@ -32,6 +33,9 @@ pub struct Settings {
     pub statistical_analysis: bool,
     /// Of how many of a flow's first packets direction, size and inter-arrival time are kept.
     pub splt_analysis: u16,
+    /// How many of a flow's first packets are dissected for its application. 0 leaves out those
+    /// columns, and all that they cost; a build without nDPI takes nothing else.
+    pub n_dissections: u8,
     /// How many flows may be live at once; the oldest ends early to make room for one more. 0 is no
     /// limit. Several meters share it.
     pub max_flows: u64,
@@ -47,6 +51,7 @@ impl Default for Settings {
             decode_tunnels: TunnelSet::default(),
             statistical_analysis: false,
             splt_analysis: 0,
+            n_dissections: DEFAULT_DISSECTIONS,
             max_flows: 0,
         }
     }
@@ -69,6 +74,7 @@ impl Settings {
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
             Group::Statistics => self.statistical_analysis,
             Group::Splt => self.splt_analysis > 0,
+            Group::Application => self.n_dissections > 0,
         }
     }
 
@@ -148,7 +154,7 @@ impl Accounts {
 /// use flowloom::capture::{LinkType, RawPacket};
 /// use flowloom::{Meter, Settings, Time};
 ///
-/// # fn main() -> Result<(), flowloom::plugin::PluginError> {
+/// # fn main() -> Result<(), flowloom::MeterError> {
 /// let mut meter = Meter::new(Settings::default(), &[])?;
 /// // An IPv4 packet without anything in it, protocol 255.
 /// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
@@ -164,17 +170,43 @@ pub struct Meter {
     shard: Shard,
 }
 
+/// Why there is no meter.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MeterError {
+    /// A plugin cannot be opened.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// Flows cannot be dissected.
+    #[error(transparent)]
+    Dissect(#[from] DissectError),
+}
+
 impl Meter {
     /// A meter with its own instance of each plugin.
     ///
     /// # Errors
     ///
-    /// A plugin cannot be opened.
-    pub fn new(settings: Settings, plugins: &[Arc<Plugin>]) -> Result<Self, PluginError> {
+    /// A plugin cannot be opened, or flows cannot be dissected.
+    pub fn new(settings: Settings, plugins: &[Arc<Plugin>]) -> Result<Self, MeterError> {
+        Self::with_ndpi_files(settings, plugins, &NdpiFiles::default())
+    }
+
+    /// A meter that also knows the protocols and categories of these files.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_ndpi_files(
+        settings: Settings,
+        plugins: &[Arc<Plugin>],
+        files: &NdpiFiles,
+    ) -> Result<Self, MeterError> {
         let schema = Arc::new(settings.schema_with(plugins));
+        let dissector = Dissector::new(settings.n_dissections, files, plugins)?;
         Ok(Self {
             front: Front::new(&settings),
-            shard: Shard::new(&settings, 1, plugins, schema)?,
+            shard: Shard::new(&settings, 1, plugins, dissector, schema)?,
         })
     }
 
@@ -251,7 +283,7 @@ impl Meter {
         self.shard.live_flows()
     }
 
-    /// Bytes that the flow table holds.
+    /// Bytes that the flow table and the dissector hold for live flows.
     pub fn memory(&self) -> usize {
         self.shard.memory()
     }

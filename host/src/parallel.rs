@@ -14,10 +14,11 @@ use std::time::Duration;
 
 use crate::capture::{CaptureError, Files, LinkType};
 use crate::decode::Packet;
+use crate::dissect::{Dissector, NdpiFiles};
 use crate::flow::{Arrival, Flow, Schema};
 use crate::front::Front;
-use crate::meter::{Accounts, Settings};
-use crate::plugin::{Plugin, PluginError, PluginReport};
+use crate::meter::{Accounts, MeterError, Settings};
+use crate::plugin::{Grants, Plugin, PluginReport};
 use crate::shard::{CHUNK, Shard};
 use crate::streamer::Busy;
 use crate::time::{Time, thread_time};
@@ -126,11 +127,14 @@ impl Parallel {
         settings: Settings,
         meters: usize,
         plugins: &[Arc<Plugin>],
+        ndpi_files: &NdpiFiles,
         schema: &Arc<Schema>,
-    ) -> Result<Self, PluginError> {
+    ) -> Result<Self, MeterError> {
         let mut shards = Vec::new();
         for _ in 0..meters {
-            shards.push(Shard::new(&settings, meters, plugins, schema.clone())?);
+            let dissector = Dissector::new(settings.n_dissections, ndpi_files, plugins)?;
+            let schema = schema.clone();
+            shards.push(Shard::new(&settings, meters, plugins, dissector, schema)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -147,7 +151,7 @@ impl Parallel {
             harvests.push(harvest);
         }
         let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
-        let shows = Shows::of(plugins, settings.end_on_fin);
+        let shows = Shows::of(plugins, &settings);
         let reader = Reader {
             files,
             front: Front::new(&settings),
@@ -379,8 +383,8 @@ struct Shows {
 }
 
 impl Shows {
-    /// The plugins' share, and whether the meters themselves read `headers`.
-    fn of(plugins: &[Arc<Plugin>], headers: bool) -> Self {
+    /// The plugins' share, and what the meters themselves read.
+    fn of(plugins: &[Arc<Plugin>], settings: &Settings) -> Self {
         let most = |bytes: fn(&Plugin) -> u32| {
             plugins
                 .iter()
@@ -389,9 +393,12 @@ impl Shows {
                 .unwrap_or(0) as usize
         };
         Self {
-            nothing: plugins.is_empty() && !headers,
+            nothing: plugins.is_empty() && !settings.end_on_fin && settings.n_dissections == 0,
             payload: most(|plugin| plugin.manifest().payload_bytes),
-            bytes: most(|plugin| plugin.manifest().packet_bytes),
+            bytes: match settings.n_dissections {
+                0 => most(|plugin| plugin.manifest().packet_bytes),
+                _ => Grants::MOST_BYTES as usize,
+            },
         }
     }
 

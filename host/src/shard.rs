@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use crate::flow::{Arrival, Ended, Expiration, Flow, FlowTable, Schema};
+use crate::dissect::Dissector;
+use crate::flow::{Arrival, Ended, Expiration, Flow, FlowTable, FlowView, Schema};
 use crate::meter::{AccountingMode, Settings};
 use crate::plugin::{Plugin, PluginError, PluginReport, Station};
 use crate::value::UdpValue;
@@ -21,6 +22,7 @@ pub(crate) struct Shard {
     accounting_mode: AccountingMode,
     max_flows: usize,
     table: FlowTable,
+    dissector: Option<Dissector>,
     station: Station,
     schema: Arc<Schema>,
     ready: VecDeque<Flow>,
@@ -36,6 +38,7 @@ impl Shard {
         settings: &Settings,
         meters: usize,
         plugins: &[Arc<Plugin>],
+        dissector: Option<Dissector>,
         schema: Arc<Schema>,
     ) -> Result<Self, PluginError> {
         Ok(Self {
@@ -43,6 +46,7 @@ impl Shard {
             max_flows: usize::try_from(settings.max_flows.div_ceil(meters as u64))
                 .unwrap_or(usize::MAX),
             table: FlowTable::new(settings.timeouts(), settings.analyses()),
+            dissector,
             station: Station::open(plugins, &schema)?,
             schema,
             ready: VecDeque::new(),
@@ -140,7 +144,7 @@ impl Shard {
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.table.memory()
+        self.table.memory() + self.dissector.as_ref().map_or(0, Dissector::memory)
     }
 
     #[inline]
@@ -166,7 +170,7 @@ impl Shard {
             }
         };
         let closed = self.count(place, arrival);
-        let view = self.table.view(place);
+        let view = view(&self.table, &self.dissector, place);
         let cut = self.station.init(place, arrival, view, &mut self.ready);
         self.end_with(arrival.ordinal, place, cut, closed);
     }
@@ -174,7 +178,7 @@ impl Shard {
     #[inline]
     fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
         let closed = self.count(place, arrival);
-        let view = self.table.view(place);
+        let view = view(&self.table, &self.dissector, place);
         let cut = self.station.update(place, arrival, view, &mut self.ready);
         self.end_with(arrival.ordinal, place, cut, closed);
     }
@@ -184,6 +188,9 @@ impl Shard {
     fn count(&mut self, place: u32, arrival: &Arrival<'_>) -> bool {
         let size = self.accounting_mode.size(&arrival.packet);
         self.table.count(place, arrival, size);
+        if let Some(dissector) = &mut self.dissector {
+            dissector.see(place, self.table.record(place).packets(), arrival);
+        }
         self.table.closes(place, arrival)
     }
 
@@ -228,6 +235,10 @@ impl Shard {
             record,
             statistics,
             splt,
+            application: self
+                .dissector
+                .as_mut()
+                .and_then(|dissector| dissector.take(place)),
             expiration,
             ended,
             udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
@@ -235,5 +246,15 @@ impl Shard {
             replaced: None,
         };
         self.station.expire(place, flow, &mut self.ready);
+    }
+}
+
+/// All that is known of a live flow.
+#[inline]
+fn view<'a>(table: &'a FlowTable, dissector: &'a Option<Dissector>, place: u32) -> FlowView<'a> {
+    let view = table.view(place);
+    match dissector {
+        Some(dissector) => view.with_application(dissector.application(place)),
+        None => view,
     }
 }

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Files, Filter, FilterError, LinkType};
 use crate::decode::TunnelSet;
+use crate::dissect::{DissectError, NdpiFiles};
 use crate::flow::{Flow, Schema};
-use crate::meter::{AccountingMode, Accounts, Meter, Settings};
+use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 use crate::parallel::{Parallel, Progress};
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
 use crate::time::thread_time;
@@ -71,6 +72,9 @@ pub enum StreamerError {
     /// A plugin is not loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// Flows cannot be dissected.
+    #[error(transparent)]
+    Dissect(#[from] DissectError),
     /// A column that is to be anonymised is not there.
     #[error(transparent)]
     UnknownColumn(#[from] UnknownColumn),
@@ -90,6 +94,15 @@ pub enum StreamerError {
         /// What is accepted.
         accepted: &'static str,
     },
+}
+
+impl From<MeterError> for StreamerError {
+    fn from(error: MeterError) -> Self {
+        match error {
+            MeterError::Plugin(error) => error.into(),
+            MeterError::Dissect(error) => error.into(),
+        }
+    }
 }
 
 /// What happened in a run so far.
@@ -128,6 +141,7 @@ pub struct Busy {
 pub struct StreamerBuilder {
     sources: Vec<PathBuf>,
     settings: Settings,
+    ndpi_files: NdpiFiles,
     bpf_filter: Option<String>,
     snapshot_length: Option<u32>,
     max_nflows: u64,
@@ -184,6 +198,19 @@ impl StreamerBuilder {
         self
     }
 
+    /// Dissects so many of each flow's first packets for its application; 20 by default, or 0, which
+    /// adds no columns, in a build without nDPI.
+    pub fn n_dissections(mut self, packets: u8) -> Self {
+        self.settings.n_dissections = packets;
+        self
+    }
+
+    /// Adds to the protocols and categories that nDPI knows; nothing by default. (Not in NFStream.)
+    pub fn ndpi_files(mut self, files: NdpiFiles) -> Self {
+        self.ndpi_files = files;
+        self
+    }
+
     /// Only packets that match this libpcap expression; all by default.
     pub fn bpf_filter(mut self, expression: impl Into<String>) -> Self {
         self.bpf_filter = Some(expression.into());
@@ -212,7 +239,8 @@ impl StreamerBuilder {
     /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
     /// works in the caller's thread. 0 leaves one core to the reader and takes the others.
     ///
-    /// The flows and their order are the same for any number, save for plugins that keep state across
+    /// The flows and their order are the same for any number, save for what nDPI remembers from one
+    /// flow to the next (it is one of each meter's own), for plugins that keep state across
     /// flows, for flows that end early by [`max_flows`](Self::max_flows), and for what a plugin's trap
     /// takes with it.
     pub fn n_meters(mut self, meters: usize) -> Self {
@@ -302,13 +330,20 @@ impl StreamerBuilder {
         let work = match self.meters(&plugins) {
             1 => Work::Alone(Box::new(Alone {
                 files,
-                meter: Meter::new(self.settings, &plugins)?,
+                meter: Meter::with_ndpi_files(self.settings, &plugins, &self.ndpi_files)?,
                 problems: Vec::new(),
                 finished: false,
                 start: thread_time(),
             })),
             meters => {
-                let parallel = Parallel::start(files, self.settings, meters, &plugins, &schema)?;
+                let parallel = Parallel::start(
+                    files,
+                    self.settings,
+                    meters,
+                    &plugins,
+                    &self.ndpi_files,
+                    &schema,
+                )?;
                 Work::Parallel(Box::new(parallel))
             }
         };
@@ -352,6 +387,7 @@ impl Streamer {
         StreamerBuilder {
             sources: sources.into_iter().map(Into::into).collect(),
             settings: Settings::default(),
+            ndpi_files: NdpiFiles::default(),
             bpf_filter: None,
             snapshot_length: None,
             max_nflows: 0,

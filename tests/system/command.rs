@@ -23,7 +23,10 @@ pub(crate) fn captures() -> PathBuf {
 
 /// `flowloom meter SOURCE`
 pub(crate) fn meter(source: impl AsRef<OsStr>) -> Command {
-    flowloom().arg("meter").arg(source)
+    Command {
+        undissected: true,
+        ..flowloom().arg("meter").arg(source)
+    }
 }
 
 /// `flowloom`, in the folder of our own captures.
@@ -33,6 +36,7 @@ pub(crate) fn flowloom() -> Command {
     Command {
         command,
         stdin: Vec::new(),
+        undissected: false,
     }
 }
 
@@ -40,6 +44,8 @@ pub(crate) fn flowloom() -> Command {
 pub(crate) struct Command {
     command: process::Command,
     stdin: Vec<u8>,
+    /// Whether flows are metered without being dissected, as most tests are not about that.
+    undissected: bool,
 }
 
 impl Command {
@@ -53,6 +59,15 @@ impl Command {
         self
     }
 
+    /// Dissects the first packets of every flow, as the command does unless it is told otherwise.
+    #[cfg(feature = "ndpi")]
+    pub(crate) fn dissected(self) -> Self {
+        Self {
+            undissected: false,
+            ..self
+        }
+    }
+
     /// JSON lines are what is compared most.
     pub(crate) fn jsonl(self) -> Self {
         self.args(["--format", "jsonl"])
@@ -64,6 +79,9 @@ impl Command {
     }
 
     pub(crate) fn run(mut self) -> Run {
+        if self.undissected {
+            self.command.args(["--n-dissections", "0"]);
+        }
         let called = format!("{:?}", self.command);
         let mut child = self
             .command

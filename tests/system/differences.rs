@@ -35,6 +35,8 @@ fn every_difference_has_a_test() {
     let rows: Vec<Vec<&str>> = page
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| NFStream"))
+        // Against nDPI's reader there is a table of three columns, which `make parity-l7` is about.
+        .filter(|line| line.matches(" | ").count() > 2)
         .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
         .collect();
     assert!(rows.len() > 40, "{} rows", rows.len());

@@ -3,6 +3,8 @@
 //! `FLOWLOOM_BLESS=1 cargo test --test system` writes the files in `tests/golden` anew; look at what
 //! changed in them before you commit it.
 
+#[cfg(feature = "ndpi")]
+mod applications;
 mod bad_input;
 mod command;
 mod differences;

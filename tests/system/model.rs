@@ -325,6 +325,7 @@ fn settings() -> impl Strategy<Value = Settings> {
             idle_timeout,
             active_timeout,
             accounting_mode,
+            n_dissections: 0,
             ..Settings::default()
         }
     })

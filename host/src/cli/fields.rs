@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use clap::{Args, ValueEnum};
 use flowloom::decode::Tunnel;
+use flowloom::dissect::CONFIDENCES;
 use flowloom::flow::features::FEATURES;
 use flowloom::flow::{Expiration, PROTOCOLS};
 use flowloom::plugin::PACKET_FIELDS;
@@ -37,6 +38,7 @@ struct All {
     protocols: Vec<Number>,
     expiration_ids: Vec<Number>,
     tunnel_ids: Vec<Number>,
+    confidences: Vec<Number>,
 }
 
 #[derive(Serialize)]
@@ -110,6 +112,14 @@ impl All {
                     meaning: tunnel.doc(),
                 })
                 .collect(),
+            confidences: CONFIDENCES
+                .into_iter()
+                .map(|confidence| Number {
+                    number: confidence.number.into(),
+                    name: confidence.name,
+                    meaning: confidence.doc,
+                })
+                .collect(),
         }
     }
 }
@@ -163,6 +173,7 @@ fn text(all: &All) -> String {
         ("protocol", &all.protocols),
         ("expiration_id", &all.expiration_ids),
         ("tunnel_id", &all.tunnel_ids),
+        ("application_confidence", &all.confidences),
     ] {
         lines.push(format!("Numbers of {title}\n"));
         lines.extend(numbers.iter().map(
@@ -217,6 +228,7 @@ fn markdown(all: &All) -> String {
         ("protocol", PROTOCOL, &all.protocols),
         ("expiration_id", EXPIRATION_ID, &all.expiration_ids),
         ("tunnel_id", TUNNEL_ID, &all.tunnel_ids),
+        ("application_confidence", CONFIDENCE, &all.confidences),
     ] {
         out += &format!("\n## Numbers of `{title}`\n\n{introduction}\n");
         out += "| number | name | |\n|---|---|---|\n";
@@ -271,6 +283,10 @@ Why a flow ended.
 const TUNNEL_ID: &str = "\
 The tunnel that a flow's packets were found in, the innermost one. The numbers are nDPI's as far as
 it has them.
+";
+
+const CONFIDENCE: &str = "\
+How a flow's application was found. The numbers and names are those of nDPI 4.2.
 ";
 
 const VALUES: &str = "

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use clap::{Args, ValueEnum, value_parser};
 use flowloom::decode::TunnelSet;
+use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use flowloom::plugin::{Grants, PluginSpec, World};
 use flowloom::sink::{BackgroundSink, Format, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
@@ -54,7 +55,7 @@ pub(super) struct Meter {
     plugins: Vec<PluginSpec>,
 
     /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
-    /// addresses, payload:N, bytes:N.
+    /// addresses, application, names, payload:N, bytes:N.
     #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
     grants: Vec<(String, Grants)>,
 
@@ -105,16 +106,26 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
     max_nflows: u64,
 
-    /// Packets of a flow that are dissected for its application: only 0, none, so far.
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = value_parser!(u8).range(0..=0), help_heading = METERING)]
+    /// Dissect so many of each flow's first packets for its application, at most 255; 0 leaves out
+    /// those columns, and all that they cost.
+    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", help_heading = METERING)]
     n_dissections: u8,
+
+    /// Protocols to know besides nDPI's, in the format of its protos.txt.
+    #[arg(long, value_name = "FILE", help_heading = METERING)]
+    ndpi_protocols: Option<PathBuf>,
+
+    /// Categories of hosts to know besides nDPI's, in the format of its categories.txt.
+    #[arg(long, value_name = "FILE", help_heading = METERING)]
+    ndpi_categories: Option<PathBuf>,
 
     /// End the oldest flow early when so many are live; 0 is no limit.
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
     max_flows: u64,
 
     /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
-    /// and their order are the same for any number.
+    /// and their order are the same for any number, but for applications that nDPI tells by earlier
+    /// flows.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = METERING)]
     n_meters: usize,
 }
@@ -204,6 +215,11 @@ impl Meter {
             .decode_tunnels(self.decode_tunnels)
             .statistical_analysis(self.statistical_analysis)
             .splt_analysis(self.splt_analysis)
+            .n_dissections(self.n_dissections)
+            .ndpi_files(NdpiFiles {
+                protocols: self.ndpi_protocols.clone(),
+                categories: self.ndpi_categories.clone(),
+            })
             .max_nflows(self.max_nflows)
             .max_flows(self.max_flows)
             .n_meters(self.n_meters)
@@ -316,7 +332,8 @@ fn failure(error: StreamerError) -> Failure {
     match error {
         StreamerError::Parameter { .. }
         | StreamerError::Filter(_)
-        | StreamerError::UnknownColumn(_) => Failure::usage(error),
+        | StreamerError::UnknownColumn(_)
+        | StreamerError::Dissect(DissectError::Absent(_)) => Failure::usage(error),
         _ => Failure::failed(error),
     }
 }

@@ -10,6 +10,7 @@ use super::FlowView;
 use super::record::Counters;
 use super::splt::Splt;
 use super::statistics::Over;
+use crate::dissect::Text;
 use crate::plugin::Grant;
 use crate::private::is_private;
 use crate::value::{Type, Value};
@@ -43,6 +44,8 @@ pub enum Group {
     Statistics,
     /// There with an analysis of the sequence of packet lengths and times.
     Splt,
+    /// There with the dissection of flows' first packets.
+    Application,
 }
 
 impl Group {
@@ -53,6 +56,7 @@ impl Group {
             Self::Tunnel => "unless decode_tunnels is false",
             Self::Statistics => "with statistical_analysis",
             Self::Splt => "with splt_analysis",
+            Self::Application => "unless n_dissections is 0",
         }
     }
 }
@@ -367,8 +371,39 @@ const SPLT: [Feature; 3] = [
         |flow| Value::Integers(flow.splt.map_or(&[], Splt::gaps))).of(Group::Splt),
 ];
 
+/// What nDPI knows of the flow. Plugins are shown what it knows by then.
+const APPLICATION: [Feature; 9] = [
+    Feature::new("application_name", Type::Text, "",
+        "The flow's application as nDPI names it, after the protocol that it uses where that is another one: TLS.Facebook, DNS; Unknown. (The names are those of the nDPI that is installed; NFStream brings another one.)",
+        |flow| Value::Text(&flow.application().name)).of(Group::Application).needs(Grant::Application),
+    Feature::new("application_category_name", Type::Text, "",
+        "What the application is for, as nDPI names it: SocialNetwork, Network; Unspecified.",
+        |flow| Value::Text(&flow.application().category)).of(Group::Application).needs(Grant::Application),
+    Feature::new("application_is_guessed", Type::Boolean, "",
+        "Whether the application was not found in the packets, but guessed by ports, addresses and flows before it.",
+        |flow| Value::Boolean(flow.application().is_guessed)).of(Group::Application).needs(Grant::Application),
+    Feature::new("application_confidence", Type::U8, "",
+        "How the application was found: nDPI's own number. (NFStream brings another nDPI, with other numbers.)",
+        |flow| Value::Integer(flow.application().confidence.into())).of(Group::Application).needs(Grant::Application),
+    Feature::new("requested_server_name", Type::Text, "",
+        "The name that the client asked for: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others; of SSH the client's software, as nDPI's own reader has it. At most 79 bytes; empty without one.",
+        |flow| Value::Text(flow.application().text(Text::ServerName))).of(Group::Application).needs(Grant::Names),
+    Feature::new("client_fingerprint", Type::Text, "",
+        "JA3 of a TLS or QUIC client, HASSH of an SSH client, fingerprint of a DHCP client; empty without one. (NFStream 6.6.0: JA4 in place of JA3.)",
+        |flow| Value::Text(flow.application().text(Text::ClientFingerprint))).of(Group::Application).needs(Grant::Names),
+    Feature::new("server_fingerprint", Type::Text, "",
+        "JA3S of a TLS or QUIC server, HASSH of an SSH server; empty without one.",
+        |flow| Value::Text(flow.application().text(Text::ServerFingerprint))).of(Group::Application).needs(Grant::Names),
+    Feature::new("user_agent", Type::Text, "",
+        "What the client says that it is, in HTTP and QUIC. At most 255 bytes; empty without one.",
+        |flow| Value::Text(flow.application().text(Text::UserAgent))).of(Group::Application).needs(Grant::Names),
+    Feature::new("content_type", Type::Text, "",
+        "The content type of an HTTP response. At most 63 bytes; empty without one.",
+        |flow| Value::Text(flow.application().text(Text::ContentType))).of(Group::Application).needs(Grant::Names),
+];
+
 /// All fields, in their order in every output.
-pub static FEATURES: &[Feature] = &concat::<82>(&[
+pub static FEATURES: &[Feature] = &concat::<91>(&[
     &IDENTITY,
     &counters!("bidirectional", "of the flow", |flow| flow.record.both()),
     &counters!("src2dst", "from source to destination", |flow| flow
@@ -387,6 +422,7 @@ pub static FEATURES: &[Feature] = &concat::<82>(&[
     &flags!("src2dst", "from source to destination", Over::Src2Dst),
     &flags!("dst2src", "from destination to source", Over::Dst2Src),
     &SPLT,
+    &APPLICATION,
 ]);
 
 const fn concat<const N: usize>(parts: &[&[Feature]]) -> [Feature; N] {

@@ -29,6 +29,7 @@ pub(crate) use splt::Splt;
 pub(crate) use statistics::Statistics;
 pub(crate) use table::{Analyses, Arrival, FlowTable, Timeouts};
 
+use crate::dissect::Application;
 use crate::value::{UdpValue, Value};
 
 /// A flow that has ended: all its features, and what plugins added.
@@ -37,6 +38,7 @@ pub struct Flow {
     pub(crate) record: Record,
     pub(crate) statistics: Option<Box<Statistics>>,
     pub(crate) splt: Splt,
+    pub(crate) application: Option<Box<Application>>,
     pub(crate) expiration: Expiration,
     pub(crate) ended: Ended,
     pub(crate) udps: Box<[UdpValue]>,
@@ -124,6 +126,7 @@ impl Flow {
             record: &self.record,
             statistics: self.statistics.as_deref(),
             splt: Some(&self.splt),
+            application: self.application.as_deref(),
             expiration: self.expiration,
         }
     }
@@ -177,6 +180,7 @@ pub(crate) struct FlowView<'a> {
     pub(crate) record: &'a Record,
     statistics: Option<&'a Statistics>,
     splt: Option<&'a Splt>,
+    application: Option<&'a Application>,
     pub(crate) expiration: Expiration,
 }
 
@@ -185,5 +189,16 @@ impl<'a> FlowView<'a> {
     fn statistics(&self) -> &'a Statistics {
         static NONE: LazyLock<Statistics> = LazyLock::new(Statistics::default);
         self.statistics.unwrap_or(&NONE)
+    }
+
+    pub(crate) fn with_application(self, application: Option<&'a Application>) -> Self {
+        Self {
+            application,
+            ..self
+        }
+    }
+
+    fn application(&self) -> &'a Application {
+        self.application.unwrap_or_else(|| Application::unknown())
     }
 }

@@ -200,6 +200,7 @@ impl FlowTable {
                 .as_ref()
                 .map(|statistics| &statistics[place]),
             splt: (self.splt_packets > 0).then(|| &self.splt[place]),
+            application: None,
             expiration: Expiration::Idle,
         }
     }

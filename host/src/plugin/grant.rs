@@ -9,6 +9,10 @@ pub enum Grant {
     Default,
     /// IP and MAC addresses.
     Addresses,
+    /// What application a flow is of.
+    Application,
+    /// Names, software and fingerprints that a flow's two sides tell each other.
+    Names,
 }
 
 impl Grant {
@@ -17,6 +21,8 @@ impl Grant {
         match self {
             Self::Default => "",
             Self::Addresses => "addresses",
+            Self::Application => "application",
+            Self::Names => "names",
         }
     }
 }
@@ -25,6 +31,8 @@ impl Grant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     addresses: bool,
+    application: bool,
+    names: bool,
     payload: u32,
     bytes: u32,
 }
@@ -38,6 +46,8 @@ impl Grants {
         match grant {
             Grant::Default => true,
             Grant::Addresses => self.addresses || self.bytes > 0,
+            Grant::Application => self.application,
+            Grant::Names => self.names,
         }
     }
 
@@ -56,6 +66,8 @@ impl Grants {
     pub fn and(self, other: Self) -> Self {
         Self {
             addresses: self.addresses || other.addresses,
+            application: self.application || other.application,
+            names: self.names || other.names,
             payload: self.payload.max(other.payload),
             bytes: self.bytes.max(other.bytes),
         }
@@ -64,7 +76,7 @@ impl Grants {
 
 /// A grant that is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a grant: give `addresses`, `payload:N` or `bytes:N` (N from 1 to {most}), several with commas between", most = Grants::MOST_BYTES)]
+#[error("`{0}` is not a grant: give `addresses`, `application`, `names`, `payload:N` or `bytes:N` (N from 1 to {most}), several with commas between", most = Grants::MOST_BYTES)]
 pub struct GrantError(String);
 
 impl FromStr for Grants {
@@ -79,6 +91,14 @@ impl FromStr for Grants {
             Ok(grants.and(match word.split_once(':') {
                 None if word == "addresses" => Self {
                     addresses: true,
+                    ..Self::default()
+                },
+                None if word == "application" => Self {
+                    application: true,
+                    ..Self::default()
+                },
+                None if word == "names" => Self {
+                    names: true,
                     ..Self::default()
                 },
                 Some(("payload", n)) => Self {
@@ -107,7 +127,7 @@ mod tests {
             Grants {
                 addresses: true,
                 payload: 64,
-                bytes: 0
+                ..Grants::default()
             }
         );
         assert!("bytes:1".parse::<Grants>().unwrap().allow(Grant::Addresses));

@@ -2,6 +2,7 @@
 //! and the largest there are.
 
 use flowloom::decode::{Tunnel, TunnelSet};
+use flowloom::dissect::DEFAULT_DISSECTIONS;
 use flowloom::{AccountingMode, Settings};
 
 use super::bytes::Bytes;
@@ -26,6 +27,11 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
         splt_analysis: bytes.u16() & 0x1ff,
         max_flows: bytes.u8().into(),
         end_on_fin: flags & 8 != 0,
+        n_dissections: match DEFAULT_DISSECTIONS {
+            // A build without nDPI.
+            0 => 0,
+            _ => flags >> 4,
+        },
     }
 }
 

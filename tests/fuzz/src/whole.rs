@@ -24,8 +24,9 @@ pub fn whole(data: &[u8]) {
     };
     flows::check(&flows, accounts, &settings);
     flows::lines(&flows, Format::Csv);
-    // Each of several meters has its own share of a limit on live flows.
-    if meters > 1 && settings.max_flows == 0 {
+    // Each of several meters has its own share of a limit on live flows, and its own nDPI, which
+    // remembers from one flow to the next.
+    if meters > 1 && settings.max_flows == 0 && settings.n_dissections == 0 {
         let folder = Folder::new();
         let file = folder.0.join("capture");
         fs::write(&file, capture).expect("the temporary folder takes files");
@@ -82,6 +83,7 @@ fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String
         .decode_tunnels(settings.decode_tunnels)
         .statistical_analysis(settings.statistical_analysis)
         .splt_analysis(settings.splt_analysis)
+        .n_dissections(settings.n_dissections)
         .n_meters(meters)
         .build()
         .ok()?;

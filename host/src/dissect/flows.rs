@@ -1,0 +1,209 @@
+//! The flows of one meter, as far as they are being dissected.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::Arc;
+
+use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
+
+use super::{Application, DissectError, NdpiFiles};
+use crate::flow::Arrival;
+use crate::flow::features::{Feature, Group};
+use crate::plugin::Plugin;
+
+/// Dissects the first packets of every flow of a meter.
+pub(crate) struct Dissector {
+    tool: Tool,
+    /// Packets of a flow that are dissected.
+    dissections: u64,
+    /// Of the flow in the same place of the flow table.
+    flows: Vec<Dissection>,
+    /// Flows that hold memory of nDPI's.
+    live: usize,
+    /// Whether plugins are shown what is known so far.
+    shows_live: bool,
+}
+
+/// How far a flow is.
+#[derive(Default)]
+enum Dissection {
+    /// It has no packet yet.
+    #[default]
+    New,
+    Live(Box<Live>),
+    Done(Box<Application>),
+}
+
+struct Live {
+    flow: Flow,
+    protocol: Protocol,
+    /// Where plugins are shown it.
+    so_far: Option<Application>,
+}
+
+impl Dissector {
+    /// A dissector of so many packets of each flow; none where that is 0.
+    pub(crate) fn new(
+        dissections: u8,
+        files: &NdpiFiles,
+        plugins: &[Arc<Plugin>],
+    ) -> Result<Option<Self>, DissectError> {
+        if dissections == 0 {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            tool: Tool {
+                module: Module::new(&Custom {
+                    protocols: files.protocols.clone(),
+                    categories: files.categories.clone(),
+                })?,
+                names: HashMap::new(),
+                categories: HashMap::new(),
+            },
+            dissections: dissections.into(),
+            flows: Vec::new(),
+            live: 0,
+            shows_live: is_shown_live(plugins),
+        }))
+    }
+
+    /// Sees a packet of a flow: the `n`-th, from 1 on.
+    #[inline]
+    pub(crate) fn see(&mut self, place: u32, n: u64, arrival: &Arrival<'_>) {
+        if n <= self.dissections {
+            self.dissect(place as usize, n, arrival);
+        }
+    }
+
+    fn dissect(&mut self, place: usize, n: u64, arrival: &Arrival<'_>) {
+        if self.flows.len() <= place {
+            self.flows.resize_with(place + 1, Dissection::default);
+        }
+        let dissection = &mut self.flows[place];
+        let live = match dissection {
+            Dissection::Live(live) => live,
+            Dissection::Done(_) => return,
+            Dissection::New => {
+                let Some(flow) = Flow::new() else {
+                    *dissection = Dissection::Done(Box::new(Application::unknown().clone()));
+                    return;
+                };
+                self.live += 1;
+                *dissection = Dissection::Live(Box::new(Live {
+                    flow,
+                    protocol: Protocol::default(),
+                    so_far: None,
+                }));
+                match dissection {
+                    Dissection::Live(live) => live,
+                    _ => return,
+                }
+            }
+        };
+        let packet = &arrival.packet;
+        let bytes = arrival
+            .frame
+            .get(packet.ip_at as usize..packet.ip_end as usize)
+            .unwrap_or_default();
+        let Tool { module, .. } = &mut self.tool;
+        live.protocol = module.dissect(&mut live.flow, bytes, arrival.time_ms());
+        let is_known = live.protocol.is_known();
+        if n == self.dissections || is_known && !module.wants_more(&mut live.flow) {
+            let application = match is_known {
+                true => self.tool.application(live, false),
+                false => self.tool.give_up(live),
+            };
+            *dissection = Dissection::Done(Box::new(application));
+            self.live -= 1;
+        } else if self.shows_live {
+            live.so_far = Some(self.tool.application(live, false));
+        }
+    }
+
+    /// What is known of a flow so far, for plugins that are shown it.
+    #[inline]
+    pub(crate) fn application(&self, place: u32) -> Option<&Application> {
+        match self.flows.get(place as usize)? {
+            Dissection::New => None,
+            Dissection::Live(live) => live.so_far.as_ref(),
+            Dissection::Done(application) => Some(application),
+        }
+    }
+
+    /// What is known of a flow that ends; another one may take its place.
+    pub(crate) fn take(&mut self, place: u32) -> Option<Box<Application>> {
+        match mem::take(self.flows.get_mut(place as usize)?) {
+            Dissection::New => None,
+            Dissection::Live(mut live) => {
+                self.live -= 1;
+                Some(Box::new(self.tool.give_up(&mut live)))
+            }
+            Dissection::Done(application) => Some(application),
+        }
+    }
+
+    /// Bytes held for flows, without the texts found in them.
+    pub(crate) fn memory(&self) -> usize {
+        self.flows.capacity() * size_of::<Dissection>()
+            + self.flows.len() * size_of::<Application>()
+            + self.live * (size_of::<Live>() + Flow::size())
+    }
+}
+
+/// Whether any of these is shown a flow's application before the flow ends.
+fn is_shown_live(plugins: &[Arc<Plugin>]) -> bool {
+    let is_application = |field: &&'static Feature| field.group == Group::Application;
+    plugins.iter().any(|plugin| {
+        let manifest = plugin.manifest();
+        manifest.at_init.iter().any(is_application) || manifest.at_update.iter().any(is_application)
+    })
+}
+
+/// nDPI and the names that it has for numbers.
+struct Tool {
+    module: Module,
+    /// By master protocol and application.
+    names: HashMap<(u16, u16), Arc<str>>,
+    categories: HashMap<u16, Arc<str>>,
+}
+
+impl Tool {
+    /// No more packets are dissected of a flow whose dissection is not complete.
+    fn give_up(&mut self, live: &mut Live) -> Application {
+        let (protocol, is_guessed) = self.module.give_up(&mut live.flow);
+        live.protocol = protocol;
+        self.application(live, is_guessed)
+    }
+
+    fn application(&mut self, live: &Live, is_guessed: bool) -> Application {
+        let protocol = live.protocol;
+        let name = self
+            .names
+            .entry((protocol.master, protocol.app))
+            .or_insert_with(|| self.module.protocol_name(protocol).into())
+            .clone();
+        let category = self
+            .categories
+            .entry(protocol.category)
+            .or_insert_with(|| self.module.category_name(protocol.category).into())
+            .clone();
+        let details = self.module.details(&live.flow, protocol);
+        let texts = [
+            &*details.server_name,
+            &details.client_fingerprint,
+            &details.server_fingerprint,
+            &details.user_agent,
+            &details.content_type,
+        ];
+        Application::new(name, category, is_guessed, details.confidence, texts)
+    }
+}
+
+impl From<Error> for DissectError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::File { path, source } => Self::File { path, source },
+            error => Self::Library(error.to_string()),
+        }
+    }
+}

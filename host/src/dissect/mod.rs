@@ -1,0 +1,95 @@
+//! The dissector: what application a flow is of, told from its first packets by nDPI.
+//!
+//! The first packet of a flow is always dissected, then each one until its application is known and
+//! nothing more can be learnt, or until so many packets as are set. What is not known by then is
+//! guessed by ports, addresses and flows before it. nDPI's own state of a flow is freed at that point;
+//! an [`Application`] stays.
+
+#[cfg(not(feature = "ndpi"))]
+mod absent;
+mod application;
+#[cfg(feature = "ndpi")]
+mod flows;
+#[cfg(all(test, feature = "ndpi"))]
+mod tests;
+
+use std::path::PathBuf;
+
+#[cfg(not(feature = "ndpi"))]
+pub(crate) use absent::Dissector;
+pub(crate) use application::{Application, Text};
+#[cfg(feature = "ndpi")]
+pub(crate) use flows::Dissector;
+
+/// How many packets of a flow are dissected unless it is said otherwise: as many as NFStream does,
+/// or none in a build without nDPI.
+pub const DEFAULT_DISSECTIONS: u8 = if cfg!(feature = "ndpi") { 20 } else { 0 };
+
+/// Files that add to the protocols and categories that nDPI knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NdpiFiles {
+    /// Protocols by ports, addresses and host names, in the format of nDPI's `protos.txt`.
+    pub protocols: Option<PathBuf>,
+    /// Categories by host names and addresses, in the format of nDPI's `categories.txt`.
+    pub categories: Option<PathBuf>,
+}
+
+/// Why flows cannot be dissected.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DissectError {
+    /// There is no nDPI in this build.
+    #[error("n_dissections {0}: this is a build without nDPI; only 0 is accepted")]
+    Absent(u8),
+    /// A file of protocols or categories cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The library cannot be used.
+    #[error("{0}")]
+    Library(String),
+}
+
+/// A number of `application_confidence`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confidence {
+    /// The number, which is nDPI's own.
+    pub number: u8,
+    /// As nDPI names it.
+    pub name: &'static str,
+    /// What it means.
+    pub doc: &'static str,
+}
+
+/// All of them, as nDPI 4.2 has them.
+pub const CONFIDENCES: [Confidence; 5] = [
+    Confidence {
+        number: 0,
+        name: "Unknown",
+        doc: "It was not found.",
+    },
+    Confidence {
+        number: 1,
+        name: "Match by port",
+        doc: "By the transport ports alone.",
+    },
+    Confidence {
+        number: 2,
+        name: "Match by IP",
+        doc: "By the addresses alone.",
+    },
+    Confidence {
+        number: 3,
+        name: "DPI (cache)",
+        doc: "By what flows before it were.",
+    },
+    Confidence {
+        number: 4,
+        name: "DPI",
+        doc: "In the packets.",
+    },
+];

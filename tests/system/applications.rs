@@ -1,0 +1,138 @@
+//! Application columns, and what plugins see of them.
+
+use std::fs;
+
+use crate::command::{Command, meter};
+use crate::guests::udps;
+
+#[test]
+fn nine_columns_come_by_default_and_none_with_0() {
+    let header = |command: Command| {
+        let run = command.args(["--format", "csv"]).run().done();
+        run.stdout.lines().next().unwrap_or_default().to_owned()
+    };
+    let with = header(meter("tls13.pcap").dissected());
+    let without = header(meter("tls13.pcap"));
+    let more = ",application_name,application_category_name,application_is_guessed,\
+                application_confidence,requested_server_name,client_fingerprint,\
+                server_fingerprint,user_agent,content_type";
+    assert_eq!(with, without + more);
+}
+
+#[test]
+fn few_packets_give_a_guess() {
+    for (n, name, guessed) in [("1", "TLS", true), ("3", "TLS", true), ("4", "TLS", false)] {
+        let run = meter("tls13.pcap")
+            .dissected()
+            .args(["--n-dissections", n, "--bpf-filter", "tcp"])
+            .jsonl()
+            .run()
+            .done();
+        for flow in run.flows() {
+            assert_eq!(flow["application_name"], name, "{n}: {run}");
+            assert_eq!(flow["application_is_guessed"], guessed, "{n}: {run}");
+            let named = flow["requested_server_name"] != "";
+            assert_eq!(named, !guessed, "{n}: {run}");
+        }
+    }
+}
+
+#[test]
+fn plugins_are_shown_what_is_known_by_then() {
+    for world in Command::WORLDS {
+        for meters in ["1", "2"] {
+            let run = meter("http.pcap")
+                .dissected()
+                .plugin("applications")
+                .grant("applications=application,names")
+                .args(world)
+                .args(["--n-meters", meters, "--bpf-filter", "tcp"])
+                .jsonl()
+                .run()
+                .done();
+            assert!(!run.flows().is_empty(), "{run}");
+            for flow in run.flows() {
+                let shown = udps(&flow, "applications");
+                assert_eq!(shown["names"], "Unknown,HTTP", "{run}");
+                let text = |name: &str| flow[name].as_str().unwrap_or_default().to_owned();
+                let known = [
+                    text("application_name"),
+                    text("application_category_name"),
+                    flow["application_is_guessed"].to_string(),
+                    flow["application_confidence"].to_string(),
+                    text("requested_server_name"),
+                    text("client_fingerprint"),
+                    text("server_fingerprint"),
+                    text("user_agent"),
+                    text("content_type"),
+                ];
+                assert_eq!(shown["known"], known.join("|"), "{run}");
+            }
+        }
+    }
+}
+
+#[test]
+fn plugins_need_a_grant_for_them() {
+    for (field, grant) in [
+        ("application_name", "application"),
+        ("application_confidence", "application"),
+        ("requested_server_name", "names"),
+        ("user_agent", "names"),
+    ] {
+        let asks = |more: Command| {
+            more.dissected()
+                .plugin(&format!("evil,at_expire={field}"))
+                .run()
+        };
+        asks(meter("http.pcap").grant("evil=addresses,payload:9")).fails(&format!(
+            "plugin `evil`: asks for the flow field `{field}`, which was not granted: \
+             add `--grant evil={grant}`"
+        ));
+        asks(meter("http.pcap").grant(&format!("evil={grant}"))).done();
+    }
+}
+
+#[test]
+fn plugins_cannot_ask_for_what_is_not_there() {
+    meter("http.pcap")
+        .plugin("applications")
+        .grant("applications=application,names")
+        .run()
+        .fails(
+            "plugin `applications`: asks for the flow field `application_name`, which this host does not know",
+        );
+}
+
+#[test]
+fn files_add_protocols_and_categories() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let [protocols, categories] =
+        ["protos.txt", "categories.txt"].map(|name| folder.path().join(name));
+    fs::write(&protocols, "tcp:9999@Beehive\nhost:\"example.com\"@Honey\n").expect("a file");
+    fs::write(&categories, "www.example.com\t100\n").expect("a file");
+    // A category for a host has the library keep the protocol's own name.
+    for (option, file, name, category) in [
+        ("--ndpi-protocols", &protocols, "TLS.Honey", "Web"),
+        ("--ndpi-categories", &categories, "TLS", "Malware"),
+    ] {
+        let run = meter("tls13.pcap")
+            .dissected()
+            .args(["--bpf-filter", "tcp", "--n-meters", "2"])
+            .arg(option)
+            .arg(file)
+            .jsonl()
+            .run()
+            .done();
+        assert!(!run.flows().is_empty(), "{run}");
+        for flow in run.flows() {
+            assert_eq!(flow["application_name"], name, "{run}");
+            assert_eq!(flow["application_category_name"], category, "{run}");
+        }
+    }
+    meter("tls13.pcap")
+        .dissected()
+        .args(["--ndpi-protocols", "/nowhere/protos.txt"])
+        .run()
+        .fails("cannot read /nowhere/protos.txt: No such file or directory (os error 2)");
+}
