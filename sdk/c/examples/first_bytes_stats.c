@@ -26,7 +26,6 @@ struct state {
 static size_t most; // payload bytes that count
 
 const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest) {
-  static const char *const known[] = {"n", NULL};
   static const char *const packet[] = {"ip_size", NULL};
   static const flowloom_output outputs[] = {
       {"count", FLOWLOOM_INTEGER, "Packets of the flow."},
@@ -42,7 +41,6 @@ const char *flowloom_open(const flowloom_options *options, flowloom_manifest *ma
 
   manifest->version = "0.1.0";
   manifest->description = "Packet sizes, and the entropy of a flow's first payload bytes.";
-  manifest->options = known;
   manifest->outputs = outputs;
   manifest->n_outputs = sizeof outputs / sizeof *outputs;
   manifest->packet = packet;

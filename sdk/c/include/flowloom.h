@@ -46,7 +46,6 @@ typedef struct flowloom_manifest {
   const char *description;        // one sentence for people: what the plugin computes
   const flowloom_output *outputs; // at most 64, in the order of flowloom_set_…
   size_t n_outputs;
-  const char *const *options;     // the keys that it takes: an operator is told of others
   const char *const *packet;      // fields of each packet
   const char *const *at_init;     // fields of the flow at its first packet
   const char *const *at_update;   // fields of the flow at every later packet: they cost at each
@@ -82,7 +81,7 @@ typedef struct flowloom_row {
 typedef flowloom_row flowloom_packet;
 typedef flowloom_row flowloom_flow;
 
-// The operator's options.
+// The operator's options. Those that flowloom_open does not read are errors, which list what it reads.
 typedef struct flowloom_options flowloom_options;
 
 // The outputs of the flow that ends; those that are not set are null.

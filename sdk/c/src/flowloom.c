@@ -18,6 +18,7 @@ enum { BLOCK = 1024 };
 struct flowloom_options {
   const char **keys;
   const char **values;
+  bool *read;
   size_t size;
 };
 
@@ -37,6 +38,7 @@ struct flowloom_outputs {
 };
 
 static flowloom_manifest manifest;
+static const char *known_options; // those that were read, for the error about others
 static char **blocks;
 static size_t n_blocks;
 
@@ -96,8 +98,13 @@ FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t fiel
 // Options
 
 const char *flowloom_option(const flowloom_options *options, const char *key) {
-  for (size_t n = 0; n < options->size; n++)
-    if (strcmp(options->keys[n], key) == 0) return options->values[n];
+  known_options = known_options ? flowloom_join(known_options, ", `", key, "`", NULL)
+                                : flowloom_join("`", key, "`", NULL);
+  for (size_t n = 0; n < options->size; n++) {
+    if (strcmp(options->keys[n], key) != 0) continue;
+    options->read[n] = true;
+    return options->values[n];
+  }
   return NULL;
 }
 
@@ -120,31 +127,27 @@ const char *flowloom_integer_option(const flowloom_options *options, const char 
   return NULL;
 }
 
-static size_t count(const char *const *names) {
-  size_t size = 0;
-  while (names && names[size]) size++;
-  return size;
-}
-
-// An error where an option is unknown or given twice.
+// An error where an option was given twice, or never read.
 static const char *check(const flowloom_options *options) {
-  const char *known = count(manifest.options) ? "this plugin takes" : "this plugin takes none";
-  for (size_t n = 0; n < count(manifest.options); n++)
-    known = flowloom_join(known, n ? ", `" : " `", manifest.options[n], "`", NULL);
+  const char *takes = known_options ? known_options : "none";
   for (size_t n = 0; n < options->size; n++) {
-    bool is_known = false;
-    for (size_t key = 0; key < count(manifest.options); key++)
-      is_known |= strcmp(options->keys[n], manifest.options[key]) == 0;
-    if (!is_known)
-      return flowloom_join("there is no option `", options->keys[n], "`; ", known, NULL);
     for (size_t earlier = 0; earlier < n; earlier++)
       if (strcmp(options->keys[n], options->keys[earlier]) == 0)
         return flowloom_join("option `", options->keys[n], "` is given twice", NULL);
+    if (!options->read[n])
+      return flowloom_join("there is no option `", options->keys[n], "`; this plugin takes ", takes,
+                           NULL);
   }
   return NULL;
 }
 
 // Opening
+
+static size_t count(const char *const *names) {
+  size_t size = 0;
+  while (names && names[size]) size++;
+  return size;
+}
 
 static batch_plugin_list_string_t names(const char *const *from) {
   batch_plugin_list_string_t list = {allocate(count(from), sizeof *list.ptr), count(from)};
@@ -163,7 +166,8 @@ bool exports_flowloom_plugin_batch_feature_open(
     exports_flowloom_plugin_batch_feature_options_t *given,
     exports_flowloom_plugin_batch_feature_manifest_t *answer, batch_plugin_string_t *error) {
   flowloom_options options = {allocate(given->len, sizeof(char *)),
-                              allocate(given->len, sizeof(char *)), given->len};
+                              allocate(given->len, sizeof(char *)),
+                              allocate(given->len, sizeof(bool)), given->len};
   for (size_t n = 0; n < given->len; n++) {
     options.keys[n] = terminated(&given->ptr[n].f0);
     options.values[n] = terminated(&given->ptr[n].f1);
