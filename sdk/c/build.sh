@@ -3,15 +3,16 @@
 #
 #     sdk/c/build.sh OUTPUT.wasm SOURCE…
 #
-# Takes `zig cc` (PyPI's ziglang, or zig in the path), else clang with Debian's packages clang-22 lld-22
-# libclang-rt-22-dev-wasm32 wasi-libc. FLOWLOOM_CC=zig or clang decides; CFLAGS is passed on.
+# Takes clang with Debian's packages clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc where they are,
+# else `zig cc` (PyPI's ziglang, or zig in the path). FLOWLOOM_CC=clang or zig decides; CFLAGS is passed
+# on.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
 sdk=$root/sdk/c
 cc=${FLOWLOOM_CC:-}
 if [ -z "$cc" ]; then
-    if command -v python-zig >/dev/null || command -v zig >/dev/null; then cc=zig; else cc=clang; fi
+    if command -v clang-22 >/dev/null && [ -d /usr/lib/wasm32-wasi ]; then cc=clang; else cc=zig; fi
 fi
 
 set -- -O3 -mexec-model=reactor ${CFLAGS-} -I "$sdk/include" "$@" \
@@ -19,7 +20,7 @@ set -- -O3 -mexec-model=reactor ${CFLAGS-} -I "$sdk/include" "$@" \
 case $cc in
 zig)
     # Its own stack would be 16 MiB, which every instance would begin with.
-    zig=$(command -v python-zig || command -v zig) || fail "there is no zig: pip install ziglang"
+    need_zig
     "$zig" cc -target wasm32-wasi-musl -s -Wl,-z,stack-size=65536 "$@" -o "$work/core.wasm"
     ;;
 clang)
@@ -30,6 +31,6 @@ clang)
         /usr/lib/llvm-22/lib/clang/22/lib/wasi/libclang_rt.builtins-wasm32.a \
         -Wl,--strip-all -o "$work/core.wasm"
     ;;
-*) fail "FLOWLOOM_CC is zig or clang, not $cc" ;;
+*) fail "FLOWLOOM_CC is clang or zig, not $cc" ;;
 esac
 componentize "$work/core.wasm"

@@ -11,9 +11,18 @@ fail() {
     exit 1
 }
 
-# need COMMAND WHAT-TO-DO: ends the script where the command is missing.
+# need COMMAND HOW-TO-GET-IT: ends the script where the command is missing, with a code of its own.
 need() {
-    command -v "$1" >/dev/null || fail "there is no $1: $2"
+    command -v "$1" >/dev/null || {
+        echo "$0: there is no $1: $2" >&2
+        exit 69
+    }
+}
+
+# Zig is called python-zig in PyPI's package.
+need_zig() {
+    zig=$(command -v python-zig || command -v zig || echo zig)
+    need "$zig" "pip install ziglang==0.17.1"
 }
 
 [ $# -ge 2 ] || fail "say what to build: $0 OUTPUT.wasm SOURCE…"
@@ -25,6 +34,7 @@ shift
 
 # A component of a core module that carries its component type.
 componentize() {
-    need "$flowloom" "build it (cargo build), or name one in FLOWLOOM"
+    [ -x "$flowloom" ] || command -v "$flowloom" >/dev/null ||
+        fail "there is no $flowloom: build it (cargo build), or name one in FLOWLOOM"
     "$flowloom" plugin componentize "$1" -o "$output"
 }

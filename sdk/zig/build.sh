@@ -8,7 +8,7 @@
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
-zig=$(command -v python-zig || command -v zig) || fail "there is no zig: pip install ziglang==0.17.1"
+need_zig
 c=$root/sdk/c
 # Its own stack would be 16 MiB, which every instance would begin with.
 "$zig" build-exe -target wasm32-wasi-musl -lc -mexec-model=reactor -O ReleaseFast -fstrip --stack 65536 \
