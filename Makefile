@@ -31,9 +31,10 @@ sdks: build ## Build the example of every SDK whose compiler is there (make sdk-
 sdk-tools: setup ## Install the compilers of the SDKs into target/sdk-tools (PyPI, npm; 1 GB)
 	@sdk/tools/install.sh
 
-languages: plugins sdk-tools ## One feature in every language: build it, and compare its values
+languages: plugins guests sdk-tools ## Plugins in every language: build them, and compare their values
 	sdk/build.sh $(LANGUAGES)
-	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES:%=first_bytes_stats_%)
+	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
+	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 
 
 test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Whether one feature written in every language gives the same values.
+"""Whether plugins that are written in every language give the same values.
 
     tests/languages/compare.py [--flowloom COMMAND] [--each] [CAPTURES…]
 
 Meters captures (files or folders; by default our own, and those of FLOWLOOM_CAPTURES) with all
-`first_bytes_stats*.wasm` of target/plugins at once, in both worlds, and compares the values of every
-flow with the Rust plugin's: integers and nulls are equal, floats equal to the last bit but for
+`first_bytes_stats*.wasm` and `every_type*.wasm` of target/plugins at once, in both worlds, and compares
+the values of every flow with the Rust plugin's: all are equal, floats to the last bit but for
 `entropy`, whose logarithm is each language's own. All captures are metered as one, since loading the
 plugins takes many seconds; with --each, every capture is a run of its own.
 """
@@ -21,26 +21,34 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-REFERENCE = "first_bytes_stats"
+#: Plugins in Rust, what they are granted, and the key of their option.
+REFERENCES = {
+    "first_bytes_stats": ("payload:{n}", "n"),
+    "every_type": ("addresses,payload:8,bytes:20", None),
+}
 #: Units in the last place that a value may differ by.
 ULPS = {"entropy": 2}
 #: Payload bytes that count. All plugins get the first number, in both worlds; those that load at once
 #: the others too: the least, and more than a packet has.
 OPTIONS = [64, 1, 2000]
 LOADS_AT_ONCE = 1 << 20  # bytes
+#: Languages without the other world.
+ONLY_BATCHES = ("_c", "_go", "_zig")
 DONE_OR_DAMAGED = (0, 3)
 
 
 def main():
     arguments = parse()
-    plugins = sorted(arguments.plugins.glob(f"{REFERENCE}*.wasm"))
+    plugins = [plugin for plugin in sorted(arguments.plugins.glob("*.wasm")) if reference(plugin.stem)]
     names = [plugin.stem for plugin in plugins]
-    missing = [name for name in [REFERENCE, *arguments.expect] if name not in names]
-    if missing or len(names) < 2:
-        sys.exit(f"compare.py: {', '.join(missing) or 'a second plugin'} is missing in {arguments.plugins}")
+    wanted = [f"{name}_{language}" for name in REFERENCES for language in arguments.expect]
+    missing = [name for name in [*REFERENCES, *wanted] if name not in names]
+    if missing:
+        sys.exit(f"compare.py: {arguments.plugins} does not have {', '.join(missing)}")
     differences, flows, farthest = [], 0, Counter()
     small = [plugin for plugin in plugins if plugin.stat().st_size < LOADS_AT_ONCE]
-    rounds = [("quickest", OPTIONS[0], plugins), ("events", OPTIONS[0], plugins)]
+    dual = [plugin for plugin in plugins if not plugin.stem.endswith(ONLY_BATCHES)]
+    rounds = [("quickest", OPTIONS[0], plugins), ("events", OPTIONS[0], dual)]
     rounds += [("quickest", n, small) for n in OPTIONS[1:]]
     for captures in runs(arguments.captures, arguments.each):
         for world, n, some in rounds:
@@ -51,10 +59,15 @@ def main():
     for line in differences[:20]:
         print(line, file=sys.stderr)
     for name in names:
-        if name != REFERENCE:
-            print(f"{name}: entropy is at most {farthest[name]} units in the last place off")
+        if farthest[name]:
+            print(f"{name}: entropy is up to {farthest[name]} units in the last place off")
     print(f"{len(names)} plugins, {flows} flows, {len(differences)} differences")
     sys.exit(bool(differences) or not flows)
+
+
+def reference(name):
+    """The Rust plugin that a plugin is a translation of."""
+    return next((rust for rust in REFERENCES if name == rust or name.startswith(f"{rust}_")), None)
 
 
 def parse():
@@ -62,7 +75,7 @@ def parse():
     parser.add_argument("captures", nargs="*", type=Path, help="files or folders")
     parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
     parser.add_argument("--plugins", type=Path, default=ROOT / "target/plugins")
-    parser.add_argument("--expect", nargs="*", default=[], help="plugins that have to be there")
+    parser.add_argument("--expect", nargs="*", default=[], help="languages that have to be there")
     parser.add_argument("--each", action="store_true", help="every capture by itself")
     arguments = parser.parse_args()
     if not arguments.captures:
@@ -83,8 +96,11 @@ def meter(flowloom, captures, plugins, world, n):
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "flows.jsonl"
         command = [flowloom, "meter", *captures, "-o", output, "--plugin-world", world]
+        command += ["--statistical-analysis", "--splt-analysis", "5"]
         for plugin in plugins:
-            command += ["--plugin", f"{plugin},n={n}", "--grant", f"{plugin.stem}=payload:{n}"]
+            grant, key = REFERENCES[reference(plugin.stem)]
+            command += ["--plugin", f"{plugin},{key}={n}" if key else plugin]
+            command += ["--grant", f"{plugin.stem}={grant.format(n=n)}"]
         run = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         if run.returncode not in DONE_OR_DAMAGED or "after a trap" in run.stderr:
             sys.exit(f"{' '.join(map(str, command))}\n{run.stderr}")
@@ -93,18 +109,18 @@ def meter(flowloom, captures, plugins, world, n):
 
 def compare(row, world, n, farthest):
     udps = row["udps"]
-    reference = udps[REFERENCE]
     for name, values in udps.items():
-        if list(values) != list(reference):
+        truth = udps[reference(name)]
+        if list(values) != list(truth):
             yield f"{name}: its outputs are {list(values)}"
             continue
         for output, value in values.items():
-            off = distance(value, reference[output])
+            off = distance(value, truth[output])
             if output in ULPS:
                 farthest[name] = max(farthest[name], off)
             if off > ULPS.get(output, 0):
                 where = f"flow {row['id']} ({row['src_ip']} to {row['dst_ip']}), {world}, n={n}"
-                yield f"{name}: {output} is {value}, not {reference[output]}: {where}"
+                yield f"{name}: {output} is {value}, not {truth[output]}: {where}"
 
 
 def distance(a, b):

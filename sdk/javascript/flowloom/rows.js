@@ -39,7 +39,10 @@ export class Rows {
     let more = 0;
     this.names.forEach((name, n) => {
       const value = record[this.places[n]];
-      row[name] = value === undefined ? record.more[more++].val : plain(value);
+      // A u32 of 2^31 or more comes as a negative number.
+      if (this.kinds[n] === "u32") row[name] = value >>> 0;
+      else if (value !== undefined) row[name] = plain(value);
+      else row[name] = FLAGS.includes(name) ? record.tcpFlags[name] : record.more[more++].val;
     });
     for (const name of this.extra) row[name] = record[PLACES[name]] ?? new Uint8Array();
     return row;

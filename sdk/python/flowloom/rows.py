@@ -43,10 +43,14 @@ class Rows:
 
 #: Where the record has the bytes.
 PLACES = {"payload": "payload", "bytes": "ip_packet"}
+#: The record has them together.
+FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr")
 
 
 def read_place(record, name, more):
     """A field's own place in the record, or the next of those that have none."""
+    if name in FLAGS:
+        return bool(record.tcp_flags.value >> FLAGS.index(name) & 1)
     value = getattr(record, name, more)
     if value is more:
         return next(more).value
