@@ -109,7 +109,7 @@ impl Plugin for EveryType {
     fn expire(&mut self, state: State, flow: &AtExpire<'_>) -> Out {
         let updates = state.packets.len();
         Out {
-            syn: (updates % 2 == 0).then_some(state.syn),
+            syn: updates.is_multiple_of(2).then_some(state.syn),
             sum: state.sum,
             mean: (flow.bidirectional_mean_ps > 100.0).then_some(flow.bidirectional_mean_ps),
             peers: state.peers,
