@@ -4,8 +4,8 @@
     tests/languages/measure.py --flowloom target/release/flowloom CAPTURE [--repetitions 5]
 
 Every plugin runs in turn, some times over, so that whatever else the machine does falls on all alike;
-of each number the least counts. "ns a packet" is what Flowloom reports, calls into the plugin and back
-by this thread's clock, divided by packets. "Load" is the processor time of a run over an empty
+of each number the least counts. "ns a packet" is what Flowloom reports, time by the clock in calls into
+the plugin and back, divided by packets. "Load" is the processor time of a run over an empty
 capture, less that of one without a plugin.
 """
 
