@@ -6,8 +6,9 @@ FLOWLOOM := target/debug/flowloom
 export FLOWLOOM_CAPTURES ?=
 
 DEMO := tests/captures/tls13.pcap
+LANGUAGES := c go javascript python zig
 
-.PHONY: help demo build plugins guests test check fuzz bench parity parity-l7 setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -24,13 +25,26 @@ plugins: build ## Build the plugins (target/plugins/NAME.wasm)
 guests: build ## Build the plugins that tests misbehave with (into target/plugins as well)
 	plugins/build.sh $(notdir $(wildcard tests/guests/*))
 
-test: check plugins guests $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+sdks: build ## Build the example of every SDK whose compiler is there (make sdk-tools)
+	sdk/build.sh
+
+sdk-tools: setup ## Install the compilers of the SDKs into target/sdk-tools (PyPI, npm; 1 GB)
+	@sdk/tools/install.sh
+
+languages: plugins guests sdk-tools ## Plugins in every language: build them, and compare their values
+	sdk/build.sh $(LANGUAGES)
+	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
+	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
+
+
+test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
 
 check: setup ## Formatting and lints
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	sdk/tools/fields.py --check
 
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
 	tests/fuzz/run.sh $(FUZZ_TARGETS)

@@ -1,0 +1,177 @@
+//! Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes.
+
+use flowloom_sdk::{Options, Outputs, PacketFields, Plugin};
+
+/// The most payload bytes that it can be told to keep of a flow.
+const MOST: u32 = 4096;
+
+/// The plugin.
+pub struct FirstBytesStats {
+    n: u32,
+}
+
+/// What the operator may set.
+#[derive(Options)]
+pub struct Opts {
+    /// How many of a flow's first payload bytes count, at most 4096.
+    #[option(default = 64)]
+    n: u32,
+}
+
+/// What it sees of each packet.
+#[derive(PacketFields)]
+pub struct Packet<'a> {
+    ip_size: u32,
+    #[payload]
+    payload: &'a [u8],
+}
+
+/// What it keeps of a flow.
+#[derive(Default)]
+pub struct State {
+    count: i64,
+    mean: f64,
+    /// Sum of the squared differences from the mean.
+    squares: f64,
+    first: Vec<u8>,
+}
+
+/// What it adds to a flow.
+#[derive(Debug, PartialEq, Outputs)]
+pub struct Out {
+    /// Packets of the flow.
+    count: i64,
+    /// Mean of their ip_size, bytes.
+    mean: f64,
+    /// Sample standard deviation of their ip_size, bytes; 0 for one packet.
+    stddev: f64,
+    /// Payload bytes that the entropy is of.
+    bytes: i64,
+    /// Shannon entropy of the first payload bytes, bits a byte; null without payload.
+    entropy: Option<f64>,
+}
+
+impl Plugin for FirstBytesStats {
+    const DESCRIPTION: &'static str =
+        "Packet sizes, and the entropy of a flow's first payload bytes.";
+
+    type Options = Opts;
+    type Packet<'a> = Packet<'a>;
+    type AtInit<'a> = ();
+    type AtUpdate<'a> = ();
+    type AtExpire<'a> = ();
+    type State = State;
+    type Outputs = Out;
+
+    fn open(Opts { n }: Opts) -> Result<Self, String> {
+        if n == 0 || n > MOST {
+            return Err(format!("option `n` is from 1 to {MOST}, not {n}"));
+        }
+        Ok(FirstBytesStats { n })
+    }
+
+    fn payload_bytes(&self) -> u32 {
+        self.n
+    }
+
+    fn init(&mut self, packet: &Packet<'_>, flow: &()) -> State {
+        let mut state = State::default();
+        self.update(&mut state, packet, flow);
+        state
+    }
+
+    fn update(&mut self, state: &mut State, packet: &Packet<'_>, _: &()) {
+        state.count += 1;
+        let size = f64::from(packet.ip_size);
+        let off = size - state.mean;
+        state.mean += off / state.count as f64;
+        state.squares += off * (size - state.mean);
+        let missing = self.n as usize - state.first.len();
+        let taken = packet.payload.len().min(missing);
+        state.first.extend_from_slice(&packet.payload[..taken]);
+    }
+
+    fn expire(&mut self, state: State, _: &()) -> Out {
+        Out {
+            count: state.count,
+            mean: state.mean,
+            stddev: match state.count {
+                1 => 0.0,
+                count => (state.squares / (count - 1) as f64).sqrt(),
+            },
+            bytes: state.first.len() as i64,
+            entropy: entropy(&state.first),
+        }
+    }
+}
+
+flowloom_sdk::export!(FirstBytesStats);
+
+/// Shannon entropy, bits a byte. Byte values are added up in their order: sums of floats depend on it.
+fn entropy(bytes: &[u8]) -> Option<f64> {
+    let mut counts = [0_u32; 256];
+    for &byte in bytes {
+        counts[usize::from(byte)] += 1;
+    }
+    let mut entropy = 0.0;
+    for count in counts.into_iter().filter(|&count| count > 0) {
+        let share = f64::from(count) / bytes.len() as f64;
+        entropy -= share * share.log2();
+    }
+    (!bytes.is_empty()).then_some(entropy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(n: u32, packets: &[(u32, &[u8])]) -> Out {
+        let mut plugin = FirstBytesStats::open(Opts { n }).expect("n is in range");
+        let mut packets = packets
+            .iter()
+            .map(|&(ip_size, payload)| Packet { ip_size, payload });
+        let first = packets.next().expect("a flow has a packet");
+        let mut state = plugin.init(&first, &());
+        for packet in packets {
+            plugin.update(&mut state, &packet, &());
+        }
+        plugin.expire(state, &())
+    }
+
+    #[test]
+    fn bytes_are_taken_from_packet_after_packet_until_there_are_n() {
+        let out = run(4, &[(40, b"ab"), (60, b""), (20, b"abxx")]);
+        assert_eq!(
+            out,
+            Out {
+                count: 3,
+                mean: 40.0,
+                stddev: 20.0,
+                bytes: 4,
+                entropy: Some(1.0),
+            }
+        );
+    }
+
+    #[test]
+    fn no_payload_has_no_entropy_and_equal_bytes_have_none_of_it() {
+        let out = run(64, &[(52, b"")]);
+        assert_eq!((out.stddev, out.bytes, out.entropy), (0.0, 0, None));
+        assert_eq!(run(64, &[(52, b"aaaa")]).entropy, Some(0.0));
+    }
+
+    #[test]
+    fn every_byte_value_once_is_eight_bits() {
+        let all: Vec<u8> = (0..=255).collect();
+        assert_eq!(run(256, &[(284, &all)]).entropy, Some(8.0));
+    }
+
+    #[test]
+    fn n_has_bounds() {
+        for n in [0, 4097] {
+            let error = FirstBytesStats::open(Opts { n }).err();
+            let said = format!("option `n` is from 1 to 4096, not {n}");
+            assert_eq!(error, Some(said));
+        }
+    }
+}

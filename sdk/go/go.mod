@@ -1,0 +1,3 @@
+module flowloom
+
+go 1.24

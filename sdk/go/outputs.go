@@ -1,0 +1,103 @@
+package flowloom
+
+// Outputs are those of the flow that ends. Each is set once, to a value of its type.
+type Outputs struct {
+	declared []Output
+	columns  []output
+	row      int
+	rows     int
+}
+
+// One output's values of a batch's expired flows.
+type output struct {
+	valid    []uint8
+	booleans []uint8
+	integers []int64
+	floats   []float64
+	bytes    []byte
+	ends     []uint32
+}
+
+func newOutputs(declared []Output, rows int) *Outputs {
+	o := &Outputs{declared: declared, rows: rows, columns: make([]output, len(declared))}
+	for n := range o.columns {
+		c := &o.columns[n]
+		c.valid = make([]uint8, rows)
+		switch declared[n].Type {
+		case Boolean:
+			c.booleans = make([]uint8, rows)
+		case Integer:
+			c.integers = make([]int64, rows)
+		case Float:
+			c.floats = make([]float64, rows)
+		default:
+			c.ends = make([]uint32, rows)
+		}
+	}
+	return o
+}
+
+// Boolean sets the n-th output.
+func (o *Outputs) Boolean(n int, value bool) {
+	c := o.set(n, Boolean)
+	if value {
+		c.booleans[o.row] = 1
+	}
+}
+
+// Integer sets the n-th output.
+func (o *Outputs) Integer(n int, value int64) { o.set(n, Integer).integers[o.row] = value }
+
+// Float sets the n-th output.
+func (o *Outputs) Float(n int, value float64) { o.set(n, Float).floats[o.row] = value }
+
+// Text sets the n-th output, a text or JSON.
+func (o *Outputs) Text(n int, value string) { o.Bytes(n, []byte(value)) }
+
+// Bytes sets the n-th output: bytes, a text, or JSON.
+func (o *Outputs) Bytes(n int, value []byte) {
+	t := o.declared[n].Type
+	if t != Text && t != JSON {
+		t = Bytes
+	}
+	c := o.set(n, t)
+	c.bytes = append(c.bytes, value...)
+	c.ends[o.row] = uint32(len(c.bytes))
+}
+
+// Integers sets the n-th output.
+func (o *Outputs) Integers(n int, value []int64) {
+	c := o.set(n, Integers)
+	c.integers = append(c.integers, value...)
+	c.ends[o.row] = uint32(len(c.integers))
+}
+
+// Floats sets the n-th output.
+func (o *Outputs) Floats(n int, value []float64) {
+	c := o.set(n, Floats)
+	c.floats = append(c.floats, value...)
+	c.ends[o.row] = uint32(len(c.floats))
+}
+
+func (o *Outputs) set(n int, t Type) *output {
+	c := &o.columns[n]
+	if o.declared[n].Type != t {
+		panic("output " + o.declared[n].Name + " has another type")
+	}
+	if c.valid[o.row] == 1 {
+		panic("output " + o.declared[n].Name + " is set twice")
+	}
+	c.valid[o.row] = 1
+	return c
+}
+
+// Where a flow has no value, its end is the one before.
+func (c *output) finish() {
+	last := uint32(0)
+	for n := range c.ends {
+		if c.valid[n] == 0 {
+			c.ends[n] = last
+		}
+		last = c.ends[n]
+	}
+}

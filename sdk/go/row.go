@@ -1,0 +1,118 @@
+package flowloom
+
+import "unsafe"
+
+// A Row has the fields of a packet or of a flow at one event, read by their place in the manifest's
+// list. Texts, lists and bytes are good until the method that was given the row returns: copy what you
+// keep.
+type Row struct {
+	columns        []column
+	row            uint32
+	payload, bytes *optionColumn
+}
+
+// Unsigned is a boolean or an unsigned integer.
+func (r Row) Unsigned(field int) uint64 {
+	c := &r.columns[field]
+	switch c.tag {
+	case u8s:
+		return uint64(view[uint8](c.values)[r.row])
+	case u16s:
+		return uint64(view[uint16](c.values)[r.row])
+	case u32s:
+		return uint64(view[uint32](c.values)[r.row])
+	case u64s:
+		return view[uint64](c.values)[r.row]
+	}
+	panic("a field has another type than an unsigned integer")
+}
+
+// Signed is a signed integer.
+func (r Row) Signed(field int) int64 { return view[int64](r.column(field, s64s).values)[r.row] }
+
+// Float is a float.
+func (r Row) Float(field int) float64 { return view[float64](r.column(field, f64s).values)[r.row] }
+
+// Text is a text.
+func (r Row) Text(field int) []byte { return run[byte](r.column(field, texts), r.row) }
+
+// List is a list of integers.
+func (r Row) List(field int) []int64 { return run[int64](r.column(field, integerLists), r.row) }
+
+// Payload has the first bytes of the packet's transport payload.
+func (r Row) Payload() []byte { return r.payload.at(r.row) }
+
+// Bytes has the first bytes of the packet from its IP header on.
+func (r Row) Bytes() []byte { return r.bytes.at(r.row) }
+
+func (r Row) column(field int, tag uint8) *column {
+	c := &r.columns[field]
+	if c.tag != tag {
+		panic("a field has another type than it is read as")
+	}
+	return c
+}
+
+// The layouts of the contract (wit/batch-feature.wit) in 32-bit memory: Go's own pointers have 64 bits.
+
+const (
+	u8s = iota
+	u16s
+	u32s
+	u64s
+	s64s
+	f64s
+	texts
+	integerLists
+)
+
+type list struct{ address, length uint32 }
+
+type column struct {
+	tag    uint8
+	values list
+	ends   list // of texts and lists
+}
+
+type optionColumn struct {
+	isSome uint8
+	column column
+}
+
+type batch struct {
+	kinds                    list
+	slots                    column
+	packets                  list
+	bytes, payload           optionColumn
+	opened, updated, expired list
+}
+
+// view is a list without a copy.
+func view[T any](l list) []T {
+	if l.length == 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(address(l.address)), l.length)
+}
+
+// address is a place in memory that the host wrote, which is within the arena.
+func address(at uint32) unsafe.Pointer {
+	place := uintptr(at)
+	return *(*unsafe.Pointer)(unsafe.Pointer(&place))
+}
+
+func run[T any](c *column, row uint32) []T {
+	ends := view[uint32](c.ends)
+	start := uint32(0)
+	if row > 0 {
+		start = ends[row-1]
+	}
+	return view[T](c.values)[start:ends[row]]
+}
+
+func (o *optionColumn) at(row uint32) []byte {
+	if o == nil || o.isSome == 0 {
+		return nil
+	}
+	return run[byte](&o.column, row)
+}

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Builds a plugin from JavaScript:
+#
+#     sdk/javascript/build.sh OUTPUT.wasm MODULE.js
+#
+# The module may import those beside it, packages of its folder's node_modules, and "flowloom". Takes
+# componentize-qjs (npm; sdk/tools/install.sh puts one into target/sdk-tools). What it builds in has no
+# WASI: nothing of the machine can be reached.
+set -eu
+. "$(dirname "$0")/../tools/env.sh"
+
+need componentize-qjs "npm install componentize-qjs"
+module=$1
+[ -f "$module" ] || fail "there is no $module"
+folder=$(dirname "$module")
+cp "$folder"/*.js "$work"
+mkdir "$work/node_modules"
+[ ! -d "$folder/node_modules" ] || cp -RL "$folder/node_modules/." "$work/node_modules"
+cp -R "$root/sdk/javascript/flowloom" "$work/node_modules"
+cat >"$work/flowloom-entry.js" <<END
+import log from "flowloom:plugin/log@0.1.0";
+import { component } from "flowloom/component.js";
+import * as author from "./$(basename "$module")";
+
+export const { feature, batchFeature } = component(author, log);
+END
+componentize-qjs --wit "$root/wit" --world dual-plugin --js "$work/flowloom-entry.js" \
+    --module-root "$work" --sync --stub-wasi --output "$output" >"$work/log" || {
+    cat "$work/log" >&2
+    fail "componentize-qjs failed"
+}

@@ -1,0 +1,61 @@
+// Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
+// plugins/first_bytes_stats in JavaScript.
+
+let most; // payload bytes that count
+
+export function open(options) {
+  most = options.integer("n", 64, { least: 1, most: 4096 });
+  return {
+    description: "Packet sizes, and the entropy of a flow's first payload bytes.",
+    packet: ["ip_size"],
+    payloadBytes: most,
+    outputs: {
+      count: ["integer", "Packets of the flow."],
+      mean: ["float", "Mean of their ip_size, bytes."],
+      stddev: ["float", "Sample standard deviation of their ip_size, bytes; 0 for one packet."],
+      bytes: ["integer", "Payload bytes that the entropy is of."],
+      entropy: ["float", "Shannon entropy of the first payload bytes, bits a byte; null without payload."],
+    },
+  };
+}
+
+export function init(packet, flow) {
+  // `squares` is the sum of the squared differences from the mean.
+  const state = { count: 0, mean: 0, squares: 0, first: [] };
+  update(state, packet, flow);
+  return state;
+}
+
+export function update(state, packet) {
+  state.count++;
+  const off = packet.ip_size - state.mean;
+  state.mean += off / state.count;
+  state.squares += off * (packet.ip_size - state.mean);
+  const missing = most - state.first.length;
+  if (missing > 0) state.first.push(...packet.payload.subarray(0, missing));
+}
+
+export function expire(state) {
+  return {
+    count: state.count,
+    mean: state.mean,
+    stddev: state.count > 1 ? Math.sqrt(state.squares / (state.count - 1)) : 0,
+    bytes: state.first.length,
+    entropy: state.first.length > 0 ? entropy(state.first) : null,
+  };
+}
+
+export function finish() {}
+
+// Byte values are added up in their order: sums of floats depend on it.
+function entropy(bytes) {
+  const counts = new Array(256).fill(0);
+  for (const byte of bytes) counts[byte]++;
+  let entropy = 0;
+  for (const count of counts) {
+    if (count === 0) continue;
+    const share = count / bytes.length;
+    entropy -= share * Math.log2(share);
+  }
+  return entropy;
+}

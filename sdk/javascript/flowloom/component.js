@@ -1,0 +1,161 @@
+// The contract's two interfaces, over the functions of an author's module.
+
+import { FLOW, PACKET } from "./fields.js";
+import { log } from "./index.js";
+import { OptionError, Options } from "./options.js";
+import { outputColumn, TYPES, value } from "./outputs.js";
+import { Rows, slots } from "./rows.js";
+
+const INIT = 0;
+const UPDATE = 1;
+
+// `feature` and `batchFeature`, as the component exports them.
+export function component(author, host) {
+  log.write = (level, line) => host.write(level, String(line));
+  const instance = new Instance(author);
+  const bind = (name) => (...given) => told(name, () => instance[name](...given));
+  const open = bind("open");
+  const finish = bind("finish");
+  return {
+    feature: { open, init: bind("init"), update: bind("update"), expire: bind("expire"), finish },
+    batchFeature: { open, process: bind("process"), finish },
+  };
+}
+
+// Says in the log what went wrong: nothing else is left of an exception. What is thrown as a text is
+// an answer.
+function told(name, call) {
+  try {
+    return call();
+  } catch (error) {
+    if (typeof error !== "string") {
+      const place = String(error?.stack ?? "").trim().split("\n")[0].trim();
+      log.error(`${error} in ${name === "process" ? "a batch" : name} (${place})`);
+    }
+    throw error;
+  }
+}
+
+class Instance {
+  slots = [];
+  ids = new Map();
+
+  constructor(author) {
+    this.author = author;
+  }
+
+  open(given) {
+    try {
+      const options = new Options(given);
+      const manifest = this.author.open(options);
+      options.check();
+      return this.manifest(manifest);
+    } catch (error) {
+      throw error instanceof OptionError ? error.message : error;
+    }
+  }
+
+  manifest(manifest) {
+    const { payloadBytes = 0, packetBytes = 0, packet = [], atInit = [], atUpdate = [], atExpire = [] } = manifest;
+    this.outputs = Object.entries(manifest.outputs ?? {}).map(([name, [kind, description]]) => {
+      if (!TYPES.includes(kind)) throw `output \`${name}\` is none of ${TYPES.join(", ")}, but ${kind}`;
+      return { name, kind, description };
+    });
+    this.names = new Set(this.outputs.map(({ name }) => name));
+    const extra = [...(payloadBytes ? ["payload"] : []), ...(packetBytes ? ["bytes"] : [])];
+    try {
+      this.packets = new Rows("packet", packet, PACKET, extra);
+      [this.opened, this.updated, this.expired] = [atInit, atUpdate, atExpire].map(
+        (names) => new Rows("flow", names, FLOW),
+      );
+    } catch (error) {
+      throw error.message;
+    }
+    this.cutsFlows = manifest.cutsFlows ?? false;
+    return {
+      version: manifest.version ?? "0.1.0",
+      description: manifest.description ?? "",
+      outputs: this.outputs,
+      packet,
+      payloadBytes,
+      packetBytes,
+      atInit,
+      atUpdate,
+      atExpire,
+      packetsPerFlow: manifest.packetsPerFlow ?? null,
+      cutsFlows: this.cutsFlows,
+      packed: true,
+      needsOneMeter: manifest.needsOneMeter ?? false,
+    };
+  }
+
+  init(packet, flow) {
+    const state = this.author.init(this.packets.ofPacket(packet), this.opened.ofValues(flow.fields));
+    this.ids.set(flow.id, state);
+    return this.verdict(state);
+  }
+
+  update(packet, flow) {
+    const state = this.ids.get(flow.id);
+    this.author.update(state, this.packets.ofPacket(packet), this.updated.ofValues(flow.fields));
+    return this.verdict(state);
+  }
+
+  verdict(state) {
+    return this.cutsFlows && this.author.cuts(state) ? "cut" : "keep";
+  }
+
+  expire(flow) {
+    const state = this.ids.get(flow.id);
+    this.ids.delete(flow.id);
+    const answer = this.check(this.author.expire(state, this.expired.ofValues(flow.fields)));
+    return this.outputs.map(({ name, kind }) => value(kind, answer[name]));
+  }
+
+  process(events) {
+    const { init, update, expire } = this.author;
+    const packet = this.packets.row;
+    const packets = this.packets.columns(
+      events.packets,
+      [events.payload, events.bytes].filter((column) => column !== null),
+    );
+    const opened = this.opened.columns(events.opened);
+    const updated = this.updated.columns(events.updated);
+    const expired = this.expired.columns(events.expired);
+    const openedRow = this.opened.row;
+    const updatedRow = this.updated.row;
+    const { kinds } = events;
+    const slot = slots(events.slots);
+    const states = this.slots;
+    const answers = [];
+    let inits = 0;
+    let updates = 0;
+    for (let n = 0; n < kinds.length; n++) {
+      const kind = kinds[n];
+      if (kind === UPDATE) {
+        update(states[slot[n]], packet(packets, inits + updates), updatedRow(updated, updates));
+        updates++;
+      } else if (kind === INIT) {
+        states[slot[n]] = init(packet(packets, inits + updates), openedRow(opened, inits));
+        inits++;
+      } else {
+        const answer = expire(states[slot[n]], this.expired.row(expired, answers.length));
+        answers.push(this.check(answer));
+        states[slot[n]] = undefined;
+      }
+    }
+    if (answers.length === 0) return [];
+    return this.outputs.map(({ name, kind }) => outputColumn(kind, answers.map((answer) => answer[name])));
+  }
+
+  finish() {
+    this.author.finish?.();
+  }
+
+  check(answer) {
+    for (const name in answer) {
+      if (!this.names.has(name)) throw new Error(`expire gave a value for \`${name}\`, which is no output`);
+    }
+    return answer;
+  }
+}

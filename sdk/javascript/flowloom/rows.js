@@ -1,0 +1,116 @@
+// Packets and flows as an author sees them, made of a row of packed columns or of a record.
+//
+// QuickJS reads `{ a: columns[0][row], … }` much faster than a loop over names, so the functions that
+// make objects are written out for the fields that a plugin asks for.
+
+import { decode } from "./utf8.js";
+
+const ARRAYS = { boolean: Uint8Array, u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, f64: Float64Array };
+
+// The rows of one kind: a packet, or the flow at init, update or expire.
+export class Rows {
+  constructor(what, names, table, extra = []) {
+    const unknown = names.find((name) => !(name in table));
+    if (unknown) throw new Error(`this SDK knows no field \`${unknown}\` of a ${what}`);
+    this.names = names;
+    // Their places in a packet's record, if they have one.
+    this.places = names.map((name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()));
+    this.kinds = names.map((name) => table[name]);
+    this.extra = extra;
+    const cells = this.kinds.map((kind, n) => cell(kind, n));
+    const properties = [...names, ...extra].map((name, n) => `${name}: ${cells[n] ?? `columns[${n}][row]`}`);
+    // The (columns, row) of a batch to an object.
+    this.row = new Function("columns", "row", `return {${properties.join(", ")}};`);
+  }
+
+  // What `row` reads of a batch.
+  columns(columns, extra = []) {
+    return [...columns.map((column, n) => read(column, this.kinds[n])), ...extra.map((column) => runs(column))];
+  }
+
+  ofValues(values) {
+    const row = {};
+    this.names.forEach((name, n) => (row[name] = values[n].val));
+    return row;
+  }
+
+  ofPacket(record) {
+    const row = {};
+    let more = 0;
+    this.names.forEach((name, n) => {
+      const value = record[this.places[n]];
+      // A u32 of 2^31 or more comes as a negative number.
+      if (this.kinds[n] === "u32") row[name] = value >>> 0;
+      else if (value !== undefined) row[name] = plain(value);
+      else row[name] = FLAGS.includes(name) ? record.tcpFlags[name] : record.more[more++].val;
+    });
+    for (const name of this.extra) row[name] = record[PLACES[name]] ?? new Uint8Array();
+    return row;
+  }
+}
+
+// Where the record has the bytes.
+const PLACES = { payload: "payload", bytes: "ipPacket" };
+const FLAGS = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
+
+// The direction is an enumeration, the TCP flags are a set; as fields, both are numbers.
+function plain(value) {
+  if (value === "src2dst") return 0;
+  if (value === "dst2src") return 1;
+  if (value === null || typeof value !== "object") return value;
+  return FLAGS.reduce((bits, flag, n) => bits | (value[flag] << n), 0);
+}
+
+// The expression that reads a cell of the n-th column. Numbers of 64 bits are exact up to 2^53.
+function cell(kind, n) {
+  switch (kind) {
+    case "boolean":
+      return `columns[${n}][row] === 1`;
+    case "u64":
+    case "s64":
+      return `columns[${n}].low[2 * row] + columns[${n}].high[2 * row + 1] * 4294967296`;
+    default:
+      return `columns[${n}][row]`;
+  }
+}
+
+function read(column, kind) {
+  switch (kind) {
+    case "text":
+      return runs(column).map(decode);
+    case "list":
+      return cut(column.val.values, column.val.ends);
+    case "u64":
+      return { low: array(Uint32Array, column.val), high: array(Uint32Array, column.val) };
+    case "s64":
+      return { low: array(Uint32Array, column.val), high: array(Int32Array, column.val) };
+    default:
+      return array(ARRAYS[kind], column.val);
+  }
+}
+
+// Slots are u32.
+export function slots(column) {
+  return array(Uint32Array, column.val);
+}
+
+function array(Type, bytes) {
+  const whole = bytes.byteOffset % Type.BYTES_PER_ELEMENT === 0 ? bytes : bytes.slice();
+  return new Type(whole.buffer, whole.byteOffset, whole.byteLength / Type.BYTES_PER_ELEMENT);
+}
+
+function runs(column) {
+  return cut(column.val.bytes, array(Uint32Array, column.val.ends));
+}
+
+// Views into values that lie end to end.
+function cut(values, ends) {
+  const part = Array.isArray(values) ? "slice" : "subarray";
+  const found = new Array(ends.length);
+  let start = 0;
+  for (let n = 0; n < ends.length; n++) {
+    found[n] = values[part](start, ends[n]);
+    start = ends[n];
+  }
+  return found;
+}

@@ -1,0 +1,73 @@
+"""Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
+plugins/first_bytes_stats in Python."""
+
+import math
+
+import flowloom
+from flowloom import Output
+
+
+class State:
+    """What it keeps of a flow."""
+
+    __slots__ = ("count", "first", "mean", "squares")
+
+    def __init__(self):
+        self.count = 0
+        self.mean = 0.0
+        # Sum of the squared differences from the mean.
+        self.squares = 0.0
+        self.first = b""
+
+
+class FirstBytesStats(flowloom.Plugin):
+    description = "Packet sizes, and the entropy of a flow's first payload bytes."
+    packet = ["ip_size"]
+    outputs = [
+        Output("count", int, "Packets of the flow."),
+        Output("mean", float, "Mean of their ip_size, bytes."),
+        Output("stddev", float, "Sample standard deviation of their ip_size, bytes; 0 for one packet."),
+        Output("bytes", int, "Payload bytes that the entropy is of."),
+        Output(
+            "entropy", float, "Shannon entropy of the first payload bytes, bits a byte; null without payload."
+        ),
+    ]
+
+    def open(self, options):
+        self.payload_bytes = options.integer("n", default=64, least=1, most=4096)
+
+    def init(self, packet, flow):
+        state = State()
+        self.update(state, packet, flow)
+        return state
+
+    def update(self, state, packet, flow):
+        state.count += 1
+        size = packet.ip_size
+        off = size - state.mean
+        state.mean += off / state.count
+        state.squares += off * (size - state.mean)
+        missing = self.payload_bytes - len(state.first)
+        if missing > 0:
+            state.first += packet.payload[:missing]
+
+    def expire(self, state, flow):
+        return {
+            "count": state.count,
+            "mean": state.mean,
+            "stddev": math.sqrt(state.squares / (state.count - 1)) if state.count > 1 else 0.0,
+            "bytes": len(state.first),
+            "entropy": entropy(state.first) if state.first else None,
+        }
+
+
+def entropy(data):
+    """Byte values are added up in their order: sums of floats depend on it."""
+    entropy = 0.0
+    for value in sorted(set(data)):
+        share = data.count(value) / len(data)
+        entropy -= share * math.log2(share)
+    return entropy
+
+
+Feature, BatchFeature = flowloom.export(FirstBytesStats)

@@ -1,0 +1,209 @@
+"""The contract's two interfaces, over one plugin. Imported while a component is built, and only then."""
+
+from componentize_py_types import Err
+from wit_world.exports import BatchFeature, Feature, batch_feature, feature
+from wit_world.imports import manifest
+
+from . import fields, log
+from .options import OptionError, Options
+from .rows import Rows
+
+INIT, UPDATE, EXPIRE = range(3)
+
+#: An output's type in the manifest, its value in a record, its values in a column.
+KINDS = {
+    "bool": (manifest.ValueType.BOOLEAN, feature.Value_Boolean, batch_feature.Values_Booleans),
+    "int": (manifest.ValueType.INTEGER, feature.Value_Integer, batch_feature.Values_Integers),
+    "float": (manifest.ValueType.FLOAT, feature.Value_Float, batch_feature.Values_Floats),
+    "str": (manifest.ValueType.TEXT, feature.Value_Text, batch_feature.Values_Texts),
+    "bytes": (manifest.ValueType.BYTES, feature.Value_Bytes, batch_feature.Values_Bytes),
+    "list[int]": (manifest.ValueType.INTEGERS, feature.Value_Integers, batch_feature.Values_IntegerLists),
+    "list[float]": (manifest.ValueType.FLOATS, feature.Value_Floats, batch_feature.Values_FloatLists),
+    "Json": (manifest.ValueType.JSON, feature.Value_Json, batch_feature.Values_Jsons),
+}
+
+
+class Instance:
+    """A plugin and what it keeps of its flows."""
+
+    def __init__(self, plugin):
+        self.make = plugin
+        self.slots = []
+        self.ids = {}
+
+    def classes(self):
+        """`Feature` and `BatchFeature`, as componentize-py wants them."""
+        one = self
+
+        class OneFeature(Feature):
+            def open(self, options):
+                return one.call("open", one.open, options)
+
+            def init(self, packet, flow):
+                return one.call("init", one.init, packet, flow)
+
+            def update(self, packet, flow):
+                return one.call("update", one.update, packet, flow)
+
+            def expire(self, flow):
+                return one.call("expire", one.expire, flow)
+
+            def finish(self):
+                one.call("finish", one.plugin.finish)
+
+        class OneBatchFeature(BatchFeature):
+            def open(self, options):
+                return one.call("open", one.open, options)
+
+            def process(self, events):
+                return one.call("a batch", one.process, events)
+
+            def finish(self):
+                one.call("finish", one.plugin.finish)
+
+        return OneFeature, OneBatchFeature
+
+    def call(self, where, function, *arguments):
+        """Calls, and says in the log what went wrong: nothing else is left of an exception."""
+        try:
+            return function(*arguments)
+        except Err:
+            raise
+        except BaseException as error:
+            log.error(f"{type(error).__name__} in {where}: {error} ({place(error)})")
+            raise
+
+    def open(self, given):
+        plugin = self.plugin = self.make()
+        try:
+            options = Options(given)
+            plugin.open(options)
+            options.check()
+            extra = [
+                name
+                for name, asked in (("payload", plugin.payload_bytes), ("bytes", plugin.packet_bytes))
+                if asked
+            ]
+            self.packets = Rows("Packet", plugin.packet, fields.PACKET, extra)
+            self.opened, self.updated, self.expired = (
+                Rows("Flow", names, fields.FLOW)
+                for names in (plugin.at_init, plugin.at_update, plugin.at_expire)
+            )
+        except (OptionError, ValueError) as error:
+            raise Err(str(error)) from None
+        self.outputs = [(output.name, output.type) for output in plugin.outputs]
+        self.names = {name for name, _ in self.outputs}
+        return manifest.Manifest(
+            version=plugin.version,
+            description=plugin.description,
+            outputs=[
+                manifest.Output(output.name, KINDS[output.type][0], output.description)
+                for output in plugin.outputs
+            ],
+            packet=list(plugin.packet),
+            payload_bytes=plugin.payload_bytes,
+            packet_bytes=plugin.packet_bytes,
+            at_init=list(plugin.at_init),
+            at_update=list(plugin.at_update),
+            at_expire=list(plugin.at_expire),
+            packets_per_flow=plugin.packets_per_flow,
+            cuts_flows=plugin.cuts_flows,
+            packed=True,
+            needs_one_meter=plugin.needs_one_meter,
+        )
+
+    def init(self, packet, flow):
+        row = self.packets.of_packet(packet)
+        state = self.ids[flow.id] = self.plugin.init(row, self.opened.of_values(flow.fields))
+        return self.verdict(state)
+
+    def update(self, packet, flow):
+        state = self.ids[flow.id]
+        row = self.packets.of_packet(packet)
+        self.plugin.update(state, row, self.updated.of_values(flow.fields))
+        return self.verdict(state)
+
+    def verdict(self, state):
+        plugin = self.plugin
+        return feature.Verdict.CUT if plugin.cuts_flows and plugin.cuts(state) else feature.Verdict.KEEP
+
+    def expire(self, flow):
+        state = self.ids.pop(flow.id)
+        answer = self.plugin.expire(state, self.expired.of_values(flow.fields))
+        self.check(answer)
+        return [value(kind, answer.get(name)) for name, kind in self.outputs]
+
+    def process(self, events):
+        packet = self.packets.of_columns(
+            events.packets, [column for column in (events.payload, events.bytes) if column is not None]
+        )
+        opened = self.opened.of_columns(events.opened)
+        updated = self.updated.of_columns(events.updated)
+        expired = self.expired.of_columns(events.expired)
+        init, update, expire = self.plugin.init, self.plugin.update, self.plugin.expire
+        slots = memoryview(events.slots.value).cast("I")
+        states = self.slots
+        missing = max(slots, default=-1) + 1 - len(states)
+        if missing > 0:
+            states.extend([None] * missing)
+        answers = []
+        for kind, slot in zip(events.kinds, slots):
+            if kind == UPDATE:
+                update(states[slot], packet(), updated())
+            elif kind == INIT:
+                states[slot] = init(packet(), opened())
+            else:
+                answers.append(expire(states[slot], expired()))
+                states[slot] = None
+        if not answers:
+            return []
+        for answer in answers:
+            self.check(answer)
+        return [
+            output_column(kind, [answer.get(name) for answer in answers]) for name, kind in self.outputs
+        ]
+
+    def check(self, answer):
+        if not self.names.issuperset(answer):
+            wrong = next(name for name in answer if name not in self.names)
+            raise KeyError(f"expire gave a value for `{wrong}`, which is no output")
+
+
+def value(kind, value):
+    return feature.Value_Null() if value is None else KINDS[kind][1](value)
+
+
+def output_column(kind, values):
+    """A column of values, some of which may be None."""
+    valid = b"" if None not in values else bytes(value is not None for value in values)
+    if kind in ("int", "float"):
+        values = [0 if value is None else value for value in values]
+    elif kind == "bool":
+        values = bytes(map(bool, values))
+    else:
+        values = runs(kind, values)
+    return batch_feature.OutputColumn(KINDS[kind][2](values), valid)
+
+
+def runs(kind, values):
+    """Values of no fixed length, end to end."""
+    ends, end = [], 0
+    if kind in ("str", "Json"):
+        values = [None if value is None else value.encode() for value in values]
+    for value in values:
+        end += len(value or ())
+        ends.append(end)
+    present = [value for value in values if value]
+    if kind == "list[int]":
+        return batch_feature.IntegerLists(sum(present, []), ends)
+    if kind == "list[float]":
+        return batch_feature.FloatLists(sum(present, []), ends)
+    return batch_feature.Texts(b"".join(present), ends)
+
+
+def place(error):
+    """File and line of the innermost call. The source itself cannot be read in a component."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"

@@ -1,0 +1,92 @@
+//! Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
+//! plugins/first_bytes_stats in Zig.
+
+const std = @import("std");
+const flowloom = @import("flowloom");
+
+comptime {
+    flowloom.plugin(@This());
+}
+
+/// The most payload bytes that it can be told to keep of a flow.
+const most_bytes = 4096;
+
+// What it sees of each packet, and what it adds to a flow, by the place in these lists.
+const ip_size = 0;
+const packet_fields = [_:null]?[*:0]const u8{"ip_size"};
+const outputs = [_]flowloom.Output{
+    .{ .name = "count", .type = .integer, .description = "Packets of the flow." },
+    .{ .name = "mean", .type = .float, .description = "Mean of their ip_size, bytes." },
+    .{ .name = "stddev", .type = .float, .description = "Sample standard deviation of their ip_size, bytes; 0 for one packet." },
+    .{ .name = "bytes", .type = .integer, .description = "Payload bytes that the entropy is of." },
+    .{ .name = "entropy", .type = .float, .description = "Shannon entropy of the first payload bytes, bits a byte; null without payload." },
+};
+
+/// Payload bytes that count.
+var most: usize = 0;
+
+/// What it keeps of a flow.
+pub const State = struct {
+    count: i64 = 0,
+    mean: f64 = 0,
+    /// Sum of the squared differences from the mean.
+    squares: f64 = 0,
+    first: std.ArrayList(u8) = .empty,
+};
+
+pub fn open(options: *const flowloom.Options, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+    var n: i64 = 64;
+    if (options.integer("n", 1, most_bytes, &n)) |wrong| return wrong;
+    most = @intCast(n);
+    manifest.version = "0.1.0";
+    manifest.description = "Packet sizes, and the entropy of a flow's first payload bytes.";
+    manifest.outputs = &outputs;
+    manifest.n_outputs = outputs.len;
+    manifest.packet = &packet_fields;
+    manifest.payload_bytes = @intCast(n);
+    return null;
+}
+
+pub fn init(packet: *const flowloom.Row, flow: *const flowloom.Row) State {
+    var state = State{};
+    update(&state, packet, flow);
+    return state;
+}
+
+pub fn update(state: *State, packet: *const flowloom.Row, _: *const flowloom.Row) void {
+    const size: f64 = @floatFromInt(packet.unsigned(ip_size));
+    const off = size - state.mean;
+    state.count += 1;
+    state.mean += off / @as(f64, @floatFromInt(state.count));
+    state.squares += off * (size - state.mean);
+
+    const payload = packet.payload();
+    const taken = @min(most - state.first.items.len, payload.len);
+    state.first.appendSlice(flowloom.allocator, payload[0..taken]) catch
+        flowloom.fail("no memory for the first bytes of a flow");
+}
+
+pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) void {
+    const bytes = state.first.items;
+    out.integer(0, state.count);
+    out.float(1, state.mean);
+    out.float(2, if (state.count == 1) 0 else @sqrt(state.squares / @as(f64, @floatFromInt(state.count - 1))));
+    out.integer(3, @intCast(bytes.len));
+    if (bytes.len > 0) out.float(4, entropy(bytes));
+    state.first.deinit(flowloom.allocator);
+}
+
+pub fn finish() void {}
+
+/// Byte values are added up in their order: sums of floats depend on it.
+fn entropy(bytes: []const u8) f64 {
+    var counts: [256]u32 = @splat(0);
+    for (bytes) |byte| counts[byte] += 1;
+    var sum: f64 = 0;
+    for (counts) |count| {
+        if (count == 0) continue;
+        const share = @as(f64, @floatFromInt(count)) / @as(f64, @floatFromInt(bytes.len));
+        sum -= share * @log2(share);
+    }
+    return sum;
+}

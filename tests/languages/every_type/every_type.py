@@ -1,0 +1,60 @@
+"""tests/guests/every_type in Python."""
+
+import flowloom
+from flowloom import Json, Output
+
+
+class EveryType(flowloom.Plugin):
+    description = "An output of every type."
+    packet = ["syn", "ttl", "dst_port", "tcp_flags", "direction", "tcp_seq", "time_ms", "src_ip"]
+    payload_bytes = 8
+    packet_bytes = 20
+    at_init = ["id", "dst_ip"]
+    at_update = ["bidirectional_packets"]
+    at_expire = ["expiration_id", "bidirectional_mean_ps", "splt_ps"]
+    outputs = [
+        Output("syn", bool, ""),
+        Output("sum", int, ""),
+        Output("mean", float, ""),
+        Output("peers", str, ""),
+        Output("last", bytes, ""),
+        Output("sizes", list[int], ""),
+        Output("packets", list[float], ""),
+        Output("reason", Json, ""),
+    ]
+
+    def init(self, packet, flow):
+        state = {"syn": packet.syn, "sum": flow.id, "peers": flow.dst_ip, "packets": []}
+        see(state, packet)
+        return state
+
+    def update(self, state, packet, flow):
+        state["packets"].append(float(flow.bidirectional_packets))
+        see(state, packet)
+
+    def expire(self, state, flow):
+        updates = len(state["packets"])
+        answer = {
+            "sum": state["sum"],
+            "peers": state["peers"],
+            "sizes": flow.splt_ps,
+            "reason": f'{{"ü":{flow.expiration_id}}}',
+            "syn": state["syn"] if updates % 2 == 0 else None,
+            "last": state["last"] if updates != 1 else None,
+            "packets": state["packets"] if updates else None,
+        }
+        if flow.bidirectional_mean_ps > 100:
+            answer["mean"] = flow.bidirectional_mean_ps
+        return answer
+
+
+def see(state, packet):
+    state["sum"] %= 2**40
+    state["sum"] += packet.ttl + packet.dst_port + packet.tcp_flags + packet.direction
+    state["sum"] += packet.tcp_seq + packet.time_ms
+    if len(state["packets"]) < 3:
+        state["peers"] += " " + packet.src_ip
+    state["last"] = packet.payload + packet.bytes
+
+
+Feature, BatchFeature = flowloom.export(EveryType)

@@ -1,0 +1,96 @@
+//! tests/guests/every_type in Zig.
+
+const std = @import("std");
+const flowloom = @import("flowloom");
+
+comptime {
+    flowloom.plugin(@This());
+}
+
+const ttl = 1;
+const time_ms = 6;
+const src_ip = 7;
+const packet_fields = [_:null]?[*:0]const u8{ "syn", "ttl", "dst_port", "tcp_flags", "direction", "tcp_seq", "time_ms", "src_ip" };
+const at_init = [_:null]?[*:0]const u8{ "id", "dst_ip" };
+const at_update = [_:null]?[*:0]const u8{"bidirectional_packets"};
+const at_expire = [_:null]?[*:0]const u8{ "expiration_id", "bidirectional_mean_ps", "splt_ps" };
+const outputs = [_]flowloom.Output{
+    .{ .name = "syn", .type = .boolean, .description = "" },
+    .{ .name = "sum", .type = .integer, .description = "" },
+    .{ .name = "mean", .type = .float, .description = "" },
+    .{ .name = "peers", .type = .text, .description = "" },
+    .{ .name = "last", .type = .bytes, .description = "" },
+    .{ .name = "sizes", .type = .integers, .description = "" },
+    .{ .name = "packets", .type = .floats, .description = "" },
+    .{ .name = "reason", .type = .json, .description = "" },
+};
+
+pub const State = struct {
+    syn: bool,
+    sum: i64,
+    peers: std.ArrayList(u8) = .empty,
+    last: std.ArrayList(u8) = .empty,
+    packets: std.ArrayList(f64) = .empty,
+};
+
+pub fn open(_: *const flowloom.Options, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+    manifest.version = "0.1.0";
+    manifest.description = "An output of every type.";
+    manifest.outputs = &outputs;
+    manifest.n_outputs = outputs.len;
+    manifest.packet = &packet_fields;
+    manifest.at_init = &at_init;
+    manifest.at_update = &at_update;
+    manifest.at_expire = &at_expire;
+    manifest.payload_bytes = 8;
+    manifest.packet_bytes = 20;
+    return null;
+}
+
+pub fn init(packet: *const flowloom.Row, flow: *const flowloom.Row) State {
+    var state = State{ .syn = packet.unsigned(0) == 1, .sum = @intCast(flow.unsigned(0)) };
+    add(u8, &state.peers, flow.text(1));
+    see(&state, packet);
+    return state;
+}
+
+pub fn update(state: *State, packet: *const flowloom.Row, flow: *const flowloom.Row) void {
+    add(f64, &state.packets, &.{@floatFromInt(flow.unsigned(0))});
+    see(state, packet);
+}
+
+pub fn expire(state: *State, flow: *const flowloom.Row, out: *flowloom.Outputs) void {
+    const updates = state.packets.items.len;
+    if (updates % 2 == 0) out.boolean(0, state.syn);
+    out.integer(1, state.sum);
+    const mean = flow.float(1);
+    if (mean > 100) out.float(2, mean);
+    out.bytes(3, state.peers.items);
+    if (updates != 1) out.bytes(4, state.last.items);
+    out.integers(5, flow.list(2));
+    if (updates > 0) out.floats(6, state.packets.items);
+    var buffer: [32]u8 = undefined;
+    const reason = std.fmt.bufPrint(&buffer, "{{\"ü\":{d}}}", .{flow.signed(0)}) catch unreachable;
+    out.bytes(7, reason);
+    state.peers.deinit(flowloom.allocator);
+    state.last.deinit(flowloom.allocator);
+    state.packets.deinit(flowloom.allocator);
+}
+
+pub fn finish() void {}
+
+fn see(state: *State, packet: *const flowloom.Row) void {
+    state.sum = @mod(state.sum, 1 << 40);
+    for (ttl..time_ms + 1) |field| state.sum += @intCast(packet.unsigned(field));
+    if (state.packets.items.len < 3) {
+        add(u8, &state.peers, " ");
+        add(u8, &state.peers, packet.text(src_ip));
+    }
+    state.last.clearRetainingCapacity();
+    add(u8, &state.last, packet.payload());
+    add(u8, &state.last, packet.bytes());
+}
+
+fn add(comptime T: type, to: *std.ArrayList(T), items: []const T) void {
+    to.appendSlice(flowloom.allocator, items) catch flowloom.fail("no memory");
+}

@@ -1,0 +1,91 @@
+#!/usr/bin/env python3
+"""What a plugin costs in each language, as a table.
+
+    tests/languages/measure.py --flowloom target/release/flowloom CAPTURE [--repetitions 5]
+
+Every plugin runs in turn, some times over, so that whatever else the machine does falls on all alike;
+of each number the least counts. "ns a packet" is what Flowloom reports, time by the clock in calls into
+the plugin and back, divided by packets. "Load" is the processor time of a run over an empty
+capture, less that of one without a plugin.
+"""
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NAME = "first_bytes_stats"
+EMPTY = ROOT / "tests/captures/empty.pcap"
+BOTH_WORLDS = {"", "_javascript", "_python"}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("capture", type=Path)
+    parser.add_argument("--flowloom", default=str(ROOT / "target/release/flowloom"))
+    parser.add_argument("--plugins", type=Path, default=ROOT / "target/plugins")
+    parser.add_argument("--repetitions", type=int, default=5)
+    arguments = parser.parse_args()
+    plugins = sorted(arguments.plugins.glob(f"{NAME}*.wasm"), key=lambda plugin: plugin.stat().st_size)
+    found = {plugin: {} for plugin in plugins}
+    for _ in range(arguments.repetitions):
+        bare, _ = run(arguments.flowloom, EMPTY, None, "quickest")
+        for plugin, least in found.items():
+            load, _ = run(arguments.flowloom, EMPTY, plugin, "quickest")
+            keep(least, "load", load - bare)
+            for world in ("quickest", "events"):
+                _, report = run(arguments.flowloom, arguments.capture, plugin, world)
+                events, packets, ns, memory = numbers(report)
+                keep(least, world, events * ns / packets)
+                keep(least, "memory", memory)
+    rust = found[arguments.plugins / f"{NAME}.wasm"]
+    print("| language | size, KB | load, ms | memory, MB | ns a packet | to Rust | event by event | to Rust |")
+    print("| :-- | --: | --: | --: | --: | --: | --: | --: |")
+    for plugin, least in found.items():
+        suffix = plugin.stem.removeprefix(NAME)
+        cells = [
+            suffix.lstrip("_") or "rust",
+            f"{plugin.stat().st_size / 1000:,.0f}",
+            f"{1000 * least['load']:,.0f}",
+            f"{least['memory'] / 1024:.1f}",
+        ]
+        for world in ("quickest", "events"):
+            if world == "quickest" or suffix in BOTH_WORLDS:
+                cells += [f"{least[world]:,.0f}", f"{least[world] / rust[world]:.1f}"]
+            else:
+                cells += ["", ""]
+        print(f"| {' | '.join(cells)} |")
+
+
+def keep(least, what, value):
+    least[what] = min(value, least.get(what, value))
+
+
+def run(flowloom, capture, plugin, world):
+    """Processor time in seconds, and what was reported."""
+    command = [flowloom, "meter", capture, "-o", os.devnull, "--plugin-world", world]
+    if plugin:
+        command += ["--plugin", f"p={plugin}", "--grant", "p=payload:64"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    report = process.stderr.read()
+    process.stderr.close()
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{report}")
+    return usage.ru_utime + usage.ru_stime, report
+
+
+def numbers(report):
+    packets = int(re.search(r"([\d,]+) metered", report)[1].replace(",", ""))
+    events, ns, memory = re.search(
+        r"([\d,]+) events in [\d,]+ calls, ([\d,]+) ns an event, ([\d,]+) KiB", report
+    ).groups()
+    events, ns, memory = (int(number.replace(",", "")) for number in (events, ns, memory))
+    return events, packets, ns, memory
+
+
+main()
