@@ -104,7 +104,8 @@ pub(crate) struct Parallel {
     harvests: Vec<Receiver<Harvest>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    ready: VecDeque<Flow>,
+    /// What each meter gave in the last round, in order.
+    ready: Vec<VecDeque<Flow>>,
     state: State,
 }
 
@@ -166,14 +167,18 @@ impl Parallel {
             harvests,
             stop,
             threads,
-            ready: VecDeque::new(),
+            ready: Vec::new(),
             state: State::default(),
         })
     }
 
     /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow).
     pub(crate) fn ready(&mut self) -> Option<Flow> {
-        self.ready.pop_front()
+        // Each meter's flows are in order.
+        let next =
+            |flows: &&mut VecDeque<Flow>| flows.front().map(|flow| (flow.ended, flow.record.id));
+        let flows = self.ready.iter_mut().filter(|flows| !flows.is_empty());
+        flows.min_by_key(next)?.pop_front()
     }
 
     /// Stops reading and ends all flows: what comes out is counted and dropped.
@@ -190,28 +195,25 @@ impl Parallel {
         &self.state
     }
 
-    /// Waits for a round and puts its flows in order.
+    /// Waits for a round; the flows of the one before were taken.
     pub(crate) fn gather(&mut self) {
         let Ok(round) = self.rounds.recv() else {
             return self.panic();
         };
         let (mut ended, mut evicted) = (0, 0);
         let mut busy = Vec::new();
-        let mut flows = Vec::new();
+        self.ready.clear();
         let mut reports = Vec::new();
         for harvest in &self.harvests {
             let Ok(harvest) = harvest.recv() else {
                 return self.panic();
             };
-            flows.extend(harvest.flows);
+            self.ready.push(harvest.flows);
             ended += harvest.ended;
             evicted += harvest.evicted;
             busy.push(harvest.busy);
             reports.push(harvest.plugins);
         }
-        // Each meter's flows are in order already, which this sort makes use of.
-        flows.sort_by_key(|flow| (flow.ended, flow.record.id));
-        self.ready.extend(flows);
         let state = &mut self.state;
         state.accounts = Accounts {
             flows: ended,

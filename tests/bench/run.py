@@ -25,6 +25,7 @@ PLUGINS = ROOT / "target" / "plugins"
 FLOWLOOM = TARGET / "release" / "flowloom"
 MINIMAL = TARGET / "release" / "minimal_meter"
 NATIVE = TARGET / "release" / "native_stats"
+PREPARED = TARGET / "release" / "examples" / "prepared_meters"
 DATA = TARGET / "bench"
 
 
@@ -82,8 +83,9 @@ def say(*words):
 def build():
     say("building …")
     # One by one: together their dependencies would have other features than in every other build.
-    for package in ["flowloom", "flowloom-bench"]:
-        cargo = ["cargo", "build", "--release", "--quiet", "-p", package]
+    flowloom = ["flowloom", "--bins", "--example", "prepared_meters"]
+    for package in [flowloom, ["flowloom-bench"]]:
+        cargo = ["cargo", "build", "--release", "--quiet", "-p", *package]
         subprocess.run(cargo, cwd=ROOT, check=True)
     subprocess.run(
         ["plugins/build.sh", "packet_stats", "packet_bytes"],
@@ -170,12 +172,13 @@ def whole_commands(path, repetitions, targets):
         captures,
         [*plugin("packet_bytes"), "--grant", "packet_bytes=bytes:64"],
     )
-    commands = [read, minimal, core, stats, bytes64, by_event]
+    two = Command("… with two meters", meter("--n-meters", "2"), captures)
+    commands = [read, minimal, core, two, stats, bytes64, by_event]
     full = None
     if has_option("--statistical-analysis") and has_option("--splt-analysis"):
         options = ["--statistical-analysis", "--splt-analysis", "20"]
         full = Command("flowloom, with statistics and SPLT 20", meter(*options), captures)
-        commands.insert(3, full)
+        commands.insert(4, full)
     interleave(commands, repetitions)
     native_line = [str(NATIVE), str(path)]
     native = min(
@@ -195,24 +198,32 @@ def whole_commands(path, repetitions, targets):
             f"{command.net(packets, of=statistics.median):.1f}",
             f"{command.net(packets, 'wall'):.1f}",
             f"{command.net(packets) / control:.2f}",
+            f"{command.net(packets, 'wall') / minimal.net(packets, 'wall'):.2f}",
             f"{command.start_ms():.1f}",
         ]
         for command in commands
     ]
-    rows.append(["packet_stats' code, native", f"{native:.1f}", "", "", "", ""])
-    table(["command", "ns a packet", "median", "wall", "to minimal", "start, ms"], rows)
+    rows.append(["packet_stats' code, native", f"{native:.1f}", *[""] * 5])
+    head = ["command", "ns a packet", "median", "wall", "to minimal", "by wall", "start, ms"]
+    table(head, rows)
     for command in commands:
         print("    " + shlex.join(command.line))
+    for command in [core, two]:
+        shown = subprocess.run(command.line, capture_output=True, text=True, check=True).stderr
+        print(f"    {command.name}: {shown.splitlines()[-1]}")
     print("    " + shlex.join(native_line), "\n", flush=True)
 
     on = f"({name_of(path)})"
-    ratio = core.net(packets) / control
-    targets.append([f"core features, to the minimal meter {on}", f"{ratio:.2f}", 2.5, "times"])
-    if full:
-        ratio = full.net(packets) / control
-        targets.append(
-            [f"statistics and SPLT 20, to the minimal meter {on}", f"{ratio:.2f}", 4, "times"]
-        )
+    for of, most in [(core, 2.5), (full, 4)]:
+        if not of:
+            continue
+        for what in ["wall", "cpu"]:
+            ratio = of.net(packets, what) / minimal.net(packets, what)
+            name = of.name.removeprefix("flowloom, ").removeprefix("with ")
+            by = {"wall": "time", "cpu": "processor time"}[what]
+            targets.append([f"{name}, {by} to the minimal meter {on}", f"{ratio:.2f}", most, "times"])
+    ratio = two.net(packets) / core.net(packets)
+    targets.append([f"two meters, processor time to one {on}", f"{ratio:.2f}", 1.1, "times"])
     added = stats.net(packets) - core.net(packets)
     targets += [
         [f"packet_stats adds {on}", f"{added:.1f}", 12, "ns a packet"],
@@ -290,6 +301,17 @@ def live_flows(counts, packets, repetitions, targets):
     )
 
 
+def prepared(path, targets):
+    """Two meters to one, without reader and writer."""
+    line = [str(PREPARED), str(path)]
+    shown = subprocess.run(line, capture_output=True, text=True, check=True).stdout
+    one, two, times = shown.split()
+    print(f"### Meters over packets in memory, {name_of(path)}\n")
+    table(["meters", "ns a packet", "as fast"], [["1", one, "1.00"], ["2", two, times]])
+    print("    " + shlex.join(line), "\n", flush=True)
+    targets.append(["two meters over packets in memory, to one", times, -1.8, "times as fast"])
+
+
 NFSTREAM = """
 import sys
 from nfstream import NFPlugin, NFStreamer
@@ -345,7 +367,7 @@ def main():
     arguments.add_argument("--captures", nargs="+", type=Path, help="real ones, for the mix")
     arguments.add_argument("--nfstream-python", help="a Python that has NFStream")
     arguments.add_argument(
-        "--only", nargs="+", default=["whole", "live", "nfstream"], help="which tables"
+        "--only", nargs="+", default=["whole", "live", "prepared", "nfstream"], help="which tables"
     )
     arguments.add_argument("--no-build", action="store_true", help="what is built is good")
     given = arguments.parse_args()
@@ -381,6 +403,8 @@ def main():
     if "live" in given.only:
         counts = [1_000, 100_000, 1_000_000, 5_000_000]
         live_flows(counts[: 3 if given.quick else 4], 3 * packets, min(repetitions, 5), targets)
+    if "prepared" in given.only:
+        prepared(zipf, targets)
     if "nfstream" in given.only and given.nfstream_python:
         nfstream(zipf, given.nfstream_python, min(repetitions, 3), targets)
     print("### Targets\n")

@@ -100,7 +100,8 @@ fn plugins_cannot_ask_for_what_is_not_there() {
         .grant("applications=application,names")
         .run()
         .fails(
-            "plugin `applications`: asks for the flow field `application_name`, which this host does not know",
+            "plugin `applications`: asks for the flow field `application_name`, which this run does not \
+             have: it is there unless n_dissections is 0",
         );
 }
 

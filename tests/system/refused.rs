@@ -450,7 +450,7 @@ fn fields_that_there_are_not() {
     // Without the analysis, flows have no such field.
     evil_refused(
         "at_expire=splt_ps",
-        "asks for the flow field `splt_ps`, which this host does not know",
+        "asks for the flow field `splt_ps`, which this run does not have: it is there with splt_analysis",
     );
     evil_refused(
         "packet=\u{1b}[2J",

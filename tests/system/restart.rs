@@ -1,8 +1,12 @@
 //! Plugins that trap are started again, and nothing but their own values is lost.
 
+use flowloom::capture::{LinkType, RawPacket};
+use flowloom::plugin::{PluginSpec, Registry, World};
+use flowloom::{Meter, Settings, Time};
+
 use crate::command::{Command, Run, meter};
 use crate::flows::Flow;
-use crate::guests::udps;
+use crate::guests::{plugin, udps};
 
 /// Flows of the capture: one begins every half second, and has its second packet 0.1 s later.
 const FLOWS: u16 = 4_000;
@@ -158,4 +162,41 @@ fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
         );
         assert_eq!(with_value(&run), [0_usize; 0]);
     }
+}
+
+/// Flows that have ended do not wait for the events of a plugin that gets none.
+#[test]
+fn flows_come_out_while_a_plugin_is_left_alone() {
+    let settings = Settings {
+        idle_timeout: 1,
+        n_dissections: 0,
+        ..Settings::default()
+    };
+    let registry = Registry::new().expect("the engine starts");
+    let spec = PluginSpec::new(plugin("evil"))
+        .option("mode", "silent")
+        .option("at", "init")
+        .world(World::Quickest);
+    let evil = registry
+        .load(spec, &settings.schema())
+        .expect("it is well until it is called");
+    let mut meter = Meter::new(settings, &[evil]).expect("the plugin opens");
+    let capture = capture();
+    let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|n| capture[at + n]));
+    let packets = (24..capture.len()).step_by(44).map(|at| RawPacket {
+        time: Time::from_ns(u64::from(word(at)) * 1_000_000_000 + u64::from(word(at + 4)) * 1_000),
+        link: LinkType(101),
+        wire_len: word(at + 12),
+        data: &capture[at + 16..at + 44],
+    });
+    meter.push(packets);
+    let out = std::iter::from_fn(|| meter.next_flow()).count();
+    // A batch may still be on its way, and the last flows are alive.
+    assert!(
+        out > usize::from(FLOWS) - 1_024 - 4,
+        "{out} of {FLOWS} flows came out"
+    );
+    meter.finish();
+    let rest = std::iter::from_fn(|| meter.next_flow()).count();
+    assert_eq!(out + rest, usize::from(FLOWS));
 }

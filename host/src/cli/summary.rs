@@ -82,10 +82,10 @@ fn write_busy(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io::Resul
     };
     writeln!(
         out,
-        "{name} {}, writer {} of {:.2} s",
+        "{name} {}, writer {} of {:.1?}",
         meters.join(" and "),
         share(run.writer),
-        run.elapsed.as_secs_f64()
+        run.elapsed
     )
 }
 

@@ -46,6 +46,11 @@ pub enum Problem {
     Refused(String),
     #[error("asks for the {of} field `{field}`, which this host does not know")]
     UnknownField { of: &'static str, field: String },
+    #[error("asks for the flow field `{field}`, which this run does not have: it is there {when}")]
+    NotThere {
+        field: &'static str,
+        when: &'static str,
+    },
     #[error(
         "asks for the {of} field `{field}`, which was not granted: add `--grant {name}={grant}`"
     )]

@@ -101,14 +101,17 @@ impl Terms<'_> {
     }
 
     fn flow_fields(&self, names: &[String]) -> Result<Vec<&'static Feature>, Problem> {
-        let find = |name: &str| {
-            self.schema
-                .features()
-                .iter()
-                .copied()
-                .find(|field| field.name == name)
-        };
-        self.fields("flow", names, find, |field| field.grant)
+        let fields = self.fields("flow", names, Feature::by_name, |field| field.grant)?;
+        match fields
+            .iter()
+            .find(|field| !self.schema.features().contains(field))
+        {
+            None => Ok(fields),
+            Some(field) => Err(Problem::NotThere {
+                field: field.name,
+                when: field.group.when(),
+            }),
+        }
     }
 
     fn fields<'n, F: Copy>(

@@ -76,6 +76,8 @@ pub(crate) struct Station {
     /// Ended flows whose values are still in some batch.
     waiting: VecDeque<Flow>,
     has_batches: bool,
+    /// Whether any plugin is shown packets' bytes, of which a batch may be full.
+    has_bytes: bool,
     /// Events in the fullest batch.
     fullest: usize,
 }
@@ -165,6 +167,9 @@ impl Station {
             hosted,
             waiting: VecDeque::new(),
             has_batches,
+            has_bytes: plugins.iter().any(|plugin| {
+                plugin.manifest().packet_bytes > 0 || plugin.manifest().payload_bytes > 0
+            }),
             fullest: 0,
         })
     }
@@ -282,9 +287,10 @@ impl Station {
         // which are not to wait for ever.
         let is_full = self.fullest >= MOST_EVENTS
             || self.waiting.len() >= MOST_EVENTS
-            || arrival.is_some_and(|arrival| {
-                self.hosted.iter().any(|hosted| hosted.is_full_for(arrival))
-            });
+            || self.has_bytes
+                && arrival.is_some_and(|arrival| {
+                    self.hosted.iter().any(|hosted| hosted.is_full_for(arrival))
+                });
         if is_full {
             self.flush(ready);
         }

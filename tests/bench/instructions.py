@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""Counts the instructions that the flowloom command takes for a packet, by part of the code.
+
+    tests/bench/instructions.py [FLOWLOOM]
+
+Time differs from run to run, instructions hardly do: a change that makes one part of the packet path
+longer shows here on the busiest machine. Runs under valgrind's callgrind, on traffic that is made with
+a seed; prints tables in Markdown. The kernel's share, reading above all, is not counted.
+"""
+
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKETS = 100_000
+PARTS = [
+    ("capture", "reading records"),
+    ("decode", "decoding"),
+    ("flow", "flow table, statistics, SPLT"),
+    ("plugin", "events into columns, values out of them"),
+    ("sink", "CSV"),
+    ("other", "the rest of Flowloom"),
+    ("crates", "crates: numbers to text, sorting, hashing, wasmtime"),
+    ("libc", "the C library: copying and allocating"),
+    ("guest", "the plugin itself"),
+]
+
+
+def part(place):
+    ours = re.search(r"\bhost/src/(\w+)", place)
+    if ours:
+        names = dict(PARTS)
+        return ours[1] if ours[1] in names else "other"
+    if "???" in place:
+        return "guest"
+    if "libc" in place or "sysdeps" in place or place.startswith("./"):
+        return "libc"
+    return "crates"
+
+
+def counted(line, folder):
+    """Instructions by part."""
+    out = folder / "callgrind.out"
+    valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
+    subprocess.run([*valgrind, *line], check=True, capture_output=True)
+    shown = subprocess.run(
+        ["callgrind_annotate", "--show-percs=no", "--threshold=100", "--auto=no", str(out)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    counts = Counter()
+    for count, place in re.findall(r"^ *([\d,]+) +(\S.*)$", shown, re.MULTILINE):
+        if place != "PROGRAM TOTALS":
+            counts[part(place)] += int(count.replace(",", ""))
+    return counts
+
+
+def main():
+    flowloom = sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/flowloom"
+    traffic = Path(flowloom).parent / "traffic"
+    plugin = ROOT / "target/plugins/packet_stats.wasm"
+    options = {
+        "core": [],
+        "with statistics and SPLT 20": ["--statistical-analysis", "--splt-analysis", "20"],
+        "with packet_stats": ["--plugin", str(plugin)],
+    }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        captures = []
+        for kind, flows in [("zipf", PACKETS // 10), ("uniform", 100), ("none", 1)]:
+            capture = folder / f"{kind}.pcap"
+            packets = PACKETS if kind != "none" else 1
+            made = [kind if kind != "none" else "uniform", "--flows", str(flows)]
+            made += ["--packets", str(packets)]
+            subprocess.run([traffic, "--output", capture, *made], check=True)
+            captures.append(capture)
+        *captures, empty = captures
+        for capture in captures:
+            rows = {}
+            for what, more in options.items():
+                line = [flowloom, "meter", "-o", "/dev/null", "--n-dissections", "0", *more]
+                line = [str(word) for word in line]
+                counts = counted([*line, str(capture)], folder)
+                # Starting, and compiling plugins, is no packet's cost.
+                start = counted([*line, str(empty)], folder)
+                rows[what] = {p: (counts[p] - start[p]) / PACKETS for p, _ in PARTS}
+            print(f"### {capture.stem}: {PACKETS:,} packets, instructions a packet\n")
+            print("| part | " + " | ".join(options) + " |")
+            print("| :-- |" + " --: |" * len(options))
+            for name, doc in PARTS:
+                print(f"| {doc} | " + " | ".join(f"{rows[w][name]:.0f}" for w in options) + " |")
+            print("| all | " + " | ".join(f"{sum(rows[w].values()):.0f}" for w in options) + " |\n")
+
+
+if __name__ == "__main__":
+    main()
