@@ -152,7 +152,7 @@ fn count(text: &str) -> Result<u64, String> {
 }
 
 /// `NAME=WHAT[,WHAT…]`
-fn grant(text: &str) -> Result<(String, Grants), String> {
+pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
     let (name, what) = text
         .split_once('=')
         .ok_or("give NAME=WHAT, as in slicer=addresses,payload:64")?;

@@ -1,5 +1,6 @@
 //! The command line: its words, and what each command does.
 
+mod check;
 mod componentize;
 mod exit;
 mod fields;
@@ -41,6 +42,8 @@ enum Command {
 enum Plugin {
     /// Make a component of a core WebAssembly module that carries its component type.
     Componentize(componentize::Componentize),
+    /// Load a plugin as a run would, and say what it asks for, what it adds, and what it costs.
+    Check(check::Check),
 }
 
 /// Runs the command that the process was called with.
@@ -51,6 +54,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Meter(meter) => meter.run(),
         Command::Fields(fields) => fields.run(),
         Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
+        Command::Plugin(Plugin::Check(check)) => check.run(),
     };
     match done {
         Ok(exit) => exit.into(),

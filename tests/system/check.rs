@@ -1,0 +1,69 @@
+//! `flowloom plugin check`: what a plugin asks for and adds, and whether it would load.
+
+use crate::command::flowloom;
+use crate::guests::{named, plugin};
+
+#[test]
+fn says_what_a_plugin_asks_for_and_adds() {
+    let run = flowloom()
+        .args(["plugin", "check"])
+        .arg(format!("mine={},limit=4", plugin("slicer").display()))
+        .run()
+        .done();
+    let lines: Vec<_> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "plugin       mine 0.1.0", "{run}");
+    // What it costs differs from run to run.
+    assert!(
+        lines[2].starts_with("file         ")
+            && lines[2].contains(" bytes; compiled and opened in "),
+        "{run}"
+    );
+    for line in [
+        "called       one event a call",
+        "cuts         it may end flows early",
+    ] {
+        assert!(lines.contains(&line), "no `{line}` in\n{run}");
+    }
+    let outputs: Vec<_> = lines
+        .iter()
+        .filter_map(|line| line.split_once(" udps.mine."))
+        .map(|(_, output)| output.split_once(": ").map(|(named, _)| named))
+        .collect();
+    assert_eq!(
+        outputs,
+        [Some("packets, i64"), Some("sliced, boolean")],
+        "{run}"
+    );
+}
+
+#[test]
+fn refuses_what_a_run_would_refuse() {
+    let check = || {
+        flowloom()
+            .args(["plugin", "check"])
+            .arg(plugin("packet_bytes"))
+    };
+    check().run().fails(
+        "plugin `packet_bytes`: asks for 64 bytes of each packet, which were not granted: add `--grant \
+         packet_bytes=bytes:64`",
+    );
+    let run = check()
+        .args(["--grant", "packet_bytes=bytes:64"])
+        .run()
+        .done();
+    assert!(
+        run.stdout
+            .contains("IP packet    the first 64 bytes of each\n"),
+        "{run}"
+    );
+    flowloom()
+        .args([
+            "plugin",
+            "check",
+            &named("a", "evil"),
+            "--grant",
+            "b=addresses",
+        ])
+        .run()
+        .refuses_usage("--grant b=…: the plugin is called a");
+}
