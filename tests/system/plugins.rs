@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::command::{Command, Run, meter};
 use crate::flows::Flow;
 use crate::golden::{all_captures, bless, folder};
-use crate::guests::{file, named, udps};
+use crate::guests::{file, named, plugin, udps};
 use crate::nfstream;
 
 /// Our captures, and those of others where they are there.
@@ -267,4 +267,61 @@ fn values_are_written_as_documented() {
             );
         }
     }
+}
+
+#[test]
+fn a_folder_of_plugins_is_loaded_in_the_order_of_names() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    for (name, of) in [
+        ("b.wasm", "packet_stats"),
+        ("a.wasm", "slicer"),
+        ("c.txt", "evil"),
+    ] {
+        std::fs::copy(plugin(of), folder.path().join(name)).expect("a plugin can be copied");
+    }
+    let alone = meter("dns.pcap")
+        .args(["--plugin", &named("mine", "packet_stats")])
+        .args(["--plugin", &named("a", "slicer")])
+        .args(["--plugin", &named("b", "packet_stats")])
+        .run()
+        .done();
+    let run = meter("dns.pcap")
+        .args(["--plugin", &named("mine", "packet_stats")])
+        .arg("--plugins")
+        .arg(folder.path())
+        .run()
+        .done();
+    assert_eq!(run.stdout, alone.stdout);
+
+    let broken = folder.path().join("0.wasm");
+    std::fs::write(&broken, "no plugin").expect("a file can be written");
+    meter("dns.pcap")
+        .arg("--plugins")
+        .arg(folder.path())
+        .run()
+        .fails(&format!(
+            "plugin `0`: {} is not a WebAssembly component: it starts with `no p`",
+            broken.display()
+        ));
+}
+
+#[test]
+fn a_folder_of_very_many_plugins_is_refused() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().display().to_string();
+    for n in 0..1_000 {
+        std::fs::write(folder.path().join(format!("{n}.wasm")), "").expect("a file can be written");
+    }
+    meter("dns.pcap")
+        .args(["--plugins", &path])
+        .run()
+        .fails(&format!(
+            "the folder {path} has 1000 plugins; at most 64 are loaded"
+        ));
+    meter("dns.pcap")
+        .args(["--plugins", "nowhere"])
+        .run()
+        .fails(
+            "the folder of plugins nowhere cannot be read: No such file or directory (os error 2)",
+        );
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use clap::Args;
 use flowloom::decode::TunnelSet;
-use flowloom::plugin::{Grants, Plugin, PluginSpec, Registry};
+use flowloom::plugin::{Grants, Plugin, PluginSpec, Registry, escaped};
 use flowloom::{Meter, Settings};
 
 use super::exit::{Exit, Failure};
@@ -74,12 +74,9 @@ fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
     };
     line(
         "plugin",
-        &format!("{} {}", plugin.name(), manifest.version.escape_debug()),
+        &format!("{} {}", plugin.name(), escaped(&manifest.version)),
     )?;
-    line(
-        "description",
-        &manifest.description.escape_debug().to_string(),
-    )?;
+    line("description", &escaped(&manifest.description))?;
     line("file", costs)?;
     line(
         "called",
@@ -124,7 +121,7 @@ fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
             "{}, {}: {}",
             output.path(),
             output.ty().name(),
-            output.description().escape_debug()
+            escaped(output.description())
         );
         writeln!(out, "{what:<12} {text}")?;
     }

@@ -54,6 +54,11 @@ pub(super) struct Meter {
     #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]")]
     plugins: Vec<PluginSpec>,
 
+    /// A folder of plugins to run, after those given one by one: its files *.wasm in the order of their
+    /// names, without options.
+    #[arg(long = "plugins", value_name = "DIR")]
+    plugin_folder: Option<PathBuf>,
+
     /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
     /// addresses, application, names, payload:N, bytes:N.
     #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
@@ -163,8 +168,12 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 }
 
 impl Meter {
-    pub(super) fn run(self) -> Result<Exit, Failure> {
+    pub(super) fn run(mut self) -> Result<Exit, Failure> {
         self.check_output()?;
+        if let Some(folder) = &self.plugin_folder {
+            self.plugins
+                .extend(PluginSpec::folder(folder).map_err(Failure::failed)?);
+        }
         let mut streamer = self.builder()?.build().map_err(failure)?;
         let mut sink = BackgroundSink::start(self.sink(&streamer)?);
         let start = Instant::now();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use flowloom::Report;
 use flowloom::decode::Ignored;
-use flowloom::plugin::{PluginReport, PluginState};
+use flowloom::plugin::{PluginReport, PluginState, escaped};
 
 /// What the command knows of a run beyond the streamer's report.
 pub(super) struct Run {
@@ -103,7 +103,7 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         out,
         "plugin   {} {}{}: {} events in {} calls, {ns} ns an event, {} KiB, {} traps",
         plugin.name,
-        plugin.version.escape_debug(),
+        escaped(&plugin.version),
         state,
         plugin.events,
         plugin.calls,

@@ -7,6 +7,7 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::{batch_feature, feature, log, manifest};
 use super::error::{Problem, Trap};
+use super::escape::escape;
 use super::limits::{ANSWER, Deadline, Limits, MemoryLimiter};
 
 /// What the host keeps beside an instance.
@@ -257,17 +258,4 @@ impl log::Host for Log {
             },
         }
     }
-}
-
-/// Nothing that a plugin says moves a terminal's cursor or turns its text around.
-fn escape(c: char) -> impl Iterator<Item = char> {
-    let is_bidi =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let harmless = !c.is_control() && !is_bidi;
-    harmless.then_some(c).into_iter().chain(
-        (!harmless)
-            .then(|| c.escape_unicode())
-            .into_iter()
-            .flatten(),
-    )
 }

@@ -9,6 +9,7 @@ mod bindings;
 mod column;
 mod engine;
 mod error;
+mod escape;
 mod file;
 mod grant;
 mod health;
@@ -23,6 +24,7 @@ mod spec;
 mod station;
 
 pub use error::{PluginError, Problem, Trap};
+pub use escape::escaped;
 pub use file::component;
 pub use grant::{Grant, GrantError, Grants};
 pub use health::PluginState;

@@ -48,6 +48,40 @@ impl PluginSpec {
         }
     }
 
+    /// The plugins of a folder: its files `*.wasm`, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read, or has more plugins than [`MOST_IN_FOLDER`](Self::MOST_IN_FOLDER).
+    pub fn folder(folder: impl AsRef<Path>) -> Result<Vec<Self>, SpecError> {
+        let folder = folder.as_ref();
+        let unreadable = |error| SpecError::Folder {
+            folder: folder.display().to_string(),
+            error,
+        };
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(folder).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "wasm")
+            {
+                files.push(file);
+            }
+        }
+        if files.len() > Self::MOST_IN_FOLDER {
+            return Err(SpecError::TooMany {
+                folder: folder.display().to_string(),
+                count: files.len(),
+            });
+        }
+        files.sort_unstable();
+        Ok(files.into_iter().map(Self::new).collect())
+    }
+
+    /// Plugins that a folder may have: each costs memory in every meter, and time for every packet.
+    pub const MOST_IN_FOLDER: usize = 64;
+
     /// Gives it a name.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
@@ -89,7 +123,7 @@ fn stem(file: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// A text that names no plugin.
+/// A text, or a folder, that names no plugins.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the texts say what each is")]
 pub enum SpecError {
@@ -97,6 +131,13 @@ pub enum SpecError {
     NoFile,
     #[error("`{0}` is not an option: give key=value, or key=@file for the text of a file")]
     BadOption(String),
+    #[error("the folder of plugins {folder} cannot be read: {error}")]
+    Folder {
+        folder: String,
+        error: std::io::Error,
+    },
+    #[error("the folder {folder} has {count} plugins; at most {most} are loaded", most = PluginSpec::MOST_IN_FOLDER)]
+    TooMany { folder: String, count: usize },
     #[error("option `{key}`: {file} cannot be read as text: {error}")]
     Unreadable {
         key: String,
