@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use flowloom::capture::RawPacket;
 use flowloom::decode::{Decoder, Packet};
+use flowloom::flow::features::{Feature, Group};
 use flowloom::{AccountingMode, Accounts, Flow, Settings, Time, Value};
 
 /// Ends of a flow, protocol, VLAN and tunnel.
@@ -165,6 +166,10 @@ impl Listed {
             "vlan_id" => integer(first.vlan_id.into()),
             "tunnel_id" => integer((first.tunnel as u8).into()),
             "src_oui" | "dst_oui" | "src_ip_is_private" | "dst_ip_is_private" => return,
+            // What nDPI says is its own.
+            _ if Feature::by_name(name).is_some_and(|field| field.group == Group::Application) => {
+                return;
+            }
             "splt_direction" => return self.sequence(value, splt, |seen, _| seen.back.into()),
             "splt_ps" => return self.sequence(value, splt, |seen, _| seen.size),
             "splt_piat_ms" => return self.sequence(value, splt, |_, gap| gap),
