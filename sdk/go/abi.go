@@ -185,17 +185,6 @@ func finish() {
 //go:wasmimport flowloom:plugin/log@0.1.0 write
 func hostLog(level uint32, line unsafe.Pointer, length uint32)
 
-// A Level says how much a line in Flowloom's log matters.
-type Level uint32
-
-// The levels.
-const (
-	Error Level = iota
-	Warn
-	Info
-	Debug
-)
-
 // Log writes a line to Flowloom's log.
 func Log(level Level, line string) {
 	if line != "" {

@@ -71,16 +71,15 @@ def main():
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        captures = []
-        for kind, flows in [("zipf", PACKETS // 10), ("uniform", 100), ("none", 1)]:
-            capture = folder / f"{kind}.pcap"
-            packets = PACKETS if kind != "none" else 1
-            made = [kind if kind != "none" else "uniform", "--flows", str(flows)]
-            made += ["--packets", str(packets)]
-            subprocess.run([traffic, "--output", capture, *made], check=True)
-            captures.append(capture)
-        *captures, empty = captures
-        for capture in captures:
+
+        def made(name, kind, flows, packets=PACKETS):
+            capture = folder / f"{name}.pcap"
+            of = [kind, "--flows", str(flows), "--packets", str(packets)]
+            subprocess.run([traffic, "--output", capture, *of], check=True)
+            return capture
+
+        empty = made("empty", "uniform", 1, packets=1)
+        for capture in [made("zipf", "zipf", PACKETS // 10), made("uniform", "uniform", 100)]:
             rows = {}
             for what, more in options.items():
                 line = [flowloom, "meter", "-o", "/dev/null", "--n-dissections", "0", *more]

@@ -156,10 +156,11 @@ impl Zstd {
         })
     }
 
-    /// Shows the decoder some input; returns how much of it was taken, and how much was made.
-    fn show(&mut self, input: &[u8], output: &mut [u8]) -> (usize, usize, io::Result<()>) {
-        let mut input = InBuffer::around(input);
+    /// Shows the decoder some input.
+    fn show(&mut self, input: &[u8], output: &mut [u8]) -> Step {
+        let is_empty = input.is_empty();
         let most = output.len();
+        let mut input = InBuffer::around(input);
         let mut output = OutBuffer::around(output);
         let result = self.decoder.run(&mut input, &mut output).map(|wanted| {
             self.is_between = wanted == 0;
@@ -170,38 +171,32 @@ impl Zstd {
                 rest => rest,
             };
         });
-        self.has_output = output.pos() == most;
-        (input.pos(), output.pos(), result)
+        let made = output.pos();
+        self.has_output = made == most;
+        Step {
+            taken: input.pos(),
+            made,
+            is_idle: is_empty && made == 0,
+            result,
+        }
     }
 }
 
 impl Codec for Zstd {
     fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
         if self.has_output {
-            let (taken, made, result) = self.show(&[], output);
-            if made > 0 || result.is_err() {
-                return Step {
-                    taken,
-                    made,
-                    is_idle: false,
-                    result,
-                };
+            let step = self.show(&[], output);
+            if step.made > 0 || step.result.is_err() {
+                return step;
             }
         }
         if self.pending.is_empty() && input.len() >= self.portion {
-            let (taken, made, result) = self.show(&input[..self.portion], output);
-            return Step {
-                taken,
-                made,
-                is_idle: false,
-                result,
-            };
+            return self.show(&input[..self.portion], output);
         }
-        let more = input
-            .len()
-            .min(self.portion.saturating_sub(self.pending.len()));
+        let missing = self.portion.saturating_sub(self.pending.len());
+        let more = input.len().min(missing);
         self.pending.extend_from_slice(&input[..more]);
-        if more > 0 && self.pending.len() < self.portion {
+        if 0 < more && more < missing {
             return Step {
                 taken: more,
                 made: 0,
@@ -210,15 +205,12 @@ impl Codec for Zstd {
             };
         }
         let mut pending = std::mem::take(&mut self.pending);
-        let (taken, made, result) = self.show(&pending, output);
-        let is_idle = pending.is_empty() && made == 0;
-        pending.drain(..taken);
+        let step = self.show(&pending, output);
+        pending.drain(..step.taken);
         self.pending = pending;
         Step {
             taken: more,
-            made,
-            is_idle,
-            result,
+            ..step
         }
     }
 

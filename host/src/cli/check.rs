@@ -5,7 +5,6 @@ use std::io::{self, Write};
 use std::time::Instant;
 
 use clap::Args;
-use flowloom::decode::TunnelSet;
 use flowloom::plugin::{Grants, Plugin, PluginSpec, Registry, escaped};
 use flowloom::{Meter, Settings};
 
@@ -28,7 +27,6 @@ impl Check {
     /// Loads it as a run would that has every analysis switched on.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let settings = Settings {
-            decode_tunnels: TunnelSet::default(),
             statistical_analysis: true,
             splt_analysis: 20,
             ..Settings::default()

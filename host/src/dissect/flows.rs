@@ -9,6 +9,7 @@ use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 use super::{Application, DissectError, NdpiFiles};
 use crate::flow::Arrival;
 use crate::flow::features::{Feature, Group};
+use crate::flow::slab::Segmented;
 use crate::plugin::Plugin;
 
 /// Dissects the first packets of every flow of a meter.
@@ -17,7 +18,7 @@ pub(crate) struct Dissector {
     /// Packets of a flow that are dissected.
     dissections: u64,
     /// Of the flow in the same place of the flow table.
-    flows: Vec<Dissection>,
+    flows: Segmented<Dissection>,
     /// Flows that hold memory of nDPI's.
     live: usize,
     /// Whether plugins are shown what is known so far.
@@ -61,7 +62,7 @@ impl Dissector {
                 categories: HashMap::new(),
             },
             dissections: dissections.into(),
-            flows: Vec::new(),
+            flows: Segmented::default(),
             live: 0,
             shows_live: is_shown_live(plugins),
         }))
@@ -71,14 +72,12 @@ impl Dissector {
     #[inline]
     pub(crate) fn see(&mut self, place: u32, n: u64, arrival: &Arrival<'_>) {
         if n <= self.dissections {
-            self.dissect(place as usize, n, arrival);
+            self.dissect(place, n, arrival);
         }
     }
 
-    fn dissect(&mut self, place: usize, n: u64, arrival: &Arrival<'_>) {
-        if self.flows.len() <= place {
-            self.flows.resize_with(place + 1, Dissection::default);
-        }
+    fn dissect(&mut self, place: u32, n: u64, arrival: &Arrival<'_>) {
+        self.flows.reach(place);
         let dissection = &mut self.flows[place];
         let live = match dissection {
             Dissection::Live(live) => live,
@@ -120,10 +119,10 @@ impl Dissector {
         }
     }
 
-    /// What is known of a flow so far, for plugins that are shown it.
+    /// What is known so far of a flow that has been seen, for plugins that are shown it.
     #[inline]
     pub(crate) fn application(&self, place: u32) -> Option<&Application> {
-        match self.flows.get(place as usize)? {
+        match &self.flows[place] {
             Dissection::New => None,
             Dissection::Live(live) => live.so_far.as_ref(),
             Dissection::Done(application) => Some(application),
@@ -132,7 +131,7 @@ impl Dissector {
 
     /// What is known of a flow that ends; another one may take its place.
     pub(crate) fn take(&mut self, place: u32) -> Option<Box<Application>> {
-        match mem::take(self.flows.get_mut(place as usize)?) {
+        match mem::take(&mut self.flows[place]) {
             Dissection::New => None,
             Dissection::Live(mut live) => {
                 self.live -= 1;
@@ -144,7 +143,7 @@ impl Dissector {
 
     /// Bytes held for flows, without the texts found in them.
     pub(crate) fn memory(&self) -> usize {
-        self.flows.capacity() * size_of::<Dissection>()
+        self.flows.memory()
             + self.flows.len() * size_of::<Application>()
             + self.live * (size_of::<Live>() + Flow::size())
     }

@@ -27,19 +27,24 @@ impl<T> Segmented<T> {
     };
     const LEN: usize = 1 << Self::BITS;
 
+    /// Elements there is room for.
+    pub(crate) fn len(&self) -> usize {
+        self.segments.iter().map(Vec::len).sum()
+    }
+
     /// Bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        self.segments.iter().map(Vec::len).sum::<usize>() * size_of::<T>()
+        self.len() * size_of::<T>()
     }
 }
 
-impl<T: Clone + Default> Segmented<T> {
+impl<T: Default> Segmented<T> {
     /// Makes room for the element at `at`.
     pub(crate) fn reach(&mut self, at: u32) {
         let (segment, at) = ((at >> Self::BITS) as usize, at as usize % Self::LEN);
         while self.segments.len() <= segment {
             if let Some(last) = self.segments.last_mut() {
-                last.resize(Self::LEN, T::default());
+                last.resize_with(Self::LEN, T::default);
             }
             let next = Vec::with_capacity(Self::LEN);
             // Small captures never leave the first one, and clearing a huge page takes its time.
@@ -50,7 +55,7 @@ impl<T: Clone + Default> Segmented<T> {
         }
         let segment = &mut self.segments[segment];
         if segment.len() <= at {
-            segment.resize(at + 1, T::default());
+            segment.resize_with(at + 1, T::default);
         }
     }
 }
