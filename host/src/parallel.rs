@@ -18,7 +18,7 @@ use crate::dissect::{Dissector, NdpiFiles};
 use crate::flow::{Arrival, Flow, Schema};
 use crate::front::Front;
 use crate::meter::{Accounts, MeterError, Settings};
-use crate::plugin::{Grants, Plugin, PluginReport};
+use crate::plugin::{Grants, Plugin, PluginReport, PluginSet, Registry};
 use crate::shard::{CHUNK, Shard};
 use crate::streamer::Busy;
 use crate::time::{Time, thread_time};
@@ -42,6 +42,10 @@ struct Portion {
     bytes: Vec<u8>,
     /// Times at which flows of any meter may fall idle, and the ordinals of the packets that tell.
     passes: Vec<(u64, u64)>,
+    /// The ordinal of the round's first packet.
+    first: u64,
+    /// The plugins for flows that begin from here on, where they change.
+    plugins: Option<Arc<PluginSet>>,
     /// Nothing comes after it.
     last: bool,
 }
@@ -127,15 +131,14 @@ impl Parallel {
         files: Files,
         settings: Settings,
         meters: usize,
-        plugins: &[Arc<Plugin>],
+        plugins: Plugins,
         ndpi_files: &NdpiFiles,
-        schema: &Arc<Schema>,
     ) -> Result<Self, MeterError> {
         let mut shards = Vec::new();
+        let set = &plugins.set;
         for _ in 0..meters {
-            let dissector = Dissector::new(settings.n_dissections, ndpi_files, plugins)?;
-            let schema = schema.clone();
-            shards.push(Shard::new(&settings, meters, plugins, dissector, schema)?);
+            let dissector = Dissector::new(settings.n_dissections, ndpi_files, set.plugins())?;
+            shards.push(Shard::new(&settings, meters, set, dissector)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -152,12 +155,13 @@ impl Parallel {
             harvests.push(harvest);
         }
         let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
-        let shows = Shows::of(plugins, &settings);
         let reader = Reader {
             files,
             front: Front::new(&settings),
             tables,
-            shows,
+            shows: Shows::of(plugins.set.plugins(), &settings),
+            settings,
+            plugins,
             passed_ms: None,
             stop: stop.clone(),
         };
@@ -261,6 +265,42 @@ impl Drop for Parallel {
     }
 }
 
+/// The plugins of a run, which may change.
+pub(crate) struct Plugins {
+    registry: Option<Registry>,
+    /// Those that the meters have.
+    pub(crate) set: Arc<PluginSet>,
+    number: u64,
+}
+
+impl Plugins {
+    pub(crate) fn new(registry: Option<Registry>, schema: &Schema) -> Self {
+        // A change in between is one more change.
+        let number = registry.as_ref().map_or(0, Registry::number);
+        Self {
+            set: match &registry {
+                Some(registry) => registry.set(),
+                None => Arc::new(PluginSet::new(schema, &[])),
+            },
+            registry,
+            number,
+        }
+    }
+
+    /// Another set of plugins, if there is one since it was last asked for.
+    #[inline]
+    pub(crate) fn changed(&mut self) -> Option<Arc<PluginSet>> {
+        let registry = self.registry.as_ref()?;
+        let number = registry.number();
+        if number == self.number {
+            return None;
+        }
+        self.number = number;
+        self.set = registry.set();
+        Some(self.set.clone())
+    }
+}
+
 /// One meter's side of the reader.
 struct Table {
     portion: Portion,
@@ -273,6 +313,9 @@ struct Reader {
     files: Files,
     front: Front,
     tables: Vec<Table>,
+    settings: Settings,
+    plugins: Plugins,
+    /// What the meters are given of frames.
     shows: Shows,
     /// The last time that was passed on to the meters, in ms.
     passed_ms: Option<u64>,
@@ -313,6 +356,15 @@ impl Reader {
     /// Deals out the packets of a round; says whether it is the last.
     fn fill(&mut self, problems: &mut Vec<CaptureError>) -> bool {
         let meters = self.tables.len();
+        let changed = self.plugins.changed();
+        if let Some(set) = &changed {
+            // Flows of the plugins before are shown theirs until they end.
+            self.shows.widen(Shows::of(set.plugins(), &self.settings));
+        }
+        for table in &mut self.tables {
+            table.portion.first = self.front.accounts.packets;
+            table.portion.plugins.clone_from(&changed);
+        }
         let (mut packets, mut bytes) = (0, 0);
         while packets < ROUND_PACKETS * meters && bytes < ROUND_BYTES * meters {
             if self.stop.load(Ordering::Relaxed) {
@@ -385,6 +437,14 @@ struct Shows {
 }
 
 impl Shows {
+    fn widen(&mut self, other: Self) {
+        *self = Self {
+            nothing: self.nothing && other.nothing,
+            payload: self.payload.max(other.payload),
+            bytes: self.bytes.max(other.bytes),
+        };
+    }
+
     /// The plugins' share, and what the meters themselves read.
     fn of(plugins: &[Arc<Plugin>], settings: &Settings) -> Self {
         let most = |bytes: fn(&Plugin) -> u32| {
@@ -425,8 +485,11 @@ fn work(
     done: &SyncSender<Harvest>,
     used: &Sender<Portion>,
 ) {
+    let mut plugins = None;
     for mut portion in to_do {
         let last = portion.last;
+        plugins = portion.plugins.take().or(plugins);
+        plugins = plugins.filter(|plugins| !shard.switch(plugins, portion.first));
         meter(&mut shard, &mut portion);
         if last {
             shard.finish();

@@ -11,8 +11,8 @@ use crate::decode::TunnelSet;
 use crate::dissect::{DissectError, NdpiFiles};
 use crate::flow::{Flow, Schema};
 use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
-use crate::parallel::{Parallel, Progress};
-use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
+use crate::parallel::{Parallel, Plugins, Progress};
+use crate::plugin::{Columns, Plugin, PluginError, PluginReport, PluginSet, PluginSpec, Registry};
 use crate::time::thread_time;
 
 /// Reads captures and gives the flows in them, one after the other.
@@ -38,6 +38,7 @@ use crate::time::thread_time;
 /// ```
 pub struct Streamer {
     schema: Arc<Schema>,
+    registry: Option<Registry>,
     work: Work,
     anonymizer: Option<Anonymizer>,
     max_nflows: u64,
@@ -53,6 +54,9 @@ enum Work {
 struct Alone {
     files: Files,
     meter: Meter,
+    plugins: Plugins,
+    /// Plugins that the meter could not go over to yet.
+    pending: Option<Arc<PluginSet>>,
     problems: Vec<CaptureError>,
     finished: bool,
     /// Processor time of the thread before the run.
@@ -147,6 +151,7 @@ pub struct StreamerBuilder {
     max_nflows: u64,
     n_meters: usize,
     plugins: Vec<PluginSpec>,
+    hot_loading: Option<Columns>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
 }
@@ -254,6 +259,14 @@ impl StreamerBuilder {
         self
     }
 
+    /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
+    /// loaded, replaced and removed while packets flow. `columns` says whether the flows' columns may
+    /// change with them; without this call they do not.
+    pub fn hot_loading(mut self, columns: Columns) -> Self {
+        self.hot_loading = Some(columns);
+        self
+    }
+
     /// Gives keyed hashes, 128 hexadecimal digits, in place of the values of these columns (`src_ip`,
     /// `udps.dns.query`); of none by default. See [`Anonymizer`]. A column's type in the schema stays
     /// that of the value.
@@ -304,18 +317,16 @@ impl StreamerBuilder {
                 });
             }
         }
-        let plugins = if self.plugins.is_empty() {
-            Vec::new()
-        } else {
-            let registry =
-                Registry::new().map_err(|error| StreamerError::Engine(error.to_string()))?;
-            let schema = self.settings.schema();
-            for spec in self.plugins.clone() {
-                registry.load(spec, &schema)?;
-            }
-            registry.plugins()
+        let registry = match self.plugins.is_empty() && self.hot_loading.is_none() {
+            true => None,
+            false => Some(self.registry()?),
         };
-        let schema = Arc::new(self.settings.schema_with(&plugins));
+        let plugins = Plugins::new(registry.clone(), &self.settings.schema());
+        let meters = self.meters(plugins.set.plugins());
+        if let Some(registry) = &registry {
+            registry.begin(meters, self.hot_loading.unwrap_or_default())?;
+        }
+        let schema = plugins.set.schema().clone();
         let anonymizer = match self.columns_to_anonymize.is_empty() {
             true => None,
             false => Some(Anonymizer::new(
@@ -327,33 +338,39 @@ impl StreamerBuilder {
                 &schema,
             )?),
         };
-        let work = match self.meters(&plugins) {
+        let work = match meters {
             1 => Work::Alone(Box::new(Alone {
                 files,
-                meter: Meter::with_ndpi_files(self.settings, &plugins, &self.ndpi_files)?,
+                meter: Meter::with_set(self.settings, &plugins.set, &self.ndpi_files)?,
+                plugins,
+                pending: None,
                 problems: Vec::new(),
                 finished: false,
                 start: thread_time(),
             })),
             meters => {
-                let parallel = Parallel::start(
-                    files,
-                    self.settings,
-                    meters,
-                    &plugins,
-                    &self.ndpi_files,
-                    &schema,
-                )?;
+                let ndpi_files = &self.ndpi_files;
+                let parallel = Parallel::start(files, self.settings, meters, plugins, ndpi_files)?;
                 Work::Parallel(Box::new(parallel))
             }
         };
         Ok(Streamer {
             schema,
+            registry,
             work,
             anonymizer,
             max_nflows: self.max_nflows,
             given: 0,
         })
+    }
+
+    fn registry(&self) -> Result<Registry, StreamerError> {
+        let registry = Registry::new(self.settings.schema())
+            .map_err(|error| StreamerError::Engine(error.to_string()))?;
+        for spec in self.plugins.clone() {
+            registry.load(spec)?;
+        }
+        Ok(registry)
     }
 
     fn meters(&self, plugins: &[Arc<Plugin>]) -> usize {
@@ -393,14 +410,22 @@ impl Streamer {
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),
+            hot_loading: None,
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
         }
     }
 
-    /// The columns of the flows.
+    /// The columns of the flows, when the run began. With [`Columns::Free`] flows that begin later may
+    /// have others.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// The plugins of the run, to change them under way; `None` where none were given and
+    /// [`hot_loading`](StreamerBuilder::hot_loading) was not asked for.
+    pub fn registry(&self) -> Option<&Registry> {
+        self.registry.as_ref()
     }
 
     /// Bytes of the captures read so far, and all of them where that is known.
@@ -546,6 +571,11 @@ impl Work {
 
 impl Alone {
     fn read(&mut self) {
+        self.pending = self.plugins.changed().or(self.pending.take());
+        self.pending = self
+            .pending
+            .take()
+            .filter(|plugins| !self.meter.set_plugins(plugins));
         match self.files.read() {
             Ok(Some(packets)) => self.meter.push(packets.iter()),
             Ok(None) => self.finish(),

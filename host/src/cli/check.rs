@@ -42,15 +42,13 @@ impl Check {
             spec = spec.grant(grants);
         }
         let file = spec.file.clone();
-        let registry = Registry::new().map_err(|error| {
+        let registry = Registry::new(settings.schema()).map_err(|error| {
             Failure::failed(format_args!(
                 "the WebAssembly engine does not start: {error}"
             ))
         })?;
         let start = Instant::now();
-        let plugin = registry
-            .load(spec, &settings.schema())
-            .map_err(Failure::failed)?;
+        let plugin = registry.load(spec).map_err(Failure::failed)?;
         let load = start.elapsed();
         let meter = Meter::new(settings, std::slice::from_ref(&plugin)).map_err(Failure::failed)?;
         let size = fs::metadata(&file).map_or(0, |is| is.len());

@@ -1,10 +1,14 @@
 //! The WebAssembly engine that all plugins of a process share.
 
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Weak};
+
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
 use super::bindings::{batch_feature, feature, log};
 use super::error::Problem;
+use super::generation::Plugin;
 use super::instance::{Exports, HostState, Log};
 use super::limits::EPOCH;
 
@@ -13,6 +17,8 @@ use super::limits::EPOCH;
 pub(super) struct PluginEngine {
     engine: Engine,
     linker: Linker<HostState>,
+    /// Plugins that an instance is to be opened of, aside.
+    loader: Sender<Weak<Plugin>>,
 }
 
 /// A compiled component that fits the contract.
@@ -38,7 +44,18 @@ impl PluginEngine {
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
         keep_epochs(&engine)?;
-        Ok(Self { engine, linker })
+        let loader = start_loader()?;
+        Ok(Self {
+            engine,
+            linker,
+            loader,
+        })
+    }
+
+    /// Has an instance of this plugin opened by the loader's thread.
+    pub(super) fn prepare(&self, plugin: &Arc<Plugin>) {
+        // Without the thread it is opened when it is wanted.
+        let _ = self.loader.send(Arc::downgrade(plugin));
     }
 
     pub(super) fn engine(&self) -> &Engine {
@@ -151,6 +168,23 @@ struct HasLog;
 
 impl wasmtime::component::HasData for HasLog {
     type Data<'a> = &'a mut Log;
+}
+
+/// Opens instances until there is nobody left to ask for one.
+fn start_loader() -> wasmtime::Result<Sender<Weak<Plugin>>> {
+    let (loader, wanted) = channel::<Weak<Plugin>>();
+    let open = move || {
+        for plugin in wanted {
+            if let Some(plugin) = plugin.upgrade() {
+                // What is wrong is said when it is wanted.
+                let _ = plugin.fill(1);
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("flowloom-loader".into())
+        .spawn(open)?;
+    Ok(loader)
 }
 
 /// Moves the epoch on for as long as the engine is in use.

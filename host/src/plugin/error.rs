@@ -12,6 +12,15 @@ pub struct PluginError {
     pub problem: Box<Problem>,
 }
 
+impl PluginError {
+    pub(super) fn new(name: &str, problem: Problem) -> Self {
+        Self {
+            name: name.to_owned(),
+            problem: Box::new(problem),
+        }
+    }
+}
+
 /// What is wrong with a plugin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -93,6 +102,14 @@ pub enum Problem {
     OtherManifest,
     #[error("there is a plugin of that name already: give each its own with NAME=FILE")]
     NameTaken,
+    #[error("there is no plugin of that name")]
+    NotLoaded,
+    #[error("needs one meter, and this run has {meters}")]
+    NeedsOneMeter { meters: usize },
+    #[error(
+        "declares other outputs than the columns that this run has of it, which cannot change under way; JSON lines take any"
+    )]
+    OtherColumns,
     #[error("`{}` is not a name for a plugin: give [A-Za-z0-9_-]{{1,64}}, as in NAME=FILE", name.escape_debug())]
     BadName { name: String },
 }

@@ -11,8 +11,10 @@ mod engine;
 mod error;
 mod escape;
 mod file;
+mod generation;
 mod grant;
 mod health;
+mod hosted;
 mod instance;
 mod limits;
 mod manifest;
@@ -20,20 +22,22 @@ mod outputs;
 mod packet_fields;
 mod record;
 mod registry;
+mod report;
 mod spec;
 mod station;
 
 pub use error::{PluginError, Problem, Trap};
 pub use escape::escaped;
 pub use file::component;
+pub use generation::Plugin;
 pub use grant::{Grant, GrantError, Grants};
 pub use health::PluginState;
 pub use limits::Limits;
 pub use manifest::Manifest;
 pub use packet_fields::{PACKET_FIELDS, PacketField};
-pub use registry::{Plugin, Registry};
+pub use registry::{Columns, PluginSet, Registry};
+pub use report::PluginReport;
 pub use spec::{PluginSpec, SpecError, World};
-pub use station::PluginReport;
 pub(crate) use station::Station;
 
 /// The version of the contract that this host speaks.
