@@ -12,7 +12,10 @@ use crate::dissect::{DissectError, NdpiFiles};
 use crate::flow::{Flow, Schema};
 use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 use crate::parallel::{Parallel, Plugins, Progress};
-use crate::plugin::{Columns, Plugin, PluginError, PluginReport, PluginSet, PluginSpec, Registry};
+use crate::plugin::{
+    Columns, FollowError, Following, Plugin, PluginError, PluginFolder, PluginReport, PluginSet,
+    PluginSpec, Policy, PolicyError, Registry, SpecError,
+};
 use crate::time::thread_time;
 
 /// Reads captures and gives the flows in them, one after the other.
@@ -39,6 +42,7 @@ use crate::time::thread_time;
 pub struct Streamer {
     schema: Arc<Schema>,
     registry: Option<Registry>,
+    _following: Option<Following>,
     work: Work,
     anonymizer: Option<Anonymizer>,
     max_nflows: u64,
@@ -76,6 +80,15 @@ pub enum StreamerError {
     /// A plugin is not loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A folder of plugins cannot be read.
+    #[error(transparent)]
+    Folder(#[from] SpecError),
+    /// A folder of plugins cannot be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// There is no policy to be under.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Flows cannot be dissected.
     #[error(transparent)]
     Dissect(#[from] DissectError),
@@ -122,6 +135,8 @@ pub struct Report<'a> {
     pub flows_withheld: u64,
     /// What each plugin did.
     pub plugins: Vec<PluginReport>,
+    /// Changes of plugins under way that were refused; the log says why.
+    pub changes_refused: u64,
     /// What was wrong with captures; each ended the one that it names.
     pub problems: &'a [CaptureError],
     /// Link types of packets that were ignored for it.
@@ -151,6 +166,8 @@ pub struct StreamerBuilder {
     max_nflows: u64,
     n_meters: usize,
     plugins: Vec<PluginSpec>,
+    plugin_folder: Option<PluginFolder>,
+    policy: Option<PathBuf>,
     hot_loading: Option<Columns>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
@@ -259,6 +276,19 @@ impl StreamerBuilder {
         self
     }
 
+    /// Adds the plugins of a folder, after those given one by one.
+    pub fn plugin_folder(mut self, folder: PluginFolder) -> Self {
+        self.plugin_folder = Some(folder);
+        self
+    }
+
+    /// The file of the [`Policy`] that plugins are under; none by default, which allows what their specs
+    /// say.
+    pub fn policy(mut self, file: impl Into<PathBuf>) -> Self {
+        self.policy = Some(file.into());
+        self
+    }
+
     /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
     /// loaded, replaced and removed while packets flow. `columns` says whether the flows' columns may
     /// change with them; without this call they do not.
@@ -317,15 +347,18 @@ impl StreamerBuilder {
                 });
             }
         }
-        let registry = match self.plugins.is_empty() && self.hot_loading.is_none() {
-            true => None,
-            false => Some(self.registry()?),
-        };
+        let has_plugins =
+            !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
+        let registry = has_plugins.then(|| self.registry()).transpose()?;
         let plugins = Plugins::new(registry.clone(), &self.settings.schema());
         let meters = self.meters(plugins.set.plugins());
         if let Some(registry) = &registry {
             registry.begin(meters, self.hot_loading.unwrap_or_default())?;
         }
+        let following = match (&registry, self.plugin_folder.clone()) {
+            (Some(registry), Some(folder)) => folder.follow(self.policy.clone(), registry)?,
+            _ => None,
+        };
         let schema = plugins.set.schema().clone();
         let anonymizer = match self.columns_to_anonymize.is_empty() {
             true => None,
@@ -357,6 +390,7 @@ impl StreamerBuilder {
         Ok(Streamer {
             schema,
             registry,
+            _following: following,
             work,
             anonymizer,
             max_nflows: self.max_nflows,
@@ -367,8 +401,17 @@ impl StreamerBuilder {
     fn registry(&self) -> Result<Registry, StreamerError> {
         let registry = Registry::new(self.settings.schema())
             .map_err(|error| StreamerError::Engine(error.to_string()))?;
+        let policy = match &self.policy {
+            Some(file) => Policy::from_file(file)?,
+            None => Policy::default(),
+        };
         for spec in self.plugins.clone() {
-            registry.load(spec)?;
+            registry.load(policy.apply(spec)?)?;
+        }
+        if let Some(folder) = &self.plugin_folder {
+            for spec in folder.specs()? {
+                registry.load(folder.allowed(spec, &policy)?)?;
+            }
         }
         Ok(registry)
     }
@@ -410,6 +453,8 @@ impl Streamer {
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),
+            plugin_folder: None,
+            policy: None,
             hot_loading: None,
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
@@ -450,6 +495,7 @@ impl Streamer {
                 Work::Alone(alone) => alone.meter.plugins(),
                 Work::Parallel(parallel) => parallel.state().plugins.clone(),
             },
+            changes_refused: self.registry.as_ref().map_or(0, Registry::refused),
             problems: match &self.work {
                 Work::Alone(alone) => &alone.problems,
                 Work::Parallel(parallel) => &parallel.state().problems,

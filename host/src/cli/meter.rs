@@ -7,7 +7,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum, value_parser};
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
-use flowloom::plugin::{Grants, PluginSpec, World};
+use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
 use flowloom::sink::{BackgroundSink, Format, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -58,6 +58,16 @@ pub(super) struct Meter {
     /// names, without options.
     #[arg(long = "plugins", value_name = "DIR")]
     plugin_folder: Option<PathBuf>,
+
+    /// Keep to the folder of plugins while packets flow: files that appear are loaded, files that
+    /// change replace what runs, and what is gone is removed. Flows that have begun finish with the
+    /// version that they began with.
+    #[arg(long, requires = "plugin_folder")]
+    watch: bool,
+
+    /// What plugins are allowed: a TOML file (docs/security.md). It is followed with --watch.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 
     /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
     /// addresses, application, names, payload:N, bytes:N.
@@ -168,12 +178,8 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 }
 
 impl Meter {
-    pub(super) fn run(mut self) -> Result<Exit, Failure> {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
         self.check_output()?;
-        if let Some(folder) = &self.plugin_folder {
-            self.plugins
-                .extend(PluginSpec::folder(folder).map_err(Failure::failed)?);
-        }
         let mut streamer = self.builder()?.build().map_err(failure)?;
         let mut sink = BackgroundSink::start(self.sink(&streamer)?);
         let start = Instant::now();
@@ -247,20 +253,34 @@ impl Meter {
         if let Some(bytes) = self.snapshot_length {
             builder = builder.snapshot_length(bytes);
         }
-        for (name, _) in &self.grants {
-            if !self.plugins.iter().any(|plugin| plugin.name == *name) {
-                return Err(Failure::usage(format_args!(
-                    "--grant {name}=…: there is no plugin of that name"
-                )));
-            }
-        }
+        let world = match self.plugin_world {
+            PluginWorld::Quickest => World::Quickest,
+            PluginWorld::Events => World::Events,
+        };
         for plugin in &self.plugins {
             let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
             let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
-            builder = builder.plugin(plugin.world(match self.plugin_world {
-                PluginWorld::Quickest => World::Quickest,
-                PluginWorld::Events => World::Events,
-            }));
+            builder = builder.plugin(plugin.world(world));
+        }
+        let others = self
+            .grants
+            .iter()
+            .filter(|(name, _)| !self.plugins.iter().any(|plugin| plugin.name == *name));
+        if let Some(folder) = &self.plugin_folder {
+            let folder = PluginFolder::new(folder).followed(self.watch).world(world);
+            builder = builder.plugin_folder(
+                others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants)),
+            );
+        } else if let Some((name, _)) = others.into_iter().next() {
+            return Err(Failure::usage(format_args!(
+                "--grant {name}=…: there is no plugin of that name"
+            )));
+        }
+        if let Some(policy) = &self.policy {
+            builder = builder.policy(policy);
+        }
+        if self.watch && self.output_format() == Format::JsonLines {
+            builder = builder.hot_loading(Columns::Free);
         }
         Ok(builder)
     }
@@ -277,6 +297,15 @@ impl Meter {
             Some(format) => files.format(format.into()),
             None => files,
         })
+    }
+
+    /// How flows are written.
+    fn output_format(&self) -> Format {
+        match self.format {
+            Some(format) => format.into(),
+            None if self.output == Path::new("-") => Format::Csv,
+            None => Format::of(&self.output),
+        }
     }
 
     fn check_output(&self) -> Result<(), Failure> {

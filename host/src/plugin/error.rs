@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::digest::Sha256;
+
 /// Why a plugin is not loaded. The text names the plugin and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin `{}`: {problem}", name.escape_debug())]
@@ -102,6 +104,18 @@ pub enum Problem {
     OtherManifest,
     #[error("there is a plugin of that name already: give each its own with NAME=FILE")]
     NameTaken,
+    #[error("{} has the SHA-256 {is}, and {wanted} is what may be loaded", path.display())]
+    OtherFile {
+        path: PathBuf,
+        is: Sha256,
+        wanted: Sha256,
+    },
+    #[error("is not in the policy, which refuses plugins that are not")]
+    Unlisted,
+    #[error(
+        "is granted more than the default, and was found in a folder that is followed: give the sha256 of its file in the policy"
+    )]
+    NotPinned,
     #[error("there is no plugin of that name")]
     NotLoaded,
     #[error("needs one meter, and this run has {meters}")]

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::digest::Sha256;
 use super::engine::{CompileError, Compiled, PluginEngine};
 use super::error::{PluginError, Problem};
 use super::file;
@@ -13,6 +14,7 @@ use crate::flow::Schema;
 /// A plugin that was compiled, opened once, and whose manifest was accepted.
 pub struct Plugin {
     spec: PluginSpec,
+    sha256: Sha256,
     generation: u64,
     manifest: Manifest,
     compiled: Compiled,
@@ -23,15 +25,42 @@ pub struct Plugin {
     spare: Mutex<Vec<Instance>>,
 }
 
+/// What was read of a plugin's file, which may be another one by now.
+pub(super) struct PluginFile {
+    bytes: Vec<u8>,
+    pub(super) sha256: Sha256,
+}
+
+impl PluginFile {
+    /// Reads the file that is asked for.
+    pub(super) fn read(spec: &PluginSpec) -> Result<Self, Problem> {
+        let bytes = file::read(&spec.file)?;
+        let sha256 = Sha256::of(&bytes);
+        match spec.sha256 {
+            Some(wanted) if wanted != sha256 => Err(Problem::OtherFile {
+                path: spec.file.clone(),
+                is: sha256,
+                wanted,
+            }),
+            _ => Ok(Self { bytes, sha256 }),
+        }
+    }
+}
+
 impl Plugin {
-    /// Reads, compiles, opens and checks it.
+    /// Compiles, opens and checks it.
     pub(super) fn load(
         spec: PluginSpec,
+        file: PluginFile,
         generation: u64,
         engine: &PluginEngine,
         schema: &Schema,
     ) -> Result<Self, Problem> {
-        let bytes = file::read(&spec.file)?;
+        let PluginFile { bytes, sha256 } = file;
+        let bytes = file::component(bytes).map_err(|reason| Problem::NotAComponent {
+            path: spec.file.clone(),
+            reason,
+        })?;
         let compiled = engine.compile(&bytes).map_err(|error| match error {
             CompileError::Broken(reason) => Problem::DoesNotCompile {
                 path: spec.file.clone(),
@@ -46,6 +75,7 @@ impl Plugin {
             || spec.world == World::Events && has_feature;
         Ok(Self {
             spec,
+            sha256,
             generation,
             manifest,
             compiled,
@@ -98,6 +128,11 @@ impl Plugin {
     /// How it was asked for.
     pub fn spec(&self) -> &PluginSpec {
         &self.spec
+    }
+
+    /// The digest of its file.
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
     }
 
     /// Its number among all generations of all plugins of its registry, in the order of loading.

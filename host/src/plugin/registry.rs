@@ -1,13 +1,13 @@
 //! The plugins of a run, by name: loaded, replaced and removed while packets flow.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
 use super::engine::PluginEngine;
 use super::error::{PluginError, Problem};
-use super::generation::Plugin;
+use super::generation::{Plugin, PluginFile};
 use super::spec::PluginSpec;
 use crate::flow::{Schema, UdpColumn};
 
@@ -36,6 +36,8 @@ struct Inner {
     number: AtomicU64,
     /// Generations so far.
     generations: AtomicU64,
+    /// Changes since packets flow that were refused.
+    refused: AtomicU64,
 }
 
 struct Entry {
@@ -107,6 +109,7 @@ impl Registry {
             set: RwLock::new(set),
             number: AtomicU64::new(0),
             generations: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
         })))
     }
 
@@ -180,6 +183,11 @@ impl Registry {
         Some(self.0.entries.get(name)?.plugin.clone())
     }
 
+    /// How many changes were refused since packets flow.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
     /// The current set.
     pub fn set(&self) -> Arc<PluginSet> {
         let set = self.0.set.read().unwrap_or_else(PoisonError::into_inner);
@@ -196,23 +204,78 @@ impl Registry {
         spec: PluginSpec,
         fits: impl Fn(Option<&Entry>) -> Result<(), Problem>,
     ) -> Result<Arc<Plugin>, PluginError> {
-        let inner = &*self.0;
+        let _changing = self.changing();
         let name = spec.name.clone();
-        let fail = |problem| PluginError::new(&name, problem);
-        if !is_name(&name) {
-            return Err(fail(Problem::BadName { name: name.clone() }));
+        let load = || {
+            if !is_name(&name) {
+                return Err(Problem::BadName { name: name.clone() });
+            }
+            fits(self.0.entries.get(&name).as_deref())?;
+            let file = PluginFile::read(&spec)?;
+            self.put(spec, file)
+        };
+        self.told(load().map_err(|problem| PluginError::new(&name, problem)))
+    }
+
+    /// Loads a plugin, or puts it in the place of the one that has its name, if anything of it is not
+    /// the same; says whether there was anything to do.
+    pub(super) fn update(&self, spec: PluginSpec) -> Result<bool, PluginError> {
+        let _changing = self.changing();
+        let name = spec.name.clone();
+        let load = || {
+            if !is_name(&name) {
+                return Err(Problem::BadName { name: name.clone() });
+            }
+            let file = PluginFile::read(&spec)?;
+            let is_same = |plugin: &Plugin| {
+                plugin.sha256() == file.sha256
+                    && PluginSpec {
+                        sha256: None,
+                        ..plugin.spec().clone()
+                    } == PluginSpec {
+                        sha256: None,
+                        ..spec.clone()
+                    }
+            };
+            if self.get(&name).is_some_and(|plugin| is_same(&plugin)) {
+                return Ok(false);
+            }
+            self.put(spec, file).map(|_| true)
+        };
+        self.told(load().map_err(|problem| PluginError::new(&name, problem)))
+    }
+
+    /// Counts a change that was refused.
+    fn told<T>(&self, done: Result<T, PluginError>) -> Result<T, PluginError> {
+        if done.is_err() && self.0.run.get().is_some() {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
         }
-        let _changing = inner
+        done
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.0
             .changing
             .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        fits(inner.entries.get(&name).as_deref()).map_err(fail)?;
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, spec: PluginSpec, file: PluginFile) -> Result<Arc<Plugin>, Problem> {
+        let inner = &*self.0;
+        let name = spec.name.clone();
         let number = inner.generations.fetch_add(1, Ordering::Relaxed);
-        let plugin = Plugin::load(spec, number, &inner.engine, &inner.schema);
-        let plugin = Arc::new(plugin.map_err(fail)?);
-        self.check(&plugin).map_err(fail)?;
+        let plugin = Arc::new(Plugin::load(
+            spec,
+            file,
+            number,
+            &inner.engine,
+            &inner.schema,
+        )?);
+        self.check(&plugin)?;
         // Before any meter is to have one, so that going over takes no time.
-        plugin.fill(inner.run.get().map_or(1, |run| run.meters))?;
+        plugin
+            .fill(inner.run.get().map_or(1, |run| run.meters))
+            .map_err(|error| *error.problem)?;
         let place = match inner.entries.get(&name) {
             Some(entry) => entry.place,
             None => number,
