@@ -13,8 +13,8 @@ use crate::flow::{Flow, Schema};
 use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 use crate::parallel::{Parallel, Plugins, Progress};
 use crate::plugin::{
-    Columns, FollowError, Following, Plugin, PluginError, PluginFolder, PluginReport, PluginSet,
-    PluginSpec, Policy, PolicyError, Registry, SpecError,
+    Columns, Compiler, FollowError, Following, Plugin, PluginError, PluginFolder, PluginReport,
+    PluginSet, PluginSpec, Policy, PolicyError, Registry, SpecError,
 };
 use crate::time::thread_time;
 
@@ -155,7 +155,7 @@ pub struct Busy {
 }
 
 /// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct StreamerBuilder {
     sources: Vec<PathBuf>,
@@ -168,6 +168,7 @@ pub struct StreamerBuilder {
     plugins: Vec<PluginSpec>,
     plugin_folder: Option<PluginFolder>,
     policy: Option<PathBuf>,
+    compiler: Option<Arc<dyn Compiler>>,
     hot_loading: Option<Columns>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
@@ -289,6 +290,12 @@ impl StreamerBuilder {
         self
     }
 
+    /// What compiles plugins; by default this process does, in as much time and memory as it takes.
+    pub fn compiler(mut self, compiler: impl Compiler + 'static) -> Self {
+        self.compiler = Some(Arc::new(compiler));
+        self
+    }
+
     /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
     /// loaded, replaced and removed while packets flow. `columns` says whether the flows' columns may
     /// change with them; without this call they do not.
@@ -399,7 +406,7 @@ impl StreamerBuilder {
     }
 
     fn registry(&self) -> Result<Registry, StreamerError> {
-        let registry = Registry::new(self.settings.schema())
+        let registry = Registry::with_compiler(self.settings.schema(), self.compiler.clone())
             .map_err(|error| StreamerError::Engine(error.to_string()))?;
         let policy = match &self.policy {
             Some(file) => Policy::from_file(file)?,
@@ -455,6 +462,7 @@ impl Streamer {
             plugins: Vec::new(),
             plugin_folder: None,
             policy: None,
+            compiler: None,
             hot_loading: None,
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
@@ -617,13 +625,16 @@ impl Work {
 
 impl Alone {
     fn read(&mut self) {
-        self.pending = self.plugins.changed().or(self.pending.take());
-        self.pending = self
-            .pending
-            .take()
-            .filter(|plugins| !self.meter.set_plugins(plugins));
         match self.files.read() {
-            Ok(Some(packets)) => self.meter.push(packets.iter()),
+            Ok(Some(packets)) => {
+                // Reading may have waited for long.
+                self.pending = self.plugins.changed().or(self.pending.take());
+                self.pending = self
+                    .pending
+                    .take()
+                    .filter(|plugins| !self.meter.set_plugins(plugins));
+                self.meter.push(packets.iter());
+            }
             Ok(None) => self.finish(),
             Err(error) => {
                 tracing::warn!("{error}");

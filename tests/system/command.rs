@@ -32,7 +32,11 @@ pub(crate) fn meter(source: impl AsRef<OsStr>) -> Command {
 /// `flowloom`, in the folder of our own captures.
 pub(crate) fn flowloom() -> Command {
     let mut command = process::Command::new(env!("CARGO_BIN_EXE_flowloom"));
-    command.current_dir(captures()).env_remove("FLOWLOOM_LOG");
+    command
+        .current_dir(captures())
+        .env_remove("FLOWLOOM_LOG")
+        // Plugins are compiled once for all tests.
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     Command {
         command,
         stdin: Vec::new(),

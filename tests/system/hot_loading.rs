@@ -285,6 +285,33 @@ fn flows_that_do_not_end_in_time_are_given_up() {
 }
 
 #[test]
+fn a_version_that_traps_as_it_goes_is_gone() {
+    let mut seconds = Seconds::new();
+    let spec = evil(0, World::Quickest)
+        .option("mode", "silent")
+        .option("at", "finish");
+    seconds
+        .registry
+        .replace(spec)
+        .expect("it is well until it goes");
+    assert!(seconds.meter.set_plugins(&seconds.registry.set()));
+    seconds.go_on(1);
+    assert!(seconds.replace(1));
+    // Its flows but the long one end, and that is given up.
+    seconds.go_on(80);
+    let report = &seconds.meter.plugins()[0];
+    assert_eq!((report.traps, report.generations), (1, 3), "{report:?}");
+    let versions = seconds.versions();
+    assert_eq!(
+        versions
+            .values()
+            .filter(|version| version.is_none())
+            .count(),
+        1
+    );
+}
+
+#[test]
 fn no_more_than_four_versions_are_alive() {
     let mut seconds = Seconds::new();
     for version in 1..=3 {

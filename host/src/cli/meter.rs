@@ -12,6 +12,7 @@ use flowloom::sink::{BackgroundSink, Format, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::compile::Compile;
 use super::exit::{Exit, Failure};
 use super::summary::{self, Run};
 
@@ -68,6 +69,9 @@ pub(super) struct Meter {
     /// What plugins are allowed: a TOML file (docs/security.md). It is followed with --watch.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    compile: Compile,
 
     /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
     /// addresses, application, names, payload:N, bytes:N.
@@ -207,8 +211,11 @@ impl Meter {
             elapsed: start.elapsed(),
         };
         let _ = summary::write(&mut io::stderr().lock(), &report, &run);
-        let complete =
-            report.problems.is_empty() && report.plugins.iter().all(|plugin| plugin.traps == 0);
+        let complete = report.problems.is_empty()
+            && report
+                .plugins
+                .iter()
+                .all(|plugin| plugin.traps == 0 && plugin.excesses == 0);
         Ok(match complete {
             true => Exit::Done,
             false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
@@ -275,6 +282,9 @@ impl Meter {
             return Err(Failure::usage(format_args!(
                 "--grant {name}=…: there is no plugin of that name"
             )));
+        }
+        if !self.plugins.is_empty() || self.plugin_folder.is_some() {
+            builder = builder.compiler(self.compile.compiler()?);
         }
         if let Some(policy) = &self.policy {
             builder = builder.policy(policy);

@@ -1,6 +1,7 @@
 //! The command line: its words, and what each command does.
 
 mod check;
+mod compile;
 mod componentize;
 mod exit;
 mod fields;
@@ -44,6 +45,9 @@ enum Plugin {
     Componentize(componentize::Componentize),
     /// Load a plugin as a run would, and say what it asks for, what it adds, and what it costs.
     Check(check::Check),
+    /// Compile a component from standard input: what `meter` calls, in a process of its own.
+    #[command(hide = true)]
+    Compile,
 }
 
 /// Runs the command that the process was called with.
@@ -55,6 +59,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Fields(fields) => fields.run(),
         Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
         Command::Plugin(Plugin::Check(check)) => check.run(),
+        Command::Plugin(Plugin::Compile) => compile::run(),
     };
     match done {
         Ok(exit) => exit.into(),

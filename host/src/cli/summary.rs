@@ -62,6 +62,13 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io:
     for plugin in &report.plugins {
         write_plugin(out, plugin)?;
     }
+    if report.changes_refused > 0 {
+        writeln!(
+            out,
+            "plugins  {} changes refused under way",
+            report.changes_refused
+        )?;
+    }
     write_busy(out, report, run)
 }
 
@@ -99,6 +106,10 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         PluginState::Running => String::new(),
         other => format!(" ({other})"),
     };
+    let state = match plugin.generations {
+        0 | 1 => state,
+        more => format!("{state}, {more} versions"),
+    };
     write!(
         out,
         "plugin   {} {}{}: {} events in {} calls, {ns} ns an event, {} KiB, {} traps",
@@ -116,7 +127,16 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
             plugin.flows_skipped,
             "flows not offered, for it held as many as it may",
         ),
+        (
+            plugin.flows_abandoned,
+            "flows without its values, for they took too long after it was replaced",
+        ),
+        (
+            plugin.excesses,
+            "times left alone, for it took too much time: results depend on the machine",
+        ),
         (plugin.bad_outputs, "values not of the declared type"),
+        (plugin.lines_dropped, "lines of its log not shown"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;

@@ -1,22 +1,29 @@
 //! The WebAssembly engine that all plugins of a process share.
 
+use std::borrow::Cow;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
 
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
 use super::bindings::{batch_feature, feature, log};
+use super::compile::Compiler;
 use super::error::Problem;
 use super::generation::Plugin;
-use super::instance::{Exports, HostState, Log};
+use super::instance::{Exports, HostState};
 use super::limits::EPOCH;
+use super::log::Log;
+use super::wasi;
 
 /// Compiles plugins and keeps the clock that their deadlines are judged by.
 #[derive(Clone)]
 pub(super) struct PluginEngine {
     engine: Engine,
     linker: Linker<HostState>,
+    /// None compiles in this process.
+    compiler: Option<Arc<dyn Compiler>>,
     /// Plugins that an instance is to be opened of, aside.
     loader: Sender<Weak<Plugin>>,
 }
@@ -28,19 +35,8 @@ pub(super) struct Compiled {
 }
 
 impl PluginEngine {
-    pub(super) fn new() -> wasmtime::Result<Self> {
-        let mut config = Config::new();
-        config
-            // Off goes the newest code, and 270 ns from every call.
-            .concurrency_support(false)
-            .epoch_interruption(true)
-            // What no plugin needs is not offered to hostile ones.
-            .wasm_gc(false)
-            .wasm_threads(false)
-            .wasm_memory64(false)
-            .wasm_exceptions(false)
-            .max_wasm_stack(512 << 10);
-        let engine = Engine::new(&config)?;
+    pub(super) fn new(compiler: Option<Arc<dyn Compiler>>) -> wasmtime::Result<Self> {
+        let engine = engine()?;
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
         keep_epochs(&engine)?;
@@ -48,6 +44,7 @@ impl PluginEngine {
         Ok(Self {
             engine,
             linker,
+            compiler,
             loader,
         })
     }
@@ -62,13 +59,36 @@ impl PluginEngine {
         &self.engine
     }
 
+    fn component(&self, bytes: &[u8]) -> Result<Component, String> {
+        let said = |error: wasmtime::Error| format!("{error:#}");
+        let Some(compiler) = &self.compiler else {
+            return Component::from_binary(&self.engine, bytes).map_err(said);
+        };
+        let image = compiler.compile(bytes)?;
+        // SAFETY: an image is what an engine of this library has made of a component, in a process of
+        // the same user or in a file that only this user can write.
+        #[allow(
+            unsafe_code,
+            reason = "code that was compiled elsewhere is taken on trust"
+        )]
+        unsafe {
+            Component::deserialize(&self.engine, image.bytes()).map_err(said)
+        }
+    }
+
     /// Compiles a component and checks what it imports and exports.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|e| CompileError::Broken(format!("{e:#}")))?;
+        let component = self.component(bytes).map_err(CompileError::Broken)?;
         let ty = component.component_type();
-        for (import, _) in ty.imports(&self.engine) {
+        let mut linker = Cow::Borrowed(&self.linker);
+        for (import, is) in ty.imports(&self.engine) {
             check_import(import)?;
+            if let ComponentItem::ComponentInstance(interface) = &is.ty
+                && wasi::is_wasi(import)
+            {
+                wasi::define(linker.to_mut(), &self.engine, import, interface)
+                    .map_err(|error| CompileError::Broken(format!("{error:#}")))?;
+            }
         }
         let exports: Vec<_> = ty
             .exports(&self.engine)
@@ -80,10 +100,7 @@ impl PluginEngine {
                 reason: format!("{error:#}"),
             })
         };
-        let component = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(other_types)?;
+        let component = linker.instantiate_pre(&component).map_err(other_types)?;
         let exports = |name| {
             exports
                 .iter()
@@ -101,6 +118,22 @@ impl PluginEngine {
         };
         Ok(Compiled { component, exports })
     }
+}
+
+/// The engine that code is compiled for.
+pub(super) fn engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        // Off goes the newest code, and 270 ns from every call.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        // What no plugin needs is not offered to hostile ones.
+        .wasm_gc(false)
+        .wasm_threads(false)
+        .wasm_memory64(false)
+        .wasm_exceptions(false)
+        .max_wasm_stack(512 << 10);
+    Engine::new(&config)
 }
 
 pub(super) enum CompileError {
@@ -135,6 +168,7 @@ fn check_import(name: &str) -> Result<(), Problem> {
         }),
         // `manifest` holds types only; a component that uses them imports it.
         Some(("log" | "manifest", _)) => Ok(()),
+        None if wasi::is_wasi(name) => Ok(()),
         _ => Err(Problem::UnknownImport {
             import: name
                 .chars()

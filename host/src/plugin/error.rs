@@ -44,7 +44,7 @@ pub enum Problem {
     #[error("needs flowloom:plugin {wanted}, this host has {has}", has = super::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
-        "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log may be imported"
+        "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log and wasi 0.2 may be imported"
     )]
     UnknownImport { import: String },
     #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = super::CONTRACT_VERSION)]
@@ -136,6 +136,14 @@ pub enum Trap {
     Deadline {
         /// What it may take.
         allowed_ms: u128,
+    },
+    /// Its calls each took no longer than they may, and together they did.
+    #[error("it took {taken} ns of CPU time an event; {allowed} are allowed")]
+    TooSlow {
+        /// What an event took.
+        taken: u64,
+        /// What it may take.
+        allowed: u64,
     },
     /// It needed more memory than it may have.
     #[error("it asked for {asked} bytes of memory; {allowed} are allowed")]

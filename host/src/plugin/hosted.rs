@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, MOST_EVENTS};
 use super::bindings::feature::Verdict;
@@ -15,7 +15,7 @@ use super::report::PluginReport;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
 use crate::flow::{Arrival, FlowView};
-use crate::time::Time;
+use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
 /// One generation of a plugin on one meter: its instance, and the events that it is to be shown.
@@ -37,7 +37,33 @@ pub(super) struct Hosted {
     free: Places,
     /// As in its manifest.
     packets_per_flow: u64,
+    budget: Option<Budget>,
     report: PluginReport,
+}
+
+/// CPU time that events may take in the long run.
+struct Budget {
+    ns_per_event: u64,
+    /// Since it was last looked at.
+    events: u64,
+    taken: Duration,
+}
+
+impl Budget {
+    /// How much time is looked at together: what a first call takes for once is no habit.
+    const WINDOW: Duration = Duration::from_millis(50);
+
+    /// Takes note of a call. Says what an event took, each time that there is enough to say it.
+    fn spend(&mut self, events: u64, taken: Duration) -> Option<u64> {
+        self.events += events;
+        self.taken += taken;
+        if self.taken < Self::WINDOW || self.events == 0 {
+            return None;
+        }
+        let ns = self.taken.as_nanos() / u128::from(self.events);
+        (self.events, self.taken) = (0, Duration::ZERO);
+        Some(ns.try_into().unwrap_or(u64::MAX))
+    }
 }
 
 /// How events are delivered.
@@ -125,6 +151,15 @@ impl Hosted {
             slots: Segmented::default(),
             free: Places::default(),
             packets_per_flow: manifest.packets_per_flow,
+            budget: plugin
+                .spec()
+                .limits
+                .ns_per_event
+                .map(|ns_per_event| Budget {
+                    ns_per_event,
+                    events: 0,
+                    taken: Duration::ZERO,
+                }),
             report,
             plugin,
         }
@@ -166,6 +201,7 @@ impl Hosted {
         report.state = self.health.state();
         if let Some(instance) = &self.instance {
             report.memory = instance.memory();
+            report.lines_dropped += instance.lines_dropped();
             report.flows_held = self.free.taken() as u64;
         }
         report
@@ -351,16 +387,28 @@ impl Hosted {
         call: impl FnOnce(&mut Instance, (&Manifest, &mut Shape)) -> Result<T, Trap>,
     ) -> Option<T> {
         let instance = self.instance.as_mut()?;
+        instance.at(self.now);
+        // The thread's time takes a system call to know.
+        let spent = self.budget.is_some().then(thread_time);
         let start = Instant::now();
         let answer = call(instance, (self.plugin.manifest(), &mut self.shape));
         self.report.time += start.elapsed();
         self.report.calls += 1;
         self.report.events += events;
         match answer {
-            Ok(answer) => Some(answer),
+            Ok(answer) => {
+                if let Some(before) = spent {
+                    self.spend(events, thread_time().saturating_sub(before), event);
+                }
+                Some(answer)
+            }
             Err(trap) => {
-                self.report.memory = instance.memory();
-                self.instance = None;
+                self.drop_instance();
+                match trap {
+                    Trap::Deadline { .. } => self.report.traps_of_time += 1,
+                    Trap::Memory { .. } => self.report.traps_of_memory += 1,
+                    _ => {}
+                }
                 self.stopped(event, &trap);
                 self.report.last_trap = Some(trap);
                 None
@@ -368,19 +416,51 @@ impl Hosted {
         }
     }
 
+    fn drop_instance(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.report.memory = instance.memory();
+            self.report.lines_dropped += instance.lines_dropped();
+        }
+    }
+
+    /// Takes note of the time that a call took, and leaves the plugin alone if it is too much in the long
+    /// run. One that is on trial is called with single events, which takes more.
+    fn spend(&mut self, events: u64, taken: Duration, event: Event) {
+        let Some(budget) = self.budget.as_mut().filter(|_| !self.health.is_on_trial()) else {
+            return;
+        };
+        let allowed = budget.ns_per_event;
+        match budget.spend(events, taken) {
+            Some(taken) if taken > allowed => {
+                self.drop_instance();
+                self.report.excesses += 1;
+                let why = Trap::TooSlow { taken, allowed };
+                let pause = self.health.exceeded(self.now);
+                self.rest(event, &why, pause);
+                self.report.last_trap = Some(why);
+            }
+            Some(_) => self.health.keeps_to_its_time(),
+            None => {}
+        }
+    }
+
+    /// Says that it is left alone for a while.
+    fn rest(&self, event: Event, why: &dyn fmt::Display, pause: Duration) {
+        let name = self.plugin.name();
+        self.plugin.prepare();
+        tracing::error!(
+            "plugin {name}: stopped {event}: {why}; flows that it held have no values of it, and flows \
+             that begin {} s later are its own again",
+            pause.as_secs()
+        );
+    }
+
     /// Takes note of what went wrong, and says it.
     fn stopped(&mut self, event: Event, why: &dyn fmt::Display) {
         self.report.traps += 1;
         let name = self.plugin.name();
         match self.health.trapped(self.now) {
-            Some(pause) => {
-                self.plugin.prepare();
-                tracing::error!(
-                    "plugin {name}: stopped {event}: {why}; flows that it held have no values of it, \
-                     and flows that begin {} s later are its own again",
-                    pause.as_secs()
-                );
-            }
+            Some(pause) => self.rest(event, why, pause),
             None => tracing::error!(
                 "plugin {name}: stopped {event}: {why}; it has trapped too often and is not started \
                  again"

@@ -14,6 +14,10 @@ pub(super) const EPOCH: Duration = Duration::from_millis(10);
 /// 256 bytes for each of its flows.
 pub(super) const ANSWER: usize = 16 << 20;
 
+/// Handles of resources that an instance may hold: a component of an ordinary language has some tens,
+/// and each takes memory of the host.
+pub(super) const HANDLES: usize = 1_024;
+
 /// What one instance of a plugin may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -7,6 +7,7 @@
 mod batch;
 mod bindings;
 mod column;
+mod compile;
 mod digest;
 mod engine;
 mod error;
@@ -19,6 +20,7 @@ mod health;
 mod hosted;
 mod instance;
 mod limits;
+mod log;
 mod manifest;
 mod outputs;
 mod packet_fields;
@@ -28,7 +30,9 @@ mod registry;
 mod report;
 mod spec;
 mod station;
+mod wasi;
 
+pub use compile::{ChildCompiler, CompileCache, Compiler, Image, compile};
 pub use digest::{DigestError, Sha256};
 pub use error::{PluginError, Problem, Trap};
 pub use escape::escaped;

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dashmap::DashMap;
 
+use super::compile::Compiler;
 use super::engine::PluginEngine;
 use super::error::{PluginError, Problem};
 use super::generation::{Plugin, PluginFile};
@@ -98,10 +99,27 @@ fn columns(plugins: &[Arc<Plugin>]) -> Vec<UdpColumn> {
 
 impl Registry {
     /// A registry with nothing in it, for flows that have these columns without plugins.
+    ///
+    /// # Errors
+    ///
+    /// The WebAssembly engine does not start.
     pub fn new(schema: Schema) -> Result<Self, wasmtime::Error> {
+        Self::with_compiler(schema, None)
+    }
+
+    /// A registry whose plugins are compiled by this compiler, if any; else in this process, in as much
+    /// time and memory as it takes.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with_compiler(
+        schema: Schema,
+        compiler: Option<Arc<dyn Compiler>>,
+    ) -> Result<Self, wasmtime::Error> {
         let set = Arc::new(PluginSet::new(&schema, &[]));
         Ok(Self(Arc::new(Inner {
-            engine: PluginEngine::new()?,
+            engine: PluginEngine::new(compiler)?,
             schema,
             run: OnceLock::new(),
             entries: DashMap::new(),

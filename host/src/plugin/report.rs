@@ -25,6 +25,13 @@ pub struct PluginReport {
     pub time: Duration,
     /// Calls that failed.
     pub traps: u64,
+    /// Those of them that took too long.
+    pub traps_of_time: u64,
+    /// Those of them that wanted too much memory.
+    pub traps_of_memory: u64,
+    /// How often it was left alone for a while, for its events took more time than they may in the long
+    /// run. Then the results depend on the machine.
+    pub excesses: u64,
     /// How the last of them failed.
     pub last_trap: Option<Trap>,
     /// Flows whose values are null because it held them when it trapped, or because they began before
@@ -76,6 +83,9 @@ impl PluginReport {
         self.calls += later.calls;
         self.time += later.time;
         self.traps += later.traps;
+        self.traps_of_time += later.traps_of_time;
+        self.traps_of_memory += later.traps_of_memory;
+        self.excesses += later.excesses;
         self.last_trap = later.last_trap.or(self.last_trap.take());
         self.flows_lost += later.flows_lost;
         self.flows_skipped += later.flows_skipped;
