@@ -118,6 +118,13 @@ impl AnonymizationKey {
     }
 }
 
+impl AnonymizationKey {
+    /// BLAKE2b-512 under this key, of nothing so far.
+    pub(crate) fn mac(&self) -> Blake2bMac512 {
+        Blake2bMac512::new(&self.0.into())
+    }
+}
+
 impl From<[u8; KEY_LEN]> for AnonymizationKey {
     fn from(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
@@ -178,7 +185,7 @@ impl Anonymizer {
         Ok(Self {
             features,
             udps,
-            keyed: Blake2bMac512::new(&key.0.into()),
+            keyed: key.mac(),
         })
     }
 

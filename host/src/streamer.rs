@@ -14,7 +14,7 @@ use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 use crate::parallel::{Parallel, Plugins, Progress};
 use crate::plugin::{
     Columns, Compiler, FollowError, Following, Plugin, PluginError, PluginFolder, PluginReport,
-    PluginSet, PluginSpec, Policy, PolicyError, Registry, SpecError,
+    PluginSet, PluginSpec, Policy, PolicyError, Registry, RegistryError, SpecError, Surroundings,
 };
 use crate::time::thread_time;
 
@@ -98,9 +98,9 @@ pub enum StreamerError {
     /// There is no key to anonymise with.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The WebAssembly engine does not start.
-    #[error("the WebAssembly engine does not start: {0}")]
-    Engine(String),
+    /// There is no registry of plugins.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A parameter is out of its range.
     #[error("{parameter} {value}: {accepted}")]
     Parameter {
@@ -315,8 +315,8 @@ impl StreamerBuilder {
         self
     }
 
-    /// The key of these hashes: runs with the same one give the same hash for the same value. By
-    /// default each run has a random one.
+    /// The key of these hashes, and of the pseudonyms that plugins are shown: runs with the same one give
+    /// the same hash for the same value. By default each run has a random one.
     pub fn anonymization_key(mut self, key: AnonymizationKey) -> Self {
         self.anonymization_key = Some(key);
         self
@@ -406,8 +406,11 @@ impl StreamerBuilder {
     }
 
     fn registry(&self) -> Result<Registry, StreamerError> {
-        let registry = Registry::with_compiler(self.settings.schema(), self.compiler.clone())
-            .map_err(|error| StreamerError::Engine(error.to_string()))?;
+        let surroundings = Surroundings {
+            compiler: self.compiler.clone(),
+            key: self.anonymization_key.clone(),
+        };
+        let registry = Registry::with(self.settings.schema(), surroundings)?;
         let policy = match &self.policy {
             Some(file) => Policy::from_file(file)?,
             None => Policy::default(),

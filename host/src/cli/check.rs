@@ -42,11 +42,7 @@ impl Check {
             spec = spec.grant(grants);
         }
         let file = spec.file.clone();
-        let registry = Registry::new(settings.schema()).map_err(|error| {
-            Failure::failed(format_args!(
-                "the WebAssembly engine does not start: {error}"
-            ))
-        })?;
+        let registry = Registry::new(settings.schema()).map_err(Failure::failed)?;
         let start = Instant::now();
         let plugin = registry.load(spec).map_err(Failure::failed)?;
         let load = start.elapsed();

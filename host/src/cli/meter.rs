@@ -46,9 +46,9 @@ pub(super) struct Meter {
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     columns_to_anonymize: Vec<String>,
 
-    /// The key of these hashes, 128 hexadecimal digits, or a file that holds them: others can see the
+    /// The key of these hashes, and of pseudonyms that plugins are granted: 128 hexadecimal digits, or a file that holds them: others can see the
     /// words of a command [default: a random key for each run].
-    #[arg(long, value_name = "HEX|@FILE", requires = "columns_to_anonymize")]
+    #[arg(long, value_name = "HEX|@FILE")]
     anonymization_key: Option<String>,
 
     /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
@@ -74,7 +74,7 @@ pub(super) struct Meter {
     compile: Compile,
 
     /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
-    /// addresses, application, names, payload:N, bytes:N.
+    /// addresses, pseudonyms (numbers in their place), application, names, payload:N, bytes:N.
     #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
     grants: Vec<(String, Grants)>,
 
@@ -248,6 +248,15 @@ impl Meter {
             .columns_to_anonymize(&self.columns_to_anonymize);
         // Not read by clap, which would show it when it is wrong.
         if let Some(key) = &self.anonymization_key {
+            if self.columns_to_anonymize.is_empty()
+                && self.plugins.is_empty()
+                && self.plugin_folder.is_none()
+            {
+                return Err(Failure::usage(
+                    "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin \
+                     that is granted pseudonyms",
+                ));
+            }
             let key = match key.strip_prefix('@') {
                 Some(file) => AnonymizationKey::from_file(file),
                 None => key.parse(),
@@ -468,9 +477,11 @@ mod tests {
                 "{message}"
             );
         }
-        let error = parsed(&["--anonymization-key", "5ec2e7"]).err().unwrap();
-        assert!(error.contains("--columns-to-anonymize <COL"), "{error}");
-        assert!(!error.contains("5ec2e7"), "{error}");
+        assert_eq!(
+            usage_error(&["--anonymization-key", "5ec2e7"]),
+            "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin that is \
+             granted pseudonyms"
+        );
     }
 
     #[test]

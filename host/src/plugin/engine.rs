@@ -15,13 +15,16 @@ use super::generation::Plugin;
 use super::instance::{Exports, HostState};
 use super::limits::EPOCH;
 use super::log::Log;
+use super::pseudonym::Pseudonyms;
 use super::wasi;
+use crate::anonymizer::AnonymizationKey;
 
 /// Compiles plugins and keeps the clock that their deadlines are judged by.
 #[derive(Clone)]
 pub(super) struct PluginEngine {
     engine: Engine,
     linker: Linker<HostState>,
+    pseudonyms: Pseudonyms,
     /// None compiles in this process.
     compiler: Option<Arc<dyn Compiler>>,
     /// Plugins that an instance is to be opened of, aside.
@@ -35,7 +38,10 @@ pub(super) struct Compiled {
 }
 
 impl PluginEngine {
-    pub(super) fn new(compiler: Option<Arc<dyn Compiler>>) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        compiler: Option<Arc<dyn Compiler>>,
+        key: &AnonymizationKey,
+    ) -> wasmtime::Result<Self> {
         let engine = engine()?;
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
@@ -44,6 +50,7 @@ impl PluginEngine {
         Ok(Self {
             engine,
             linker,
+            pseudonyms: Pseudonyms::new(key),
             compiler,
             loader,
         })
@@ -53,6 +60,10 @@ impl PluginEngine {
     pub(super) fn prepare(&self, plugin: &Arc<Plugin>) {
         // Without the thread it is opened when it is wanted.
         let _ = self.loader.send(Arc::downgrade(plugin));
+    }
+
+    pub(super) fn pseudonyms(&self) -> Pseudonyms {
+        self.pseudonyms.clone()
     }
 
     pub(super) fn engine(&self) -> &Engine {

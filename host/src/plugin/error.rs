@@ -116,6 +116,10 @@ pub enum Problem {
         "is granted more than the default, and was found in a folder that is followed: give the sha256 of its file in the policy"
     )]
     NotPinned,
+    #[error(
+        "is granted pseudonyms, and with `addresses` or `bytes` what stands behind them: grant one or the other"
+    )]
+    Unveiled,
     #[error("there is no plugin of that name")]
     NotLoaded,
     #[error("needs one meter, and this run has {meters}")]

@@ -8,6 +8,7 @@ use super::error::{PluginError, Problem};
 use super::file;
 use super::instance::Instance;
 use super::manifest::{Manifest, Terms};
+use super::pseudonym::Pseudonyms;
 use super::spec::{PluginSpec, World};
 use crate::flow::Schema;
 
@@ -57,6 +58,9 @@ impl Plugin {
         schema: &Schema,
     ) -> Result<Self, Problem> {
         let PluginFile { bytes, sha256 } = file;
+        if spec.grants.unveil() {
+            return Err(Problem::Unveiled);
+        }
         let bytes = file::component(bytes).map_err(|reason| Problem::NotAComponent {
             path: spec.file.clone(),
             reason,
@@ -99,6 +103,11 @@ impl Plugin {
             self.spare().push(instance);
         }
         Ok(())
+    }
+
+    /// What addresses are called.
+    pub(super) fn pseudonyms(&self) -> Pseudonyms {
+        self.engine.pseudonyms()
     }
 
     /// Has an instance opened aside: one will be wanted soon.

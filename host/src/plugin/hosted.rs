@@ -132,8 +132,8 @@ impl Hosted {
     fn with(plugin: Arc<Plugin>, instance: Option<Instance>) -> Self {
         let manifest = plugin.manifest();
         let shape = match plugin.by_event() {
-            true => Shape::Records(Records::new(manifest)),
-            false => Shape::Columns(Batch::new(manifest)),
+            true => Shape::Records(Records::new(manifest, plugin.pseudonyms())),
+            false => Shape::Columns(Batch::new(manifest, plugin.pseudonyms())),
         };
         let report = PluginReport {
             name: plugin.name().to_owned(),

@@ -10,6 +10,7 @@ use super::engine::PluginEngine;
 use super::error::{PluginError, Problem};
 use super::generation::{Plugin, PluginFile};
 use super::spec::PluginSpec;
+use crate::anonymizer::{AnonymizationKey, KeyError};
 use crate::flow::{Schema, UdpColumn};
 
 /// The plugins of a run, by name.
@@ -45,6 +46,28 @@ struct Entry {
     plugin: Arc<Plugin>,
     /// Its place among the plugins: events and columns come in the order of loading.
     place: u64,
+}
+
+/// What a registry needs of the house that it stands in.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// What compiles plugins; none compiles them in this process, in as much time and memory as it
+    /// takes.
+    pub compiler: Option<Arc<dyn Compiler>>,
+    /// The key of the numbers that plugins are shown in place of addresses; none is a random one.
+    pub key: Option<AnonymizationKey>,
+}
+
+/// Why there is no registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The WebAssembly engine does not start.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(String),
+    /// There is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 /// Which columns flows have once a run has begun.
@@ -102,24 +125,24 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// The WebAssembly engine does not start.
-    pub fn new(schema: Schema) -> Result<Self, wasmtime::Error> {
-        Self::with_compiler(schema, None)
+    /// The WebAssembly engine does not start, or there are no random bytes for a key.
+    pub fn new(schema: Schema) -> Result<Self, RegistryError> {
+        Self::with(schema, Surroundings::default())
     }
 
-    /// A registry whose plugins are compiled by this compiler, if any; else in this process, in as much
-    /// time and memory as it takes.
+    /// A registry with nothing in it, in these surroundings.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn with_compiler(
-        schema: Schema,
-        compiler: Option<Arc<dyn Compiler>>,
-    ) -> Result<Self, wasmtime::Error> {
+    pub fn with(schema: Schema, surroundings: Surroundings) -> Result<Self, RegistryError> {
+        let Surroundings { compiler, key } = surroundings;
+        let key = key.map_or_else(AnonymizationKey::random, Ok)?;
+        let engine = PluginEngine::new(compiler, &key)
+            .map_err(|error| RegistryError::Engine(format!("{error:#}")))?;
         let set = Arc::new(PluginSet::new(&schema, &[]));
         Ok(Self(Arc::new(Inner {
-            engine: PluginEngine::new(compiler)?,
+            engine,
             schema,
             run: OnceLock::new(),
             entries: DashMap::new(),
