@@ -35,7 +35,7 @@ enum Command {
     Fields(fields::Fields),
     /// Write plugins: begin, build, test, check and measure them.
     #[command(subcommand)]
-    Plugin(plugin::Plugin),
+    Plugin(Box<plugin::Plugin>),
 }
 
 /// Runs the command that the process was called with.

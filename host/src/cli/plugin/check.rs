@@ -55,13 +55,14 @@ impl Costs {
             let meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
             Ok((start.elapsed(), meter))
         };
-        // The rest of a meter takes time as well, and most the first time.
-        let (mut without, mut with, mut memory) = (Duration::MAX, Duration::MAX, 0);
+        // The first meter has the instance that loading opened.
+        let (_, first) = meter(std::slice::from_ref(plugin))?;
+        let memory = first.plugins().first().map_or(0, |report| report.memory);
+        // The rest of a meter takes time as well.
+        let (mut without, mut with) = (Duration::MAX, Duration::MAX);
         for _ in 0..3 {
             without = without.min(meter(&[])?.0);
-            let (time, meter) = meter(std::slice::from_ref(plugin))?;
-            with = with.min(time);
-            memory = meter.plugins().first().map_or(0, |report| report.memory);
+            with = with.min(meter(std::slice::from_ref(plugin))?.0);
         }
         Ok(Self {
             file: fs::metadata(&plugin.spec().file).map_or(0, |is| is.len()),

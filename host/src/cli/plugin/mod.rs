@@ -10,9 +10,11 @@ mod sdk;
 mod test;
 mod traffic;
 
+use std::path::PathBuf;
+
 use clap::{Args, Subcommand};
 use flowloom::Settings;
-use flowloom::plugin::{Grants, PluginSpec, Registry};
+use flowloom::plugin::{Grants, PluginSpec, Policy, Registry};
 
 use super::compile;
 use super::exit::{Exit, Failure};
@@ -62,21 +64,31 @@ struct Chosen {
     /// `flowloom meter`.
     #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
     grants: Vec<(String, Grants)>,
+
+    /// What plugins are allowed: a policy, as in `flowloom meter`.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
 }
 
 impl Chosen {
     fn spec(self) -> Result<PluginSpec, Failure> {
-        self.grants
-            .into_iter()
-            .try_fold(self.plugin, |spec, (name, grants)| {
-                if name == spec.name {
-                    return Ok(spec.grant(grants));
-                }
-                Err(Failure::usage(format_args!(
+        let mut spec = self.plugin;
+        for (name, grants) in self.grants {
+            if name != spec.name {
+                return Err(Failure::usage(format_args!(
                     "--grant {name}=…: the plugin is called {}",
                     spec.name
-                )))
-            })
+                )));
+            }
+            spec = spec.grant(grants);
+        }
+        match self.policy {
+            None => Ok(spec),
+            Some(file) => {
+                let policy = Policy::from_file(file).map_err(Failure::failed)?;
+                policy.apply(spec).map_err(Failure::failed)
+            }
+        }
     }
 }
 
