@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
@@ -23,6 +23,9 @@ pub(in crate::cli) struct Build {
 
 /// What the scripts exit with where a compiler is missing.
 const MISSING: i32 = 69;
+
+/// Names the folder of compilers that sdk/tools/install.sh fills.
+const TOOLS: &str = "FLOWLOOM_TOOLS";
 
 impl Build {
     /// Runs the script of the language's SDK, which knows the compiler and all that it needs to be told.
@@ -62,11 +65,15 @@ impl Build {
             .args([&script, &new])
             .arg(&plugin.source)
             .current_dir(&project.folder)
-            .env("PATH", path(&project)?)
+            .env("PATH", search_path(&project)?)
             .stdin(Stdio::null())
             .stderr(Stdio::piped());
         if let Ok(flowloom) = env::current_exe() {
             command.env("FLOWLOOM", flowloom);
+        }
+        // The script runs in another folder than the operator.
+        if let Some(tools) = env::var_os(TOOLS).and_then(|tools| path::absolute(tools).ok()) {
+            command.env(TOOLS, tools);
         }
         let mut child = command
             .spawn()
@@ -117,7 +124,7 @@ fn tell(stderr: impl std::io::Read, script: &str) -> Vec<String> {
 }
 
 /// The operator's, with compilers that were installed for this plugin before it.
-fn path(project: &Project) -> Result<OsString, Failure> {
+fn search_path(project: &Project) -> Result<OsString, Failure> {
     let mut folders = Vec::new();
     for own in [".venv/bin", "node_modules/.bin"] {
         folders.extend(fs::canonicalize(project.folder.join(own)).ok());

@@ -50,6 +50,11 @@ impl Costs {
         load: Duration,
         settings: Settings,
     ) -> Result<Self, Failure> {
+        // No packet comes, so that nDPI, which takes longest to start, is not missed.
+        let settings = Settings {
+            n_dissections: 0,
+            ..settings
+        };
         let meter = |plugins: &[Arc<Plugin>]| {
             let start = Instant::now();
             let meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
