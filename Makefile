@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 deny setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz bench parity parity-l7 deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -37,8 +37,13 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 
+truth: plugins science ## Plugins' values, compared with their definitions in Python
+	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
 
-test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
+	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
+
+test: check plugins guests languages truth forest $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
 
@@ -76,6 +81,15 @@ oracle: $(ORACLE)
 $(ORACLE): tests/oracle/requirements.txt
 	python3 -m venv target/oracle
 	target/oracle/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# scikit-learn and numpy.
+SCIENCE := $(CURDIR)/target/science/bin/python
+.PHONY: science
+science: $(SCIENCE)
+$(SCIENCE): plugins/forest/requirements.txt
+	python3 -m venv target/science
+	target/science/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 setup: ## Install what building needs (Debian packages)

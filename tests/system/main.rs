@@ -21,6 +21,7 @@ mod model;
 mod nfstream;
 mod output;
 mod plugins;
+mod projects;
 mod refused;
 mod restart;
 mod wasi;

@@ -1,11 +1,10 @@
 //! The command line: its words, and what each command does.
 
-mod check;
 mod compile;
-mod componentize;
 mod exit;
 mod fields;
 mod meter;
+mod plugin;
 mod summary;
 
 use std::io::IsTerminal as _;
@@ -34,20 +33,9 @@ enum Command {
     Meter(Box<meter::Meter>),
     /// List every field of flows and packets.
     Fields(fields::Fields),
-    /// Work on plugins.
+    /// Write plugins: begin, build, test, check and measure them.
     #[command(subcommand)]
-    Plugin(Plugin),
-}
-
-#[derive(Subcommand)]
-enum Plugin {
-    /// Make a component of a core WebAssembly module that carries its component type.
-    Componentize(componentize::Componentize),
-    /// Load a plugin as a run would, and say what it asks for, what it adds, and what it costs.
-    Check(check::Check),
-    /// Compile a component from standard input: what `meter` calls, in a process of its own.
-    #[command(hide = true)]
-    Compile,
+    Plugin(Box<plugin::Plugin>),
 }
 
 /// Runs the command that the process was called with.
@@ -57,9 +45,7 @@ pub(crate) fn run() -> ExitCode {
     let done = match cli.command {
         Command::Meter(meter) => meter.run(),
         Command::Fields(fields) => fields.run(),
-        Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
-        Command::Plugin(Plugin::Check(check)) => check.run(),
-        Command::Plugin(Plugin::Compile) => compile::run(),
+        Command::Plugin(plugin) => plugin.run(),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -2,59 +2,92 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use flowloom::plugin::{Grants, Plugin, PluginSpec, Registry, escaped};
+use flowloom::plugin::{Plugin, escaped};
 use flowloom::{Meter, Settings};
 
-use super::exit::{Exit, Failure};
-use super::meter::grant;
+use super::super::exit::{Exit, Failure};
+use super::{Chosen, every_analysis, registry};
 
 #[derive(Args)]
-pub(super) struct Check {
-    /// The plugin: its component, a name for it if the file's is not to be used, and options.
-    #[arg(value_name = "[NAME=]FILE[,KEY=VALUE…]")]
-    plugin: PluginSpec,
-
-    /// What it may see beyond sizes, times, direction, flags, ports, protocol and counters, as in
-    /// `flowloom meter`.
-    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
-    grants: Vec<(String, Grants)>,
+pub(in crate::cli) struct Check {
+    #[command(flatten)]
+    chosen: Chosen,
 }
 
 impl Check {
     /// Loads it as a run would that has every analysis switched on.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let settings = Settings {
-            statistical_analysis: true,
-            splt_analysis: 20,
-            ..Settings::default()
-        };
-        let mut spec = self.plugin;
-        for (name, grants) in self.grants {
-            if name != spec.name {
-                return Err(Failure::usage(format_args!(
-                    "--grant {name}=…: the plugin is called {}",
-                    spec.name
-                )));
-            }
-            spec = spec.grant(grants);
-        }
-        let file = spec.file.clone();
-        let registry = Registry::new(settings.schema()).map_err(Failure::failed)?;
+        let spec = self.chosen.spec()?;
+        let settings = every_analysis();
+        let registry = registry(settings)?;
         let start = Instant::now();
         let plugin = registry.load(spec).map_err(Failure::failed)?;
         let load = start.elapsed();
-        let meter = Meter::new(settings, std::slice::from_ref(&plugin)).map_err(Failure::failed)?;
-        let size = fs::metadata(&file).map_or(0, |is| is.len());
-        let memory = meter.plugins().first().map_or(0, |report| report.memory);
-        let costs = format!(
-            "{size} bytes; compiled and opened in {load:.1?}; {} KiB of memory",
-            memory / 1024
-        );
-        let _ = write(&mut io::stdout().lock(), &plugin, &costs);
+        let costs = Costs::of(&plugin, load, settings)?;
+        let _ = write(&mut io::stdout().lock(), &plugin, &costs.to_string());
         Ok(Exit::Done)
+    }
+}
+
+/// What a plugin costs before its first event.
+pub(super) struct Costs {
+    file: u64,
+    /// To compile it, and to open an instance.
+    load: Duration,
+    /// To open a further instance, as every meter does.
+    open: Duration,
+    /// Of an opened instance.
+    memory: usize,
+}
+
+impl Costs {
+    pub(super) fn of(
+        plugin: &Arc<Plugin>,
+        load: Duration,
+        settings: Settings,
+    ) -> Result<Self, Failure> {
+        // No packet comes, so that nDPI, which takes longest to start, is not missed.
+        let settings = Settings {
+            n_dissections: 0,
+            ..settings
+        };
+        let meter = |plugins: &[Arc<Plugin>]| {
+            let start = Instant::now();
+            let meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
+            Ok((start.elapsed(), meter))
+        };
+        // The first meter has the instance that loading opened.
+        let (_, first) = meter(std::slice::from_ref(plugin))?;
+        let memory = first.plugins().first().map_or(0, |report| report.memory);
+        // The rest of a meter takes time as well.
+        let (mut without, mut with) = (Duration::MAX, Duration::MAX);
+        for _ in 0..3 {
+            without = without.min(meter(&[])?.0);
+            with = with.min(meter(std::slice::from_ref(plugin))?.0);
+        }
+        Ok(Self {
+            file: fs::metadata(&plugin.spec().file).map_or(0, |is| is.len()),
+            load,
+            open: with.saturating_sub(without),
+            memory,
+        })
+    }
+}
+
+impl std::fmt::Display for Costs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{} bytes; compiled and opened in {:.1?}, a further instance in {:.1?}; {} KiB of memory",
+            self.file,
+            self.load,
+            self.open,
+            self.memory / 1024
+        )
     }
 }
 
