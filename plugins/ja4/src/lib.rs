@@ -1,0 +1,157 @@
+//! JA4, the fingerprint of a TLS client, by FoxIO's specification:
+//! <https://github.com/FoxIO-LLC/ja4/blob/main/technical_details/JA4.md>
+
+mod fingerprint;
+mod hello;
+mod stream;
+
+use std::num::NonZeroU32;
+
+use flowloom_sdk::{Direction, Options, Outputs, PacketFields, Plugin};
+
+use crate::fingerprint::Fingerprint;
+use crate::stream::{Segment, Stream};
+
+const TCP: u8 = 6;
+
+/// The plugin.
+pub struct Ja4 {
+    packets: NonZeroU32,
+}
+
+/// What the operator may set.
+#[derive(Options)]
+pub struct Opts {
+    /// How many of a flow's first packets are looked at.
+    #[option(default = 32)]
+    packets: NonZeroU32,
+}
+
+/// What it sees of each packet.
+#[derive(PacketFields)]
+pub struct Packet<'a> {
+    direction: Direction,
+    protocol: u8,
+    syn: bool,
+    tcp_seq: u32,
+    payload_size: u32,
+    #[payload(16384)]
+    payload: &'a [u8],
+}
+
+/// What it keeps of a flow.
+pub struct State(Search);
+
+enum Search {
+    /// The flow is not one of TCP.
+    None,
+    /// In both directions: who sent the flow's first packet need not be the client.
+    On(Box<[Stream; 2]>),
+    /// It came to an end.
+    Found(Box<Fingerprint>),
+}
+
+/// What it adds to a flow.
+#[derive(Debug, Default, PartialEq, Outputs)]
+pub struct Out {
+    /// JA4 of the flow's first TLS ClientHello; null without one.
+    ja4: Option<String>,
+    /// JA4_r: the same with the sorted lists themselves in the place of their hashes.
+    ja4_r: Option<String>,
+}
+
+impl Plugin for Ja4 {
+    const DESCRIPTION: &'static str = "JA4, the fingerprint of a TLS client.";
+
+    type Options = Opts;
+    type Packet<'a> = Packet<'a>;
+    type AtInit<'a> = ();
+    type AtUpdate<'a> = ();
+    type AtExpire<'a> = ();
+    type State = State;
+    type Outputs = Out;
+
+    fn open(Opts { packets }: Opts) -> Result<Self, String> {
+        Ok(Ja4 { packets })
+    }
+
+    fn packets_per_flow(&self) -> Option<u32> {
+        Some(self.packets.get())
+    }
+
+    fn init(&mut self, packet: &Packet<'_>, flow: &()) -> State {
+        let mut state = State(match packet.protocol {
+            TCP => Search::On(Box::default()),
+            _ => Search::None,
+        });
+        self.update(&mut state, packet, flow);
+        state
+    }
+
+    fn update(&mut self, State(search): &mut State, packet: &Packet<'_>, _: &()) {
+        let Search::On(streams) = search else {
+            return;
+        };
+        let hello = streams[packet.direction as usize].hear(&Segment {
+            syn: packet.syn,
+            seq: packet.tcp_seq,
+            size: packet.payload_size,
+            bytes: packet.payload,
+        });
+        if let Some(hello) = hello {
+            *search = Search::Found(Box::new(Fingerprint::of(&hello)));
+        }
+    }
+
+    fn expire(&mut self, State(search): State, _: &()) -> Out {
+        let found = match search {
+            Search::None => None,
+            Search::On(streams) => streams
+                .into_iter()
+                .find_map(Stream::end)
+                .map(|hello| Fingerprint::of(&hello)),
+            Search::Found(found) => Some(*found),
+        };
+        found.map_or_else(Out::default, |found| Out {
+            ja4: Some(found.hashed),
+            ja4_r: Some(found.raw),
+        })
+    }
+}
+
+flowloom_sdk::export!(Ja4);
+
+#[cfg(test)]
+mod tests {
+    use super::hello::tests::{handshake, records};
+    use super::*;
+
+    fn run(protocol: u8, direction: Direction, payload: &[u8]) -> Out {
+        let mut plugin = Ja4 {
+            packets: NonZeroU32::MIN,
+        };
+        let packet = Packet {
+            direction,
+            protocol,
+            syn: false,
+            tcp_seq: 1,
+            payload_size: payload.len() as u32,
+            payload,
+        };
+        let state = plugin.init(&packet, &());
+        plugin.expire(state, &())
+    }
+
+    #[test]
+    fn either_side_of_a_tcp_flow_may_be_the_client() {
+        let hello = records(&handshake(&[0x1301, 0x1302, 0x1303], None), 16_384);
+        for direction in [Direction::Src2Dst, Direction::Dst2Src] {
+            let out = run(TCP, direction, &hello);
+            let raw = out.ja4_r.expect("there is a hello");
+            assert_eq!(raw, "t12i030000_1301,1302,1303_");
+            let hashed = out.ja4.expect("there is a hello");
+            assert_eq!(hashed, "t12i030000_55b375c5d22e_000000000000");
+        }
+        assert_eq!(run(17, Direction::Src2Dst, &hello), Out::default());
+    }
+}

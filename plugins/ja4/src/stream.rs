@@ -1,0 +1,299 @@
+//! One direction of a TCP connection, put together as far as a ClientHello needs it.
+
+use crate::hello::{self, Found, Hello};
+
+/// Bytes that one direction may keep: a hello of which some came, and segments that came early.
+const MOST_KEPT: usize = 2 * hello::LONGEST;
+/// What a segment that came early takes besides its bytes.
+const OVERHEAD: usize = 64;
+
+/// A segment of TCP.
+pub(crate) struct Segment<'a> {
+    /// Whether it is a SYN, which takes a sequence number of its own.
+    pub(crate) syn: bool,
+    /// Sequence number of its first byte, or of the SYN before it.
+    pub(crate) seq: u32,
+    /// Payload bytes that were sent.
+    pub(crate) size: u32,
+    /// Those of them that were captured.
+    pub(crate) bytes: &'a [u8],
+}
+
+/// One direction. It keeps nothing while what comes is in order and no beginning of a hello.
+#[derive(Default)]
+pub(crate) struct Stream {
+    /// Sequence number of the byte that comes next; none before the first segment.
+    next: Option<u32>,
+    /// The beginning of a hello.
+    beginning: Vec<u8>,
+    /// Segments behind a gap.
+    early: Vec<Early>,
+}
+
+struct Early {
+    seq: u32,
+    size: u32,
+    bytes: Vec<u8>,
+}
+
+impl Stream {
+    /// Takes a segment, and gives the hello that is complete with it.
+    pub(crate) fn hear(&mut self, segment: &Segment<'_>) -> Option<Hello> {
+        let mut seq = segment.seq;
+        if segment.syn {
+            seq = seq.wrapping_add(1);
+            // A SYN with another number begins another connection.
+            if self.next.is_some_and(|next| next != seq) {
+                *self = Stream::default();
+            }
+        }
+        let next = *self.next.get_or_insert(seq);
+        if segment.size == 0 {
+            return None;
+        }
+        if is_after(seq, next) {
+            if self.kept() + OVERHEAD + segment.bytes.len() <= MOST_KEPT {
+                self.early.push(Early {
+                    seq,
+                    size: segment.size,
+                    bytes: segment.bytes.to_vec(),
+                });
+                return None;
+            }
+            // What is missing does not come any more: on from here.
+            *self = Stream {
+                next: Some(seq),
+                ..Stream::default()
+            };
+        }
+        let hello = self.append(seq, segment.size, segment.bytes);
+        hello.or_else(|| self.catch_up())
+    }
+
+    /// After the last segment: whether there is a hello behind a gap.
+    pub(crate) fn end(mut self) -> Option<Hello> {
+        while let Some(first) = self.first_early() {
+            self.beginning.clear();
+            self.next = Some(first);
+            if let Some(hello) = self.catch_up() {
+                return Some(hello);
+            }
+        }
+        None
+    }
+
+    /// Goes on with segments that came early and are no longer so.
+    fn catch_up(&mut self) -> Option<Hello> {
+        loop {
+            let next = self.next?;
+            let mut early = self.early.iter();
+            let at = early.position(|segment| !is_after(segment.seq, next))?;
+            let Early { seq, size, bytes } = self.early.swap_remove(at);
+            let hello = self.append(seq, size, &bytes);
+            if hello.is_some() {
+                return hello;
+            }
+        }
+    }
+
+    fn first_early(&self) -> Option<u32> {
+        let next = self.next?;
+        let starts = self.early.iter().map(|segment| segment.seq);
+        starts.min_by_key(|seq| seq.wrapping_sub(next))
+    }
+
+    /// Takes the part of a segment that is new; the segment does not begin behind a gap.
+    fn append(&mut self, seq: u32, size: u32, bytes: &[u8]) -> Option<Hello> {
+        let known = self.next?.wrapping_sub(seq);
+        if known >= size {
+            return None;
+        }
+        self.next = Some(seq.wrapping_add(size));
+        let new = bytes.get(known as usize..).unwrap_or_default();
+        let found = if self.beginning.is_empty() {
+            hello::find(new)
+        } else {
+            self.beginning.extend_from_slice(new);
+            hello::find(&self.beginning)
+        };
+        match found {
+            Found::Hello(hello) => return Some(hello),
+            Found::Nothing => self.beginning = Vec::new(),
+            Found::Beginning if self.beginning.is_empty() => self.beginning = new.to_vec(),
+            Found::Beginning => {}
+        }
+        // Bytes that were not captured are a gap that nothing closes; and a hello in very many records
+        // is longer than any that a client sends.
+        if bytes.len() < size as usize || self.beginning.len() > MOST_KEPT {
+            self.beginning = Vec::new();
+        }
+        None
+    }
+
+    fn kept(&self) -> usize {
+        let early = self.early.iter().map(|early| OVERHEAD + early.bytes.len());
+        self.beginning.len() + early.sum::<usize>()
+    }
+}
+
+/// Whether a sequence number comes after another, around which numbers begin anew.
+fn is_after(seq: u32, other: u32) -> bool {
+    seq.wrapping_sub(other).cast_signed() > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hello::tests::{handshake, records};
+
+    fn hello() -> Vec<u8> {
+        records(&handshake(&[0x1301, 0x1302, 0x1303], None), 16_384)
+    }
+
+    fn data(seq: u32, bytes: &[u8]) -> Segment<'_> {
+        Segment {
+            syn: false,
+            seq,
+            size: bytes.len() as u32,
+            bytes,
+        }
+    }
+
+    fn syn(seq: u32) -> Segment<'static> {
+        Segment {
+            syn: true,
+            ..data(seq, b"")
+        }
+    }
+
+    /// Whether there is a hello in these segments, at the end at the latest.
+    fn hears(segments: &[Segment<'_>]) -> bool {
+        let mut stream = Stream::default();
+        segments
+            .iter()
+            .any(|segment| stream.hear(segment).is_some())
+            || stream.end().is_some()
+    }
+
+    #[test]
+    fn a_hello_may_be_split_anywhere_and_come_in_any_order() {
+        let hello = hello();
+        // Sequence numbers begin anew within it.
+        let isn = u32::MAX - 20;
+        let at = |offset: usize| isn.wrapping_add(1 + offset as u32);
+        for split in 1..hello.len() {
+            let (one, two) = hello.split_at(split);
+            let [one, two] = [data(at(0), one), data(at(split), two)];
+            assert!(hears(&[syn(isn), one, two]), "split at {split}");
+            let (one, two) = hello.split_at(split);
+            let [one, two] = [data(at(0), one), data(at(split), two)];
+            assert!(hears(&[syn(isn), two, one]), "split at {split}, turned");
+        }
+        let bytes: Vec<_> = hello.chunks(1).enumerate().rev().collect();
+        let mut segments = vec![syn(isn)];
+        segments.extend(bytes.iter().map(|&(offset, byte)| data(at(offset), byte)));
+        assert!(hears(&segments), "byte by byte from the end");
+    }
+
+    #[test]
+    fn what_is_sent_again_counts_once() {
+        let hello = hello();
+        assert!(hears(&[
+            syn(9),
+            syn(9),
+            data(10, &hello[..30]),
+            data(10, &hello[..30]),
+            data(20, &hello[10..40]),
+            data(9, b"?"),
+            data(50, &hello[40..]),
+        ]));
+    }
+
+    #[test]
+    fn a_hello_may_follow_something_else() {
+        let hello = hello();
+        let connect = b"CONNECT example.com:443 HTTP/1.1\r\n\r\n";
+        let then = 10 + connect.len() as u32;
+        assert!(hears(&[data(10, connect), data(then, &hello)]));
+        // A record that only looks like the beginning of one.
+        assert!(hears(&[
+            data(10, &[22, 3, 1, 0]),
+            data(14, b"\0"),
+            data(15, &hello)
+        ]));
+    }
+
+    #[test]
+    fn another_connection_begins_anew() {
+        let hello = hello();
+        assert!(hears(&[
+            syn(9),
+            data(10, &hello[..30]),
+            syn(4_000_000_000),
+            data(4_000_000_001, &hello),
+        ]));
+    }
+
+    #[test]
+    fn a_gap_in_a_hello_is_not_passed_over() {
+        let hello = hello();
+        assert!(!hears(&[
+            syn(9),
+            data(10, &hello[..30]),
+            data(41, &hello[31..])
+        ]));
+        // Captured in part: the bytes behind the cut are a gap.
+        let cut = Segment {
+            size: 40,
+            ..data(10, &hello[..30])
+        };
+        assert!(!hears(&[syn(9), cut, data(50, &hello[40..])]));
+    }
+
+    #[test]
+    fn a_hello_behind_a_gap_is_found_at_the_end() {
+        assert!(hears(&[syn(9), data(99, &hello())]));
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_a_stream_goes_on_behind_it() {
+        let hello = hello();
+        for (size, captured) in [(1000, 1000), (1000, 0)] {
+            let mut stream = Stream::default();
+            assert!(stream.hear(&syn(9)).is_none());
+            let mut seq = 100;
+            while stream.next == Some(10) {
+                let bytes = vec![0; captured];
+                assert!(
+                    stream
+                        .hear(&Segment {
+                            size,
+                            ..data(seq, &bytes)
+                        })
+                        .is_none()
+                );
+                assert!(stream.kept() <= MOST_KEPT);
+                assert!(seq < 10_000_000, "it waits for ever");
+                seq += 2 * size;
+            }
+            let next = stream.next.expect("there were segments");
+            assert!(stream.hear(&data(next, &hello)).is_some());
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_a_hello_is_bounded() {
+        // The longest message, in records of one byte: six bytes for each of its own.
+        let mut message = vec![1, 0, 0x3f, 0xf0];
+        message.resize(hello::LONGEST - 20, 0);
+        let bytes = records(&message, 1);
+        let mut stream = Stream::default();
+        let mut most = 0;
+        for (n, part) in bytes.chunks(1200).enumerate() {
+            assert!(stream.hear(&data(10 + n as u32 * 1200, part)).is_none());
+            assert!(stream.kept() <= MOST_KEPT);
+            most = most.max(stream.kept());
+        }
+        assert!(most > MOST_KEPT / 2, "it was not put to the test");
+    }
+}
