@@ -8,7 +8,7 @@ export FLOWLOOM_CAPTURES ?=
 DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 parity-plugins setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -52,6 +52,9 @@ fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGET
 parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
 	$(ORACLE) tests/oracle/parity.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
+
+parity-plugins: plugins oracle ## Compare plugins with NFStream's: make parity-plugins [CAPTURES=folder]
+	$(ORACLE) tests/oracle/plugins.py --flowloom $(FLOWLOOM) --captures $(or $(CAPTURES),tests/captures)
 
 parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity-l7 CAPTURES=folder"; exit 2; }

@@ -99,6 +99,12 @@ def nfstream_flows(
         return [flows_in(path.read_text()) if path.exists() else None for path in paths]
 
 
+def is_telling(flows: list[Flow]) -> bool:
+    """Whether a plugin other than SPLT has something to tell, or NFStream's errs."""
+    judged = (each for flow in flows for each in flow["plugins"].values() if "right" in each)
+    return any(any(each["right"].values()) or each["failed"] for each in judged)
+
+
 def flowloom_flows(
     capture: Path, plugins: tuple[str, ...], options: argparse.Namespace
 ) -> list[Flow]:
@@ -226,6 +232,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--flowloom", required=True, metavar="COMMAND")
     add("--captures", type=Path, required=True, nargs="+", metavar="FOLDER")
+    add("--telling", action="store_true", help="only captures that tell more than SPLT")
     add("--plugins", type=Path, default=Path("target/plugins"), metavar="FOLDER")
     add("--jobs", type=int, default=2, metavar="N", help="runs at a time")
     add("--timeout", type=float, default=120, metavar="SECONDS", help="for a capture")
@@ -240,16 +247,21 @@ def main() -> int:
         print(f"no captures in {', '.join(map(str, options.captures))}", file=sys.stderr)
         return 2
     total = Outcomes()
+    used: set[Path] = set()
     with ThreadPoolExecutor(options.jobs) as pool:
         for plugins in RUNS:
             theirs = nfstream_flows(captures, plugins, options)
+            both = list(zip(captures, theirs, strict=True))
+            if options.telling:
+                both = [(capture, flows) for capture, flows in both if is_telling(flows or [])]
+            used |= {capture for capture, _ in both}
 
-            def one(number: int, plugins: Any = plugins, theirs: Any = theirs) -> Outcomes:
-                return judge(captures[number], plugins, theirs[number], options)
+            def one(each: Any, plugins: tuple[str, ...] = plugins) -> Outcomes:
+                return judge(each[0], plugins, each[1], options)
 
-            for outcomes in pool.map(one, range(len(captures))):
+            for outcomes in pool.map(one, both):
                 total.add(outcomes)
-    return report(total, len(captures))
+    return report(total, len(used))
 
 
 if __name__ == "__main__":

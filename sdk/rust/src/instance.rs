@@ -295,7 +295,7 @@ fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
         packet_bytes: plugin.packet_bytes(),
         at_init: names(P::AtInit::NAMES),
         at_update: names(P::AtUpdate::NAMES),
-        at_expire: names(P::AtExpire::NAMES),
+        at_expire: plugin.expire_fields(),
         packets_per_flow: plugin.packets_per_flow(),
         cuts_flows: plugin.cuts_flows(),
         packed: false,

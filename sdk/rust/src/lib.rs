@@ -7,6 +7,7 @@
 // The derives name this crate as their users do.
 extern crate self as flowloom_sdk;
 
+mod any_fields;
 #[doc(hidden)]
 pub mod bindings;
 mod event;
@@ -19,6 +20,7 @@ mod options;
 mod outputs;
 mod plugin;
 
+pub use any_fields::AnyFields;
 pub use fields::{Direction, FlowFields, Holds, PacketFields};
 pub use flowloom_sdk_macros::{FlowFields, Options, Outputs, PacketFields};
 pub use options::{OptionSpec, OptionValue, Options};

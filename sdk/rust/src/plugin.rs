@@ -115,6 +115,12 @@ pub trait Plugin: Sized {
         <Self::Packet<'static> as PacketFields>::PACKET_BYTES.unwrap_or(0)
     }
 
+    /// The flow fields that it sees at expire. By default those of [`AtExpire`](Self::AtExpire); give
+    /// them here where they depend on an option, and [`AnyFields`](crate::AnyFields) as that type.
+    fn expire_fields(&self) -> Vec<String> {
+        crate::any_fields::expire_fields::<Self>()
+    }
+
     /// Whether [`cuts`](Self::cuts) is asked. Such a plugin is called one event at a time, which
     /// costs some hundred nanoseconds an event instead of a few.
     fn cuts_flows(&self) -> bool {

@@ -11,7 +11,8 @@ REASONS = {
     "ipv6": "NFStream's plugin reads IPv4 only.",
     "no-syn": "NFStream's plugin looks only into flows that begin with a SYN.",
     "not-at-once": "NFStream's plugin looks only into the first packet behind the handshake.",
-    "split": "NFStream's plugin does not put a ClientHello of several segments together.",
+    "split": "NFStream's plugin does not put a ClientHello of several segments or records together, "
+    "and takes a part for the whole.",
     "server-hello": "NFStream's plugin drops a fingerprint when it cannot read a packet behind it.",
     "grease": "NFStream's plugin takes one of two neighbouring GREASE values for a real one.",
     "lower-case": "NFStream's plugin writes the protocol in lower case.",
@@ -36,6 +37,8 @@ class Client:
         self.fingerprint: dict[str, Any] = {"ja4": None, "ja4_r": None}
 
     def values(self) -> dict[str, Any]:
+        if not self.fingerprint["ja4"] and any(side.begins_hello() for side in self.sides):
+            self.reasons.add("split")
         return self.fingerprint
 
     def hear(self, packet: Any) -> None:
@@ -48,12 +51,12 @@ class Client:
             self.reasons.add("no-syn")
         side = self.sides[packet.direction]
         side.add(packet)
-        for hello, segments in side.hellos():
+        for hello, parts in side.hellos():
             # SYN, SYN and ACK, ACK, and then it.
             is_late = self.packets != 4
             facts = {
                 "ipv6": packet.ip_version == 6,
-                "split": segments > 1,
+                "split": parts > 1,
                 "not-at-once": is_late,
             }
             try:
@@ -88,8 +91,12 @@ class Side:
             for number, byte in enumerate(data, at):
                 self.bytes.setdefault(number, byte)
 
+    def begins_hello(self) -> bool:
+        """Whether a segment is the beginning of one, at least by its looks."""
+        return any((self.bytes[at], self.bytes.get(at + 5)) == (22, 1) for at in self.starts)
+
     def hellos(self) -> list[tuple[bytes, int]]:
-        """Whole ClientHellos that begin with a segment, and in how many segments each is."""
+        """Whole ClientHellos that begin with a segment, and the most parts that each is in."""
         found = []
         for start in sorted(self.starts):
             if self.bytes[start] != 22:
@@ -99,24 +106,24 @@ class Side:
                 end += 1
             stream = bytes(self.bytes[at] for at in range(start, end))
             if whole := client_hello(stream):
-                hello, length = whole
-                parts = [at for at in self.starts if start <= at < start + length]
-                found.append((hello, len(parts)))
+                hello, length, records = whole
+                segments = [at for at in self.starts if start <= at < start + length]
+                found.append((hello, max(len(segments), records)))
         return found
 
 
-def client_hello(stream: bytes) -> tuple[bytes, int] | None:
-    """The body of a ClientHello in records, and the bytes that the records have."""
-    message, at = b"", 0
+def client_hello(stream: bytes) -> tuple[bytes, int, int] | None:
+    """The body of a ClientHello, how many bytes the records have that it is in, and how many they are."""
+    message, at, records = b"", 0, 0
     while len(stream) >= at + 5 and stream[at] == 22 and stream[at + 1] == 3:
         length = int.from_bytes(stream[at + 3 : at + 5], "big")
         message += stream[at + 5 : at + 5 + length]
-        at += 5 + length
+        at, records = at + 5 + length, records + 1
         if not length or message[:1] != b"\x01":
             return None
         needed = 4 + int.from_bytes(message[1:4], "big")
         if len(message) >= max(needed, 5):
-            return message[4:needed], min(at, len(stream))
+            return message[4:needed], min(at, len(stream)), records
     return None
 
 

@@ -11,7 +11,7 @@ REASONS = {
     "unknown-record": "NFStream's plugin drops messages with records of types that it does not "
     "know, such as NSEC.",
     "not-utf8": "NFStream's meter ends at a name that is not UTF-8.",
-    "cut-message": "NFStream's plugin drops messages that are not whole.",
+    "damaged": "NFStream's plugin drops messages that are damaged or not whole.",
 }
 
 PTR = 12
@@ -52,7 +52,7 @@ class Message:
         try:
             self.read()
         except (IndexError, ValueError):
-            reasons.add("cut-message")
+            reasons.add("damaged")
 
     def read(self) -> None:
         questions, answers, others, more = (self.number(at) for at in (4, 6, 8, 10))
@@ -67,12 +67,19 @@ class Message:
             if kind not in KNOWN:
                 self.reasons.add("unknown-record")
             if kind == PTR and number < answers:
-                name = self.name(at + 10)[0]
-                text = name.decode("utf-8", "replace")
-                if text.encode() != name:
-                    self.reasons.add("not-utf8")
-                self.names.append(text)
+                self.point_to(at + 10)
             at += 10 + length
+
+    def point_to(self, at: int) -> None:
+        try:
+            name = self.name(at)[0]
+        except (IndexError, ValueError):
+            self.reasons.add("damaged")
+            return
+        text = name.decode("utf-8", "replace")
+        if text.encode() != name:
+            self.reasons.add("not-utf8")
+        self.names.append(text)
 
     def number(self, at: int) -> int:
         if at + 2 > len(self.data):
