@@ -37,9 +37,9 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 
 
-test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+test: check plugins guests languages oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
-	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
+	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) $(CARGO) test --workspace
 
 check: setup ## Formatting and lints
 	$(CARGO) fmt --all --check

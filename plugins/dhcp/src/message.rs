@@ -184,4 +184,17 @@ pub(crate) mod tests {
         let names = [1, 6, 13, 18, 19, 0].map(|number| Kind(number).name());
         assert_eq!(names, ["DISCOVER", "NACK", "LEASEACTIVE", "TLS", "19", "0"]);
     }
+
+    proptest::proptest! {
+        /// Whatever the options say of their lengths, they are within the message.
+        #[test]
+        fn any_bytes_are_read_within_their_bounds(hardware: u8, rest: Vec<u8>) {
+            let mut bytes = message([0; 4], &[]);
+            bytes[2] = hardware;
+            bytes.extend(&rest);
+            let read = Message::parse(&bytes).expect("the header is whole");
+            let taken: usize = read.options.iter().map(|(_, value)| 2 + value.len()).sum();
+            assert!(taken <= rest.len() && read.hardware.len() <= 16);
+        }
+    }
 }

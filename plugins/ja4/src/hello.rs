@@ -303,4 +303,16 @@ pub(crate) mod tests {
             assert_eq!(find(&records(&message, 999)), Found::Nothing, "{value:?}");
         }
     }
+
+    proptest::proptest! {
+        /// A hello with any bytes in the place of some of its own is read or it is not.
+        #[test]
+        fn any_bytes_are_read(at in 0_usize..200, noise: Vec<u8>) {
+            let mut stream = records(&full(), 16_384);
+            for (byte, noise) in stream.iter_mut().skip(at).zip(noise) {
+                *byte = noise;
+            }
+            let _ = find(&stream);
+        }
+    }
 }

@@ -124,7 +124,7 @@ impl Stream {
         }
         // Bytes that were not captured are a gap that nothing closes; and a hello in very many records
         // is longer than any that a client sends.
-        if bytes.len() < size as usize || self.beginning.len() > MOST_KEPT {
+        if bytes.len() < size as usize || self.kept() > MOST_KEPT {
             self.beginning = Vec::new();
         }
         None
@@ -295,5 +295,45 @@ mod tests {
             most = most.max(stream.kept());
         }
         assert!(most > MOST_KEPT / 2, "it was not put to the test");
+    }
+
+    proptest::proptest! {
+        /// Any segments, many of which go on where others end, and are the beginning of a hello.
+        #[test]
+        fn any_segments_are_heard_within_the_bound(
+            segments in proptest::collection::vec((0_u32..200, 0_u32..400, 0_usize..300), 1..60),
+            noise: Vec<u8>,
+        ) {
+            let mut bytes = hello();
+            bytes.truncate(60);
+            bytes.extend(noise);
+            let mut stream = Stream::default();
+            for (seq, size, captured) in segments {
+                let from = (seq as usize).min(bytes.len());
+                let bytes = &bytes[from..bytes.len().min(from + captured.min(size as usize))];
+                let _ = stream.hear(&Segment { syn: seq == 0, seq, size, bytes });
+                assert!(stream.kept() <= MOST_KEPT);
+            }
+            let _ = stream.end();
+        }
+
+        /// A hello cut into pieces that come in any order, some of them again.
+        #[test]
+        fn any_pieces_in_any_order_are_a_hello(
+            cuts in proptest::collection::btree_set(1_usize..50, 0..6),
+            keys in proptest::collection::vec(proptest::num::u32::ANY, 14),
+        ) {
+            let hello = hello();
+            let ends: Vec<_> = cuts.iter().copied().chain([hello.len()]).collect();
+            let starts = std::iter::once(0).chain(cuts.iter().copied());
+            let pieces: Vec<_> = starts.zip(ends).collect();
+            let mut order: Vec<_> = pieces.iter().chain(&pieces).zip(&keys).collect();
+            order.sort_by_key(|&(_, key)| key);
+            let mut segments = vec![syn(9)];
+            for (&(start, end), _) in order {
+                segments.push(data(10 + start as u32, &hello[start..end]));
+            }
+            assert!(hears(&segments));
+        }
     }
 }

@@ -175,4 +175,26 @@ pub(crate) mod tests {
         message.extend(record(&[0], PTR, b"\x02\xc3\x28\x00"));
         assert_eq!(pointers(&message), ["\u{fffd}("]);
     }
+
+    proptest::proptest! {
+        /// Whatever the message says of lengths and places, a name ends and is not too long.
+        #[test]
+        fn any_bytes_are_read(counts: [u8; 2], rest: Vec<u8>) {
+            let mut message = header(counts[0], counts[1]);
+            message.extend(rest);
+            for name in pointers(&message) {
+                // Each byte that is not UTF-8 became three.
+                assert!(name.len() <= 3 * LONGEST_NAME);
+            }
+        }
+
+        /// A name of any labels is read as it was written, unless it is too long.
+        #[test]
+        fn names_are_read_as_they_are_written(labels in proptest::collection::vec("[a-z]{1,63}", 1..6)) {
+            let name = labels.join(".");
+            let is_short = name.len() < LONGEST_NAME;
+            let expected: Vec<_> = is_short.then_some(name.clone()).into_iter().collect();
+            assert_eq!(pointers(&answer(&[&name])), expected);
+        }
+    }
 }
