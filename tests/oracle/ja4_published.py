@@ -24,7 +24,7 @@ from pathlib import Path
 from parity import GOOD_STATUSES, Failed, flows_in, last_line, run
 
 REASONS = {
-    "quic": "the plugin does not look into QUIC",
+    "quic": "their Python program's results have no QUIC",
     "odd-protocol": "their programs print 99 for a protocol that is not ASCII, where the specification "
     "has its hexadecimal digits",
     "behind-http": "their Python program passes over TLS behind a proxy's CONNECT, their Rust one does not",
@@ -95,13 +95,11 @@ def pairs(theirs: Prints, ours: Prints) -> Iterator[tuple[Ends, Print | None, Pr
 
 def reason(theirs: Print | None, ours: Print | None, both: Prints, key: Ends) -> str | None:
     """Why they may differ; `both` is what the other program printed."""
-    if theirs and not ours and theirs[0].startswith("q"):
-        return "quic"
     if theirs and ours and theirs[0][8:10] == "99":
         same = theirs[0][:8] + ours[0][8:10] + theirs[0][10:] == ours[0]
         return "odd-protocol" if same else None
     if ours and not theirs and (ours[0], None) in both.get(key, []):
-        return "behind-http"
+        return "quic" if ours[0].startswith("q") else "behind-http"
     return None
 
 

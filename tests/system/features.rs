@@ -22,7 +22,7 @@ const TOLD: [(&str, &str, &[&str]); 3] = [
     (
         "ja4",
         "payload:16384",
-        &["tls12.pcap", "tls13.pcap", "tls-clients.pcap"],
+        &["tls12.pcap", "tls13.pcap", "quic.pcap", "tls-clients.pcap"],
     ),
 ];
 

@@ -12,6 +12,15 @@ const ALPN: u16 = 0x0010;
 /// Numbers go up to what two digits can say.
 const MOST: usize = 99;
 
+/// What carries TLS.
+#[derive(Clone, Copy)]
+pub(crate) enum Transport {
+    /// TCP, with records.
+    Tcp,
+    /// QUIC.
+    Quic,
+}
+
 /// A fingerprint.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fingerprint {
@@ -22,13 +31,17 @@ pub(crate) struct Fingerprint {
 }
 
 impl Fingerprint {
-    /// The fingerprint of a client that speaks TLS over TCP.
-    pub(crate) fn of(hello: &Hello) -> Self {
+    /// The fingerprint of a client.
+    pub(crate) fn of(hello: &Hello, over: Transport) -> Self {
         let mut ciphers = without_grease(&hello.ciphers);
         let mut extensions = without_grease(&hello.extensions);
         let signatures = without_grease(&hello.signatures);
         let a = format!(
-            "t{}{}{:02}{:02}{}",
+            "{}{}{}{:02}{:02}{}",
+            match over {
+                Transport::Tcp => 't',
+                Transport::Quic => 'q',
+            },
             version(hello),
             if hello.names_server { 'd' } else { 'i' },
             ciphers.len().min(MOST),
@@ -115,6 +128,10 @@ fn hash(list: &str) -> String {
 mod tests {
     use super::*;
 
+    fn of(hello: &Hello) -> Fingerprint {
+        Fingerprint::of(hello, Transport::Tcp)
+    }
+
     /// The example of the specification.
     fn example() -> Hello {
         Hello {
@@ -138,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_example_of_the_specification() {
-        let fingerprint = Fingerprint::of(&example());
+        let fingerprint = of(&example());
         assert_eq!(fingerprint.hashed, "t13d1516h2_8daaf6152771_e5627efa2ab1");
         assert_eq!(
             fingerprint.raw,
@@ -160,7 +177,7 @@ mod tests {
             list.insert(0, 0xfafa);
             list.insert(1, 0x0a0a);
         }
-        assert_eq!(Fingerprint::of(&greased), Fingerprint::of(&example()));
+        assert_eq!(of(&greased), of(&example()));
         assert!(!is_grease(0x0a1a) && !is_grease(0x0b0b));
     }
 
@@ -170,9 +187,15 @@ mod tests {
             signatures: vec![],
             ..example()
         };
-        let fingerprint = Fingerprint::of(&hello);
+        let fingerprint = of(&hello);
         assert!(fingerprint.hashed.ends_with("_6d807ffa2a79"));
         assert!(fingerprint.raw.ends_with(",ff01"));
+    }
+
+    #[test]
+    fn quic_is_told_from_tcp() {
+        let fingerprint = Fingerprint::of(&example(), Transport::Quic);
+        assert_eq!(fingerprint.hashed, "q13d1516h2_8daaf6152771_e5627efa2ab1");
     }
 
     #[test]
@@ -181,7 +204,7 @@ mod tests {
             version: 0x0301,
             ..Hello::default()
         };
-        let fingerprint = Fingerprint::of(&hello);
+        let fingerprint = of(&hello);
         assert_eq!(fingerprint.hashed, "t10i000000_000000000000_000000000000");
         assert_eq!(fingerprint.raw, "t10i000000__");
     }
@@ -194,7 +217,7 @@ mod tests {
             version: 0x0303,
             ..Hello::default()
         };
-        let fingerprint = Fingerprint::of(&hello);
+        let fingerprint = of(&hello);
         assert_eq!(fingerprint.hashed, "t12d000200_000000000000_000000000000");
     }
 
@@ -205,12 +228,12 @@ mod tests {
             extensions: (100..300).collect(),
             ..Hello::default()
         };
-        assert!(Fingerprint::of(&hello).hashed.starts_with("t00i999900_"));
+        assert!(of(&hello).hashed.starts_with("t00i999900_"));
     }
 
     #[test]
     fn the_version_is_the_highest_offered() {
-        let of = |version, versions: &[u16]| {
+        let version_of = |version, versions: &[u16]| {
             let versions = versions.to_vec();
             super::version(&Hello {
                 version,
@@ -218,11 +241,14 @@ mod tests {
                 ..Hello::default()
             })
         };
-        assert_eq!(of(0x0303, &[0x0302, 0x0304, 0x0303]), "13");
-        assert_eq!(of(0x0303, &[]), "12");
-        assert_eq!(of(0x0302, &[0x3a3a]), "11");
-        assert_eq!(of(0x0301, &[0x7f1c, 0x0303]), "00");
-        assert_eq!((of(0x0300, &[]), of(0x0002, &[])), ("s3", "s2"));
+        assert_eq!(version_of(0x0303, &[0x0302, 0x0304, 0x0303]), "13");
+        assert_eq!(version_of(0x0303, &[]), "12");
+        assert_eq!(version_of(0x0302, &[0x3a3a]), "11");
+        assert_eq!(version_of(0x0301, &[0x7f1c, 0x0303]), "00");
+        assert_eq!(
+            (version_of(0x0300, &[]), version_of(0x0002, &[])),
+            ("s3", "s2")
+        );
     }
 
     /// The specification's list, and what it says of one character.

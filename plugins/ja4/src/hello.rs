@@ -1,7 +1,13 @@
 //! The ClientHello of TLS (RFC 8446 and those before it), in the records that carry it.
 
+use crate::bytes::Bytes;
+
 /// The longest handshake message that is waited for, bytes.
 pub(crate) const LONGEST: usize = 16 << 10;
+
+/// The most records that a handshake message is put together of. It may have been split to hide it, but
+/// whoever sends a byte a record only wants it to cost something.
+const MOST_RECORDS: usize = 256;
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
@@ -53,6 +59,15 @@ pub(crate) fn find(stream: &[u8]) -> Found {
     }
 }
 
+/// Looks for a ClientHello in a stream that has no records, as that of QUIC.
+pub(crate) fn find_without_records(stream: &[u8]) -> Found {
+    match body(stream) {
+        Message::Whole(message) => Hello::parse(&message).map_or(Found::Nothing, Found::Hello),
+        Message::Beginning => Found::Beginning,
+        Message::None => Found::Nothing,
+    }
+}
+
 enum Message {
     /// The body of a ClientHello.
     Whole(Vec<u8>),
@@ -64,7 +79,7 @@ enum Message {
 fn message(stream: &[u8]) -> Message {
     let mut rest = Bytes(stream);
     let mut message = Vec::new();
-    loop {
+    for _ in 0..MOST_RECORDS {
         // The version of a record is 3.x whatever version of TLS there will be.
         let is_handshake =
             rest.starts_like(&[HANDSHAKE, 3]) && rest.0.get(2).is_none_or(|x| *x <= 4);
@@ -80,24 +95,27 @@ fn message(stream: &[u8]) -> Message {
         }
         let available = length.min(rest.0.len());
         message.extend(rest.take(available).unwrap_or_default());
-        match *message {
-            [kind, ..] if kind != CLIENT_HELLO => return Message::None,
-            [_, a, b, c, ..] => {
-                let needed = 4 + u32::from_be_bytes([0, a, b, c]) as usize;
-                if needed > LONGEST {
-                    return Message::None;
-                }
-                if message.len() >= needed {
-                    message.truncate(needed);
-                    message.drain(..4);
-                    return Message::Whole(message);
-                }
+        match body(&message) {
+            Message::Beginning if available == length && !rest.0.is_empty() => {}
+            found => return found,
+        }
+    }
+    Message::None
+}
+
+/// The body of a handshake message.
+fn body(message: &[u8]) -> Message {
+    match *message {
+        [kind, ..] if kind != CLIENT_HELLO => Message::None,
+        [_, a, b, c, ref rest @ ..] => {
+            let length = u32::from_be_bytes([0, a, b, c]) as usize;
+            match rest.get(..length) {
+                _ if length > LONGEST => Message::None,
+                Some(body) => Message::Whole(body.to_vec()),
+                None => Message::Beginning,
             }
-            _ => {}
         }
-        if available < length || rest.0.is_empty() {
-            return Message::Beginning;
-        }
+        _ => Message::Beginning,
     }
 }
 
@@ -136,48 +154,6 @@ impl Hello {
             }
         }
         Some(hello)
-    }
-}
-
-/// Bytes that are read from their beginning.
-struct Bytes<'a>(&'a [u8]);
-
-impl<'a> Bytes<'a> {
-    /// Whether they begin so, as far as they reach.
-    fn starts_like(&self, prefix: &[u8]) -> bool {
-        self.0
-            .iter()
-            .zip(prefix)
-            .all(|(byte, wanted)| byte == wanted)
-    }
-
-    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        let bytes = self.take(2)?;
-        Some(u16::from_be_bytes([bytes[0], bytes[1]]))
-    }
-
-    /// What a length of one byte says.
-    fn list8(&mut self) -> Option<Bytes<'a>> {
-        let length = self.take(1)?[0];
-        self.take(length.into()).map(Bytes)
-    }
-
-    /// What a length of two bytes says.
-    fn list16(&mut self) -> Option<Bytes<'a>> {
-        let length = self.u16()?;
-        self.take(length.into()).map(Bytes)
-    }
-
-    fn u16s(self) -> Option<Vec<u16>> {
-        let (pairs, rest) = self.0.as_chunks();
-        let numbers = pairs.iter().map(|pair| u16::from_be_bytes(*pair));
-        rest.is_empty().then(|| numbers.collect())
     }
 }
 
@@ -294,6 +270,8 @@ pub(crate) mod tests {
         other[65] = 23;
         assert_eq!(find(&other), Found::Nothing, "a record of data between");
         assert_eq!(find(b"GET / HTTP/1.1\r\n"), Found::Nothing);
+        let long = handshake(&[5; 200], None);
+        assert_eq!(find(&records(&long, 1)), Found::Nothing, "too many records");
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! JA4, the fingerprint of a TLS client, by FoxIO's specification:
 //! <https://github.com/FoxIO-LLC/ja4/blob/main/technical_details/JA4.md>
 
+mod bytes;
 mod fingerprint;
 mod hello;
+mod initial;
+mod quic;
 mod stream;
 
 use std::num::NonZeroU32;
 
 use flowloom_sdk::{Direction, Options, Outputs, PacketFields, Plugin};
 
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Transport};
+use crate::quic::Quic;
 use crate::stream::{Segment, Stream};
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// The plugin.
 pub struct Ja4 {
@@ -43,10 +48,12 @@ pub struct Packet<'a> {
 pub struct State(Search);
 
 enum Search {
-    /// The flow is not one of TCP.
+    /// The flow is one of neither TCP nor UDP.
     None,
     /// In both directions: who sent the flow's first packet need not be the client.
-    On(Box<[Stream; 2]>),
+    Tcp(Box<[Stream; 2]>),
+    /// In both directions; nothing is kept before there is QUIC.
+    Udp(Option<Box<Quic>>),
     /// It came to an end.
     Found(Box<Fingerprint>),
 }
@@ -54,7 +61,7 @@ enum Search {
 /// What it adds to a flow.
 #[derive(Debug, Default, PartialEq, Outputs)]
 pub struct Out {
-    /// JA4 of the flow's first TLS ClientHello; null without one.
+    /// JA4 of the flow's first TLS ClientHello, over TCP or QUIC; null without one.
     ja4: Option<String>,
     /// JA4_r: the same with the sorted lists themselves in the place of their hashes.
     ja4_r: Option<String>,
@@ -81,7 +88,8 @@ impl Plugin for Ja4 {
 
     fn init(&mut self, packet: &Packet<'_>, flow: &()) -> State {
         let mut state = State(match packet.protocol {
-            TCP => Search::On(Box::default()),
+            TCP => Search::Tcp(Box::new([Stream::of_tcp(), Stream::of_tcp()])),
+            UDP => Search::Udp(None),
             _ => Search::None,
         });
         self.update(&mut state, packet, flow);
@@ -89,27 +97,32 @@ impl Plugin for Ja4 {
     }
 
     fn update(&mut self, State(search): &mut State, packet: &Packet<'_>, _: &()) {
-        let Search::On(streams) = search else {
-            return;
+        let (hello, over) = match search {
+            Search::Tcp(streams) => {
+                let segment = Segment {
+                    syn: packet.syn,
+                    seq: packet.tcp_seq,
+                    size: packet.payload_size,
+                    bytes: packet.payload,
+                };
+                let stream = &mut streams[packet.direction as usize];
+                (stream.hear(&segment), Transport::Tcp)
+            }
+            Search::Udp(flow) => (Quic::hear(flow, packet.payload), Transport::Quic),
+            Search::None | Search::Found(_) => return,
         };
-        let hello = streams[packet.direction as usize].hear(&Segment {
-            syn: packet.syn,
-            seq: packet.tcp_seq,
-            size: packet.payload_size,
-            bytes: packet.payload,
-        });
         if let Some(hello) = hello {
-            *search = Search::Found(Box::new(Fingerprint::of(&hello)));
+            *search = Search::Found(Box::new(Fingerprint::of(&hello, over)));
         }
     }
 
     fn expire(&mut self, State(search): State, _: &()) -> Out {
         let found = match search {
-            Search::None => None,
-            Search::On(streams) => streams
+            Search::None | Search::Udp(_) => None,
+            Search::Tcp(streams) => streams
                 .into_iter()
                 .find_map(Stream::end)
-                .map(|hello| Fingerprint::of(&hello)),
+                .map(|hello| Fingerprint::of(&hello, Transport::Tcp)),
             Search::Found(found) => Some(*found),
         };
         found.map_or_else(Out::default, |found| Out {

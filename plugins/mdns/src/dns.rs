@@ -3,24 +3,28 @@
 /// The most bytes of a name.
 const LONGEST_NAME: usize = 255;
 
+/// The most labels of a message's names: with each of its records a message may point to the longest
+/// name, which nobody does who means well.
+const MOST_LABELS: usize = 2048;
+
 const PTR: u16 = 12;
 
-/// The names that the PTR records of a message's answer section point to, in their order, as far as
-/// the message is whole. Labels are joined by dots; what is not UTF-8 is replaced.
-pub(crate) fn pointers(message: &[u8]) -> Vec<String> {
-    let mut names = Vec::new();
+/// Shows the names that the PTR records of a message's answer section point to, in their order, as far
+/// as the message is whole. Labels are joined by dots.
+pub(crate) fn pointers(message: &[u8], show: &mut impl FnMut(&[u8])) {
     // Where the message ends early there is nothing more to read.
-    let _ = read(message, &mut names);
-    names
+    let _ = read(message, show);
 }
 
-fn read(message: &[u8], names: &mut Vec<String>) -> Option<()> {
+fn read(message: &[u8], show: &mut impl FnMut(&[u8])) -> Option<()> {
     let questions = be16(message, 4)?;
     let answers = be16(message, 6)?;
     let mut at = 12;
     for _ in 0..questions {
         at = skip_name(message, at)? + 4;
     }
+    let mut name = Vec::with_capacity(LONGEST_NAME);
+    let mut labels = MOST_LABELS;
     for _ in 0..answers {
         let fields = skip_name(message, at)?;
         let kind = be16(message, fields)?;
@@ -28,7 +32,10 @@ fn read(message: &[u8], names: &mut Vec<String>) -> Option<()> {
         let value = fields + 10;
         at = value + usize::from(length);
         if kind == PTR && at <= message.len() {
-            names.extend(name(message, value));
+            name.clear();
+            if read_name(message, value, &mut name, &mut labels).is_some() {
+                show(&name);
+            }
         }
     }
     Some(())
@@ -47,17 +54,19 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
 }
 
 /// The name at an offset. A name may go on elsewhere in the message, and only before where it began
-/// last: it comes to an end.
-fn name(message: &[u8], mut at: usize) -> Option<String> {
-    let mut labels: Vec<&[u8]> = Vec::new();
-    let (mut began, mut length) = (at, 0);
+/// last: it comes to an end. `labels` is how many labels and places to go on there may still be.
+fn read_name(message: &[u8], mut at: usize, name: &mut Vec<u8>, labels: &mut usize) -> Option<()> {
+    let mut began = at;
     loop {
+        *labels = labels.checked_sub(1)?;
         match *message.get(at)? {
-            0 => return Some(String::from_utf8_lossy(&labels.join(&b'.')).into_owned()),
+            0 => return Some(()),
             label @ 1..0x40 => {
                 let end = at + 1 + usize::from(label);
-                labels.push(message.get(at + 1..end)?);
-                length += end - at;
+                if !name.is_empty() {
+                    name.push(b'.');
+                }
+                name.extend_from_slice(message.get(at + 1..end)?);
                 at = end;
             }
             0xc0.. => {
@@ -69,7 +78,8 @@ fn name(message: &[u8], mut at: usize) -> Option<String> {
             }
             _ => return None,
         }
-        if length > LONGEST_NAME {
+        // On the wire a name has a length before its first label, too.
+        if name.len() + 1 > LONGEST_NAME {
             return None;
         }
     }
@@ -83,6 +93,15 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    /// The names that are shown.
+    fn shown(message: &[u8]) -> Vec<String> {
+        let mut names = Vec::new();
+        pointers(message, &mut |name| {
+            names.push(String::from_utf8_lossy(name).into_owned());
+        });
+        names
+    }
 
     /// A name without compression.
     fn plain(name: &str) -> Vec<u8> {
@@ -125,7 +144,7 @@ pub(crate) mod tests {
         let mut value = b"\x07printer".to_vec();
         value.extend([0xc0, 12]);
         message.extend(record(&[0xc0, 12], PTR, &value));
-        assert_eq!(pointers(&message), ["printer._http._tcp.local"]);
+        assert_eq!(shown(&message), ["printer._http._tcp.local"]);
     }
 
     #[test]
@@ -134,7 +153,7 @@ pub(crate) mod tests {
         message.extend(record(&plain("a.local"), 47, &[0xc0, 12, 0, 4, 0x40]));
         message.extend(record(&plain("b"), PTR, &plain("one.local")));
         message.extend(record(&plain("c"), 16, b"\x05a=b,c"));
-        assert_eq!(pointers(&message), ["one.local"]);
+        assert_eq!(shown(&message), ["one.local"]);
     }
 
     #[test]
@@ -142,7 +161,7 @@ pub(crate) mod tests {
         let message = answer(&["one.local", "two.local"]);
         let one = answer(&["one.local"]).len();
         for cut in 0..=message.len() {
-            let names = pointers(&message[..cut]);
+            let names = shown(&message[..cut]);
             let whole = usize::from(cut >= one) + usize::from(cut >= message.len());
             assert_eq!(names.len(), whole, "the first {cut} bytes");
         }
@@ -155,7 +174,21 @@ pub(crate) mod tests {
         message.extend(record(&[0], PTR, &[0xc0, at]));
         message.extend(record(&[0], PTR, &[0xc0, 0xff]));
         message.extend(record(&[0], PTR, &plain("good")));
-        assert_eq!(pointers(&message), ["good"]);
+        assert_eq!(shown(&message), ["good"]);
+    }
+
+    #[test]
+    fn a_message_has_a_most_of_labels() {
+        // A name of 100 labels, and records that point to it.
+        let name = plain(&["x"; 100].join("."));
+        let mut message = header(1, 100);
+        message.extend(&name);
+        message.extend([0, 12, 0, 1]);
+        for _ in 0..100 {
+            message.extend(record(&[0], PTR, &[0xc0, 12]));
+        }
+        // Beside its labels each takes a pointer and an end.
+        assert_eq!(shown(&message).len(), MOST_LABELS / 102);
     }
 
     #[test]
@@ -166,14 +199,7 @@ pub(crate) mod tests {
             labels.join(".")
         };
         let (longest, longer) = (name(5, 4), name(5, 5));
-        assert_eq!(pointers(&answer(&[&longest, &longer])), [longest]);
-    }
-
-    #[test]
-    fn bytes_that_are_not_utf8_are_replaced() {
-        let mut message = header(0, 1);
-        message.extend(record(&[0], PTR, b"\x02\xc3\x28\x00"));
-        assert_eq!(pointers(&message), ["\u{fffd}("]);
+        assert_eq!(shown(&answer(&[&longest, &longer])), [longest]);
     }
 
     proptest::proptest! {
@@ -182,7 +208,7 @@ pub(crate) mod tests {
         fn any_bytes_are_read(counts: [u8; 2], rest: Vec<u8>) {
             let mut message = header(counts[0], counts[1]);
             message.extend(rest);
-            for name in pointers(&message) {
+            for name in shown(&message) {
                 // Each byte that is not UTF-8 became three.
                 assert!(name.len() <= 3 * LONGEST_NAME);
             }
@@ -194,7 +220,7 @@ pub(crate) mod tests {
             let name = labels.join(".");
             let is_short = name.len() < LONGEST_NAME;
             let expected: Vec<_> = is_short.then_some(name.clone()).into_iter().collect();
-            assert_eq!(pointers(&answer(&[&name])), expected);
+            assert_eq!(shown(&answer(&[&name])), expected);
         }
     }
 }

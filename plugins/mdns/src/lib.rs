@@ -2,6 +2,8 @@
 
 mod dns;
 
+use std::collections::BTreeSet;
+
 use flowloom_sdk::{Json, Outputs, PacketFields, Plugin};
 
 const UDP: u8 = 17;
@@ -27,11 +29,12 @@ pub struct Packet<'a> {
 /// What it keeps of a flow; nothing of one to another port.
 pub struct State(Option<Box<Names>>);
 
-/// Names, each once and in quotes as JSON has them.
+/// Names, each once.
 #[derive(Default)]
 struct Names {
-    names: Vec<String>,
-    bytes: usize,
+    seen: BTreeSet<Box<str>>,
+    /// In quotes as JSON has them, commas between them.
+    list: String,
     is_full: bool,
 }
 
@@ -68,17 +71,15 @@ impl Plugin for Mdns {
 
     fn update(&mut self, State(names): &mut State, packet: &Packet<'_>, _: &()) {
         if let Some(names) = names {
-            for name in dns::pointers(packet.payload) {
-                names.add(&name.replace(',', " "));
-            }
+            dns::pointers(packet.payload, &mut |name| names.add(name));
         }
     }
 
     fn expire(&mut self, State(names): State, _: &()) -> Out {
-        let Names { names, is_full, .. } = names.map(|names| *names).unwrap_or_default();
+        let names = names.unwrap_or_default();
         Out {
-            mdns_ptr: Json(format!("[{}]", names.join(","))),
-            mdns_ptr_cut: is_full,
+            mdns_ptr: Json(format!("[{}]", names.list)),
+            mdns_ptr_cut: names.is_full,
         }
     }
 }
@@ -86,16 +87,22 @@ impl Plugin for Mdns {
 flowloom_sdk::export!(Mdns);
 
 impl Names {
-    fn add(&mut self, name: &str) {
-        let quoted = serde_json::Value::from(name).to_string();
-        if self.is_full || self.names.contains(&quoted) {
+    fn add(&mut self, name: &[u8]) {
+        let mut text = String::from_utf8_lossy(name);
+        if text.contains(',') {
+            text = text.replace(',', " ").into();
+        }
+        if self.is_full || self.seen.contains(&*text) {
             return;
         }
-        let bytes = self.bytes + quoted.len() + 1;
-        self.is_full = bytes > LONGEST_LIST;
+        let quoted = serde_json::Value::from(&*text).to_string();
+        self.is_full = self.list.len() + quoted.len() + 1 > LONGEST_LIST;
         if !self.is_full {
-            self.bytes = bytes;
-            self.names.push(quoted);
+            if !self.list.is_empty() {
+                self.list.push(',');
+            }
+            self.list += &quoted;
+            self.seen.insert(text.into());
         }
     }
 }
@@ -130,6 +137,19 @@ mod tests {
         );
         assert_eq!(out.mdns_ptr.0, r#"["b.local","a.local","x y \"z\".local"]"#);
         assert!(!out.mdns_ptr_cut);
+    }
+
+    #[test]
+    fn names_that_become_the_same_are_one() {
+        let out = run(MDNS, &[answer(&["x,y", "x y", "y"])]);
+        assert_eq!(out.mdns_ptr.0, r#"["x y","y"]"#);
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_replaced() {
+        let mut names = Names::default();
+        names.add(b"caf\xe9.local");
+        assert_eq!(names.list, "\"caf\u{fffd}.local\"");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-"""What the JA4 plugin should give, by FoxIO's specification."""
+"""What the JA4 plugin should give, by FoxIO's specification; over QUIC, what nDPI gives."""
 
 from __future__ import annotations
 
 from hashlib import sha256
 from typing import Any
 
-from right.transport import TCP, payload, transport
+from right.transport import TCP, UDP, payload, transport
 
 REASONS = {
     "ipv6": "NFStream's plugin reads IPv4 only.",
@@ -18,6 +18,7 @@ REASONS = {
     "lower-case": "NFStream's plugin writes the protocol in lower case.",
     "odd-protocol": "NFStream's plugin takes characters that are neither letters nor digits.",
     "version": "NFStream's plugin computes with versions that have no name.",
+    "quic": "NFStream's plugin does not look into QUIC.",
     "lengths": "NFStream's plugin reads a ClientHello whose lengths do not agree.",
 }
 
@@ -30,16 +31,27 @@ class Client:
     """The first ClientHello of a flow."""
 
     def __init__(self, flow: Any) -> None:
-        self.is_tcp = flow.protocol == TCP
+        self.flow = flow
+        self.is_tcp, self.is_udp = flow.protocol == TCP, flow.protocol == UDP
         self.packets = 0
         self.sides = (Side(), Side())
         self.reasons: set[str] = set()
         self.fingerprint: dict[str, Any] = {"ja4": None, "ja4_r": None}
 
     def values(self) -> dict[str, Any]:
+        if self.is_udp:
+            return self.of_ndpi()
         if not self.fingerprint["ja4"] and any(side.begins_hello() for side in self.sides):
             self.reasons.add("split")
         return self.fingerprint
+
+    def of_ndpi(self) -> dict[str, Any]:
+        """JA4 of a client of QUIC; JA4_r is not known."""
+        found = self.flow.client_fingerprint
+        if not found.startswith("q"):
+            return {"ja4": None}
+        self.reasons.add("quic")
+        return {"ja4": found}
 
     def hear(self, packet: Any) -> None:
         self.packets += 1
