@@ -14,7 +14,11 @@ use flowloom_sdk::{Direction, Options, Outputs, PacketFields, Plugin};
 
 use crate::fingerprint::{Fingerprint, Transport};
 use crate::quic::Quic;
-use crate::stream::{Segment, Stream};
+use crate::stream::{MOST_KEPT, Segment, Stream};
+
+/// The most bytes that all living flows keep together, in a memory of 256 MB. Beyond, a ClientHello is
+/// found only where it comes in one piece.
+const ROOM: usize = 64 << 20;
 
 const TCP: u8 = 6;
 const UDP: u8 = 17;
@@ -22,6 +26,8 @@ const UDP: u8 = 17;
 /// The plugin.
 pub struct Ja4 {
     packets: NonZeroU32,
+    /// Bytes that flows may keep besides what they keep.
+    room: usize,
 }
 
 /// What the operator may set.
@@ -79,7 +85,10 @@ impl Plugin for Ja4 {
     type Outputs = Out;
 
     fn open(Opts { packets }: Opts) -> Result<Self, String> {
-        Ok(Ja4 { packets })
+        Ok(Ja4 {
+            packets,
+            room: ROOM,
+        })
     }
 
     fn packets_per_flow(&self) -> Option<u32> {
@@ -97,6 +106,8 @@ impl Plugin for Ja4 {
     }
 
     fn update(&mut self, State(search): &mut State, packet: &Packet<'_>, _: &()) {
+        let before = search.kept();
+        let most = |kept: usize| MOST_KEPT.min(kept + self.room);
         let (hello, over) = match search {
             Search::Tcp(streams) => {
                 let segment = Segment {
@@ -106,17 +117,23 @@ impl Plugin for Ja4 {
                     bytes: packet.payload,
                 };
                 let stream = &mut streams[packet.direction as usize];
-                (stream.hear(&segment), Transport::Tcp)
+                let most = most(stream.kept());
+                (stream.hear(&segment, most), Transport::Tcp)
             }
-            Search::Udp(flow) => (Quic::hear(flow, packet.payload), Transport::Quic),
+            Search::Udp(flow) => {
+                let hello = Quic::hear(flow, packet.payload, most(before));
+                (hello, Transport::Quic)
+            }
             Search::None | Search::Found(_) => return,
         };
         if let Some(hello) = hello {
             *search = Search::Found(Box::new(Fingerprint::of(&hello, over)));
         }
+        self.room = (self.room + before).saturating_sub(search.kept());
     }
 
     fn expire(&mut self, State(search): State, _: &()) -> Out {
+        self.room += search.kept();
         let found = match search {
             Search::None | Search::Udp(_) => None,
             Search::Tcp(streams) => streams
@@ -134,15 +151,59 @@ impl Plugin for Ja4 {
 
 flowloom_sdk::export!(Ja4);
 
+impl Search {
+    /// Bytes of the flow's packets that are kept.
+    fn kept(&self) -> usize {
+        match self {
+            Search::Tcp(streams) => streams.iter().map(Stream::kept).sum(),
+            Search::Udp(flow) => flow.as_ref().map_or(0, |flow| flow.kept()),
+            Search::None | Search::Found(_) => 0,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::hello::tests::{handshake, records};
     use super::*;
 
+    fn open() -> Ja4 {
+        let packets = NonZeroU32::MIN;
+        Ja4::open(Opts { packets }).expect("one packet is enough")
+    }
+
+    fn segment(tcp_seq: u32, payload: &[u8]) -> Packet<'_> {
+        Packet {
+            direction: Direction::Src2Dst,
+            protocol: TCP,
+            syn: false,
+            tcp_seq,
+            payload_size: payload.len() as u32,
+            payload,
+        }
+    }
+
+    #[test]
+    fn all_flows_together_keep_a_bounded_number_of_bytes() {
+        let (mut plugin, mut states) = (open(), Vec::new());
+        // Flows of which every packet but the first comes behind a gap.
+        for _ in 0..ROOM / 30_000 + 100 {
+            let mut state = plugin.init(&segment(1, b"x"), &());
+            for n in 1..4 {
+                plugin.update(&mut state, &segment(n * 20_000, &[0; 10_000]), &());
+            }
+            states.push(state);
+        }
+        let kept: usize = states.iter().map(|State(search)| search.kept()).sum();
+        assert!(kept <= ROOM && kept > ROOM / 2 && plugin.room == ROOM - kept);
+        for state in states {
+            plugin.expire(state, &());
+        }
+        assert_eq!(plugin.room, ROOM);
+    }
+
     fn run(protocol: u8, direction: Direction, payload: &[u8]) -> Out {
-        let mut plugin = Ja4 {
-            packets: NonZeroU32::MIN,
-        };
+        let mut plugin = open();
         let packet = Packet {
             direction,
             protocol,

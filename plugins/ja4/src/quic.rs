@@ -28,7 +28,11 @@ type Piece = (u32, Vec<u8>);
 impl Quic {
     /// Takes a datagram of either side, and gives the hello that is complete with it. There is a flow
     /// from the client's first packet on.
-    pub(crate) fn hear(flow: &mut Option<Box<Quic>>, datagram: &[u8]) -> Option<Hello> {
+    pub(crate) fn hear(
+        flow: &mut Option<Box<Quic>>,
+        datagram: &[u8],
+        most: usize,
+    ) -> Option<Hello> {
         let mut rest = datagram;
         for n in 0..MOST_PACKETS {
             let (packet, behind) = Packet::split(rest)?;
@@ -40,18 +44,24 @@ impl Quic {
             };
             let stream = &mut flow.as_mut()?.stream;
             for (seq, bytes) in &pieces {
-                let hello = stream.hear(&Segment {
+                let segment = Segment {
                     syn: false,
                     seq: *seq,
                     size: bytes.len() as u32,
                     bytes,
-                });
+                };
+                let hello = stream.hear(&segment, most);
                 if hello.is_some() {
                     return hello;
                 }
             }
         }
         None
+    }
+
+    /// Bytes of its stream that it keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.stream.kept()
     }
 
     /// What an Initial packet of the client carries; none in other packets.
@@ -170,6 +180,7 @@ mod tests {
     use super::*;
     use crate::fingerprint::{Fingerprint, Transport};
     use crate::hello::tests::handshake;
+    use crate::stream::MOST_KEPT;
 
     const CONNECTION: [u8; 8] = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
 
@@ -215,7 +226,9 @@ mod tests {
     /// The fingerprint that is known with one of these datagrams.
     fn hears(datagrams: &[Vec<u8>]) -> Option<String> {
         let mut flow = None;
-        let mut hellos = datagrams.iter().map(|each| Quic::hear(&mut flow, each));
+        let mut hellos = datagrams
+            .iter()
+            .map(|each| Quic::hear(&mut flow, each, MOST_KEPT));
         let hello = hellos.find_map(|hello| hello)?;
         Some(Fingerprint::of(&hello, Transport::Quic).raw)
     }

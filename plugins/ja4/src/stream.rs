@@ -2,8 +2,8 @@
 
 use crate::hello::{self, Found, Hello};
 
-/// Bytes that one direction may keep: a hello of which some came, and segments that came early.
-const MOST_KEPT: usize = 2 * hello::LONGEST;
+/// The most bytes that one direction keeps: a hello of which some came, and segments that came early.
+pub(crate) const MOST_KEPT: usize = 2 * hello::LONGEST;
 /// What a segment that came early takes besides its bytes.
 const OVERHEAD: usize = 64;
 
@@ -58,8 +58,9 @@ impl Stream {
         }
     }
 
-    /// Takes a segment, and gives the hello that is complete with it.
-    pub(crate) fn hear(&mut self, segment: &Segment<'_>) -> Option<Hello> {
+    /// Takes a segment, and gives the hello that is complete with it. It keeps at most `most` bytes
+    /// after it, which are no fewer than it kept before.
+    pub(crate) fn hear(&mut self, segment: &Segment<'_>, most: usize) -> Option<Hello> {
         let mut seq = segment.seq;
         if segment.syn {
             seq = seq.wrapping_add(1);
@@ -73,7 +74,7 @@ impl Stream {
             return None;
         }
         if is_after(seq, next) {
-            if self.kept() + OVERHEAD + segment.bytes.len() <= MOST_KEPT {
+            if self.kept() + OVERHEAD + segment.bytes.len() <= most {
                 self.early.push(Early {
                     seq,
                     size: segment.size,
@@ -84,8 +85,8 @@ impl Stream {
             // What is missing does not come any more: on from here.
             *self = Stream::new(Some(seq), self.find);
         }
-        let hello = self.append(seq, segment.size, segment.bytes);
-        hello.or_else(|| self.catch_up())
+        let hello = self.append(seq, segment.size, segment.bytes, most);
+        hello.or_else(|| self.catch_up(most))
     }
 
     /// After the last segment: whether there is a hello behind a gap.
@@ -93,7 +94,7 @@ impl Stream {
         while let Some(first) = self.first_early() {
             self.beginning.clear();
             self.next = Some(first);
-            if let Some(hello) = self.catch_up() {
+            if let Some(hello) = self.catch_up(MOST_KEPT) {
                 return Some(hello);
             }
         }
@@ -101,13 +102,13 @@ impl Stream {
     }
 
     /// Goes on with segments that came early and are no longer so.
-    fn catch_up(&mut self) -> Option<Hello> {
+    fn catch_up(&mut self, most: usize) -> Option<Hello> {
         loop {
             let next = self.next?;
             let mut early = self.early.iter();
             let at = early.position(|segment| !is_after(segment.seq, next))?;
             let Early { seq, size, bytes } = self.early.swap_remove(at);
-            let hello = self.append(seq, size, &bytes);
+            let hello = self.append(seq, size, &bytes, most);
             if hello.is_some() {
                 return hello;
             }
@@ -121,34 +122,39 @@ impl Stream {
     }
 
     /// Takes the part of a segment that is new; the segment does not begin behind a gap.
-    fn append(&mut self, seq: u32, size: u32, bytes: &[u8]) -> Option<Hello> {
+    fn append(&mut self, seq: u32, size: u32, bytes: &[u8], most: usize) -> Option<Hello> {
         let known = self.next?.wrapping_sub(seq);
         if known >= size {
             return None;
         }
         self.next = Some(seq.wrapping_add(size));
         let new = bytes.get(known as usize..).unwrap_or_default();
-        let found = if self.beginning.is_empty() {
-            (self.find)(new)
-        } else {
+        let mut found = Found::Nothing;
+        if !self.beginning.is_empty() {
             self.beginning.extend_from_slice(new);
-            (self.find)(&self.beginning)
-        };
+            found = (self.find)(&self.beginning);
+        }
+        // What went on with something that was no hello may begin with one.
+        if found == Found::Nothing {
+            self.beginning = Vec::new();
+            found = (self.find)(new);
+        }
         match found {
             Found::Hello(hello) => return Some(hello),
-            Found::Nothing => self.beginning = Vec::new(),
+            Found::Nothing => {}
             Found::Beginning if self.beginning.is_empty() => self.beginning = new.to_vec(),
             Found::Beginning => {}
         }
         // Bytes that were not captured are a gap that nothing closes; and a hello in very many records
         // is longer than any that a client sends.
-        if bytes.len() < size as usize || self.kept() > MOST_KEPT {
+        if bytes.len() < size as usize || self.kept() > most {
             self.beginning = Vec::new();
         }
         None
     }
 
-    fn kept(&self) -> usize {
+    /// Bytes that it keeps.
+    pub(crate) fn kept(&self) -> usize {
         let early = self.early.iter().map(|early| OVERHEAD + early.bytes.len());
         self.beginning.len() + early.sum::<usize>()
     }
@@ -189,7 +195,7 @@ mod tests {
         let mut stream = Stream::of_tcp();
         segments
             .iter()
-            .any(|segment| stream.hear(segment).is_some())
+            .any(|segment| stream.hear(segment, MOST_KEPT).is_some())
             || stream.end().is_some()
     }
 
@@ -234,6 +240,7 @@ mod tests {
         let then = 10 + connect.len() as u32;
         assert!(hears(&[data(10, connect), data(then, &hello)]));
         // A record that only looks like the beginning of one.
+        assert!(hears(&[data(10, &[22]), data(11, &hello)]));
         assert!(hears(&[
             data(10, &[22, 3, 1, 0]),
             data(14, b"\0"),
@@ -278,16 +285,19 @@ mod tests {
         let hello = hello();
         for (size, captured) in [(1000, 1000), (1000, 0)] {
             let mut stream = Stream::of_tcp();
-            assert!(stream.hear(&syn(9)).is_none());
+            assert!(stream.hear(&syn(9), MOST_KEPT).is_none());
             let mut seq = 100;
             while stream.next == Some(10) {
                 let bytes = vec![0; captured];
                 assert!(
                     stream
-                        .hear(&Segment {
-                            size,
-                            ..data(seq, &bytes)
-                        })
+                        .hear(
+                            &Segment {
+                                size,
+                                ..data(seq, &bytes)
+                            },
+                            MOST_KEPT
+                        )
                         .is_none()
                 );
                 assert!(stream.kept() <= MOST_KEPT);
@@ -295,7 +305,7 @@ mod tests {
                 seq += 2 * size;
             }
             let next = stream.next.expect("there were segments");
-            assert!(stream.hear(&data(next, &hello)).is_some());
+            assert!(stream.hear(&data(next, &hello), MOST_KEPT).is_some());
         }
     }
 
@@ -308,7 +318,11 @@ mod tests {
             let bytes = records(&message, most);
             let mut stream = Stream::of_tcp();
             for (n, part) in bytes.chunks(1200).enumerate() {
-                assert!(stream.hear(&data(10 + n as u32 * 1200, part)).is_none());
+                assert!(
+                    stream
+                        .hear(&data(10 + n as u32 * 1200, part), MOST_KEPT)
+                        .is_none()
+                );
                 assert!(stream.kept() <= MOST_KEPT);
             }
             assert_eq!(stream.beginning.is_empty(), most < 70, "records of {most}");
@@ -329,7 +343,7 @@ mod tests {
             for (seq, size, captured) in segments {
                 let from = (seq as usize).min(bytes.len());
                 let bytes = &bytes[from..bytes.len().min(from + captured.min(size as usize))];
-                let _ = stream.hear(&Segment { syn: seq == 0, seq, size, bytes });
+                let _ = stream.hear(&Segment { syn: seq == 0, seq, size, bytes }, MOST_KEPT);
                 assert!(stream.kept() <= MOST_KEPT);
             }
             let _ = stream.end();

@@ -5,7 +5,7 @@ const LONGEST_NAME: usize = 255;
 
 /// The most labels of a message's names: with each of its records a message may point to the longest
 /// name, which nobody does who means well.
-const MOST_LABELS: usize = 2048;
+const MOST_LABELS: usize = 1024;
 
 const PTR: u16 = 12;
 

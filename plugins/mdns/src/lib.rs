@@ -14,8 +14,14 @@ const MDNS: u16 = 5353;
 /// into what Flowloom takes of a plugin in one call, 16 MiB.
 const LONGEST_LIST: usize = 15_000;
 
+/// The most bytes of the lists of all living flows, in a memory of 256 MB: names are kept twice.
+const ROOM: usize = 64 << 20;
+
 /// The plugin.
-pub struct Mdns;
+pub struct Mdns {
+    /// Bytes that lists may still get.
+    room: usize,
+}
 
 /// What it sees of each packet. A message has at most 9000 bytes, headers included (RFC 6762).
 #[derive(PacketFields)]
@@ -59,7 +65,7 @@ impl Plugin for Mdns {
     type Outputs = Out;
 
     fn open((): ()) -> Result<Self, String> {
-        Ok(Mdns)
+        Ok(Mdns { room: ROOM })
     }
 
     fn init(&mut self, packet: &Packet<'_>, flow: &()) -> State {
@@ -71,12 +77,13 @@ impl Plugin for Mdns {
 
     fn update(&mut self, State(names): &mut State, packet: &Packet<'_>, _: &()) {
         if let Some(names) = names {
-            dns::pointers(packet.payload, &mut |name| names.add(name));
+            dns::pointers(packet.payload, &mut |name| names.add(name, &mut self.room));
         }
     }
 
     fn expire(&mut self, State(names): State, _: &()) -> Out {
         let names = names.unwrap_or_default();
+        self.room += names.list.len();
         Out {
             mdns_ptr: Json(format!("[{}]", names.list)),
             mdns_ptr_cut: names.is_full,
@@ -87,7 +94,7 @@ impl Plugin for Mdns {
 flowloom_sdk::export!(Mdns);
 
 impl Names {
-    fn add(&mut self, name: &[u8]) {
+    fn add(&mut self, name: &[u8], room: &mut usize) {
         let mut text = String::from_utf8_lossy(name);
         if text.contains(',') {
             text = text.replace(',', " ").into();
@@ -96,11 +103,12 @@ impl Names {
             return;
         }
         let quoted = serde_json::Value::from(&*text).to_string();
-        self.is_full = self.list.len() + quoted.len() + 1 > LONGEST_LIST;
+        let comma = if self.list.is_empty() { "" } else { "," };
+        let bytes = comma.len() + quoted.len();
+        self.is_full = self.list.len() + bytes > LONGEST_LIST || bytes > *room;
         if !self.is_full {
-            if !self.list.is_empty() {
-                self.list.push(',');
-            }
+            *room -= bytes;
+            self.list += comma;
             self.list += &quoted;
             self.seen.insert(text.into());
         }
@@ -113,7 +121,7 @@ mod tests {
     use super::*;
 
     fn run(dst_port: u16, messages: &[Vec<u8>]) -> Out {
-        let mut plugin = Mdns;
+        let mut plugin = Mdns { room: ROOM };
         let packet = |payload| Packet {
             protocol: UDP,
             dst_port,
@@ -148,7 +156,7 @@ mod tests {
     #[test]
     fn bytes_that_are_not_utf8_are_replaced() {
         let mut names = Names::default();
-        names.add(b"caf\xe9.local");
+        names.add(b"caf\xe9.local", &mut { ROOM });
         assert_eq!(names.list, "\"caf\u{fffd}.local\"");
     }
 
@@ -161,13 +169,28 @@ mod tests {
     #[test]
     fn a_list_has_a_longest_length_and_says_so() {
         let name = |n| format!("{n:04}{}", "x".repeat(45));
-        let full = LONGEST_LIST / (49 + 3);
+        // Quotes and, but for the first, a comma.
+        let full = (LONGEST_LIST + 1) / (49 + 3);
         let messages =
             |names: usize| -> Vec<_> { (0..names).map(|n| answer(&[&name(n)])).collect() };
         let out = run(MDNS, &messages(full));
-        assert!(!out.mdns_ptr_cut && out.mdns_ptr.0.len() <= LONGEST_LIST + 1);
+        assert!(!out.mdns_ptr_cut && out.mdns_ptr.0.len() <= LONGEST_LIST + 2);
         let longer = run(MDNS, &messages(full + 1));
         assert!(longer.mdns_ptr_cut);
         assert_eq!(longer.mdns_ptr, out.mdns_ptr);
+    }
+
+    #[test]
+    fn all_lists_together_have_a_bound_and_give_back_what_they_had() {
+        let mut room = 28;
+        let mut names = Names::default();
+        for name in ["1234567", "1234567", "abcdefg", "tuvwxyz", "a"] {
+            names.add(name.as_bytes(), &mut room);
+        }
+        assert_eq!(names.list, "\"1234567\",\"abcdefg\"");
+        assert!(names.is_full && room == 28 - names.list.len());
+        let mut plugin = Mdns { room };
+        plugin.expire(State(Some(Box::new(names))), &());
+        assert_eq!(plugin.room, 28);
     }
 }
