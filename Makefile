@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz bench parity parity-l7 deny setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz bench parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -43,9 +43,9 @@ truth: plugins science ## Plugins' values, compared with their definitions in Py
 forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
 	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
 
-test: check plugins guests languages truth forest $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+test: check plugins guests languages truth forest oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
-	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
+	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) $(CARGO) test --workspace
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
@@ -61,6 +61,9 @@ fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGET
 parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
 	$(ORACLE) tests/oracle/parity.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
+
+parity-plugins: plugins oracle ## Compare plugins with NFStream's: make parity-plugins [CAPTURES=folder]
+	$(ORACLE) tests/oracle/plugins.py --flowloom $(FLOWLOOM) --captures $(or $(CAPTURES),tests/captures)
 
 parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity-l7 CAPTURES=folder"; exit 2; }

@@ -11,9 +11,11 @@ import unittest
 from pathlib import Path
 
 import parity
+import plugins
 from compare import compare
 from explain import explain
 from meter import Flow, Settings
+from right import ja4
 from rules import Rule
 
 CAPTURES = Path(__file__).parents[1] / "captures"
@@ -106,6 +108,53 @@ class Judging(unittest.TestCase):
         for flow in flows:
             del flow["vlan_id"]
         self.assertTrue(self.judge("dns.pcap", flows).unexplained)
+
+
+class JudgingPlugins(unittest.TestCase):
+    """What `plugins` says of a value."""
+
+    def judge(
+        self, ours: list[str], theirs: list[str], right: list[str], *reasons: str, failed: str = ""
+    ) -> plugins.Outcome:
+        outcomes = plugins.Outcomes()
+        flow = expected("dns.pcap")[0]
+        judged = {
+            "theirs": {"mdns_ptr": theirs},
+            "failed": failed or None,
+            "right": {"mdns_ptr": right},
+            "reasons": list(reasons),
+        }
+        twin = flow | {"udps": {"mdns": {"mdns_ptr": ours, "mdns_ptr_cut": False}}}
+        flow = flow | {"plugins": {"mdns": judged}}
+        plugins.judge_flow(outcomes, "mdns", CAPTURES / "dns.pcap", flow, twin)
+        return outcomes.plugins["mdns"]
+
+    def test_equal_values_are_equal(self) -> None:
+        self.assertEqual(self.judge(["a"], ["a"], ["a"]).equal, 1)
+
+    def test_a_reason_explains_what_is_right(self) -> None:
+        outcome = self.judge(["a"], [], ["a"], "ipv6")
+        self.assertEqual((outcome.explained, list(outcome.reasons)), (1, ["ipv6"]))
+
+    def test_a_reason_does_not_explain_what_is_wrong(self) -> None:
+        for ours in ([], ["b"]):
+            self.assertTrue(self.judge(ours, [], ["a"], "ipv6").unexplained)
+
+    def test_a_difference_has_to_have_a_known_reason(self) -> None:
+        self.assertTrue(self.judge(["a"], [], ["a"]).unexplained)
+        self.assertTrue(self.judge(["a"], [], ["a"], "no-such-reason").unexplained)
+
+    def test_what_nfstream_errs_in_is_not_right_because_it_is_nfstreams(self) -> None:
+        self.assertTrue(self.judge(["b"], ["b"], ["a"], "damaged").unexplained)
+
+    def test_a_plugin_that_failed_gave_nothing_to_be_equal_to(self) -> None:
+        self.assertTrue(self.judge(["a"], ["a"], ["a"], failed="ValueError").unexplained)
+        self.assertEqual(self.judge(["a"], ["a"], ["a"], "not-utf8", failed="x").explained, 1)
+
+    def test_the_example_of_the_specification_of_ja4(self) -> None:
+        ciphers = "1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035"
+        values = sorted(ciphers.split(","))
+        self.assertEqual(ja4.twelve(",".join(values)), "8daaf6152771")
 
 
 class Running(unittest.TestCase):

@@ -9,6 +9,7 @@ mod bad_input;
 mod check;
 mod command;
 mod differences;
+mod features;
 mod flows;
 mod fuzz;
 mod golden;

@@ -105,6 +105,11 @@ pub(crate) fn captures() -> Vec<PathBuf> {
     paths
 }
 
+/// A Python that has NFStream, if it is named.
+pub(crate) fn python() -> Option<OsString> {
+    named("FLOWLOOM_ORACLE_PYTHON")
+}
+
 /// Empty counts as unset, which is easier to say in a Makefile.
 fn named(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|value| !value.is_empty())
@@ -112,7 +117,7 @@ fn named(variable: &str) -> Option<OsString> {
 
 #[test]
 fn flows_are_nfstreams() {
-    let (Some(folder), Some(python)) = (folder(), named("FLOWLOOM_ORACLE_PYTHON")) else {
+    let (Some(folder), Some(python)) = (folder(), python()) else {
         println!("skipped: FLOWLOOM_CAPTURES and FLOWLOOM_ORACLE_PYTHON are not both set");
         return;
     };

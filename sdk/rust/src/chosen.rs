@@ -3,7 +3,7 @@
 use crate::FlowFields;
 use crate::bindings::exports::flowloom::plugin::batch_feature::Column;
 use crate::bindings::exports::flowloom::plugin::feature::Value;
-use crate::fields::FlowColumns;
+use crate::fields::{FieldType, FlowColumns, record};
 
 /// Flow fields that only the options say: a model's, for example. In the place of a
 /// [`FlowFields`] struct, with the names given by [`Plugin::at_init`](crate::Plugin::at_init),
@@ -62,7 +62,7 @@ pub struct Chosen<'a>(From<'a>);
 
 #[derive(Clone, Copy)]
 enum From<'a> {
-    Columns(&'a [Column], usize),
+    Columns(FlowColumns<'a>, usize),
     Record(&'a [Value]),
     Numbers(&'a [f64]),
 }
@@ -73,6 +73,19 @@ impl<'a> Chosen<'a> {
         Chosen(From::Numbers(numbers))
     }
 
+    /// The n-th field, of the very type that it has in Flowloom; `name` is what is said where it is not.
+    ///
+    /// # Panics
+    ///
+    /// Where the field is of another type, or there is no n-th one.
+    pub fn get<T: FieldType<'a>>(&self, n: usize, name: &str) -> T {
+        match self.0 {
+            From::Columns(source, row) => T::get(&source.field::<T>(n, name), row),
+            From::Record(fields) => record::next(&mut fields.iter().skip(n), name),
+            From::Numbers(_) => no_number(n),
+        }
+    }
+
     /// The value of the n-th field: a number, or 0 or 1 for a boolean. Integers from 2^53 on are rounded.
     ///
     /// # Panics
@@ -81,7 +94,7 @@ impl<'a> Chosen<'a> {
     #[inline]
     pub fn number(&self, n: usize) -> f64 {
         match self.0 {
-            From::Columns(columns, row) => match columns.get(n) {
+            From::Columns(source, row) => match source.columns.get(n) {
                 Some(Column::U8s(values)) => values[row].into(),
                 Some(Column::U16s(values)) => values[row].into(),
                 Some(Column::U32s(values)) => values[row].into(),
@@ -118,10 +131,52 @@ impl<'a> FlowFields<'a> for Chosen<'a> {
 
     #[inline]
     fn row(source: &Self::Columns, row: usize) -> Self {
-        Chosen(From::Columns(source.columns, row))
+        Chosen(From::Columns(*source, row))
     }
 
     fn record(fields: &'a [Value]) -> Self {
         Chosen(From::Record(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bindings::exports::flowloom::plugin::batch_feature::Texts;
+    use crate::bindings::exports::flowloom::plugin::feature;
+
+    #[test]
+    fn both_worlds_show_the_same() {
+        let columns = [
+            Column::U64s(vec![1, 2]),
+            Column::Texts(Texts {
+                bytes: b"onetwo".to_vec(),
+                ends: vec![3, 6],
+            }),
+            Column::U8s(vec![0, 1]),
+        ];
+        let batch = FlowColumns {
+            columns: &columns,
+            rows: 2,
+        };
+        let fields = [
+            feature::Value::Integer(2),
+            feature::Value::Text("two".to_owned()),
+            feature::Value::Boolean(true),
+        ];
+        for flow in [Chosen::row(&batch, 1), Chosen::record(&fields)] {
+            assert_eq!(flow.get::<u64>(0, "number"), 2);
+            assert_eq!(flow.get::<&str>(1, "text"), "two");
+            assert!(flow.get::<bool>(2, "flag"));
+        }
+    }
+
+    #[test]
+    #[should_panic(
+        expected = "Flowloom gave the field `number` as Value::Integer(2), while this plugin reads texts"
+    )]
+    fn another_type_is_told_with_the_name() {
+        let fields = [feature::Value::Integer(2)];
+        Chosen::record(&fields).get::<&str>(0, "number");
     }
 }

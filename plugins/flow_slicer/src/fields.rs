@@ -1,0 +1,183 @@
+//! Every flow field, by the groups that a run may be without.
+
+use flowloom_sdk::Chosen;
+use serde_json::{Map, Value};
+
+/// Groups that an operator may add to the fields that are always there, and what each one is.
+pub(crate) const GROUPS: &str = "tunnel, statistics, splt, application";
+
+/// A field's name and type.
+type Field = (String, Kind);
+
+/// The type that a field has in Flowloom.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    U8,
+    U16,
+    U32,
+    U64,
+    I64,
+    Float,
+    Boolean,
+    Text,
+    List,
+}
+
+/// What is written of a flow, in the order of Flowloom's own columns.
+pub(crate) struct Fields(Vec<Field>);
+
+impl Fields {
+    /// The fields that are always there, and those of the groups in `groups`, joined by `+`.
+    pub(crate) fn with(groups: &str) -> Result<Self, String> {
+        let groups: Vec<_> = groups.split('+').filter(|name| !name.is_empty()).collect();
+        let known: Vec<_> = GROUPS.split(", ").collect();
+        if let Some(group) = groups.iter().find(|group| !known.contains(group)) {
+            return Err(format!(
+                "option `fields` names the group `{group}`, which is none of {GROUPS}"
+            ));
+        }
+        let has = |group| groups.contains(&group);
+        let mut fields = named(&ENDS);
+        if has("tunnel") {
+            fields.push(("tunnel_id".to_owned(), Kind::U32));
+        }
+        fields.extend(counters());
+        if has("statistics") {
+            fields.extend(statistics());
+        }
+        if has("splt") {
+            let lists = ["direction", "ps", "piat_ms"];
+            fields.extend(lists.map(|list| (format!("splt_{list}"), Kind::List)));
+        }
+        if has("application") {
+            fields.extend(named(&APPLICATION));
+        }
+        Ok(Fields(fields))
+    }
+
+    /// Their names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Their values, into an object.
+    pub(crate) fn read(&self, flow: &Chosen<'_>, into: &mut Map<String, Value>) {
+        for (n, (name, kind)) in self.0.iter().enumerate() {
+            let value = match kind {
+                Kind::U8 => flow.get::<u8>(n, name).into(),
+                Kind::U16 => flow.get::<u16>(n, name).into(),
+                Kind::U32 => flow.get::<u32>(n, name).into(),
+                Kind::U64 => flow.get::<u64>(n, name).into(),
+                Kind::I64 => flow.get::<i64>(n, name).into(),
+                Kind::Float => flow.get::<f64>(n, name).into(),
+                Kind::Boolean => flow.get::<bool>(n, name).into(),
+                Kind::Text => flow.get::<&str>(n, name).into(),
+                Kind::List => flow.get::<&[i64]>(n, name).into(),
+            };
+            into.insert(name.clone(), value);
+        }
+    }
+}
+
+const DIRECTIONS: [&str; 3] = ["bidirectional", "src2dst", "dst2src"];
+
+const ENDS: [(&str, Kind); 15] = [
+    ("id", Kind::U64),
+    ("expiration_id", Kind::I64),
+    ("src_ip", Kind::Text),
+    ("src_ip_is_private", Kind::Boolean),
+    ("src_mac", Kind::Text),
+    ("src_oui", Kind::Text),
+    ("src_port", Kind::U16),
+    ("dst_ip", Kind::Text),
+    ("dst_ip_is_private", Kind::Boolean),
+    ("dst_mac", Kind::Text),
+    ("dst_oui", Kind::Text),
+    ("dst_port", Kind::U16),
+    ("protocol", Kind::U8),
+    ("ip_version", Kind::U8),
+    ("vlan_id", Kind::U16),
+];
+
+const APPLICATION: [(&str, Kind); 9] = [
+    ("application_name", Kind::Text),
+    ("application_category_name", Kind::Text),
+    ("application_is_guessed", Kind::Boolean),
+    ("application_confidence", Kind::U8),
+    ("requested_server_name", Kind::Text),
+    ("client_fingerprint", Kind::Text),
+    ("server_fingerprint", Kind::Text),
+    ("user_agent", Kind::Text),
+    ("content_type", Kind::Text),
+];
+
+fn named(fields: &[(&str, Kind)]) -> Vec<Field> {
+    let named = fields.iter().map(|&(name, kind)| (name.to_owned(), kind));
+    named.collect()
+}
+
+fn counters() -> Vec<Field> {
+    let mut fields = Vec::new();
+    for direction in DIRECTIONS {
+        for what in [
+            "first_seen_ms",
+            "last_seen_ms",
+            "duration_ms",
+            "packets",
+            "bytes",
+        ] {
+            fields.push((format!("{direction}_{what}"), Kind::U64));
+        }
+    }
+    fields
+}
+
+fn statistics() -> Vec<Field> {
+    let mut fields = Vec::new();
+    for (what, whole) in [("ps", Kind::U32), ("piat_ms", Kind::U64)] {
+        for direction in DIRECTIONS {
+            for (of, kind) in [
+                ("min", whole),
+                ("mean", Kind::Float),
+                ("stddev", Kind::Float),
+                ("max", whole),
+            ] {
+                fields.push((format!("{direction}_{of}_{what}"), kind));
+            }
+        }
+    }
+    for direction in DIRECTIONS {
+        for flag in ["syn", "cwr", "ece", "urg", "ack", "psh", "rst", "fin"] {
+            fields.push((format!("{direction}_{flag}_packets"), Kind::U64));
+        }
+    }
+    fields
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(groups: &str) -> Vec<String> {
+        Fields::with(groups).expect("known groups").names()
+    }
+
+    #[test]
+    fn groups_add_fields_in_their_places() {
+        let always = names("");
+        assert_eq!(always.len(), 30);
+        assert!(!always.contains(&"tunnel_id".to_owned()));
+        let all = names("application+tunnel+splt+statistics");
+        assert_eq!(all.len(), 30 + 1 + 48 + 3 + 9);
+        assert_eq!(all[15], "tunnel_id");
+        assert_eq!(all[31], "bidirectional_min_ps");
+        assert_eq!(all[90], "content_type");
+    }
+
+    #[test]
+    fn an_unknown_group_is_told() {
+        let said = "option `fields` names the group `stats`, which is none of tunnel, statistics, \
+                    splt, application";
+        assert_eq!(Fields::with("tunnel+stats").err().as_deref(), Some(said));
+    }
+}

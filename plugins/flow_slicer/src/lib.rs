@@ -1,0 +1,225 @@
+//! Every packet of a flow, and the flow, as one JSON value.
+
+mod fields;
+mod packet;
+
+use std::num::NonZeroU32;
+
+use flowloom_sdk::{Chosen, Json, Options, Outputs, Plugin};
+use serde_json::{Map, Value};
+
+use crate::fields::Fields;
+use crate::packet::Packet;
+
+/// The most bytes of a flow's packets. What Flowloom takes of a plugin in one call is 16 MiB.
+const LONGEST: usize = 15 << 20;
+
+/// The most bytes of the packets of all living flows, in a memory of 256 MB.
+const MOST_KEPT: usize = 128 << 20;
+
+/// What a packet takes besides its text.
+const OVERHEAD: usize = 32;
+
+/// The plugin.
+pub struct FlowSlicer {
+    max_packets: usize,
+    bytes: u32,
+    fields: Fields,
+    /// Bytes of the packets of all living flows.
+    kept: usize,
+}
+
+/// What the operator may set.
+#[derive(Options)]
+pub struct Opts {
+    /// How many of a flow's packets are told.
+    #[option(default = 1000)]
+    max_packets: NonZeroU32,
+    /// How many bytes of each packet, from its IP header on.
+    #[option(default = 1500)]
+    bytes: NonZeroU32,
+    /// What is told of the flow besides what is always there: tunnel, statistics, splt, application, joined by +.
+    #[option(default = "tunnel")]
+    fields: String,
+}
+
+/// What it keeps of a flow.
+#[derive(Default)]
+pub struct State {
+    /// Packets as objects.
+    packets: Vec<Box<str>>,
+    bytes: usize,
+    is_truncated: bool,
+}
+
+/// What it adds to a flow.
+#[derive(Debug, PartialEq, Outputs)]
+pub struct Out {
+    /// The flow: flow_id, packet_num (how many packets are told) and all_data, a list of objects with a type: packet1, packet2, … and flow1.
+    flow: Json,
+    /// Whether packets are missing: there were more than max_packets, or more bytes than can be kept.
+    truncated: bool,
+}
+
+impl Plugin for FlowSlicer {
+    const DESCRIPTION: &'static str = "Every packet of a flow, and the flow, as one JSON value.";
+
+    type Options = Opts;
+    type Packet<'a> = Packet<'a>;
+    type AtInit<'a> = ();
+    type AtUpdate<'a> = ();
+    type AtExpire<'a> = Chosen<'a>;
+    type State = State;
+    type Outputs = Out;
+
+    fn open(options: Opts) -> Result<Self, String> {
+        Ok(FlowSlicer {
+            max_packets: options.max_packets.get() as usize,
+            bytes: options.bytes.get(),
+            fields: Fields::with(&options.fields)?,
+            kept: 0,
+        })
+    }
+
+    fn packet_bytes(&self) -> u32 {
+        self.bytes
+    }
+
+    fn at_expire(&self) -> Vec<String> {
+        self.fields.names()
+    }
+
+    /// It cuts none. But called event by event it answers with one flow, instead of with up to a
+    /// thousand of which all may be large.
+    fn cuts_flows(&self) -> bool {
+        true
+    }
+
+    fn init(&mut self, packet: &Packet<'_>, _: &()) -> State {
+        let mut state = State::default();
+        self.update(&mut state, packet, &());
+        state
+    }
+
+    fn update(&mut self, state: &mut State, packet: &Packet<'_>, _: &()) {
+        state.is_truncated |= state.packets.len() >= self.max_packets;
+        if state.is_truncated {
+            return;
+        }
+        let text = packet.to_json(state.packets.len() + 1).into_boxed_str();
+        let bytes = text.len() + OVERHEAD;
+        state.is_truncated = state.bytes + bytes > LONGEST || self.kept + bytes > MOST_KEPT;
+        if !state.is_truncated {
+            state.bytes += bytes;
+            self.kept += bytes;
+            state.packets.push(text);
+        }
+    }
+
+    fn expire(&mut self, state: State, flow: &Chosen<'_>) -> Out {
+        self.kept -= state.bytes;
+        let mut last = Map::new();
+        last.insert("type".to_owned(), "flow1".into());
+        self.fields.read(flow, &mut last);
+        let id = last.get("id").cloned().unwrap_or_default();
+        Out {
+            flow: Json(document(&id, &state, &Value::Object(last))),
+            truncated: state.is_truncated,
+        }
+    }
+}
+
+flowloom_sdk::export!(FlowSlicer);
+
+/// The whole value.
+fn document(id: &Value, state: &State, flow: &Value) -> String {
+    let (flow, count) = (flow.to_string(), state.packets.len());
+    let mut text = format!("{{\"flow_id\":{id},\"packet_num\":{count},\"all_data\":[");
+    text.reserve_exact(state.bytes + flow.len() + 2);
+    for packet in &state.packets {
+        text += packet;
+        text.push(',');
+    }
+    text += &flow;
+    text += "]}";
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::packet::tests::packet;
+    use super::*;
+
+    fn open(max_packets: u32) -> FlowSlicer {
+        FlowSlicer::open(Opts {
+            max_packets: NonZeroU32::new(max_packets).expect("not 0"),
+            bytes: NonZeroU32::MIN,
+            fields: String::new(),
+        })
+        .expect("the options are good")
+    }
+
+    /// Shows a flow of so many packets of so many bytes.
+    fn show(plugin: &mut FlowSlicer, packets: usize, bytes: usize) -> State {
+        let bytes = vec![0; bytes];
+        let mut state = plugin.init(&packet(&bytes), &());
+        for _ in 1..packets {
+            plugin.update(&mut state, &packet(&bytes), &());
+        }
+        state
+    }
+
+    #[test]
+    fn a_flow_is_its_packets_and_itself() {
+        let state = show(&mut open(1000), 3, 2);
+        let flow = serde_json::json!({"type": "flow1", "id": 7});
+        let text = document(&7.into(), &state, &flow);
+        let value: Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(value["flow_id"], 7);
+        assert_eq!(value["packet_num"], 3);
+        let all = value["all_data"].as_array().expect("a list");
+        let types: Vec<_> = all.iter().map(|each| each["type"].as_str()).collect();
+        let expected = ["packet1", "packet2", "packet3", "flow1"].map(Some);
+        assert_eq!(types, expected);
+        assert_eq!(all[1].as_object().expect("an object").len(), 1 + 25);
+    }
+
+    #[test]
+    fn the_packet_too_many_is_what_truncates() {
+        for (packets, told, is_truncated) in [(3, 3, false), (4, 3, true), (9, 3, true)] {
+            let state = show(&mut open(3), packets, 2);
+            assert_eq!(
+                (state.packets.len(), state.is_truncated),
+                (told, is_truncated)
+            );
+        }
+    }
+
+    #[test]
+    fn a_thousand_packets_of_an_ethernet_are_told_whole() {
+        let state = show(&mut open(1000), 1000, 1500);
+        assert!(!state.is_truncated);
+        assert_eq!(state.packets.len(), 1000);
+    }
+
+    #[test]
+    fn a_flow_has_a_longest_length() {
+        let mut plugin = open(1000);
+        let state = show(&mut plugin, 1000, 65_000);
+        assert!(state.is_truncated && !state.packets.is_empty());
+        assert!(state.bytes <= LONGEST && plugin.kept == state.bytes);
+    }
+
+    #[test]
+    fn all_flows_together_have_a_bound_and_give_back_what_they_had() {
+        let mut plugin = open(1000);
+        let mut states: Vec<State> = Vec::new();
+        while states.last().is_none_or(|state| !state.packets.is_empty()) {
+            states.push(show(&mut plugin, 100, 65_000));
+            assert!(plugin.kept <= MOST_KEPT && states.len() < 100);
+        }
+        assert!(states.last().is_some_and(|state| state.is_truncated));
+        let kept: usize = states.iter().map(|state| state.bytes).sum();
+        assert_eq!(plugin.kept, kept);
+    }
+}
