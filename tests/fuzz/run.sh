@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 out=target/fuzz
-[ $# -gt 0 ] || set -- decode capture meter whole
+[ $# -gt 0 ] || set -- decode capture meter whole components manifest columns
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 # Instrumentation is an unstable option of an otherwise stable compiler.
@@ -12,12 +12,12 @@ python3 tests/fuzz/seeds.py $out/seeds
 for target; do
     case $target in
     decode) longest=600 ;;
-    meter) longest=1200 ;;
+    meter | manifest | columns) longest=1200 ;;
     *) longest=8000 ;;
     esac
     known=tests/fuzz/regressions/$target
     [ -d "$known" ] || known=
-    mkdir -p $out/corpus/"$target"
+    mkdir -p $out/corpus/"$target" $out/seeds/"$target"
     # shellcheck disable=SC2086 # none or one
     cargo fuzz run --fuzz-dir tests/fuzz --target-dir $out --sanitizer none "$target" \
         $out/corpus/"$target" $out/seeds/"$target" $known -- \

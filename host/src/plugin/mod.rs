@@ -14,6 +14,8 @@ mod error;
 mod escape;
 mod file;
 mod folder;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod generation;
 mod grant;
 mod health;
