@@ -11,6 +11,7 @@ pub mod decode;
 pub mod dissect;
 pub mod flow;
 mod front;
+mod load;
 mod meter;
 mod parallel;
 pub mod plugin;
@@ -23,7 +24,8 @@ mod value;
 
 pub use anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
 pub use flow::Flow;
+pub use load::Load;
 pub use meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
-pub use streamer::{Busy, Report, Step, Streamer, StreamerBuilder, StreamerError};
+pub use streamer::{Busy, Report, Step, Stopper, Streamer, StreamerBuilder, StreamerError};
 pub use time::Time;
 pub use value::{Type, UdpValue, Value};

@@ -11,6 +11,7 @@ use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
 use crate::flow::features::Group;
 use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
 use crate::front::Front;
+use crate::load::Load;
 use crate::plugin::{Plugin, PluginError, PluginReport};
 use crate::shard::{CHUNK, Shard};
 use crate::time::Time;
@@ -235,7 +236,23 @@ impl Meter {
     /// delivered. Packets may still come with earlier times.
     pub fn advance(&mut self, now: Time) {
         self.shard.pass(now.ms(), self.front.accounts.packets);
+        self.flush();
+    }
+
+    /// Delivers what waits for plugins, as no more may come for a while.
+    pub fn flush(&mut self) {
         self.shard.flush();
+    }
+
+    /// Gives up what this load asks for, from now on: for a source that loses packets when they are
+    /// not metered quickly enough.
+    pub fn relieve(&mut self, load: Load) {
+        self.shard.relieve(load);
+    }
+
+    /// How many flows were not dissected because of the load.
+    pub fn undissected(&self) -> u64 {
+        self.shard.undissected()
     }
 
     /// Ends all flows, which [`next_flow`](Self::next_flow) then gives: once it has given the last one,

@@ -15,6 +15,7 @@ mod golden;
 mod grants;
 mod guests;
 mod hostile;
+mod live;
 mod model;
 mod nfstream;
 mod output;

@@ -4,7 +4,12 @@ mod check;
 mod componentize;
 mod exit;
 mod fields;
+mod interfaces;
+mod live;
 mod meter;
+mod metrics;
+mod performance;
+mod privileges;
 mod summary;
 
 use std::io::IsTerminal as _;
@@ -29,8 +34,10 @@ FLOWLOOM_LOG chooses what is logged to standard error: error, warn, info (the de
 
 #[derive(Subcommand)]
 enum Command {
-    /// Meter captures into flows.
+    /// Meter captures, or an interface, into flows.
     Meter(Box<meter::Meter>),
+    /// List the interfaces that can be metered.
+    Interfaces(interfaces::Interfaces),
     /// List every field of flows and packets.
     Fields(fields::Fields),
     /// Work on plugins.
@@ -52,6 +59,7 @@ pub(crate) fn run() -> ExitCode {
     log_to_standard_error();
     let done = match cli.command {
         Command::Meter(meter) => meter.run(),
+        Command::Interfaces(interfaces) => interfaces.run(),
         Command::Fields(fields) => fields.run(),
         Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
         Command::Plugin(Plugin::Check(check)) => check.run(),

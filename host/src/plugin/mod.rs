@@ -6,6 +6,7 @@
 
 mod batch;
 mod bindings;
+mod budget;
 mod column;
 mod engine;
 mod error;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, MOST_EVENTS};
 use super::bindings::feature::Verdict;
+use super::budget::Budget;
 use super::error::{PluginError, Trap};
 use super::health::{Health, PluginState};
 use super::instance::Instance;
@@ -42,6 +43,8 @@ pub struct PluginReport {
     pub flows_lost: u64,
     /// Flows that were not offered to it because it held as many as it may.
     pub flows_skipped: u64,
+    /// Flows that were not offered to it because it took too much of a meter that could not keep up.
+    pub flows_shed: u64,
     /// Values that were not what it declared; they are null.
     pub bad_outputs: u64,
     /// Bytes of memory and tables its instances had at last.
@@ -61,6 +64,7 @@ impl PluginReport {
                 sum.last_trap = report.last_trap.or(sum.last_trap.take());
                 sum.flows_lost += report.flows_lost;
                 sum.flows_skipped += report.flows_skipped;
+                sum.flows_shed += report.flows_shed;
                 sum.bad_outputs += report.bad_outputs;
                 sum.memory += report.memory;
             }
@@ -104,6 +108,7 @@ struct Hosted {
     /// Where its values stand among a flow's.
     first_output: usize,
     report: PluginReport,
+    budget: Budget,
 }
 
 /// How events are delivered.
@@ -258,6 +263,13 @@ impl Station {
         }
     }
 
+    /// While the meter cannot keep up, plugins that take too much of its time are offered no flows.
+    pub(crate) fn relieve(&mut self, on: bool) {
+        for hosted in &mut self.hosted {
+            hosted.budget.look(on, hosted.report.time);
+        }
+    }
+
     /// Delivers all batches and tells every plugin that it was the last.
     pub(crate) fn finish(&mut self, ready: &mut VecDeque<Flow>) {
         self.flush(ready);
@@ -327,6 +339,7 @@ impl Hosted {
             packets_per_flow: manifest.packets_per_flow,
             first_output,
             report,
+            budget: Budget::default(),
             plugin,
         }
     }
@@ -357,6 +370,10 @@ impl Hosted {
             return false;
         }
         self.health.pass(self.now);
+        if self.budget.is_over {
+            self.report.flows_shed += 1;
+            return false;
+        }
         if self.free.taken() >= self.plugin.spec().limits.flows() {
             self.report.flows_skipped += 1;
             return false;
