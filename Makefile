@@ -8,7 +8,7 @@ export FLOWLOOM_CAPTURES ?=
 DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz bench parity parity-l7 setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz soak bench parity parity-l7 setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -40,6 +40,7 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
+	tests/soak/run.py --seconds 20 --pps 10000
 
 check: setup ## Formatting and lints
 	$(CARGO) fmt --all --check
@@ -48,6 +49,9 @@ check: setup ## Formatting and lints
 
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
 	tests/fuzz/run.sh $(FUZZ_TARGETS)
+
+soak: plugins guests ## Meter an interface for SOAK_SECONDS (600) under adverse conditions (needs root)
+	tests/soak/run.py --seconds $(or $(SOAK_SECONDS),600)
 
 parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
