@@ -9,6 +9,7 @@ mod anonymizer;
 pub mod capture;
 pub mod decode;
 pub mod dissect;
+mod fanout;
 pub mod flow;
 mod front;
 mod load;

@@ -140,6 +140,22 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// Those of another meter too.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        let mut ignored = self.ignored;
+        for (sum, count) in ignored.iter_mut().zip(other.ignored) {
+            *sum += count;
+        }
+        Self {
+            packets: self.packets + other.packets,
+            metered: self.metered + other.metered,
+            ignored,
+            clamped: self.clamped + other.clamped,
+            flows: self.flows + other.flows,
+            evicted: self.evicted + other.evicted,
+        }
+    }
+
     /// The reasons for which packets were ignored, and how many each.
     pub fn ignored(&self) -> impl Iterator<Item = (Ignored, u64)> {
         Ignored::ALL
@@ -211,6 +227,11 @@ impl Meter {
         })
     }
 
+    /// Gives packets the ordinals from `first` on, by steps: those between are other meters'.
+    pub(crate) fn count_from(&mut self, first: u64, step: u64) {
+        (self.front.next, self.front.step) = (first, step);
+    }
+
     /// The columns of the flows.
     pub fn schema(&self) -> &Arc<Schema> {
         self.shard.schema()
@@ -235,7 +256,7 @@ impl Meter {
     /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
     /// delivered. Packets may still come with earlier times.
     pub fn advance(&mut self, now: Time) {
-        self.shard.pass(now.ms(), self.front.accounts.packets);
+        self.shard.pass(now.ms(), self.front.next);
         self.flush();
     }
 

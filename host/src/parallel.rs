@@ -109,6 +109,36 @@ impl Progress {
             packets_dropped: origin.dropped(),
         }
     }
+
+    /// That of another part of the same.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self {
+            bytes_read: self.bytes_read + other.bytes_read,
+            total_bytes: None,
+            packets_read: self.packets_read + other.packets_read,
+            packets_filtered: self.packets_filtered + other.packets_filtered,
+            packets_dropped: match (self.packets_dropped, other.packets_dropped) {
+                (Some(one), Some(other)) => Some(one.and(other)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+}
+
+/// Several meters at work, in threads of their own.
+pub(crate) trait Several: Send {
+    /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow) if they keep
+    /// one.
+    fn ready(&mut self) -> Option<Flow>;
+
+    /// Waits for more; the flows of before were taken.
+    fn gather(&mut self);
+
+    /// Stops reading and ends all flows: what comes out is counted and dropped.
+    fn stop(&mut self);
+
+    /// What is known by now.
+    fn state(&self) -> &State;
 }
 
 /// The meters and their reader, at work.
@@ -194,8 +224,27 @@ impl Parallel {
         })
     }
 
-    /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow).
-    pub(crate) fn ready(&mut self) -> Option<Flow> {
+    /// A thread that went away without a word has panicked: so does the caller.
+    fn panic(&mut self) {
+        self.disconnect();
+        for thread in self.threads.drain(..) {
+            if let Err(panic) = thread.join() {
+                std::panic::resume_unwind(panic);
+            }
+        }
+        self.state.finished = true;
+    }
+
+    /// Whoever waits to send to us finds the channels gone.
+    fn disconnect(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.harvests.clear();
+        (_, self.rounds) = sync_channel(0);
+    }
+}
+
+impl Several for Parallel {
+    fn ready(&mut self) -> Option<Flow> {
         // Each meter's flows are in order.
         let next =
             |flows: &&mut VecDeque<Flow>| flows.front().map(|flow| (flow.ended, flow.record.id));
@@ -203,8 +252,7 @@ impl Parallel {
         flows.min_by_key(next)?.pop_front()
     }
 
-    /// Stops reading and ends all flows: what comes out is counted and dropped.
-    pub(crate) fn stop(&mut self) {
+    fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         while !self.state.finished {
             self.ready.clear();
@@ -213,12 +261,11 @@ impl Parallel {
         self.ready.clear();
     }
 
-    pub(crate) fn state(&self) -> &State {
+    fn state(&self) -> &State {
         &self.state
     }
 
-    /// Waits for a round; the flows of the one before were taken.
-    pub(crate) fn gather(&mut self) {
+    fn gather(&mut self) {
         let Ok(round) = self.rounds.recv() else {
             return self.panic();
         };
@@ -259,24 +306,6 @@ impl Parallel {
         state.flows_live = flows_live;
         state.memory = memory;
         state.finished = round.last;
-    }
-
-    /// A thread that went away without a word has panicked: so does the caller.
-    fn panic(&mut self) {
-        self.disconnect();
-        for thread in self.threads.drain(..) {
-            if let Err(panic) = thread.join() {
-                std::panic::resume_unwind(panic);
-            }
-        }
-        self.state.finished = true;
-    }
-
-    /// Whoever waits to send to us finds the channels gone.
-    fn disconnect(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.harvests.clear();
-        (_, self.rounds) = sync_channel(0);
     }
 }
 
@@ -352,7 +381,7 @@ impl Reader {
                 // The meters deliver what waits at the end of a round.
                 Ok(Read::Pause(now)) => {
                     if let Some(now) = now {
-                        let pass = (now.ms(), self.front.accounts.packets);
+                        let pass = (now.ms(), self.front.next);
                         for table in &mut self.tables {
                             table.portion.passes.push(pass);
                         }

@@ -12,10 +12,11 @@ use crate::capture::{
 };
 use crate::decode::TunnelSet;
 use crate::dissect::{DissectError, NdpiFiles};
+use crate::fanout::Fanout;
 use crate::flow::{Flow, Schema};
 use crate::load::Load;
 use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
-use crate::parallel::{Parallel, Progress};
+use crate::parallel::{Parallel, Progress, Several};
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
 use crate::time::thread_time;
 
@@ -63,7 +64,7 @@ impl Stopper {
 /// One meter works in the caller's thread, several in their own.
 enum Work {
     Alone(Box<Alone>),
-    Parallel(Box<Parallel>),
+    Parallel(Box<dyn Several>),
 }
 
 struct Alone {
@@ -175,6 +176,7 @@ pub struct StreamerBuilder {
     snapshot_length: Option<u32>,
     promiscuous_mode: bool,
     socket_buffer_size: u32,
+    fanout: bool,
     max_nflows: u64,
     n_meters: usize,
     plugins: Vec<PluginSpec>,
@@ -264,6 +266,14 @@ impl StreamerBuilder {
     /// Bytes of the kernel's buffer for an interface; 0, the default, is 32 MiB.
     pub fn socket_buffer_size(mut self, bytes: u32) -> Self {
         self.socket_buffer_size = bytes;
+        self
+    }
+
+    /// Has the kernel deal the packets of an interface out to several meters, each with a socket and a
+    /// buffer of its own, where one reader cannot follow; off by default. (NFStream's way.) The kernel
+    /// hashes outer headers, and puts fragments of IPv4 together; flows come in no order between meters.
+    pub fn fanout(mut self, on: bool) -> Self {
+        self.fanout = on;
         self
     }
 
@@ -359,8 +369,18 @@ impl StreamerBuilder {
                 &schema,
             )?),
         };
-        let work = match self.meters(&plugins) {
-            1 => Work::Alone(Box::new(Alone {
+        let work = match (origin, self.meters(&plugins)) {
+            (Origin::Live(live), meters @ 2..) if self.fanout => {
+                let mut settings = self.settings;
+                settings.max_flows = settings.max_flows.div_ceil(meters as u64);
+                let mut fanout = Vec::new();
+                for socket in live.fan_out(meters)? {
+                    let meter = Meter::with_ndpi_files(settings, &plugins, &self.ndpi_files)?;
+                    fanout.push((socket, meter));
+                }
+                Work::Parallel(Box::new(Fanout::start(fanout)))
+            }
+            (origin, 1) => Work::Alone(Box::new(Alone {
                 origin,
                 meter: Meter::with_ndpi_files(self.settings, &plugins, &self.ndpi_files)?,
                 problems: Vec::new(),
@@ -368,7 +388,7 @@ impl StreamerBuilder {
                 load: Load::Normal,
                 start: thread_time(),
             })),
-            meters => {
+            (origin, meters) => {
                 let parallel = Parallel::start(
                     origin,
                     self.settings,
@@ -413,6 +433,13 @@ impl StreamerBuilder {
             };
             let live = Live::open(&interface.name, settings, filter.as_ref(), stop.clone())?;
             return Ok(Origin::Live(Box::new(live)));
+        }
+        if self.fanout {
+            return Err(StreamerError::Parameter {
+                parameter: "fanout",
+                value: "true".into(),
+                accepted: "it is for an interface, not for files",
+            });
         }
         let mut files = Files::open(self.sources.clone())?;
         if let Some(filter) = filter {
@@ -461,6 +488,7 @@ impl Streamer {
             snapshot_length: None,
             promiscuous_mode: true,
             socket_buffer_size: 0,
+            fanout: false,
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),

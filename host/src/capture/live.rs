@@ -87,6 +87,15 @@ pub struct Dropped {
 }
 
 impl Dropped {
+    /// Those of another socket too. What the interface drops is the same for all.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            kernel: self.kernel + other.kernel,
+            interface: self.interface.max(other.interface),
+            gone: self.gone + other.gone,
+        }
+    }
+
     /// All of them.
     pub fn sum(&self) -> u64 {
         self.kernel + self.interface + self.gone
@@ -99,6 +108,8 @@ pub(crate) struct Live {
     settings: LiveSettings,
     filter: String,
     stop: Stop,
+    /// Of sockets to which the kernel deals packets out.
+    group: Option<u16>,
     socket: Option<Socket>,
     /// Since when the interface is gone, while its socket is still read.
     gone: Option<Instant>,
@@ -138,13 +149,18 @@ struct Socket {
 }
 
 /// A count of the kernel's, beyond its 32 bits.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Counter {
     last: u32,
     sum: u64,
 }
 
 impl Counter {
+    /// What is counted from then on.
+    fn from(last: u32) -> Self {
+        Self { last, sum: 0 }
+    }
+
     fn see(&mut self, now: u32) {
         self.sum += u64::from(now.wrapping_sub(self.last));
         self.last = now;
@@ -158,11 +174,22 @@ impl Live {
         filter: Option<&Filter>,
         stop: Stop,
     ) -> Result<Self, CaptureError> {
-        let mut live = Self {
+        let mut live = Self::new(interface, settings, stop);
+        if let Some(filter) = filter {
+            filter.expression().clone_into(&mut live.filter);
+        }
+        live.socket = Some(live.socket()?);
+        tracing::info!("capturing from {interface}");
+        Ok(live)
+    }
+
+    fn new(interface: &str, settings: LiveSettings, stop: Stop) -> Self {
+        Self {
             interface: interface.to_owned(),
             settings,
-            filter: filter.map_or_else(String::new, |filter| filter.expression().to_owned()),
+            filter: String::new(),
             stop,
+            group: None,
             socket: None,
             gone: None,
             retry: Instant::now(),
@@ -177,10 +204,51 @@ impl Live {
             paused: Instant::now(),
             counted: Instant::now(),
             load: Load::Normal,
+        }
+    }
+
+    /// So many sockets of one group, to which the kernel deals packets out: this one is the first.
+    pub(crate) fn fan_out(mut self, sockets: usize) -> Result<Vec<Self>, CaptureError> {
+        let group = match &self.socket {
+            Some(socket) => socket::join_group(&socket.handle, None),
+            None => Err(std::io::ErrorKind::NotConnected.into()),
         };
-        live.socket = Some(live.socket()?);
-        tracing::info!("capturing from {interface}");
-        Ok(live)
+        let group = group.map_err(|error| self.no_group(&error))?;
+        self.group = Some(group);
+        let mut all = vec![self];
+        while let [first, ..] = &all[..]
+            && all.len() < sockets
+        {
+            let mut live = Self::new(&first.interface, first.settings, first.stop.clone());
+            live.filter.clone_from(&first.filter);
+            live.group = Some(group);
+            live.socket = Some(live.socket()?);
+            all.push(live);
+        }
+        tracing::info!(
+            "{sockets} sockets share the packets of {}",
+            all[0].interface
+        );
+        Ok(all)
+    }
+
+    fn no_group(&self, error: &std::io::Error) -> CaptureError {
+        CaptureError::Interface {
+            interface: self.interface.clone(),
+            message: format!("the kernel does not deal its packets out: {error}"),
+        }
+    }
+
+    /// Makes a socket that has captured on its own since it is there a member of the group, with
+    /// nothing in its buffer: what it captured went to the others too.
+    fn join(&self, handle: &mut Capture<Active>, group: u16) -> Result<pcap::Stat, CaptureError> {
+        let fail = |error| self.cannot_open(error);
+        socket::take_nothing(handle);
+        std::thread::sleep(READ_TIMEOUT + MARGIN);
+        while handle.dispatch(Some(MOST_PACKETS), |_| {}).map_err(fail)? > 0 {}
+        let counted = handle.stats().map_err(fail)?;
+        socket::join_group(handle, Some(group)).map_err(|error| self.no_group(&error))?;
+        Ok(counted)
     }
 
     fn socket(&self) -> Result<Socket, CaptureError> {
@@ -199,8 +267,14 @@ impl Live {
         // libpcap captures from all interfaces together without their being promiscuous only, and
         // warns of it, which the crate takes for an error.
         let promiscuous = self.settings.promiscuous_mode && self.interface != "any";
-        let mut handle = open(promiscuous).map_err(fail)?;
+        let mut handle = open(promiscuous)
+            .and_then(Capture::setnonblock)
+            .map_err(fail)?;
         let link = link_type(handle.get_datalink().0);
+        let counted = match self.group {
+            Some(group) => Some(self.join(&mut handle, group)?),
+            None => None,
+        };
         // Without any filter the kernel would copy whole packets, whatever the snapshot length.
         handle
             .filter(&self.filter, true)
@@ -209,14 +283,13 @@ impl Live {
                 link,
                 message: words(error),
             })?;
-        let handle = handle.setnonblock().map_err(fail)?;
         Ok(Socket {
             handle,
             link,
             has_copies: self.interface == "lo" || self.interface == "any",
-            received: Counter::default(),
-            dropped: Counter::default(),
-            interface_dropped: Counter::default(),
+            received: Counter::from(counted.map_or(0, |counted| counted.received)),
+            dropped: Counter::from(counted.map_or(0, |counted| counted.dropped)),
+            interface_dropped: Counter::from(counted.map_or(0, |counted| counted.if_dropped)),
             read: 0,
         })
     }

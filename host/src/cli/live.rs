@@ -38,6 +38,11 @@ pub(super) struct LiveOptions {
     #[arg(long, default_value_t = 0, value_name = "BYTES", help_heading = LIVE)]
     socket_buffer_size: u32,
 
+    /// Have the kernel deal packets out to the meters, each with a socket and a buffer of its own, where
+    /// one reader cannot follow. It hashes outer headers, and puts fragments together.
+    #[arg(long, help_heading = LIVE)]
+    fanout: bool,
+
     /// Keep all capabilities, and all files open. By default a live capture keeps what it needs: to
     /// capture, to write its output, to read its plugins.
     #[arg(long, help_heading = LIVE)]
@@ -61,6 +66,7 @@ impl LiveOptions {
         builder
             .promiscuous_mode(self.promiscuous_mode)
             .socket_buffer_size(self.socket_buffer_size)
+            .fanout(self.fanout)
     }
 
     /// Takes what needs privileges, gives them up if this is a live capture, and begins to watch. To be

@@ -15,7 +15,7 @@ use crate::flows::Flow;
 use crate::guests::{plugin, udps};
 
 /// So long that no time between two packets ends a flow: they differ on the wire.
-const NEVER: [&str; 4] = ["--idle-timeout", "10000000", "--active-timeout", "10000000"];
+pub(super) const NEVER: [&str; 4] = ["--idle-timeout", "10000000", "--active-timeout", "10000000"];
 
 /// What a flow is, whenever it was.
 fn timeless(flow: &Flow) -> Vec<(String, Value)> {
@@ -26,7 +26,7 @@ fn timeless(flow: &Flow) -> Vec<(String, Value)> {
         .collect()
 }
 
-fn sorted(flows: &[Flow]) -> Vec<String> {
+pub(super) fn sorted(flows: &[Flow]) -> Vec<String> {
     let mut flows: Vec<_> = flows
         .iter()
         .map(|flow| format!("{:?}", timeless(flow)))

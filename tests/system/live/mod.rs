@@ -4,6 +4,7 @@
 //! That takes root: elsewhere they are skipped, and say so.
 
 mod ending;
+mod fanout;
 mod flows;
 mod net;
 mod overload;
