@@ -177,7 +177,7 @@ class NFStream(Meter):
 class Softflowd(Meter):
     def line(self):
         return ["softflowd", "-d", "-i", "far", "-p", self.folder / "pid", "-c", self.control(),
-                "-n", "127.0.0.1:9", "-m", 100_000, "-B", BUFFER, "-C", 1536]  # fmt: skip
+                "-6", "-n", "127.0.0.1:9", "-m", 100_000, "-B", BUFFER, "-C", 1536]  # fmt: skip
 
     def control(self):
         return self.folder / "control"
@@ -187,7 +187,9 @@ class Softflowd(Meter):
 
     def count(self):
         said = run(*self.net.exec, "softflowctl", "-c", self.control(), "statistics")
-        return sum(map(int, re.findall(r"^(?:Packets processed|Ignored packets): (\d+)", said, re.M)))
+        received, dropped = map(int, re.findall(r"^Packets (?:received|dropped) by libpcap: (\d+)", said, re.M))
+        # Some that it reads it neither processes nor says to ignore.
+        return received - dropped
 
 
 def run(*words):
