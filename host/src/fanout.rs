@@ -16,8 +16,8 @@ use crate::capture::{CaptureError, LinkType, Live, Origin, Read};
 use crate::flow::Flow;
 use crate::load::Load;
 use crate::meter::{Accounts, Meter};
-use crate::parallel::{Progress, Several, State};
-use crate::plugin::PluginReport;
+use crate::parallel::{Plugins, Progress, Several, State};
+use crate::plugin::{PluginReport, PluginSet};
 use crate::streamer::Busy;
 use crate::time::thread_time;
 
@@ -63,7 +63,7 @@ struct Said {
 
 impl Fanout {
     /// Starts a thread for each meter and its socket.
-    pub(crate) fn start(meters: Vec<(Live, Meter)>) -> Self {
+    pub(crate) fn start(meters: Vec<(Live, Meter)>, plugins: &Plugins) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let (giver, hauls) = sync_channel(HAULS);
         let (count, mut threads) = (meters.len(), Vec::new());
@@ -73,6 +73,8 @@ impl Fanout {
                 number,
                 origin: Origin::Live(Box::new(live)),
                 meter,
+                plugins: plugins.clone(),
+                pending: None,
                 load: Load::Normal,
                 stop: stop.clone(),
                 giver: giver.clone(),
@@ -176,6 +178,9 @@ struct One {
     number: usize,
     origin: Origin,
     meter: Meter,
+    plugins: Plugins,
+    /// Plugins that the meter could not go over to yet.
+    pending: Option<Arc<PluginSet>>,
     load: Load,
     stop: Arc<AtomicBool>,
     giver: SyncSender<Haul>,
@@ -227,7 +232,14 @@ impl One {
         }
         match self.origin.read() {
             _ if self.stop.load(Ordering::Relaxed) => return true,
-            Ok(Read::Packets(packets)) => self.meter.push(packets.iter()),
+            Ok(Read::Packets(packets)) => {
+                self.pending = self.plugins.changed().or(self.pending.take());
+                self.pending = self
+                    .pending
+                    .take()
+                    .filter(|plugins| !self.meter.set_plugins(plugins));
+                self.meter.push(packets.iter());
+            }
             Ok(Read::Pause(Some(now))) => self.meter.advance(now),
             Ok(Read::Pause(None)) => self.meter.flush(),
             Ok(Read::End) => return true,

@@ -12,7 +12,7 @@ use crate::flow::features::Group;
 use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
 use crate::front::Front;
 use crate::load::Load;
-use crate::plugin::{Plugin, PluginError, PluginReport};
+use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
 use crate::shard::{CHUNK, Shard};
 use crate::time::Time;
 
@@ -61,12 +61,7 @@ impl Default for Settings {
 impl Settings {
     /// The features that flows have under these settings.
     pub fn schema(&self) -> Schema {
-        self.schema_with(&[])
-    }
-
-    pub(crate) fn schema_with(&self, plugins: &[Arc<Plugin>]) -> Schema {
-        let outputs = plugins.iter().flat_map(|plugin| &plugin.manifest().outputs);
-        Schema::new(|group| self.has(group), outputs.cloned().collect())
+        Schema::new(|group| self.has(group), Vec::new())
     }
 
     fn has(&self, group: Group) -> bool {
@@ -219,11 +214,22 @@ impl Meter {
         plugins: &[Arc<Plugin>],
         files: &NdpiFiles,
     ) -> Result<Self, MeterError> {
-        let schema = Arc::new(settings.schema_with(plugins));
-        let dissector = Dissector::new(settings.n_dissections, files, plugins)?;
+        Self::with_set(
+            settings,
+            &PluginSet::new(&settings.schema(), plugins),
+            files,
+        )
+    }
+
+    pub(crate) fn with_set(
+        settings: Settings,
+        plugins: &PluginSet,
+        files: &NdpiFiles,
+    ) -> Result<Self, MeterError> {
+        let dissector = Dissector::new(settings.n_dissections, files, plugins.plugins())?;
         Ok(Self {
             front: Front::new(&settings),
-            shard: Shard::new(&settings, 1, plugins, dissector, schema)?,
+            shard: Shard::new(&settings, 1, plugins, dissector)?,
         })
     }
 
@@ -232,7 +238,17 @@ impl Meter {
         (self.front.next, self.front.step) = (first, step);
     }
 
-    /// The columns of the flows.
+    /// Shows flows that begin from now on to another set of plugins: that of a
+    /// [`Registry`](crate::plugin::Registry). Flows that have begun finish with the plugins that they
+    /// began with; those that take longer than 60 s have null values of plugins that were replaced.
+    ///
+    /// Where a plugin was replaced so often that four generations of it have live flows, nothing is
+    /// done and the answer is `false`: ask again later.
+    pub fn set_plugins(&mut self, plugins: &PluginSet) -> bool {
+        self.shard.switch(plugins, self.front.next)
+    }
+
+    /// The columns of flows that begin now.
     pub fn schema(&self) -> &Arc<Schema> {
         self.shard.schema()
     }

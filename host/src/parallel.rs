@@ -19,7 +19,7 @@ use crate::flow::{Arrival, Flow, Schema};
 use crate::front::Front;
 use crate::load::Load;
 use crate::meter::{Accounts, MeterError, Settings};
-use crate::plugin::{Grants, Plugin, PluginReport};
+use crate::plugin::{Grants, Plugin, PluginReport, PluginSet, Registry};
 use crate::shard::{CHUNK, Shard};
 use crate::streamer::Busy;
 use crate::time::{Time, thread_time};
@@ -48,6 +48,10 @@ struct Portion {
     passes: Vec<(u64, u64)>,
     /// What is to be given up.
     load: Load,
+    /// The ordinal of the round's first packet.
+    first: u64,
+    /// The plugins for flows that begin from here on, where they change.
+    plugins: Option<Arc<PluginSet>>,
     /// Nothing comes after it.
     last: bool,
 }
@@ -175,15 +179,14 @@ impl Parallel {
         origin: Origin,
         settings: Settings,
         meters: usize,
-        plugins: &[Arc<Plugin>],
+        plugins: Plugins,
         ndpi_files: &NdpiFiles,
-        schema: &Arc<Schema>,
     ) -> Result<Self, MeterError> {
         let mut shards = Vec::new();
+        let set = &plugins.set;
         for _ in 0..meters {
-            let dissector = Dissector::new(settings.n_dissections, ndpi_files, plugins)?;
-            let schema = schema.clone();
-            shards.push(Shard::new(&settings, meters, plugins, dissector, schema)?);
+            let dissector = Dissector::new(settings.n_dissections, ndpi_files, set.plugins())?;
+            shards.push(Shard::new(&settings, meters, set, dissector)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -200,12 +203,13 @@ impl Parallel {
             harvests.push(harvest);
         }
         let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
-        let shows = Shows::of(plugins, &settings);
         let reader = Reader {
             origin,
             front: Front::new(&settings),
             tables,
-            shows,
+            shows: Shows::of(plugins.set.plugins(), &settings),
+            settings,
+            plugins,
             passed_ms: None,
             stop: stop.clone(),
         };
@@ -318,6 +322,43 @@ impl Drop for Parallel {
     }
 }
 
+/// The plugins of a run, which may change.
+#[derive(Clone)]
+pub(crate) struct Plugins {
+    registry: Option<Registry>,
+    /// Those that the meters have.
+    pub(crate) set: Arc<PluginSet>,
+    number: u64,
+}
+
+impl Plugins {
+    pub(crate) fn new(registry: Option<Registry>, schema: &Schema) -> Self {
+        // A change in between is one more change.
+        let number = registry.as_ref().map_or(0, Registry::number);
+        Self {
+            set: match &registry {
+                Some(registry) => registry.set(),
+                None => Arc::new(PluginSet::new(schema, &[])),
+            },
+            registry,
+            number,
+        }
+    }
+
+    /// Another set of plugins, if there is one since it was last asked for.
+    #[inline]
+    pub(crate) fn changed(&mut self) -> Option<Arc<PluginSet>> {
+        let registry = self.registry.as_ref()?;
+        let number = registry.number();
+        if number == self.number {
+            return None;
+        }
+        self.number = number;
+        self.set = registry.set();
+        Some(self.set.clone())
+    }
+}
+
 /// One meter's side of the reader.
 struct Table {
     portion: Portion,
@@ -330,6 +371,9 @@ struct Reader {
     origin: Origin,
     front: Front,
     tables: Vec<Table>,
+    settings: Settings,
+    plugins: Plugins,
+    /// What the meters are given of frames.
     shows: Shows,
     /// The last time that was passed on to the meters, in ms.
     passed_ms: Option<u64>,
@@ -371,6 +415,15 @@ impl Reader {
     /// Deals out the packets of a round; says whether it is the last.
     fn fill(&mut self, problems: &mut Vec<CaptureError>) -> bool {
         let meters = self.tables.len();
+        let changed = self.plugins.changed();
+        if let Some(set) = &changed {
+            // Flows of the plugins before are shown theirs until they end.
+            self.shows.widen(Shows::of(set.plugins(), &self.settings));
+        }
+        for table in &mut self.tables {
+            table.portion.first = self.front.next;
+            table.portion.plugins.clone_from(&changed);
+        }
         let (mut packets, mut bytes) = (0, 0);
         while packets < ROUND_PACKETS * meters && bytes < ROUND_BYTES * meters {
             if self.stop.load(Ordering::Relaxed) {
@@ -453,6 +506,14 @@ struct Shows {
 }
 
 impl Shows {
+    fn widen(&mut self, other: Self) {
+        *self = Self {
+            nothing: self.nothing && other.nothing,
+            payload: self.payload.max(other.payload),
+            bytes: self.bytes.max(other.bytes),
+        };
+    }
+
     /// The plugins' share, and what the meters themselves read.
     fn of(plugins: &[Arc<Plugin>], settings: &Settings) -> Self {
         let most = |bytes: fn(&Plugin) -> u32| {
@@ -494,9 +555,12 @@ fn work(
     used: &Sender<Portion>,
 ) {
     let (mut reported, mut loaded) = (Instant::now(), Load::Normal);
+    let mut plugins = None;
     for mut portion in to_do {
         let packets = portion.packets.len() as u64;
         let last = portion.last;
+        plugins = portion.plugins.take().or(plugins);
+        plugins = plugins.filter(|plugins| !shard.switch(plugins, portion.first));
         if portion.load != Load::Normal || loaded != portion.load {
             loaded = portion.load;
             shard.relieve(loaded);

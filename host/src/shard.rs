@@ -8,7 +8,7 @@ use crate::dissect::Dissector;
 use crate::flow::{Arrival, Ended, Expiration, Flow, FlowTable, FlowView, Schema};
 use crate::load::Load;
 use crate::meter::{AccountingMode, Settings};
-use crate::plugin::{Plugin, PluginError, PluginReport, Station};
+use crate::plugin::{PluginError, PluginReport, PluginSet, Station};
 use crate::value::UdpValue;
 
 /// Packets that are looked up together: the waits for memory overlap.
@@ -25,7 +25,6 @@ pub(crate) struct Shard {
     table: FlowTable,
     dissector: Option<Dissector>,
     station: Station,
-    schema: Arc<Schema>,
     ready: VecDeque<Flow>,
     /// After `finish`, the flows that are still to end.
     ending: Option<std::vec::IntoIter<u32>>,
@@ -41,9 +40,8 @@ impl Shard {
     pub(crate) fn new(
         settings: &Settings,
         meters: usize,
-        plugins: &[Arc<Plugin>],
+        plugins: &PluginSet,
         dissector: Option<Dissector>,
-        schema: Arc<Schema>,
     ) -> Result<Self, PluginError> {
         Ok(Self {
             accounting_mode: settings.accounting_mode,
@@ -51,8 +49,7 @@ impl Shard {
                 .unwrap_or(usize::MAX),
             table: FlowTable::new(settings.timeouts(), settings.analyses()),
             dissector,
-            station: Station::open(plugins, &schema)?,
-            schema,
+            station: Station::open(plugins)?,
             ready: VecDeque::new(),
             ending: None,
             flows: 0,
@@ -133,8 +130,19 @@ impl Shard {
         &mut self.ready
     }
 
+    /// The columns of flows that begin now.
     pub(crate) fn schema(&self) -> &Arc<Schema> {
-        &self.schema
+        self.station.schema()
+    }
+
+    /// Shows flows that begin with the packet of this ordinal, or later, to these plugins; says no if
+    /// that cannot be done yet.
+    pub(crate) fn switch(&mut self, plugins: &PluginSet, ordinal: u64) -> bool {
+        let done = self.station.switch(plugins, ordinal, &mut self.ready);
+        if done && let Some(dissector) = &mut self.dissector {
+            dissector.show(plugins.plugins());
+        }
+        done
     }
 
     /// How many flows have ended.
@@ -254,6 +262,7 @@ impl Shard {
     fn end(&mut self, place: u32, expiration: Expiration, ended: Ended) {
         self.flows += 1;
         let (record, statistics, splt) = self.table.take(place);
+        let schema = self.station.schema_of(record.id).clone();
         let flow = Flow {
             record,
             statistics,
@@ -264,8 +273,8 @@ impl Shard {
                 .and_then(|dissector| dissector.take(place)),
             expiration,
             ended,
-            udps: vec![UdpValue::Null; self.schema.udps().len()].into(),
-            schema: self.schema.clone(),
+            udps: vec![UdpValue::Null; schema.udps().len()].into(),
+            schema,
             replaced: None,
         };
         self.station.expire(place, flow, &mut self.ready);

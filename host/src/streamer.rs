@@ -16,8 +16,11 @@ use crate::fanout::Fanout;
 use crate::flow::{Flow, Schema};
 use crate::load::Load;
 use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
-use crate::parallel::{Parallel, Progress, Several};
-use crate::plugin::{Plugin, PluginError, PluginReport, PluginSpec, Registry};
+use crate::parallel::{Parallel, Plugins, Progress, Several};
+use crate::plugin::{
+    Columns, Compiler, FollowError, Following, Plugin, PluginError, PluginFolder, PluginReport,
+    PluginSet, PluginSpec, Policy, PolicyError, Registry, RegistryError, SpecError, Surroundings,
+};
 use crate::time::thread_time;
 
 /// Reads captures, or an interface, and gives the flows in them, one after the other.
@@ -43,6 +46,8 @@ use crate::time::thread_time;
 /// ```
 pub struct Streamer {
     schema: Arc<Schema>,
+    registry: Option<Registry>,
+    _following: Option<Following>,
     work: Work,
     anonymizer: Option<Anonymizer>,
     max_nflows: u64,
@@ -70,6 +75,9 @@ enum Work {
 struct Alone {
     origin: Origin,
     meter: Meter,
+    plugins: Plugins,
+    /// Plugins that the meter could not go over to yet.
+    pending: Option<Arc<PluginSet>>,
     problems: Vec<CaptureError>,
     finished: bool,
     load: Load,
@@ -90,6 +98,15 @@ pub enum StreamerError {
     /// A plugin is not loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A folder of plugins cannot be read.
+    #[error(transparent)]
+    Folder(#[from] SpecError),
+    /// A folder of plugins cannot be followed.
+    #[error(transparent)]
+    Follow(#[from] FollowError),
+    /// There is no policy to be under.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
     /// Flows cannot be dissected.
     #[error(transparent)]
     Dissect(#[from] DissectError),
@@ -99,9 +116,9 @@ pub enum StreamerError {
     /// There is no key to anonymise with.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// The WebAssembly engine does not start.
-    #[error("the WebAssembly engine does not start: {0}")]
-    Engine(String),
+    /// There is no registry of plugins.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// A parameter is out of its range.
     #[error("{parameter} {value}: {accepted}")]
     Parameter {
@@ -148,6 +165,8 @@ pub struct Report<'a> {
     pub packets_per_meter: Vec<u64>,
     /// What each plugin did; while several meters work, as they told within the last second.
     pub plugins: Vec<PluginReport>,
+    /// Changes of plugins under way that were refused; the log says why.
+    pub changes_refused: u64,
     /// What was wrong with captures; each ended the one that it names.
     pub problems: &'a [CaptureError],
     /// Link types of packets that were ignored for it.
@@ -166,7 +185,7 @@ pub struct Busy {
 }
 
 /// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct StreamerBuilder {
     sources: Vec<PathBuf>,
@@ -180,6 +199,10 @@ pub struct StreamerBuilder {
     max_nflows: u64,
     n_meters: usize,
     plugins: Vec<PluginSpec>,
+    plugin_folder: Option<PluginFolder>,
+    policy: Option<PathBuf>,
+    compiler: Option<Arc<dyn Compiler>>,
+    hot_loading: Option<Columns>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
 }
@@ -308,6 +331,33 @@ impl StreamerBuilder {
         self
     }
 
+    /// Adds the plugins of a folder, after those given one by one.
+    pub fn plugin_folder(mut self, folder: PluginFolder) -> Self {
+        self.plugin_folder = Some(folder);
+        self
+    }
+
+    /// The file of the [`Policy`] that plugins are under; none by default, which allows what their specs
+    /// say.
+    pub fn policy(mut self, file: impl Into<PathBuf>) -> Self {
+        self.policy = Some(file.into());
+        self
+    }
+
+    /// What compiles plugins; by default this process does, in as much time and memory as it takes.
+    pub fn compiler(mut self, compiler: impl Compiler + 'static) -> Self {
+        self.compiler = Some(Arc::new(compiler));
+        self
+    }
+
+    /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
+    /// loaded, replaced and removed while packets flow. `columns` says whether the flows' columns may
+    /// change with them; without this call they do not.
+    pub fn hot_loading(mut self, columns: Columns) -> Self {
+        self.hot_loading = Some(columns);
+        self
+    }
+
     /// Gives keyed hashes, 128 hexadecimal digits, in place of the values of these columns (`src_ip`,
     /// `udps.dns.query`); of none by default. See [`Anonymizer`]. A column's type in the schema stays
     /// that of the value.
@@ -319,8 +369,8 @@ impl StreamerBuilder {
         self
     }
 
-    /// The key of these hashes: runs with the same one give the same hash for the same value. By
-    /// default each run has a random one.
+    /// The key of these hashes, and of the pseudonyms that plugins are shown: runs with the same one give
+    /// the same hash for the same value. By default each run has a random one.
     pub fn anonymization_key(mut self, key: AnonymizationKey) -> Self {
         self.anonymization_key = Some(key);
         self
@@ -346,18 +396,19 @@ impl StreamerBuilder {
                 });
             }
         }
-        let plugins = if self.plugins.is_empty() {
-            Vec::new()
-        } else {
-            let registry =
-                Registry::new().map_err(|error| StreamerError::Engine(error.to_string()))?;
-            let schema = self.settings.schema();
-            for spec in self.plugins.clone() {
-                registry.load(spec, &schema)?;
-            }
-            registry.plugins()
+        let has_plugins =
+            !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
+        let registry = has_plugins.then(|| self.registry()).transpose()?;
+        let plugins = Plugins::new(registry.clone(), &self.settings.schema());
+        let meters = self.meters(plugins.set.plugins());
+        if let Some(registry) = &registry {
+            registry.begin(meters, self.hot_loading.unwrap_or_default())?;
+        }
+        let following = match (&registry, self.plugin_folder.clone()) {
+            (Some(registry), Some(folder)) => folder.follow(self.policy.clone(), registry)?,
+            _ => None,
         };
-        let schema = Arc::new(self.settings.schema_with(&plugins));
+        let schema = plugins.set.schema().clone();
         let anonymizer = match self.columns_to_anonymize.is_empty() {
             true => None,
             false => Some(Anonymizer::new(
@@ -369,39 +420,37 @@ impl StreamerBuilder {
                 &schema,
             )?),
         };
-        let work = match (origin, self.meters(&plugins)) {
+        let work = match (origin, meters) {
             (Origin::Live(live), meters @ 2..) if self.fanout => {
                 let mut settings = self.settings;
                 settings.max_flows = settings.max_flows.div_ceil(meters as u64);
                 let mut fanout = Vec::new();
                 for socket in live.fan_out(meters)? {
-                    let meter = Meter::with_ndpi_files(settings, &plugins, &self.ndpi_files)?;
+                    let meter = Meter::with_set(settings, &plugins.set, &self.ndpi_files)?;
                     fanout.push((socket, meter));
                 }
-                Work::Parallel(Box::new(Fanout::start(fanout)))
+                Work::Parallel(Box::new(Fanout::start(fanout, &plugins)))
             }
             (origin, 1) => Work::Alone(Box::new(Alone {
                 origin,
-                meter: Meter::with_ndpi_files(self.settings, &plugins, &self.ndpi_files)?,
+                meter: Meter::with_set(self.settings, &plugins.set, &self.ndpi_files)?,
+                plugins,
+                pending: None,
                 problems: Vec::new(),
                 finished: false,
                 load: Load::Normal,
                 start: thread_time(),
             })),
             (origin, meters) => {
-                let parallel = Parallel::start(
-                    origin,
-                    self.settings,
-                    meters,
-                    &plugins,
-                    &self.ndpi_files,
-                    &schema,
-                )?;
+                let ndpi_files = &self.ndpi_files;
+                let parallel = Parallel::start(origin, self.settings, meters, plugins, ndpi_files)?;
                 Work::Parallel(Box::new(parallel))
             }
         };
         Ok(Streamer {
             schema,
+            registry,
+            _following: following,
             work,
             anonymizer,
             max_nflows: self.max_nflows,
@@ -451,6 +500,27 @@ impl StreamerBuilder {
         Ok(Origin::Files(Box::new(files), stop.clone()))
     }
 
+    fn registry(&self) -> Result<Registry, StreamerError> {
+        let surroundings = Surroundings {
+            compiler: self.compiler.clone(),
+            key: self.anonymization_key.clone(),
+        };
+        let registry = Registry::with(self.settings.schema(), surroundings)?;
+        let policy = match &self.policy {
+            Some(file) => Policy::from_file(file)?,
+            None => Policy::default(),
+        };
+        for spec in self.plugins.clone() {
+            registry.load(policy.apply(spec)?)?;
+        }
+        if let Some(folder) = &self.plugin_folder {
+            for spec in folder.specs()? {
+                registry.load(folder.allowed(spec, &policy)?)?;
+            }
+        }
+        Ok(registry)
+    }
+
     fn meters(&self, plugins: &[Arc<Plugin>]) -> usize {
         if let Some(plugin) = plugins
             .iter()
@@ -492,12 +562,17 @@ impl Streamer {
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),
+            plugin_folder: None,
+            policy: None,
+            compiler: None,
+            hot_loading: None,
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
         }
     }
 
-    /// The columns of the flows.
+    /// The columns of the flows, when the run began. With [`Columns::Free`] flows that begin later may
+    /// have others.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
@@ -505,6 +580,12 @@ impl Streamer {
     /// What ends the reading from another thread, or from a signal's handler.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
+    }
+
+    /// The plugins of the run, to change them under way; `None` where none were given and
+    /// [`hot_loading`](StreamerBuilder::hot_loading) was not asked for.
+    pub fn registry(&self) -> Option<&Registry> {
+        self.registry.as_ref()
     }
 
     /// Bytes of the captures read so far, and all of them where that is known.
@@ -558,6 +639,7 @@ impl Streamer {
                     )
                 }
             },
+            changes_refused: self.registry.as_ref().map_or(0, Registry::refused),
             problems: match &self.work {
                 Work::Alone(alone) => &alone.problems,
                 Work::Parallel(parallel) => &parallel.state().problems,
@@ -685,7 +767,15 @@ impl Alone {
             self.meter.relieve(load);
         }
         match self.origin.read() {
-            Ok(Read::Packets(packets)) => self.meter.push(packets.iter()),
+            Ok(Read::Packets(packets)) => {
+                // Reading may have waited for long.
+                self.pending = self.plugins.changed().or(self.pending.take());
+                self.pending = self
+                    .pending
+                    .take()
+                    .filter(|plugins| !self.meter.set_plugins(plugins));
+                self.meter.push(packets.iter());
+            }
             Ok(Read::Pause(Some(now))) => self.meter.advance(now),
             Ok(Read::Pause(None)) => self.meter.flush(),
             Ok(Read::End) => self.finish(),

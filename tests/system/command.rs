@@ -12,6 +12,8 @@ use crate::flows::Flow;
 
 /// A run that has not ended by then hangs. Nothing else here is about time.
 const HANGS: Duration = Duration::from_secs(120);
+/// The same where a compiler runs, on a machine that is busy with others.
+const COMPILER_HANGS: Duration = Duration::from_secs(1_200);
 
 /// The folder of this package.
 pub(crate) const HOST: &str = env!("CARGO_MANIFEST_DIR");
@@ -32,11 +34,16 @@ pub(crate) fn meter(source: impl AsRef<OsStr>) -> Command {
 /// `flowloom`, in the folder of our own captures.
 pub(crate) fn flowloom() -> Command {
     let mut command = process::Command::new(env!("CARGO_BIN_EXE_flowloom"));
-    command.current_dir(captures()).env_remove("FLOWLOOM_LOG");
+    command
+        .current_dir(captures())
+        .env_remove("FLOWLOOM_LOG")
+        // Plugins are compiled once for all tests.
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     Command {
         command,
         stdin: Vec::new(),
         undissected: false,
+        hangs: HANGS,
     }
 }
 
@@ -46,9 +53,29 @@ pub(crate) struct Command {
     stdin: Vec<u8>,
     /// Whether flows are metered without being dissected, as most tests are not about that.
     undissected: bool,
+    hangs: Duration,
 }
 
 impl Command {
+    /// Runs in another folder than that of our own captures.
+    pub(crate) fn folder(mut self, folder: &Path) -> Self {
+        self.command.current_dir(folder);
+        self
+    }
+
+    pub(crate) fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Waits for a compiler.
+    pub(crate) fn compiles(self) -> Self {
+        Self {
+            hangs: COMPILER_HANGS,
+            ..self
+        }
+    }
+
     pub(crate) fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
         self.command.arg(arg);
         self
@@ -102,7 +129,7 @@ impl Command {
             if let Some(status) = child.try_wait().expect("the command can be waited for") {
                 break status;
             }
-            if start.elapsed() > HANGS {
+            if start.elapsed() > self.hangs {
                 let _ = child.kill();
                 panic!("{called}\nhangs");
             }

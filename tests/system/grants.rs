@@ -17,6 +17,11 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
              add `--grant evil=addresses`",
         ),
         (
+            "packet=src_pseudonym",
+            "asks for the packet field `src_pseudonym`, which was not granted: \
+             add `--grant evil=pseudonyms`",
+        ),
+        (
             "at_init=src_ip",
             "asks for the flow field `src_ip`, which was not granted: add `--grant evil=addresses`",
         ),
@@ -50,6 +55,7 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
 fn the_flag_in_the_message_is_all_it_needs() {
     for (asks, grant) in [
         ("packet=src_ip", "evil=addresses"),
+        ("packet=dst_pseudonym", "evil=pseudonyms"),
         ("payload=64", "evil=payload:64"),
         ("bytes=100", "evil=bytes:100"),
         ("packet=src_mac,payload=9,bytes=8", "evil=payload:9,bytes:8"),
@@ -163,5 +169,19 @@ fn grants_that_are_none() {
                  grant: give `addresses`, `application`, `names`, `payload:N` or `bytes:N` (N \
                  from 1 to 65575), several with commas between"
             ));
+    }
+}
+
+#[test]
+fn pseudonyms_are_not_for_who_sees_the_addresses() {
+    for grant in ["pseudonyms,addresses", "pseudonyms,bytes:20"] {
+        meter("http.pcap")
+            .plugin("evil")
+            .grant(&format!("evil={grant}"))
+            .run()
+            .fails(
+                "plugin `evil`: is granted pseudonyms, and with `addresses` or `bytes` what stands \
+                 behind them: grant one or the other",
+            );
     }
 }

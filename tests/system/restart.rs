@@ -172,14 +172,12 @@ fn flows_come_out_while_a_plugin_is_left_alone() {
         n_dissections: 0,
         ..Settings::default()
     };
-    let registry = Registry::new().expect("the engine starts");
+    let registry = Registry::new(settings.schema()).expect("the engine starts");
     let spec = PluginSpec::new(plugin("evil"))
         .option("mode", "silent")
         .option("at", "init")
         .world(World::Quickest);
-    let evil = registry
-        .load(spec, &settings.schema())
-        .expect("it is well until it is called");
+    let evil = registry.load(spec).expect("it is well until it is called");
     let mut meter = Meter::new(settings, &[evil]).expect("the plugin opens");
     let capture = capture();
     let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|n| capture[at + n]));

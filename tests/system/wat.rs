@@ -12,6 +12,8 @@ use crate::guests::file;
 /// The parts of a core module that does what the contract says, and nothing else: its manifest is
 /// empty, for an empty record is all zeros.
 pub(crate) struct Module {
+    /// Imports, which come first.
+    pub(crate) before: &'static str,
     /// Anything else that stands in the module.
     pub(crate) more: &'static str,
     pub(crate) memory: &'static str,
@@ -25,6 +27,7 @@ pub(crate) struct Module {
 impl Default for Module {
     fn default() -> Self {
         Self {
+            before: "",
             more: "",
             memory: "16",
             // Gives the same page each time.
@@ -40,6 +43,7 @@ impl Default for Module {
 impl Module {
     pub(crate) fn text(&self) -> String {
         let Self {
+            before,
             more,
             memory,
             realloc,
@@ -50,6 +54,7 @@ impl Module {
         } = self;
         format!(
             r#"(module
+              {before}
               (memory (export "memory") {memory})
               (func $deeper (result i32) (i32.add (i32.const 1) (call $deeper)))
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
@@ -68,6 +73,20 @@ impl Module {
     /// It as a plugin's file, with the component type of the contract's world `plugin`.
     pub(crate) fn file(&self) -> (TempDir, PathBuf) {
         file("hand.wasm", typed(&self.text(), |contract| contract))
+    }
+
+    /// As [`file`](Self::file), in a world that also has these imports, of these packages.
+    pub(crate) fn file_importing(&self, imports: &str, packages: &str) -> (TempDir, PathBuf) {
+        let bytes = typed(&self.text(), |contract| {
+            match contract.contains("world plugin {") {
+                true => {
+                    let world = format!("world plugin {{\n{imports}");
+                    contract.replace("world plugin {", &world) + packages
+                }
+                false => contract,
+            }
+        });
+        file("hand.wasm", bytes)
     }
 }
 

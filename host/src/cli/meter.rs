@@ -8,11 +8,12 @@ use clap::{Args, ValueEnum, value_parser};
 use flowloom::capture::{self, Interface};
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
-use flowloom::plugin::{Grants, PluginSpec, World};
+use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
 use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::compile::Compile;
 use super::exit::{Exit, Failure};
 use super::live::{LiveOptions, Watch};
 use super::privileges;
@@ -48,9 +49,9 @@ pub(super) struct Meter {
     #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
     columns_to_anonymize: Vec<String>,
 
-    /// The key of these hashes, 128 hexadecimal digits, or a file that holds them: others can see the
+    /// The key of these hashes, and of pseudonyms that plugins are granted: 128 hexadecimal digits, or a file that holds them: others can see the
     /// words of a command [default: a random key for each run].
-    #[arg(long, value_name = "HEX|@FILE", requires = "columns_to_anonymize")]
+    #[arg(long, value_name = "HEX|@FILE")]
     anonymization_key: Option<String>,
 
     /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
@@ -62,8 +63,21 @@ pub(super) struct Meter {
     #[arg(long = "plugins", value_name = "DIR")]
     plugin_folder: Option<PathBuf>,
 
+    /// Keep to the folder of plugins while packets flow: files that appear are loaded, files that
+    /// change replace what runs, and what is gone is removed. Flows that have begun finish with the
+    /// version that they began with.
+    #[arg(long, requires = "plugin_folder")]
+    watch: bool,
+
+    /// What plugins are allowed: a TOML file (docs/security.md). It is followed with --watch.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    compile: Compile,
+
     /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
-    /// addresses, application, names, payload:N, bytes:N.
+    /// addresses, pseudonyms (numbers in their place), application, names, payload:N, bytes:N.
     #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
     grants: Vec<(String, Grants)>,
 
@@ -174,12 +188,8 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 }
 
 impl Meter {
-    pub(super) fn run(mut self) -> Result<Exit, Failure> {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
         self.check_output()?;
-        if let Some(folder) = &self.plugin_folder {
-            self.plugins
-                .extend(PluginSpec::folder(folder).map_err(Failure::failed)?);
-        }
         let interface = capture::interface(&self.sources).map_err(Failure::failed)?;
         let mut watch = self
             .live
@@ -212,7 +222,10 @@ impl Meter {
             return Err(failure);
         }
         let complete = report.problems.is_empty()
-            && report.plugins.iter().all(|plugin| plugin.traps == 0)
+            && report
+                .plugins
+                .iter()
+                .all(|plugin| plugin.traps == 0 && plugin.excesses == 0)
             && losses.queue() + losses.output() == 0;
         Ok(match complete {
             true => Exit::Done,
@@ -247,6 +260,15 @@ impl Meter {
         builder = self.live.set(builder);
         // Not read by clap, which would show it when it is wrong.
         if let Some(key) = &self.anonymization_key {
+            if self.columns_to_anonymize.is_empty()
+                && self.plugins.is_empty()
+                && self.plugin_folder.is_none()
+            {
+                return Err(Failure::usage(
+                    "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin \
+                     that is granted pseudonyms",
+                ));
+            }
             let key = match key.strip_prefix('@') {
                 Some(file) => AnonymizationKey::from_file(file),
                 None => key.parse(),
@@ -259,20 +281,37 @@ impl Meter {
         if let Some(bytes) = self.snapshot_length {
             builder = builder.snapshot_length(bytes);
         }
-        for (name, _) in &self.grants {
-            if !self.plugins.iter().any(|plugin| plugin.name == *name) {
-                return Err(Failure::usage(format_args!(
-                    "--grant {name}=…: there is no plugin of that name"
-                )));
-            }
-        }
+        let world = match self.plugin_world {
+            PluginWorld::Quickest => World::Quickest,
+            PluginWorld::Events => World::Events,
+        };
         for plugin in &self.plugins {
             let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
             let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
-            builder = builder.plugin(plugin.world(match self.plugin_world {
-                PluginWorld::Quickest => World::Quickest,
-                PluginWorld::Events => World::Events,
-            }));
+            builder = builder.plugin(plugin.world(world));
+        }
+        let others = self
+            .grants
+            .iter()
+            .filter(|(name, _)| !self.plugins.iter().any(|plugin| plugin.name == *name));
+        if let Some(folder) = &self.plugin_folder {
+            let folder = PluginFolder::new(folder).followed(self.watch).world(world);
+            builder = builder.plugin_folder(
+                others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants)),
+            );
+        } else if let Some((name, _)) = others.into_iter().next() {
+            return Err(Failure::usage(format_args!(
+                "--grant {name}=…: there is no plugin of that name"
+            )));
+        }
+        if !self.plugins.is_empty() || self.plugin_folder.is_some() {
+            builder = builder.compiler(self.compile.compiler()?);
+        }
+        if let Some(policy) = &self.policy {
+            builder = builder.policy(policy);
+        }
+        if self.watch && self.output_format() == Format::JsonLines {
+            builder = builder.hot_loading(Columns::Free);
         }
         Ok(builder)
     }
@@ -298,11 +337,25 @@ impl Meter {
         privileges::Files {
             read: plugins
                 .chain(self.plugin_folder.clone())
+                .chain(self.policy.clone())
                 .chain(self.ndpi_protocols.clone())
                 .chain(self.ndpi_categories.clone())
                 .chain(key.and_then(|key| key.strip_prefix('@')).map(PathBuf::from))
                 .collect(),
+            own: match self.plugins.is_empty() && self.plugin_folder.is_none() {
+                true => None,
+                false => self.compile.folder(),
+            },
             output: (self.output != Path::new("-")).then(|| self.output.clone()),
+        }
+    }
+
+    /// How flows are written.
+    fn output_format(&self) -> Format {
+        match self.format {
+            Some(format) => format.into(),
+            None if self.output == Path::new("-") => Format::Csv,
+            None => Format::of(&self.output),
         }
     }
 
@@ -493,9 +546,11 @@ mod tests {
                 "{message}"
             );
         }
-        let error = parsed(&["--anonymization-key", "5ec2e7"]).err().unwrap();
-        assert!(error.contains("--columns-to-anonymize <COL"), "{error}");
-        assert!(!error.contains("5ec2e7"), "{error}");
+        assert_eq!(
+            usage_error(&["--anonymization-key", "5ec2e7"]),
+            "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin that is \
+             granted pseudonyms"
+        );
     }
 
     #[test]

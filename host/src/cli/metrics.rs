@@ -233,7 +233,7 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
 }
 
 fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
-    let counters: [(_, _, Count); 7] = [
+    let counters: [(_, _, Count); 9] = [
         (
             "plugin_events",
             "Events that plugins were shown",
@@ -252,6 +252,16 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
             "plugin_flows_skipped",
             "Flows that were not offered to plugins",
             |plugin| plugin.flows_skipped,
+        ),
+        (
+            "plugin_generations",
+            "Generations of plugins that flows began with",
+            |plugin| plugin.generations,
+        ),
+        (
+            "plugin_flows_abandoned",
+            "Flows without values, for they took too long after a plugin was replaced",
+            |plugin| plugin.flows_abandoned,
         ),
         (
             "plugin_flows_shed",

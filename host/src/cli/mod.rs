@@ -1,7 +1,6 @@
 //! The command line: its words, and what each command does.
 
-mod check;
-mod componentize;
+mod compile;
 mod exit;
 mod fields;
 mod interfaces;
@@ -9,6 +8,7 @@ mod live;
 mod meter;
 mod metrics;
 mod performance;
+mod plugin;
 mod privileges;
 mod summary;
 
@@ -40,17 +40,9 @@ enum Command {
     Interfaces(interfaces::Interfaces),
     /// List every field of flows and packets.
     Fields(fields::Fields),
-    /// Work on plugins.
+    /// Write plugins: begin, build, test, check and measure them.
     #[command(subcommand)]
-    Plugin(Plugin),
-}
-
-#[derive(Subcommand)]
-enum Plugin {
-    /// Make a component of a core WebAssembly module that carries its component type.
-    Componentize(componentize::Componentize),
-    /// Load a plugin as a run would, and say what it asks for, what it adds, and what it costs.
-    Check(check::Check),
+    Plugin(Box<plugin::Plugin>),
 }
 
 /// Runs the command that the process was called with.
@@ -61,8 +53,7 @@ pub(crate) fn run() -> ExitCode {
         Command::Meter(meter) => meter.run(),
         Command::Interfaces(interfaces) => interfaces.run(),
         Command::Fields(fields) => fields.run(),
-        Command::Plugin(Plugin::Componentize(componentize)) => componentize.run(),
-        Command::Plugin(Plugin::Check(check)) => check.run(),
+        Command::Plugin(plugin) => plugin.run(),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -79,6 +79,8 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
                 "traps": plugin.traps,
                 "flows_lost": plugin.flows_lost,
                 "flows_skipped": plugin.flows_skipped,
+                "flows_abandoned": plugin.flows_abandoned,
+                "generations": plugin.generations,
                 "flows_shed": plugin.flows_shed,
                 "bad_outputs": plugin.bad_outputs,
                 "memory_bytes": plugin.memory,

@@ -4,6 +4,8 @@
 //! so they are given up before there is a second one.
 
 use std::collections::HashSet;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use caps::{CapSet, Capability};
@@ -47,6 +49,8 @@ const LIBRARIES: [&str; 5] = [
 pub(super) struct Files {
     /// Files and folders that are read: plugins and their folders, lists for the dissector.
     pub(super) read: Vec<PathBuf>,
+    /// A folder of the run's own, which is made if it is not there: compiled plugins are kept in it.
+    pub(super) own: Option<PathBuf>,
     /// Where flows go.
     pub(super) output: Option<PathBuf>,
 }
@@ -83,6 +87,10 @@ fn folder_of(path: &Path) -> &Path {
 /// Whoever runs it as root and has it write where root owns nothing keeps the capability to do that,
 /// which then is good for these files only.
 pub(super) fn give_up(files: &Files) {
+    if let Some(folder) = &files.own {
+        // What is wrong with it, who uses it says.
+        let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    }
     match give_up_capabilities(files) {
         Ok(Some(kept)) => tracing::info!("kept of all capabilities: {kept}"),
         Ok(None) => {}
@@ -164,6 +172,7 @@ fn close_files(files: &Files) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write =
         read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
+    let own = write | AccessFs::MakeDir | AccessFs::RemoveDir;
     let command = std::env::current_exe().ok();
     let status = landlock::Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -176,6 +185,7 @@ fn close_files(files: &Files) -> Result<RulesetStatus, RulesetError> {
         .add_rules(path_beneath_rules(command, read | AccessFs::Execute))?
         .add_rules(path_beneath_rules(files.readable(), read))?
         .add_rules(path_beneath_rules(files.writable(), write))?
+        .add_rules(path_beneath_rules(&files.own, own))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

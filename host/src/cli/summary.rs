@@ -93,6 +93,13 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
     for plugin in &report.plugins {
         write_plugin(out, plugin)?;
     }
+    if report.changes_refused > 0 {
+        writeln!(
+            out,
+            "plugins  {} changes refused under way",
+            report.changes_refused
+        )?;
+    }
     write_busy(out, report, run)
 }
 
@@ -130,6 +137,10 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         PluginState::Running => String::new(),
         other => format!(" ({other})"),
     };
+    let state = match plugin.generations {
+        0 | 1 => state,
+        more => format!("{state}, {more} versions"),
+    };
     write!(
         out,
         "plugin   {} {}{}: {} events in {} calls, {ns} ns an event, {} KiB, {} traps",
@@ -151,7 +162,16 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
             plugin.flows_shed,
             "flows not offered, for packets came too quickly",
         ),
+        (
+            plugin.flows_abandoned,
+            "flows without its values, for they took too long after it was replaced",
+        ),
+        (
+            plugin.excesses,
+            "times left alone, for it took too much time: results depend on the machine",
+        ),
         (plugin.bad_outputs, "values not of the declared type"),
+        (plugin.lines_dropped, "lines of its log not shown"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;

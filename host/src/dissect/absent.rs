@@ -37,6 +37,10 @@ impl Dissector {
         match *self {}
     }
 
+    pub(crate) fn show(&mut self, _: &[Arc<Plugin>]) {
+        match *self {}
+    }
+
     pub(crate) fn memory(&self) -> usize {
         match *self {}
     }

@@ -147,6 +147,12 @@ impl Dissector {
         }
     }
 
+    /// Takes note of which plugins are shown flows from now on.
+    pub(crate) fn show(&mut self, plugins: &[Arc<Plugin>]) {
+        // Flows of plugins that were there before may still be live.
+        self.shows_live |= is_shown_live(plugins);
+    }
+
     /// Bytes held for flows, without the texts found in them.
     pub(crate) fn memory(&self) -> usize {
         self.flows.memory()

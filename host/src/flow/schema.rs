@@ -32,6 +32,14 @@ impl Schema {
         }
     }
 
+    /// The same features, and these columns of plugins.
+    pub(crate) fn with_udps(&self, udps: Vec<UdpColumn>) -> Self {
+        Self {
+            features: self.features.clone(),
+            udps,
+        }
+    }
+
     /// The features, in the feature table's order.
     pub fn features(&self) -> &[&'static Feature] {
         &self.features

@@ -4,6 +4,7 @@ use super::bindings::batch_feature as wit;
 use super::column::ColumnBuffer;
 use super::manifest::Manifest;
 use super::packet_fields::PacketField;
+use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
 use crate::flow::{Arrival, FlowView};
 use crate::value::Type;
@@ -36,10 +37,11 @@ pub(super) struct Batch {
     pub(super) waiting: Vec<u32>,
     /// Bytes of packets.
     size: usize,
+    pseudonyms: Pseudonyms,
 }
 
 impl Batch {
-    pub(super) fn new(manifest: &Manifest) -> Self {
+    pub(super) fn new(manifest: &Manifest, pseudonyms: Pseudonyms) -> Self {
         let flow = |fields: &[&Feature]| {
             fields
                 .iter()
@@ -61,6 +63,7 @@ impl Batch {
             expired: flow(&manifest.at_expire),
             waiting: Vec::new(),
             size: 0,
+            pseudonyms,
         }
     }
 
@@ -90,7 +93,7 @@ impl Batch {
         self.kinds.push(kind as u8);
         self.slots.push(slot);
         for (field, column) in &mut self.packets {
-            field.push(arrival, column);
+            field.push(arrival, &self.pseudonyms, column);
         }
         if self.bytes.is_some() || self.payload.is_some() {
             let (bytes, payload) = shown(manifest, arrival);

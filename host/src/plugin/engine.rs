@@ -1,18 +1,34 @@
 //! The WebAssembly engine that all plugins of a process share.
 
+use std::borrow::Cow;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Weak};
+
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
 use super::bindings::{batch_feature, feature, log};
+use super::compile::Compiler;
 use super::error::Problem;
-use super::instance::{Exports, HostState, Log};
+use super::generation::Plugin;
+use super::instance::{Exports, HostState};
 use super::limits::EPOCH;
+use super::log::Log;
+use super::pseudonym::Pseudonyms;
+use super::wasi;
+use crate::anonymizer::AnonymizationKey;
 
 /// Compiles plugins and keeps the clock that their deadlines are judged by.
 #[derive(Clone)]
 pub(super) struct PluginEngine {
     engine: Engine,
     linker: Linker<HostState>,
+    pseudonyms: Pseudonyms,
+    /// None compiles in this process.
+    compiler: Option<Arc<dyn Compiler>>,
+    /// Plugins that an instance is to be opened of, aside.
+    loader: Sender<Weak<Plugin>>,
 }
 
 /// A compiled component that fits the contract.
@@ -22,36 +38,68 @@ pub(super) struct Compiled {
 }
 
 impl PluginEngine {
-    pub(super) fn new() -> wasmtime::Result<Self> {
-        let mut config = Config::new();
-        config
-            // Off goes the newest code, and 270 ns from every call.
-            .concurrency_support(false)
-            .epoch_interruption(true)
-            // What no plugin needs is not offered to hostile ones.
-            .wasm_gc(false)
-            .wasm_threads(false)
-            .wasm_memory64(false)
-            .wasm_exceptions(false)
-            .max_wasm_stack(512 << 10);
-        let engine = Engine::new(&config)?;
+    pub(super) fn new(
+        compiler: Option<Arc<dyn Compiler>>,
+        key: &AnonymizationKey,
+    ) -> wasmtime::Result<Self> {
+        let engine = engine()?;
         let mut linker = Linker::new(&engine);
         log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
         keep_epochs(&engine)?;
-        Ok(Self { engine, linker })
+        let loader = start_loader()?;
+        Ok(Self {
+            engine,
+            linker,
+            pseudonyms: Pseudonyms::new(key),
+            compiler,
+            loader,
+        })
+    }
+
+    /// Has an instance of this plugin opened by the loader's thread.
+    pub(super) fn prepare(&self, plugin: &Arc<Plugin>) {
+        // Without the thread it is opened when it is wanted.
+        let _ = self.loader.send(Arc::downgrade(plugin));
+    }
+
+    pub(super) fn pseudonyms(&self) -> Pseudonyms {
+        self.pseudonyms.clone()
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }
 
+    fn component(&self, bytes: &[u8]) -> Result<Component, String> {
+        let said = |error: wasmtime::Error| format!("{error:#}");
+        let Some(compiler) = &self.compiler else {
+            return Component::from_binary(&self.engine, bytes).map_err(said);
+        };
+        let image = compiler.compile(bytes)?;
+        // SAFETY: an image is what an engine of this library has made of a component, in a process of
+        // the same user or in a file that only this user can write.
+        #[allow(
+            unsafe_code,
+            reason = "code that was compiled elsewhere is taken on trust"
+        )]
+        unsafe {
+            Component::deserialize(&self.engine, image.bytes()).map_err(said)
+        }
+    }
+
     /// Compiles a component and checks what it imports and exports.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let component = Component::from_binary(&self.engine, bytes)
-            .map_err(|e| CompileError::Broken(format!("{e:#}")))?;
+        let component = self.component(bytes).map_err(CompileError::Broken)?;
         let ty = component.component_type();
-        for (import, _) in ty.imports(&self.engine) {
+        let mut linker = Cow::Borrowed(&self.linker);
+        for (import, is) in ty.imports(&self.engine) {
             check_import(import)?;
+            if let ComponentItem::ComponentInstance(interface) = &is.ty
+                && wasi::is_wasi(import)
+            {
+                wasi::define(linker.to_mut(), &self.engine, import, interface)
+                    .map_err(|error| CompileError::Broken(format!("{error:#}")))?;
+            }
         }
         let exports: Vec<_> = ty
             .exports(&self.engine)
@@ -63,10 +111,7 @@ impl PluginEngine {
                 reason: format!("{error:#}"),
             })
         };
-        let component = self
-            .linker
-            .instantiate_pre(&component)
-            .map_err(other_types)?;
+        let component = linker.instantiate_pre(&component).map_err(other_types)?;
         let exports = |name| {
             exports
                 .iter()
@@ -84,6 +129,22 @@ impl PluginEngine {
         };
         Ok(Compiled { component, exports })
     }
+}
+
+/// The engine that code is compiled for.
+pub(super) fn engine() -> wasmtime::Result<Engine> {
+    let mut config = Config::new();
+    config
+        // Off goes the newest code, and 270 ns from every call.
+        .concurrency_support(false)
+        .epoch_interruption(true)
+        // What no plugin needs is not offered to hostile ones.
+        .wasm_gc(false)
+        .wasm_threads(false)
+        .wasm_memory64(false)
+        .wasm_exceptions(false)
+        .max_wasm_stack(512 << 10);
+    Engine::new(&config)
 }
 
 pub(super) enum CompileError {
@@ -118,6 +179,7 @@ fn check_import(name: &str) -> Result<(), Problem> {
         }),
         // `manifest` holds types only; a component that uses them imports it.
         Some(("log" | "manifest", _)) => Ok(()),
+        None if wasi::is_wasi(name) => Ok(()),
         _ => Err(Problem::UnknownImport {
             import: name
                 .chars()
@@ -151,6 +213,23 @@ struct HasLog;
 
 impl wasmtime::component::HasData for HasLog {
     type Data<'a> = &'a mut Log;
+}
+
+/// Opens instances until there is nobody left to ask for one.
+fn start_loader() -> wasmtime::Result<Sender<Weak<Plugin>>> {
+    let (loader, wanted) = channel::<Weak<Plugin>>();
+    let open = move || {
+        for plugin in wanted {
+            if let Some(plugin) = plugin.upgrade() {
+                // What is wrong is said when it is wanted.
+                let _ = plugin.fill(1);
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("flowloom-loader".into())
+        .spawn(open)?;
+    Ok(loader)
 }
 
 /// Moves the epoch on for as long as the engine is in use.

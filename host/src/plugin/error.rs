@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::digest::Sha256;
+
 /// Why a plugin is not loaded. The text names the plugin and says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("plugin `{}`: {problem}", name.escape_debug())]
@@ -10,6 +12,15 @@ pub struct PluginError {
     pub name: String,
     /// What is wrong.
     pub problem: Box<Problem>,
+}
+
+impl PluginError {
+    pub(super) fn new(name: &str, problem: Problem) -> Self {
+        Self {
+            name: name.to_owned(),
+            problem: Box::new(problem),
+        }
+    }
 }
 
 /// What is wrong with a plugin.
@@ -33,7 +44,7 @@ pub enum Problem {
     #[error("needs flowloom:plugin {wanted}, this host has {has}", has = super::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
-        "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log may be imported"
+        "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log and wasi 0.2 may be imported"
     )]
     UnknownImport { import: String },
     #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = super::CONTRACT_VERSION)]
@@ -93,6 +104,30 @@ pub enum Problem {
     OtherManifest,
     #[error("there is a plugin of that name already: give each its own with NAME=FILE")]
     NameTaken,
+    #[error("{} has the SHA-256 {is}, and {wanted} is what may be loaded", path.display())]
+    OtherFile {
+        path: PathBuf,
+        is: Sha256,
+        wanted: Sha256,
+    },
+    #[error("is not in the policy, which refuses plugins that are not")]
+    Unlisted,
+    #[error(
+        "is granted more than the default, and was found in a folder that is followed: give the sha256 of its file in the policy"
+    )]
+    NotPinned,
+    #[error(
+        "is granted pseudonyms, and with `addresses` or `bytes` what stands behind them: grant one or the other"
+    )]
+    Unveiled,
+    #[error("there is no plugin of that name")]
+    NotLoaded,
+    #[error("needs one meter, and this run has {meters}")]
+    NeedsOneMeter { meters: usize },
+    #[error(
+        "declares other outputs than the columns that this run has of it, which cannot change under way; JSON lines take any"
+    )]
+    OtherColumns,
     #[error("`{}` is not a name for a plugin: give [A-Za-z0-9_-]{{1,64}}, as in NAME=FILE", name.escape_debug())]
     BadName { name: String },
 }
@@ -105,6 +140,14 @@ pub enum Trap {
     Deadline {
         /// What it may take.
         allowed_ms: u128,
+    },
+    /// Its calls each took no longer than they may, and together they did.
+    #[error("it took {taken} ns of CPU time an event; {allowed} are allowed")]
+    TooSlow {
+        /// What an event took.
+        taken: u64,
+        /// What it may take.
+        allowed: u64,
     },
     /// It needed more memory than it may have.
     #[error("it asked for {asked} bytes of memory; {allowed} are allowed")]

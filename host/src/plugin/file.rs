@@ -9,9 +9,9 @@ use super::error::Problem;
 /// Larger files are refused before they are read: Python components have 18 MB.
 const MOST_BYTES: u64 = 64 << 20;
 
-/// Reads a plugin: a component, or a core module that carries its component type.
+/// Reads a plugin's file.
 ///
-/// The file is opened once and what was read is what is compiled, whatever happens to the file.
+/// It is opened once, and what was read is what is compiled, whatever happens to the file.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     let unreadable = |error| Problem::Unreadable {
         path: path.to_owned(),
@@ -39,10 +39,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<u8>, Problem> {
     file.take(MOST_BYTES)
         .read_to_end(&mut bytes)
         .map_err(unreadable)?;
-    component(bytes).map_err(|reason| Problem::NotAComponent {
-        path: path.to_owned(),
-        reason,
-    })
+    Ok(bytes)
 }
 
 /// The component in these bytes, made from a core module if they are one. Nothing is compiled.

@@ -9,6 +9,8 @@ pub enum Grant {
     Default,
     /// IP and MAC addresses.
     Addresses,
+    /// Numbers in place of IP addresses.
+    Pseudonyms,
     /// What application a flow is of.
     Application,
     /// Names, software and fingerprints that a flow's two sides tell each other.
@@ -21,6 +23,7 @@ impl Grant {
         match self {
             Self::Default => "",
             Self::Addresses => "addresses",
+            Self::Pseudonyms => "pseudonyms",
             Self::Application => "application",
             Self::Names => "names",
         }
@@ -31,6 +34,7 @@ impl Grant {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     addresses: bool,
+    pseudonyms: bool,
     application: bool,
     names: bool,
     payload: u32,
@@ -46,6 +50,7 @@ impl Grants {
         match grant {
             Grant::Default => true,
             Grant::Addresses => self.addresses || self.bytes > 0,
+            Grant::Pseudonyms => self.pseudonyms,
             Grant::Application => self.application,
             Grant::Names => self.names,
         }
@@ -61,11 +66,18 @@ impl Grants {
         self.bytes
     }
 
+    /// Whether numbers are granted in place of addresses, and the addresses as well, which tells what
+    /// the numbers stand for.
+    pub(super) fn unveil(&self) -> bool {
+        self.pseudonyms && self.allow(Grant::Addresses)
+    }
+
     /// All that either of two grants.
     #[must_use]
     pub fn and(self, other: Self) -> Self {
         Self {
             addresses: self.addresses || other.addresses,
+            pseudonyms: self.pseudonyms || other.pseudonyms,
             application: self.application || other.application,
             names: self.names || other.names,
             payload: self.payload.max(other.payload),
@@ -76,7 +88,7 @@ impl Grants {
 
 /// A grant that is not one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a grant: give `addresses`, `application`, `names`, `payload:N` or `bytes:N` (N from 1 to {most}), several with commas between", most = Grants::MOST_BYTES)]
+#[error("`{0}` is not a grant: give `addresses`, `pseudonyms`, `application`, `names`, `payload:N` or `bytes:N` (N from 1 to {most}), several with commas between", most = Grants::MOST_BYTES)]
 pub struct GrantError(String);
 
 impl FromStr for Grants {
@@ -91,6 +103,10 @@ impl FromStr for Grants {
             Ok(grants.and(match word.split_once(':') {
                 None if word == "addresses" => Self {
                     addresses: true,
+                    ..Self::default()
+                },
+                None if word == "pseudonyms" => Self {
+                    pseudonyms: true,
                     ..Self::default()
                 },
                 None if word == "application" => Self {

@@ -43,6 +43,8 @@ pub(super) struct Health {
     standing: Standing,
     /// In a row, without a trial passed.
     traps: u32,
+    /// How often in a row it took more time than it may.
+    excesses: u32,
 }
 
 #[derive(Debug, Default)]
@@ -52,6 +54,8 @@ enum Standing {
     /// It has no instance.
     Pausing {
         until: Time,
+        /// Whether it has trapped.
+        is_suspect: bool,
     },
     /// Its instance is fresh.
     OnTrial {
@@ -68,24 +72,44 @@ impl Health {
             self.standing = Standing::Quarantined;
             return None;
         }
+        Some(self.pause(self.traps, now, true))
+    }
+
+    /// Takes note of too much time taken; returns the pause after which there may be a fresh instance.
+    /// That is done for as long as the run takes: it is sampled.
+    pub(super) fn exceeded(&mut self, now: Time) -> Duration {
+        self.excesses += 1;
+        self.pause(self.excesses, now, false)
+    }
+
+    /// It takes no more time than it may.
+    pub(super) fn keeps_to_its_time(&mut self) {
+        self.excesses = 0;
+    }
+
+    fn pause(&mut self, times: u32, now: Time, is_suspect: bool) -> Duration {
         let pause = FIRST_PAUSE
-            .saturating_mul(1 << (self.traps - 1).min(16))
+            .saturating_mul(1 << (times - 1).min(16))
             .min(LONGEST_PAUSE);
-        self.standing = Standing::Pausing {
-            until: now.after(pause),
-        };
-        Some(pause)
+        let until = now.after(pause);
+        self.standing = Standing::Pausing { until, is_suspect };
+        pause
     }
 
     /// Whether its pause is over.
     pub(super) fn may_start(&self, now: Time) -> bool {
-        matches!(self.standing, Standing::Pausing { until } if now >= until)
+        matches!(self.standing, Standing::Pausing { until, .. } if now >= until)
     }
 
     /// There is a fresh instance.
     pub(super) fn started(&mut self, now: Time) {
-        self.standing = Standing::OnTrial {
-            until: now.after(TRIAL),
+        self.standing = match self.standing {
+            Standing::Pausing {
+                is_suspect: false, ..
+            } => Standing::Sound,
+            _ => Standing::OnTrial {
+                until: now.after(TRIAL),
+            },
         };
     }
 
@@ -100,7 +124,8 @@ impl Health {
         if let Standing::OnTrial { until } = self.standing
             && now >= until
         {
-            *self = Self::default();
+            self.standing = Standing::Sound;
+            self.traps = 0;
         }
     }
 
@@ -131,6 +156,19 @@ mod tests {
         assert_eq!(pauses[18..], [Some(30), None]);
         assert_eq!(health.state(), PluginState::Quarantined);
         assert!(!health.may_start(at(1_000_000)));
+    }
+
+    #[test]
+    fn who_takes_too_much_time_is_sampled() {
+        let mut health = Health::default();
+        for pause in [1, 2, 4, 8, 16, 30, 30] {
+            assert_eq!(health.exceeded(at(0)).as_secs(), pause);
+        }
+        assert!(health.may_start(at(30)));
+        health.started(at(30));
+        assert!(!health.is_on_trial());
+        health.keeps_to_its_time();
+        assert_eq!(health.exceeded(at(40)), FIRST_PAUSE);
     }
 
     #[test]

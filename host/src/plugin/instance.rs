@@ -5,16 +5,19 @@ use std::time::Duration;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
-use super::bindings::{batch_feature, feature, log, manifest};
+use super::bindings::{batch_feature, feature, manifest};
 use super::error::{Problem, Trap};
-use super::escape::escape;
-use super::limits::{ANSWER, Deadline, Limits, MemoryLimiter};
+use super::limits::{ANSWER, Deadline, HANDLES, Limits, MemoryLimiter};
+use super::log::Log;
+use super::wasi::WasiState;
+use crate::time::Time;
 
 /// What the host keeps beside an instance.
 pub(super) struct HostState {
     pub(super) deadline: Deadline,
     memory: MemoryLimiter,
     log: Log,
+    pub(super) wasi: WasiState,
 }
 
 /// An instance that has not trapped. One that has is to be thrown away.
@@ -44,16 +47,14 @@ impl Instance {
         let state = HostState {
             deadline: Deadline::default(),
             memory: MemoryLimiter::new(limits.memory),
-            log: Log {
-                plugin: name.to_owned(),
-                lines: 0,
-                last_error: None,
-            },
+            log: Log::new(name),
+            wasi: WasiState::default(),
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(Deadline::check);
         store.set_hostcall_fuel(ANSWER);
+        store.set_max_component_handles(HANDLES);
         let mut instance = Self {
             store,
             feature: None,
@@ -150,6 +151,16 @@ impl Instance {
         })
     }
 
+    /// Says what packet time it is.
+    pub(super) fn at(&mut self, now: Time) {
+        self.store.data_mut().wasi.now = now;
+    }
+
+    /// Lines of its log that were not shown.
+    pub(super) fn lines_dropped(&self) -> u64 {
+        self.store.data().log.dropped
+    }
+
     /// Bytes of memory and tables.
     pub(super) fn memory(&self) -> usize {
         self.store.data().memory.used
@@ -178,7 +189,7 @@ impl Instance {
         state.deadline.start(allowed);
         // What went wrong in an earlier call is not why this one fails.
         state.memory.refused = None;
-        state.log.last_error = None;
+        state.log.begin(state.wasi.now);
         self.store.set_epoch_deadline(1);
         call(self).map_err(|error| self.trap(&error, allowed))
     }
@@ -213,49 +224,5 @@ impl HostState {
         // Who is refused memory and still has something to say goes on, or says why not.
         self.memory.refused = None;
         &mut self.log
-    }
-}
-
-/// Lines that a plugin writes, on their way into the host's log.
-pub(super) struct Log {
-    plugin: String,
-    lines: u32,
-    last_error: Option<String>,
-}
-
-impl Log {
-    /// Lines an instance may write.
-    const MOST_LINES: u32 = 1_000;
-    /// Characters of a line.
-    const MOST_CHARS: usize = 1_000;
-}
-
-impl log::Host for Log {
-    fn write(&mut self, level: log::Level, line: String) {
-        let line: String = line
-            .chars()
-            .take(Self::MOST_CHARS)
-            .flat_map(escape)
-            .collect();
-        if level == log::Level::Error {
-            self.last_error = Some(line.clone());
-        }
-        self.lines = self.lines.saturating_add(1);
-        let plugin = &self.plugin;
-        match self.lines.cmp(&Self::MOST_LINES) {
-            std::cmp::Ordering::Greater => {}
-            std::cmp::Ordering::Equal => {
-                tracing::warn!(
-                    "plugin {plugin}: wrote {} lines; the rest is not shown",
-                    Self::MOST_LINES
-                );
-            }
-            std::cmp::Ordering::Less => match level {
-                log::Level::Error => tracing::error!("plugin {plugin}: {line}"),
-                log::Level::Warn => tracing::warn!("plugin {plugin}: {line}"),
-                log::Level::Info => tracing::info!("plugin {plugin}: {line}"),
-                log::Level::Debug => tracing::debug!("plugin {plugin}: {line}"),
-            },
-        }
     }
 }

@@ -14,8 +14,12 @@ pub(super) const EPOCH: Duration = Duration::from_millis(10);
 /// 256 bytes for each of its flows.
 pub(super) const ANSWER: usize = 16 << 20;
 
+/// Handles of resources that an instance may hold: a component of an ordinary language has some tens,
+/// and each takes memory of the host.
+pub(super) const HANDLES: usize = 1_024;
+
 /// What one instance of a plugin may use.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// CPU time that a call into the plugin may take: a batch of a thousand events takes some
     /// microseconds, and the slowest interpreter some milliseconds.
@@ -26,6 +30,10 @@ pub struct Limits {
     pub memory: usize,
     /// Flows it may hold. Flows beyond are not offered to it, and their values are null.
     pub flows: usize,
+    /// Nanoseconds of CPU time that an event may take over the long run; as many as it likes by
+    /// default. Calls that each stay within their time can still be more than a link can wait for.
+    /// Where a plugin takes more it is left alone for a while, so that results depend on the machine.
+    pub ns_per_event: Option<u64>,
 }
 
 impl Default for Limits {
@@ -35,6 +43,7 @@ impl Default for Limits {
             open: Duration::from_millis(500),
             memory: 256 << 20,
             flows: 1_000_000,
+            ns_per_event: None,
         }
     }
 }

@@ -6,35 +6,51 @@
 
 mod batch;
 mod bindings;
-mod budget;
 mod column;
+mod compile;
+mod digest;
 mod engine;
 mod error;
 mod escape;
 mod file;
+mod folder;
+mod generation;
 mod grant;
 mod health;
+mod hosted;
 mod instance;
 mod limits;
+mod log;
 mod manifest;
 mod outputs;
 mod packet_fields;
+mod policy;
+mod pseudonym;
 mod record;
 mod registry;
+mod report;
+mod share;
 mod spec;
 mod station;
+mod wasi;
 
+pub use compile::{ChildCompiler, CompileCache, Compiler, Image, compile};
+pub use digest::{DigestError, Sha256};
 pub use error::{PluginError, Problem, Trap};
 pub use escape::escaped;
 pub use file::component;
+pub(crate) use folder::Following;
+pub use folder::{FollowError, PluginFolder};
+pub use generation::Plugin;
 pub use grant::{Grant, GrantError, Grants};
 pub use health::PluginState;
 pub use limits::Limits;
 pub use manifest::Manifest;
 pub use packet_fields::{PACKET_FIELDS, PacketField};
-pub use registry::{Plugin, Registry};
+pub use policy::{Policy, PolicyError};
+pub use registry::{Columns, PluginSet, Registry, RegistryError, Surroundings};
+pub use report::PluginReport;
 pub use spec::{PluginSpec, SpecError, World};
-pub use station::PluginReport;
 pub(crate) use station::Station;
 
 /// The version of the contract that this host speaks.

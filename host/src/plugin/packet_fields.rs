@@ -1,7 +1,10 @@
 //! The packet fields that plugins may ask for: each is declared here, once.
 
+use std::net::IpAddr;
+
 use super::column::ColumnBuffer;
 use super::grant::Grant;
+use super::pseudonym::Pseudonyms;
 use crate::flow::Arrival;
 use crate::value::{Type, write_ip, write_mac};
 
@@ -27,6 +30,8 @@ pub struct PacketField {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extract {
     Number(fn(&Arrival<'_>) -> u64),
+    /// The number of this address.
+    Pseudonym(fn(&Arrival<'_>) -> IpAddr),
     Text(fn(&Arrival<'_>, &mut Text<'_>)),
 }
 
@@ -56,8 +61,14 @@ impl PacketField {
     }
 
     #[inline]
-    pub(super) fn push(&self, arrival: &Arrival<'_>, column: &mut ColumnBuffer) {
+    pub(super) fn push(
+        &self,
+        arrival: &Arrival<'_>,
+        pseudonyms: &Pseudonyms,
+        column: &mut ColumnBuffer,
+    ) {
         match self.value {
+            Extract::Pseudonym(address) => column.push_number(pseudonyms.of(address(arrival))),
             Extract::Number(value) => column.push_number(value(arrival)),
             Extract::Text(write) => column.push_text(|bytes| write(arrival, &mut Text(bytes))),
         }
@@ -94,6 +105,22 @@ impl PacketField {
             doc,
             in_record: true,
             value: Extract::Text(write),
+        }
+    }
+
+    const fn pseudonym(
+        name: &'static str,
+        doc: &'static str,
+        address: fn(&Arrival<'_>) -> IpAddr,
+    ) -> Self {
+        Self {
+            name,
+            ty: Type::U64,
+            unit: "",
+            grant: Grant::Pseudonyms,
+            doc,
+            in_record: false,
+            value: Extract::Pseudonym(address),
         }
     }
 
@@ -197,6 +224,16 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         let _ = write_mac(&a.packet.dst_mac[..3], text);
     })
     .beside(),
+    PacketField::pseudonym(
+        "src_pseudonym",
+        "A number in place of the source address, below 2^63: the same for the same address throughout the run, and under the same key.",
+        |a| a.packet.src.to_ip(a.packet.ip_version),
+    ),
+    PacketField::pseudonym(
+        "dst_pseudonym",
+        "A number in place of the destination address, as src_pseudonym.",
+        |a| a.packet.dst.to_ip(a.packet.ip_version),
+    ),
     PacketField::number(
         "src_port",
         Type::U16,

@@ -5,6 +5,7 @@ use super::bindings::feature::{Direction, Flow, Packet, TcpFlags, ValueParam};
 use super::grant::Grant;
 use super::manifest::Manifest;
 use super::packet_fields::{Extract, PacketField, Text};
+use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
 use crate::flow::{self, Arrival, FlowView};
 use crate::value::Value;
@@ -18,10 +19,11 @@ pub(super) struct Records {
     /// The texts of the fields without a place in the record.
     more: Vec<String>,
     has_more: bool,
+    pseudonyms: Pseudonyms,
 }
 
 impl Records {
-    pub(super) fn new(manifest: &Manifest) -> Self {
+    pub(super) fn new(manifest: &Manifest, pseudonyms: Pseudonyms) -> Self {
         let asked = |name: &str| {
             manifest
                 .packet
@@ -36,6 +38,7 @@ impl Records {
             dst_mac: asked("dst_mac"),
             more: Vec::new(),
             has_more: manifest.packet.iter().any(|field| !field.in_record),
+            pseudonyms,
         }
     }
 
@@ -59,7 +62,7 @@ impl Records {
         }
         let more = self
             .has_more
-            .then(|| more(manifest, arrival, &mut self.more));
+            .then(|| more(manifest, arrival, &self.pseudonyms, &mut self.more));
         let (bytes, payload) = shown(manifest, arrival);
         call(Packet {
             time_ns: arrival.time.ns(),
@@ -101,6 +104,7 @@ impl Records {
 fn more<'a>(
     manifest: &Manifest,
     arrival: &Arrival<'_>,
+    pseudonyms: &Pseudonyms,
     texts: &'a mut Vec<String>,
 ) -> Vec<ValueParam<'a>> {
     let beside = || manifest.packet.iter().filter(|field| !field.in_record);
@@ -112,6 +116,7 @@ fn more<'a>(
     }
     let value = |(field, text): (&&PacketField, &'a String)| match field.value {
         Extract::Number(number) => ValueParam::Integer(number(arrival) as i64),
+        Extract::Pseudonym(address) => ValueParam::Integer(pseudonyms.of(address(arrival)) as i64),
         Extract::Text(_) => ValueParam::Text(text),
     };
     beside().zip(texts.iter()).map(value).collect()

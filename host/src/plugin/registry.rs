@@ -1,177 +1,377 @@
-//! The plugins of a run, by name.
+//! The plugins of a run, by name: loaded, replaced and removed while packets flow.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dashmap::DashMap;
-use dashmap::mapref::entry::Entry;
 
-use super::engine::{CompileError, Compiled, PluginEngine};
+use super::compile::Compiler;
+use super::engine::PluginEngine;
 use super::error::{PluginError, Problem};
-use super::file;
-use super::instance::Instance;
-use super::manifest::{Manifest, Terms};
-use super::spec::{PluginSpec, World};
-use crate::flow::Schema;
+use super::generation::{Plugin, PluginFile};
+use super::spec::PluginSpec;
+use crate::anonymizer::{AnonymizationKey, KeyError};
+use crate::flow::{Schema, UdpColumn};
 
-/// Compiles plugins, and knows the loaded ones.
-pub struct Registry {
+/// The plugins of a run, by name.
+///
+/// Plugins can be loaded, replaced and removed at any time, from any thread. A plugin is compiled,
+/// opened and checked aside, while packets flow; if anything is wrong with it, all stays as it was.
+/// Then meters go over to the new [`set`](Self::set) at their next batch boundary: it is shown the
+/// flows that begin from there on, and flows that began before finish with the plugins that they began
+/// with.
+///
+/// Clones are handles of one registry.
+#[derive(Clone)]
+pub struct Registry(Arc<Inner>);
+
+struct Inner {
     engine: PluginEngine,
-    entries: DashMap<String, Loaded>,
+    /// The columns of flows without plugins.
+    schema: Schema,
+    run: OnceLock<Run>,
+    entries: DashMap<String, Entry>,
+    /// One change at a time, so that no more than one plugin is compiled at once.
+    changing: Mutex<()>,
+    set: RwLock<Arc<PluginSet>>,
+    /// Of the set.
+    number: AtomicU64,
+    /// Generations so far.
+    generations: AtomicU64,
+    /// Changes since packets flow that were refused.
+    refused: AtomicU64,
 }
 
-struct Loaded {
+struct Entry {
     plugin: Arc<Plugin>,
     /// Its place among the plugins: events and columns come in the order of loading.
-    place: usize,
+    place: u64,
 }
 
-/// A plugin that was compiled, opened once, and whose manifest was accepted.
-pub struct Plugin {
-    spec: PluginSpec,
-    manifest: Manifest,
-    compiled: Compiled,
-    engine: PluginEngine,
-    by_event: bool,
+/// What a registry needs of the house that it stands in.
+#[derive(Clone, Default)]
+pub struct Surroundings {
+    /// What compiles plugins; none compiles them in this process, in as much time and memory as it
+    /// takes.
+    pub compiler: Option<Arc<dyn Compiler>>,
+    /// The key of the numbers that plugins are shown in place of addresses; none is a random one.
+    pub key: Option<AnonymizationKey>,
+}
+
+/// Why there is no registry.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// The WebAssembly engine does not start.
+    #[error("the WebAssembly engine does not start: {0}")]
+    Engine(String),
+    /// There is no key.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+/// Which columns flows have once a run has begun.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Columns {
+    /// Those of the plugins that were loaded by then, since a table has one header. Plugins with other
+    /// outputs are refused, and values of a plugin that was removed are null.
+    #[default]
+    Fixed,
+    /// Each flow has the columns of the plugins that it began with.
+    Free,
+}
+
+/// A run that has begun.
+#[derive(Clone, Copy)]
+struct Run {
+    meters: usize,
+    columns: Columns,
+}
+
+/// The plugins that flows which begin now are shown to. It never changes: another one takes its place.
+pub struct PluginSet {
+    plugins: Vec<Arc<Plugin>>,
+    schema: Arc<Schema>,
+}
+
+impl PluginSet {
+    /// A set of plugins for flows that have these columns without them.
+    pub(crate) fn new(schema: &Schema, plugins: &[Arc<Plugin>]) -> Self {
+        Self {
+            plugins: plugins.to_vec(),
+            schema: Arc::new(schema.with_udps(columns(plugins))),
+        }
+    }
+
+    /// The plugins, in the order in which they were loaded.
+    pub fn plugins(&self) -> &[Arc<Plugin>] {
+        &self.plugins
+    }
+
+    /// The columns of flows.
+    pub fn schema(&self) -> &Arc<Schema> {
+        &self.schema
+    }
+}
+
+/// What these plugins add.
+fn columns(plugins: &[Arc<Plugin>]) -> Vec<UdpColumn> {
+    let outputs = plugins.iter().flat_map(|plugin| &plugin.manifest().outputs);
+    outputs.cloned().collect()
 }
 
 impl Registry {
-    /// A registry with nothing in it.
-    pub fn new() -> Result<Self, wasmtime::Error> {
-        Ok(Self {
-            engine: PluginEngine::new()?,
+    /// A registry with nothing in it, for flows that have these columns without plugins.
+    ///
+    /// # Errors
+    ///
+    /// The WebAssembly engine does not start, or there are no random bytes for a key.
+    pub fn new(schema: Schema) -> Result<Self, RegistryError> {
+        Self::with(schema, Surroundings::default())
+    }
+
+    /// A registry with nothing in it, in these surroundings.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn with(schema: Schema, surroundings: Surroundings) -> Result<Self, RegistryError> {
+        let Surroundings { compiler, key } = surroundings;
+        let key = key.map_or_else(AnonymizationKey::random, Ok)?;
+        let engine = PluginEngine::new(compiler, &key)
+            .map_err(|error| RegistryError::Engine(format!("{error:#}")))?;
+        let set = Arc::new(PluginSet::new(&schema, &[]));
+        Ok(Self(Arc::new(Inner {
+            engine,
+            schema,
+            run: OnceLock::new(),
             entries: DashMap::new(),
+            changing: Mutex::new(()),
+            set: RwLock::new(set),
+            number: AtomicU64::new(0),
+            generations: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
+        })))
+    }
+
+    /// Loads a plugin.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or that there is one of its name.
+    pub fn load(&self, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
+        self.change(spec, |entry| match entry {
+            Some(_) => Err(Problem::NameTaken),
+            None => Ok(()),
         })
     }
 
-    /// Loads a plugin for flows of this schema.
-    pub fn load(&self, spec: PluginSpec, schema: &Schema) -> Result<Arc<Plugin>, PluginError> {
-        let name = spec.name.clone();
-        let fail = |problem| PluginError {
-            name: name.clone(),
-            problem: Box::new(problem),
-        };
-        if !is_name(&name) {
-            return Err(fail(Problem::BadName { name: name.clone() }));
-        }
-        if self.entries.contains_key(&name) {
-            return Err(fail(Problem::NameTaken));
-        }
-        let plugin = Plugin::new(spec, &self.engine, schema).map_err(fail)?;
-        let plugin = Arc::new(plugin);
-        let place = self.entries.len();
-        match self.entries.entry(name.clone()) {
-            Entry::Occupied(_) => Err(fail(Problem::NameTaken)),
-            Entry::Vacant(entry) => {
-                entry.insert(Loaded {
-                    plugin: plugin.clone(),
-                    place,
-                });
-                Ok(plugin)
+    /// Puts a plugin in the place of the one that has its name: another file, other options or grants,
+    /// or the same again for a fresh start.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or that there is none of its name: then nothing has changed.
+    pub fn replace(&self, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
+        self.change(spec, |entry| match entry {
+            Some(_) => Ok(()),
+            None => Err(Problem::NotLoaded),
+        })
+    }
+
+    /// Says that packets flow from now on, to so many meters. An instance of every plugin is made ready
+    /// for each of them, and every change from now on has to suit them and these columns. Only the first
+    /// call counts.
+    ///
+    /// # Errors
+    ///
+    /// A plugin cannot be opened.
+    pub fn begin(&self, meters: usize, columns: Columns) -> Result<(), PluginError> {
+        let _changing = self
+            .0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.0.run.get_or_init(|| Run { meters, columns });
+        let set = self.set();
+        set.plugins()
+            .iter()
+            .try_for_each(|plugin| plugin.fill(meters))
+    }
+
+    /// Takes a plugin away: it is shown no flow that begins from now on.
+    ///
+    /// # Errors
+    ///
+    /// There is none of this name.
+    pub fn remove(&self, name: &str) -> Result<(), PluginError> {
+        let _changing = self
+            .0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        match self.0.entries.remove(name) {
+            Some(_) => {
+                self.publish();
+                Ok(())
             }
+            None => Err(PluginError::new(name, Problem::NotLoaded)),
         }
     }
 
-    /// The loaded plugins, in the order in which they were loaded.
-    pub fn plugins(&self) -> Vec<Arc<Plugin>> {
-        let mut loaded: Vec<_> = self
+    /// The plugin of this name.
+    pub fn get(&self, name: &str) -> Option<Arc<Plugin>> {
+        Some(self.0.entries.get(name)?.plugin.clone())
+    }
+
+    /// How many changes were refused since packets flow.
+    pub fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
+    }
+
+    /// The current set.
+    pub fn set(&self) -> Arc<PluginSet> {
+        let set = self.0.set.read().unwrap_or_else(PoisonError::into_inner);
+        set.clone()
+    }
+
+    /// The number of the current set: another one with every change.
+    pub(crate) fn number(&self) -> u64 {
+        self.0.number.load(Ordering::Acquire)
+    }
+
+    fn change(
+        &self,
+        spec: PluginSpec,
+        fits: impl Fn(Option<&Entry>) -> Result<(), Problem>,
+    ) -> Result<Arc<Plugin>, PluginError> {
+        let _changing = self.changing();
+        let name = spec.name.clone();
+        let load = || {
+            if !is_name(&name) {
+                return Err(Problem::BadName { name: name.clone() });
+            }
+            fits(self.0.entries.get(&name).as_deref())?;
+            let file = PluginFile::read(&spec)?;
+            self.put(spec, file)
+        };
+        self.told(load().map_err(|problem| PluginError::new(&name, problem)))
+    }
+
+    /// Loads a plugin, or puts it in the place of the one that has its name, if anything of it is not
+    /// the same; says whether there was anything to do.
+    pub(super) fn update(&self, spec: PluginSpec) -> Result<bool, PluginError> {
+        let _changing = self.changing();
+        let name = spec.name.clone();
+        let load = || {
+            if !is_name(&name) {
+                return Err(Problem::BadName { name: name.clone() });
+            }
+            let file = PluginFile::read(&spec)?;
+            let is_same = |plugin: &Plugin| {
+                plugin.sha256() == file.sha256
+                    && PluginSpec {
+                        sha256: None,
+                        ..plugin.spec().clone()
+                    } == PluginSpec {
+                        sha256: None,
+                        ..spec.clone()
+                    }
+            };
+            if self.get(&name).is_some_and(|plugin| is_same(&plugin)) {
+                return Ok(false);
+            }
+            self.put(spec, file).map(|_| true)
+        };
+        self.told(load().map_err(|problem| PluginError::new(&name, problem)))
+    }
+
+    /// Counts a change that was refused.
+    fn told<T>(&self, done: Result<T, PluginError>) -> Result<T, PluginError> {
+        if done.is_err() && self.0.run.get().is_some() {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
+        }
+        done
+    }
+
+    fn changing(&self) -> MutexGuard<'_, ()> {
+        self.0
+            .changing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, spec: PluginSpec, file: PluginFile) -> Result<Arc<Plugin>, Problem> {
+        let inner = &*self.0;
+        let name = spec.name.clone();
+        let number = inner.generations.fetch_add(1, Ordering::Relaxed);
+        let plugin = Arc::new(Plugin::load(
+            spec,
+            file,
+            number,
+            &inner.engine,
+            &inner.schema,
+        )?);
+        self.check(&plugin)?;
+        // Before any meter is to have one, so that going over takes no time.
+        plugin
+            .fill(inner.run.get().map_or(1, |run| run.meters))
+            .map_err(|error| *error.problem)?;
+        let place = match inner.entries.get(&name) {
+            Some(entry) => entry.place,
+            None => number,
+        };
+        let entry = Entry {
+            plugin: plugin.clone(),
+            place,
+        };
+        inner.entries.insert(name, entry);
+        self.publish();
+        Ok(plugin)
+    }
+
+    /// Whether a plugin can join a run that is under way.
+    fn check(&self, plugin: &Plugin) -> Result<(), Problem> {
+        let Some(run) = self.0.run.get() else {
+            return Ok(());
+        };
+        let manifest = plugin.manifest();
+        if manifest.needs_one_meter && run.meters > 1 {
+            return Err(Problem::NeedsOneMeter { meters: run.meters });
+        }
+        if run.columns == Columns::Free {
+            return Ok(());
+        }
+        let set = self.set();
+        let columns = set.schema().udps().iter();
+        let same = columns
+            .filter(|column| column.plugin() == plugin.name())
+            .map(|column| (column.name(), column.ty()));
+        let declared = manifest.outputs.iter();
+        match same.eq(declared.map(|column| (column.name(), column.ty()))) {
+            true => Ok(()),
+            false => Err(Problem::OtherColumns),
+        }
+    }
+
+    /// Makes the entries the current set.
+    fn publish(&self) {
+        let inner = &*self.0;
+        let mut entries: Vec<_> = inner
             .entries
             .iter()
             .map(|entry| (entry.place, entry.plugin.clone()))
             .collect();
-        loaded.sort_by_key(|(place, _)| *place);
-        loaded.into_iter().map(|(_, plugin)| plugin).collect()
-    }
-}
-
-impl Plugin {
-    fn new(spec: PluginSpec, engine: &PluginEngine, schema: &Schema) -> Result<Self, Problem> {
-        let bytes = file::read(&spec.file)?;
-        let compiled = engine.compile(&bytes).map_err(|error| match error {
-            CompileError::Broken(reason) => Problem::DoesNotCompile {
-                path: spec.file.clone(),
-                reason,
-            },
-            CompileError::Unfit(problem) => problem,
-        })?;
-        let has_feature = compiled.exports.feature.is_some();
-        let terms = Terms {
-            name: &spec.name,
-            grants: spec.grants,
-            schema,
-            has_feature,
+        entries.sort_by_key(|(place, _)| *place);
+        let plugins: Vec<_> = entries.into_iter().map(|(_, plugin)| plugin).collect();
+        let mut set = inner.set.write().unwrap_or_else(PoisonError::into_inner);
+        let schema = match inner.run.get() {
+            Some(run) if run.columns == Columns::Fixed => set.schema.clone(),
+            _ => Arc::new(inner.schema.with_udps(columns(&plugins))),
         };
-        let (_, manifest) = open(&spec, engine, &compiled, &terms)?;
-        let by_event = manifest.cuts_flows
-            || compiled.exports.batch.is_none()
-            || spec.world == World::Events && has_feature;
-        Ok(Self {
-            spec,
-            manifest,
-            compiled,
-            engine: engine.clone(),
-            by_event,
-        })
+        *set = Arc::new(PluginSet { plugins, schema });
+        inner.number.fetch_add(1, Ordering::Release);
     }
-
-    /// A new instance, opened.
-    pub(super) fn open(&self, schema: &Schema) -> Result<Instance, PluginError> {
-        let terms = Terms {
-            name: &self.spec.name,
-            grants: self.spec.grants,
-            schema,
-            has_feature: self.compiled.exports.feature.is_some(),
-        };
-        let fail = |problem| PluginError {
-            name: self.spec.name.clone(),
-            problem: Box::new(problem),
-        };
-        let (instance, manifest) =
-            open(&self.spec, &self.engine, &self.compiled, &terms).map_err(fail)?;
-        if manifest != self.manifest {
-            return Err(fail(Problem::OtherManifest));
-        }
-        Ok(instance)
-    }
-
-    /// The operator's name for it.
-    pub fn name(&self) -> &str {
-        &self.spec.name
-    }
-
-    /// How it was asked for.
-    pub fn spec(&self) -> &PluginSpec {
-        &self.spec
-    }
-
-    /// What it adds and what it is shown.
-    pub fn manifest(&self) -> &Manifest {
-        &self.manifest
-    }
-
-    /// Whether it is called one event at a time.
-    pub fn by_event(&self) -> bool {
-        self.by_event
-    }
-}
-
-fn open(
-    spec: &PluginSpec,
-    engine: &PluginEngine,
-    compiled: &Compiled,
-    terms: &Terms<'_>,
-) -> Result<(Instance, Manifest), Problem> {
-    let mut instance = Instance::new(
-        engine.engine(),
-        &compiled.component,
-        &compiled.exports,
-        &spec.name,
-        spec.limits,
-    )?;
-    let declared = instance
-        .open(&spec.options)
-        .map_err(Problem::OpenTrapped)?
-        .map_err(Problem::Refused)?;
-    Ok((instance, Manifest::accept(declared, terms)?))
 }
 
 /// `[A-Za-z0-9_-]{1,64}`: it becomes part of column names and of the command line's words.

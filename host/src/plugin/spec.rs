@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::digest::Sha256;
 use super::grant::Grants;
 use super::limits::Limits;
 
 /// One plugin to load: `[NAME=]FILE[,key=value…]` on the command line.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginSpec {
     /// The operator's name for it: its values stand under `udps.<name>`.
     pub name: String,
@@ -19,6 +20,8 @@ pub struct PluginSpec {
     pub grants: Grants,
     /// What it may use.
     pub limits: Limits,
+    /// Which file it must be; any by default.
+    pub sha256: Option<Sha256>,
     /// Through which of the contract's worlds it is called.
     pub world: World,
 }
@@ -44,6 +47,7 @@ impl PluginSpec {
             options: Vec::new(),
             grants: Grants::default(),
             limits: Limits::default(),
+            sha256: None,
             world: World::default(),
         }
     }

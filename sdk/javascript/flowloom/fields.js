@@ -15,6 +15,8 @@ export const PACKET = {
   dst_ip: "text",
   dst_mac: "text",
   dst_oui: "text",
+  src_pseudonym: "u64",
+  dst_pseudonym: "u64",
   src_port: "u16",
   dst_port: "u16",
   protocol: "u8",

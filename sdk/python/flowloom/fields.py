@@ -15,6 +15,8 @@ PACKET = {
     "dst_ip": "text",
     "dst_mac": "text",
     "dst_oui": "text",
+    "src_pseudonym": "Q",
+    "dst_pseudonym": "Q",
     "src_port": "H",
     "dst_port": "H",
     "protocol": "B",

@@ -6,6 +6,7 @@ use crate::bindings::flowloom::plugin::manifest::{Manifest, Output};
 use crate::event::{self, Call, EXPIRE, INIT, UPDATE};
 use crate::fields::{FlowColumns, PacketColumns};
 use crate::flows::{Ids, Slots};
+use crate::plugin::names;
 use crate::{FlowFields, Options, Outputs, PacketFields, Plugin};
 
 /// An opened plugin and the states of its flows.
@@ -278,7 +279,6 @@ fn check(field: &str, method: &str, declared: Option<u32>, asked: u32) -> Result
 }
 
 fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
-    let names = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     Manifest {
         version: version.to_owned(),
         description: P::DESCRIPTION.to_owned(),
@@ -293,9 +293,9 @@ fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
         packet: names(P::Packet::NAMES),
         payload_bytes: plugin.payload_bytes(),
         packet_bytes: plugin.packet_bytes(),
-        at_init: names(P::AtInit::NAMES),
-        at_update: names(P::AtUpdate::NAMES),
-        at_expire: names(P::AtExpire::NAMES),
+        at_init: plugin.at_init(),
+        at_update: plugin.at_update(),
+        at_expire: plugin.at_expire(),
         packets_per_flow: plugin.packets_per_flow(),
         cuts_flows: plugin.cuts_flows(),
         packed: false,

@@ -9,6 +9,7 @@ extern crate self as flowloom_sdk;
 
 #[doc(hidden)]
 pub mod bindings;
+mod chosen;
 mod event;
 mod export;
 mod fields;
@@ -19,6 +20,7 @@ mod options;
 mod outputs;
 mod plugin;
 
+pub use chosen::Chosen;
 pub use fields::{Direction, FlowFields, Holds, PacketFields};
 pub use flowloom_sdk_macros::{FlowFields, Options, Outputs, PacketFields};
 pub use options::{OptionSpec, OptionValue, Options};

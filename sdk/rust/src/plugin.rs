@@ -98,6 +98,22 @@ pub trait Plugin: Sized {
     /// After the last flow of this instance.
     fn finish(&mut self) {}
 
+    /// The flow fields at the first packet. By default those of the struct; give them here where they
+    /// depend on an option ([`Chosen`](crate::Chosen)).
+    fn at_init(&self) -> Vec<String> {
+        names(<Self::AtInit<'static> as FlowFields>::NAMES)
+    }
+
+    /// The flow fields at later packets, as [`at_init`](Self::at_init).
+    fn at_update(&self) -> Vec<String> {
+        names(<Self::AtUpdate<'static> as FlowFields>::NAMES)
+    }
+
+    /// The flow fields at the end, as [`at_init`](Self::at_init).
+    fn at_expire(&self) -> Vec<String> {
+        names(<Self::AtExpire<'static> as FlowFields>::NAMES)
+    }
+
     /// With `Some(n)`, n at least 1: no update after the first n packets of a flow. Expire still comes.
     fn packets_per_flow(&self) -> Option<u32> {
         None
@@ -134,4 +150,8 @@ pub trait Plugin: Sized {
     fn needs_one_meter(&self) -> bool {
         false
     }
+}
+
+pub(crate) fn names(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
 }

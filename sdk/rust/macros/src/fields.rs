@@ -201,7 +201,7 @@ impl View {
 fn record(name: &str, kind: &str) -> Option<TokenStream> {
     let ident = Ident::new(name, Span::call_site());
     Some(match name {
-        "time_ms" | "src_oui" | "dst_oui" => return None,
+        "time_ms" | "src_oui" | "dst_oui" | "src_pseudonym" | "dst_pseudonym" => return None,
         "direction" => quote!(::flowloom_sdk::__private::record::direction(
             record.direction
         )),

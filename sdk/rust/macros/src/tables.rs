@@ -19,6 +19,8 @@ pub(crate) const PACKET: &[Row] = &[
     ("dst_ip", "&str"),
     ("dst_mac", "&str"),
     ("dst_oui", "&str"),
+    ("src_pseudonym", "u64"),
+    ("dst_pseudonym", "u64"),
     ("src_port", "u16"),
     ("dst_port", "u16"),
     ("protocol", "u8"),

@@ -2,7 +2,7 @@
 //!
 //! `mode` says how (see [`misbehave`] and [`Plugin::values`]), `at` in which function (open, init,
 //! update, expire, finish), `after` how many calls of it are honest before. Other options are what it
-//! declares. Where it is honest it counts the packets of each flow.
+//! declares. Where it is honest it counts the packets of each flow, and adds `plus`.
 
 mod bindings;
 mod manifest;
@@ -88,7 +88,7 @@ impl Plugin {
 
     /// The values of a flow, in the order of [`Options::outputs`] where the mode is not to do otherwise.
     fn values(&self, flow: Flow) -> Vec<Value> {
-        let count = Value::Integer(flow.packets);
+        let count = Value::Integer(flow.packets + self.options.plus);
         match self.options.mode.as_str() {
             "wrong_type" => vec![Value::Text(b"three".into()), count],
             "too_few" => vec![count],

@@ -7,6 +7,8 @@ pub(crate) struct Options {
     pub(crate) mode: String,
     pub(crate) at: String,
     pub(crate) after: u64,
+    /// Added to the count.
+    pub(crate) plus: i64,
     /// `name:type`, several with `+` between, as all lists here.
     pub(crate) outputs: Vec<(String, ValueType)>,
     pub(crate) packet: Vec<String>,
@@ -46,6 +48,7 @@ impl Options {
         Ok(Self {
             at: text("at"),
             after: number("after")?.unwrap_or(0).into(),
+            plus: number("plus")?.unwrap_or(0).into(),
             outputs: outputs
                 .iter()
                 .map(|output| match output.split_once(':') {

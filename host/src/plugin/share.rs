@@ -3,21 +3,21 @@
 use std::time::{Duration, Instant};
 
 /// The share of the meter's time, one in so many.
-const SHARE: u32 = 8;
+const PART: u32 = 8;
 
 /// How long it is watched before it is judged.
 const WATCH: Duration = Duration::from_millis(20);
 
 /// Watches one plugin of one meter.
 #[derive(Debug, Default)]
-pub(super) struct Budget {
+pub(super) struct Share {
     /// Whether it takes too much.
     pub(super) is_over: bool,
     /// When it was looked at, and the time that it had taken by then.
     last: Option<(Instant, Duration)>,
 }
 
-impl Budget {
+impl Share {
     /// Looks at a plugin that has taken so much time in all. Only while time is scarce (`on`) can it
     /// take too much, and then until it is not scarce any more.
     pub(super) fn look(&mut self, on: bool, taken: Duration) {
@@ -34,7 +34,7 @@ impl Budget {
         };
         let watched = now.duration_since(then);
         if watched >= WATCH {
-            self.is_over |= (taken - before) * SHARE > watched;
+            self.is_over |= (taken - before) * PART > watched;
             self.last = Some((now, taken));
         }
     }
@@ -48,10 +48,10 @@ mod tests {
     fn who_takes_more_than_its_share_is_over_until_time_is_not_scarce() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let mut budget = Budget::default();
+        let mut share = Share::default();
         let mut look = |on, taken, now| {
-            budget.look_at(on, ms(taken), start + ms(now));
-            budget.is_over
+            share.look_at(on, ms(taken), start + ms(now));
+            share.is_over
         };
         assert!(!look(false, 900, 1_000), "time is not scarce");
         assert!(!look(true, 1_900, 2_000), "nothing is known of it yet");

@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::exit::{Exit, Failure};
+use super::super::exit::{Exit, Failure};
 
 #[derive(Args)]
-pub(super) struct Componentize {
+pub(in crate::cli) struct Componentize {
     /// The core module, as a compiler for wasm32-unknown-unknown writes it.
     module: PathBuf,
     /// Where the component goes.

@@ -1,0 +1,253 @@
+//! A folder of plugins, and what happens in it while packets flow.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::{Duration, SystemTime};
+
+use notify_debouncer_mini::notify::{RecommendedWatcher, RecursiveMode};
+use notify_debouncer_mini::{Debouncer, new_debouncer};
+
+use super::error::{PluginError, Problem};
+use super::grant::Grants;
+use super::policy::Policy;
+use super::registry::Registry;
+use super::spec::{PluginSpec, SpecError, World};
+
+/// How long a file must be left alone before it is looked at: copying one takes several writes.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// A folder of plugins, whose files `*.wasm` are run under the names that they have.
+#[derive(Clone, Debug)]
+pub struct PluginFolder {
+    path: PathBuf,
+    is_followed: bool,
+    grants: Vec<(String, Grants)>,
+    world: World,
+}
+
+/// Why a folder is not followed.
+#[derive(Debug, thiserror::Error)]
+#[error("{} cannot be watched: {reason}", path.display())]
+pub struct FollowError {
+    /// What was to be watched.
+    pub path: PathBuf,
+    /// The system's words.
+    pub reason: String,
+}
+
+/// Follows a folder for as long as it lives.
+pub(crate) struct Following {
+    _watcher: Debouncer<RecommendedWatcher>,
+}
+
+/// What the follower knows of a file that it has dealt with.
+#[derive(PartialEq)]
+struct Seen {
+    file: PathBuf,
+    /// As it was allowed, if it was.
+    spec: Option<PluginSpec>,
+    modified: Option<SystemTime>,
+    size: u64,
+}
+
+impl PluginFolder {
+    /// The folder at this path, as it is when the run begins.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self {
+            path: path.into(),
+            is_followed: false,
+            grants: Vec::new(),
+            world: World::default(),
+        }
+    }
+
+    /// Whether the run keeps to the folder while packets flow: new files are loaded, changed ones
+    /// replaced, and plugins whose files are gone removed. What is wrong with one is logged, and
+    /// changes nothing. A file that is granted more than the default needs its digest in the policy,
+    /// which is followed too.
+    #[must_use]
+    pub fn followed(self, is_followed: bool) -> Self {
+        Self {
+            is_followed,
+            ..self
+        }
+    }
+
+    /// Grants the plugin of this name more than the policy does.
+    #[must_use]
+    pub fn grant(mut self, name: impl Into<String>, grants: Grants) -> Self {
+        self.grants.push((name.into(), grants));
+        self
+    }
+
+    /// Through which of the contract's worlds its plugins are called.
+    #[must_use]
+    pub fn world(self, world: World) -> Self {
+        Self { world, ..self }
+    }
+
+    /// Its plugins as they are now, in the order of their names.
+    pub(crate) fn specs(&self) -> Result<Vec<PluginSpec>, SpecError> {
+        let mut specs = PluginSpec::folder(&self.path)?;
+        for spec in &mut specs {
+            spec.world = self.world;
+            for (_, grants) in self.grants.iter().filter(|(name, _)| *name == spec.name) {
+                spec.grants = spec.grants.and(*grants);
+            }
+        }
+        Ok(specs)
+    }
+
+    /// One of its plugins as the policy has it.
+    pub(crate) fn allowed(
+        &self,
+        spec: PluginSpec,
+        policy: &Policy,
+    ) -> Result<PluginSpec, PluginError> {
+        match self.is_followed {
+            true => policy.apply_to_found(spec),
+            false => policy.apply(spec),
+        }
+    }
+
+    /// Keeps the registry as the folder and the policy are, if that is wanted.
+    pub(crate) fn follow(
+        self,
+        policy: Option<PathBuf>,
+        registry: &Registry,
+    ) -> Result<Option<Following>, FollowError> {
+        if !self.is_followed {
+            return Ok(None);
+        }
+        let (tell, told) = channel();
+        let fail = |path: &Path, reason: &dyn fmt::Display| FollowError {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        };
+        let mut watcher = new_debouncer(QUIET, tell).map_err(|error| fail(&self.path, &error))?;
+        // Of a file its folder is watched: whoever saves one may put another in its place.
+        let beside = policy.as_deref().map(|file| match file.parent() {
+            Some(folder) if folder != Path::new("") => folder,
+            _ => Path::new("."),
+        });
+        for path in [Some(self.path.as_path()), beside].into_iter().flatten() {
+            let watch = watcher.watcher().watch(path, RecursiveMode::NonRecursive);
+            watch.map_err(|error| fail(path, &error))?;
+        }
+        let path = self.path.clone();
+        let mut follower = Follower {
+            folder: self,
+            policy_file: policy,
+            policy: Policy::default(),
+            registry: registry.clone(),
+            seen: BTreeMap::new(),
+            trouble: None,
+        };
+        let run = move || {
+            follower.look();
+            // Some file systems tell nothing.
+            while let Ok(_) | Err(RecvTimeoutError::Timeout) = told.recv_timeout(LOOK) {
+                follower.look();
+            }
+        };
+        let thread = std::thread::Builder::new().name("flowloom-folder".into());
+        thread.spawn(run).map_err(|error| fail(&path, &error))?;
+        Ok(Some(Following { _watcher: watcher }))
+    }
+}
+
+struct Follower {
+    folder: PluginFolder,
+    policy_file: Option<PathBuf>,
+    policy: Policy,
+    registry: Registry,
+    /// The files, by their plugins' names.
+    seen: BTreeMap<String, Seen>,
+    /// What was last wrong with the folder or the policy, which is said once.
+    trouble: Option<String>,
+}
+
+impl Follower {
+    /// Does what has become of the folder since the last look.
+    fn look(&mut self) {
+        let specs = match self.read() {
+            Ok(specs) => specs,
+            Err(trouble) => {
+                if self.trouble.as_ref() != Some(&trouble) {
+                    tracing::error!("{trouble}; the plugins stay as they are");
+                }
+                self.trouble = Some(trouble);
+                return;
+            }
+        };
+        self.trouble = None;
+        let is_gone = |name: &&String| !specs.iter().any(|spec| spec.name == **name);
+        let gone: Vec<_> = self.seen.keys().filter(is_gone).cloned().collect();
+        for name in gone {
+            if self
+                .seen
+                .remove(&name)
+                .is_some_and(|seen| self.is_ours(&name, &seen.file))
+            {
+                let _ = self.registry.remove(&name);
+                tracing::info!("plugin {name}: removed, for its file is gone");
+            }
+        }
+        for spec in specs {
+            self.see(spec);
+        }
+    }
+
+    /// The policy, and the folder's plugins.
+    fn read(&mut self) -> Result<Vec<PluginSpec>, String> {
+        if let Some(file) = &self.policy_file {
+            self.policy = Policy::from_file(file).map_err(|error| error.to_string())?;
+        }
+        self.folder.specs().map_err(|error| error.to_string())
+    }
+
+    /// Whether the plugin of this name is the one of this file, or there is none.
+    fn is_ours(&self, name: &str, file: &Path) -> bool {
+        let plugin = self.registry.get(name);
+        plugin.is_none_or(|plugin| plugin.spec().file == file)
+    }
+
+    fn see(&mut self, spec: PluginSpec) {
+        let (name, file) = (spec.name.clone(), spec.file.clone());
+        let allowed = self.folder.allowed(spec, &self.policy);
+        let seen = Seen::of(file, allowed.as_ref().ok().cloned());
+        if self.seen.get(&name) == Some(&seen) {
+            return;
+        }
+        let is_ours = self.is_ours(&name, &seen.file);
+        let taken = || PluginError::new(&name, Problem::NameTaken);
+        let done = allowed
+            .and_then(|spec| is_ours.then_some(spec).ok_or_else(taken))
+            .and_then(|spec| self.registry.update(spec));
+        match done {
+            Ok(true) => {
+                tracing::info!("plugin {name}: {} is used from now on", seen.file.display())
+            }
+            Ok(false) => {}
+            Err(error) => tracing::error!("{error}; the plugins stay as they are"),
+        }
+        self.seen.insert(name, seen);
+    }
+}
+
+impl Seen {
+    fn of(file: PathBuf, spec: Option<PluginSpec>) -> Self {
+        let data = std::fs::metadata(&file).ok();
+        Self {
+            modified: data.as_ref().and_then(|data| data.modified().ok()),
+            size: data.as_ref().map_or(0, std::fs::Metadata::len),
+            spec,
+            file,
+        }
+    }
+}
+
+/// How often a folder is looked at when nothing is told of it.
+const LOOK: Duration = Duration::from_secs(10);

@@ -1,0 +1,482 @@
+//! One generation of a plugin on one meter.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::batch::{Batch, Kind, MOST_EVENTS};
+use super::bindings::feature::Verdict;
+use super::error::Trap;
+use super::generation::Plugin;
+use super::health::Health;
+use super::instance::Instance;
+use super::record::{self, Records};
+use super::report::PluginReport;
+use super::share::Share;
+use super::{manifest::Manifest, outputs};
+use crate::flow::slab::{Places, Segmented};
+use crate::flow::{Arrival, FlowView};
+use crate::time::{Time, thread_time};
+use crate::value::UdpValue;
+
+/// One generation of a plugin on one meter: its instance, and the events that it is to be shown.
+pub(super) struct Hosted {
+    plugin: Arc<Plugin>,
+    /// None from a trap until it is started again.
+    instance: Option<Instance>,
+    /// The first packet that the instance may have seen: flows that began before are not its own.
+    since: u64,
+    health: Health,
+    /// The time of the last packet.
+    now: Time,
+    /// The last event, while it is on trial.
+    event: Option<Event>,
+    shape: Shape,
+    /// For each place in the flow table the slot of its flow in the instance, plus one; 0 where the
+    /// instance does not hold the flow.
+    slots: Segmented<u32>,
+    free: Places,
+    /// As in its manifest.
+    packets_per_flow: u64,
+    budget: Option<Budget>,
+    share: Share,
+    report: PluginReport,
+}
+
+/// CPU time that events may take in the long run.
+struct Budget {
+    ns_per_event: u64,
+    /// Since it was last looked at.
+    events: u64,
+    taken: Duration,
+}
+
+impl Budget {
+    /// How much time is looked at together: what a first call takes for once is no habit.
+    const WINDOW: Duration = Duration::from_millis(50);
+
+    /// Takes note of a call. Says what an event took, each time that there is enough to say it.
+    fn spend(&mut self, events: u64, taken: Duration) -> Option<u64> {
+        self.events += events;
+        self.taken += taken;
+        if self.taken < Self::WINDOW || self.events == 0 {
+            return None;
+        }
+        let ns = self.taken.as_nanos() / u128::from(self.events);
+        (self.events, self.taken) = (0, Duration::ZERO);
+        Some(ns.try_into().unwrap_or(u64::MAX))
+    }
+}
+
+/// How events are delivered.
+enum Shape {
+    Columns(Batch),
+    Records(Records),
+}
+
+/// What a call into a plugin was about. Packets and flows by the ordinal of the packet.
+#[derive(Clone, Copy)]
+enum Event {
+    Packet { kind: Kind, packet: u64, flow: u64 },
+    Expire { flow: u64 },
+    Batch { events: usize },
+    Start,
+    Finish,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Packet { kind, packet, flow } => {
+                let name = match kind {
+                    Kind::Init => "init",
+                    _ => "update",
+                };
+                write!(f, "in {name}, packet {packet} of flow {flow}")
+            }
+            Self::Expire { flow } => write!(f, "in expire of flow {flow}"),
+            Self::Batch { events } => write!(f, "in a batch of {events} events"),
+            Self::Start => f.write_str("when it was started again"),
+            Self::Finish => f.write_str("in finish"),
+        }
+    }
+}
+
+impl Event {
+    fn of(kind: Kind, arrival: &Arrival<'_>, flow: FlowView<'_>) -> Self {
+        Self::Packet {
+            kind,
+            packet: arrival.ordinal,
+            flow: flow.record.id,
+        }
+    }
+}
+
+impl Hosted {
+    pub(super) fn new(plugin: Arc<Plugin>, instance: Instance) -> Self {
+        Self::with(plugin, Some(instance))
+    }
+
+    /// One that begins while packets flow, with the packet of this ordinal. An instance is ready; if it
+    /// is not, and cannot be opened, it is as if it had trapped.
+    pub(super) fn start(plugin: Arc<Plugin>, now: Time, ordinal: u64) -> Self {
+        let opened = plugin.instance();
+        let mut hosted = Self::with(plugin, None);
+        hosted.now = now;
+        hosted.since = ordinal;
+        match opened {
+            Ok(instance) => hosted.instance = Some(instance),
+            Err(error) => hosted.stopped(Event::Start, &error.problem),
+        }
+        hosted
+    }
+
+    fn with(plugin: Arc<Plugin>, instance: Option<Instance>) -> Self {
+        let manifest = plugin.manifest();
+        let shape = match plugin.by_event() {
+            true => Shape::Records(Records::new(manifest, plugin.pseudonyms())),
+            false => Shape::Columns(Batch::new(manifest, plugin.pseudonyms())),
+        };
+        let report = PluginReport {
+            name: plugin.name().to_owned(),
+            version: manifest.version.clone(),
+            generations: 1,
+            ..PluginReport::default()
+        };
+        Self {
+            instance,
+            since: 0,
+            health: Health::default(),
+            now: Time::EPOCH,
+            event: None,
+            shape,
+            slots: Segmented::default(),
+            free: Places::default(),
+            packets_per_flow: manifest.packets_per_flow,
+            budget: plugin
+                .spec()
+                .limits
+                .ns_per_event
+                .map(|ns_per_event| Budget {
+                    ns_per_event,
+                    events: 0,
+                    taken: Duration::ZERO,
+                }),
+            share: Share::default(),
+            report,
+            plugin,
+        }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.plugin.name()
+    }
+
+    /// Later generations have larger numbers.
+    pub(super) fn number(&self) -> u64 {
+        self.plugin.generation()
+    }
+
+    /// Whether it is of this generation.
+    pub(super) fn is(&self, plugin: &Arc<Plugin>) -> bool {
+        Arc::ptr_eq(&self.plugin, plugin)
+    }
+
+    /// Whether it gets batches of events.
+    pub(super) fn has_batches(&self) -> bool {
+        matches!(self.shape, Shape::Columns(_))
+    }
+
+    pub(super) fn is_shown_bytes(&self) -> bool {
+        let manifest = self.plugin.manifest();
+        manifest.packet_bytes > 0 || manifest.payload_bytes > 0
+    }
+
+    /// While the meter cannot keep up (`on`), it is offered no flows if it takes too much of its time.
+    pub(super) fn relieve(&mut self, on: bool) {
+        self.share.look(on, self.report.time);
+    }
+
+    /// Tells it that nothing comes any more.
+    pub(super) fn finish(&mut self) {
+        let by_event = matches!(self.shape, Shape::Records(_));
+        self.call(0, Event::Finish, |instance, _| instance.finish(by_event));
+    }
+
+    /// What it did so far.
+    pub(super) fn report(&self) -> PluginReport {
+        let mut report = self.report.clone();
+        report.state = self.health.state();
+        if let Some(instance) = &self.instance {
+            report.memory = instance.memory();
+            report.lines_dropped += instance.lines_dropped();
+            report.flows_held = self.free.taken() as u64;
+        }
+        report
+    }
+
+    /// Events in its batch, which is full with one while it is on trial.
+    #[inline]
+    pub(super) fn pending(&self) -> usize {
+        match &self.shape {
+            Shape::Columns(batch) if self.health.is_on_trial() => batch.len() * MOST_EVENTS,
+            Shape::Columns(batch) => batch.len(),
+            Shape::Records(_) => 0,
+        }
+    }
+
+    #[inline]
+    pub(super) fn is_full_for(&self, arrival: &Arrival<'_>) -> bool {
+        match &self.shape {
+            Shape::Columns(batch) => batch.is_full_for(self.plugin.manifest(), arrival),
+            Shape::Records(_) => false,
+        }
+    }
+
+    pub(super) fn init(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        self.slots.reach(place);
+        self.slots[place] = 0;
+        self.now = arrival.time;
+        if self.instance.is_none() && !self.start_again(arrival.ordinal) {
+            return false;
+        }
+        self.health.pass(self.now);
+        if self.share.is_over {
+            self.report.flows_shed += 1;
+            return false;
+        }
+        if self.free.taken() >= self.plugin.spec().limits.flows() {
+            self.report.flows_skipped += 1;
+            return false;
+        }
+        let slot = self.free.take();
+        self.slots[place] = slot + 1;
+        self.packet(Kind::Init, slot, arrival, flow)
+    }
+
+    #[inline]
+    pub(super) fn update(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        self.now = arrival.time;
+        match self.slots[place] {
+            0 => false,
+            _ if flow.record.packets() > self.packets_per_flow => false,
+            // An instance before this one held it.
+            _ if flow.record.id < self.since => false,
+            slot => self.packet(Kind::Update, slot - 1, arrival, flow),
+        }
+    }
+
+    #[inline]
+    fn packet(&mut self, kind: Kind, slot: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+        if let Shape::Columns(batch) = &mut self.shape {
+            if self.instance.is_some() {
+                batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
+                if self.health.is_on_trial() {
+                    self.event = Some(Event::of(kind, arrival, flow));
+                }
+            }
+            return false;
+        }
+        let event = Event::of(kind, arrival, flow);
+        let verdict = self.call(1, event, |instance, (manifest, shape)| {
+            let Shape::Records(records) = shape else {
+                unreachable!("columns were handled above")
+            };
+            let fields = if kind == Kind::Init {
+                &manifest.at_init
+            } else {
+                &manifest.at_update
+            };
+            records.packet(manifest, arrival, |packet| {
+                record::flow(fields, flow, |flow| match kind {
+                    Kind::Init => instance.init(packet, flow),
+                    _ => instance.update(packet, flow),
+                })
+            })
+        });
+        verdict == Some(Verdict::Cut) && self.plugin.manifest().cuts_flows
+    }
+
+    /// Shows the end of a flow; `udps` begins with its own values.
+    pub(super) fn expire(
+        &mut self,
+        place: u32,
+        flow: FlowView<'_>,
+        waiting: u32,
+        udps: &mut [UdpValue],
+    ) {
+        let slot = std::mem::take(&mut self.slots[place]);
+        if self.instance.is_none() || flow.record.id < self.since {
+            self.report.flows_lost += 1;
+            return;
+        }
+        // It was not offered: the instance held as many as it may.
+        let Some(slot) = slot.checked_sub(1) else {
+            return;
+        };
+        self.free.give_back(slot);
+        let event = Event::Expire {
+            flow: flow.record.id,
+        };
+        if let Shape::Columns(batch) = &mut self.shape {
+            batch.expire(slot, self.plugin.manifest(), flow, waiting);
+            if self.health.is_on_trial() {
+                self.event = Some(event);
+            }
+            return;
+        }
+        let plugin = self.plugin.clone();
+        let manifest = plugin.manifest();
+        match self.call(1, event, |instance, _| {
+            record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))
+        }) {
+            Some(values) => {
+                let into = &mut udps[..manifest.outputs.len()];
+                self.report.bad_outputs += outputs::record(&manifest.outputs, values, into);
+            }
+            None => self.report.flows_lost += 1,
+        }
+    }
+
+    /// Delivers its batch. `store` takes values: which of the waiting flows, which output.
+    pub(super) fn flush(&mut self, mut store: impl FnMut(usize, usize, UdpValue)) {
+        let events = match &self.shape {
+            Shape::Columns(batch) if batch.len() > 0 => batch.len(),
+            _ => return,
+        };
+        let event = self.event.take().unwrap_or(Event::Batch { events });
+        let answer = self.call(events as u64, event, |instance, (manifest, shape)| {
+            let Shape::Columns(batch) = shape else {
+                unreachable!("records were handled above")
+            };
+            batch.lower(manifest.packed, |batch| instance.process(batch))
+        });
+        let Shape::Columns(batch) = &mut self.shape else {
+            return;
+        };
+        match answer {
+            Some(columns) => {
+                let outputs = &self.plugin.manifest().outputs;
+                self.report.bad_outputs += outputs::columns(
+                    outputs,
+                    &columns,
+                    batch.waiting.len(),
+                    |row, output, value| store(batch.waiting[row] as usize, output, value),
+                );
+            }
+            None => self.report.flows_lost += batch.waiting.len() as u64,
+        }
+        batch.clear();
+    }
+
+    /// Makes a fresh instance for the flows from this packet on, if its pause is over; says whether
+    /// there is one.
+    fn start_again(&mut self, ordinal: u64) -> bool {
+        if !self.health.may_start(self.now) {
+            return false;
+        }
+        match self.plugin.instance() {
+            Ok(instance) => {
+                tracing::info!("plugin {}: started again", self.plugin.name());
+                self.instance = Some(instance);
+                self.since = ordinal;
+                self.free = Places::default();
+                self.health.started(self.now);
+                true
+            }
+            Err(error) => {
+                self.stopped(Event::Start, &error.problem);
+                false
+            }
+        }
+    }
+
+    /// Calls the instance, if it is there, and throws it away if it traps.
+    fn call<T>(
+        &mut self,
+        events: u64,
+        event: Event,
+        call: impl FnOnce(&mut Instance, (&Manifest, &mut Shape)) -> Result<T, Trap>,
+    ) -> Option<T> {
+        let instance = self.instance.as_mut()?;
+        instance.at(self.now);
+        // The thread's time takes a system call to know.
+        let spent = self.budget.is_some().then(thread_time);
+        let start = Instant::now();
+        let answer = call(instance, (self.plugin.manifest(), &mut self.shape));
+        self.report.time += start.elapsed();
+        self.report.calls += 1;
+        self.report.events += events;
+        match answer {
+            Ok(answer) => {
+                if let Some(before) = spent {
+                    self.spend(events, thread_time().saturating_sub(before), event);
+                }
+                Some(answer)
+            }
+            Err(trap) => {
+                self.drop_instance();
+                match trap {
+                    Trap::Deadline { .. } => self.report.traps_of_time += 1,
+                    Trap::Memory { .. } => self.report.traps_of_memory += 1,
+                    _ => {}
+                }
+                self.stopped(event, &trap);
+                self.report.last_trap = Some(trap);
+                None
+            }
+        }
+    }
+
+    fn drop_instance(&mut self) {
+        if let Some(instance) = self.instance.take() {
+            self.report.memory = instance.memory();
+            self.report.lines_dropped += instance.lines_dropped();
+        }
+    }
+
+    /// Takes note of the time that a call took, and leaves the plugin alone if it is too much in the long
+    /// run. One that is on trial is called with single events, which takes more.
+    fn spend(&mut self, events: u64, taken: Duration, event: Event) {
+        let Some(budget) = self.budget.as_mut().filter(|_| !self.health.is_on_trial()) else {
+            return;
+        };
+        let allowed = budget.ns_per_event;
+        match budget.spend(events, taken) {
+            Some(taken) if taken > allowed => {
+                self.drop_instance();
+                self.report.excesses += 1;
+                let why = Trap::TooSlow { taken, allowed };
+                let pause = self.health.exceeded(self.now);
+                self.rest(event, &why, pause);
+                self.report.last_trap = Some(why);
+            }
+            Some(_) => self.health.keeps_to_its_time(),
+            None => {}
+        }
+    }
+
+    /// Says that it is left alone for a while.
+    fn rest(&self, event: Event, why: &dyn fmt::Display, pause: Duration) {
+        let name = self.plugin.name();
+        self.plugin.prepare();
+        tracing::error!(
+            "plugin {name}: stopped {event}: {why}; flows that it held have no values of it, and flows \
+             that begin {} s later are its own again",
+            pause.as_secs()
+        );
+    }
+
+    /// Takes note of what went wrong, and says it.
+    fn stopped(&mut self, event: Event, why: &dyn fmt::Display) {
+        self.report.traps += 1;
+        let name = self.plugin.name();
+        match self.health.trapped(self.now) {
+            Some(pause) => self.rest(event, why, pause),
+            None => tracing::error!(
+                "plugin {name}: stopped {event}: {why}; it has trapped too often and is not started \
+                 again"
+            ),
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// The largest packet of a flow, and who sent it.
+package main
+
+import "flowloom"
+
+// Fields of a packet and outputs, by their place in the manifest's lists.
+const (
+	ipSize = iota
+	direction
+)
+
+const (
+	size = iota
+	bySource
+)
+
+// State is what it keeps of a flow.
+type State struct {
+	size     uint64
+	bySource bool
+}
+
+// Biggest is the plugin.
+type Biggest struct{}
+
+func (p *Biggest) Open(options *flowloom.Options) (flowloom.Manifest, error) {
+	return flowloom.Manifest{
+		Version:     "0.1.0",
+		Description: "The largest packet of a flow.",
+		Packet:      []string{"ip_size", "direction"},
+		Outputs: []flowloom.Output{
+			{Name: "size", Type: flowloom.Integer, Description: "Largest ip_size of the flow, bytes."},
+			{Name: "by_source", Type: flowloom.Boolean, Description: "Whether the flow's source sent it."},
+		},
+	}, nil
+}
+
+func (p *Biggest) Init(state *State, packet, flow flowloom.Row) {
+	p.Update(state, packet, flow)
+}
+
+func (p *Biggest) Update(state *State, packet, _ flowloom.Row) {
+	if bytes := packet.Unsigned(ipSize); bytes > state.size {
+		state.size = bytes
+		state.bySource = packet.Unsigned(direction) == 0
+	}
+}
+
+func (p *Biggest) Expire(state *State, _ flowloom.Row, outputs *flowloom.Outputs) {
+	outputs.Integer(size, int64(state.size))
+	outputs.Boolean(bySource, state.bySource)
+}
+
+func (p *Biggest) Finish() {}
+
+func init() { flowloom.Export(&Biggest{}) }
+
+func main() {}

@@ -1,0 +1,461 @@
+//! Plugins are loaded, replaced and removed while packets flow, and nothing is lost.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use flowloom::capture::{LinkType, RawPacket};
+use flowloom::flow::UdpColumn;
+use flowloom::plugin::{Columns, PluginFolder, PluginSpec, Registry, World};
+use flowloom::{Flow, Meter, Settings, Step, Streamer, StreamerBuilder, Time, Value};
+use tempfile::TempDir;
+
+use crate::guests::plugin;
+
+/// Packets of the large capture.
+const PACKETS: u32 = 1_500_000;
+
+/// A capture of flows of 1 to 60 packets, many at a time: raw IP, a packet every 100 µs.
+fn capture(packets: u32) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("many.pcap");
+    let mut file = std::io::BufWriter::new(fs::File::create(&path).expect("a file"));
+    for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
+        file.write_all(&word.to_le_bytes()).expect("room for it");
+    }
+    let mut random = 88_172_645_463_325_252_u64;
+    for n in 0..packets {
+        // Xorshift: any mix will do.
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        // Ports move on, so that flows begin and end all the time.
+        let port = (n / 40 + (random % 400) as u32) % 60_000;
+        let us = u64::from(n) * 100;
+        for word in [(us / 1_000_000) as u32, (us % 1_000_000) as u32, 28, 28] {
+            file.write_all(&word.to_le_bytes()).expect("room for it");
+        }
+        let mut packet = [
+            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+        ]
+        .to_vec();
+        packet.extend((1_024 + port as u16).to_be_bytes());
+        packet.extend([0, 53, 0, 8, 0, 0]);
+        file.write_all(&packet).expect("room for it");
+    }
+    file.flush().expect("room for it");
+    (folder, path)
+}
+
+fn builder(capture: &Path, meters: usize) -> StreamerBuilder {
+    Streamer::builder([capture])
+        .idle_timeout(1)
+        .n_dissections(0)
+        .n_meters(meters)
+}
+
+fn evil(plus: u64, world: World) -> PluginSpec {
+    PluginSpec::new(plugin("evil"))
+        .option("plus", plus.to_string())
+        .world(world)
+}
+
+/// All core columns of a flow, in short.
+fn core(flow: &Flow) -> u64 {
+    use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+    let mut hasher = DefaultHasher::new();
+    for (name, value) in flow.iter().filter(|(name, _)| !name.starts_with("udps.")) {
+        format!("{name}={value:?}").hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn integer(flow: &Flow, name: &str) -> Option<i64> {
+    match flow.get(name) {
+        Some(Value::Integer(number)) => Some(number),
+        _ => None,
+    }
+}
+
+/// Its flows without plugins.
+fn alone(capture: &Path) -> Vec<u64> {
+    let streamer = builder(capture, 1).build().expect("a capture");
+    streamer.map(|flow| core(&flow)).collect()
+}
+
+/// Runs, and does something after every few steps. Returns all flows' core columns, in order, and
+/// gives each flow to `see`.
+fn run(
+    mut streamer: Streamer,
+    mut now_and_then: impl FnMut(&Registry),
+    mut see: impl FnMut(&Flow),
+) -> (Vec<u64>, Streamer) {
+    let registry = streamer.registry().expect("a registry").clone();
+    let mut flows = Vec::new();
+    loop {
+        match streamer.step() {
+            Step::Flow(flow) => {
+                flows.push(core(&flow));
+                see(&flow);
+            }
+            Step::Read => now_and_then(&registry),
+            Step::End => return (flows, streamer),
+        }
+    }
+}
+
+/// How many values a flow of the version `plus` has, whose count says both.
+const VERSION: i64 = 1_000_000;
+
+#[test]
+fn hundreds_of_replacements_lose_nothing() {
+    let (_folder, capture) = capture(PACKETS);
+    let alone = alone(&capture);
+    for (meters, world) in [
+        (1, World::Quickest),
+        (1, World::Events),
+        (2, World::Quickest),
+    ] {
+        let streamer = builder(&capture, meters)
+            .plugin(evil(0, world))
+            .build()
+            .expect("an honest plugin");
+        let mut version = 0;
+        let mut began = BTreeMap::new();
+        let (flows, streamer) = run(
+            streamer,
+            |registry| {
+                version += 1;
+                let spec = evil(version * VERSION as u64, world);
+                registry.replace(spec).expect("the same file");
+            },
+            |flow| {
+                let value = integer(flow, "udps.evil.count").expect("every flow has its value");
+                let packets = integer(flow, "bidirectional_packets").expect("a counter");
+                assert_eq!(value % VERSION, packets, "{flow:?}");
+                began.insert(flow.id(), value / VERSION);
+            },
+        );
+        assert!(
+            flows == alone,
+            "the flows are not those of a run without plugins"
+        );
+        // The later a flow began, the later its version.
+        let versions: Vec<_> = began.values().copied().collect();
+        assert!(versions.is_sorted(), "{meters} meters, {world:?}");
+        let used = versions.chunk_by(|a, b| a == b).count();
+        assert!(
+            version > 100 && used > 50,
+            "{used} of {version} versions were used"
+        );
+        let report = streamer.report();
+        let evil = &report.plugins[0];
+        assert_eq!(
+            (evil.traps, evil.flows_abandoned, evil.flows_lost),
+            (0, 0, 0)
+        );
+        assert_eq!(evil.flows_held, 0);
+        assert_eq!(report.accounts.flows, alone.len() as u64);
+    }
+}
+
+#[test]
+fn traps_under_way_lose_nothing_but_the_plugin_s_values() {
+    let (_folder, capture) = capture(PACKETS / 3);
+    let alone = alone(&capture);
+    for (meters, world) in [(1, World::Quickest), (2, World::Events)] {
+        let spec = evil(0, world)
+            .option("mode", "silent")
+            .option("at", "update")
+            .option("after", "59999");
+        let (flows, streamer) = run(
+            builder(&capture, meters)
+                .plugin(spec)
+                .build()
+                .expect("it is well at first"),
+            |_| {},
+            |flow| {
+                let packets = integer(flow, "bidirectional_packets").expect("a counter");
+                let value = integer(flow, "udps.evil.count");
+                assert!(value.is_none_or(|value| value == packets), "{flow:?}");
+            },
+        );
+        assert!(
+            flows == alone,
+            "the flows are not those of a run without plugins"
+        );
+        let report = streamer.report();
+        let evil = &report.plugins[0];
+        assert!(evil.traps > 3, "{evil:?}");
+        assert!(
+            evil.flows_lost > 0 && evil.flows_lost < alone.len() as u64,
+            "{evil:?}"
+        );
+    }
+}
+
+/// A meter that is given, second by second, a packet of one long flow and one of a short one.
+struct Seconds {
+    registry: Registry,
+    meter: Meter,
+    second: u64,
+}
+
+impl Seconds {
+    fn new() -> Self {
+        let settings = Settings {
+            idle_timeout: 5,
+            n_dissections: 0,
+            ..Settings::default()
+        };
+        let registry = Registry::new(settings.schema()).expect("the engine starts");
+        registry
+            .load(evil(0, World::Quickest))
+            .expect("an honest plugin");
+        registry.begin(1, Columns::Fixed).expect("it opens again");
+        let meter = Meter::new(settings, registry.set().plugins()).expect("the plugin opens");
+        Self {
+            registry,
+            meter,
+            second: 0,
+        }
+    }
+
+    fn go_on(&mut self, seconds: u64) {
+        for _ in 0..seconds {
+            self.second += 1;
+            for port in [1, 1_000 + self.second as u16] {
+                let mut packet = [
+                    0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0, 0, 0,
+                    53, 0, 8, 0, 0,
+                ];
+                packet[20..22].copy_from_slice(&u16::to_be_bytes(port));
+                self.meter.push([RawPacket {
+                    time: Time::from_ns(self.second * 1_000_000_000),
+                    link: LinkType(101),
+                    wire_len: 28,
+                    data: &packet,
+                }]);
+            }
+        }
+    }
+
+    fn replace(&mut self, version: u64) -> bool {
+        let spec = evil(version * VERSION as u64, World::Quickest);
+        self.registry.replace(spec).expect("the same file");
+        self.meter.set_plugins(&self.registry.set())
+    }
+
+    /// Each flow's version, by its id.
+    fn versions(&mut self) -> BTreeMap<u64, Option<i64>> {
+        self.meter.finish();
+        let flows = std::iter::from_fn(|| self.meter.next_flow());
+        flows
+            .map(|flow| {
+                let value = integer(&flow, "udps.evil.count");
+                (flow.id(), value.map(|value| value / VERSION))
+            })
+            .collect()
+    }
+}
+
+#[test]
+fn flows_that_do_not_end_in_time_are_given_up() {
+    let mut seconds = Seconds::new();
+    seconds.go_on(10);
+    assert!(seconds.replace(1));
+    seconds.go_on(100);
+    let versions = seconds.versions();
+    // The long flow, 60 s of packets' time after the second version came.
+    assert_eq!(versions[&0], None);
+    assert_eq!(versions.values().filter(|value| value.is_none()).count(), 1);
+    assert_eq!(
+        versions.values().filter(|value| **value == Some(0)).count(),
+        10
+    );
+    let report = &seconds.meter.plugins()[0];
+    assert_eq!(
+        (report.flows_abandoned, report.generations),
+        (1, 2),
+        "{report:?}"
+    );
+    assert_eq!(report.flows_lost, 0);
+}
+
+#[test]
+fn a_version_that_traps_as_it_goes_is_gone() {
+    let mut seconds = Seconds::new();
+    let spec = evil(0, World::Quickest)
+        .option("mode", "silent")
+        .option("at", "finish");
+    seconds
+        .registry
+        .replace(spec)
+        .expect("it is well until it goes");
+    assert!(seconds.meter.set_plugins(&seconds.registry.set()));
+    seconds.go_on(1);
+    assert!(seconds.replace(1));
+    // Its flows but the long one end, and that is given up.
+    seconds.go_on(80);
+    let report = &seconds.meter.plugins()[0];
+    assert_eq!((report.traps, report.generations), (1, 3), "{report:?}");
+    let versions = seconds.versions();
+    assert_eq!(
+        versions
+            .values()
+            .filter(|version| version.is_none())
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn no_more_than_four_versions_are_alive() {
+    let mut seconds = Seconds::new();
+    for version in 1..=3 {
+        seconds.go_on(1);
+        assert!(seconds.replace(version));
+    }
+    seconds.go_on(1);
+    // The long flow keeps the first one alive, and short ones the others.
+    assert!(!seconds.replace(4));
+    seconds.go_on(1);
+    assert!(!seconds.replace(5));
+    // The short flows end.
+    seconds.go_on(10);
+    let set = seconds.registry.set();
+    assert!(seconds.meter.set_plugins(&set), "there is room");
+    seconds.go_on(1);
+    let versions: Vec<_> = seconds.versions().into_values().flatten().collect();
+    // The newest that waited is used; the one before it never was.
+    assert!(
+        versions.contains(&5) && !versions.contains(&4),
+        "{versions:?}"
+    );
+}
+
+#[test]
+fn other_columns_are_for_lines_that_name_them() {
+    let (_folder, capture) = capture(20_000);
+    let other = || evil(0, World::Quickest).option("outputs", "other:integer");
+    // A table keeps its header.
+    let streamer = builder(&capture, 1)
+        .plugin(evil(0, World::Quickest))
+        .build()
+        .expect("a plugin");
+    let registry = streamer.registry().expect("a registry").clone();
+    let error = registry.replace(other()).err().expect("other outputs");
+    assert_eq!(
+        error.to_string(),
+        "plugin `evil`: declares other outputs than the columns that this run has of it, which cannot \
+         change under way; JSON lines take any"
+    );
+    assert_eq!(registry.refused(), 1);
+    registry.remove("evil").expect("it is there");
+    assert!(registry.remove("evil").is_err());
+    let names: Vec<_> = streamer.schema().names().map(str::to_owned).collect();
+    for flow in streamer {
+        assert!(
+            flow.iter().map(|(name, _)| name).eq(names.iter()),
+            "{flow:?}"
+        );
+        assert_eq!(flow.get("udps.evil.count"), Some(Value::Null));
+    }
+    // Lines do not need one.
+    let streamer = builder(&capture, 1)
+        .hot_loading(Columns::Free)
+        .build()
+        .expect("no plugin");
+    let mut steps = 0;
+    let mut columns = BTreeSet::new();
+    let (flows, _) = run(
+        streamer,
+        |registry| {
+            steps += 1;
+            match steps {
+                1 => registry.load(evil(0, World::Quickest)).map(|_| ()),
+                2 => registry.replace(other()).map(|_| ()),
+                3 => registry.remove("evil"),
+                _ => Ok(()),
+            }
+            .expect("any change will do");
+        },
+        |flow| {
+            let its: Vec<_> = flow.schema().udps().iter().map(UdpColumn::path).collect();
+            if let [column] = its[..] {
+                assert!(integer(flow, column).is_some(), "{flow:?}");
+            }
+            columns.insert(its.join("+"));
+        },
+    );
+    assert_eq!(flows, alone(&capture));
+    let columns: Vec<_> = columns.iter().map(String::as_str).collect();
+    assert_eq!(columns, ["", "udps.evil.count", "udps.evil.other"]);
+}
+
+#[test]
+fn a_folder_that_flaps_changes_nothing_but_its_plugins() {
+    let (_folder, capture) = capture(PACKETS / 3);
+    let alone = alone(&capture);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("evil.wasm");
+    fs::copy(plugin("evil"), &file).expect("room for it");
+    let policy = folder.path().join("flowloom.toml");
+    let say = |text: &str| fs::write(&policy, format!("version = 1\n{text}")).expect("room for it");
+    say("");
+    let whole = fs::read(&file).expect("a file");
+    for meters in [1, 2] {
+        let streamer = builder(&capture, meters)
+            .plugin_folder(PluginFolder::new(folder.path()).followed(true))
+            .policy(&policy)
+            .hot_loading(Columns::Free)
+            .build()
+            .expect("a folder");
+        let mut step = 0;
+        let (flows, streamer) = run(
+            streamer,
+            |_| {
+                step += 1;
+                // The clock jumps, the file is cut off, something else, gone, a link, and whole again.
+                let _ = match step % 8 {
+                    0 => fs::write(&file, &whole[..whole.len() / 2]),
+                    1 => fs::write(&file, "no component"),
+                    2 => fs::remove_file(&file),
+                    3 => std::os::unix::fs::symlink("/dev/zero", &file),
+                    4 => fs::remove_file(&file),
+                    5 => fs::write(&file, &whole),
+                    6 => fs::File::options()
+                        .write(true)
+                        .open(&file)
+                        .and_then(|file| file.set_modified(std::time::SystemTime::UNIX_EPOCH)),
+                    _ => {
+                        say(&format!(
+                            "[plugins.evil.options]\nplus = {}",
+                            step * 1_000_000
+                        ));
+                        Ok(())
+                    }
+                };
+                // So slow that the follower sees some of it.
+                std::thread::sleep(Duration::from_millis(if step % 8 == 7 { 350 } else { 20 }));
+            },
+            |flow| {
+                let packets = integer(flow, "bidirectional_packets").expect("a counter");
+                let value = integer(flow, "udps.evil.count");
+                assert!(
+                    value.is_none_or(|value| value % VERSION == packets),
+                    "{flow:?}"
+                );
+            },
+        );
+        assert!(
+            flows == alone,
+            "the flows are not those of a run without plugins"
+        );
+        assert_eq!(streamer.report().accounts.flows, alone.len() as u64);
+        fs::write(&file, &whole).expect("room for it");
+        say("");
+    }
+}

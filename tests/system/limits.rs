@@ -1,0 +1,366 @@
+//! What plugins may use, and who says so: the policy, the compiler's bounds, the cache.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{self, Stdio};
+
+use sha2::{Digest as _, Sha256};
+use tempfile::TempDir;
+
+use crate::command::{Command, Run, flowloom, meter};
+use crate::flows::Flow;
+use crate::guests::{file, plugin, udps};
+
+fn policy(text: &str) -> (TempDir, PathBuf) {
+    file("flowloom.toml", format!("version = 1\n{text}"))
+}
+
+impl Command {
+    fn policy(self, path: &Path) -> Self {
+        self.arg("--policy").arg(path)
+    }
+}
+
+fn digest(path: &Path) -> String {
+    hex::encode(Sha256::digest(fs::read(path).expect("a plugin")))
+}
+
+#[test]
+fn a_policy_pins_files() {
+    let sha256 = digest(&plugin("evil"));
+    let (_folder, path) = policy(&format!(
+        "unlisted = \"refuse\"\n[plugins.evil]\nsha256 = \"{sha256}\"\n[plugins.slicer]\n\
+         sha256 = \"{sha256}\"\n"
+    ));
+    meter("dns.pcap").plugin("evil").policy(&path).run().done();
+    let slicer = plugin("slicer");
+    meter("dns.pcap")
+        .plugin("slicer")
+        .policy(&path)
+        .run()
+        .fails(&format!(
+            "plugin `slicer`: {} has the SHA-256 {}, and {sha256} is what may be loaded",
+            slicer.display(),
+            digest(&slicer)
+        ));
+    meter("dns.pcap")
+        .plugin("packet_stats")
+        .policy(&path)
+        .run()
+        .fails("plugin `packet_stats`: is not in the policy, which refuses plugins that are not");
+}
+
+#[test]
+fn a_policy_grants_and_sets_options() {
+    let (_folder, path) = policy(
+        "[plugins.evil]\ngrants = [\"payload:4\"]\n\
+         options = { mode = \"shown\", payload = 9, outputs = \"ip:text+payload:bytes+bytes:bytes\" }\n",
+    );
+    let run = meter("dns.pcap")
+        .plugin("evil")
+        .policy(&path)
+        .jsonl()
+        .run()
+        .done();
+    for flow in run.flows() {
+        let payload = udps(&flow, "evil")["payload"].as_str().expect("a payload");
+        assert_eq!(payload.len(), 8, "four bytes, in hexadecimal digits");
+    }
+}
+
+#[test]
+fn a_policy_that_is_none() {
+    let (_folder, path) = policy("[plugins.evil]\ngrant = []\n");
+    let run = meter("dns.pcap")
+        .plugin("evil")
+        .policy(&path)
+        .run()
+        .exits(1);
+    let start = format!(
+        "flowloom: the policy {}: TOML parse error at line 3, ",
+        path.display()
+    );
+    assert!(run.stderr.starts_with(&start), "{run}");
+    assert!(run.stderr.contains("unknown field `grant`"), "{run}");
+}
+
+#[test]
+fn flows_beyond_what_it_may_hold_are_not_offered() {
+    let (_folder, path) = policy("[limits]\nflows = 2\n");
+    for world in Command::WORLDS {
+        let run = meter("dns.pcap")
+            .plugin("evil")
+            .args(world)
+            .policy(&path)
+            .jsonl()
+            .run()
+            .done();
+        let has_value = |flow: &&Flow| !udps(flow, "evil")["count"].is_null();
+        assert_eq!(run.flows().iter().filter(has_value).count(), 2, "{run}");
+        let skipped = ", 7 flows not offered, for it held as many as it may";
+        assert!(run.stderr.contains(skipped), "{run}");
+    }
+}
+
+#[test]
+fn memory_and_time_are_what_the_policy_says() {
+    let (_folder, path) = policy("[plugins.evil.limits]\nmemory-mib = 1\n");
+    let run = meter("dns.pcap")
+        .plugin("evil")
+        .policy(&path)
+        .run()
+        .exits(1);
+    assert!(run.stderr.contains("1048576 are allowed"), "{run}");
+    let (_folder, path) = policy("[limits]\ncall-ms = 30\n");
+    let run = meter("dns.pcap")
+        .plugin("evil,mode=loop,at=init")
+        .policy(&path)
+        .run()
+        .incomplete();
+    assert!(
+        run.stderr
+            .contains(": it took more than 30 ms of CPU time; "),
+        "{run}"
+    );
+}
+
+#[test]
+fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
+    let (_folder, path) = policy("[limits]\nns-per-event = 10000\ncall-ms = 2000\n");
+    let alone = meter("dns.pcap").jsonl().run().done().flows();
+    for world in Command::WORLDS {
+        let run = meter("dns.pcap")
+            // Thirty-two packets and nine ends, with 50 ms to be told by.
+            .plugin("evil,mode=busy,at=update")
+            .args(world)
+            .policy(&path)
+            .jsonl()
+            .run()
+            .incomplete();
+        let mut flows = run.flows();
+        for flow in &mut flows {
+            flow.remove("udps");
+        }
+        assert_eq!(flows, alone, "{run}");
+        let told = run.stderr.lines().any(|line| {
+            line.starts_with("ERROR plugin evil: stopped in ")
+                && line.contains(": it took ")
+                && line.contains(" ns of CPU time an event; 10000 are allowed; flows that it held ")
+        });
+        assert!(told, "{run}");
+        assert!(
+            run.stderr
+                .contains(" times left alone, for it took too much time"),
+            "{run}"
+        );
+    }
+}
+
+/// A run with compiled plugins in this folder.
+fn cached(cache: &Path, plugin: &str) -> Run {
+    meter("dns.pcap")
+        .plugin(plugin)
+        .arg("--plugin-cache")
+        .arg(cache)
+        .run()
+        .done()
+}
+
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(folder)
+        .expect("the cache is there")
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let reports = |run: Run, line: &str| _ = run.reports_line(line);
+    let evil = "plugin   evil 6.6.6: 41 events in 2 calls, _ ns an event, _ KiB, 0 traps";
+    reports(cached(&one, "evil"), evil);
+    cached(&other, "packet_stats");
+    let (its, others) = (only_file(&one), only_file(&other));
+    let mode = |path: &Path| {
+        fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!((mode(&one), mode(&its)), (0o700, 0o600));
+    // What is there is used: here it is the code of another plugin.
+    let image = fs::read(&its).expect("an image");
+    fs::copy(&others, &its).expect("room for it");
+    let run = cached(&one, "evil");
+    assert!(!run.stderr.contains("plugin   evil 6.6.6"), "{run}");
+    // What is cut off, has another byte, is a link, or can be written by others is not.
+    let mut flipped = image.clone();
+    flipped[image.len() / 2] ^= 1;
+    for planted in [&image[..image.len() - 1], &flipped, b"", b"\x7fELF"] {
+        fs::write(&its, planted).expect("room for it");
+        reports(cached(&one, "evil"), evil);
+        assert_eq!(
+            fs::read(&its).expect("it was made again").len(),
+            image.len()
+        );
+    }
+    fs::remove_file(&its).expect("it is there");
+    symlink(&others, &its).expect("room for it");
+    reports(cached(&one, "evil"), evil);
+    fs::copy(&others, &its).expect("room for it");
+    fs::set_permissions(&its, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    reports(cached(&one, "evil"), evil);
+    // A folder that others can open is not used at all.
+    fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let run = cached(&one, "evil");
+    let warning = format!(
+        " WARN compiled plugins are not kept in {}: others may open it (mode 755); chmod 700 closes it",
+        one.display()
+    );
+    assert!(run.stderr.lines().any(|line| line == warning), "{run}");
+}
+
+#[test]
+fn compiling_is_bounded() {
+    let path = plugin("evil");
+    let run = |flag: &str, value: &str| {
+        meter("dns.pcap")
+            .plugin("evil")
+            .args(["--plugin-cache", "none", flag, value])
+            .run()
+    };
+    run("--compile-time", "0").fails(&format!(
+        "plugin `evil`: {} does not compile: it takes more than 0 s",
+        path.display()
+    ));
+    let run = run("--compile-memory", "40").exits(1);
+    assert!(run.stderr.contains(" does not compile: "), "{run}");
+    assert!(run.stderr.contains("40 MiB of memory are allowed"), "{run}");
+}
+
+/// A pcap of raw IP with one flow, which has a packet a second from this one on.
+fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
+    let mut pcap = Vec::new();
+    for second in from..to {
+        for word in [second, 0, 28, 28] {
+            pcap.extend(word.to_le_bytes());
+        }
+        pcap.extend([
+            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+        ]);
+        pcap.extend(port.to_be_bytes());
+        pcap.extend([0, 53, 0, 8, 0, 0]);
+    }
+    pcap
+}
+
+#[test]
+fn a_folder_is_followed_while_packets_flow() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("flowloom.toml");
+    let say = |options: &str| {
+        let text = format!("version = 1\n[plugins.evil.options]\n{options}\n");
+        fs::write(&path, text).expect("room for it");
+    };
+    say("plus = 0");
+    fs::copy(plugin("evil"), folder.path().join("evil.wasm")).expect("room for it");
+    let mut child = process::Command::new(env!("CARGO_BIN_EXE_flowloom"))
+        .args([
+            "meter",
+            "-",
+            "--format",
+            "jsonl",
+            "--n-dissections",
+            "0",
+            "--watch",
+            "--plugins",
+        ])
+        .arg(folder.path())
+        .arg("--policy")
+        .arg(&path)
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env_remove("FLOWLOOM_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let mut wait_for = |words: &str| loop {
+        let line = said
+            .next()
+            .expect("it says so before it ends")
+            .expect("text");
+        if line.contains(words) {
+            return;
+        }
+    };
+    let mut feed = |bytes: &[u8]| {
+        stdin.write_all(bytes).expect("it reads");
+        stdin.flush().expect("it reads");
+    };
+    let header: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101]
+        .iter()
+        .flat_map(|word| word.to_le_bytes())
+        .collect();
+    feed(&header);
+    feed(&packets(1, 4, 1));
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    // A wrong option changes nothing; other options are another version.
+    say("plus = \"many\"");
+    wait_for(
+        "plugin `evil`: refused its options: option `plus` must be a number; the plugins stay as they are",
+    );
+    feed(&packets(4, 6, 1));
+    say("plus = 100");
+    wait_for("INFO plugin evil: ");
+    // The flow that has begun goes on, and another one begins.
+    feed(&packets(6, 9, 1));
+    feed(&packets(9, 11, 2));
+    fs::remove_file(folder.path().join("evil.wasm")).expect("it is there");
+    wait_for("INFO plugin evil: removed, for its file is gone");
+    feed(&packets(11, 12, 3));
+    drop(stdin);
+    let mut stdout = String::new();
+    child
+        .stdout
+        .take()
+        .expect("it is piped")
+        .read_to_string(&mut stdout)
+        .expect("text");
+    assert!(child.wait().expect("it ends").success());
+    let counts: Vec<_> = stdout
+        .lines()
+        .map(|line| {
+            let flow: Flow = serde_json::from_str(line).expect("JSON");
+            let value = flow.get("udps").map(|udps| udps["evil"]["count"].clone());
+            (flow["src_port"].clone(), value)
+        })
+        .collect();
+    let value = |count: u64| Some(count.into());
+    assert_eq!(
+        counts,
+        [
+            (1.into(), value(8)),
+            (2.into(), value(102)),
+            (3.into(), None)
+        ],
+        "{stdout}"
+    );
+}
+
+#[test]
+fn following_needs_a_folder() {
+    let run = flowloom()
+        .args(["meter", "dns.pcap", "--watch"])
+        .run()
+        .exits(2);
+    assert!(run.stderr.contains("--plugins <DIR>"), "{run}");
+}

