@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Meters an interface for minutes, at the highest rate that this machine sustains, under adverse
-conditions: the reader of the flows stalls every ten seconds, and a plugin crashes every five.
+conditions: the reader of the flows stalls every ten seconds, a plugin crashes every five, and another
+one is replaced every second.
 
     tests/soak/run.py [--seconds 600] [--pps RATE] [--meters 2]
 
@@ -27,7 +28,7 @@ PLUGINS = ROOT / "target" / "plugins"
 CAPTURE = ROOT / "tests" / "captures" / "tls13.pcap"
 FLOWS_A_LOOP, PACKETS_A_LOOP = 2, 54
 STALL_EVERY, STALL = 10, 2
-CRASH_EVERY = 5
+CRASH_EVERY, RELOAD_EVERY = 5, 1
 
 
 class Net:
@@ -63,6 +64,29 @@ class Net:
         return sent, sent / (time.monotonic() - begin)
 
 
+class Reloader(threading.Thread):
+    """Replaces a plugin every second by another version of it, which does the same."""
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self.component = (PLUGINS / "packet_stats.wasm").read_bytes()
+        self.new, self.file = folder / "new", folder / "plugins" / "stats.wasm"
+        self.file.parent.mkdir()
+        self.versions, self.ends = 0, threading.Event()
+        self.replace()
+
+    def replace(self):
+        # A section that means nothing, so that its bytes are others.
+        number = self.versions.to_bytes(4)
+        self.new.write_bytes(self.component + bytes([0, 6, 1, ord("v")]) + number)
+        self.new.rename(self.file)
+        self.versions += 1
+
+    def run(self):
+        while not self.ends.wait(RELOAD_EVERY):
+            self.replace()
+
+
 class Run:
     """The command at work."""
 
@@ -73,13 +97,15 @@ class Run:
         os.mkfifo(self.pipe)
         self.reader = Reader(self.pipe)
         self.reader.start()
+        self.reloader = Reloader(self.folder)
         crash_after = max(1, int(CRASH_EVERY * pps / PACKETS_A_LOOP * FLOWS_A_LOOP / meters))
         with open(self.folder / "log", "w") as log:
             self.process = subprocess.Popen(
                 [*net.exec, flowloom, "meter", "far", "--output", self.pipe,
                  "--idle-timeout", "1", "--n-meters", str(meters),
                  "--performance-report", "1", "--performance-report-file", self.report,
-                 "--plugin", PLUGINS / "packet_stats.wasm",
+                 "--plugins", self.reloader.file.parent, "--watch", "--format", "jsonl",
+                 "--plugin-cache", "none",
                  "--plugin", f"{PLUGINS / 'evil.wasm'},mode=silent,at=init,after={crash_after}",
                  *options],
                 stdin=subprocess.DEVNULL, stderr=log,
@@ -91,6 +117,7 @@ class Run:
 
     def end(self):
         """What it did: the lines of its report."""
+        self.reloader.ends.set()
         self.process.send_signal(signal.SIGTERM)
         self.exit = self.process.wait(60)
         self.reader.join(60)
@@ -107,7 +134,7 @@ class Reader(threading.Thread):
         super().__init__(daemon=True)
         self.pipe = pipe
         self.stalls = False
-        self.ids, self.flows, self.packets = set(), 0, 0
+        self.ids, self.flows, self.packets, self.wrong = set(), 0, 0, 0
 
     def run(self):
         begin = time.monotonic()
@@ -117,6 +144,7 @@ class Reader(threading.Thread):
                 self.flows += 1
                 self.ids.add(flow["id"])
                 self.packets += flow["bidirectional_packets"]
+                self.wrong += flow["udps"]["stats"]["src2dst_count"] != flow["src2dst_packets"]
                 if self.stalls and time.monotonic() > begin + STALL_EVERY:
                     time.sleep(STALL)
                     begin = time.monotonic()
@@ -157,7 +185,10 @@ def check(last, lines, work, sent, log):
     yield not lost and reader.packets != metered, f"{reader.packets} packets in flows, {metered} metered"
     plugins = {plugin["name"]: plugin for plugin in last["plugins"]}
     yield not plugins["evil"]["traps"], "the plugin did not crash"
-    yield plugins["packet_stats"]["traps"], "another plugin crashed too"
+    yield plugins["stats"]["traps"], "another plugin crashed too"
+    yield plugins["stats"]["generations"] < 3, "the plugin was not replaced"
+    shed = plugins["stats"]["flows_shed"]
+    yield reader.wrong > shed, f"{reader.wrong} flows with other values of the plugin, {shed} not offered"
     resident = [line["resident_bytes"] for line in lines[:-1]]
     quarter = len(resident) // 4
     if quarter > 4:
@@ -186,6 +217,7 @@ def main():
         pps = asked.pps or sustained(net, make)
         work = make(pps)
         work.reader.stalls = True
+        work.reloader.start()
         sent, achieved = net.replay(pps, asked.seconds)
         lines = work.end()
         last = lines[-1]
@@ -199,6 +231,7 @@ def main():
             "flows read by the other side": work.reader.flows,
             "flows lost": json.dumps(last["flows_lost"]),
             "flows not dissected": last["flows_undissected"],
+            "versions of the other plugin": plugins["stats"]["generations"],
             "crashes of the plugin": plugins["evil"]["traps"],
             "memory, MB": f"{min(resident) / 1e6:.0f} to {max(resident) / 1e6:.0f}",
         }.items():
