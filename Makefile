@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz bench parity parity-l7 parity-plugins deny setup
+.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -46,6 +46,7 @@ forest: plugins science ## Train a forest, deploy it, and compare with scikit-le
 test: check plugins guests languages truth forest oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) $(CARGO) test --workspace
+	tests/soak/run.py --seconds 20 --pps 10000
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
@@ -57,6 +58,9 @@ deny: $(CARGO_DENY) ## Licences, bans and sources of all dependencies
 
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
 	tests/fuzz/run.sh $(FUZZ_TARGETS)
+
+soak: plugins guests ## Meter an interface for SOAK_SECONDS (600) under adverse conditions (needs root)
+	tests/soak/run.py --seconds $(or $(SOAK_SECONDS),600)
 
 parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }

@@ -21,6 +21,10 @@ need 'test -e /usr/include/pcap/pcap.h' libpcap-dev
 need 'pkg-config --exists libndpi' libndpi-dev pkg-config
 need 'command -v ndpiReader' libndpi-bin
 need 'python3 -c "import venv, ensurepip"' python3-venv
+# Live captures are tested in network namespaces, with real traffic between them.
+need 'command -v ip && command -v tcpreplay && command -v curl && command -v setpriv' \
+    iproute2 tcpreplay curl util-linux
+need '/usr/bin/python3 -c "import prometheus_client.openmetrics.parser"' python3-prometheus-client
 # Plugins need a Rust that knows WebAssembly: rustup's target, or Debian's packages.
 if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&
     ! timeout 20 rustup target add "$triple" >/dev/null 2>&1; then

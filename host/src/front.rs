@@ -13,6 +13,10 @@ pub(crate) struct Front {
     /// The largest time of any metered packet so far: no later packet is given less.
     clock: Time,
     pub(crate) accounts: Accounts,
+    /// The ordinal of the next packet.
+    pub(crate) next: u64,
+    /// From one to the next.
+    pub(crate) step: u64,
     /// Link types of packets that could not be decoded for it, each once.
     pub(crate) unknown_links: Vec<LinkType>,
 }
@@ -24,6 +28,8 @@ impl Front {
             hasher: KeyHasher::new(),
             clock: Time::EPOCH,
             accounts: Accounts::default(),
+            next: 0,
+            step: 1,
             unknown_links: Vec::new(),
         }
     }
@@ -31,7 +37,8 @@ impl Front {
     /// Decodes and stamps a packet; says whether it is to be metered.
     #[inline]
     pub(crate) fn take<'a>(&mut self, raw: &RawPacket<'a>, arrival: &mut Arrival<'a>) -> bool {
-        let ordinal = self.accounts.packets;
+        let ordinal = self.next;
+        self.next += self.step;
         self.accounts.packets += 1;
         let decoded =
             self.decoder

@@ -11,6 +11,7 @@ use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
 use crate::flow::features::Group;
 use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
 use crate::front::Front;
+use crate::load::Load;
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
 use crate::shard::{CHUNK, Shard};
 use crate::time::Time;
@@ -134,6 +135,22 @@ pub struct Accounts {
 }
 
 impl Accounts {
+    /// Those of another meter too.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        let mut ignored = self.ignored;
+        for (sum, count) in ignored.iter_mut().zip(other.ignored) {
+            *sum += count;
+        }
+        Self {
+            packets: self.packets + other.packets,
+            metered: self.metered + other.metered,
+            ignored,
+            clamped: self.clamped + other.clamped,
+            flows: self.flows + other.flows,
+            evicted: self.evicted + other.evicted,
+        }
+    }
+
     /// The reasons for which packets were ignored, and how many each.
     pub fn ignored(&self) -> impl Iterator<Item = (Ignored, u64)> {
         Ignored::ALL
@@ -216,6 +233,11 @@ impl Meter {
         })
     }
 
+    /// Gives packets the ordinals from `first` on, by steps: those between are other meters'.
+    pub(crate) fn count_from(&mut self, first: u64, step: u64) {
+        (self.front.next, self.front.step) = (first, step);
+    }
+
     /// Shows flows that begin from now on to another set of plugins: that of a
     /// [`Registry`](crate::plugin::Registry). Flows that have begun finish with the plugins that they
     /// began with; those that take longer than 60 s have null values of plugins that were replaced.
@@ -223,7 +245,7 @@ impl Meter {
     /// Where a plugin was replaced so often that four generations of it have live flows, nothing is
     /// done and the answer is `false`: ask again later.
     pub fn set_plugins(&mut self, plugins: &PluginSet) -> bool {
-        self.shard.switch(plugins, self.front.accounts.packets)
+        self.shard.switch(plugins, self.front.next)
     }
 
     /// The columns of flows that begin now.
@@ -250,8 +272,24 @@ impl Meter {
     /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
     /// delivered. Packets may still come with earlier times.
     pub fn advance(&mut self, now: Time) {
-        self.shard.pass(now.ms(), self.front.accounts.packets);
+        self.shard.pass(now.ms(), self.front.next);
+        self.flush();
+    }
+
+    /// Delivers what waits for plugins, as no more may come for a while.
+    pub fn flush(&mut self) {
         self.shard.flush();
+    }
+
+    /// Gives up what this load asks for, from now on: for a source that loses packets when they are
+    /// not metered quickly enough.
+    pub fn relieve(&mut self, load: Load) {
+        self.shard.relieve(load);
+    }
+
+    /// How many flows were not dissected because of the load.
+    pub fn undissected(&self) -> u64 {
+        self.shard.undissected()
     }
 
     /// Ends all flows, which [`next_flow`](Self::next_flow) then gives: once it has given the last one,

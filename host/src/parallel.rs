@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::capture::{CaptureError, Files, LinkType};
+use crate::capture::{CaptureError, Dropped, LinkType, Origin, Read};
 use crate::decode::Packet;
 use crate::dissect::{Dissector, NdpiFiles};
 use crate::flow::{Arrival, Flow, Schema};
 use crate::front::Front;
+use crate::load::Load;
 use crate::meter::{Accounts, MeterError, Settings};
 use crate::plugin::{Grants, Plugin, PluginReport, PluginSet, Registry};
 use crate::shard::{CHUNK, Shard};
@@ -31,6 +32,9 @@ const ROUND_BYTES: usize = 1 << 20;
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.
 const ROUNDS_AHEAD: usize = 3;
 
+/// How often a meter tells what its plugins did.
+const REPORT: Duration = Duration::from_secs(1);
+
 /// Bytes of a TCP header without options, the longest transport header that fields are read from.
 const TCP_HEADER: usize = 20;
 
@@ -42,6 +46,8 @@ struct Portion {
     bytes: Vec<u8>,
     /// Times at which flows of any meter may fall idle, and the ordinals of the packets that tell.
     passes: Vec<(u64, u64)>,
+    /// What is to be given up.
+    load: Load,
     /// The ordinal of the round's first packet.
     first: u64,
     /// The plugins for flows that begin from here on, where they change.
@@ -65,8 +71,13 @@ struct Harvest {
     flows: VecDeque<Flow>,
     ended: u64,
     evicted: u64,
-    /// After the last round.
-    plugins: Vec<PluginReport>,
+    /// Packets of the round.
+    packets: u64,
+    undissected: u64,
+    flows_live: u64,
+    memory: u64,
+    /// After the last round, and about every second.
+    plugins: Option<Vec<PluginReport>>,
     /// Processor time of its thread so far.
     busy: Duration,
 }
@@ -89,17 +100,49 @@ pub(crate) struct Progress {
     pub(crate) total_bytes: Option<u64>,
     pub(crate) packets_read: u64,
     pub(crate) packets_filtered: u64,
+    pub(crate) packets_dropped: Option<Dropped>,
 }
 
 impl Progress {
-    pub(crate) fn of(files: &Files) -> Self {
+    pub(crate) fn of(origin: &Origin) -> Self {
         Self {
-            bytes_read: files.bytes_read(),
-            total_bytes: files.total_bytes(),
-            packets_read: files.packets_read(),
-            packets_filtered: files.packets_filtered(),
+            bytes_read: origin.bytes_read(),
+            total_bytes: origin.total_bytes(),
+            packets_read: origin.packets_read(),
+            packets_filtered: origin.packets_filtered(),
+            packets_dropped: origin.dropped(),
         }
     }
+
+    /// That of another part of the same.
+    pub(crate) fn and(self, other: &Self) -> Self {
+        Self {
+            bytes_read: self.bytes_read + other.bytes_read,
+            total_bytes: None,
+            packets_read: self.packets_read + other.packets_read,
+            packets_filtered: self.packets_filtered + other.packets_filtered,
+            packets_dropped: match (self.packets_dropped, other.packets_dropped) {
+                (Some(one), Some(other)) => Some(one.and(other)),
+                (one, other) => one.or(other),
+            },
+        }
+    }
+}
+
+/// Several meters at work, in threads of their own.
+pub(crate) trait Several: Send {
+    /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow) if they keep
+    /// one.
+    fn ready(&mut self) -> Option<Flow>;
+
+    /// Waits for more; the flows of before were taken.
+    fn gather(&mut self);
+
+    /// Stops reading and ends all flows: what comes out is counted and dropped.
+    fn stop(&mut self);
+
+    /// What is known by now.
+    fn state(&self) -> &State;
 }
 
 /// The meters and their reader, at work.
@@ -120,15 +163,20 @@ pub(crate) struct State {
     pub(crate) progress: Progress,
     pub(crate) problems: Vec<CaptureError>,
     pub(crate) unknown_links: Vec<LinkType>,
-    pub(crate) plugins: Vec<PluginReport>,
+    pub(crate) undissected: u64,
+    pub(crate) flows_live: u64,
+    pub(crate) memory: u64,
+    pub(crate) packets_per_meter: Vec<u64>,
+    /// Of each meter.
+    pub(crate) plugins: Vec<Vec<PluginReport>>,
     pub(crate) busy: Busy,
     pub(crate) finished: bool,
 }
 
 impl Parallel {
-    /// Starts `meters` meters over some captures.
+    /// Starts `meters` meters over some captures, or an interface.
     pub(crate) fn start(
-        files: Files,
+        origin: Origin,
         settings: Settings,
         meters: usize,
         plugins: Plugins,
@@ -156,7 +204,7 @@ impl Parallel {
         }
         let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
         let reader = Reader {
-            files,
+            origin,
             front: Front::new(&settings),
             tables,
             shows: Shows::of(plugins.set.plugins(), &settings),
@@ -172,69 +220,12 @@ impl Parallel {
             stop,
             threads,
             ready: Vec::new(),
-            state: State::default(),
+            state: State {
+                packets_per_meter: vec![0; meters],
+                plugins: vec![Vec::new(); meters],
+                ..State::default()
+            },
         })
-    }
-
-    /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow).
-    pub(crate) fn ready(&mut self) -> Option<Flow> {
-        // Each meter's flows are in order.
-        let next =
-            |flows: &&mut VecDeque<Flow>| flows.front().map(|flow| (flow.ended, flow.record.id));
-        let flows = self.ready.iter_mut().filter(|flows| !flows.is_empty());
-        flows.min_by_key(next)?.pop_front()
-    }
-
-    /// Stops reading and ends all flows: what comes out is counted and dropped.
-    pub(crate) fn stop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        while !self.state.finished {
-            self.ready.clear();
-            self.gather();
-        }
-        self.ready.clear();
-    }
-
-    pub(crate) fn state(&self) -> &State {
-        &self.state
-    }
-
-    /// Waits for a round; the flows of the one before were taken.
-    pub(crate) fn gather(&mut self) {
-        let Ok(round) = self.rounds.recv() else {
-            return self.panic();
-        };
-        let (mut ended, mut evicted) = (0, 0);
-        let mut busy = Vec::new();
-        self.ready.clear();
-        let mut reports = Vec::new();
-        for harvest in &self.harvests {
-            let Ok(harvest) = harvest.recv() else {
-                return self.panic();
-            };
-            self.ready.push(harvest.flows);
-            ended += harvest.ended;
-            evicted += harvest.evicted;
-            busy.push(harvest.busy);
-            reports.push(harvest.plugins);
-        }
-        let state = &mut self.state;
-        state.accounts = Accounts {
-            flows: ended,
-            evicted,
-            ..round.accounts
-        };
-        state.progress = round.progress;
-        state.busy = Busy {
-            reader: Some(round.busy),
-            meters: busy,
-        };
-        state.problems.extend(round.problems);
-        state.unknown_links = round.unknown_links;
-        if round.last {
-            state.plugins = PluginReport::sum(reports);
-            state.finished = true;
-        }
     }
 
     /// A thread that went away without a word has panicked: so does the caller.
@@ -256,6 +247,72 @@ impl Parallel {
     }
 }
 
+impl Several for Parallel {
+    fn ready(&mut self) -> Option<Flow> {
+        // Each meter's flows are in order.
+        let next =
+            |flows: &&mut VecDeque<Flow>| flows.front().map(|flow| (flow.ended, flow.record.id));
+        let flows = self.ready.iter_mut().filter(|flows| !flows.is_empty());
+        flows.min_by_key(next)?.pop_front()
+    }
+
+    fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while !self.state.finished {
+            self.ready.clear();
+            self.gather();
+        }
+        self.ready.clear();
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+
+    fn gather(&mut self) {
+        let Ok(round) = self.rounds.recv() else {
+            return self.panic();
+        };
+        let (mut ended, mut evicted) = (0, 0);
+        let mut busy = Vec::new();
+        self.ready.clear();
+        let (mut undissected, mut flows_live, mut memory) = (0, 0, 0);
+        for (meter, harvest) in self.harvests.iter().enumerate() {
+            let Ok(harvest) = harvest.recv() else {
+                return self.panic();
+            };
+            self.state.packets_per_meter[meter] += harvest.packets;
+            if let Some(plugins) = harvest.plugins {
+                self.state.plugins[meter] = plugins;
+            }
+            undissected += harvest.undissected;
+            flows_live += harvest.flows_live;
+            memory += harvest.memory;
+            self.ready.push(harvest.flows);
+            ended += harvest.ended;
+            evicted += harvest.evicted;
+            busy.push(harvest.busy);
+        }
+        let state = &mut self.state;
+        state.accounts = Accounts {
+            flows: ended,
+            evicted,
+            ..round.accounts
+        };
+        state.progress = round.progress;
+        state.busy = Busy {
+            reader: Some(round.busy),
+            meters: busy,
+        };
+        state.problems.extend(round.problems);
+        state.unknown_links = round.unknown_links;
+        state.undissected = undissected;
+        state.flows_live = flows_live;
+        state.memory = memory;
+        state.finished = round.last;
+    }
+}
+
 impl Drop for Parallel {
     fn drop(&mut self) {
         self.disconnect();
@@ -266,6 +323,7 @@ impl Drop for Parallel {
 }
 
 /// The plugins of a run, which may change.
+#[derive(Clone)]
 pub(crate) struct Plugins {
     registry: Option<Registry>,
     /// Those that the meters have.
@@ -310,7 +368,7 @@ struct Table {
 }
 
 struct Reader {
-    files: Files,
+    origin: Origin,
     front: Front,
     tables: Vec<Table>,
     settings: Settings,
@@ -331,11 +389,12 @@ impl Reader {
                 let next = table.empty.try_recv().unwrap_or_default();
                 let mut portion = std::mem::replace(&mut table.portion, next);
                 portion.last = last;
+                portion.load = self.origin.load();
                 if table.portions.send(portion).is_err() {
                     return;
                 }
             }
-            let (accounts, progress) = (self.front.accounts, Progress::of(&self.files));
+            let (accounts, progress) = (self.front.accounts, Progress::of(&self.origin));
             if announce
                 .send(Round {
                     accounts,
@@ -362,7 +421,7 @@ impl Reader {
             self.shows.widen(Shows::of(set.plugins(), &self.settings));
         }
         for table in &mut self.tables {
-            table.portion.first = self.front.accounts.packets;
+            table.portion.first = self.front.next;
             table.portion.plugins.clone_from(&changed);
         }
         let (mut packets, mut bytes) = (0, 0);
@@ -370,9 +429,19 @@ impl Reader {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
             }
-            let found = match self.files.read() {
-                Ok(Some(found)) => found,
-                Ok(None) => return true,
+            let found = match self.origin.read() {
+                Ok(Read::Packets(found)) => found,
+                // The meters deliver what waits at the end of a round.
+                Ok(Read::Pause(now)) => {
+                    if let Some(now) = now {
+                        let pass = (now.ms(), self.front.next);
+                        for table in &mut self.tables {
+                            table.portion.passes.push(pass);
+                        }
+                    }
+                    return false;
+                }
+                Ok(Read::End) => return true,
                 Err(error) => {
                     tracing::warn!("{error}");
                     problems.push(error);
@@ -485,11 +554,17 @@ fn work(
     done: &SyncSender<Harvest>,
     used: &Sender<Portion>,
 ) {
+    let (mut reported, mut loaded) = (Instant::now(), Load::Normal);
     let mut plugins = None;
     for mut portion in to_do {
+        let packets = portion.packets.len() as u64;
         let last = portion.last;
         plugins = portion.plugins.take().or(plugins);
         plugins = plugins.filter(|plugins| !shard.switch(plugins, portion.first));
+        if portion.load != Load::Normal || loaded != portion.load {
+            loaded = portion.load;
+            shard.relieve(loaded);
+        }
         meter(&mut shard, &mut portion);
         if last {
             shard.finish();
@@ -501,7 +576,14 @@ fn work(
             flows: std::mem::take(shard.ready()),
             ended: shard.flows(),
             evicted: shard.evicted(),
-            plugins: if last { shard.plugins() } else { Vec::new() },
+            packets,
+            undissected: shard.undissected(),
+            flows_live: shard.live_flows() as u64,
+            memory: shard.memory() as u64,
+            plugins: (last || reported.elapsed() >= REPORT).then(|| {
+                reported = Instant::now();
+                shard.plugins()
+            }),
             busy: thread_time(),
         };
         portion.clear();

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::dissect::Dissector;
 use crate::flow::{Arrival, Ended, Expiration, Flow, FlowTable, FlowView, Schema};
+use crate::load::Load;
 use crate::meter::{AccountingMode, Settings};
 use crate::plugin::{PluginError, PluginReport, PluginSet, Station};
 use crate::value::UdpValue;
@@ -29,6 +30,9 @@ pub(crate) struct Shard {
     ending: Option<std::vec::IntoIter<u32>>,
     flows: u64,
     evicted: u64,
+    load: Load,
+    /// Flows that were not dissected because of it.
+    undissected: u64,
 }
 
 impl Shard {
@@ -50,6 +54,8 @@ impl Shard {
             ending: None,
             flows: 0,
             evicted: 0,
+            load: Load::Normal,
+            undissected: 0,
         })
     }
 
@@ -87,6 +93,12 @@ impl Shard {
             self.end_idle(places.iter().copied(), ordinal);
             self.table.recycle(places);
         }
+    }
+
+    /// Gives up what this load asks for, from now on.
+    pub(crate) fn relieve(&mut self, load: Load) {
+        self.load = load;
+        self.station.relieve(load >= Load::High);
     }
 
     /// Delivers what waits for plugins.
@@ -143,6 +155,11 @@ impl Shard {
         self.evicted
     }
 
+    /// How many flows were not dissected because of the load.
+    pub(crate) fn undissected(&self) -> u64 {
+        self.undissected
+    }
+
     pub(crate) fn plugins(&self) -> Vec<PluginReport> {
         self.station.reports()
     }
@@ -197,7 +214,13 @@ impl Shard {
         let size = self.accounting_mode.size(&arrival.packet);
         self.table.count(place, arrival, size);
         if let Some(dissector) = &mut self.dissector {
-            dissector.see(place, self.table.record(place).packets(), arrival);
+            let n = self.table.record(place).packets();
+            if n == 1 && self.load == Load::Highest {
+                dissector.skip(place);
+                self.undissected += 1;
+            } else {
+                dissector.see(place, n, arrival);
+            }
         }
         self.table.closes(place, arrival)
     }

@@ -6,19 +6,24 @@ use std::thread;
 use std::time::Duration;
 
 use crate::anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
-use crate::capture::{CaptureError, Files, Filter, FilterError, LinkType};
+use crate::capture::{
+    self, CaptureError, Dropped, Files, Filter, FilterError, LinkType, Live, LiveSettings, Origin,
+    Read, Stop,
+};
 use crate::decode::TunnelSet;
 use crate::dissect::{DissectError, NdpiFiles};
+use crate::fanout::Fanout;
 use crate::flow::{Flow, Schema};
+use crate::load::Load;
 use crate::meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
-use crate::parallel::{Parallel, Plugins, Progress};
+use crate::parallel::{Parallel, Plugins, Progress, Several};
 use crate::plugin::{
     Columns, Compiler, FollowError, Following, Plugin, PluginError, PluginFolder, PluginReport,
     PluginSet, PluginSpec, Policy, PolicyError, Registry, RegistryError, SpecError, Surroundings,
 };
 use crate::time::thread_time;
 
-/// Reads captures and gives the flows in them, one after the other.
+/// Reads captures, or an interface, and gives the flows in them, one after the other.
 ///
 /// The flows come in the order of the packets that ended them. Whatever is wrong in the middle of a
 /// capture ends that capture, not the run: the flows up to there come out, and
@@ -47,22 +52,35 @@ pub struct Streamer {
     anonymizer: Option<Anonymizer>,
     max_nflows: u64,
     given: u64,
+    stop: Stop,
+}
+
+/// Ends the reading of a [`Streamer`] from anywhere: the flows up to then come out.
+#[derive(Clone, Debug)]
+pub struct Stopper(Stop);
+
+impl Stopper {
+    /// Ends it. An interface captures nothing from then on, and what it has captured is still metered.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
 }
 
 /// One meter works in the caller's thread, several in their own.
 enum Work {
     Alone(Box<Alone>),
-    Parallel(Box<Parallel>),
+    Parallel(Box<dyn Several>),
 }
 
 struct Alone {
-    files: Files,
+    origin: Origin,
     meter: Meter,
     plugins: Plugins,
     /// Plugins that the meter could not go over to yet.
     pending: Option<Arc<PluginSet>>,
     problems: Vec<CaptureError>,
     finished: bool,
+    load: Load,
     /// Processor time of the thread before the run.
     start: Duration,
 }
@@ -129,11 +147,23 @@ pub struct Report<'a> {
     pub packets_read: u64,
     /// Packets that the filter kept out.
     pub packets_filtered: u64,
+    /// Captured bytes read: of files as they are on disk.
+    pub bytes_read: u64,
+    /// Packets of an interface that were lost before they could be read; `None` for files.
+    pub packets_dropped: Option<Dropped>,
     /// What became of the others.
     pub accounts: Accounts,
     /// Flows that ended after [`max_nflows`](StreamerBuilder::max_nflows) had been given.
     pub flows_withheld: u64,
-    /// What each plugin did.
+    /// Flows that were not dissected, as an interface's packets came too quickly.
+    pub flows_undissected: u64,
+    /// Flows that are live.
+    pub flows_live: u64,
+    /// Bytes that the flow tables and the dissectors hold for live flows.
+    pub memory: u64,
+    /// Packets that each meter was given.
+    pub packets_per_meter: Vec<u64>,
+    /// What each plugin did; while several meters work, as they told within the last second.
     pub plugins: Vec<PluginReport>,
     /// Changes of plugins under way that were refused; the log says why.
     pub changes_refused: u64,
@@ -163,6 +193,9 @@ pub struct StreamerBuilder {
     ndpi_files: NdpiFiles,
     bpf_filter: Option<String>,
     snapshot_length: Option<u32>,
+    promiscuous_mode: bool,
+    socket_buffer_size: u32,
+    fanout: bool,
     max_nflows: u64,
     n_meters: usize,
     plugins: Vec<PluginSpec>,
@@ -240,9 +273,30 @@ impl StreamerBuilder {
         self
     }
 
-    /// Cuts every packet to so many bytes, at least 1; whole by default.
+    /// Cuts every packet to so many bytes, at least 1; by default those of files are whole, and those of
+    /// an interface have 1536 bytes.
     pub fn snapshot_length(mut self, bytes: u32) -> Self {
         self.snapshot_length = Some(bytes);
+        self
+    }
+
+    /// Whether an interface captures packets to other hosts too; on by default.
+    pub fn promiscuous_mode(mut self, on: bool) -> Self {
+        self.promiscuous_mode = on;
+        self
+    }
+
+    /// Bytes of the kernel's buffer for an interface; 0, the default, is 32 MiB.
+    pub fn socket_buffer_size(mut self, bytes: u32) -> Self {
+        self.socket_buffer_size = bytes;
+        self
+    }
+
+    /// Has the kernel deal the packets of an interface out to several meters, each with a socket and a
+    /// buffer of its own, where one reader cannot follow; off by default. (NFStream's way.) The kernel
+    /// hashes outer headers, and puts fragments of IPv4 together; flows come in no order between meters.
+    pub fn fanout(mut self, on: bool) -> Self {
+        self.fanout = on;
         self
     }
 
@@ -328,20 +382,8 @@ impl StreamerBuilder {
     ///
     /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
     pub fn build(self) -> Result<Streamer, StreamerError> {
-        let mut files = Files::open(self.sources.clone())?;
-        if let Some(expression) = &self.bpf_filter {
-            files = files.with_filter(Filter::new(expression)?);
-        }
-        if let Some(bytes) = self.snapshot_length {
-            if bytes == 0 {
-                return Err(StreamerError::Parameter {
-                    parameter: "snapshot_length",
-                    value: bytes.to_string(),
-                    accepted: "at least 1 byte is accepted",
-                });
-            }
-            files = files.with_snapshot_length(bytes);
-        }
+        let stop = Stop::default();
+        let origin = self.origin(&stop)?;
         for (parameter, seconds) in [
             ("idle_timeout", self.settings.idle_timeout),
             ("active_timeout", self.settings.active_timeout),
@@ -378,19 +420,30 @@ impl StreamerBuilder {
                 &schema,
             )?),
         };
-        let work = match meters {
-            1 => Work::Alone(Box::new(Alone {
-                files,
+        let work = match (origin, meters) {
+            (Origin::Live(live), meters @ 2..) if self.fanout => {
+                let mut settings = self.settings;
+                settings.max_flows = settings.max_flows.div_ceil(meters as u64);
+                let mut fanout = Vec::new();
+                for socket in live.fan_out(meters)? {
+                    let meter = Meter::with_set(settings, &plugins.set, &self.ndpi_files)?;
+                    fanout.push((socket, meter));
+                }
+                Work::Parallel(Box::new(Fanout::start(fanout, &plugins)))
+            }
+            (origin, 1) => Work::Alone(Box::new(Alone {
+                origin,
                 meter: Meter::with_set(self.settings, &plugins.set, &self.ndpi_files)?,
                 plugins,
                 pending: None,
                 problems: Vec::new(),
                 finished: false,
+                load: Load::Normal,
                 start: thread_time(),
             })),
-            meters => {
+            (origin, meters) => {
                 let ndpi_files = &self.ndpi_files;
-                let parallel = Parallel::start(files, self.settings, meters, plugins, ndpi_files)?;
+                let parallel = Parallel::start(origin, self.settings, meters, plugins, ndpi_files)?;
                 Work::Parallel(Box::new(parallel))
             }
         };
@@ -402,7 +455,49 @@ impl StreamerBuilder {
             anonymizer,
             max_nflows: self.max_nflows,
             given: 0,
+            stop,
         })
+    }
+
+    /// Opens what packets come from.
+    fn origin(&self, stop: &Stop) -> Result<Origin, StreamerError> {
+        if self.snapshot_length == Some(0) {
+            return Err(StreamerError::Parameter {
+                parameter: "snapshot_length",
+                value: "0".into(),
+                accepted: "at least 1 byte is accepted",
+            });
+        }
+        let filter = self.bpf_filter.as_ref().map(Filter::new).transpose()?;
+        if let Some(interface) = capture::interface(&self.sources)? {
+            let settings = LiveSettings {
+                promiscuous_mode: self.promiscuous_mode,
+                snapshot_length: self
+                    .snapshot_length
+                    .unwrap_or(LiveSettings::SNAPSHOT_LENGTH),
+                socket_buffer_size: match self.socket_buffer_size {
+                    0 => LiveSettings::SOCKET_BUFFER_SIZE,
+                    bytes => bytes,
+                },
+            };
+            let live = Live::open(&interface.name, settings, filter.as_ref(), stop.clone())?;
+            return Ok(Origin::Live(Box::new(live)));
+        }
+        if self.fanout {
+            return Err(StreamerError::Parameter {
+                parameter: "fanout",
+                value: "true".into(),
+                accepted: "it is for an interface, not for files",
+            });
+        }
+        let mut files = Files::open(self.sources.clone())?;
+        if let Some(filter) = filter {
+            files = files.with_filter(filter);
+        }
+        if let Some(bytes) = self.snapshot_length {
+            files = files.with_snapshot_length(bytes);
+        }
+        Ok(Origin::Files(Box::new(files), stop.clone()))
     }
 
     fn registry(&self) -> Result<Registry, StreamerError> {
@@ -452,7 +547,8 @@ const MOST_SECONDS: u64 = u64::MAX / 1_000;
 
 impl Streamer {
     /// Sets up a run over some captures, which are read one after the other as if they were one:
-    /// pcap and pcapng, plain or compressed with gzip or zstd; `-` is standard input.
+    /// pcap and pcapng, plain or compressed with gzip or zstd; `-` is standard input. Or over one
+    /// interface: a word that is no file's name.
     pub fn builder<P: Into<PathBuf>>(sources: impl IntoIterator<Item = P>) -> StreamerBuilder {
         StreamerBuilder {
             sources: sources.into_iter().map(Into::into).collect(),
@@ -460,6 +556,9 @@ impl Streamer {
             ndpi_files: NdpiFiles::default(),
             bpf_filter: None,
             snapshot_length: None,
+            promiscuous_mode: true,
+            socket_buffer_size: 0,
+            fanout: false,
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),
@@ -476,6 +575,11 @@ impl Streamer {
     /// have others.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// What ends the reading from another thread, or from a signal's handler.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.stop.clone())
     }
 
     /// The plugins of the run, to change them under way; `None` where none were given and
@@ -497,14 +601,43 @@ impl Streamer {
         Report {
             packets_read: progress.packets_read,
             packets_filtered: progress.packets_filtered,
+            bytes_read: progress.bytes_read,
+            packets_dropped: progress.packets_dropped,
             accounts,
+            flows_undissected: match &self.work {
+                Work::Alone(alone) => alone.meter.undissected(),
+                Work::Parallel(parallel) => parallel.state().undissected,
+            },
+            flows_live: match &self.work {
+                Work::Alone(alone) => alone.meter.live_flows() as u64,
+                Work::Parallel(parallel) => parallel.state().flows_live,
+            },
+            memory: match &self.work {
+                Work::Alone(alone) => alone.meter.memory() as u64,
+                Work::Parallel(parallel) => parallel.state().memory,
+            },
+            packets_per_meter: match &self.work {
+                Work::Alone(_) => vec![accounts.metered],
+                Work::Parallel(parallel) => parallel.state().packets_per_meter.clone(),
+            },
             flows_withheld: match self.work.is_finished() {
                 true => accounts.flows - self.given,
                 false => 0,
             },
             plugins: match &self.work {
                 Work::Alone(alone) => alone.meter.plugins(),
-                Work::Parallel(parallel) => parallel.state().plugins.clone(),
+                Work::Parallel(parallel) => {
+                    let told = |reports: &&Vec<PluginReport>| !reports.is_empty();
+                    PluginReport::sum(
+                        parallel
+                            .state()
+                            .plugins
+                            .iter()
+                            .filter(told)
+                            .cloned()
+                            .collect(),
+                    )
+                }
             },
             changes_refused: self.registry.as_ref().map_or(0, Registry::refused),
             problems: match &self.work {
@@ -585,7 +718,7 @@ impl Iterator for Streamer {
 impl Work {
     fn progress(&self) -> Progress {
         match self {
-            Self::Alone(alone) => Progress::of(&alone.files),
+            Self::Alone(alone) => Progress::of(&alone.origin),
             Self::Parallel(parallel) => parallel.state().progress,
         }
     }
@@ -628,8 +761,13 @@ impl Work {
 
 impl Alone {
     fn read(&mut self) {
-        match self.files.read() {
-            Ok(Some(packets)) => {
+        let load = self.origin.load();
+        if load != Load::Normal || self.load != load {
+            self.load = load;
+            self.meter.relieve(load);
+        }
+        match self.origin.read() {
+            Ok(Read::Packets(packets)) => {
                 // Reading may have waited for long.
                 self.pending = self.plugins.changed().or(self.pending.take());
                 self.pending = self
@@ -638,7 +776,9 @@ impl Alone {
                     .filter(|plugins| !self.meter.set_plugins(plugins));
                 self.meter.push(packets.iter());
             }
-            Ok(None) => self.finish(),
+            Ok(Read::Pause(Some(now))) => self.meter.advance(now),
+            Ok(Read::Pause(None)) => self.meter.flush(),
+            Ok(Read::End) => self.finish(),
             Err(error) => {
                 tracing::warn!("{error}");
                 self.problems.push(error);

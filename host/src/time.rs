@@ -93,6 +93,14 @@ impl Time {
         }
     }
 
+    /// So much earlier; before 1970 is 1970.
+    pub(crate) fn before(self, duration: Duration) -> Self {
+        Self::from_wide_ns(
+            i128::from(self.seconds) * i128::from(NS_PER_SECOND) + i128::from(self.nanos)
+                - duration.as_nanos() as i128,
+        )
+    }
+
     /// Milliseconds since 1970, truncated.
     #[inline]
     pub const fn ms(self) -> u64 {
@@ -129,6 +137,9 @@ mod tests {
         assert_eq!(Time::from_parts(0, -1), Time::EPOCH);
         let later = Time::from_parts(5, 600_000_000).after(Duration::from_millis(1_400));
         assert_eq!(later, Time::from_parts(7, 0));
+        let earlier = later.before(Duration::from_millis(1_400));
+        assert_eq!(earlier, Time::from_parts(5, 600_000_000));
+        assert_eq!(Time::from_ns(5).before(Duration::from_secs(1)), Time::EPOCH);
         let late = Time::from_wide_ns(i128::from(u64::MAX) * 1_000);
         assert_eq!((late.ms(), late.ns()), (18_446_744_073_709_551, u64::MAX));
         assert!(late > time);

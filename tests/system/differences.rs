@@ -11,7 +11,10 @@ fn is_there(test: &str) -> bool {
     let (module, name) = test.rsplit_once("::").expect("a path");
     let root = Path::new(HOST);
     let files = match module.strip_prefix("system::") {
-        Some(file) => vec![root.join(format!("../tests/system/{file}.rs"))],
+        Some(file) => {
+            let file = file.replace("::", "/");
+            vec![root.join(format!("../tests/system/{file}.rs"))]
+        }
         None => {
             let file = module.replace("::", "/");
             let inline = file.strip_suffix("/tests").unwrap_or(&file);

@@ -166,8 +166,8 @@ fn grants_that_are_none() {
             .run()
             .refuses_arguments(&format!(
                 "invalid value 'evil={what}' for '--grant <NAME=WHAT[,WHAT…]>': `{what}` is not a \
-                 grant: give `addresses`, `application`, `names`, `payload:N` or `bytes:N` (N \
-                 from 1 to 65575), several with commas between"
+                 grant: give `addresses`, `pseudonyms`, `application`, `names`, `payload:N` or \
+                 `bytes:N` (N from 1 to 65575), several with commas between"
             ));
     }
 }

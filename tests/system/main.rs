@@ -18,6 +18,7 @@ mod guests;
 mod hostile;
 mod hot_loading;
 mod limits;
+mod live;
 mod model;
 mod nfstream;
 mod output;

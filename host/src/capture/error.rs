@@ -112,6 +112,53 @@ pub enum CaptureError {
         error: io::Error,
     },
 
+    /// There is neither a file nor an interface of that name.
+    #[error(
+        "there is no file and no interface {interface}: the interfaces are {}",
+        known.join(", ")
+    )]
+    NoInterface {
+        /// What was asked for.
+        interface: String,
+        /// The interfaces that there are.
+        known: Vec<String>,
+    },
+
+    /// An interface was named together with other sources.
+    #[error("{interface} is an interface: it is metered alone, not with other sources")]
+    InterfaceAmongOthers {
+        /// The interface.
+        interface: String,
+    },
+
+    /// Capturing is not permitted.
+    #[error(
+        "cannot capture from {interface}: that takes the capability CAP_NET_RAW; run it as root, or \
+         give it to the command: sudo setcap cap_net_raw+ep {command}"
+    )]
+    NoPermission {
+        /// The interface.
+        interface: String,
+        /// The file of the command that is running.
+        command: String,
+    },
+
+    /// The interface cannot be captured from.
+    #[error("cannot capture from {interface}: {message}")]
+    Interface {
+        /// The interface.
+        interface: String,
+        /// What libpcap says.
+        message: String,
+    },
+
+    /// The interfaces cannot be listed.
+    #[error("cannot list the interfaces: {message}")]
+    Interfaces {
+        /// What libpcap says.
+        message: String,
+    },
+
     /// The filter cannot be had.
     #[error(transparent)]
     Filter(#[from] FilterError),

@@ -3,7 +3,7 @@
 //! [`Files`] reads capture files, pipes and standard input: pcap and pcapng in all their variants,
 //! plain or compressed with gzip or zstd, many of them as one capture. It hands out [`Packets`], a
 //! block's worth at a time, as slices of the very memory the file was read into. A [`Filter`] keeps
-//! out what a libpcap expression does not match.
+//! out what a libpcap expression does not match. An [`Interface`] is captured through libpcap.
 //!
 //! Nothing here understands a packet: what its bytes mean is the next station's business.
 
@@ -16,10 +16,14 @@ mod files;
 mod filter;
 mod format;
 mod input;
+mod interface;
+mod live;
+mod origin;
 mod packets;
 mod pcap;
 mod pcapng;
 mod reading;
+mod socket;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -28,4 +32,9 @@ mod tests;
 pub use error::{CaptureError, Damage};
 pub use files::Files;
 pub use filter::{Filter, FilterError};
+pub use interface::Interface;
+pub(crate) use live::Live;
+pub use live::{Dropped, LiveSettings};
+pub use origin::interface;
+pub(crate) use origin::{Origin, Read, Stop};
 pub use packets::{LinkType, Packets, RawPacket};

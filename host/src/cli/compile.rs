@@ -42,6 +42,15 @@ impl Compiler for CommandCompiler {
 }
 
 impl Compile {
+    /// Where compiled plugins are kept, if they are.
+    pub(super) fn folder(&self) -> Option<PathBuf> {
+        match &self.plugin_cache {
+            Some(folder) if folder.as_os_str() == "none" => None,
+            Some(folder) => Some(folder.clone()),
+            None => default_folder(),
+        }
+    }
+
     pub(super) fn compiler(&self) -> Result<CommandCompiler, Failure> {
         let program = std::env::current_exe().map_err(|error| {
             Failure::failed(format_args!("cannot find this program again: {error}"))
@@ -50,12 +59,7 @@ impl Compile {
             Duration::from_secs(self.compile_time),
             self.compile_memory.saturating_mul(1 << 20),
         );
-        let folder = match &self.plugin_cache {
-            Some(folder) if folder.as_os_str() == "none" => None,
-            Some(folder) => Some(folder.clone()),
-            None => default_folder(),
-        };
-        let Some(folder) = folder else {
+        let Some(folder) = self.folder() else {
             return Ok(CommandCompiler::Plain(compiler));
         };
         Ok(match CompileCache::open(&folder, compiler) {

@@ -2,24 +2,27 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum, value_parser};
+use flowloom::capture::{self, Interface};
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
-use flowloom::sink::{BackgroundSink, Format, OutputError, OutputFiles, Sink};
+use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputError, OutputFiles, Sink};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::compile::Compile;
 use super::exit::{Exit, Failure};
+use super::live::{LiveOptions, Watch};
+use super::privileges;
 use super::summary::{self, Run};
 
 #[derive(Args)]
 pub(super) struct Meter {
     /// Captures, read one after the other as if they were one: pcap or pcapng, plain or compressed
-    /// with gzip or zstd; `-` is standard input.
+    /// with gzip or zstd; `-` is standard input. Or the name of one interface.
     #[arg(required = true, value_name = "SOURCE")]
     sources: Vec<PathBuf>,
 
@@ -147,6 +150,9 @@ pub(super) struct Meter {
     /// flows.
     #[arg(long, default_value_t = 1, value_name = "N", help_heading = METERING)]
     n_meters: usize,
+
+    #[command(flatten)]
+    live: LiveOptions,
 }
 
 const METERING: &str = "Metering (NFStream's parameters)";
@@ -184,38 +190,43 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         self.check_output()?;
+        let interface = capture::interface(&self.sources).map_err(Failure::failed)?;
+        let mut watch = self
+            .live
+            .begin(interface.is_some(), &self.files_of_the_run())?;
         let mut streamer = self.builder()?.build().map_err(failure)?;
-        let mut sink = BackgroundSink::start(self.sink(&streamer)?);
+        let mut sink = self.background(&streamer, interface.as_ref())?;
+        let losses = sink.losses();
         let start = Instant::now();
-        let progress = Progress::new();
+        let progress = Progress::new(interface.is_none());
         let mut flows = 0_u64;
-        loop {
-            match streamer.step() {
-                Step::Flow(flow) => {
-                    sink.write(flow).map_err(|error| self.lost(&error))?;
-                    flows += 1;
-                }
-                Step::Read => {
-                    sink.flush().map_err(|error| self.lost(&error))?;
-                    progress.show(streamer.progress(), flows);
-                }
-                Step::End => break,
-            }
-        }
-        let writer = sink.finish().map_err(|error| self.lost(&error))?;
+        let written = write(&mut streamer, &mut sink, &mut watch, &progress, &mut flows)
+            .and_then(|()| sink.finish());
         progress.clear();
+        watch.end(&streamer, &losses);
+        // A live capture has accounts worth telling even so.
+        let (writer, failure) = match written {
+            Ok(busy) => (busy, None),
+            Err(error) if interface.is_some() => (Duration::ZERO, Some(self.lost(&error))),
+            Err(error) => return Err(self.lost(&error)),
+        };
         let report = streamer.report();
         let run = Run {
             flows,
+            losses: &losses,
             writer,
             elapsed: start.elapsed(),
         };
         let _ = summary::write(&mut io::stderr().lock(), &report, &run);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
         let complete = report.problems.is_empty()
             && report
                 .plugins
                 .iter()
-                .all(|plugin| plugin.traps == 0 && plugin.excesses == 0);
+                .all(|plugin| plugin.traps == 0 && plugin.excesses == 0)
+            && losses.queue() + losses.output() == 0;
         Ok(match complete {
             true => Exit::Done,
             false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
@@ -246,6 +257,7 @@ impl Meter {
             .max_flows(self.max_flows)
             .n_meters(self.n_meters)
             .columns_to_anonymize(&self.columns_to_anonymize);
+        builder = self.live.set(builder);
         // Not read by clap, which would show it when it is wrong.
         if let Some(key) = &self.anonymization_key {
             if self.columns_to_anonymize.is_empty()
@@ -318,6 +330,26 @@ impl Meter {
         })
     }
 
+    /// The files that a live capture needs when it runs.
+    fn files_of_the_run(&self) -> privileges::Files {
+        let plugins = self.plugins.iter().map(|plugin| plugin.file.clone());
+        let key = self.anonymization_key.as_deref();
+        privileges::Files {
+            read: plugins
+                .chain(self.plugin_folder.clone())
+                .chain(self.policy.clone())
+                .chain(self.ndpi_protocols.clone())
+                .chain(self.ndpi_categories.clone())
+                .chain(key.and_then(|key| key.strip_prefix('@')).map(PathBuf::from))
+                .collect(),
+            own: match self.plugins.is_empty() && self.plugin_folder.is_none() {
+                true => None,
+                false => self.compile.folder(),
+            },
+            output: (self.output != Path::new("-")).then(|| self.output.clone()),
+        }
+    }
+
     /// How flows are written.
     fn output_format(&self) -> Format {
         match self.format {
@@ -350,6 +382,19 @@ impl Meter {
                 }
             }
         }
+    }
+
+    fn background(
+        &self,
+        streamer: &Streamer,
+        interface: Option<&Interface>,
+    ) -> Result<BackgroundSink, Failure> {
+        let sink = self.sink(streamer)?;
+        Ok(match (interface, self.files()) {
+            (None, _) => BackgroundSink::start(sink),
+            (Some(_), Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
+            (Some(_), None) => BackgroundSink::live(sink, OnFailure::End),
+        })
     }
 
     fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink + Send>, Failure> {
@@ -395,12 +440,36 @@ fn failure(error: StreamerError) -> Failure {
     }
 }
 
+/// Writes all flows, and looks after the run meanwhile.
+fn write(
+    streamer: &mut Streamer,
+    sink: &mut BackgroundSink,
+    watch: &mut Watch,
+    progress: &Progress,
+    flows: &mut u64,
+) -> io::Result<()> {
+    loop {
+        match streamer.step() {
+            Step::Flow(flow) => {
+                sink.write(flow)?;
+                *flows += 1;
+            }
+            Step::Read => {
+                sink.flush()?;
+                watch.look(streamer, sink);
+                progress.show(streamer.progress(), *flows);
+            }
+            Step::End => return Ok(()),
+        }
+    }
+}
+
 /// How far the reading has come, on standard error where that is a terminal.
 struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    fn new() -> Self {
-        Self(io::stderr().is_terminal().then(|| {
+    fn new(has_end: bool) -> Self {
+        Self((has_end && io::stderr().is_terminal()).then(|| {
             let bar = ProgressBar::no_length();
             let style = ProgressStyle::with_template(
                 "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg} flows",

@@ -3,8 +3,13 @@
 mod compile;
 mod exit;
 mod fields;
+mod interfaces;
+mod live;
 mod meter;
+mod metrics;
+mod performance;
 mod plugin;
+mod privileges;
 mod summary;
 
 use std::io::IsTerminal as _;
@@ -29,8 +34,10 @@ FLOWLOOM_LOG chooses what is logged to standard error: error, warn, info (the de
 
 #[derive(Subcommand)]
 enum Command {
-    /// Meter captures into flows.
+    /// Meter captures, or an interface, into flows.
     Meter(Box<meter::Meter>),
+    /// List the interfaces that can be metered.
+    Interfaces(interfaces::Interfaces),
     /// List every field of flows and packets.
     Fields(fields::Fields),
     /// Write plugins: begin, build, test, check and measure them.
@@ -44,6 +51,7 @@ pub(crate) fn run() -> ExitCode {
     log_to_standard_error();
     let done = match cli.command {
         Command::Meter(meter) => meter.run(),
+        Command::Interfaces(interfaces) => interfaces.run(),
         Command::Fields(fields) => fields.run(),
         Command::Plugin(plugin) => plugin.run(),
     };

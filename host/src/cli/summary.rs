@@ -6,11 +6,14 @@ use std::time::Duration;
 use flowloom::Report;
 use flowloom::decode::Ignored;
 use flowloom::plugin::{PluginReport, PluginState, escaped};
+use flowloom::sink::Losses;
 
 /// What the command knows of a run beyond the streamer's report.
-pub(super) struct Run {
-    /// Flows written.
+pub(super) struct Run<'a> {
+    /// Flows given to be written.
     pub(super) flows: u64,
+    /// Those of them that are not.
+    pub(super) losses: &'a Losses,
     /// Processor time of the thread that wrote them.
     pub(super) writer: Duration,
     /// From the first packet to the last flow.
@@ -18,7 +21,7 @@ pub(super) struct Run {
 }
 
 /// Writes a line each for packets, flows, every plugin, and how busy the threads were.
-pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io::Result<()> {
+pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) -> io::Result<()> {
     let accounts = &report.accounts;
     writeln!(
         out,
@@ -40,6 +43,19 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io:
         }
         writeln!(out)?;
     }
+    let dropped = report.packets_dropped.unwrap_or_default();
+    for (count, why) in [
+        (
+            dropped.kernel,
+            "dropped by the kernel, for its buffer was full",
+        ),
+        (dropped.interface, "dropped by the interface"),
+        (dropped.gone, "lost as the interface went away"),
+    ] {
+        if count > 0 {
+            writeln!(out, "         {count} {why}")?;
+        }
+    }
     if accounts.clamped > 0 {
         writeln!(
             out,
@@ -59,6 +75,21 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io:
             accounts.evicted
         )?;
     }
+    if report.flows_undissected > 0 {
+        writeln!(
+            out,
+            "         {} of them not dissected, for packets came too quickly",
+            report.flows_undissected
+        )?;
+    }
+    for (count, why) in [
+        (run.losses.queue(), "the output was slower than the flows"),
+        (run.losses.output(), "the output failed"),
+    ] {
+        if count > 0 {
+            writeln!(out, "         {count} of them not written, for {why}")?;
+        }
+    }
     for plugin in &report.plugins {
         write_plugin(out, plugin)?;
     }
@@ -73,7 +104,7 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io:
 }
 
 /// Which thread bounds the run: the one that is near 100 %.
-fn write_busy(out: &mut impl Write, report: &Report<'_>, run: &Run) -> io::Result<()> {
+fn write_busy(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) -> io::Result<()> {
     let share = |busy: Duration| {
         let share = busy.as_secs_f64() / run.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
         format!("{:.0} %", 100.0 * share)
@@ -126,6 +157,10 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         (
             plugin.flows_skipped,
             "flows not offered, for it held as many as it may",
+        ),
+        (
+            plugin.flows_shed,
+            "flows not offered, for packets came too quickly",
         ),
         (
             plugin.flows_abandoned,

@@ -25,6 +25,10 @@ impl Dissector {
         match *self {}
     }
 
+    pub(crate) fn skip(&mut self, _: u32) {
+        match *self {}
+    }
+
     pub(crate) fn application(&self, _: u32) -> Option<&Application> {
         match *self {}
     }

@@ -76,6 +76,12 @@ impl Dissector {
         }
     }
 
+    /// Does not see a flow that begins: its application stays unknown.
+    pub(crate) fn skip(&mut self, place: u32) {
+        self.flows.reach(place);
+        self.flows[place] = Dissection::Done(Box::new(Application::unknown().clone()));
+    }
+
     fn dissect(&mut self, place: u32, n: u64, arrival: &Arrival<'_>) {
         self.flows.reach(place);
         let dissection = &mut self.flows[place];

@@ -12,6 +12,7 @@ use super::health::Health;
 use super::instance::Instance;
 use super::record::{self, Records};
 use super::report::PluginReport;
+use super::share::Share;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
 use crate::flow::{Arrival, FlowView};
@@ -38,6 +39,7 @@ pub(super) struct Hosted {
     /// As in its manifest.
     packets_per_flow: u64,
     budget: Option<Budget>,
+    share: Share,
     report: PluginReport,
 }
 
@@ -160,6 +162,7 @@ impl Hosted {
                     events: 0,
                     taken: Duration::ZERO,
                 }),
+            share: Share::default(),
             report,
             plugin,
         }
@@ -187,6 +190,11 @@ impl Hosted {
     pub(super) fn is_shown_bytes(&self) -> bool {
         let manifest = self.plugin.manifest();
         manifest.packet_bytes > 0 || manifest.payload_bytes > 0
+    }
+
+    /// While the meter cannot keep up (`on`), it is offered no flows if it takes too much of its time.
+    pub(super) fn relieve(&mut self, on: bool) {
+        self.share.look(on, self.report.time);
     }
 
     /// Tells it that nothing comes any more.
@@ -233,6 +241,10 @@ impl Hosted {
             return false;
         }
         self.health.pass(self.now);
+        if self.share.is_over {
+            self.report.flows_shed += 1;
+            return false;
+        }
         if self.free.taken() >= self.plugin.spec().limits.flows() {
             self.report.flows_skipped += 1;
             return false;

@@ -31,6 +31,7 @@ mod pseudonym;
 mod record;
 mod registry;
 mod report;
+mod share;
 mod spec;
 mod station;
 mod wasi;

@@ -39,6 +39,8 @@ pub struct PluginReport {
     pub flows_lost: u64,
     /// Flows that were not offered to it because it held as many as it may.
     pub flows_skipped: u64,
+    /// Flows that were not offered to it because it took too much of a meter that could not keep up.
+    pub flows_shed: u64,
     /// Flows whose values are null because their generation was replaced and they did not end in the
     /// time that it was left.
     pub flows_abandoned: u64,
@@ -89,6 +91,7 @@ impl PluginReport {
         self.last_trap = later.last_trap.or(self.last_trap.take());
         self.flows_lost += later.flows_lost;
         self.flows_skipped += later.flows_skipped;
+        self.flows_shed += later.flows_shed;
         self.flows_abandoned += later.flows_abandoned;
         self.flows_held += later.flows_held;
         self.bad_outputs += later.bad_outputs;

@@ -259,6 +259,13 @@ impl Station {
         }
     }
 
+    /// While the meter cannot keep up, plugins that take too much of its time are offered no flows.
+    pub(crate) fn relieve(&mut self, on: bool) {
+        for hosted in self.hosted.iter_mut().flatten() {
+            hosted.relieve(on);
+        }
+    }
+
     /// Delivers all batches and tells every plugin that it was the last.
     pub(crate) fn finish(&mut self, ready: &mut VecDeque<Flow>) {
         self.flush(ready);

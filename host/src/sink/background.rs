@@ -1,7 +1,9 @@
 //! Writing in a thread of its own, so that making text of flows takes no time of the metering.
 
 use std::io;
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -13,41 +15,131 @@ use crate::time::thread_time;
 const BATCH: usize = 256;
 /// Batches on their way: what comes while the writer waits for a slow disk. Then the giver waits.
 const BATCHES: usize = 8;
+/// The same when the giver must not wait: about 65,000 flows, then they are dropped and counted.
+const LIVE_BATCHES: usize = if cfg!(test) { 8 } else { 256 };
 
 /// Writes flows to a sink in another thread, in the order in which they are given.
 ///
 /// Some thousand flows may be under way. A flow whose writing failed is told of by a later
 /// [`write`](Self::write), or by [`finish`](Self::finish) at last.
+///
+/// One for a live capture never waits for its sink, and flushes it whenever there is nothing else to
+/// write. Flows that it has no room for, or that cannot be written, are lost and counted.
 pub struct BackgroundSink {
     batch: Vec<Flow>,
-    batches: Option<SyncSender<Vec<Flow>>>,
+    batches: Option<SyncSender<Order>>,
+    is_live: bool,
+    losses: Arc<Losses>,
     /// Batches that are written: their memory is used again.
     written: Receiver<Vec<Flow>>,
     writer: Option<JoinHandle<io::Result<Duration>>>,
 }
 
+/// What the thread is to do.
+enum Order {
+    Write(Vec<Flow>),
+    Reopen,
+}
+
+/// Flows that were given to a sink for a live capture and not written.
+#[derive(Debug, Default)]
+pub struct Losses {
+    queue: AtomicU64,
+    output: AtomicU64,
+    /// Whether the output has failed for good.
+    failed: AtomicBool,
+}
+
+impl Losses {
+    /// Those that there was no room for, as the sink was slower than the flows.
+    pub fn queue(&self) -> u64 {
+        self.queue.load(Ordering::Relaxed)
+    }
+
+    /// Those whose writing failed.
+    pub fn output(&self) -> u64 {
+        self.output.load(Ordering::Relaxed)
+    }
+
+    fn lose(&self, flows: usize) {
+        self.output.fetch_add(flows as u64, Ordering::Relaxed);
+    }
+}
+
+/// What a live capture does when its output fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFailure {
+    /// It ends.
+    End,
+    /// It goes on and tries again with the next flows, unless a pipe's reader is gone.
+    GoOn,
+}
+
 impl BackgroundSink {
     /// Starts the thread.
     pub fn start(sink: impl Sink + Send + 'static) -> Self {
-        let (batches, to_write) = sync_channel(BATCHES);
+        Self::with(BATCHES, None, |to_write, used, _| {
+            write(sink, &to_write, &used)
+        })
+    }
+
+    /// Starts the thread for a live capture.
+    pub fn live(sink: impl Sink + Send + 'static, on_failure: OnFailure) -> Self {
+        Self::with(LIVE_BATCHES, Some(()), move |to_write, used, losses| {
+            let writer = LiveWriter {
+                sink,
+                on_failure,
+                fails: false,
+                losses,
+            };
+            writer.run(&to_write, &used)
+        })
+    }
+
+    fn with(
+        batches: usize,
+        live: Option<()>,
+        work: impl FnOnce(Receiver<Order>, Sender<Vec<Flow>>, Arc<Losses>) -> io::Result<Duration>
+        + Send
+        + 'static,
+    ) -> Self {
+        let (batches, to_write) = sync_channel(batches);
         let (used, written) = channel();
+        let losses = Arc::new(Losses::default());
+        let counted = losses.clone();
         Self {
             batch: Vec::with_capacity(BATCH),
             batches: Some(batches),
+            is_live: live.is_some(),
+            losses,
             written,
-            writer: Some(thread::spawn(move || {
-                let mut sink = sink;
-                for mut batch in to_write {
-                    for flow in &batch {
-                        sink.write(flow)?;
-                    }
-                    batch.clear();
-                    // Whoever gave it may be gone.
-                    let _ = used.send(batch);
-                }
-                sink.finish()?;
-                Ok(thread_time())
-            })),
+            writer: Some(thread::spawn(move || work(to_write, used, counted))),
+        }
+    }
+
+    /// What is lost so far; it may be asked after the end as well.
+    pub fn losses(&self) -> Arc<Losses> {
+        self.losses.clone()
+    }
+
+    /// Opens the output anew, as [`Sink::reopen`] says, behind the flows given so far.
+    ///
+    /// # Errors
+    ///
+    /// As of [`write`](Self::write).
+    pub fn reopen(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let sent = self
+            .batches
+            .as_ref()
+            .map(|batches| batches.try_send(Order::Reopen));
+        match sent {
+            Some(Err(TrySendError::Full(_))) => Err(io::Error::new(
+                io::ErrorKind::WouldBlock,
+                "too many flows wait to be written",
+            )),
+            Some(Err(TrySendError::Disconnected(_))) => self.join().map(drop),
+            Some(Ok(())) | None => Ok(()),
         }
     }
 
@@ -59,7 +151,7 @@ impl BackgroundSink {
     pub fn write(&mut self, flow: Flow) -> io::Result<()> {
         self.batch.push(flow);
         match self.batch.len() {
-            BATCH => self.send(true),
+            BATCH.. => self.send(!self.is_live),
             _ => Ok(()),
         }
     }
@@ -71,7 +163,7 @@ impl BackgroundSink {
     ///
     /// As of [`write`](Self::write).
     pub fn flush(&mut self) -> io::Result<()> {
-        match self.batch.is_empty() {
+        match self.batch.is_empty() && !self.losses.failed.load(Ordering::Acquire) {
             true => Ok(()),
             false => self.send(false),
         }
@@ -93,18 +185,29 @@ impl BackgroundSink {
         let Some(batches) = &self.batches else {
             return Err(io::Error::other("the writer has ended"));
         };
+        if self.losses.failed.load(Ordering::Acquire) {
+            self.losses.lose(self.batch.len());
+            self.batch.clear();
+            return self.join().map(drop);
+        }
         let next = self.written.try_recv().unwrap_or_default();
-        let batch = std::mem::replace(&mut self.batch, next);
+        let batch = Order::Write(std::mem::replace(&mut self.batch, next));
         match batches.try_send(batch) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(batch)) if wait => match batches.send(batch) {
                 Ok(()) => Ok(()),
                 Err(_) => self.join().map(drop),
             },
-            Err(TrySendError::Full(batch)) => {
+            Err(TrySendError::Full(Order::Write(batch))) => {
                 self.batch = batch;
+                if self.is_live && self.batch.len() >= BATCH {
+                    let lost = self.batch.len() as u64;
+                    self.losses.queue.fetch_add(lost, Ordering::Relaxed);
+                    self.batch.clear();
+                }
                 Ok(())
             }
+            Err(TrySendError::Full(Order::Reopen)) => Ok(()),
             Err(TrySendError::Disconnected(_)) => self.join().map(drop),
         }
     }
@@ -120,6 +223,106 @@ impl BackgroundSink {
     }
 }
 
+/// Writes all, to the first error.
+fn write(
+    mut sink: impl Sink,
+    to_write: &Receiver<Order>,
+    used: &Sender<Vec<Flow>>,
+) -> io::Result<Duration> {
+    for order in to_write {
+        let Order::Write(mut batch) = order else {
+            sink.reopen()?;
+            continue;
+        };
+        for flow in &batch {
+            sink.write(flow)?;
+        }
+        batch.clear();
+        // Whoever gave it may be gone.
+        let _ = used.send(batch);
+    }
+    sink.finish()?;
+    Ok(thread_time())
+}
+
+/// The thread of a live capture.
+struct LiveWriter<S> {
+    sink: S,
+    on_failure: OnFailure,
+    /// Whether the last writing failed.
+    fails: bool,
+    losses: Arc<Losses>,
+}
+
+impl<S: Sink> LiveWriter<S> {
+    fn run(mut self, to_write: &Receiver<Order>, used: &Sender<Vec<Flow>>) -> io::Result<Duration> {
+        loop {
+            // There is time to flush where nothing waits.
+            let order = match to_write.try_recv() {
+                Ok(order) => order,
+                Err(_) => {
+                    let flushed = self.sink.flush();
+                    self.judge(flushed, 0, to_write)?;
+                    match to_write.recv() {
+                        Ok(order) => order,
+                        Err(_) => break,
+                    }
+                }
+            };
+            match order {
+                Order::Write(mut batch) => {
+                    for (n, flow) in batch.iter().enumerate() {
+                        let written = self.sink.write(flow);
+                        if written.is_err() {
+                            self.judge(written, batch.len() - n - 1, to_write)?;
+                        }
+                    }
+                    batch.clear();
+                    let _ = used.send(batch);
+                }
+                Order::Reopen => {
+                    let reopened = self.sink.reopen();
+                    self.judge(reopened, 0, to_write)?;
+                }
+            }
+        }
+        let finished = self.sink.finish();
+        self.judge(finished, 0, to_write)?;
+        Ok(thread_time())
+    }
+
+    /// Goes on after an error, if that is wanted; `unwritten` flows of a batch are lost if it is not.
+    fn judge(
+        &mut self,
+        done: io::Result<()>,
+        unwritten: usize,
+        to_write: &Receiver<Order>,
+    ) -> io::Result<()> {
+        let Err(error) = done else {
+            if std::mem::take(&mut self.fails) {
+                tracing::info!("the output is written to again");
+            }
+            return Ok(());
+        };
+        self.losses.lose(self.sink.forget() as usize);
+        if self.on_failure == OnFailure::GoOn && error.kind() != io::ErrorKind::BrokenPipe {
+            if !std::mem::replace(&mut self.fails, true) {
+                tracing::error!("cannot write to {error}: flows are lost until it works again");
+            }
+            return Ok(());
+        }
+        // The giver is told, and what it gives until it is has to be counted too.
+        self.losses.lose(unwritten);
+        self.losses.failed.store(true, Ordering::Release);
+        for order in to_write {
+            if let Order::Write(batch) = order {
+                self.losses.lose(batch.len());
+            }
+        }
+        Err(error)
+    }
+}
+
 impl Drop for BackgroundSink {
     /// What was given is written, as far as that goes.
     fn drop(&mut self) {
@@ -132,7 +335,7 @@ impl Drop for BackgroundSink {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
     use crate::flow::testing::flows;
@@ -141,6 +344,113 @@ mod tests {
     struct Noting {
         ids: Arc<Mutex<Vec<u64>>>,
         fails_at: Option<u64>,
+    }
+
+    /// Is as slow as whoever holds the lock, and counts what it has in memory.
+    struct Slow {
+        out: Arc<Mutex<Vec<u64>>>,
+        memory: Vec<u64>,
+        full: Arc<AtomicBool>,
+    }
+
+    impl Sink for Slow {
+        fn write(&mut self, flow: &Flow) -> io::Result<()> {
+            self.memory.push(flow.id());
+            match self.memory.len() {
+                100 => self.flush(),
+                _ => Ok(()),
+            }
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            self.flush()
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            let mut out = self.out.lock().unwrap();
+            if self.full.load(Ordering::Relaxed) {
+                return Err(io::Error::other("full"));
+            }
+            out.append(&mut self.memory);
+            Ok(())
+        }
+
+        fn forget(&mut self) -> u64 {
+            let lost = self.memory.len() as u64;
+            self.memory.clear();
+            lost
+        }
+    }
+
+    fn slow() -> (Slow, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
+        let (out, full) = (Arc::default(), Arc::default());
+        let sink = Slow {
+            out: Arc::clone(&out),
+            memory: Vec::new(),
+            full: Arc::clone(&full),
+        };
+        (sink, out, full)
+    }
+
+    #[test]
+    fn live_nobody_waits_for_a_sink_that_stalls_and_what_is_lost_is_counted() {
+        let (sink, out, _) = slow();
+        let mut sink = BackgroundSink::live(sink, OnFailure::End);
+        let losses = sink.losses();
+        let count = (2 * LIVE_BATCHES * BATCH) as u64;
+        let stall = out.lock().unwrap();
+        for flow in flows(count) {
+            sink.write(flow).unwrap();
+        }
+        drop(stall);
+        sink.finish().unwrap();
+        let written = out.lock().unwrap();
+        assert!(written.is_sorted());
+        assert!(losses.queue() >= count / 3, "{losses:?}");
+        assert!(written.len() >= LIVE_BATCHES * BATCH);
+        assert_eq!(losses.queue() + written.len() as u64, count);
+    }
+
+    #[test]
+    fn live_an_output_that_fails_is_tried_again_and_what_is_lost_is_counted() {
+        let (sink, out, full) = slow();
+        let mut sink = BackgroundSink::live(sink, OnFailure::GoOn);
+        let losses = sink.losses();
+        full.store(true, Ordering::Relaxed);
+        for flow in flows(1_000) {
+            sink.write(flow).unwrap();
+        }
+        sink.flush().unwrap();
+        while losses.output() < 1_000 {
+            thread::yield_now();
+        }
+        full.store(false, Ordering::Relaxed);
+        for flow in flows(2_000).into_iter().skip(1_000) {
+            sink.write(flow).unwrap();
+        }
+        sink.finish().unwrap();
+        assert_eq!(*out.lock().unwrap(), (1_000..2_000).collect::<Vec<_>>());
+        assert_eq!((losses.queue(), losses.output()), (0, 1_000));
+    }
+
+    #[test]
+    fn live_an_output_that_fails_for_good_ends_the_run_and_all_is_counted() {
+        let (sink, out, full) = slow();
+        let mut sink = BackgroundSink::live(sink, OnFailure::End);
+        let losses = sink.losses();
+        full.store(true, Ordering::Relaxed);
+        let (mut given, mut told) = (0, None);
+        for flow in flows(10_000) {
+            given += 1;
+            told = sink.write(flow).err();
+            if told.is_some() {
+                break;
+            }
+        }
+        let told = told.unwrap_or_else(|| sink.finish().unwrap_err());
+        assert_eq!(told.to_string(), "full");
+        assert_eq!(losses.queue() + losses.output(), given);
+        assert!(out.lock().unwrap().is_empty());
     }
 
     impl Sink for Noting {

@@ -14,20 +14,28 @@ pub(super) struct CsvSink<W: Write> {
     /// Lines that are not written yet. Fields go into it as they are made, without a stop between:
     /// they are most of what a short flow costs.
     lines: String,
+    /// How many these are.
+    flows: u64,
+}
+
+/// Writes the line of the columns' names.
+pub(super) fn write_header(output: &mut impl Write, schema: &Schema) -> io::Result<()> {
+    let mut sink = CsvSink::new(output);
+    for name in schema.names() {
+        sink.field(Value::Text(name));
+    }
+    sink.end_line();
+    sink.flush()
 }
 
 impl<W: Write> CsvSink<W> {
-    /// Writes the header.
-    pub(super) fn new(output: W, schema: &Schema) -> io::Result<Self> {
-        let mut sink = Self {
+    /// Goes on behind a header.
+    pub(super) fn new(output: W) -> Self {
+        Self {
             output,
             lines: String::with_capacity(BLOCK + BLOCK / 4),
-        };
-        for name in schema.names() {
-            sink.field(Value::Text(name));
+            flows: 0,
         }
-        sink.end_line()?;
-        Ok(sink)
     }
 
     fn field(&mut self, value: Value<'_>) {
@@ -41,15 +49,9 @@ impl<W: Write> CsvSink<W> {
     }
 
     /// Puts a line feed in the place of the last comma.
-    fn end_line(&mut self) -> io::Result<()> {
+    fn end_line(&mut self) {
         self.lines.pop();
         self.lines.push('\n');
-        if self.lines.len() < BLOCK {
-            return Ok(());
-        }
-        self.output.write_all(self.lines.as_bytes())?;
-        self.lines.clear();
-        Ok(())
     }
 }
 
@@ -61,13 +63,28 @@ impl<W: Write> Sink for CsvSink<W> {
         for (_, value) in flow.udps().iter() {
             self.field(value);
         }
-        self.end_line()
+        self.end_line();
+        self.flows += 1;
+        match self.lines.len() < BLOCK {
+            true => Ok(()),
+            false => self.flush(),
+        }
     }
 
     fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         self.output.write_all(self.lines.as_bytes())?;
         self.lines.clear();
+        self.flows = 0;
         self.output.flush()
+    }
+
+    fn forget(&mut self) -> u64 {
+        self.lines.clear();
+        std::mem::take(&mut self.flows)
     }
 }
 
@@ -132,7 +149,8 @@ mod tests {
     fn lines_end_with_lf_and_nothing_is_quoted_without_need() {
         let mut out = Vec::new();
         let schema = crate::Settings::default().schema();
-        let mut sink = CsvSink::new(&mut out, &schema).unwrap();
+        write_header(&mut out, &schema).unwrap();
+        let mut sink = CsvSink::new(&mut out);
         for flow in crate::flow::testing::flows(1) {
             sink.write(&flow).unwrap();
         }

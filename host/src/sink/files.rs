@@ -1,12 +1,13 @@
 //! Flows in files: one file, or numbered ones of so many flows each.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::whole::Whole;
 use super::{Format, Sink};
 use crate::flow::{Flow, Schema};
 
@@ -120,6 +121,7 @@ impl OutputFiles {
             schema: schema.clone(),
             number: 1,
             written: 0,
+            not_begun: 0,
             current,
         })
     }
@@ -173,9 +175,21 @@ impl OutputFiles {
 
     /// Creates the file of a number.
     fn begin(&self, number: u64, schema: &Schema) -> io::Result<Box<dyn Sink + Send>> {
-        File::create(self.numbered(number))
+        Whole::create(&self.numbered(number))
             .and_then(|file| self.format.sink(file, schema))
             .map_err(|error| self.named(number, &error))
+    }
+
+    /// Opens the file of a number behind what is in it; creates it if it is not there.
+    fn go_on(&self, number: u64, schema: &Schema) -> io::Result<Box<dyn Sink + Send>> {
+        let open = || {
+            let file = Whole::open(&self.numbered(number))?;
+            match file.is_empty()? {
+                true => self.format.sink(file, schema),
+                false => Ok(self.format.continued(file)),
+            }
+        };
+        open().map_err(|error| self.named(number, &error))
     }
 
     /// Puts the file's name before what went wrong.
@@ -191,17 +205,20 @@ struct FilesSink {
     number: u64,
     /// Flows in the current file.
     written: u64,
+    /// Flows whose file could not be begun.
+    not_begun: u64,
     current: Box<dyn Sink + Send>,
 }
 
 impl FilesSink {
     fn begin_next(&mut self) -> io::Result<()> {
         self.finish()?;
-        self.number = match self.files.rotate_files {
+        let number = match self.files.rotate_files {
             0 => self.number + 1,
             files => self.number % files + 1,
         };
-        self.current = self.files.begin(self.number, &self.schema)?;
+        self.current = self.files.begin(number, &self.schema)?;
+        self.number = number;
         self.written = 0;
         Ok(())
     }
@@ -211,12 +228,30 @@ impl Sink for FilesSink {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         // A file is begun by the flow that needs it, so that none is left without flows.
         if self.files.flows_per_file > 0 && self.written == self.files.flows_per_file {
-            self.begin_next()?;
+            self.begin_next().inspect_err(|_| self.not_begun += 1)?;
         }
         self.written += 1;
         self.current
             .write(flow)
             .map_err(|error| self.files.named(self.number, &error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.current
+            .flush()
+            .map_err(|error| self.files.named(self.number, &error))
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.current = self.files.go_on(self.number, &self.schema)?;
+        Ok(())
+    }
+
+    fn forget(&mut self) -> u64 {
+        let in_memory = self.current.forget();
+        self.written = self.written.saturating_sub(in_memory);
+        in_memory + std::mem::take(&mut self.not_begun)
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -336,6 +371,52 @@ mod tests {
             error.to_string(),
             "rotate_files 3: 0 is accepted, or a number of files together with flows_per_file"
         );
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_begun_anew_and_one_that_was_not_is_continued() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flows.csv");
+        let mut sink = OutputFiles::new(&path)
+            .create(&crate::Settings::default().schema().into())
+            .unwrap();
+        let flows = flows(3);
+        sink.write(&flows[0]).unwrap();
+        sink.reopen().unwrap();
+        sink.write(&flows[1]).unwrap();
+        let moved = folder.path().join("moved.csv");
+        fs::rename(&path, &moved).unwrap();
+        sink.reopen().unwrap();
+        sink.write(&flows[2]).unwrap();
+        sink.finish().unwrap();
+        let ids = |path| {
+            let text = fs::read_to_string(path).unwrap();
+            let first = |line: &str| line.split(',').next().unwrap().to_owned();
+            text.lines().map(first).collect::<Vec<_>>()
+        };
+        assert_eq!(ids(&moved), ["id", "0", "1"]);
+        assert_eq!(ids(&path), ["id", "2"]);
+    }
+
+    #[test]
+    fn flows_whose_file_is_not_begun_are_forgotten_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let second = folder.path().join("flows.2.csv");
+        fs::create_dir(&second).unwrap();
+        let mut sink = OutputFiles::new(folder.path().join("flows.csv"))
+            .flows_per_file(2)
+            .create(&crate::Settings::default().schema().into())
+            .unwrap();
+        let flows = flows(4);
+        sink.write(&flows[0]).unwrap();
+        sink.write(&flows[1]).unwrap();
+        sink.write(&flows[2]).unwrap_err();
+        assert_eq!(sink.forget(), 1);
+        fs::remove_dir(&second).unwrap();
+        sink.write(&flows[3]).unwrap();
+        sink.finish().unwrap();
+        let text = fs::read_to_string(&second).unwrap();
+        assert_eq!(text.lines().nth(1).unwrap().split(',').next(), Some("3"));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Flows as JSON lines.
 
 use std::fmt;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
@@ -10,26 +10,52 @@ use super::{Sink, write_hex};
 use crate::flow::{Flow, Udps};
 use crate::value::Value;
 
+/// Bytes that are written together.
+const BLOCK: usize = 1 << 18;
+
 pub(super) struct JsonLinesSink<W: Write> {
-    output: BufWriter<W>,
+    output: W,
+    /// Lines that are not written yet.
+    lines: Vec<u8>,
+    /// How many these are.
+    flows: u64,
 }
 
 impl<W: Write> JsonLinesSink<W> {
     pub(super) fn new(output: W) -> Self {
         Self {
-            output: BufWriter::with_capacity(1 << 18, output),
+            output,
+            lines: Vec::with_capacity(BLOCK + BLOCK / 4),
+            flows: 0,
         }
     }
 }
 
 impl<W: Write> Sink for JsonLinesSink<W> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
-        serde_json::to_writer(&mut self.output, flow)?;
-        self.output.write_all(b"\n")
+        serde_json::to_writer(&mut self.lines, flow)?;
+        self.lines.push(b'\n');
+        self.flows += 1;
+        match self.lines.len() < BLOCK {
+            true => Ok(()),
+            false => self.flush(),
+        }
     }
 
     fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.write_all(&self.lines)?;
+        self.lines.clear();
+        self.flows = 0;
         self.output.flush()
+    }
+
+    fn forget(&mut self) -> u64 {
+        self.lines.clear();
+        std::mem::take(&mut self.flows)
     }
 }
 

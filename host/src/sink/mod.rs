@@ -4,11 +4,12 @@ mod background;
 mod csv;
 mod files;
 mod jsonl;
+mod whole;
 
 use std::io::{self, Write};
 use std::path::Path;
 
-pub use background::BackgroundSink;
+pub use background::{BackgroundSink, Losses, OnFailure};
 pub use files::{OutputError, OutputFiles};
 
 use crate::flow::{Flow, Schema};
@@ -28,6 +29,32 @@ pub trait Sink {
     ///
     /// What writing to the output gave.
     fn finish(&mut self) -> io::Result<()>;
+
+    /// Writes what is still in memory; more may be written afterwards.
+    ///
+    /// # Errors
+    ///
+    /// What writing to the output gave.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Writes what is still in memory, and opens the output anew: where a file has been moved away,
+    /// another one of its name is begun; where it is still there, it is continued. An output that is
+    /// not a file goes on.
+    ///
+    /// # Errors
+    ///
+    /// What writing to the output, or opening it, gave.
+    fn reopen(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+
+    /// After an error: forgets the flows that were given to be written and are not, and says how many
+    /// they were. More may be written afterwards: the output ends where a flow ends.
+    fn forget(&mut self) -> u64 {
+        0
+    }
 }
 
 impl Sink for Box<dyn Sink + Send> {
@@ -37,6 +64,18 @@ impl Sink for Box<dyn Sink + Send> {
 
     fn finish(&mut self) -> io::Result<()> {
         (**self).finish()
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        (**self).flush()
+    }
+
+    fn reopen(&mut self) -> io::Result<()> {
+        (**self).reopen()
+    }
+
+    fn forget(&mut self) -> u64 {
+        (**self).forget()
     }
 }
 
@@ -65,13 +104,22 @@ impl Format {
     /// What writing a header to the output gave.
     pub fn sink<'a>(
         self,
-        output: impl Write + Send + 'a,
+        mut output: impl Write + Send + 'a,
         schema: &Schema,
     ) -> io::Result<Box<dyn Sink + Send + 'a>> {
-        Ok(match self {
-            Self::Csv => Box::new(csv::CsvSink::new(output, schema)?),
+        match self {
+            Self::Csv => csv::write_header(&mut output, schema)?,
+            Self::JsonLines => {}
+        }
+        Ok(self.continued(output))
+    }
+
+    /// A sink whose output has flows of the schema already.
+    fn continued<'a>(self, output: impl Write + Send + 'a) -> Box<dyn Sink + Send + 'a> {
+        match self {
+            Self::Csv => Box::new(csv::CsvSink::new(output)),
             Self::JsonLines => Box::new(jsonl::JsonLinesSink::new(output)),
-        })
+        }
     }
 }
 

@@ -1,0 +1,188 @@
+//! What goes on beside the metering of an interface: signals, reports, metrics.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{ArgAction, Args};
+use flowloom::sink::{BackgroundSink, Losses};
+use flowloom::{Streamer, StreamerBuilder};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::flag;
+
+use super::exit::{Exit, Failure};
+use super::metrics::{self, Metrics};
+use super::performance::Performance;
+use super::privileges;
+
+/// How long flows may take to come out after a signal to stop.
+const DRAIN: Duration = Duration::from_secs(30);
+
+/// How often metrics are made anew.
+const REFRESH: Duration = Duration::from_secs(1);
+
+const LIVE: &str = "Live";
+
+/// Options of live captures, and of watching any run.
+#[derive(Args)]
+pub(super) struct LiveOptions {
+    /// Whether packets to other hosts are captured too.
+    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = LIVE)]
+    promiscuous_mode: bool,
+
+    /// Bytes of the kernel's buffer; 0 is 32 MiB.
+    #[arg(long, default_value_t = 0, value_name = "BYTES", help_heading = LIVE)]
+    socket_buffer_size: u32,
+
+    /// Have the kernel deal packets out to the meters, each with a socket and a buffer of its own, where
+    /// one reader cannot follow. It hashes outer headers, and puts fragments together.
+    #[arg(long, help_heading = LIVE)]
+    fanout: bool,
+
+    /// Keep all capabilities, and all files open. By default a live capture keeps what it needs: to
+    /// capture, to write its output, to read its plugins.
+    #[arg(long, help_heading = LIVE)]
+    keep_privileges: bool,
+
+    /// Say every so many seconds how the run is doing, in a JSON line; 0 says nothing.
+    #[arg(long, default_value_t = 0, value_name = "S", help_heading = LIVE)]
+    performance_report: u64,
+
+    /// Where these lines go [default: standard error].
+    #[arg(long, value_name = "FILE", requires = "performance_report", help_heading = LIVE)]
+    performance_report_file: Option<PathBuf>,
+
+    /// Serve metrics to Prometheus, at /metrics; a port alone is one of the loopback interface.
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address, help_heading = LIVE)]
+    metrics: Option<SocketAddr>,
+}
+
+impl LiveOptions {
+    pub(super) fn set(&self, builder: StreamerBuilder) -> StreamerBuilder {
+        builder
+            .promiscuous_mode(self.promiscuous_mode)
+            .socket_buffer_size(self.socket_buffer_size)
+            .fanout(self.fanout)
+    }
+
+    /// Takes what needs privileges, gives them up if this is a live capture, and begins to watch. To be
+    /// called before there is a second thread.
+    pub(super) fn begin(&self, is_live: bool, files: &privileges::Files) -> Result<Watch, Failure> {
+        let listener: Option<TcpListener> = self.metrics.map(metrics::bind).transpose()?;
+        let performance = match self.performance_report {
+            0 => None,
+            seconds => Some(Performance::begin(
+                seconds,
+                self.performance_report_file.as_deref(),
+            )?),
+        };
+        let signals = match is_live {
+            true => Some(Signals::register().map_err(|error| {
+                Failure::failed(format_args!("signals cannot be waited for: {error}"))
+            })?),
+            false => None,
+        };
+        if is_live && !self.keep_privileges {
+            privileges::give_up(files);
+        }
+        Ok(Watch {
+            signals,
+            performance,
+            metrics: listener.map(Metrics::serve).transpose()?,
+            refresh: Instant::now(),
+        })
+    }
+}
+
+/// Signals that came.
+struct Signals {
+    stop: Arc<AtomicBool>,
+    stopped: bool,
+    reload: Arc<AtomicBool>,
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
+        let (stop, reload) = (Arc::default(), Arc::default());
+        for signal in [SIGINT, SIGTERM] {
+            // The second one ends the process as if nobody waited for it.
+            flag::register_conditional_default(signal, Arc::clone(&stop))?;
+            flag::register(signal, Arc::clone(&stop))?;
+        }
+        flag::register(SIGHUP, Arc::clone(&reload))?;
+        Ok(Self {
+            stop,
+            stopped: false,
+            reload,
+        })
+    }
+}
+
+/// What is looked after while flows come.
+pub(super) struct Watch {
+    signals: Option<Signals>,
+    performance: Option<Performance>,
+    metrics: Option<Metrics>,
+    /// When metrics are to be made anew.
+    refresh: Instant,
+}
+
+impl Watch {
+    /// Looks after everything; to be called between flows.
+    pub(super) fn look(&mut self, streamer: &Streamer, sink: &mut BackgroundSink) {
+        if let Some(signals) = &mut self.signals {
+            if signals.stop.load(Ordering::Relaxed) && !signals.stopped {
+                signals.stopped = true;
+                tracing::info!("stopping: all flows end; a second signal ends at once");
+                streamer.stopper().stop();
+                thread::spawn(give_up_draining);
+            }
+            if signals.reload.swap(false, Ordering::Relaxed) {
+                reload(sink);
+            }
+        }
+        let losses = sink.losses();
+        self.tell(streamer, &losses, false);
+    }
+
+    /// Tells how the run ended.
+    pub(super) fn end(&mut self, streamer: &Streamer, losses: &Losses) {
+        self.tell(streamer, losses, true);
+    }
+
+    fn tell(&mut self, streamer: &Streamer, losses: &Losses, now: bool) {
+        if let Some(performance) = &mut self.performance
+            && (now || performance.is_due())
+        {
+            performance.write(&streamer.report(), losses);
+        }
+        if let Some(metrics) = &self.metrics
+            && (now || Instant::now() >= self.refresh)
+        {
+            self.refresh = Instant::now() + REFRESH;
+            metrics.show(&streamer.report(), losses);
+        }
+    }
+}
+
+/// What SIGHUP asks for. Whatever else is to be read anew has its place here.
+fn reload(sink: &mut BackgroundSink) {
+    match sink.reopen() {
+        Ok(()) => tracing::info!("the output is opened anew"),
+        Err(error) => tracing::error!("the output is not opened anew: {error}"),
+    }
+}
+
+/// Ends the process when draining takes too long: its sink may be stuck for ever.
+fn give_up_draining() {
+    thread::sleep(DRAIN);
+    tracing::error!(
+        "not all flows could be written within {} s of the signal: the rest is lost",
+        DRAIN.as_secs()
+    );
+    std::process::exit(Exit::Incomplete as i32);
+}

@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+"""Meters an interface for minutes, at the highest rate that this machine sustains, under adverse
+conditions: the reader of the flows stalls every ten seconds, a plugin crashes every five, and another
+one is replaced every second.
+
+    tests/soak/run.py [--seconds 600] [--pps RATE] [--meters 2]
+
+Checks that memory is flat, that the accounts sum, and that every flow came once; exits with 1 where that
+is not so. Needs root, iproute2 and tcpreplay, and `make build plugins guests`.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+PLUGINS = ROOT / "target" / "plugins"
+CAPTURE = ROOT / "tests" / "captures" / "tls13.pcap"
+FLOWS_A_LOOP, PACKETS_A_LOOP = 2, 54
+STALL_EVERY, STALL = 10, 2
+CRASH_EVERY, RELOAD_EVERY = 5, 1
+
+
+class Net:
+    """A namespace with a virtual wire in it."""
+
+    def __init__(self):
+        self.name = f"flowloom-soak-{os.getpid()}"
+
+    def __enter__(self):
+        run("ip", "netns", "add", self.name)
+        run("ip", "-n", self.name, "link", "add", "near", "type", "veth", "peer", "name", "far")
+        for end in "near", "far":
+            run(*self.exec, "sysctl", "-qw", f"net.ipv6.conf.{end}.disable_ipv6=1")
+            run("ip", "-n", self.name, "link", "set", end, "mtu", "65535", "up")
+        return self
+
+    def __exit__(self, *_):
+        run("ip", "netns", "delete", self.name)
+
+    @property
+    def exec(self):
+        return "ip", "netns", "exec", self.name
+
+    def replay(self, pps, seconds):
+        """Packets that were sent, and how many a second."""
+        begin = time.monotonic()
+        loops = max(1, int(pps * seconds / PACKETS_A_LOOP))
+        said = run(
+            *self.exec, "tcpreplay", "--preload-pcap", "--unique-ip", "--intf1=near",
+            f"--loop={loops}", f"--pps={pps}", CAPTURE,
+        )  # fmt: skip
+        sent = int(re.search(r"Successful packets: +(\d+)", said)[1])
+        return sent, sent / (time.monotonic() - begin)
+
+
+class Reloader(threading.Thread):
+    """Replaces a plugin every second by another version of it, which does the same."""
+
+    def __init__(self, folder):
+        super().__init__(daemon=True)
+        self.component = (PLUGINS / "packet_stats.wasm").read_bytes()
+        self.new, self.file = folder / "new", folder / "plugins" / "stats.wasm"
+        self.file.parent.mkdir()
+        self.versions, self.ends = 0, threading.Event()
+        self.replace()
+
+    def replace(self):
+        # A section that means nothing, so that its bytes are others.
+        number = self.versions.to_bytes(4)
+        self.new.write_bytes(self.component + bytes([0, 6, 1, ord("v")]) + number)
+        self.new.rename(self.file)
+        self.versions += 1
+
+    def run(self):
+        while not self.ends.wait(RELOAD_EVERY):
+            self.replace()
+
+
+class Run:
+    """The command at work."""
+
+    def __init__(self, net, options, flowloom, pps, meters):
+        self.folder = Path(tempfile.mkdtemp())
+        self.pipe = self.folder / "flows.jsonl"
+        self.report = self.folder / "report.jsonl"
+        os.mkfifo(self.pipe)
+        self.reader = Reader(self.pipe)
+        self.reader.start()
+        self.reloader = Reloader(self.folder)
+        crash_after = max(1, int(CRASH_EVERY * pps / PACKETS_A_LOOP * FLOWS_A_LOOP / meters))
+        with open(self.folder / "log", "w") as log:
+            self.process = subprocess.Popen(
+                [*net.exec, flowloom, "meter", "far", "--output", self.pipe,
+                 "--idle-timeout", "1", "--n-meters", str(meters),
+                 "--performance-report", "1", "--performance-report-file", self.report,
+                 "--plugins", self.reloader.file.parent, "--watch", "--format", "jsonl",
+                 "--plugin-cache", "none",
+                 "--plugin", f"{PLUGINS / 'evil.wasm'},mode=silent,at=init,after={crash_after}",
+                 *options],
+                stdin=subprocess.DEVNULL, stderr=log,
+            )  # fmt: skip
+        while "capturing from far" not in (self.folder / "log").read_text():
+            if self.process.poll() is not None:
+                sys.exit((self.folder / "log").read_text())
+            time.sleep(0.01)
+
+    def end(self):
+        """What it did: the lines of its report."""
+        self.reloader.ends.set()
+        self.process.send_signal(signal.SIGTERM)
+        self.exit = self.process.wait(60)
+        self.reader.join(60)
+        self.log = (self.folder / "log").read_text()
+        lines = [json.loads(line) for line in self.report.read_text().splitlines()]
+        shutil.rmtree(self.folder)
+        return lines
+
+
+class Reader(threading.Thread):
+    """Reads flows, and stalls now and then."""
+
+    def __init__(self, pipe):
+        super().__init__(daemon=True)
+        self.pipe = pipe
+        self.stalls = False
+        self.ids, self.flows, self.packets, self.wrong = set(), 0, 0, 0
+
+    def run(self):
+        begin = time.monotonic()
+        with open(self.pipe) as lines:
+            for line in lines:
+                flow = json.loads(line)
+                self.flows += 1
+                self.ids.add(flow["id"])
+                self.packets += flow["bidirectional_packets"]
+                self.wrong += flow["udps"]["stats"]["src2dst_count"] != flow["src2dst_packets"]
+                if self.stalls and time.monotonic() > begin + STALL_EVERY:
+                    time.sleep(STALL)
+                    begin = time.monotonic()
+
+
+def run(*words):
+    done = subprocess.run(list(map(str, words)), capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, words))}: {done.stderr}")
+    return done.stdout
+
+
+def sustained(net, make, tried=3):
+    """The highest rate without a loss, with some room: the machine has other things to do."""
+    best, pps = None, 4_000
+    while True:
+        work = make(pps)
+        sent, achieved = net.replay(pps, tried)
+        dropped = work.end()[-1]["packets_dropped"]["kernel"]
+        print(f"{pps} packets/s: {achieved:.0f} sent, {dropped} dropped", flush=True)
+        if dropped or achieved < 0.9 * pps:
+            return int((best or pps / 2) * 0.7)
+        best, pps = pps, int(pps * 1.6)
+
+
+def check(last, lines, work, sent, log):
+    """What is wrong."""
+    dropped = last["packets_dropped"]
+    lost = sum(last["flows_lost"].values())
+    yield work.exit != 3, f"exit code {work.exit}, where a plugin was stopped"
+    read = last["packets_read"]
+    yield read + sum(dropped.values()) != sent, f"{sent} sent, {read} read, {dropped} dropped"
+    metered, ignored = last["packets_processed"], last["packets_ignored"]
+    yield metered + ignored != read, f"{read} read, {metered} metered, {ignored} ignored"
+    reader, ended = work.reader, last["flows_expired"]
+    yield reader.flows + lost != ended, f"{ended} flows ended, {reader.flows} came, {lost} lost"
+    yield len(reader.ids) != reader.flows, f"{reader.flows} flows, {len(reader.ids)} ids"
+    yield not lost and reader.packets != metered, f"{reader.packets} packets in flows, {metered} metered"
+    plugins = {plugin["name"]: plugin for plugin in last["plugins"]}
+    yield not plugins["evil"]["traps"], "the plugin did not crash"
+    yield plugins["stats"]["traps"], "another plugin crashed too"
+    yield plugins["stats"]["generations"] < 3, "the plugin was not replaced"
+    shed = plugins["stats"]["flows_shed"]
+    yield reader.wrong > shed, f"{reader.wrong} flows with other values of the plugin, {shed} not offered"
+    resident = [line["resident_bytes"] for line in lines[:-1]]
+    quarter = len(resident) // 4
+    if quarter > 4:
+        early = statistics.median(resident[quarter : 2 * quarter])
+        late = statistics.median(resident[-quarter:])
+        yield late > early * 1.1 + 4e6, f"memory grew from {early:.0f} to {late:.0f} bytes"
+    yield "panicked" in log, "it panicked"
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--seconds", type=int, default=600)
+    options.add_argument("--pps", type=int, help="packets a second; else the most that go without loss")
+    options.add_argument("--meters", type=int, default=2)
+    options.add_argument("--flowloom", default=ROOT / "target" / "debug" / "flowloom")
+    options.add_argument("more", nargs="*", help="options of flowloom meter, behind --")
+    asked = options.parse_args()
+    if os.geteuid() != 0:
+        print("skipped: network namespaces take root")
+        return
+    with Net() as net:
+
+        def make(pps):
+            return Run(net, asked.more, asked.flowloom, pps, asked.meters)
+
+        pps = asked.pps or sustained(net, make)
+        work = make(pps)
+        work.reader.stalls = True
+        work.reloader.start()
+        sent, achieved = net.replay(pps, asked.seconds)
+        lines = work.end()
+        last = lines[-1]
+        plugins = {plugin["name"]: plugin for plugin in last["plugins"]}
+        resident = [line["resident_bytes"] for line in lines]
+        for name, value in {
+            "packets sent": f"{sent}, {achieved:.0f} a second",
+            "packets read": last["packets_read"],
+            "packets dropped": json.dumps(last["packets_dropped"]),
+            "flows ended": last["flows_expired"],
+            "flows read by the other side": work.reader.flows,
+            "flows lost": json.dumps(last["flows_lost"]),
+            "flows not dissected": last["flows_undissected"],
+            "versions of the other plugin": plugins["stats"]["generations"],
+            "crashes of the plugin": plugins["evil"]["traps"],
+            "memory, MB": f"{min(resident) / 1e6:.0f} to {max(resident) / 1e6:.0f}",
+        }.items():
+            print(f"| {name} | {value} |")
+        wrong = [words for is_wrong, words in check(last, lines, work, sent, work.log) if is_wrong]
+    for words in wrong:
+        print(f"wrong: {words}")
+    if wrong:
+        print(work.log[-4_000:])
+    sys.exit(bool(wrong))
+
+
+if __name__ == "__main__":
+    main()

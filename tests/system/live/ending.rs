@@ -1,0 +1,214 @@
+//! How live captures end, and what happens when their output does.
+
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::net::{DNS_FLOWS, Net, output, until};
+use crate::command::captures;
+use crate::guests::{plugin, udps};
+
+#[test]
+fn a_signal_ends_all_flows_through_plugins_and_sink() {
+    let Some(net) = Net::new() else { return };
+    for signal in ["INT", "TERM"] {
+        for meters in ["1", "2"] {
+            let stats = plugin("packet_stats");
+            let words = ["--n-meters", meters, "--plugin"];
+            let live = net.meter(words.into_iter().chain(stats.to_str()));
+            net.replay(Path::new("dns.pcap"), &[]);
+            live.signal(signal);
+            let ended = live.end().exits(0);
+            assert_eq!(ended.flows.len(), DNS_FLOWS, "{}", ended.log);
+            for flow in &ended.flows {
+                let counted = &udps(flow, "packet_stats")["src2dst_count"];
+                assert_eq!(*counted, flow["src2dst_packets"]);
+            }
+            assert!(
+                ended.log.contains("stopping: all flows end"),
+                "{}",
+                ended.log
+            );
+        }
+    }
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let Some(net) = Net::new() else { return };
+    // Its output is a pipe that nobody reads.
+    let live = net.meter(["--output", "/dev/stdout", "--idle-timeout", "0"]);
+    for _ in 0..4 {
+        net.replay(Path::new("tls13.pcap"), &["--loop=100"]);
+    }
+    live.signal("TERM");
+    live.logs("stopping: all flows end");
+    thread::sleep(Duration::from_secs(1));
+    live.signal("TERM");
+    let ended = live.end();
+    assert_eq!(ended.status.signal(), Some(15), "{}", ended.log);
+}
+
+#[test]
+fn a_hangup_opens_the_output_anew() {
+    let Some(net) = Net::new() else { return };
+    let live = net.meter(["--idle-timeout", "0"]);
+    let moved = live.output().with_extension("old");
+    net.replay(Path::new("dns.pcap"), &[]);
+    until("flows are written", || !live.flows().is_empty());
+    fs::rename(live.output(), &moved).expect("files can be moved");
+    live.signal("HUP");
+    live.logs("the output is opened anew");
+    until("there is a new file", || live.output().exists());
+    let before = fs::read_to_string(&moved)
+        .expect("it was moved")
+        .lines()
+        .count();
+    net.replay(Path::new("dns.pcap"), &[]);
+    let ended = live.stop().exits(0);
+    let metered = ended.count(" metered") as usize;
+    assert_eq!(before + ended.flows.len(), metered, "{}", ended.log);
+    assert!(!ended.flows.is_empty());
+}
+
+#[test]
+fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
+    let Some(net) = Net::new() else { return };
+    let disk = Disk::of("64k");
+    let file = disk.path().join("flows.jsonl");
+    let path = file.to_str().expect("the path is text");
+    let live = net.meter(["--idle-timeout", "0", "--output", path]);
+    for _ in 0..4 {
+        net.replay(Path::new("tls13.pcap"), &[]);
+        thread::sleep(Duration::from_millis(300));
+    }
+    live.logs("No space left on device (os error 28): flows are lost until it works again");
+    fs::File::options()
+        .write(true)
+        .open(&file)
+        .and_then(|file| file.set_len(0))
+        .expect("it can be emptied");
+    net.replay(Path::new("dns.pcap"), &[]);
+    live.logs("the output is written to again");
+    let text = || fs::read_to_string(&file).expect("flows are text");
+    let metered = |ended: &super::net::Ended| ended.count(" metered");
+    let ended = live.stop().exits(3);
+    let lines = text().lines().count() as u64;
+    assert_eq!(crate::flows::parse(&text()).len() as u64, lines);
+    let lost = ended.count(" of them not written, for the output failed");
+    assert!(lines > 0 && lost > 0, "{}", ended.log);
+    assert!(
+        lines + lost < metered(&ended),
+        "some were written and then removed"
+    );
+}
+
+#[test]
+fn a_reader_that_is_gone_ends_the_run() {
+    let Some(net) = Net::new() else { return };
+    let mut child = net
+        .command(env!("CARGO_BIN_EXE_flowloom"))
+        .args([
+            "meter",
+            "far",
+            "--n-dissections",
+            "0",
+            "--idle-timeout",
+            "0",
+        ])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut header = [0; 3];
+    let mut stdout = child.stdout.take().expect("it is piped");
+    stdout.read_exact(&mut header).expect("there is a header");
+    assert_eq!(header, *b"id,");
+    drop(stdout);
+    let mut ended = None;
+    until("it ends", || {
+        net.replay(Path::new("dns.pcap"), &[]);
+        ended = child.try_wait().expect("it can be waited for");
+        ended.is_some()
+    });
+    let said = child.wait_with_output().expect("it has ended").stderr;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(ended.and_then(|status| status.code()), Some(1), "{said}");
+    assert!(
+        said.ends_with("flowloom: cannot write to standard output: Broken pipe (os error 32)\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains(" of them not written, for the output failed\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn what_is_no_interface_is_told_with_those_that_are() {
+    let Some(net) = Net::new() else { return };
+    let mut command = net.command(env!("CARGO_BIN_EXE_flowloom"));
+    let listed = output(command.arg("interfaces"));
+    let names: Vec<_> = listed
+        .lines()
+        .filter_map(|line| line.split(' ').next())
+        .collect();
+    assert!(names.contains(&"far") && names.contains(&"lo"), "{listed}");
+    let fails = |sources: &[&str]| {
+        let mut command = net.command(env!("CARGO_BIN_EXE_flowloom"));
+        let run = command
+            .current_dir(captures())
+            .arg("meter")
+            .args(sources)
+            .output()
+            .expect("the command starts");
+        assert_eq!(run.status.code(), Some(1));
+        String::from_utf8_lossy(&run.stderr).into_owned()
+    };
+    assert_eq!(
+        fails(&["nothing0"]),
+        format!(
+            "flowloom: there is no file and no interface nothing0: the interfaces are {}\n",
+            names.join(", ")
+        )
+    );
+    assert_eq!(
+        fails(&["far", "dns.pcap"]),
+        "flowloom: far is an interface: it is metered alone, not with other sources\n"
+    );
+}
+
+/// A small disk.
+struct Disk(tempfile::TempDir);
+
+impl Disk {
+    fn of(size: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let size = format!("size={size}");
+        let mut mount = Command::new("mount");
+        output(
+            mount
+                .args(["-t", "tmpfs", "-o", &size, "flowloom"])
+                .arg(folder.path()),
+        );
+        Self(folder)
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount")
+            .arg("--lazy")
+            .arg(self.0.path())
+            .output();
+    }
+}

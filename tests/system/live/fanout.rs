@@ -1,0 +1,128 @@
+//! Several sockets, to which the kernel deals packets out; and what is different with them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::flows::{NEVER, sorted};
+use super::net::{Ended, Net};
+use crate::command::meter;
+
+/// Packets of `dns.pcap`.
+const DNS_PACKETS: u64 = 34;
+
+/// What two sockets made of a capture, and the packets of each meter.
+fn fanned_out(net: &Net, capture: &str, options: &[&str]) -> (Ended, Vec<u64>) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let report = folder.path().join("report");
+    let mut words = vec!["--n-meters", "2", "--performance-report", "3600"];
+    words.extend(
+        report
+            .to_str()
+            .map(|path| ["--performance-report-file", path])
+            .iter()
+            .flatten(),
+    );
+    let live = net.meter(words.into_iter().chain(options.iter().copied()));
+    if options.contains(&"--fanout") {
+        live.logs("2 sockets share the packets of far");
+    }
+    net.replay(Path::new(capture), &[]);
+    let ended = live.stop().exits(0);
+    let text = fs::read_to_string(&report).expect("lines are text");
+    let last: Value = serde_json::from_str(text.trim()).expect("it is one line of JSON");
+    let balance = last["meters_packets_processing_balance"].as_array();
+    let balance = balance
+        .expect("it is a list")
+        .iter()
+        .filter_map(Value::as_u64)
+        .collect();
+    (ended, balance)
+}
+
+#[test]
+fn the_kernel_deals_packets_out_and_the_flows_are_those_of_the_file() {
+    let Some(net) = Net::new() else { return };
+    let options = [&NEVER[..], &["--statistical-analysis"]].concat();
+    for capture in ["dns.pcap", "tls13.pcap", "vlan.pcap", "mdns.pcap"] {
+        let (ended, balance) = fanned_out(&net, capture, &[&options[..], &["--fanout"]].concat());
+        let file = meter(capture).args(&options).jsonl().run().done();
+        assert_eq!(sorted(&ended.flows), sorted(&file.flows()), "{}", ended.log);
+        let ids: HashSet<_> = ended.flows.iter().map(|flow| flow["id"].as_u64()).collect();
+        assert_eq!(ids.len(), ended.flows.len());
+        assert_eq!(balance.iter().sum::<u64>(), ended.count(" metered"));
+        if capture == "dns.pcap" {
+            assert!(balance.iter().all(|packets| *packets > 0), "{balance:?}");
+        }
+    }
+}
+
+#[test]
+fn fragments_of_ipv4_come_as_one_packet() {
+    let Some(net) = Net::new() else { return };
+    let options = ["--statistical-analysis", "--bpf-filter", "ip"];
+    let largest = |ended: &Ended| {
+        let sizes = ended
+            .flows
+            .iter()
+            .map(|flow| flow["bidirectional_max_ps"].as_u64());
+        sizes.max().flatten()
+    };
+    let (dealt, _) = fanned_out(&net, "fragments.pcap", &options);
+    assert!(dealt.count(" ignored, later-fragment") > 0, "{}", dealt.log);
+    assert!(largest(&dealt) <= Some(1_514), "{}", dealt.log);
+    let (ended, _) = fanned_out(
+        &net,
+        "fragments.pcap",
+        &[&options[..], &["--fanout"]].concat(),
+    );
+    assert_eq!(ended.count(" ignored, later-fragment"), 0, "{}", ended.log);
+    assert!(largest(&ended) > Some(3_000), "{:?}", ended.flows);
+}
+
+#[test]
+fn all_flows_of_a_tunnel_are_one_meters() {
+    let Some(net) = Net::new() else { return };
+    let options = ["--bpf-filter", "ip and udp port 2152"];
+    let (_, dealt) = fanned_out(&net, "gtp.pcap", &options);
+    assert!(dealt.iter().all(|packets| *packets > 0), "{dealt:?}");
+    let (_, balance) = fanned_out(&net, "gtp.pcap", &[&options[..], &["--fanout"]].concat());
+    assert_eq!(
+        balance.iter().filter(|packets| **packets > 0).count(),
+        1,
+        "{balance:?}"
+    );
+    assert_eq!(balance.iter().sum::<u64>(), dealt.iter().sum::<u64>());
+}
+
+#[test]
+fn what_does_not_fit_into_the_buffers_is_counted() {
+    let Some(net) = Net::new() else { return };
+    let live = net.meter([
+        "--n-meters",
+        "2",
+        "--fanout",
+        "--socket-buffer-size",
+        "1000000",
+    ]);
+    live.logs("2 sockets share the packets of far");
+    live.signal("STOP");
+    net.replay(Path::new("dns.pcap"), &["--loop=500"]);
+    live.signal("CONT");
+    let ended = live.stop().exits(0);
+    let dropped = ended.count(" dropped by the kernel");
+    let read = ended.count(" read");
+    let sent = 500 * DNS_PACKETS;
+    assert!(dropped > 0 && read > 0, "{}", ended.log);
+    assert_eq!(read + dropped, sent, "{}", ended.log);
+}
+
+#[test]
+fn it_is_for_interfaces() {
+    meter("dns.pcap")
+        .args(["--fanout", "--n-meters", "2"])
+        .run()
+        .refuses_usage("fanout true: it is for an interface, not for files");
+}

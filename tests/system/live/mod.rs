@@ -1,0 +1,12 @@
+//! Live captures, with real interfaces and real traffic.
+//!
+//! Every test makes network namespaces of its own, joined by a virtual wire, which go away with it.
+//! That takes root: elsewhere they are skipped, and say so.
+
+mod ending;
+mod fanout;
+mod flows;
+mod net;
+mod overload;
+mod privileges;
+mod watching;
