@@ -47,6 +47,7 @@ use crate::time::thread_time;
 pub struct Streamer {
     schema: Arc<Schema>,
     registry: Option<Registry>,
+    asked: Asked,
     _following: Option<Following>,
     work: Work,
     anonymizer: Option<Anonymizer>,
@@ -63,6 +64,38 @@ impl Stopper {
     /// Ends it. An interface captures nothing from then on, and what it has captured is still metered.
     pub fn stop(&self) {
         self.0.stop();
+    }
+}
+
+/// The plugins that were given one by one, and the policy that they are under.
+#[derive(Clone)]
+struct Asked {
+    plugins: Vec<PluginSpec>,
+    policy: Option<PathBuf>,
+}
+
+impl Asked {
+    fn policy(&self) -> Result<Policy, PolicyError> {
+        self.policy
+            .as_ref()
+            .map_or_else(|| Ok(Policy::default()), Policy::from_file)
+    }
+
+    /// Makes the registry what files and policy are by now.
+    fn reload(self, registry: &Registry) {
+        let policy = match self.policy() {
+            Ok(policy) => policy,
+            Err(error) => return tracing::error!("{error}; the plugins stay as they are"),
+        };
+        for spec in self.plugins {
+            let (name, file) = (spec.name.clone(), spec.file.display().to_string());
+            let done = policy.apply(spec).and_then(|spec| registry.update(spec));
+            match done {
+                Ok(true) => tracing::info!("plugin {name}: {file} is used from now on"),
+                Ok(false) => {}
+                Err(error) => tracing::error!("{error}; the plugins stay as they are"),
+            }
+        }
     }
 }
 
@@ -450,6 +483,10 @@ impl StreamerBuilder {
         Ok(Streamer {
             schema,
             registry,
+            asked: Asked {
+                plugins: self.plugins,
+                policy: self.policy,
+            },
             _following: following,
             work,
             anonymizer,
@@ -506,10 +543,10 @@ impl StreamerBuilder {
             key: self.anonymization_key.clone(),
         };
         let registry = Registry::with(self.settings.schema(), surroundings)?;
-        let policy = match &self.policy {
-            Some(file) => Policy::from_file(file)?,
-            None => Policy::default(),
-        };
+        let policy = self
+            .policy
+            .as_ref()
+            .map_or_else(|| Ok(Policy::default()), Policy::from_file)?;
         for spec in self.plugins.clone() {
             registry.load(policy.apply(spec)?)?;
         }
@@ -586,6 +623,17 @@ impl Streamer {
     /// [`hot_loading`](StreamerBuilder::hot_loading) was not asked for.
     pub fn registry(&self) -> Option<&Registry> {
         self.registry.as_ref()
+    }
+
+    /// Reads the policy again, and the files of the plugins that were given one by one: what has changed
+    /// is used for flows that begin from then on, and what is wrong is logged and changes nothing. That
+    /// happens in a thread of its own. (A folder that is followed needs no such call.)
+    pub fn reload_plugins(&self) {
+        let Some(registry) = self.registry.clone() else {
+            return;
+        };
+        let asked = self.asked.clone();
+        thread::spawn(move || asked.reload(&registry));
     }
 
     /// Bytes of the captures read so far, and all of them where that is known.

@@ -142,7 +142,7 @@ impl Watch {
                 thread::spawn(give_up_draining);
             }
             if signals.reload.swap(false, Ordering::Relaxed) {
-                reload(sink);
+                reload(streamer, sink);
             }
         }
         let losses = sink.losses();
@@ -169,8 +169,9 @@ impl Watch {
     }
 }
 
-/// What SIGHUP asks for. Whatever else is to be read anew has its place here.
-fn reload(sink: &mut BackgroundSink) {
+/// What SIGHUP asks for.
+fn reload(streamer: &Streamer, sink: &mut BackgroundSink) {
+    streamer.reload_plugins();
     match sink.reopen() {
         Ok(()) => tracing::info!("the output is opened anew"),
         Err(error) => tracing::error!("the output is not opened anew: {error}"),

@@ -260,7 +260,7 @@ impl Registry {
 
     /// Loads a plugin, or puts it in the place of the one that has its name, if anything of it is not
     /// the same; says whether there was anything to do.
-    pub(super) fn update(&self, spec: PluginSpec) -> Result<bool, PluginError> {
+    pub(crate) fn update(&self, spec: PluginSpec) -> Result<bool, PluginError> {
         let _changing = self.changing();
         let name = spec.name.clone();
         let load = || {
