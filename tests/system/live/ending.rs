@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::net::{DNS_FLOWS, Net, output, until};
 use crate::command::captures;
-use crate::guests::{plugin, udps};
+use crate::guests::{file, plugin, udps};
 
 #[test]
 fn a_signal_ends_all_flows_through_plugins_and_sink() {
@@ -73,6 +73,34 @@ fn a_hangup_opens_the_output_anew() {
     let metered = ended.count(" metered") as usize;
     assert_eq!(before + ended.flows.len(), metered, "{}", ended.log);
     assert!(!ended.flows.is_empty());
+}
+
+#[test]
+fn a_hangup_reads_the_policy_again() {
+    let Some(net) = Net::new() else { return };
+    let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
+    let (_folder, policy) = file("flowloom.toml", say("0"));
+    let evil = plugin("evil");
+    let words = [
+        "--plugin".as_ref(),
+        evil.as_os_str(),
+        "--policy".as_ref(),
+        policy.as_os_str(),
+    ];
+    let live = net.meter(words.into_iter().filter_map(|word| word.to_str()));
+    fs::write(&policy, say("\"many\"")).expect("room for it");
+    live.signal("HUP");
+    live.logs("option `plus` must be a number; the plugins stay as they are");
+    fs::write(&policy, say("100")).expect("room for it");
+    live.signal("HUP");
+    live.logs("is used from now on");
+    net.replay(Path::new("dns.pcap"), &[]);
+    let ended = live.stop().exits(0);
+    assert_eq!(ended.flows.len(), DNS_FLOWS, "{}", ended.log);
+    for flow in &ended.flows {
+        let packets = flow["bidirectional_packets"].as_u64().expect("a counter");
+        assert_eq!(udps(flow, "evil")["count"], packets + 100, "{}", ended.log);
+    }
 }
 
 #[test]
