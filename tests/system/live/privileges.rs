@@ -52,6 +52,7 @@ fn nothing_is_kept_but_the_right_to_capture_and_the_files_of_the_run() {
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let secret = elsewhere.path().join("secret");
     fs::write(&secret, "it\n").expect("a temporary file");
+    until("the output is there", || live.output().exists());
     fs::remove_file(live.output()).expect("the output can be removed");
     symlink(&secret, live.output()).expect("links can be made");
     live.signal("HUP");
