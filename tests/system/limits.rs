@@ -244,7 +244,12 @@ fn compiling_is_bounded() {
     assert!(run.stderr.contains("40 MiB of memory are allowed"), "{run}");
 }
 
-/// A pcap of raw IP with one flow, which has a packet a second from this one on.
+/// Of a pcap of raw IP.
+const HEADER: [u8; 24] = [
+    0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
+];
+
+/// Packets of one flow, one a second.
 fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
     let mut pcap = Vec::new();
     for second in from..to {
@@ -258,6 +263,58 @@ fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
         pcap.extend([0, 53, 0, 8, 0, 0]);
     }
     pcap
+}
+
+#[test]
+fn a_memory_bomb_leaves_the_host_s_memory_bounded() {
+    let plugin = format!("{},mode=bomb,at=init", plugin("evil").display());
+    let mut child = process::Command::new(env!("CARGO_BIN_EXE_flowloom"))
+        .args([
+            "meter",
+            "-",
+            "--n-dissections",
+            "0",
+            "--plugin-world",
+            "events",
+            "--plugin",
+            &plugin,
+        ])
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .env_remove("FLOWLOOM_LOG")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the command starts");
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    stdin.write_all(&HEADER).expect("it reads");
+    // Each second there is another flow, and after its pause another instance to go off.
+    for second in 1..40 {
+        stdin
+            .write_all(&packets(second, second + 1, second as u16))
+            .expect("it reads");
+    }
+    stdin.flush().expect("it reads");
+    let mut bombs = 0;
+    while bombs < 4 {
+        let line = said
+            .next()
+            .expect("it says so before it ends")
+            .expect("text");
+        let traps = ["of memory; 268435456 are allowed", "ms of CPU time"];
+        bombs += u32::from(traps.iter().any(|trap| line.contains(trap)));
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let most = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next())
+        .and_then(|kib| kib.parse::<u64>().ok())
+        .expect("Linux says it");
+    // What one instance may have, and the host.
+    assert!(most < (256 + 128) << 10, "{most} KiB");
+    drop(stdin);
+    child.wait().expect("it ends");
 }
 
 #[test]
@@ -306,11 +363,7 @@ fn a_folder_is_followed_while_packets_flow() {
         stdin.write_all(bytes).expect("it reads");
         stdin.flush().expect("it reads");
     };
-    let header: Vec<u8> = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101]
-        .iter()
-        .flat_map(|word| word.to_le_bytes())
-        .collect();
-    feed(&header);
+    feed(&HEADER);
     feed(&packets(1, 4, 1));
     std::thread::sleep(std::time::Duration::from_millis(300));
     // A wrong option changes nothing; other options are another version.

@@ -170,6 +170,7 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
             plugin.excesses,
             "times left alone, for it took too much time: results depend on the machine",
         ),
+        (plugin.flows_cut, "flows cut"),
         (plugin.bad_outputs, "values not of the declared type"),
         (plugin.lines_dropped, "lines of its log not shown"),
     ] {

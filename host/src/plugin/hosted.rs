@@ -294,7 +294,9 @@ impl Hosted {
                 })
             })
         });
-        verdict == Some(Verdict::Cut) && self.plugin.manifest().cuts_flows
+        let cuts = verdict == Some(Verdict::Cut) && self.plugin.manifest().cuts_flows;
+        self.report.flows_cut += u64::from(cuts);
+        cuts
     }
 
     /// Shows the end of a flow; `udps` begins with its own values.

@@ -44,6 +44,8 @@ pub struct PluginReport {
     /// Flows whose values are null because their generation was replaced and they did not end in the
     /// time that it was left.
     pub flows_abandoned: u64,
+    /// Flows that it ended early.
+    pub flows_cut: u64,
     /// Flows that it holds.
     pub flows_held: u64,
     /// Values that were not what it declared; they are null.
@@ -93,6 +95,7 @@ impl PluginReport {
         self.flows_skipped += later.flows_skipped;
         self.flows_shed += later.flows_shed;
         self.flows_abandoned += later.flows_abandoned;
+        self.flows_cut += later.flows_cut;
         self.flows_held += later.flows_held;
         self.bad_outputs += later.bad_outputs;
         self.lines_dropped += later.lines_dropped;

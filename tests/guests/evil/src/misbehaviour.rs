@@ -32,6 +32,13 @@ pub(crate) fn misbehave(mode: &str) {
                 hoard.push(black_box(Vec::<u8>::with_capacity(16 << 20)));
             }
         }
+        // As `hoard`, and every page is written to.
+        "bomb" => {
+            let mut hoard = Vec::new();
+            loop {
+                hoard.push(black_box(vec![1_u8; 4 << 20]));
+            }
+        }
         // As much as it gets, and then it goes on.
         "greedy" => {
             let mut all = Vec::<u8>::new();
