@@ -16,8 +16,9 @@ use crate::capture::{CaptureError, LinkType, Live, Origin, Read};
 use crate::flow::Flow;
 use crate::load::Load;
 use crate::meter::{Accounts, Meter};
-use crate::parallel::{Plugins, Progress, Several, State};
+use crate::parallel::{Progress, Several, State};
 use crate::plugin::{PluginReport, PluginSet};
+use crate::running::Plugins;
 use crate::streamer::Busy;
 use crate::time::thread_time;
 

@@ -17,6 +17,7 @@ mod meter;
 mod parallel;
 pub mod plugin;
 mod private;
+mod running;
 mod shard;
 pub mod sink;
 mod streamer;

@@ -15,11 +15,12 @@ use std::time::{Duration, Instant};
 use crate::capture::{CaptureError, Dropped, LinkType, Origin, Read};
 use crate::decode::Packet;
 use crate::dissect::{Dissector, NdpiFiles};
-use crate::flow::{Arrival, Flow, Schema};
+use crate::flow::{Arrival, Flow};
 use crate::front::Front;
 use crate::load::Load;
 use crate::meter::{Accounts, MeterError, Settings};
-use crate::plugin::{Grants, Plugin, PluginReport, PluginSet, Registry};
+use crate::plugin::{Grants, Plugin, PluginReport, PluginSet};
+use crate::running::Plugins;
 use crate::shard::{CHUNK, Shard};
 use crate::streamer::Busy;
 use crate::time::{Time, thread_time};
@@ -319,43 +320,6 @@ impl Drop for Parallel {
         for thread in self.threads.drain(..) {
             let _ = thread.join();
         }
-    }
-}
-
-/// The plugins of a run, which may change.
-#[derive(Clone)]
-pub(crate) struct Plugins {
-    registry: Option<Registry>,
-    /// Those that the meters have.
-    pub(crate) set: Arc<PluginSet>,
-    number: u64,
-}
-
-impl Plugins {
-    pub(crate) fn new(registry: Option<Registry>, schema: &Schema) -> Self {
-        // A change in between is one more change.
-        let number = registry.as_ref().map_or(0, Registry::number);
-        Self {
-            set: match &registry {
-                Some(registry) => registry.set(),
-                None => Arc::new(PluginSet::new(schema, &[])),
-            },
-            registry,
-            number,
-        }
-    }
-
-    /// Another set of plugins, if there is one since it was last asked for.
-    #[inline]
-    pub(crate) fn changed(&mut self) -> Option<Arc<PluginSet>> {
-        let registry = self.registry.as_ref()?;
-        let number = registry.number();
-        if number == self.number {
-            return None;
-        }
-        self.number = number;
-        self.set = registry.set();
-        Some(self.set.clone())
     }
 }
 
