@@ -9,11 +9,11 @@ use crate::capture::{LinkType, RawPacket};
 use crate::decode::{Ignored, Packet, TunnelSet};
 use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
 use crate::flow::features::Group;
-use crate::flow::{Analyses, Arrival, Flow, Schema, Timeouts};
+use crate::flow::{Analyses, Arrival, CHUNK, Flow, Schema, Timeouts};
 use crate::front::Front;
 use crate::load::Load;
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
-use crate::shard::{CHUNK, Shard};
+use crate::shard::Shard;
 use crate::time::Time;
 
 /// How packets become flows: NFStream's parameters, by their names.

@@ -15,13 +15,13 @@ use std::time::{Duration, Instant};
 use crate::capture::{CaptureError, Dropped, LinkType, Origin, Read};
 use crate::decode::Packet;
 use crate::dissect::{Dissector, NdpiFiles};
-use crate::flow::{Arrival, Flow};
+use crate::flow::{Arrival, CHUNK, Flow};
 use crate::front::Front;
 use crate::load::Load;
 use crate::meter::{Accounts, MeterError, Settings};
 use crate::plugin::{Grants, Plugin, PluginReport, PluginSet};
 use crate::running::Plugins;
-use crate::shard::{CHUNK, Shard};
+use crate::shard::Shard;
 use crate::streamer::Busy;
 use crate::time::{Time, thread_time};
 

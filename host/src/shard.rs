@@ -11,9 +11,6 @@ use crate::meter::{AccountingMode, Settings};
 use crate::plugin::{PluginError, PluginReport, PluginSet, Station};
 use crate::value::UdpValue;
 
-/// Packets that are looked up together: the waits for memory overlap.
-pub(crate) const CHUNK: usize = 16;
-
 /// Flows that end together once all do: their memory is used again by the next ones while it is
 /// still in the cache.
 const ENDING: usize = 256;
@@ -62,7 +59,7 @@ impl Shard {
     /// Meters at most [`CHUNK`] packets.
     #[inline]
     pub(crate) fn push(&mut self, chunk: &mut [Arrival<'_>]) {
-        self.table.touch(chunk);
+        self.touch(chunk);
         for arrival in chunk {
             self.meter(arrival);
         }
@@ -74,7 +71,7 @@ impl Shard {
         chunk: &mut [Arrival<'_>],
         passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
     ) {
-        self.table.touch(chunk);
+        self.touch(chunk);
         for arrival in chunk {
             while let Some((time_ms, ordinal)) =
                 passes.next_if(|(_, ordinal)| *ordinal < arrival.ordinal)
@@ -82,6 +79,14 @@ impl Shard {
                 self.pass(time_ms, ordinal);
             }
             self.meter(arrival);
+        }
+    }
+
+    #[inline]
+    fn touch(&self, chunk: &[Arrival<'_>]) {
+        match self.station.is_empty() {
+            true => self.table.touch(chunk, |_| 0),
+            false => self.table.touch(chunk, |place| self.station.touch(place)),
         }
     }
 

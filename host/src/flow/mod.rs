@@ -27,7 +27,7 @@ pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
 pub(crate) use splt::Splt;
 pub(crate) use statistics::Statistics;
-pub(crate) use table::{Analyses, Arrival, FlowTable, Timeouts};
+pub(crate) use table::{Analyses, Arrival, CHUNK, FlowTable, Timeouts};
 
 use crate::dissect::Application;
 use crate::value::{UdpValue, Value};

@@ -14,7 +14,8 @@ pub enum Direction {
     DstToSrc = 1,
 }
 
-/// The two cache lines that every packet of a flow touches: who it is, and its counters.
+/// Who a flow is, and its counters: the two cache lines that every packet of a flow reads. A third one
+/// has what only its first packet and its end know.
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct Record {
@@ -25,15 +26,21 @@ pub(crate) struct Record {
     pub(crate) dst_port: u16,
     pub(crate) vlan_id: u16,
     pub(crate) protocol: u8,
-    pub(crate) ip_version: u8,
+    /// Part of the flow key, as all before it but `id`.
+    pub(crate) tunnel: Tunnel,
     pub(crate) links: Links,
     /// Of the flow key: the index is told it again when the flow leaves.
     pub(crate) hash: u32,
     pub(crate) directions: [Counters; 2],
     pub(crate) src_mac: [u8; 6],
     pub(crate) dst_mac: [u8; 6],
-    pub(crate) tunnel: Tunnel,
+    pub(crate) ip_version: u8,
 }
+
+/// What a packet is compared with, and what it changes, stand in two cache lines.
+const _: () = assert!(
+    std::mem::offset_of!(Record, directions) == 64 && std::mem::offset_of!(Record, src_mac) == 128
+);
 
 /// The packets of one direction.
 #[derive(Clone, Copy, Debug, Default)]

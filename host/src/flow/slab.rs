@@ -32,6 +32,13 @@ impl<T> Segmented<T> {
         self.segments.iter().map(Vec::len).sum()
     }
 
+    /// The element at `at`, if there is room for it.
+    #[inline]
+    pub(crate) fn get(&self, at: u32) -> Option<&T> {
+        let segment = self.segments.get((at >> Self::BITS) as usize)?;
+        segment.get(at as usize % Self::LEN)
+    }
+
     /// Bytes in use.
     pub(crate) fn memory(&self) -> usize {
         self.len() * size_of::<T>()

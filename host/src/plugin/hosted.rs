@@ -233,6 +233,12 @@ impl Hosted {
         }
     }
 
+    /// Reads what a packet of the flow at `place` will read.
+    #[inline]
+    pub(super) fn touch(&self, place: u32) -> u32 {
+        self.slots.get(place).copied().unwrap_or(0)
+    }
+
     pub(super) fn init(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
         self.slots.reach(place);
         self.slots[place] = 0;

@@ -142,6 +142,19 @@ impl Station {
         true
     }
 
+    /// Whether no flow is shown to any plugin.
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.hosted.is_empty()
+    }
+
+    /// Reads what a packet of the flow at `place` will read.
+    #[inline]
+    pub(crate) fn touch(&self, place: u32) -> u32 {
+        let hosted = self.hosted.iter().flatten();
+        hosted.fold(0, |sum, hosted| sum ^ hosted.touch(place))
+    }
+
     /// Shows the first packet of the flow at `place`; says whether a plugin cuts the flow.
     pub(crate) fn init(
         &mut self,
