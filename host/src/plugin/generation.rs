@@ -1,7 +1,8 @@
 //! One generation of a plugin: a version of it with its options, grants and limits.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::budget::Budget;
 use super::digest::Sha256;
 use super::engine::{CompileError, Compiled, PluginEngine};
 use super::error::{PluginError, Problem};
@@ -9,6 +10,7 @@ use super::file;
 use super::instance::Instance;
 use super::manifest::{Manifest, Terms};
 use super::pseudonym::Pseudonyms;
+use super::run::Run;
 use super::spec::{PluginSpec, World};
 use crate::flow::Schema;
 
@@ -22,6 +24,8 @@ pub struct Plugin {
     engine: PluginEngine,
     schema: Schema,
     by_event: bool,
+    /// The run that it is part of, once there is one.
+    run: Arc<OnceLock<Run>>,
     /// Opened instances that no meter has yet.
     spare: Mutex<Vec<Instance>>,
 }
@@ -56,6 +60,7 @@ impl Plugin {
         generation: u64,
         engine: &PluginEngine,
         schema: &Schema,
+        run: &Arc<OnceLock<Run>>,
     ) -> Result<Self, Problem> {
         let PluginFile { bytes, sha256 } = file;
         if spec.grants.unveil() {
@@ -86,6 +91,7 @@ impl Plugin {
             engine: engine.clone(),
             schema: schema.clone(),
             by_event,
+            run: run.clone(),
             spare: Mutex::new(vec![instance]),
         })
     }
@@ -103,6 +109,20 @@ impl Plugin {
             self.spare().push(instance);
         }
         Ok(())
+    }
+
+    /// Flows that an instance may hold.
+    pub(super) fn most_flows(&self) -> usize {
+        self.spec.limits.flows_of_instance(self.run().meters)
+    }
+
+    /// What watches the time that its events take, if that is bounded.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        Budget::new(self.spec.limits.event_time, self.run())
+    }
+
+    fn run(&self) -> Run {
+        self.run.get().copied().unwrap_or_default()
     }
 
     /// What addresses are called.
@@ -224,7 +244,8 @@ mod tests {
         let sha256 = Sha256::of(&bytes);
         let file = PluginFile { bytes, sha256 };
         let schema = Settings::default().schema();
-        let loaded = Plugin::load(PluginSpec::new("x.wasm"), file, 0, &engine, &schema);
+        let run = Arc::default();
+        let loaded = Plugin::load(PluginSpec::new("x.wasm"), file, 0, &engine, &schema, &run);
         loaded.map_err(|problem| problem.to_string()).unwrap()
     }
 
