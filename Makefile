@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench parity parity-l7 parity-plugins deny setup
+.PHONY: help bindings demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -36,6 +36,7 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	sdk/build.sh $(LANGUAGES)
 	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
+	tests/languages/wasi.py --flowloom $(FLOWLOOM)
 
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
@@ -52,6 +53,12 @@ check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	sdk/tools/fields.py --check
+	$(BINDINGS) --check
+
+# Apart from the others' target folder, which other features would build anew.
+BINDINGS := $(CARGO) run --quiet --locked --manifest-path sdk/tools/bindings/Cargo.toml --target-dir target/bindings --
+bindings: ## Write the C SDK's bindings anew, after a change in wit/
+	$(BINDINGS)
 
 deny: $(CARGO_DENY) ## Licences, bans and sources of all dependencies
 	$(CARGO_DENY) --log-level error check licenses bans sources

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flowloom::capture::{LinkType, RawPacket};
 use flowloom::flow::UdpColumn;
-use flowloom::plugin::{Columns, PluginFolder, PluginSpec, Registry, World};
+use flowloom::plugin::{Columns, PluginFolder, PluginSpec, Registry, Run, World};
 use flowloom::{Flow, Meter, Settings, Step, Streamer, StreamerBuilder, Time, Value};
 use tempfile::TempDir;
 
@@ -214,7 +214,7 @@ impl Seconds {
         registry
             .load(evil(0, World::Quickest))
             .expect("an honest plugin");
-        registry.begin(1, Columns::Fixed).expect("it opens again");
+        registry.begin(Run::default()).expect("it opens again");
         let meter = Meter::new(settings, registry.set().plugins()).expect("the plugin opens");
         Self {
             registry,

@@ -105,6 +105,32 @@ fn flows_beyond_what_it_may_hold_are_not_offered() {
 }
 
 #[test]
+fn meters_share_the_flows_that_a_plugin_may_hold() {
+    let (_folder, path) = policy("[limits]\nflows = 30\n");
+    let mut capture = HEADER.to_vec();
+    for port in 1..=300 {
+        capture.extend(packets(1, 2, port));
+    }
+    for (meters, held) in [("1", 30), ("2", 30), ("3", 30), ("4", 28)] {
+        let run = meter("-")
+            .stdin(capture.as_slice())
+            .plugin("evil")
+            .args(["--n-meters", meters])
+            .policy(&path)
+            .jsonl()
+            .run()
+            .done();
+        let has_value = |flow: &&Flow| !udps(flow, "evil")["count"].is_null();
+        assert_eq!(run.flows().iter().filter(has_value).count(), held, "{run}");
+        let skipped = format!(
+            ", {} flows not offered, for it held as many as it may",
+            300 - held
+        );
+        assert!(run.stderr.contains(&skipped), "{run}");
+    }
+}
+
+#[test]
 fn memory_and_time_are_what_the_policy_says() {
     let (_folder, path) = policy("[plugins.evil.limits]\nmemory-mib = 1\n");
     let run = meter("dns.pcap")
@@ -132,7 +158,7 @@ fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
     let alone = meter("dns.pcap").jsonl().run().done().flows();
     for world in Command::WORLDS {
         let run = meter("dns.pcap")
-            // Thirty-two packets and nine ends, with 50 ms to be told by.
+            // Thirty-two packets and nine ends, with 100 ms to be told by.
             .plugin("evil,mode=busy,at=update")
             .args(world)
             .policy(&path)

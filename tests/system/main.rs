@@ -8,6 +8,7 @@ mod applications;
 mod bad_input;
 mod check;
 mod command;
+mod cutting;
 mod differences;
 mod features;
 mod flows;

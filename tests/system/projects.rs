@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -84,7 +85,12 @@ fn from_nothing_to_a_column(language: &str) {
             Some("flowloom: cannot build mine: the compiler's words are above"),
             "{run}"
         );
-        test().done();
+        let run = test().done();
+        assert!(
+            run.stderr
+                .starts_with(" WARN mine/mine.wasm is older than "),
+            "{run}"
+        );
     }
 }
 
@@ -298,6 +304,42 @@ fn a_test_shows_what_differs_and_is_blessed() {
     test(&[]).fails(
         "cannot read mine/tests/tls13.jsonl: No such file or directory (os error 2); --bless writes it",
     );
+}
+
+#[test]
+fn a_test_of_a_component_that_is_older_than_a_source_says_so() {
+    let (folder, mine) = sliced();
+    let test = || in_folder(folder.path(), &["test", "mine", "--bless"]).run();
+    let built = fs::metadata(mine.join("mine.wasm")).and_then(|is| is.modified());
+    let built = built.expect("the time that it was built");
+    let changed = |file: &str, after| {
+        let file = mine.join(file);
+        fs::create_dir_all(file.parent().expect("a folder")).expect("a folder can be made");
+        let file = fs::File::options().append(true).create(true).open(file);
+        let set = file.and_then(|file| file.set_modified(built + Duration::from_secs(after)));
+        set.expect("a time can be set");
+    };
+    // What it is not built from, and a source that is as old.
+    for file in [
+        "README.md",
+        "flowloom-plugin.toml",
+        "tests/more.rs",
+        "target/debug/build.rs",
+        ".venv/x.rs",
+        "plugin.py",
+    ] {
+        changed(file, 9);
+    }
+    changed("src/lib.rs", 0);
+    assert_eq!(test().done().stderr, "");
+    for (file, after) in [("flowloom-sdk/sdk/rust/src/lib.rs", 1), ("src/lib.rs", 2)] {
+        changed(file, after);
+        let said = format!(
+            " WARN mine/mine.wasm is older than mine/{file}, and is tested as it is: flowloom plugin build \
+             mine\n"
+        );
+        assert_eq!(test().done().stderr, said);
+    }
 }
 
 #[test]

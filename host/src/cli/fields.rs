@@ -269,6 +269,11 @@ What a plugin can be shown of each packet. Sizes and ports are those of the inne
 tunnel was unwrapped; only `raw_size` is the whole frame's. Bytes come beside these fields: of the
 payload with `--grant NAME=payload:N`, from the IP header on with `--grant NAME=bytes:N`, which
 shows the addresses as well.
+
+Payload is what was captured behind the header of TCP, of UDP, and of ICMP (its first eight bytes);
+where the capture ends in that header there is none, whatever `payload_size` says. What has no
+`transport_size` is payload from the end of the IP header and its extensions on, although its
+`payload_size` is 0.
 ";
 
 const PROTOCOL: &str = "\

@@ -233,7 +233,7 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
 }
 
 fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
-    let counters: [(_, _, Count); 9] = [
+    let counters: [(_, _, Count); 11] = [
         (
             "plugin_events",
             "Events that plugins were shown",
@@ -247,6 +247,16 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
             "plugin_flows_lost",
             "Flows without values after a trap",
             |plugin| plugin.flows_lost,
+        ),
+        (
+            "plugin_excesses",
+            "Times that plugins were left alone, for they took too much time",
+            |plugin| plugin.excesses,
+        ),
+        (
+            "plugin_flows_cut",
+            "Flows that plugins ended early",
+            |plugin| plugin.flows_cut,
         ),
         (
             "plugin_flows_skipped",

@@ -77,11 +77,13 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
                 "calls": plugin.calls,
                 "seconds": plugin.time.as_secs_f64(),
                 "traps": plugin.traps,
+                "excesses": plugin.excesses,
                 "flows_lost": plugin.flows_lost,
                 "flows_skipped": plugin.flows_skipped,
                 "flows_abandoned": plugin.flows_abandoned,
                 "generations": plugin.generations,
                 "flows_shed": plugin.flows_shed,
+                "flows_cut": plugin.flows_cut,
                 "bad_outputs": plugin.bad_outputs,
                 "memory_bytes": plugin.memory,
             })

@@ -52,8 +52,8 @@ impl Packet {
         slice(frame, self.ip_at, self.ip_end)
     }
 
-    /// The captured bytes behind the transport header. Of protocols other than TCP, UDP and ICMP:
-    /// those behind the IP header.
+    /// The captured bytes behind the transport header. Of protocols other than TCP, UDP and ICMP, and
+    /// of what is too short by its IP header to be TCP or UDP: those behind the IP header.
     pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         slice(frame, self.payload_at, self.ip_end)
     }
@@ -117,6 +117,46 @@ mod tests {
         let frame = ipv4(6, &[3; 19]);
         let packet = decode(RAW, &frame).expect("metered");
         assert_eq!((packet.tcp_seq(&frame), packet.icmp_type(&frame)), (0, 0));
+    }
+
+    #[test]
+    fn without_a_known_transport_header_all_behind_ip_is_payload() {
+        for (protocol, content) in [
+            (132, &[1; 40][..]),
+            (47, &[1; 40]),
+            (6, &[1; 19]),
+            (17, &[1; 7]),
+        ] {
+            for frame in [ipv4(protocol, content), ipv6(protocol, content)] {
+                let packet = decode(RAW, &frame).expect("metered");
+                assert_eq!(packet.payload(&frame), content, "{protocol}");
+                assert_eq!(packet.payload_size, 0, "{protocol}");
+            }
+        }
+        // Extensions of IPv6 are its header.
+        let frame = ipv6(60, &[&[132, 0, 1, 4, 0, 0, 0, 0][..], b"SCTP"].concat());
+        let packet = decode(RAW, &frame).expect("metered");
+        assert_eq!(
+            (packet.protocol, packet.payload(&frame)),
+            (132, &b"SCTP"[..])
+        );
+    }
+
+    #[test]
+    fn of_a_header_that_was_cut_there_is_no_payload() {
+        for (frame, header) in [
+            (ipv4_tcp(80, b"GET"), 20),
+            (ipv4_udp(53, b"GET"), 8),
+            (ipv4(1, b"\x08\0\0\0\0\0\0\0GET"), 8),
+        ] {
+            for behind_ip in 4..header + 3 {
+                let packet = decode_cut(RAW, &frame, 20 + behind_ip).expect("metered");
+                let captured = &frame[..20 + behind_ip];
+                let payload = &b"GET"[..behind_ip.saturating_sub(header)];
+                assert_eq!(packet.payload(captured), payload, "{behind_ip}");
+                assert_eq!(packet.payload_size, 3, "{behind_ip}");
+            }
+        }
     }
 
     #[test]

@@ -40,14 +40,14 @@ pub struct Packet {
     /// Bytes of the transport header and payload by the IP header; 0 for protocols other than TCP, UDP
     /// and ICMP (v6 too), and for what is too short to be TCP or UDP.
     pub transport_size: u32,
-    /// Bytes of the transport payload by the IP header; 0 for protocols other than TCP, UDP and ICMP.
+    /// Bytes of the transport payload by the IP header; 0 where `transport_size` is.
     pub payload_size: u32,
     /// Where the IP header starts.
     pub ip_at: u32,
     /// Where the transport header starts, behind IPv6 extension headers.
     pub transport_at: u32,
-    /// Where the transport payload starts; where the transport header does for protocols other than
-    /// TCP, UDP and ICMP.
+    /// Where the transport payload starts, or the capture ends; where the transport header does for what
+    /// has no `transport_size`.
     pub payload_at: u32,
     /// Where the captured part of the IP packet ends: at its own length, so that Ethernet padding stays out.
     pub ip_end: u32,

@@ -1,7 +1,8 @@
 //! One generation of a plugin: a version of it with its options, grants and limits.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use super::budget::Budget;
 use super::digest::Sha256;
 use super::engine::{CompileError, Compiled, PluginEngine};
 use super::error::{PluginError, Problem};
@@ -9,6 +10,7 @@ use super::file;
 use super::instance::Instance;
 use super::manifest::{Manifest, Terms};
 use super::pseudonym::Pseudonyms;
+use super::run::Run;
 use super::spec::{PluginSpec, World};
 use crate::flow::Schema;
 
@@ -22,6 +24,8 @@ pub struct Plugin {
     engine: PluginEngine,
     schema: Schema,
     by_event: bool,
+    /// The run that it is part of, once there is one.
+    run: Arc<OnceLock<Run>>,
     /// Opened instances that no meter has yet.
     spare: Mutex<Vec<Instance>>,
 }
@@ -56,6 +60,7 @@ impl Plugin {
         generation: u64,
         engine: &PluginEngine,
         schema: &Schema,
+        run: &Arc<OnceLock<Run>>,
     ) -> Result<Self, Problem> {
         let PluginFile { bytes, sha256 } = file;
         if spec.grants.unveil() {
@@ -86,6 +91,7 @@ impl Plugin {
             engine: engine.clone(),
             schema: schema.clone(),
             by_event,
+            run: run.clone(),
             spare: Mutex::new(vec![instance]),
         })
     }
@@ -103,6 +109,20 @@ impl Plugin {
             self.spare().push(instance);
         }
         Ok(())
+    }
+
+    /// Flows that an instance may hold.
+    pub(super) fn most_flows(&self) -> usize {
+        self.spec.limits.flows_of_instance(self.run().meters)
+    }
+
+    /// What watches the time that its events take, if that is bounded.
+    pub(super) fn budget(&self) -> Option<Budget> {
+        Budget::new(self.spec.limits.event_time, self.run())
+    }
+
+    fn run(&self) -> Run {
+        self.run.get().copied().unwrap_or_default()
     }
 
     /// What addresses are called.
@@ -184,4 +204,117 @@ fn open(
         .map_err(Problem::OpenTrapped)?
         .map_err(Problem::Refused)?;
     Ok((instance, Manifest::accept(declared, &terms)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use wit_component::{StringEncoding, embed_component_metadata};
+    use wit_parser::Resolve;
+
+    use super::*;
+    use crate::anonymizer::AnonymizationKey;
+    use crate::capture::{LinkType, RawPacket};
+    use crate::meter::{Meter, Settings};
+    use crate::plugin::PluginState;
+    use crate::time::Time;
+
+    /// A module of the contract's world `plugin`, with an empty manifest: an empty record is all zeros.
+    /// It traps at the first packet.
+    const MODULE: &str = r#"(module
+        (memory (export "memory") 4)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
+        (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
+          i32.const 1024)
+        (func (export "flowloom:plugin/feature@0.1.0#init") (param i32) (result i32) unreachable)
+        (func (export "flowloom:plugin/feature@0.1.0#update") (param i32) (result i32) i32.const 0)
+        (func (export "flowloom:plugin/feature@0.1.0#expire") (param i64 i32 i32) (result i32)
+          i32.const 1024)
+        (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
+
+    fn load() -> Plugin {
+        let mut bytes = wat::parse_str(MODULE).unwrap();
+        let mut resolve = Resolve::default();
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+        let (package, _) = resolve.push_dir(wit).unwrap();
+        let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+        embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
+        let engine = PluginEngine::new(None, &AnonymizationKey::random().unwrap()).unwrap();
+        let sha256 = Sha256::of(&bytes);
+        let file = PluginFile { bytes, sha256 };
+        let schema = Settings::default().schema();
+        let run = Arc::default();
+        let loaded = Plugin::load(PluginSpec::new("x.wasm"), file, 0, &engine, &schema, &run);
+        loaded.map_err(|problem| problem.to_string()).unwrap()
+    }
+
+    /// No component can do so of its own will: its bytes, options, limits, clock and random numbers are
+    /// the same for every instance. What the first instance said is made another's here.
+    #[test]
+    fn an_instance_with_another_manifest_is_refused() {
+        let mut plugin = load();
+        assert!(plugin.fill(2).is_ok());
+        let Manifest {
+            packets_per_flow, ..
+        } = plugin.manifest;
+        plugin.manifest.packets_per_flow = packets_per_flow - 1;
+        let error = plugin.fill(3).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "plugin `x`: gave another manifest when it was opened again with the same options"
+        );
+        // Those that were opened before are as good as ever.
+        assert!(plugin.instance().is_ok());
+        assert!(plugin.instance().is_ok());
+        assert_eq!(plugin.instance().err().unwrap().to_string(), error);
+    }
+
+    #[test]
+    fn an_instance_that_cannot_be_opened_is_refused() {
+        let mut plugin = load();
+        // It starts with four pages.
+        plugin.spec.limits.memory = 3 << 16;
+        let error = plugin.fill(2).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "plugin `x`: failed while it was opened: it asked for 262144 bytes of memory; 196608 are \
+             allowed"
+        );
+        let mut instance = plugin.instance().unwrap();
+        assert!(matches!(instance.finish(true), Ok(())));
+        assert!(plugin.instance().is_err());
+    }
+
+    #[test]
+    fn one_that_cannot_be_opened_again_is_one_more_trap() {
+        let mut plugin = load();
+        plugin.spec.limits.memory = 3 << 16;
+        let mut meter = Meter::new(Settings::default(), &[Arc::new(plugin)]).unwrap();
+        let packet = |seconds: u64, host| {
+            let mut data = [
+                0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+            ];
+            data[19] = host;
+            (Time::from_ns(seconds * 1_000_000_000), data)
+        };
+        // The first traps, the second comes within its pause of a second, the third after it, and the
+        // fourth within the next one.
+        for (time, data) in [packet(1, 1), packet(1, 2), packet(2, 3), packet(3, 4)] {
+            meter.push([RawPacket {
+                time,
+                link: LinkType(101),
+                wire_len: 20,
+                data: &data,
+            }]);
+        }
+        meter.finish();
+        let mut flows = 0;
+        while meter.next_flow().is_some() {
+            flows += 1;
+        }
+        let report = meter.plugins().remove(0);
+        assert_eq!((flows, report.traps, report.flows_lost), (4, 2, 4));
+        assert_eq!((report.calls, report.state), (1, PluginState::Restarting));
+    }
 }

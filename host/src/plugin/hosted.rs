@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, MOST_EVENTS};
 use super::bindings::feature::Verdict;
+use super::budget::{Budget, Habit};
 use super::error::Trap;
 use super::generation::Plugin;
 use super::health::Health;
@@ -38,34 +39,11 @@ pub(super) struct Hosted {
     free: Places,
     /// As in its manifest.
     packets_per_flow: u64,
+    /// Flows that the instance may hold.
+    most_flows: usize,
     budget: Option<Budget>,
     share: Share,
     report: PluginReport,
-}
-
-/// CPU time that events may take in the long run.
-struct Budget {
-    ns_per_event: u64,
-    /// Since it was last looked at.
-    events: u64,
-    taken: Duration,
-}
-
-impl Budget {
-    /// How much time is looked at together: what a first call takes for once is no habit.
-    const WINDOW: Duration = Duration::from_millis(50);
-
-    /// Takes note of a call. Says what an event took, each time that there is enough to say it.
-    fn spend(&mut self, events: u64, taken: Duration) -> Option<u64> {
-        self.events += events;
-        self.taken += taken;
-        if self.taken < Self::WINDOW || self.events == 0 {
-            return None;
-        }
-        let ns = self.taken.as_nanos() / u128::from(self.events);
-        (self.events, self.taken) = (0, Duration::ZERO);
-        Some(ns.try_into().unwrap_or(u64::MAX))
-    }
 }
 
 /// How events are delivered.
@@ -153,15 +131,8 @@ impl Hosted {
             slots: Segmented::default(),
             free: Places::default(),
             packets_per_flow: manifest.packets_per_flow,
-            budget: plugin
-                .spec()
-                .limits
-                .ns_per_event
-                .map(|ns_per_event| Budget {
-                    ns_per_event,
-                    events: 0,
-                    taken: Duration::ZERO,
-                }),
+            budget: plugin.budget(),
+            most_flows: plugin.most_flows(),
             share: Share::default(),
             report,
             plugin,
@@ -251,7 +222,7 @@ impl Hosted {
             self.report.flows_shed += 1;
             return false;
         }
-        if self.free.taken() >= self.plugin.spec().limits.flows() {
+        if self.free.taken() >= self.most_flows {
             self.report.flows_skipped += 1;
             return false;
         }
@@ -408,17 +379,19 @@ impl Hosted {
     ) -> Option<T> {
         let instance = self.instance.as_mut()?;
         instance.at(self.now);
-        // The thread's time takes a system call to know.
-        let spent = self.budget.is_some().then(thread_time);
+        let is_exact = self.budget.as_ref().is_some_and(|budget| budget.is_exact);
+        let before = is_exact.then(thread_time);
         let start = Instant::now();
         let answer = call(instance, (self.plugin.manifest(), &mut self.shape));
-        self.report.time += start.elapsed();
+        let passed = start.elapsed();
+        self.report.time += passed;
         self.report.calls += 1;
         self.report.events += events;
         match answer {
             Ok(answer) => {
-                if let Some(before) = spent {
-                    self.spend(events, thread_time().saturating_sub(before), event);
+                if self.budget.is_some() {
+                    let cpu = before.map(|before| thread_time().saturating_sub(before));
+                    self.spend(events, cpu.unwrap_or(passed), event);
                 }
                 Some(answer)
             }
@@ -450,8 +423,8 @@ impl Hosted {
             return;
         };
         let allowed = budget.ns_per_event;
-        match budget.spend(events, taken) {
-            Some(taken) if taken > allowed => {
+        match budget.spend(events, taken, self.now) {
+            Some(Habit::Exceeds(taken)) => {
                 self.drop_instance();
                 self.report.excesses += 1;
                 let why = Trap::TooSlow { taken, allowed };
@@ -459,7 +432,7 @@ impl Hosted {
                 self.rest(event, &why, pause);
                 self.report.last_trap = Some(why);
             }
-            Some(_) => self.health.keeps_to_its_time(),
+            Some(Habit::Keeps) => self.health.keeps_to_its_time(),
             None => {}
         }
     }

@@ -28,12 +28,26 @@ pub struct Limits {
     pub open: Duration,
     /// Bytes of memory, tables included at sixteen bytes an element. Python starts with 13 MB.
     pub memory: usize,
-    /// Flows it may hold. Flows beyond are not offered to it, and their values are null.
+    /// Flows that a plugin may hold, over all meters: the instance of each holds its part of them.
+    /// Flows beyond are not offered to it, and their values are null.
     pub flows: usize,
-    /// Nanoseconds of CPU time that an event may take over the long run; as many as it likes by
-    /// default. Calls that each stay within their time can still be more than a link can wait for.
-    /// Where a plugin takes more it is left alone for a while, so that results depend on the machine.
-    pub ns_per_event: Option<u64>,
+    /// CPU time that an event may take over the long run.
+    pub event_time: EventTime,
+}
+
+/// CPU time that a plugin's events may take over the long run. Calls that each stay within their time
+/// can still be more than a link can wait for. A plugin that takes more is left alone for a while, so
+/// that results depend on the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EventTime {
+    /// When packets are captured live, 80 µs on average, unless it takes less than an eighth of the
+    /// time that passes; as much as they like when captures are read, which wait.
+    #[default]
+    Usual,
+    /// As much as they like.
+    Unbounded,
+    /// So many ns on average.
+    Ns(u64),
 }
 
 impl Default for Limits {
@@ -43,15 +57,16 @@ impl Default for Limits {
             open: Duration::from_millis(500),
             memory: 256 << 20,
             flows: 1_000_000,
-            ns_per_event: None,
+            event_time: EventTime::default(),
         }
     }
 }
 
 impl Limits {
-    /// Flows that an instance may hold: not more than fit into its memory at 64 bytes each.
-    pub(super) fn flows(&self) -> usize {
-        self.flows.min(self.memory / 64)
+    /// Flows that the instance on one of so many meters may hold: not more than fit into its memory at
+    /// 64 bytes each.
+    pub(super) fn flows_of_instance(&self, meters: usize) -> usize {
+        (self.flows / meters.max(1)).max(1).min(self.memory / 64)
     }
 }
 
@@ -156,5 +171,22 @@ impl Deadline {
         } else {
             UpdateDeadline::Continue(1)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meters_share_the_flows_that_a_plugin_may_hold() {
+        let limits = Limits::default();
+        let flows = [0, 1, 3, 4, 2_000_000].map(|meters| limits.flows_of_instance(meters));
+        assert_eq!(flows, [1_000_000, 1_000_000, 333_333, 250_000, 1]);
+        let small = Limits {
+            memory: 1 << 20,
+            ..limits
+        };
+        assert_eq!(small.flows_of_instance(4), 16_384);
     }
 }

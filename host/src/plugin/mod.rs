@@ -6,6 +6,7 @@
 
 mod batch;
 mod bindings;
+mod budget;
 mod column;
 mod compile;
 mod digest;
@@ -31,6 +32,7 @@ mod pseudonym;
 mod record;
 mod registry;
 mod report;
+mod run;
 mod share;
 mod spec;
 mod station;
@@ -46,12 +48,13 @@ pub use folder::{FollowError, PluginFolder};
 pub use generation::Plugin;
 pub use grant::{Grant, GrantError, Grants};
 pub use health::PluginState;
-pub use limits::Limits;
+pub use limits::{EventTime, Limits};
 pub use manifest::Manifest;
 pub use packet_fields::{PACKET_FIELDS, PacketField};
 pub use policy::{Policy, PolicyError};
-pub use registry::{Columns, PluginSet, Registry, RegistryError, Surroundings};
+pub use registry::{PluginSet, Registry, RegistryError, Surroundings};
 pub use report::PluginReport;
+pub use run::{Columns, Run};
 pub use spec::{PluginSpec, SpecError, World};
 pub(crate) use station::Station;
 

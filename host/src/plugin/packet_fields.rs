@@ -186,14 +186,14 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         "transport_size",
         Type::U32,
         "bytes",
-        "Size of transport header and payload by the IP header; 0 for protocols other than TCP, UDP and ICMP.",
+        "Size of transport header and payload by the IP header; 0 for protocols other than TCP, UDP and ICMP, and for what is too short to be TCP or UDP.",
         |a| a.packet.transport_size.into(),
     ),
     PacketField::number(
         "payload_size",
         Type::U32,
         "bytes",
-        "Size of the transport payload by the IP header; 0 for protocols other than TCP, UDP and ICMP.",
+        "Size of the transport payload by the IP header; 0 where `transport_size` is.",
         |a| a.packet.payload_size.into(),
     ),
     PacketField::address("src_ip", "Source address.", |a, text| {

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::digest::Sha256;
 use super::error::{PluginError, Problem};
 use super::grant::Grants;
-use super::limits::Limits;
+use super::limits::{EventTime, Limits};
 use super::spec::PluginSpec;
 
 /// What an operator allows each plugin: a TOML file, `flowloom.toml` by custom.
@@ -131,9 +131,11 @@ impl LimitTable {
                 .memory_mib
                 .map_or(limits.memory, |mib| (mib as usize) << 20),
             flows: self.flows.map_or(limits.flows, |flows| flows as usize),
-            ns_per_event: self
-                .ns_per_event
-                .map_or(limits.ns_per_event, |ns| (ns > 0).then_some(ns.into())),
+            event_time: match self.ns_per_event {
+                None => limits.event_time,
+                Some(0) => EventTime::Unbounded,
+                Some(ns) => EventTime::Ns(ns.into()),
+            },
         }
     }
 
@@ -143,6 +145,7 @@ impl LimitTable {
             ("call-ms", self.call_ms),
             ("open-ms", self.open_ms),
             ("memory-mib", self.memory_mib),
+            ("flows", self.flows),
         ] {
             if value == Some(0) {
                 return Err(format!("{place}.{key} is 0; give at least 1"));
@@ -279,7 +282,15 @@ mod tests {
         assert_eq!(spec.limits.call, Duration::from_millis(50));
         assert_eq!(spec.limits.open, Limits::default().open);
         assert_eq!(spec.limits.memory, 32 << 20);
-        assert_eq!(spec.limits.ns_per_event, None);
+        assert_eq!(spec.limits.event_time, EventTime::Unbounded);
+        let table = LimitTable::default();
+        assert_eq!(table.apply(Limits::default()), Limits::default());
+        let table = LimitTable {
+            ns_per_event: Some(7),
+            ..table
+        };
+        let limits = table.apply(Limits::default());
+        assert_eq!(limits.event_time, EventTime::Ns(7));
     }
 
     #[test]
@@ -323,6 +334,10 @@ mod tests {
             (
                 "version = 1\nlimits = { call-ms = 0 }",
                 "limits.call-ms is 0; give at least 1",
+            ),
+            (
+                "version = 1\n[plugins.a.limits]\nflows = 0",
+                "plugins.a.limits.flows is 0; give at least 1",
             ),
             (
                 "version = 1\n[plugins.a]\nsha256 = \"9f\"",

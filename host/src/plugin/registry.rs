@@ -9,6 +9,7 @@ use super::compile::Compiler;
 use super::engine::PluginEngine;
 use super::error::{PluginError, Problem};
 use super::generation::{Plugin, PluginFile};
+use super::run::{Columns, Run};
 use super::spec::PluginSpec;
 use crate::anonymizer::{AnonymizationKey, KeyError};
 use crate::flow::{Schema, UdpColumn};
@@ -29,7 +30,7 @@ struct Inner {
     engine: PluginEngine,
     /// The columns of flows without plugins.
     schema: Schema,
-    run: OnceLock<Run>,
+    run: Arc<OnceLock<Run>>,
     entries: DashMap<String, Entry>,
     /// One change at a time, so that no more than one plugin is compiled at once.
     changing: Mutex<()>,
@@ -68,24 +69,6 @@ pub enum RegistryError {
     /// There is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
-}
-
-/// Which columns flows have once a run has begun.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Columns {
-    /// Those of the plugins that were loaded by then, since a table has one header. Plugins with other
-    /// outputs are refused, and values of a plugin that was removed are null.
-    #[default]
-    Fixed,
-    /// Each flow has the columns of the plugins that it began with.
-    Free,
-}
-
-/// A run that has begun.
-#[derive(Clone, Copy)]
-struct Run {
-    meters: usize,
-    columns: Columns,
 }
 
 /// The plugins that flows which begin now are shown to. It never changes: another one takes its place.
@@ -144,7 +127,7 @@ impl Registry {
         Ok(Self(Arc::new(Inner {
             engine,
             schema,
-            run: OnceLock::new(),
+            run: Arc::default(),
             entries: DashMap::new(),
             changing: Mutex::new(()),
             set: RwLock::new(set),
@@ -179,20 +162,19 @@ impl Registry {
         })
     }
 
-    /// Says that packets flow from now on, to so many meters. An instance of every plugin is made ready
-    /// for each of them, and every change from now on has to suit them and these columns. Only the first
-    /// call counts.
+    /// Says that packets flow from now on, in such a run. An instance of every plugin is made ready for
+    /// each of its meters, and every change from now on has to suit it. Only the first call counts.
     ///
     /// # Errors
     ///
     /// A plugin cannot be opened.
-    pub fn begin(&self, meters: usize, columns: Columns) -> Result<(), PluginError> {
+    pub fn begin(&self, run: Run) -> Result<(), PluginError> {
         let _changing = self
             .0
             .changing
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        self.0.run.get_or_init(|| Run { meters, columns });
+        let meters = self.0.run.get_or_init(|| run).meters;
         let set = self.set();
         set.plugins()
             .iter()
@@ -311,6 +293,7 @@ impl Registry {
             number,
             &inner.engine,
             &inner.schema,
+            &inner.run,
         )?);
         self.check(&plugin)?;
         // Before any meter is to have one, so that going over takes no time.

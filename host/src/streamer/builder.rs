@@ -14,7 +14,7 @@ use crate::load::Load;
 use crate::meter::{AccountingMode, Meter, Settings};
 use crate::parallel::Parallel;
 use crate::plugin::{
-    Columns, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, Surroundings,
+    Columns, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, Run, Surroundings,
 };
 use crate::running::Plugins;
 use crate::time::thread_time;
@@ -259,7 +259,11 @@ impl StreamerBuilder {
         let plugins = Plugins::new(registry.clone(), &self.settings.schema());
         let meters = self.meters(plugins.set.plugins());
         if let Some(registry) = &registry {
-            registry.begin(meters, self.hot_loading.unwrap_or_default())?;
+            registry.begin(Run {
+                meters,
+                columns: self.hot_loading.unwrap_or_default(),
+                is_live: matches!(origin, Origin::Live(_)),
+            })?;
         }
         let following = match (&registry, self.plugin_folder.clone()) {
             (Some(registry), Some(folder)) => folder.follow(self.policy.clone(), registry)?,

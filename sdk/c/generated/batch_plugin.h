@@ -250,8 +250,8 @@ typedef struct exports_flowloom_plugin_batch_feature_batch_t {
   // The first `packet-bytes` bytes of each init's and update's packet, from its IP header on;
   // none where none were asked for.
   exports_flowloom_plugin_batch_feature_option_column_t   bytes;
-  // The first `payload-bytes` bytes of each init's and update's transport payload; none where
-  // none were asked for.
+  // The first `payload-bytes` bytes of each init's and update's transport payload, as `payload` of
+  // `feature`'s packets; none where none were asked for.
   exports_flowloom_plugin_batch_feature_option_column_t   payload;
   // The flow fields at init, in the manifest's order; a row for each init.
   exports_flowloom_plugin_batch_feature_list_column_t   opened;

@@ -3,6 +3,7 @@
 //! Every test makes network namespaces of its own, joined by a virtual wire, which go away with it.
 //! That takes root: elsewhere they are skipped, and say so.
 
+mod budget;
 mod ending;
 mod fanout;
 mod flows;

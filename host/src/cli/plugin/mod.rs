@@ -7,6 +7,7 @@ mod componentize;
 mod new;
 mod project;
 mod sdk;
+mod sources;
 mod test;
 mod traffic;
 

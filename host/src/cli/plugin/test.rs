@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::super::exit::{Exit, Failure};
 use super::project::{FILE, Golden, Project};
-use super::sdk;
+use super::{sdk, sources};
 
 #[derive(Args)]
 pub(in crate::cli) struct Test {
@@ -55,6 +55,14 @@ impl Test {
                 component.display(),
                 self.folder.display()
             )));
+        }
+        if let Some(source) = sources::newer(&project) {
+            tracing::warn!(
+                "{} is older than {}, and is tested as it is: flowloom plugin build {}",
+                component.display(),
+                source.display(),
+                self.folder.display()
+            );
         }
         let mut failed = 0;
         for test in &project.tests {

@@ -19,7 +19,7 @@ pub(crate) fn misbehave(mode: &str) {
             black_box(());
         },
         // Some milliseconds, of the hundred that it may take.
-        "busy" => (0..20_000_000).for_each(|n| _ = black_box(n)),
+        "busy" => (0..60_000_000).for_each(|n| _ = black_box(n)),
         "recurse" => _ = recurse(black_box(1)),
         "panic" => panic!("on purpose \u{1b}[31m\u{202e}{}", "x".repeat(4_000)),
         "silent" => stop(),

@@ -33,15 +33,20 @@ impl feature::Guest for Component {
     }
 
     fn init(packet: feature::Packet, flow: Flow) -> Verdict {
-        with(|plugin| plugin.packet("init", flow.id, packet.into()));
-        Verdict::Keep
+        with(|plugin| {
+            plugin.packet("init", flow.id, packet.into());
+            match plugin.options.mode.as_str() {
+                "cut_every_packet" => Verdict::Cut,
+                _ => Verdict::Keep,
+            }
+        })
     }
 
     fn update(packet: feature::Packet, flow: Flow) -> Verdict {
         with(|plugin| {
             plugin.packet("update", flow.id, packet.into());
             match plugin.options.mode.as_str() {
-                "cut" => Verdict::Cut,
+                "cut" | "cut_every_packet" => Verdict::Cut,
                 _ => Verdict::Keep,
             }
         })

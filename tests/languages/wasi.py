@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""Whether plugins that are built with WASI run, and reach nothing by it.
+
+    tests/languages/wasi.py [--flowloom COMMAND]
+
+Builds wasi/reaches_out.py and .js as the SDKs do, but with WASI left in, and meters a capture with them
+and the plugins that they extend, which have none. Values have to be the same, and every attempt to reach
+out has to end as this file says, in both worlds and in every run.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HERE = ROOT / "tests/languages/wasi"
+TOOLS = Path(os.environ.get("FLOWLOOM_TOOLS", ROOT / "target/sdk-tools"))
+CAPTURE = ROOT / "tests/captures/dns.pcap"
+#: What it imports, among others.
+WASI = {
+    "python": ["cli/stderr", "clocks/wall-clock", "filesystem/types", "random/random", "sockets/tcp"],
+    "javascript": ["cli/environment", "clocks/monotonic-clock", "random/insecure-seed"],
+}
+#: No file can be named, for there is no folder to begin with.
+NOWHERE = "FileNotFoundError: No such file or directory"
+DENIED = "PermissionError: Permission denied"
+#: What comes of attempts, whoever runs them and when.
+OUTCOMES = {
+    "python": {
+        "read": NOWHERE,
+        "write": NOWHERE,
+        "list": NOWHERE,
+        "remove": NOWHERE,
+        "here": "/",
+        "connect": DENIED,
+        "resolve": DENIED,
+        "input": "",
+        "environment": [],
+        "arguments": [],
+        "sleep": 0,
+        "print": None,
+    },
+    "javascript": {"passed_ms": 0, "globals": []},
+}
+#: The first draws of the generator that the host has for each instance.
+RANDOM = ["92cae6405cef790d", "30006f9ed80a6408"]
+LOGGED = [" INFO plugin python: to standard output", " WARN plugin python: to standard error"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
+    flowloom = parser.parse_args().flowloom
+    with tempfile.TemporaryDirectory() as folder:
+        plugins = {"python": python(Path(folder)), "javascript": javascript(Path(folder))}
+        for language, plugin in plugins.items():
+            for interface in WASI[language]:
+                same(f"wasi:{interface}@0.2.".encode() in plugin.read_bytes(), True, f"{language}: {interface}")
+        for world in ("quickest", "events"):
+            flows, log = meter(flowloom, plugins, world)
+            again, _ = meter(flowloom, plugins, world)
+            same(flows, again, f"flows of two runs, {world}")
+            for language in plugins:
+                check(language, world, [json.loads(flow) for flow in flows])
+            for line in LOGGED:
+                same(log.count(line), len(flows), f"lines `{line}`, {world}")
+    print(f"{len(plugins)} plugins with WASI, {len(flows)} flows: equal values, and nothing was reached")
+
+
+def python(folder):
+    plugin = folder / "python.wasm"
+    paths = [HERE, ROOT / "sdk/python/examples", ROOT / "sdk/python"]
+    command = ["componentize-py", "--quiet", "--wit-path", ROOT / "wit", "--world", "dual-plugin"]
+    command += ["componentize", "reaches_out", "--output", plugin]
+    run([*command, *(word for path in paths for word in ("--python-path", path))])
+    return plugin
+
+
+def javascript(folder):
+    plugin, work = folder / "javascript.wasm", folder / "javascript"
+    shutil.copytree(ROOT / "sdk/javascript/flowloom", work / "node_modules/flowloom")
+    for module in (HERE / "reaches_out.js", ROOT / "sdk/javascript/examples/first_bytes_stats.js"):
+        shutil.copy(module, work)
+    (work / "entry.js").write_text("""
+        import log from "flowloom:plugin/log@0.1.0";
+        import { component } from "flowloom/component.js";
+        import * as author from "./reaches_out.js";
+        export const { feature, batchFeature } = component(author, log);
+    """)
+    command = ["componentize-qjs", "--wit", ROOT / "wit", "--world", "dual-plugin", "--sync"]
+    run([*command, "--js", work / "entry.js", "--module-root", work, "--output", plugin])
+    return plugin
+
+
+def meter(flowloom, plugins, world):
+    """Lines of flows, and of the log."""
+    command = [flowloom, "meter", CAPTURE, "--format", "jsonl", "--n-dissections", "0"]
+    command += ["--plugin-world", world]
+    for language, plugin in plugins.items():
+        stubbed = ROOT / f"target/plugins/first_bytes_stats_{language}.wasm"
+        for name, file in ((language, plugin), (f"stubbed_{language}", stubbed)):
+            command += ["--plugin", f"{name}={file}", "--grant", f"{name}=payload:64"]
+    done = run(command)
+    return done.stdout.splitlines(), done.stderr.splitlines()
+
+
+def check(language, world, flows):
+    newest = max(flow["bidirectional_last_seen_ms"] for flow in flows)
+    for n, flow in enumerate(flows):
+        where = f"{language}, {world}, flow {flow['id']}"
+        values = flow["udps"][language]
+        reached = values.pop("reached")
+        same(values, flow["udps"][f"stubbed_{language}"], f"values of {where}")
+        for attempt, outcome in OUTCOMES[language].items():
+            same(reached[attempt], outcome, f"{attempt} of {where}")
+        # Events of a batch are shown at the time of its last one.
+        now = flow["bidirectional_first_seen_ms"] if world == "events" else newest
+        if language == "python":
+            same(reached["wall_ns"] // 1_000_000, now, f"wall_ns of {where}")
+            same(reached["monotonic_ns"], reached["wall_ns"], f"monotonic_ns of {where}")
+            if n < len(RANDOM):
+                same(reached["random"], RANDOM[n], f"random of {where}")
+        else:
+            same(reached["wall_ms"], now, f"wall_ms of {where}")
+
+
+def same(is_so, expected, what):
+    if is_so != expected:
+        sys.exit(f"wasi.py: {what}: {is_so!r}, expected {expected!r}")
+
+
+def run(command):
+    path = os.pathsep.join([str(TOOLS / "venv/bin"), str(TOOLS / "node_modules/.bin"), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode:
+        sys.exit(f"{' '.join(map(str, command))}\n{done.stdout}{done.stderr}")
+    return done
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+//! Plugins that are slow in the long run.
+
+use std::path::Path;
+
+use super::net::{Ended, Net, until};
+use crate::flows::Flow;
+use crate::guests::{file, plugin, udps};
+
+/// Packets of `tls13.pcap` that are metered, in two flows.
+const PACKETS: u64 = 52;
+
+/// A plugin that takes some milliseconds for each packet but a flow's first, and never misses its
+/// deadline.
+fn slow(net: &Net, policy: &str) -> Ended {
+    let evil = format!("{},mode=busy,at=update", plugin("evil").display());
+    let (_folder, policy) = file("flowloom.toml", format!("version = 1\n{policy}\n"));
+    let live = net.meter([
+        "--plugin",
+        &evil,
+        "--plugin-world",
+        "events",
+        "--policy",
+        policy.to_str().expect("the path is text"),
+        "--performance-report",
+        "1",
+    ]);
+    net.replay(Path::new("tls13.pcap"), &["--loop=2"]);
+    let metered = format!("\"packets_processed\":{}", 2 * PACKETS);
+    until("all packets are metered", || live.log().contains(&metered));
+    live.stop()
+}
+
+fn is_complete(ended: &Ended) {
+    let packets = |flow: &Flow| flow["bidirectional_packets"].as_u64();
+    let packets: u64 = ended.flows.iter().filter_map(packets).sum();
+    assert_eq!(packets, 2 * PACKETS, "{}", ended.log);
+    assert_eq!(ended.flows.len(), 2, "{}", ended.log);
+}
+
+fn has_values(ended: &Ended) -> bool {
+    let has = |flow: &Flow| udps(flow, "evil")["count"] == flow["bidirectional_packets"];
+    ended.flows.iter().all(has)
+}
+
+#[test]
+fn who_is_slow_in_the_long_run_is_left_alone_unless_the_policy_says_otherwise() {
+    let Some(net) = Net::new() else { return };
+    let ended = slow(&net, "").exits(3);
+    is_complete(&ended);
+    assert!(!has_values(&ended), "{}", ended.log);
+    let told = ended.log.lines().any(|line| {
+        line.starts_with("ERROR plugin evil: stopped in update, packet ")
+            && line.contains(" ns of CPU time an event; 80000 are allowed; ")
+    });
+    assert!(told, "{}", ended.log);
+    let summary = "1 times left alone, for it took too much time: results depend on the machine";
+    assert!(ended.log.contains(summary), "{}", ended.log);
+    assert!(ended.log.contains("\"excesses\":1"), "{}", ended.log);
+
+    for limit in ["0", "1000000000"] {
+        let policy = format!("[plugins.evil.limits]\nns-per-event = {limit}");
+        let ended = slow(&net, &policy).exits(0);
+        is_complete(&ended);
+        assert!(has_values(&ended), "{}", ended.log);
+    }
+}
