@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -133,6 +133,37 @@ fn flows_of_a_quiet_interface_come_out_within_a_second_of_their_timeout() {
             .collect();
         let best = late.iter().min().copied();
         assert!(best < Some(1_000), "they came so many ms late: {late:?}");
+    }
+}
+
+#[test]
+fn what_waits_for_a_plugin_is_delivered_although_little_comes() {
+    let Some(net) = Net::new() else { return };
+    let evil = plugin("evil");
+    let evil = format!("{},mode=log_levels,at=update", evil.display());
+    for meters in ["1", "2"] {
+        for rate in ["--topspeed", "--pps=40"] {
+            // No flow ends, and a batch is never full: without more it would wait until the end.
+            let words = ["--n-meters", meters, "--plugin", &evil];
+            let live = net.meter(NEVER.into_iter().chain(words));
+            let mut sender = net
+                .command("tcpreplay")
+                .args(["--intf1=near", "--quiet", rate, "dns.pcap"])
+                .current_dir(captures())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("tcpreplay is there");
+            let start = Instant::now();
+            live.logs("an error");
+            let waited = start.elapsed();
+            sender.wait().expect("it ends");
+            // A twentieth of a second until there is such a packet, 100 ms in the kernel, 100 ms in the
+            // batch: the rest is for a machine that is busy.
+            assert!(waited < Duration::from_secs(10), "{waited:?}");
+            assert!(live.flows().is_empty());
+            live.stop().exits(0);
+        }
     }
 }
 
