@@ -53,6 +53,68 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(ended.status.signal(), Some(15), "{}", ended.log);
 }
 
+/// The numbers of the line that a run ends with when it could not write all flows in time.
+fn given_up(log: &str) -> (u64, u64) {
+    let words = "not all flows could be written within 1 s of the signal: of ";
+    let (_, numbers) = log
+        .trim_end()
+        .rsplit_once(words)
+        .unwrap_or_else(|| panic!("{log}"));
+    let numbers = numbers
+        .strip_suffix(" are lost")
+        .and_then(|numbers| numbers.split_once(", "));
+    let (begun, lost) = numbers.unwrap_or_else(|| panic!("{log}"));
+    let number = |text: &str| text.parse().expect("it is a number");
+    (number(begun), number(lost))
+}
+
+#[test]
+fn an_output_that_is_stuck_cannot_keep_a_run_from_ending() {
+    let Some(net) = Net::new() else { return };
+    for meters in ["1", "2"] {
+        // Its output is a pipe that nobody reads.
+        let live = net.meter([
+            "--output",
+            "/dev/stdout",
+            "--drain-timeout",
+            "1",
+            "--n-meters",
+            meters,
+        ]);
+        net.replay(Path::new("tls13.pcap"), &["--loop=1000", "--unique-ip"]);
+        live.signal("TERM");
+        let ended = live.end().exits(3);
+        let (begun, lost) = given_up(&ended.log);
+        // Of what is written at once some may have come through.
+        let came = ended.stdout.lines().count() as u64;
+        assert_eq!(begun, 2_000, "{}", ended.log);
+        assert!(
+            begun - lost <= came && came < begun,
+            "{came} came\n{}",
+            ended.log
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_takes_long_cannot_keep_a_run_from_ending() {
+    let Some(net) = Net::new() else { return };
+    // Each of its calls is within its limits.
+    let evil = plugin("evil");
+    let evil = format!("{},mode=busy,at=expire", evil.display());
+    for meters in ["1", "2"] {
+        let words = ["--plugin-world", "events", "--plugin", &evil];
+        let more = ["--drain-timeout", "1", "--n-meters", meters];
+        let live = net.meter(words.into_iter().chain(more));
+        net.replay(Path::new("tls13.pcap"), &["--loop=2000", "--unique-ip"]);
+        live.signal("TERM");
+        let ended = live.end().exits(3);
+        let (begun, lost) = given_up(&ended.log);
+        assert_eq!(begun, 4_000, "{}", ended.log);
+        assert_eq!(ended.flows.len() as u64 + lost, begun, "{}", ended.log);
+    }
+}
+
 #[test]
 fn a_hangup_opens_the_output_anew() {
     let Some(net) = Net::new() else { return };
