@@ -230,17 +230,43 @@ impl Drop for Server {
 #[test]
 fn an_interface_that_is_gone_is_metered_when_it_is_back() {
     let Some(net) = Net::new() else { return };
-    let live = net.meter(["--idle-timeout", "1"]);
-    net.replay(Path::new("dns.pcap"), &[]);
-    net.ip(["link", "delete", "far"]);
-    live.logs("far is gone (");
-    // Flows end meanwhile.
-    until("flows are written", || live.flows().len() == DNS_FLOWS);
-    net.wire();
-    live.logs("far is back");
-    net.replay(Path::new("dns.pcap"), &[]);
-    thread::sleep(Duration::from_millis(100));
-    let ended = live.stop().exits(0);
-    assert_eq!(ended.flows.len(), 2 * DNS_FLOWS, "{}", ended.log);
-    assert_eq!(ended.count(" lost as the interface went away"), 0);
+    for more in [&[][..], &["--n-meters", "2"]] {
+        let live = net.meter(["--idle-timeout", "1"].iter().chain(more).copied());
+        net.replay(Path::new("dns.pcap"), &[]);
+        net.ip(["link", "delete", "far"]);
+        live.logs(
+            " WARN far is gone (libpcap error: The interface disappeared): metering goes on when it is \
+             back\n",
+        );
+        // Flows end meanwhile.
+        until("flows are written", || live.flows().len() == DNS_FLOWS);
+        net.wire();
+        live.logs(" INFO far is back\n");
+        net.replay(Path::new("dns.pcap"), &[]);
+        thread::sleep(Duration::from_millis(100));
+        let ended = live.stop().exits(0);
+        assert_eq!(ended.flows.len(), 2 * DNS_FLOWS, "{}", ended.log);
+        assert_eq!(ended.count(" lost as the interface went away"), 0);
+    }
+}
+
+#[test]
+fn a_run_ends_when_it_is_asked_to_while_its_interface_is_gone() {
+    let Some(net) = Net::new() else { return };
+    for more in [
+        &[][..],
+        &["--n-meters", "2"],
+        &["--n-meters", "2", "--fanout"],
+    ] {
+        let live = net.meter(more.iter().copied());
+        if more.contains(&"--fanout") {
+            live.logs("2 sockets share the packets of far");
+        }
+        net.replay(Path::new("dns.pcap"), &[]);
+        net.ip(["link", "delete", "far"]);
+        live.logs("far is gone (");
+        let ended = live.stop().exits(0);
+        assert_eq!(ended.flows.len(), DNS_FLOWS, "{}", ended.log);
+        net.wire();
+    }
 }
