@@ -242,6 +242,7 @@ def main():
             "flows read by the other side": work.reader.flows,
             "flows lost": json.dumps(last["flows_lost"]),
             "flows not dissected": last["flows_undissected"],
+            "flows not offered to the other plugin": plugins["stats"]["flows_shed"],
             "versions of the other plugin": plugins["stats"]["generations"],
             "crashes of the plugin": plugins["evil"]["traps"],
             "memory, MB": f"{min(resident) / 1e6:.0f} to {max(resident) / 1e6:.0f}",
