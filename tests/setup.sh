@@ -24,6 +24,7 @@ need 'python3 -c "import venv, ensurepip"' python3-venv
 # Live captures are tested in network namespaces, with real traffic between them.
 need 'command -v ip && command -v tcpreplay && command -v curl && command -v setpriv' \
     iproute2 tcpreplay curl util-linux
+need 'command -v ping && command -v dig && command -v iperf3' iputils-ping bind9-dnsutils iperf3
 need '/usr/bin/python3 -c "import prometheus_client.openmetrics.parser"' python3-prometheus-client
 # Plugins need a Rust that knows WebAssembly: rustup's target, or Debian's packages.
 if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&

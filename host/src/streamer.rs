@@ -259,6 +259,18 @@ impl Streamer {
         (progress.bytes_read, progress.total_bytes)
     }
 
+    /// How many flows have begun, as far as is known by now: those that have ended, and those that are
+    /// live.
+    pub fn flows_begun(&self) -> u64 {
+        match &self.work {
+            Work::Alone(alone) => alone.meter.accounts().flows + alone.meter.live_flows() as u64,
+            Work::Parallel(parallel) => {
+                let state = parallel.state();
+                state.accounts.flows + state.flows_live
+            }
+        }
+    }
+
     /// What happened so far.
     pub fn report(&self) -> Report<'_> {
         let progress = self.work.progress();

@@ -1,10 +1,11 @@
 //! What goes on beside the metering of an interface: signals, reports, metrics.
 
-use std::io;
+use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -12,15 +13,12 @@ use clap::{ArgAction, Args};
 use flowloom::sink::{BackgroundSink, Losses};
 use flowloom::{Streamer, StreamerBuilder};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook::flag;
+use signal_hook::{flag, low_level};
 
 use super::exit::{Exit, Failure};
 use super::metrics::{self, Metrics};
 use super::performance::Performance;
 use super::privileges;
-
-/// How long flows may take to come out after a signal to stop.
-const DRAIN: Duration = Duration::from_secs(30);
 
 /// How often metrics are made anew.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -47,6 +45,11 @@ pub(super) struct LiveOptions {
     /// capture, to write its output, to read its plugins.
     #[arg(long, help_heading = LIVE)]
     keep_privileges: bool,
+
+    /// Seconds that flows may take to come out after a signal to stop: then the run ends, and what is left
+    /// is lost and counted.
+    #[arg(long, default_value_t = 30, value_name = "S", help_heading = LIVE)]
+    drain_timeout: u64,
 
     /// Say every so many seconds how the run is doing, in a JSON line; 0 says nothing.
     #[arg(long, default_value_t = 0, value_name = "S", help_heading = LIVE)]
@@ -89,8 +92,17 @@ impl LiveOptions {
         if is_live && !self.keep_privileges {
             privileges::give_up(files);
         }
+        let drain = signals.as_ref().map(|signals| {
+            let drain = Arc::new(Drain::default());
+            drain.watch(&signals.first, Duration::from_secs(self.drain_timeout))?;
+            Ok(drain)
+        });
+        let drain = drain.transpose().map_err(|error: io::Error| {
+            Failure::failed(format_args!("signals cannot be waited for: {error}"))
+        })?;
         Ok(Watch {
             signals,
+            drain,
             performance,
             metrics: listener.map(Metrics::serve).transpose()?,
             refresh: Instant::now(),
@@ -103,21 +115,26 @@ struct Signals {
     stop: Arc<AtomicBool>,
     stopped: bool,
     reload: Arc<AtomicBool>,
+    /// Where a byte comes with the first one to stop.
+    first: UnixStream,
 }
 
 impl Signals {
     fn register() -> io::Result<Self> {
         let (stop, reload) = (Arc::default(), Arc::default());
+        let (first, told) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
             // The second one ends the process as if nobody waited for it.
             flag::register_conditional_default(signal, Arc::clone(&stop))?;
             flag::register(signal, Arc::clone(&stop))?;
+            low_level::pipe::register(signal, told.try_clone()?)?;
         }
         flag::register(SIGHUP, Arc::clone(&reload))?;
         Ok(Self {
             stop,
             stopped: false,
             reload,
+            first,
         })
     }
 }
@@ -125,6 +142,7 @@ impl Signals {
 /// What is looked after while flows come.
 pub(super) struct Watch {
     signals: Option<Signals>,
+    drain: Option<Arc<Drain>>,
     performance: Option<Performance>,
     metrics: Option<Metrics>,
     /// When metrics are to be made anew.
@@ -139,13 +157,15 @@ impl Watch {
                 signals.stopped = true;
                 tracing::info!("stopping: all flows end; a second signal ends at once");
                 streamer.stopper().stop();
-                thread::spawn(give_up_draining);
             }
             if signals.reload.swap(false, Ordering::Relaxed) {
                 reload(streamer, sink);
             }
         }
         let losses = sink.losses();
+        if let Some(drain) = &self.drain {
+            drain.note(streamer.flows_begun(), &losses);
+        }
         self.tell(streamer, &losses, false);
     }
 
@@ -178,12 +198,44 @@ fn reload(streamer: &Streamer, sink: &mut BackgroundSink) {
     }
 }
 
-/// Ends the process when draining takes too long: its sink may be stuck for ever.
-fn give_up_draining() {
-    thread::sleep(DRAIN);
-    tracing::error!(
-        "not all flows could be written within {} s of the signal: the rest is lost",
-        DRAIN.as_secs()
-    );
-    std::process::exit(Exit::Incomplete as i32);
+/// What is known of flows when a run has to end before they are all written.
+#[derive(Default)]
+struct Drain {
+    /// Those that have begun.
+    begun: AtomicU64,
+    losses: OnceLock<Arc<Losses>>,
+}
+
+impl Drain {
+    fn note(&self, begun: u64, losses: &Arc<Losses>) {
+        self.begun.store(begun, Ordering::Relaxed);
+        self.losses.get_or_init(|| Arc::clone(losses));
+    }
+
+    /// Waits for a signal to stop, in a thread of its own, and ends the process if it has not ended so
+    /// long after it: a plugin may take its time, and an output may be stuck for ever.
+    fn watch(self: &Arc<Self>, signal: &UnixStream, limit: Duration) -> io::Result<()> {
+        let (drain, mut signal) = (Arc::clone(self), signal.try_clone()?);
+        thread::Builder::new().spawn(move || {
+            if signal.read_exact(&mut [0]).is_ok() {
+                thread::sleep(limit);
+                drain.give_up(limit);
+            }
+        })?;
+        Ok(())
+    }
+
+    fn give_up(&self, limit: Duration) -> ! {
+        // In this order, so that no flow seems lost that was given and written meanwhile.
+        let losses = self.losses.get();
+        let written = losses.map_or(0, |losses| losses.written());
+        let given = losses.map_or(0, |losses| losses.given());
+        let begun = self.begun.load(Ordering::Relaxed).max(given);
+        tracing::error!(
+            "not all flows could be written within {} s of the signal: of {begun}, {} are lost",
+            limit.as_secs(),
+            begun - written
+        );
+        std::process::exit(Exit::Incomplete as i32);
+    }
 }

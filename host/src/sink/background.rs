@@ -44,6 +44,8 @@ enum Order {
 /// Flows that were given to a sink for a live capture and not written.
 #[derive(Debug, Default)]
 pub struct Losses {
+    given: AtomicU64,
+    written: AtomicU64,
     queue: AtomicU64,
     output: AtomicU64,
     /// Whether the output has failed for good.
@@ -59,6 +61,16 @@ impl Losses {
     /// Those whose writing failed.
     pub fn output(&self) -> u64 {
         self.output.load(Ordering::Relaxed)
+    }
+
+    /// How many flows were given, lost ones and all.
+    pub fn given(&self) -> u64 {
+        self.given.load(Ordering::Acquire)
+    }
+
+    /// Those of them that are out; the sink may be in the middle of writing some more.
+    pub fn written(&self) -> u64 {
+        self.written.load(Ordering::Acquire)
     }
 
     fn lose(&self, flows: usize) {
@@ -90,6 +102,7 @@ impl BackgroundSink {
                 sink,
                 on_failure,
                 fails: false,
+                taken: 0,
                 losses,
             };
             writer.run(&to_write, &used)
@@ -150,6 +163,7 @@ impl BackgroundSink {
     /// What writing an earlier flow gave; nothing may be written afterwards.
     pub fn write(&mut self, flow: Flow) -> io::Result<()> {
         self.batch.push(flow);
+        self.losses.given.fetch_add(1, Ordering::AcqRel);
         match self.batch.len() {
             BATCH.. => self.send(!self.is_live),
             _ => Ok(()),
@@ -251,6 +265,8 @@ struct LiveWriter<S> {
     on_failure: OnFailure,
     /// Whether the last writing failed.
     fails: bool,
+    /// Flows that the sink has taken, but for those that it lost.
+    taken: u64,
     losses: Arc<Losses>,
 }
 
@@ -263,6 +279,7 @@ impl<S: Sink> LiveWriter<S> {
                 Err(_) => {
                     let flushed = self.sink.flush();
                     self.judge(flushed, 0, to_write)?;
+                    self.settle();
                     match to_write.recv() {
                         Ok(order) => order,
                         Err(_) => break,
@@ -273,9 +290,11 @@ impl<S: Sink> LiveWriter<S> {
                 Order::Write(mut batch) => {
                     for (n, flow) in batch.iter().enumerate() {
                         let written = self.sink.write(flow);
+                        self.taken += 1;
                         if written.is_err() {
                             self.judge(written, batch.len() - n - 1, to_write)?;
                         }
+                        self.settle();
                     }
                     batch.clear();
                     let _ = used.send(batch);
@@ -288,7 +307,14 @@ impl<S: Sink> LiveWriter<S> {
         }
         let finished = self.sink.finish();
         self.judge(finished, 0, to_write)?;
+        self.settle();
         Ok(thread_time())
+    }
+
+    /// Takes note of what is out.
+    fn settle(&self) {
+        let written = self.taken.saturating_sub(self.sink.in_memory());
+        self.losses.written.store(written, Ordering::Release);
     }
 
     /// Goes on after an error, if that is wanted; `unwritten` flows of a batch are lost if it is not.
@@ -304,7 +330,9 @@ impl<S: Sink> LiveWriter<S> {
             }
             return Ok(());
         };
-        self.losses.lose(self.sink.forget() as usize);
+        let forgotten = self.sink.forget();
+        self.taken = self.taken.saturating_sub(forgotten);
+        self.losses.lose(forgotten as usize);
         if self.on_failure == OnFailure::GoOn && error.kind() != io::ErrorKind::BrokenPipe {
             if !std::mem::replace(&mut self.fails, true) {
                 tracing::error!("cannot write to {error}: flows are lost until it works again");
@@ -380,6 +408,10 @@ mod tests {
             self.memory.clear();
             lost
         }
+
+        fn in_memory(&self) -> u64 {
+            self.memory.len() as u64
+        }
     }
 
     fn slow() -> (Slow, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
@@ -412,6 +444,29 @@ mod tests {
     }
 
     #[test]
+    fn live_what_a_sink_that_is_stuck_has_not_written_is_known() {
+        let (sink, out, _) = slow();
+        let mut sink = BackgroundSink::live(sink, OnFailure::End);
+        let losses = sink.losses();
+        for flow in flows(BATCH as u64) {
+            sink.write(flow).unwrap();
+        }
+        sink.flush().unwrap();
+        while losses.written() < BATCH as u64 {
+            thread::yield_now();
+        }
+        let stall = out.lock().unwrap();
+        for flow in flows(2 * BATCH as u64) {
+            sink.write(flow).unwrap();
+        }
+        assert_eq!(losses.written(), BATCH as u64);
+        assert_eq!(losses.given(), 3 * BATCH as u64);
+        drop(stall);
+        sink.finish().unwrap();
+        assert_eq!(losses.written(), 3 * BATCH as u64);
+    }
+
+    #[test]
     fn live_an_output_that_fails_is_tried_again_and_what_is_lost_is_counted() {
         let (sink, out, full) = slow();
         let mut sink = BackgroundSink::live(sink, OnFailure::GoOn);
@@ -429,6 +484,7 @@ mod tests {
             sink.write(flow).unwrap();
         }
         sink.finish().unwrap();
+        assert_eq!((losses.given(), losses.written()), (2_000, 1_000));
         assert_eq!(*out.lock().unwrap(), (1_000..2_000).collect::<Vec<_>>());
         assert_eq!((losses.queue(), losses.output()), (0, 1_000));
     }

@@ -86,6 +86,10 @@ impl<W: Write> Sink for CsvSink<W> {
         self.lines.clear();
         std::mem::take(&mut self.flows)
     }
+
+    fn in_memory(&self) -> u64 {
+        self.flows
+    }
 }
 
 /// Puts the field that starts at `start` in quotes if it needs them.

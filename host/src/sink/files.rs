@@ -254,6 +254,10 @@ impl Sink for FilesSink {
         in_memory + std::mem::take(&mut self.not_begun)
     }
 
+    fn in_memory(&self) -> u64 {
+        self.current.in_memory() + self.not_begun
+    }
+
     fn finish(&mut self) -> io::Result<()> {
         self.current
             .finish()

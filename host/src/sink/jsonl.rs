@@ -57,6 +57,10 @@ impl<W: Write> Sink for JsonLinesSink<W> {
         self.lines.clear();
         std::mem::take(&mut self.flows)
     }
+
+    fn in_memory(&self) -> u64 {
+        self.flows
+    }
 }
 
 /// An object of the flow's features, and of `udps` where there are plugins.

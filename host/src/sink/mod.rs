@@ -55,6 +55,11 @@ pub trait Sink {
     fn forget(&mut self) -> u64 {
         0
     }
+
+    /// How many flows were given to be written and are in memory still.
+    fn in_memory(&self) -> u64 {
+        0
+    }
 }
 
 impl Sink for Box<dyn Sink + Send> {
@@ -76,6 +81,10 @@ impl Sink for Box<dyn Sink + Send> {
 
     fn forget(&mut self) -> u64 {
         (**self).forget()
+    }
+
+    fn in_memory(&self) -> u64 {
+        (**self).in_memory()
     }
 }
 

@@ -53,6 +53,68 @@ fn a_second_signal_ends_at_once() {
     assert_eq!(ended.status.signal(), Some(15), "{}", ended.log);
 }
 
+/// The numbers of the line that a run ends with when it could not write all flows in time.
+fn given_up(log: &str) -> (u64, u64) {
+    let words = "not all flows could be written within 1 s of the signal: of ";
+    let (_, numbers) = log
+        .trim_end()
+        .rsplit_once(words)
+        .unwrap_or_else(|| panic!("{log}"));
+    let numbers = numbers
+        .strip_suffix(" are lost")
+        .and_then(|numbers| numbers.split_once(", "));
+    let (begun, lost) = numbers.unwrap_or_else(|| panic!("{log}"));
+    let number = |text: &str| text.parse().expect("it is a number");
+    (number(begun), number(lost))
+}
+
+#[test]
+fn an_output_that_is_stuck_cannot_keep_a_run_from_ending() {
+    let Some(net) = Net::new() else { return };
+    for meters in ["1", "2"] {
+        // Its output is a pipe that nobody reads.
+        let live = net.meter([
+            "--output",
+            "/dev/stdout",
+            "--drain-timeout",
+            "1",
+            "--n-meters",
+            meters,
+        ]);
+        net.replay(Path::new("tls13.pcap"), &["--loop=1000", "--unique-ip"]);
+        live.signal("TERM");
+        let ended = live.end().exits(3);
+        let (begun, lost) = given_up(&ended.log);
+        // Of what is written at once some may have come through.
+        let came = ended.stdout.lines().count() as u64;
+        assert_eq!(begun, 2_000, "{}", ended.log);
+        assert!(
+            begun - lost <= came && came < begun,
+            "{came} came\n{}",
+            ended.log
+        );
+    }
+}
+
+#[test]
+fn a_plugin_that_takes_long_cannot_keep_a_run_from_ending() {
+    let Some(net) = Net::new() else { return };
+    // Each of its calls is within its limits.
+    let evil = plugin("evil");
+    let evil = format!("{},mode=busy,at=expire", evil.display());
+    for meters in ["1", "2"] {
+        let words = ["--plugin-world", "events", "--plugin", &evil];
+        let more = ["--drain-timeout", "1", "--n-meters", meters];
+        let live = net.meter(words.into_iter().chain(more));
+        net.replay(Path::new("tls13.pcap"), &["--loop=2000", "--unique-ip"]);
+        live.signal("TERM");
+        let ended = live.end().exits(3);
+        let (begun, lost) = given_up(&ended.log);
+        assert_eq!(begun, 4_000, "{}", ended.log);
+        assert_eq!(ended.flows.len() as u64 + lost, begun, "{}", ended.log);
+    }
+}
+
 #[test]
 fn a_hangup_opens_the_output_anew() {
     let Some(net) = Net::new() else { return };
@@ -123,7 +185,10 @@ fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
         net.replay(Path::new("tls13.pcap"), &[]);
         thread::sleep(Duration::from_millis(300));
     }
-    live.logs("No space left on device (os error 28): flows are lost until it works again");
+    live.logs(&format!(
+        "ERROR cannot write to {path}: No space left on device (os error 28): flows are lost until it \
+         works again\n"
+    ));
     fs::File::options()
         .write(true)
         .open(&file)
@@ -142,6 +207,62 @@ fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
         lines + lost < metered(&ended),
         "some were written and then removed"
     );
+}
+
+#[test]
+fn flows_are_written_to_a_disk_that_stays_full_or_lost_and_counted() {
+    let Some(net) = Net::new() else { return };
+    for (meters, format) in [("1", "jsonl"), ("2", "csv")] {
+        let disk = Disk::of("64k");
+        let file = disk.path().join("flows");
+        let path = file.to_str().expect("the path is text");
+        let words = ["--idle-timeout", "0", "--output", path, "--format", format];
+        let live = net.meter(words.into_iter().chain(["--n-meters", meters]));
+        net.replay(Path::new("tls13.pcap"), &["--loop=500", "--unique-ip"]);
+        let ended = live.stop().exits(3);
+        let text = fs::read_to_string(&file).expect("flows are text");
+        assert!(
+            text.is_empty() || text.ends_with('\n'),
+            "it ends in half a line"
+        );
+        let written = text.lines().count() - usize::from(format == "csv");
+        let lost = ended.count(" of them not written, for the output failed");
+        let (_, summary) = ended.log.split_once("\nflows    ").expect("it says");
+        let flows: u64 = summary
+            .lines()
+            .next()
+            .and_then(|flows| flows.trim().parse().ok())
+            .unwrap_or_else(|| panic!("{}", ended.log));
+        assert!(flows >= 1_000, "{}", ended.log);
+        assert_eq!(written as u64 + lost, flows, "{}", ended.log);
+        assert_eq!(ended.count(" of them not written, for the output was"), 0);
+    }
+}
+
+#[test]
+fn a_reader_of_a_named_pipe_that_is_gone_ends_the_run() {
+    let Some(net) = Net::new() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pipe = folder.path().join("flows.jsonl");
+    output(Command::new("mkfifo").arg(&pipe));
+    let path = pipe.to_str().expect("the path is text");
+    let reader = {
+        let pipe = pipe.clone();
+        thread::spawn(move || {
+            let mut pipe = fs::File::open(pipe).expect("it can be read");
+            pipe.read_exact(&mut [0; 9]).expect("there are flows");
+        })
+    };
+    let mut live = net.meter(["--idle-timeout", "0", "--output", path]);
+    until("it ends", || {
+        net.replay(Path::new("dns.pcap"), &[]);
+        live.has_ended()
+    });
+    reader.join().expect("it has read something");
+    let ended = live.end().exits(1);
+    let said = format!("flowloom: cannot write to {path}: Broken pipe (os error 32)\n");
+    assert!(ended.log.ends_with(&said), "{}", ended.log);
+    assert!(ended.count(" of them not written, for the output failed") > 0);
 }
 
 #[test]

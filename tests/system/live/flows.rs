@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::Value;
 
@@ -137,6 +137,37 @@ fn flows_of_a_quiet_interface_come_out_within_a_second_of_their_timeout() {
 }
 
 #[test]
+fn what_waits_for_a_plugin_is_delivered_although_little_comes() {
+    let Some(net) = Net::new() else { return };
+    let evil = plugin("evil");
+    let evil = format!("{},mode=log_levels,at=update", evil.display());
+    for meters in ["1", "2"] {
+        for rate in ["--topspeed", "--pps=40"] {
+            // No flow ends, and a batch is never full: without more it would wait until the end.
+            let words = ["--n-meters", meters, "--plugin", &evil];
+            let live = net.meter(NEVER.into_iter().chain(words));
+            let mut sender = net
+                .command("tcpreplay")
+                .args(["--intf1=near", "--quiet", rate, "dns.pcap"])
+                .current_dir(captures())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("tcpreplay is there");
+            let start = Instant::now();
+            live.logs("an error");
+            let waited = start.elapsed();
+            sender.wait().expect("it ends");
+            // A twentieth of a second until there is such a packet, 100 ms in the kernel, 100 ms in the
+            // batch: the rest is for a machine that is busy.
+            assert!(waited < Duration::from_secs(10), "{waited:?}");
+            assert!(live.flows().is_empty());
+            live.stop().exits(0);
+        }
+    }
+}
+
+#[test]
 fn the_kernel_filters() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--bpf-filter", "udp port 53", "--snapshot-length", "60"]);
@@ -199,17 +230,43 @@ impl Drop for Server {
 #[test]
 fn an_interface_that_is_gone_is_metered_when_it_is_back() {
     let Some(net) = Net::new() else { return };
-    let live = net.meter(["--idle-timeout", "1"]);
-    net.replay(Path::new("dns.pcap"), &[]);
-    net.ip(["link", "delete", "far"]);
-    live.logs("far is gone (");
-    // Flows end meanwhile.
-    until("flows are written", || live.flows().len() == DNS_FLOWS);
-    net.wire();
-    live.logs("far is back");
-    net.replay(Path::new("dns.pcap"), &[]);
-    thread::sleep(Duration::from_millis(100));
-    let ended = live.stop().exits(0);
-    assert_eq!(ended.flows.len(), 2 * DNS_FLOWS, "{}", ended.log);
-    assert_eq!(ended.count(" lost as the interface went away"), 0);
+    for more in [&[][..], &["--n-meters", "2"]] {
+        let live = net.meter(["--idle-timeout", "1"].iter().chain(more).copied());
+        net.replay(Path::new("dns.pcap"), &[]);
+        net.ip(["link", "delete", "far"]);
+        live.logs(
+            " WARN far is gone (libpcap error: The interface disappeared): metering goes on when it is \
+             back\n",
+        );
+        // Flows end meanwhile.
+        until("flows are written", || live.flows().len() == DNS_FLOWS);
+        net.wire();
+        live.logs(" INFO far is back\n");
+        net.replay(Path::new("dns.pcap"), &[]);
+        thread::sleep(Duration::from_millis(100));
+        let ended = live.stop().exits(0);
+        assert_eq!(ended.flows.len(), 2 * DNS_FLOWS, "{}", ended.log);
+        assert_eq!(ended.count(" lost as the interface went away"), 0);
+    }
+}
+
+#[test]
+fn a_run_ends_when_it_is_asked_to_while_its_interface_is_gone() {
+    let Some(net) = Net::new() else { return };
+    for more in [
+        &[][..],
+        &["--n-meters", "2"],
+        &["--n-meters", "2", "--fanout"],
+    ] {
+        let live = net.meter(more.iter().copied());
+        if more.contains(&"--fanout") {
+            live.logs("2 sockets share the packets of far");
+        }
+        net.replay(Path::new("dns.pcap"), &[]);
+        net.ip(["link", "delete", "far"]);
+        live.logs("far is gone (");
+        let ended = live.stop().exits(0);
+        assert_eq!(ended.flows.len(), DNS_FLOWS, "{}", ended.log);
+        net.wire();
+    }
 }

@@ -10,4 +10,5 @@ mod flows;
 mod net;
 mod overload;
 mod privileges;
+mod traffic;
 mod watching;

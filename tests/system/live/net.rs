@@ -55,8 +55,10 @@ impl Net {
             "ip",
             ["-n", &peer, "address", "add", "192.0.2.1/24", "dev", "near"],
         );
-        tool("ip", ["-n", &peer, "link", "set", "near", "up"]);
         net.peer = Some(peer);
+        let quiet = "net.ipv6.conf.near.disable_ipv6=1";
+        output(net.near("sysctl").args(["-qw", quiet]));
+        output(net.near("ip").args(["link", "set", "near", "up"]));
         Some(net)
     }
 
@@ -210,7 +212,7 @@ impl Live {
         self
     }
 
-    fn has_ended(&mut self) -> bool {
+    pub(super) fn has_ended(&mut self) -> bool {
         matches!(self.child.try_wait(), Ok(Some(_)))
     }
 
@@ -257,6 +259,7 @@ impl Live {
         Ended {
             status: self.child.wait().expect("it has ended"),
             flows: self.flows(),
+            stdout,
             log: self.log(),
         }
     }
@@ -280,6 +283,7 @@ impl Drop for Live {
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
     pub(super) flows: Vec<Flow>,
+    pub(super) stdout: String,
     pub(super) log: String,
 }
 

@@ -21,6 +21,16 @@ fn held_up(net: &Net, times: u64, options: &[&str]) -> Ended {
     live.stop()
 }
 
+/// The first of some runs in which the kernel dropped nothing: on a busy machine it drops a packet now and
+/// then although there is room, not always.
+#[track_caller]
+fn without_a_drop(run: impl Fn() -> Ended) -> Ended {
+    let mut runs = (0..5).map(|_| run());
+    let is_whole = |ended: &Ended| ended.count(" dropped by the kernel") == 0;
+    runs.find(is_whole)
+        .expect("there is room in the kernel's buffer")
+}
+
 #[test]
 fn what_does_not_fit_into_the_kernels_buffer_is_counted() {
     let Some(net) = Net::new() else { return };
@@ -53,16 +63,15 @@ fn plugins_and_dissection_are_given_up_before_packets() {
         ]);
         // The last one counts.
         options.extend(["--n-dissections", "20"]);
-        let ended = held_up(&net, 1_000, &options).exits(0);
-        // On a busy machine the kernel drops one now and then, although there is room.
-        let dropped = ended.count(" dropped by the kernel");
-        assert!(dropped <= 5, "{}", ended.log);
-        assert_eq!(
-            ended.count(" read") + dropped,
-            1_000 * PACKETS,
-            "{}",
-            ended.log
-        );
+        let ended = without_a_drop(|| {
+            let ended = held_up(&net, 1_000, &options).exits(0);
+            let read = ended.count(" read");
+            let dropped = ended.count(" dropped by the kernel");
+            assert_eq!(read + dropped, 1_000 * PACKETS, "{}", ended.log);
+            let ignored = ended.count(" ignored, not-ip");
+            assert_eq!(ended.count(" metered") + ignored, read, "{}", ended.log);
+            ended
+        });
         let undissected = ended.count(" of them not dissected, for packets came too quickly");
         let flows = ended.flows.len() as u64;
         assert!(0 < undissected && undissected <= flows, "{}", ended.log);
