@@ -99,13 +99,19 @@ fn an_output_that_is_stuck_cannot_keep_a_run_from_ending() {
 #[test]
 fn a_plugin_that_takes_long_cannot_keep_a_run_from_ending() {
     let Some(net) = Net::new() else { return };
-    // Each of its calls is within its limits.
+    // Each of its calls is within its limits, and what all take together is not bounded.
     let evil = plugin("evil");
     let evil = format!("{},mode=busy,at=expire", evil.display());
+    let (_folder, policy) = file(
+        "flowloom.toml",
+        "version = 1\n[plugins.evil.limits]\nns-per-event = 0\n",
+    );
+    let policy = policy.to_str().expect("the path is text");
     for meters in ["1", "2"] {
         let words = ["--plugin-world", "events", "--plugin", &evil];
+        let words = words.into_iter().chain(["--policy", policy]);
         let more = ["--drain-timeout", "1", "--n-meters", meters];
-        let live = net.meter(words.into_iter().chain(more));
+        let live = net.meter(words.chain(more));
         net.replay(Path::new("tls13.pcap"), &["--loop=2000", "--unique-ip"]);
         live.signal("TERM");
         let ended = live.end().exits(3);
