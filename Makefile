@@ -84,7 +84,8 @@ bench: setup ## Measure against controls in the same run (release build; takes a
 	tests/bench/run.py
 
 bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStream's and softflowd's (release build; needs root)
-	$(CARGO) build --release
+	$(CARGO) build --release -p flowloom --bins --examples
+	$(CARGO) build --release -p flowloom-bench
 	tests/bench/live.py
 
 # The wheel holds the program; it is the only one of crates.io that is not built from source.

@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SENDER = ROOT / "target" / "debug" / "send"
+SENDER = ROOT / "target" / "release" / "send"
 PLUGINS = ROOT / "target" / "plugins"
 DATA = ROOT / "target" / "bench"
 BUFFER = 32 << 20
@@ -155,8 +155,13 @@ class Flowloom(Meter):
 
     def count(self):
         report = self.folder / "report"
-        lines = report.read_text().splitlines() if report.exists() else []
+        lines = whole_lines(report) if report.exists() else []
         return json.loads(lines[-1])["packets_read"] if lines else None
+
+
+def whole_lines(path):
+    """A file's lines, without the one that is being written."""
+    return path.read_text().rpartition("\n")[0].splitlines()
 
 
 class NFStream(Meter):
@@ -171,7 +176,7 @@ class NFStream(Meter):
         return self.count() is not None
 
     def count(self):
-        lines = [line for line in self.log.read_text().splitlines() if line.startswith("{")]
+        lines = [line for line in whole_lines(self.log) if line.startswith("{")]
         if not lines:
             return None
         line = json.loads(lines[-1])
@@ -293,7 +298,7 @@ def ready(asked):
     if not Path(asked.flowloom).exists():
         sys.exit(f"there is no {asked.flowloom}: cargo build --release, or --flowloom COMMAND")
     if not SENDER.exists():
-        sys.exit(f"there is no {SENDER}: make build")
+        sys.exit(f"there is no {SENDER}: make bench-live")
     if not shutil.which("softflowd") and shutil.which("apt-get"):
         run("apt-get", "install", "--yes", "--quiet", "--no-install-recommends", "softflowd")
 
@@ -304,7 +309,7 @@ def main():
     options.add_argument("--nfstream-python", default=ROOT / "target" / "oracle" / "bin" / "python")
     options.add_argument("--seconds", type=float, default=5)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--only", help="rows whose names have this in them")
+    options.add_argument("--only", nargs="+", help="rows whose names have one of these in them")
     asked = options.parse_args()
     ready(asked)
     # What was started is ended, and what was made is removed.
@@ -330,7 +335,8 @@ def main():
                 meters.append(NFStream(name, net, asked.nfstream_python, *arguments))
         if shutil.which("softflowd"):
             meters.append(Softflowd("softflowd", net))
-        meters = [meter for meter in meters if not asked.only or asked.only in meter.name]
+        words = asked.only or [""]
+        meters = [meter for meter in meters if any(word in meter.name for word in words)]
         sent, most = net.replay(capture, 0, 5 * PACKETS)
         print(f"the sender alone: {most:.0f} packets/s", file=sys.stderr, flush=True)
         found = rounds(meters, capture, asked.seconds, asked.rounds)
