@@ -105,18 +105,22 @@ impl Command {
         self
     }
 
-    pub(crate) fn run(mut self) -> Run {
+    /// The command at work: whoever wants to tell it something while it runs has all its pipes.
+    pub(crate) fn start(&mut self) -> process::Child {
         if self.undissected {
             self.command.args(["--n-dissections", "0"]);
         }
-        let called = format!("{:?}", self.command);
-        let mut child = self
-            .command
+        self.command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("the command starts");
+            .expect("the command starts")
+    }
+
+    pub(crate) fn run(mut self) -> Run {
+        let mut child = self.start();
+        let called = format!("{:?}", self.command);
         let mut stdin = child.stdin.take().expect("it is piped");
         let mut stdout = child.stdout.take().expect("it is piped");
         let mut stderr = child.stderr.take().expect("it is piped");

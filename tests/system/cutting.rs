@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::process::{self, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -12,7 +11,7 @@ use serde_json::Value;
 
 use crate::command::meter;
 use crate::flows::Flow;
-use crate::guests::{plugin, udps};
+use crate::guests::udps;
 
 const CUTTER: &str = "evil,mode=cut_every_packet,cuts=1";
 
@@ -99,21 +98,13 @@ fn one_flow() -> Vec<u8> {
 #[test]
 fn a_long_flow_that_is_cut_at_every_packet_takes_no_memory() {
     let report = tempfile::NamedTempFile::new().expect("a temporary file");
-    let mut child = process::Command::new(env!("CARGO_BIN_EXE_flowloom"))
-        .args(["meter", "-", "--format", "jsonl", "--n-dissections", "0"])
+    let mut child = meter("-")
+        .jsonl()
         .args(["--performance-report", "3600", "--performance-report-file"])
         .arg(report.path())
-        .arg("--plugin")
-        .arg(plugin("packet_stats"))
-        .arg("--plugin")
-        .arg(CUTTER.replacen("evil", &plugin("evil").display().to_string(), 1))
-        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .env_remove("FLOWLOOM_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
+        .plugin("packet_stats")
+        .plugin(CUTTER)
+        .start();
     let mut stdin = child.stdin.take().expect("it is piped");
     let stdout = child.stdout.take().expect("it is piped");
     let count = Arc::new(AtomicUsize::new(0));

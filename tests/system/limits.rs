@@ -4,7 +4,6 @@ use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{self, Stdio};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
@@ -293,25 +292,10 @@ fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
 
 #[test]
 fn a_memory_bomb_leaves_the_host_s_memory_bounded() {
-    let plugin = format!("{},mode=bomb,at=init", plugin("evil").display());
-    let mut child = process::Command::new(env!("CARGO_BIN_EXE_flowloom"))
-        .args([
-            "meter",
-            "-",
-            "--n-dissections",
-            "0",
-            "--plugin-world",
-            "events",
-            "--plugin",
-            &plugin,
-        ])
-        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .env_remove("FLOWLOOM_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
+    let mut child = meter("-")
+        .args(["--output", "/dev/null", "--plugin-world", "events"])
+        .plugin("evil,mode=bomb,at=init")
+        .start();
     let mut stdin = child.stdin.take().expect("it is piped");
     let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     stdin.write_all(&HEADER).expect("it reads");
@@ -353,27 +337,13 @@ fn a_folder_is_followed_while_packets_flow() {
     };
     say("plus = 0");
     fs::copy(plugin("evil"), folder.path().join("evil.wasm")).expect("room for it");
-    let mut child = process::Command::new(env!("CARGO_BIN_EXE_flowloom"))
-        .args([
-            "meter",
-            "-",
-            "--format",
-            "jsonl",
-            "--n-dissections",
-            "0",
-            "--watch",
-            "--plugins",
-        ])
+    let mut child = meter("-")
+        .jsonl()
+        .args(["--watch", "--plugins"])
         .arg(folder.path())
         .arg("--policy")
         .arg(&path)
-        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
-        .env_remove("FLOWLOOM_LOG")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("the command starts");
+        .start();
     let mut stdin = child.stdin.take().expect("it is piped");
     let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
     let mut wait_for = |words: &str| loop {
