@@ -195,7 +195,7 @@ impl Anonymizer {
         let schema = flow.schema.clone();
         let mut text = String::new();
         let replaced = self.features.iter().filter_map(|&at| {
-            let value = schema.features()[at].value(flow.view());
+            let value = schema.features()[at].value(&flow.view());
             let text = self.hash(value, &mut text)?;
             Some(Replacement { at, text })
         });

@@ -88,48 +88,104 @@ impl Value<'_> {
     pub(crate) fn write_text(&self, out: &mut impl Write) {
         // Writing to memory does not fail.
         let _ = match self {
-            Self::Ip(address) => write_ip(*address, out),
-            Self::Mac(mac) => write_mac(mac, out),
-            Self::Oui(oui) => write_mac(oui, out),
+            Self::Ip(address) => out.write_str(AddressText::ip(*address).as_str()),
+            Self::Mac(mac) => out.write_str(AddressText::mac(mac).as_str()),
+            Self::Oui(oui) => out.write_str(AddressText::mac(oui).as_str()),
             Self::Text(text) | Self::Json(text) => out.write_str(text),
             _ => Ok(()),
         };
     }
 }
 
-/// An address as everybody writes it. Those of IPv4 stand in most rows twice, and the standard
-/// library's way of writing them takes ten times as long.
-pub(crate) fn write_ip(address: IpAddr, out: &mut impl Write) -> std::fmt::Result {
-    let IpAddr::V4(address) = address else {
-        return write!(out, "{address}");
-    };
-    let mut text = [b'.'; 15];
-    let mut len = 0;
-    for (n, octet) in address.octets().into_iter().enumerate() {
-        len += usize::from(n > 0);
-        for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
-            if octet >= least {
-                text[len] = b'0' + digit;
-                len += 1;
-            }
+/// An address as everybody writes it.
+pub(crate) struct AddressText {
+    /// The longest is one of IPv6 that ends like one of IPv4: 45 characters.
+    bytes: [u8; Self::MOST],
+    len: usize,
+}
+
+/// How the octets of an IPv4 address are written, with the dot behind them, and how long that is.
+static OCTETS: [([u8; 4], u8); 256] = {
+    let mut octets = [([b'.'; 4], 0); 256];
+    let mut octet = 0;
+    while octet < 256 {
+        let digits = [octet / 100, octet / 10 % 10, octet % 10];
+        let skipped = match octet {
+            0..10 => 2,
+            10..100 => 1,
+            _ => 0,
+        };
+        let mut at = skipped;
+        while at < 3 {
+            octets[octet].0[at - skipped] = b'0' + digits[at] as u8;
+            at += 1;
         }
+        octets[octet].1 = 4 - skipped as u8;
+        octet += 1;
     }
-    write_ascii(&text[..len], out)
+    octets
+};
+
+impl AddressText {
+    const MOST: usize = 48;
+    const EMPTY: Self = Self {
+        bytes: [0; Self::MOST],
+        len: 0,
+    };
+
+    /// Those of IPv4 stand in most rows twice, and the standard library's way of writing them takes
+    /// ten times as long.
+    #[inline]
+    pub(crate) fn ip(address: IpAddr) -> Self {
+        let mut text = Self::EMPTY;
+        match address {
+            IpAddr::V4(address) => {
+                for octet in address.octets() {
+                    let (octet, len) = OCTETS[usize::from(octet)];
+                    text.bytes[text.len..][..4].copy_from_slice(&octet);
+                    text.len += usize::from(len);
+                }
+                // Without the last dot.
+                text.len -= 1;
+            }
+            // It has room for the longest.
+            IpAddr::V6(address) => drop(write!(text, "{address}")),
+        }
+        text
+    }
+
+    /// `aa:bb:cc:dd:ee:ff`, or the part of it that the bytes are.
+    #[inline]
+    pub(crate) fn mac(bytes: &[u8]) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = Self::EMPTY;
+        for (place, byte) in text.bytes.chunks_exact_mut(3).zip(bytes) {
+            place[0] = DIGITS[usize::from(byte >> 4)];
+            place[1] = DIGITS[usize::from(byte & 15)];
+            place[2] = b':';
+        }
+        text.len = (3 * bytes.len()).saturating_sub(1).min(text.bytes.len());
+        text
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
 }
 
-/// `aa:bb:cc:dd:ee:ff`, or the part of it that the bytes are.
-pub(crate) fn write_mac(bytes: &[u8], out: &mut impl Write) -> std::fmt::Result {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [b':'; 18];
-    for (place, byte) in text.chunks_mut(3).zip(bytes) {
-        place[0] = DIGITS[usize::from(byte >> 4)];
-        place[1] = DIGITS[usize::from(byte & 15)];
+impl Write for AddressText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let place = self.bytes[self.len..].get_mut(..text.len());
+        place
+            .ok_or(std::fmt::Error)?
+            .copy_from_slice(text.as_bytes());
+        self.len += text.len();
+        Ok(())
     }
-    write_ascii(&text[..(3 * bytes.len()).saturating_sub(1)], out)
-}
-
-fn write_ascii(text: &[u8], out: &mut impl Write) -> std::fmt::Result {
-    out.write_str(std::str::from_utf8(text).unwrap_or_default())
 }
 
 /// A value that a plugin gave for one of its outputs.
@@ -179,12 +235,16 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_the_standard_library_does() {
+        for address in ["::", "2001:db8::1", "::ffff:255.255.255.255"] {
+            let address = address.parse().unwrap();
+            assert_eq!(AddressText::ip(address).as_str(), address.to_string());
+        }
+        let longest = IpAddr::from([0xffff_u16; 8]);
+        assert_eq!(AddressText::ip(longest).as_str(), longest.to_string());
         let octets = [0, 1, 9, 10, 19, 99, 100, 109, 200, 255];
         for (a, b) in octets.into_iter().zip(octets.into_iter().rev()) {
             let address = IpAddr::from([a, b, a, b]);
-            let mut text = String::new();
-            let _ = write_ip(address, &mut text);
-            assert_eq!(text, address.to_string());
+            assert_eq!(AddressText::ip(address).as_str(), address.to_string());
         }
     }
 
@@ -194,9 +254,7 @@ mod tests {
             (&[0xaa, 0xbb, 0xcc, 0, 1, 0x2f][..], "aa:bb:cc:00:01:2f"),
             (&[0, 0x1f, 0xf0], "00:1f:f0"),
         ] {
-            let mut text = String::new();
-            let _ = write_mac(bytes, &mut text);
-            assert_eq!(text, expected);
+            assert_eq!(AddressText::mac(bytes).as_str(), expected);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::FlowView;
 use super::record::Counters;
-use super::splt::Splt;
+use super::splt::Part;
 use super::statistics::Over;
 use crate::dissect::Text;
 use crate::plugin::Grant;
@@ -30,7 +30,21 @@ pub struct Feature {
     pub grant: Grant,
     /// What it is.
     pub doc: &'static str,
-    value: for<'a> fn(FlowView<'a>) -> Value<'a>,
+    pub(crate) value: Extract,
+}
+
+/// How a field is read from a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Extract {
+    Boolean(fn(&FlowView<'_>) -> bool),
+    Integer(fn(&FlowView<'_>) -> i64),
+    Float(fn(&FlowView<'_>) -> f64),
+    Ip(fn(&FlowView<'_>) -> IpAddr),
+    Mac(fn(&FlowView<'_>) -> [u8; 6]),
+    Oui(fn(&FlowView<'_>) -> [u8; 3]),
+    Text(for<'a> fn(&FlowView<'a>) -> &'a str),
+    /// A list of this part of each packet.
+    Splt(Part),
 }
 
 /// Fields that are switched on together.
@@ -71,8 +85,17 @@ impl PartialEq for Feature {
 impl Eq for Feature {}
 
 impl Feature {
-    pub(crate) fn value<'a>(&self, view: FlowView<'a>) -> Value<'a> {
-        (self.value)(view)
+    pub(crate) fn value<'a>(&self, flow: &FlowView<'a>) -> Value<'a> {
+        match self.value {
+            Extract::Boolean(value) => Value::Boolean(value(flow)),
+            Extract::Integer(value) => Value::Integer(value(flow)),
+            Extract::Float(value) => Value::Float(value(flow)),
+            Extract::Ip(value) => Value::Ip(value(flow)),
+            Extract::Mac(value) => Value::Mac(value(flow)),
+            Extract::Oui(value) => Value::Oui(value(flow)),
+            Extract::Text(value) => Value::Text(value(flow)),
+            Extract::Splt(part) => Value::Integers(flow.splt.map_or(&[], |splt| splt.list(part))),
+        }
     }
 
     /// The field of that name.
@@ -85,7 +108,7 @@ impl Feature {
         ty: Type,
         unit: &'static str,
         doc: &'static str,
-        value: for<'a> fn(FlowView<'a>) -> Value<'a>,
+        value: Extract,
     ) -> Self {
         Self {
             name,
@@ -108,18 +131,18 @@ impl Feature {
 }
 
 /// Counters and times stay below 2^63: they count what one machine has seen.
-fn integer<'a>(value: u64) -> Value<'a> {
-    Value::Integer(i64::try_from(value).unwrap_or(i64::MAX))
+fn integer(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
 
-fn oui<'a>([a, b, c, ..]: [u8; 6]) -> Value<'a> {
-    Value::Oui([a, b, c])
+fn oui([a, b, c, ..]: [u8; 6]) -> [u8; 3] {
+    [a, b, c]
 }
 
 /// The five counters of a direction.
 macro_rules! counters {
     ($direction:literal, $of:literal, $counters:expr) => {{
-        const COUNTERS: fn(FlowView<'_>) -> Counters = $counters;
+        const COUNTERS: fn(&FlowView<'_>) -> Counters = $counters;
         [
             Feature::new(
                 concat!($direction, "_first_seen_ms"),
@@ -130,7 +153,7 @@ macro_rules! counters {
                     $of,
                     ", since 1970-01-01 UTC, truncated; 0 without one."
                 ),
-                |flow| integer(COUNTERS(flow).first_seen_ms),
+                Extract::Integer(|flow| integer(COUNTERS(flow).first_seen_ms)),
             ),
             Feature::new(
                 concat!($direction, "_last_seen_ms"),
@@ -141,21 +164,23 @@ macro_rules! counters {
                     $of,
                     ", since 1970-01-01 UTC, truncated; 0 without one."
                 ),
-                |flow| integer(COUNTERS(flow).last_seen_ms),
+                Extract::Integer(|flow| integer(COUNTERS(flow).last_seen_ms)),
             ),
             Feature::new(
                 concat!($direction, "_duration_ms"),
                 Type::U64,
                 "ms",
                 concat!("From the first to the last packet ", $of, "."),
-                |flow| integer(COUNTERS(flow).last_seen_ms - COUNTERS(flow).first_seen_ms),
+                Extract::Integer(|flow| {
+                    integer(COUNTERS(flow).last_seen_ms - COUNTERS(flow).first_seen_ms)
+                }),
             ),
             Feature::new(
                 concat!($direction, "_packets"),
                 Type::U64,
                 "packets",
                 concat!("How many packets ", $of, "."),
-                |flow| integer(COUNTERS(flow).packets),
+                Extract::Integer(|flow| integer(COUNTERS(flow).packets)),
             ),
             Feature::new(
                 concat!($direction, "_bytes"),
@@ -166,61 +191,132 @@ macro_rules! counters {
                     $of,
                     ", as the accounting mode measures: of whole frames on the wire by default."
                 ),
-                |flow| integer(COUNTERS(flow).bytes),
+                Extract::Integer(|flow| integer(COUNTERS(flow).bytes)),
             ),
         ]
     }};
 }
 
 const IDENTITY: [Feature; 16] = [
-    Feature::new("id", Type::U64, "",
+    Feature::new(
+        "id",
+        Type::U64,
+        "",
         "The ordinal of the flow's first packet among all packets of the run, from 0 on. (NFStream numbers flows in the order of their end.)",
-        |flow| integer(flow.record.id)),
-    Feature::new("expiration_id", Type::I64, "",
+        Extract::Integer(|flow| integer(flow.record.id)),
+    ),
+    Feature::new(
+        "expiration_id",
+        Type::I64,
+        "",
         "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 2 the TCP connection was closed (with end_on_fin), 3 the table of live flows was full, -1 cut by a plugin.",
-        |flow| Value::Integer(flow.expiration.id())),
-    Feature::new("src_ip", Type::Text, "",
+        Extract::Integer(|flow| flow.expiration.id()),
+    ),
+    Feature::new(
+        "src_ip",
+        Type::Text,
+        "",
         "Source address of the flow's first packet.",
-        |flow| Value::Ip(src_ip(flow))).needs(Grant::Addresses),
-    Feature::new("src_ip_is_private", Type::Boolean, "",
+        Extract::Ip(src_ip),
+    )
+    .needs(Grant::Addresses),
+    Feature::new(
+        "src_ip_is_private",
+        Type::Boolean,
+        "",
         "Whether src_ip is not globally reachable, as Python's ipaddress.is_private says (IANA's special-purpose registries). (Not in NFStream 6.6.0.)",
-        |flow| Value::Boolean(is_private(src_ip(flow)))),
-    Feature::new("src_mac", Type::Text, "",
+        Extract::Boolean(|flow| is_private(src_ip(flow))),
+    ),
+    Feature::new(
+        "src_mac",
+        Type::Text,
+        "",
         "Source MAC address of the flow's first packet; zeros where its link layer has none.",
-        |flow| Value::Mac(flow.record.src_mac)).needs(Grant::Addresses),
-    Feature::new("src_oui", Type::Text, "",
+        Extract::Mac(|flow| flow.record.src_mac),
+    )
+    .needs(Grant::Addresses),
+    Feature::new(
+        "src_oui",
+        Type::Text,
+        "",
         "The first three bytes of src_mac.",
-        |flow| oui(flow.record.src_mac)).needs(Grant::Addresses),
-    Feature::new("src_port", Type::U16, "",
+        Extract::Oui(|flow| oui(flow.record.src_mac)),
+    )
+    .needs(Grant::Addresses),
+    Feature::new(
+        "src_port",
+        Type::U16,
+        "",
         "Source port of the flow's first packet; 0 where its protocol has none.",
-        |flow| integer(flow.record.src_port.into())),
-    Feature::new("dst_ip", Type::Text, "",
+        Extract::Integer(|flow| integer(flow.record.src_port.into())),
+    ),
+    Feature::new(
+        "dst_ip",
+        Type::Text,
+        "",
         "Destination address of the flow's first packet.",
-        |flow| Value::Ip(dst_ip(flow))).needs(Grant::Addresses),
-    Feature::new("dst_ip_is_private", Type::Boolean, "",
+        Extract::Ip(dst_ip),
+    )
+    .needs(Grant::Addresses),
+    Feature::new(
+        "dst_ip_is_private",
+        Type::Boolean,
+        "",
         "Whether dst_ip is not globally reachable, as src_ip_is_private. (Not in NFStream 6.6.0.)",
-        |flow| Value::Boolean(is_private(dst_ip(flow)))),
-    Feature::new("dst_mac", Type::Text, "",
+        Extract::Boolean(|flow| is_private(dst_ip(flow))),
+    ),
+    Feature::new(
+        "dst_mac",
+        Type::Text,
+        "",
         "Destination MAC address of the flow's first packet; zeros where its link layer has none.",
-        |flow| Value::Mac(flow.record.dst_mac)).needs(Grant::Addresses),
-    Feature::new("dst_oui", Type::Text, "",
+        Extract::Mac(|flow| flow.record.dst_mac),
+    )
+    .needs(Grant::Addresses),
+    Feature::new(
+        "dst_oui",
+        Type::Text,
+        "",
         "The first three bytes of dst_mac.",
-        |flow| oui(flow.record.dst_mac)).needs(Grant::Addresses),
-    Feature::new("dst_port", Type::U16, "",
+        Extract::Oui(|flow| oui(flow.record.dst_mac)),
+    )
+    .needs(Grant::Addresses),
+    Feature::new(
+        "dst_port",
+        Type::U16,
+        "",
         "Destination port of the flow's first packet; 0 where its protocol has none.",
-        |flow| integer(flow.record.dst_port.into())),
-    Feature::new("protocol", Type::U8, "",
+        Extract::Integer(|flow| integer(flow.record.dst_port.into())),
+    ),
+    Feature::new(
+        "protocol",
+        Type::U8,
+        "",
         "IANA number of the protocol behind IP and its extension headers.",
-        |flow| integer(flow.record.protocol.into())),
-    Feature::new("ip_version", Type::U8, "",
+        Extract::Integer(|flow| integer(flow.record.protocol.into())),
+    ),
+    Feature::new(
+        "ip_version",
+        Type::U8,
+        "",
         "4 or 6.",
-        |flow| integer(flow.record.ip_version.into())),
-    Feature::new("vlan_id", Type::U16, "",
+        Extract::Integer(|flow| integer(flow.record.ip_version.into())),
+    ),
+    Feature::new(
+        "vlan_id",
+        Type::U16,
+        "",
         "Identifier of the innermost VLAN tag; 0 without one.",
-        |flow| integer(flow.record.vlan_id.into())),
-    Feature::new("tunnel_id", Type::U32, "",
+        Extract::Integer(|flow| integer(flow.record.vlan_id.into())),
+    ),
+    Feature::new(
+        "tunnel_id",
+        Type::U32,
+        "",
         "The tunnel that the flow was found in: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
-        |flow| integer((flow.record.tunnel as u8).into())).of(Group::Tunnel),
+        Extract::Integer(|flow| integer((flow.record.tunnel as u8).into())),
+    )
+    .of(Group::Tunnel),
 ];
 
 /// The spread of the packet sizes of a direction.
@@ -236,7 +332,7 @@ macro_rules! sizes {
                     $of,
                     ", as the accounting mode measures; 0 without one."
                 ),
-                |flow| integer(flow.statistics().sizes($over).min),
+                Extract::Integer(|flow| integer(flow.statistics().sizes(flow.record, $over).min())),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -244,7 +340,7 @@ macro_rules! sizes {
                 Type::Float,
                 "bytes",
                 concat!("Mean size of the packets ", $of, "; 0 without one."),
-                |flow| Value::Float(flow.statistics().sizes($over).mean),
+                Extract::Float(|flow| flow.statistics().sizes(flow.record, $over).mean()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -256,7 +352,7 @@ macro_rules! sizes {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                |flow| Value::Float(flow.statistics().size_stddev(flow.record, $over)),
+                Extract::Float(|flow| flow.statistics().sizes(flow.record, $over).stddev()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -264,7 +360,7 @@ macro_rules! sizes {
                 Type::U32,
                 "bytes",
                 concat!("Size of the largest packet ", $of, "; 0 without one."),
-                |flow| integer(flow.statistics().sizes($over).max),
+                Extract::Integer(|flow| integer(flow.statistics().sizes(flow.record, $over).max())),
             )
             .of(Group::Statistics),
         ]
@@ -284,7 +380,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                |flow| integer(flow.statistics().gaps($over).min),
+                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $over).min())),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -296,7 +392,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                |flow| Value::Float(flow.statistics().gaps($over).mean),
+                Extract::Float(|flow| flow.statistics().gaps(flow.record, $over).mean()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -308,7 +404,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than three."
                 ),
-                |flow| Value::Float(flow.statistics().gap_stddev(flow.record, $over)),
+                Extract::Float(|flow| flow.statistics().gaps(flow.record, $over).stddev()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -320,7 +416,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                |flow| integer(flow.statistics().gaps($over).max),
+                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $over).max())),
             )
             .of(Group::Statistics),
         ]
@@ -353,7 +449,7 @@ macro_rules! flags {
                 $flag,
                 "; 0 for other protocols."
             ),
-            |flow| integer(flow.statistics().flag($over, $bit)),
+            Extract::Integer(|flow| integer(flow.statistics().flag($over, $bit))),
         )
         .of(Group::Statistics)
     };
@@ -362,44 +458,44 @@ macro_rules! flags {
 const SPLT: [Feature; 3] = [
     Feature::new("splt_direction", Type::Integers, "",
         "Which way each of the flow's first packets goes: 0 as the first one, 1 against it, -1 where there was no packet.",
-        |flow| Value::Integers(flow.splt.map_or(&[], Splt::directions))).of(Group::Splt),
+        Extract::Splt(Part::Direction)).of(Group::Splt),
     Feature::new("splt_ps", Type::Integers, "bytes",
         "Size of each of the flow's first packets, as the accounting mode measures; -1 where there was no packet.",
-        |flow| Value::Integers(flow.splt.map_or(&[], Splt::sizes))).of(Group::Splt),
+        Extract::Splt(Part::Size)).of(Group::Splt),
     Feature::new("splt_piat_ms", Type::Integers, "ms",
         "Time from the packet before, of either direction, to each of the flow's first packets; 0 for the first, -1 where there was no packet.",
-        |flow| Value::Integers(flow.splt.map_or(&[], Splt::gaps))).of(Group::Splt),
+        Extract::Splt(Part::Gap)).of(Group::Splt),
 ];
 
 /// What nDPI knows of the flow. Plugins are shown what it knows by then.
 const APPLICATION: [Feature; 9] = [
     Feature::new("application_name", Type::Text, "",
         "The flow's application as nDPI names it, after the protocol that it uses where that is another one: TLS.Facebook, DNS; Unknown. (The names are those of the nDPI that is installed; NFStream brings another one.)",
-        |flow| Value::Text(&flow.application().name)).of(Group::Application).needs(Grant::Application),
+        Extract::Text(|flow| &flow.application().name)).of(Group::Application).needs(Grant::Application),
     Feature::new("application_category_name", Type::Text, "",
         "What the application is for, as nDPI names it: SocialNetwork, Network; Unspecified.",
-        |flow| Value::Text(&flow.application().category)).of(Group::Application).needs(Grant::Application),
+        Extract::Text(|flow| &flow.application().category)).of(Group::Application).needs(Grant::Application),
     Feature::new("application_is_guessed", Type::Boolean, "",
         "Whether the application was not found in the packets, but guessed by ports, addresses and flows before it.",
-        |flow| Value::Boolean(flow.application().is_guessed)).of(Group::Application).needs(Grant::Application),
+        Extract::Boolean(|flow| flow.application().is_guessed)).of(Group::Application).needs(Grant::Application),
     Feature::new("application_confidence", Type::U8, "",
         "How the application was found: nDPI's own number. (NFStream brings another nDPI, with other numbers.)",
-        |flow| Value::Integer(flow.application().confidence.into())).of(Group::Application).needs(Grant::Application),
+        Extract::Integer(|flow| flow.application().confidence.into())).of(Group::Application).needs(Grant::Application),
     Feature::new("requested_server_name", Type::Text, "",
         "The name that the client asked for: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others; of SSH the client's software, as nDPI's own reader has it. At most 79 bytes; empty without one.",
-        |flow| Value::Text(flow.application().text(Text::ServerName))).of(Group::Application).needs(Grant::Names),
+        Extract::Text(|flow| flow.application().text(Text::ServerName))).of(Group::Application).needs(Grant::Names),
     Feature::new("client_fingerprint", Type::Text, "",
         "JA3 of a TLS or QUIC client, HASSH of an SSH client, fingerprint of a DHCP client; empty without one. (NFStream 6.6.0: JA4 in place of JA3.)",
-        |flow| Value::Text(flow.application().text(Text::ClientFingerprint))).of(Group::Application).needs(Grant::Names),
+        Extract::Text(|flow| flow.application().text(Text::ClientFingerprint))).of(Group::Application).needs(Grant::Names),
     Feature::new("server_fingerprint", Type::Text, "",
         "JA3S of a TLS or QUIC server, HASSH of an SSH server; empty without one.",
-        |flow| Value::Text(flow.application().text(Text::ServerFingerprint))).of(Group::Application).needs(Grant::Names),
+        Extract::Text(|flow| flow.application().text(Text::ServerFingerprint))).of(Group::Application).needs(Grant::Names),
     Feature::new("user_agent", Type::Text, "",
         "What the client says that it is, in HTTP and QUIC. At most 255 bytes; empty without one.",
-        |flow| Value::Text(flow.application().text(Text::UserAgent))).of(Group::Application).needs(Grant::Names),
+        Extract::Text(|flow| flow.application().text(Text::UserAgent))).of(Group::Application).needs(Grant::Names),
     Feature::new("content_type", Type::Text, "",
         "The content type of an HTTP response. At most 63 bytes; empty without one.",
-        |flow| Value::Text(flow.application().text(Text::ContentType))).of(Group::Application).needs(Grant::Names),
+        Extract::Text(|flow| flow.application().text(Text::ContentType))).of(Group::Application).needs(Grant::Names),
 ];
 
 /// All fields, in their order in every output.
@@ -441,10 +537,10 @@ const fn concat<const N: usize>(parts: &[&[Feature]]) -> [Feature; N] {
     all
 }
 
-fn src_ip(flow: FlowView<'_>) -> IpAddr {
+fn src_ip(flow: &FlowView<'_>) -> IpAddr {
     flow.record.src.to_ip(flow.record.ip_version)
 }
 
-fn dst_ip(flow: FlowView<'_>) -> IpAddr {
+fn dst_ip(flow: &FlowView<'_>) -> IpAddr {
     flow.record.dst.to_ip(flow.record.ip_version)
 }

@@ -25,7 +25,7 @@ pub use protocols::{PROTOCOLS, Protocol};
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
-pub(crate) use splt::Splt;
+pub(crate) use splt::{Part, Splt};
 pub(crate) use statistics::Statistics;
 pub(crate) use table::{Analyses, Arrival, CHUNK, FlowTable, Timeouts};
 
@@ -100,13 +100,13 @@ impl Flow {
             .map(move |(at, feature)| {
                 let value = match self.replacement(at) {
                     Some(text) => Value::Text(text),
-                    None => feature.value(view),
+                    None => feature.value(&view),
                 };
                 (feature.name, value)
             })
     }
 
-    fn replacement(&self, at: usize) -> Option<&str> {
+    pub(crate) fn replacement(&self, at: usize) -> Option<&str> {
         let replaced = self.replaced.as_ref()?;
         replaced
             .iter()
@@ -179,7 +179,7 @@ impl<'a> Udps<'a> {
 pub(crate) struct FlowView<'a> {
     pub(crate) record: &'a Record,
     statistics: Option<&'a Statistics>,
-    splt: Option<&'a Splt>,
+    pub(crate) splt: Option<&'a Splt>,
     application: Option<&'a Application>,
     pub(crate) expiration: Expiration,
 }

@@ -1,5 +1,6 @@
 //! The sequence of packet lengths and times of a flow's first packets.
 
+use std::iter;
 use std::sync::OnceLock;
 
 use super::record::Direction;
@@ -21,6 +22,27 @@ struct Step {
     gap_ms: u64,
     size: u32,
     direction: Direction,
+}
+
+/// What is kept of a packet. The numbers are the lists' places.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Part {
+    /// 0 as the flow's first packet, 1 against it.
+    Direction = 0,
+    /// As the accounting mode measures.
+    Size = 1,
+    /// ms since the packet before.
+    Gap = 2,
+}
+
+impl Step {
+    fn get(&self, part: Part) -> i64 {
+        match part {
+            Part::Direction => self.direction as i64,
+            Part::Size => self.size.into(),
+            Part::Gap => i64::try_from(self.gap_ms).unwrap_or(i64::MAX),
+        }
+    }
 }
 
 /// Three lists of one length, one behind the other, -1 where there was no packet.
@@ -56,30 +78,24 @@ impl Splt {
         }
     }
 
-    /// 0 as the flow's first packet, 1 against it.
-    pub(crate) fn directions(&self) -> &[i64] {
-        self.list(0)
+    /// This part of the packets that there were.
+    pub(crate) fn steps(&self, part: Part) -> impl Iterator<Item = i64> {
+        self.steps.iter().map(move |step| step.get(part))
     }
 
-    pub(crate) fn sizes(&self) -> &[i64] {
-        self.list(1)
+    /// How many packets there were not.
+    pub(crate) fn missing(&self) -> usize {
+        usize::from(self.len) - self.steps.len()
     }
 
-    pub(crate) fn gaps(&self) -> &[i64] {
-        self.list(2)
-    }
-
-    fn list(&self, n: usize) -> &[i64] {
+    /// This part of each packet, and -1 where there was none.
+    pub(crate) fn list(&self, part: Part) -> &[i64] {
         let len = usize::from(self.len);
         let Lists(lists) = self.lists.get_or_init(|| {
-            let mut lists = vec![-1; 3 * len];
-            for (at, step) in self.steps.iter().enumerate() {
-                lists[at] = step.direction as i64;
-                lists[len + at] = step.size.into();
-                lists[2 * len + at] = i64::try_from(step.gap_ms).unwrap_or(i64::MAX);
-            }
-            Lists(lists.into())
+            let parts = [Part::Direction, Part::Size, Part::Gap];
+            let list = |part| self.steps(part).chain(iter::repeat_n(-1, self.missing()));
+            Lists(parts.into_iter().flat_map(list).collect())
         });
-        &lists[n * len..][..len]
+        &lists[part as usize * len..][..len]
     }
 }

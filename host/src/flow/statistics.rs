@@ -1,61 +1,122 @@
 //! Statistics over the packets of a flow: sizes, inter-arrival times, TCP flags.
+//!
+//! Kept is what whole numbers hold without an error: extremes, and sums of squares. How many packets
+//! there are, and the sums of sizes and times, are in the flow's [`Record`] already. Means and
+//! deviations are made when somebody looks at them.
 
 use super::record::{Direction, Record};
 
-/// What the statistics are over. The numbers are places in arrays.
+/// What the statistics are over.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Over {
-    Bidirectional = 0,
-    Src2Dst = 1,
-    Dst2Src = 2,
+    Bidirectional,
+    Src2Dst,
+    Dst2Src,
 }
 
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Statistics {
-    /// By [`Over`].
-    sizes: [Spread; 3],
-    gaps: [Spread; 3],
-    /// By direction, then by the flag's bit in the TCP header.
-    flags: [[u64; 8]; 2],
-}
-
-/// Least, greatest, mean and standard deviation of some numbers, by Welford's method.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Spread {
-    pub(crate) min: u64,
-    pub(crate) max: u64,
-    pub(crate) mean: f64,
-    /// Sum of the squared differences from the mean.
-    squares: f64,
-}
-
-impl Spread {
-    /// Adds the `n`-th number, from 1 on.
-    #[inline]
-    fn add(&mut self, number: u64, n: u64) {
-        let x = number as f64;
-        if n == 1 {
-            *self = Self {
-                min: number,
-                max: number,
-                mean: x,
-                squares: 0.0,
-            };
-            return;
+impl Over {
+    /// The one direction that it is.
+    fn way(self) -> Option<usize> {
+        match self {
+            Self::Bidirectional => None,
+            Self::Src2Dst => Some(Direction::SrcToDst as usize),
+            Self::Dst2Src => Some(Direction::DstToSrc as usize),
         }
+    }
+}
+
+/// What a packet changes stands in three cache lines.
+#[derive(Clone, Debug, Default)]
+#[repr(C, align(64))]
+pub(crate) struct Statistics {
+    ways: [Way; 2],
+    /// Times from packets of either direction to the next.
+    gaps: Extent,
+}
+
+/// The packets of one direction.
+#[derive(Clone, Debug, Default)]
+#[repr(C)]
+struct Way {
+    sizes: Extent,
+    gaps: Extent,
+    /// By the flag's bit in the TCP header.
+    flags: [u64; 8],
+}
+
+const _: () = assert!(size_of::<Way>() == 128);
+
+/// The extremes of some whole numbers, and the sum of their squares.
+#[derive(Clone, Copy, Debug)]
+struct Extent {
+    min: u64,
+    max: u64,
+    /// Two of the longest times that can be would not fit into 64 bits.
+    squares: u128,
+}
+
+impl Default for Extent {
+    fn default() -> Self {
+        Self {
+            min: u64::MAX,
+            max: 0,
+            squares: 0,
+        }
+    }
+}
+
+impl Extent {
+    #[inline]
+    fn add(&mut self, number: u64) {
         self.min = self.min.min(number);
         self.max = self.max.max(number);
-        let off = x - self.mean;
-        self.mean += off / n as f64;
-        self.squares += off * (x - self.mean);
+        self.squares += u128::from(number) * u128::from(number);
     }
 
-    /// Of a sample of `n` numbers; 0 for fewer than two.
-    fn stddev(&self, n: u64) -> f64 {
-        match n {
-            0 | 1 => 0.0,
-            n => (self.squares / (n - 1) as f64).sqrt(),
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+            squares: self.squares + other.squares,
         }
+    }
+}
+
+/// All that is told of some whole numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sample {
+    /// How many they are.
+    n: u64,
+    sum: u64,
+    extent: Extent,
+}
+
+impl Sample {
+    /// 0 without any.
+    pub(crate) fn min(&self) -> u64 {
+        if self.n == 0 { 0 } else { self.extent.min }
+    }
+
+    /// 0 without any.
+    pub(crate) fn max(&self) -> u64 {
+        self.extent.max
+    }
+
+    /// 0 without any.
+    pub(crate) fn mean(&self) -> f64 {
+        self.sum as f64 / self.n.max(1) as f64
+    }
+
+    /// Of a sample, that is with a divisor of n - 1; 0 for fewer than two.
+    pub(crate) fn stddev(&self) -> f64 {
+        if self.n < 2 {
+            return 0.0;
+        }
+        let [n, sum] = [self.n, self.sum].map(u128::from);
+        // n (n - 1) times the variance, exactly.
+        let spread = n.saturating_mul(self.extent.squares);
+        let spread = spread.saturating_sub(sum * sum);
+        (spread as f64 / (n * (n - 1)) as f64).sqrt()
     }
 }
 
@@ -71,27 +132,18 @@ impl Statistics {
         tcp_flags: u8,
     ) {
         let counters = &record.directions[direction as usize];
-        for (over, packets, last_seen_ms) in [
-            (
-                Over::Bidirectional as usize,
-                record.packets(),
-                record.last_seen_ms(),
-            ),
-            (
-                1 + direction as usize,
-                counters.packets,
-                counters.last_seen_ms,
-            ),
-        ] {
-            self.sizes[over].add(size.into(), packets + 1);
-            if packets > 0 {
-                self.gaps[over].add(time_ms - last_seen_ms, packets);
-            }
+        let way = &mut self.ways[direction as usize];
+        way.sizes.add(size.into());
+        if counters.packets > 0 {
+            way.gaps.add(time_ms - counters.last_seen_ms);
+        }
+        if record.packets() > 0 {
+            self.gaps.add(time_ms - record.last_seen_ms());
         }
         // Most packets have one flag or two of the eight.
         let mut rest = tcp_flags;
         while rest != 0 {
-            self.flags[direction as usize][rest.trailing_zeros() as usize % 8] += 1;
+            way.flags[rest.trailing_zeros() as usize % 8] += 1;
             rest &= rest - 1;
         }
     }
@@ -99,43 +151,92 @@ impl Statistics {
     /// Reads of every cache line something, so that they are there when the packet is added.
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        let [sizes, gaps] = [self.sizes, self.gaps].map(|[both, _, back]| both.min ^ back.min);
-        sizes ^ gaps ^ self.flags[0][0]
+        let [there, back] = [&self.ways[0], &self.ways[1]].map(|way| way.sizes.max ^ way.flags[0]);
+        there ^ back ^ self.gaps.max
     }
 
-    pub(crate) fn sizes(&self, over: Over) -> &Spread {
-        &self.sizes[over as usize]
+    /// The sizes of packets.
+    pub(crate) fn sizes(&self, record: &Record, over: Over) -> Sample {
+        let [there, back] = &self.ways;
+        let (counters, extent) = match over.way() {
+            Some(way) => (record.directions[way], self.ways[way].sizes),
+            None => (record.both(), there.sizes.and(&back.sizes)),
+        };
+        Sample {
+            n: counters.packets,
+            sum: counters.bytes,
+            extent,
+        }
     }
 
-    pub(crate) fn gaps(&self, over: Over) -> &Spread {
-        &self.gaps[over as usize]
-    }
-
-    pub(crate) fn size_stddev(&self, record: &Record, over: Over) -> f64 {
-        self.sizes(over).stddev(packets(record, over))
-    }
-
-    /// There is one gap less than there are packets.
-    pub(crate) fn gap_stddev(&self, record: &Record, over: Over) -> f64 {
-        self.gaps(over)
-            .stddev(packets(record, over).saturating_sub(1))
+    /// The times between successive packets, in ms.
+    pub(crate) fn gaps(&self, record: &Record, over: Over) -> Sample {
+        let (counters, extent) = match over.way() {
+            Some(way) => (record.directions[way], self.ways[way].gaps),
+            None => (record.both(), self.gaps),
+        };
+        Sample {
+            // There is one less than there are packets.
+            n: counters.packets.saturating_sub(1),
+            sum: counters.last_seen_ms - counters.first_seen_ms,
+            extent,
+        }
     }
 
     /// How many packets had the flag that is this bit of a TCP header.
     pub(crate) fn flag(&self, over: Over, bit: usize) -> u64 {
-        let [there, back] = self.flags.map(|flags| flags[bit]);
-        match over {
-            Over::Bidirectional => there + back,
-            Over::Src2Dst => there,
-            Over::Dst2Src => back,
+        match over.way() {
+            Some(way) => self.ways[way].flags[bit],
+            None => self.ways[0].flags[bit] + self.ways[1].flags[bit],
         }
     }
 }
 
-fn packets(record: &Record, over: Over) -> u64 {
-    match over {
-        Over::Bidirectional => record.packets(),
-        Over::Src2Dst => record.directions[0].packets,
-        Over::Dst2Src => record.directions[1].packets,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(numbers: &[u64]) -> Sample {
+        let mut extent = Extent::default();
+        numbers.iter().for_each(|&number| extent.add(number));
+        Sample {
+            n: numbers.len() as u64,
+            sum: numbers.iter().sum(),
+            extent,
+        }
+    }
+
+    #[test]
+    fn nothing_has_no_spread() {
+        let none = sample(&[]);
+        assert_eq!((none.min(), none.max()), (0, 0));
+        assert_eq!((none.mean(), none.stddev()), (0.0, 0.0));
+        let one = sample(&[7]);
+        assert_eq!((one.min(), one.max()), (7, 7));
+        assert_eq!((one.mean(), one.stddev()), (7.0, 0.0));
+    }
+
+    #[test]
+    fn deviation_is_that_of_a_sample() {
+        // The squared differences from the mean, 5, add up to 32: 32 / 7.
+        let some = sample(&[2, 4, 4, 4, 5, 5, 7, 9]);
+        assert_eq!(some.mean(), 5.0);
+        assert_eq!(some.stddev(), (32.0_f64 / 7.0).sqrt());
+    }
+
+    #[test]
+    fn small_spread_of_large_numbers_is_exact() {
+        let base = 1 << 43;
+        let some = sample(&[base, base + 1, base + 2]);
+        assert_eq!(some.mean(), (base + 1) as f64);
+        assert_eq!(some.stddev(), 1.0);
+    }
+
+    #[test]
+    fn the_longest_times_do_not_overflow() {
+        let longest = u64::MAX / 1_000_000;
+        let some = sample(&[longest, 0]);
+        let expected = longest as f64 / 2.0_f64.sqrt();
+        assert!((some.stddev() / expected - 1.0).abs() < 1e-15);
     }
 }

@@ -193,6 +193,6 @@ pub(super) fn shown<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> (&'a [u8]
 
 fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: FlowView<'_>) {
     for (field, column) in fields.iter().zip(columns) {
-        column.push_value(field.value(flow));
+        column.push_value(field.value(&flow));
     }
 }

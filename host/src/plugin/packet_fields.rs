@@ -6,7 +6,7 @@ use super::column::ColumnBuffer;
 use super::grant::Grant;
 use super::pseudonym::Pseudonyms;
 use crate::flow::Arrival;
-use crate::value::{Type, write_ip, write_mac};
+use crate::value::{AddressText, Type};
 
 /// A field of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -197,31 +197,37 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         |a| a.packet.payload_size.into(),
     ),
     PacketField::address("src_ip", "Source address.", |a, text| {
-        let _ = write_ip(a.packet.src.to_ip(a.packet.ip_version), text);
+        text.0
+            .extend_from_slice(AddressText::ip(a.packet.src.to_ip(a.packet.ip_version)).as_bytes());
     }),
     PacketField::address(
         "src_mac",
         "Source MAC address of this frame; zeros where its link layer has none.",
         |a, text| {
-            let _ = write_mac(&a.packet.src_mac, text);
+            text.0
+                .extend_from_slice(AddressText::mac(&a.packet.src_mac).as_bytes());
         },
     ),
     PacketField::address("src_oui", "The first three bytes of src_mac.", |a, text| {
-        let _ = write_mac(&a.packet.src_mac[..3], text);
+        text.0
+            .extend_from_slice(AddressText::mac(&a.packet.src_mac[..3]).as_bytes());
     })
     .beside(),
     PacketField::address("dst_ip", "Destination address.", |a, text| {
-        let _ = write_ip(a.packet.dst.to_ip(a.packet.ip_version), text);
+        text.0
+            .extend_from_slice(AddressText::ip(a.packet.dst.to_ip(a.packet.ip_version)).as_bytes());
     }),
     PacketField::address(
         "dst_mac",
         "Destination MAC address of this frame; zeros where its link layer has none.",
         |a, text| {
-            let _ = write_mac(&a.packet.dst_mac, text);
+            text.0
+                .extend_from_slice(AddressText::mac(&a.packet.dst_mac).as_bytes());
         },
     ),
     PacketField::address("dst_oui", "The first three bytes of dst_mac.", |a, text| {
-        let _ = write_mac(&a.packet.dst_mac[..3], text);
+        text.0
+            .extend_from_slice(AddressText::mac(&a.packet.dst_mac[..3]).as_bytes());
     })
     .beside(),
     PacketField::pseudonym(

@@ -3,17 +3,16 @@
 use std::io::{self, Write};
 
 use super::{Sink, write_hex};
-use crate::flow::{Flow, Schema};
-use crate::value::Value;
+use crate::flow::features::{Extract, Feature};
+use crate::flow::{Flow, FlowView, Part, Schema};
+use crate::value::{AddressText, Value};
 
 /// Bytes that are written together.
 const BLOCK: usize = 1 << 18;
 
 pub(super) struct CsvSink<W: Write> {
     output: W,
-    /// Lines that are not written yet. Fields go into it as they are made, without a stop between:
-    /// they are most of what a short flow costs.
-    lines: String,
+    lines: Lines,
     /// How many these are.
     flows: u64,
 }
@@ -22,9 +21,9 @@ pub(super) struct CsvSink<W: Write> {
 pub(super) fn write_header(output: &mut impl Write, schema: &Schema) -> io::Result<()> {
     let mut sink = CsvSink::new(output);
     for name in schema.names() {
-        sink.field(Value::Text(name));
+        sink.lines.field(Value::Text(name));
     }
-    sink.end_line();
+    sink.lines.end();
     sink.flush()
 }
 
@@ -33,39 +32,27 @@ impl<W: Write> CsvSink<W> {
     pub(super) fn new(output: W) -> Self {
         Self {
             output,
-            lines: String::with_capacity(BLOCK + BLOCK / 4),
+            lines: Lines::default(),
             flows: 0,
         }
-    }
-
-    fn field(&mut self, value: Value<'_>) {
-        let start = self.lines.len();
-        write_value(value, &mut self.lines);
-        // Nothing else has characters that need quotes, and lists bring theirs.
-        if let Value::Text(_) | Value::Json(_) = value {
-            quote(&mut self.lines, start);
-        }
-        self.lines.push(',');
-    }
-
-    /// Puts a line feed in the place of the last comma.
-    fn end_line(&mut self) {
-        self.lines.pop();
-        self.lines.push('\n');
     }
 }
 
 impl<W: Write> Sink for CsvSink<W> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
-        for (_, value) in flow.features() {
-            self.field(value);
+        let view = flow.view();
+        for (at, feature) in flow.schema().features().iter().enumerate() {
+            match flow.replacement(at) {
+                Some(text) => self.lines.field(Value::Text(text)),
+                None => self.lines.feature(feature, &view),
+            }
         }
         for (_, value) in flow.udps().iter() {
-            self.field(value);
+            self.lines.field(value);
         }
-        self.end_line();
+        self.lines.end();
         self.flows += 1;
-        match self.lines.len() < BLOCK {
+        match self.lines.len < BLOCK {
             true => Ok(()),
             false => self.flush(),
         }
@@ -76,14 +63,14 @@ impl<W: Write> Sink for CsvSink<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.output.write_all(self.lines.as_bytes())?;
-        self.lines.clear();
+        self.output.write_all(self.lines.written())?;
+        self.lines.len = 0;
         self.flows = 0;
         self.output.flush()
     }
 
     fn forget(&mut self) -> u64 {
-        self.lines.clear();
+        self.lines.len = 0;
         std::mem::take(&mut self.flows)
     }
 
@@ -92,57 +79,187 @@ impl<W: Write> Sink for CsvSink<W> {
     }
 }
 
-/// Puts the field that starts at `start` in quotes if it needs them.
-fn quote(lines: &mut String, start: usize) {
-    let needs = |byte| matches!(byte, b',' | b'"' | b'\r' | b'\n');
-    if lines.as_bytes()[start..].iter().copied().any(needs) {
-        let field = lines[start..].replace('"', "\"\"");
-        lines.truncate(start);
-        lines.push('"');
-        lines.push_str(&field);
-        lines.push('"');
-    }
+/// Lines that are not written yet. Fields go into it as they are made, a hundred and more of each
+/// flow: they are most of what a short flow costs. So what is behind the last one is not empty memory
+/// but bytes, which are written over.
+#[derive(Default)]
+struct Lines {
+    bytes: Vec<u8>,
+    len: usize,
 }
 
-fn write_value(value: Value<'_>, out: &mut String) {
-    match value {
-        Value::Null => {}
-        Value::Boolean(value) => out.push(if value { '1' } else { '0' }),
-        Value::Integer(value) => write_integer(value, out),
-        Value::Float(value) => out.push_str(zmij::Buffer::new().format(value)),
-        Value::Bytes(bytes) => write_hex(bytes, out),
-        Value::Integers(values) => write_list(values, out, |&value, out| write_integer(value, out)),
-        Value::Floats(values) => write_list(values, out, |value, out| {
-            out.push_str(zmij::Buffer::new().format(*value))
-        }),
-        Value::Ip(_) | Value::Mac(_) | Value::Oui(_) | Value::Text(_) | Value::Json(_) => {
-            value.write_text(out)
+impl Lines {
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// The next bytes.
+    #[inline]
+    fn room<const N: usize>(&mut self) -> &mut [u8; N] {
+        self.make_room(N);
+        let Some(room) = self.bytes[self.len..].first_chunk_mut() else {
+            unreachable!("there is room")
+        };
+        room
+    }
+
+    #[inline]
+    fn make_room(&mut self, len: usize) {
+        if self.bytes.len() - self.len < len {
+            self.grow(len);
         }
     }
-}
 
-fn write_integer(value: i64, out: &mut String) {
-    match value {
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        let least = BLOCK + BLOCK / 4;
+        let enough = (self.len + len).max(self.bytes.len() * 2).max(least);
+        self.bytes.resize(enough, 0);
+    }
+
+    #[inline]
+    fn push(&mut self, byte: u8) {
+        *self.room() = [byte];
+        self.len += 1;
+    }
+
+    fn extend(&mut self, bytes: &[u8]) {
+        self.make_room(bytes.len());
+        self.bytes[self.len..][..bytes.len()].copy_from_slice(bytes);
+        self.len += bytes.len();
+    }
+
+    /// Puts a line feed in the place of the last comma.
+    fn end(&mut self) {
+        self.len -= 1;
+        self.push(b'\n');
+    }
+
+    /// A field that is a feature of a flow.
+    #[inline]
+    fn feature(&mut self, feature: &Feature, flow: &FlowView<'_>) {
+        match feature.value {
+            Extract::Integer(value) => self.integer(value(flow)),
+            Extract::Float(value) => self.float(value(flow)),
+            Extract::Splt(part) => self.splt(flow, part),
+            _ => return self.field(feature.value(flow)),
+        }
+        self.push(b',');
+    }
+
+    fn field(&mut self, value: Value<'_>) {
+        let start = self.len;
+        self.value(value);
+        // Nothing else has characters that need quotes, and lists bring theirs.
+        if let Value::Text(_) | Value::Json(_) = value {
+            self.quote(start);
+        }
+        self.push(b',');
+    }
+
+    fn value(&mut self, value: Value<'_>) {
+        match value {
+            Value::Null => {}
+            Value::Boolean(value) => self.push(if value { b'1' } else { b'0' }),
+            Value::Integer(value) => self.integer(value),
+            Value::Float(value) => self.float(value),
+            Value::Bytes(bytes) => {
+                let mut text = String::with_capacity(2 * bytes.len());
+                write_hex(bytes, &mut text);
+                self.extend(text.as_bytes());
+            }
+            Value::Integers(values) => self.list(values, |lines, &value| lines.integer(value)),
+            Value::Floats(values) => self.list(values, |lines, &value| lines.float(value)),
+            Value::Ip(address) => self.extend(AddressText::ip(address).as_bytes()),
+            Value::Mac(mac) => self.extend(AddressText::mac(&mac).as_bytes()),
+            Value::Oui(oui) => self.extend(AddressText::mac(&oui).as_bytes()),
+            Value::Text(text) | Value::Json(text) => self.extend(text.as_bytes()),
+        }
+    }
+
+    #[inline]
+    fn integer(&mut self, value: i64) {
         // Most columns of most flows.
-        0..10 => out.push(char::from(b'0' + value as u8)),
-        -1 => out.push_str("-1"),
-        _ => out.push_str(itoa::Buffer::new().format(value)),
-    }
-}
-
-/// `[0]`, and in quotes where there are commas: `"[0, 1, 0]"`
-fn write_list<T>(values: &[T], out: &mut String, write: impl Fn(&T, &mut String)) {
-    let quote = if values.len() > 1 { "\"" } else { "" };
-    out.push_str(quote);
-    out.push('[');
-    for (n, value) in values.iter().enumerate() {
-        if n > 0 {
-            out.push_str(", ");
+        match value {
+            0..10 => self.push(b'0' + value as u8),
+            _ => self.extend(itoa::Buffer::new().format(value).as_bytes()),
         }
-        write(value, out);
     }
-    out.push(']');
-    out.push_str(quote);
+
+    #[inline]
+    fn float(&mut self, value: f64) {
+        // Most of short flows: positive, without a fraction and with so few digits that the text has
+        // no exponent.
+        if (0.0..1e15).contains(&value) && value as u64 as f64 == value && value.is_sign_positive()
+        {
+            self.integer(value as i64);
+            self.extend(b".0");
+        } else {
+            self.extend(zmij::Buffer::new().format(value).as_bytes());
+        }
+    }
+
+    /// `[0]`, and in quotes where there are commas: `"[0, 1, 0]"`
+    fn list<T>(&mut self, values: &[T], write: impl Fn(&mut Self, &T)) {
+        self.open(values.len());
+        for (n, value) in values.iter().enumerate() {
+            if n > 0 {
+                self.extend(b", ");
+            }
+            write(self, value);
+        }
+        self.close(values.len());
+    }
+
+    /// A list of as many numbers as are asked for, -1 where there was no packet: of most flows most.
+    fn splt(&mut self, flow: &FlowView<'_>, part: Part) {
+        const MISSING: &[u8] = b"-1, -1, -1, -1, -1, -1, -1, -1, ";
+        let Some(splt) = flow.splt else {
+            return self.list(&[], |_, _: &i64| ());
+        };
+        let mut missing = splt.missing();
+        let len = splt.steps(part).count() + missing;
+        self.open(len);
+        for value in splt.steps(part) {
+            self.integer(value);
+            self.extend(b", ");
+        }
+        while missing > 0 {
+            let some = missing.min(MISSING.len() / 4);
+            self.extend(&MISSING[..4 * some]);
+            missing -= some;
+        }
+        // The last comma.
+        self.len -= if len > 0 { 2 } else { 0 };
+        self.close(len);
+    }
+
+    fn open(&mut self, len: usize) {
+        self.extend(if len > 1 { b"\"[" } else { b"[" });
+    }
+
+    fn close(&mut self, len: usize) {
+        self.extend(if len > 1 { b"]\"" } else { b"]" });
+    }
+
+    /// Puts the field that starts at `start` in quotes if it needs them.
+    fn quote(&mut self, start: usize) {
+        let field = &self.bytes[start..self.len];
+        let needs = |byte| matches!(byte, b',' | b'"' | b'\r' | b'\n');
+        if !field.iter().copied().any(needs) {
+            return;
+        }
+        let field = field.to_vec();
+        self.len = start;
+        self.push(b'"');
+        for byte in field {
+            if byte == b'"' {
+                self.push(b'"');
+            }
+            self.push(byte);
+        }
+        self.push(b'"');
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +293,13 @@ mod tests {
             (Value::Boolean(false), "0"),
             (Value::Integer(-1), "-1"),
             (Value::Float(302.368_421_052_631_56), "302.36842105263156"),
+            (Value::Float(0.0), "0.0"),
+            (Value::Float(-0.0), "-0.0"),
+            (Value::Float(-3.0), "-3.0"),
+            (Value::Float(74.0), "74.0"),
+            (Value::Float(999_999_999_999_999.0), "999999999999999.0"),
+            (Value::Float(1e15), "1000000000000000.0"),
+            (Value::Float(1e16), "1e16"),
             (Value::Float(f64::NAN), "NaN"),
             (Value::Integers(&[10, 9, -1]), "\"[10, 9, -1]\""),
             (Value::Integers(&[]), "[]"),
@@ -185,9 +309,9 @@ mod tests {
             (Value::Oui([0xaa, 0xbb, 0xcc]), "aa:bb:cc"),
             (Value::Ip([192, 0, 2, 1].into()), "192.0.2.1"),
         ] {
-            let mut text = String::new();
-            write_value(value, &mut text);
-            assert_eq!(text, expected, "{value:?}");
+            let mut lines = Lines::default();
+            lines.value(value);
+            assert_eq!(lines.written(), expected.as_bytes(), "{value:?}");
         }
     }
 
@@ -201,9 +325,10 @@ mod tests {
             ("a\nb", "\"a\nb\""),
             ("a\rb", "\"a\rb\""),
         ] {
-            let mut lines = format!("before,{field}");
-            quote(&mut lines, 7);
-            assert_eq!(lines, format!("before,{expected}"));
+            let mut lines = Lines::default();
+            lines.extend(b"before,");
+            lines.field(Value::Text(field));
+            assert_eq!(lines.written(), format!("before,{expected},").as_bytes());
         }
     }
 }
