@@ -14,7 +14,7 @@ use blake2::digest::{KeyInit as _, Mac as _};
 use crate::flow::features::{Feature, Group};
 use crate::flow::{Flow, Replacement, Schema};
 use crate::sink::write_hex;
-use crate::value::{UdpValue, Value};
+use crate::value::Value;
 
 /// Puts keyed hashes in place of some columns' values.
 ///
@@ -192,24 +192,29 @@ impl Anonymizer {
     /// Puts hashes in the place of values. Nulls stay, and columns that this flow does not have are left
     /// out.
     pub fn anonymize(&self, flow: &mut Flow) {
-        let schema = flow.schema.clone();
         let mut text = String::new();
-        let replaced = self.features.iter().filter_map(|&at| {
-            let value = schema.features()[at].value(&flow.view());
-            let text = self.hash(value, &mut text)?;
-            Some(Replacement { at, text })
-        });
-        let replaced: Box<[_]> = replaced.collect();
-        flow.replaced = (!replaced.is_empty()).then_some(replaced);
+        let (view, schema) = (flow.view(), flow.schema());
+        let features = self
+            .features
+            .iter()
+            .map(|&at| (at, schema.features()[at].value(&view)));
         let place = |path: &String| {
             let mut columns = schema.udps().iter();
             columns.position(|column| column.path() == path)
         };
-        for at in self.udps.iter().filter_map(place) {
-            if let Some(hash) = self.hash(flow.udps[at].as_value(), &mut text) {
-                flow.udps[at] = UdpValue::Text(hash);
-            }
-        }
+        let udps = self
+            .udps
+            .iter()
+            .filter_map(place)
+            .map(|at| (schema.features().len() + at, flow.outputs.value(at)));
+        let replaced: Box<[_]> = features
+            .chain(udps)
+            .filter_map(|(at, value)| {
+                let text = self.hash(value, &mut text)?;
+                Some(Replacement { at, text })
+            })
+            .collect();
+        flow.replaced = (!replaced.is_empty()).then_some(replaced);
     }
 
     fn hash(&self, value: Value<'_>, text: &mut String) -> Option<Box<str>> {
@@ -304,6 +309,7 @@ mod tests {
     use crate::flow::UdpColumn;
     use crate::flow::testing::flows;
     use crate::value::Type;
+    use crate::value::UdpValue;
 
     /// The bytes 0 to 63.
     fn key() -> AnonymizationKey {
@@ -418,7 +424,7 @@ mod tests {
         let anonymizer = Anonymizer::new(columns, &key(), &schema).unwrap();
         let mut flow = flows(1).remove(0);
         flow.schema = schema.into();
-        flow.udps = [UdpValue::Text("ü".into()), UdpValue::Null].into();
+        flow.outputs.own(columns.len())[0] = UdpValue::Text("ü".into());
         anonymizer.anonymize(&mut flow);
         assert!(
             matches!(flow.get(columns[0]), Some(Value::Text(text)) if text.starts_with("e1f59b2b"))

@@ -5,11 +5,12 @@ use std::iter::Peekable;
 use std::sync::Arc;
 
 use crate::dissect::Dissector;
-use crate::flow::{Arrival, Ended, Expiration, Flow, FlowTable, FlowView, Schema};
+use crate::flow::{
+    Arrival, Ended, Expiration, Flow, FlowTable, FlowView, InChunk, Meeting, Outputs, Schema,
+};
 use crate::load::Load;
 use crate::meter::{AccountingMode, Settings};
 use crate::plugin::{PluginError, PluginReport, PluginSet, Station};
-use crate::value::UdpValue;
 
 /// Flows that end together once all do: their memory is used again by the next ones while it is
 /// still in the cache.
@@ -60,9 +61,10 @@ impl Shard {
     #[inline]
     pub(crate) fn push(&mut self, chunk: &mut [Arrival<'_>]) {
         self.touch(chunk);
-        for arrival in chunk {
-            self.meter(arrival);
+        for at in 0..chunk.len() {
+            self.meter(chunk, at);
         }
+        self.station.read(chunk);
     }
 
     /// Meters packets among those of other meters, whose times end idle flows of this one too.
@@ -72,14 +74,14 @@ impl Shard {
         passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
     ) {
         self.touch(chunk);
-        for arrival in chunk {
-            while let Some((time_ms, ordinal)) =
-                passes.next_if(|(_, ordinal)| *ordinal < arrival.ordinal)
-            {
-                self.pass(time_ms, ordinal);
+        for at in 0..chunk.len() {
+            let next = chunk[at].ordinal;
+            while let Some((time_ms, ordinal)) = passes.next_if(|(_, ordinal)| *ordinal < next) {
+                self.pass_among(time_ms, ordinal, chunk);
             }
-            self.meter(arrival);
+            self.meter(chunk, at);
         }
+        self.station.read(chunk);
     }
 
     #[inline]
@@ -91,11 +93,15 @@ impl Shard {
     }
 
     /// Ends the flows that are idle at this time, which the packet of this ordinal tells.
-    #[inline]
     pub(crate) fn pass(&mut self, time_ms: u64, ordinal: u64) {
+        self.pass_among(time_ms, ordinal, &[]);
+    }
+
+    #[inline]
+    fn pass_among(&mut self, time_ms: u64, ordinal: u64, chunk: &[Arrival<'_>]) {
         if self.table.is_behind(time_ms) {
             let places = self.table.idle_at(time_ms);
-            self.end_idle(places.iter().copied(), ordinal);
+            self.end_idle(places.iter().copied(), ordinal, chunk);
             self.table.recycle(places);
         }
     }
@@ -108,7 +114,7 @@ impl Shard {
 
     /// Delivers what waits for plugins.
     pub(crate) fn flush(&mut self) {
-        self.station.flush(&mut self.ready);
+        self.station.flush(&[], &mut self.ready);
     }
 
     /// Begins to end all flows. Nothing may be pushed afterwards.
@@ -121,7 +127,7 @@ impl Shard {
         let Some(mut ending) = self.ending.take() else {
             return false;
         };
-        self.end_idle(ending.by_ref().take(ENDING), u64::MAX);
+        self.end_idle(ending.by_ref().take(ENDING), u64::MAX, &[]);
         if ending.len() > 0 {
             self.ending = Some(ending);
         } else {
@@ -178,39 +184,50 @@ impl Shard {
     }
 
     #[inline]
-    fn meter(&mut self, arrival: &mut Arrival<'_>) {
-        let time_ms = arrival.time_ms();
-        self.pass(time_ms, arrival.ordinal);
-        let place = match self.table.find(&arrival.packet, arrival.hash) {
-            Some((place, direction)) => match self.table.expiration_at(place, time_ms) {
-                None => {
-                    arrival.direction = direction;
-                    arrival.delta_ms = time_ms - self.table.record(place).last_seen_ms();
-                    return self.update(place, arrival);
-                }
-                Some(expiration) => {
-                    self.end(place, expiration, Ended::by_its_packet(arrival.ordinal));
-                    self.table.reopen(place, arrival);
-                    place
-                }
-            },
-            None => {
-                self.make_room(arrival.ordinal);
-                self.table.open(arrival)
+    fn meter(&mut self, chunk: &mut [Arrival<'_>], at: usize) {
+        let arrival = &chunk[at];
+        let (time_ms, ordinal) = (arrival.time_ms(), arrival.ordinal);
+        self.pass_among(time_ms, ordinal, chunk);
+        let place = match self.table.meet(&mut chunk[at]) {
+            Meeting::Flow(place) => {
+                return self.show(place, &InChunk::new(chunk, at), false);
+            }
+            Meeting::Late(place, expiration) => {
+                self.end(place, expiration, Ended::by_its_packet(ordinal), chunk);
+                self.table.reopen(place, &chunk[at]);
+                place
+            }
+            Meeting::Nobody => {
+                self.make_room(ordinal, chunk);
+                self.table.open(&chunk[at])
             }
         };
-        let closed = self.count(place, arrival);
-        let view = view(&self.table, &self.dissector, place);
-        let cut = self.station.init(place, arrival, view, &mut self.ready);
-        self.end_with(arrival.ordinal, place, cut, closed);
+        self.station.begin_flow(&chunk[at]);
+        self.show(place, &InChunk::new(chunk, at), true);
     }
 
+    /// Counts a packet, and shows it to plugins.
     #[inline]
-    fn update(&mut self, place: u32, arrival: &Arrival<'_>) {
+    fn show(&mut self, place: u32, arrival: &InChunk<'_, '_>, is_first: bool) {
         let closed = self.count(place, arrival);
-        let view = view(&self.table, &self.dissector, place);
-        let cut = self.station.update(place, arrival, view, &mut self.ready);
-        self.end_with(arrival.ordinal, place, cut, closed);
+        let mut cut = false;
+        if !self.station.is_empty() {
+            let view = view(&self.table, &self.dissector, place);
+            cut = match is_first {
+                true => self.station.init(place, arrival, &view, &mut self.ready),
+                false => self.station.update(place, arrival, &view, &mut self.ready),
+            };
+        }
+        if cut || closed {
+            let expiration = if cut {
+                Expiration::Cut
+            } else {
+                Expiration::Closed
+            };
+            let ended = Ended::by_its_packet(arrival.ordinal);
+            self.end(place, expiration, ended, arrival.chunk);
+            self.table.remove(place);
+        }
     }
 
     /// Counts a packet; says whether it closes the flow's connection.
@@ -231,40 +248,29 @@ impl Shard {
     }
 
     /// Ends the oldest flow where there is no room for one more.
-    fn make_room(&mut self, ordinal: u64) {
+    fn make_room(&mut self, ordinal: u64, chunk: &[Arrival<'_>]) {
         if self.max_flows > 0
             && self.table.len() >= self.max_flows
             && let Some(oldest) = self.table.oldest()
         {
             self.evicted += 1;
-            self.end(oldest, Expiration::Evicted, Ended::by_another(ordinal));
+            let ended = Ended::by_another(ordinal);
+            self.end(oldest, Expiration::Evicted, ended, chunk);
             self.table.remove(oldest);
         }
     }
 
     /// Ends flows that are out of the wheel.
-    fn end_idle(&mut self, places: impl Iterator<Item = u32>, ordinal: u64) {
+    fn end_idle(&mut self, places: impl Iterator<Item = u32>, ordinal: u64, chunk: &[Arrival<'_>]) {
         for place in places {
-            self.end(place, Expiration::Idle, Ended::by_another(ordinal));
+            self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
             self.table.forget(place);
         }
     }
 
-    /// Ends a flow with the packet that it has just seen, if a plugin `cut` it or its connection is
-    /// `closed`.
-    #[inline]
-    fn end_with(&mut self, ordinal: u64, place: u32, cut: bool, closed: bool) {
-        let expiration = match (cut, closed) {
-            (false, false) => return,
-            (true, _) => Expiration::Cut,
-            (false, true) => Expiration::Closed,
-        };
-        self.end(place, expiration, Ended::by_its_packet(ordinal));
-        self.table.remove(place);
-    }
-
-    /// Hands on a flow that has ended; its place is still taken.
-    fn end(&mut self, place: u32, expiration: Expiration, ended: Ended) {
+    /// Hands on a flow that has ended; its place is still taken. `chunk` has the packets that plugins may
+    /// not have been shown yet.
+    fn end(&mut self, place: u32, expiration: Expiration, ended: Ended, chunk: &[Arrival<'_>]) {
         self.flows += 1;
         let (record, statistics, splt) = self.table.take(place);
         let schema = self.station.schema_of(record.id).clone();
@@ -278,11 +284,11 @@ impl Shard {
                 .and_then(|dissector| dissector.take(place)),
             expiration,
             ended,
-            udps: vec![UdpValue::Null; schema.udps().len()].into(),
+            outputs: Outputs::default(),
             schema,
             replaced: None,
         };
-        self.station.expire(place, flow, &mut self.ready);
+        self.station.expire(place, flow, chunk, &mut self.ready);
     }
 }
 

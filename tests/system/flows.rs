@@ -61,6 +61,25 @@ fn only(flow: &Flow, columns: &[String]) -> Flow {
         .collect()
 }
 
+/// Whether two flows of the same columns are the same.
+fn is_same(one: &Flow, other: &Flow) -> bool {
+    one.iter()
+        .all(|(name, value)| is_same_value(value, &other[name]))
+}
+
+/// Floats are the same but for the errors that NFStream's means and deviations add up packet by packet:
+/// ours are without.
+fn is_same_value(one: &Value, other: &Value) -> bool {
+    const RELATIVE_ERROR: f64 = 1e-9;
+    let float = |value: &Value| value.as_f64().filter(|_| value.is_f64());
+    match (float(one), float(other)) {
+        (Some(one), Some(other)) => {
+            (one - other).abs() <= RELATIVE_ERROR * one.abs().max(other.abs())
+        }
+        _ => one == other,
+    }
+}
+
 /// The flows that only one of two sides has.
 pub(crate) struct Difference {
     /// [`COLUMNS`], and what else they have.
@@ -80,7 +99,7 @@ impl Difference {
         let mut theirs: Vec<_> = theirs.iter().map(|flow| only(flow, &columns)).collect();
         let mut only_ours = Vec::new();
         for flow in ours.iter().map(|flow| only(flow, &columns)) {
-            match theirs.iter().position(|their| *their == flow) {
+            match theirs.iter().position(|their| is_same(their, &flow)) {
                 Some(at) => _ = theirs.swap_remove(at),
                 None => only_ours.push(flow),
             }
@@ -105,7 +124,7 @@ impl Difference {
                 let same = self
                     .columns
                     .iter()
-                    .filter(|&name| ours[name] == theirs[name]);
+                    .filter(|&name| is_same_value(&ours[name], &theirs[name]));
                 same.count()
             };
             let nearest = (0..theirs.len())
@@ -119,7 +138,7 @@ impl Difference {
             let _ = writeln!(text, "  {}", name(ours));
             for column in &self.columns {
                 let (our, their) = (&ours[column], &theirs[column]);
-                if our != their {
+                if !is_same_value(our, their) {
                     let _ = writeln!(text, "      {column}: ours {our}, {whose} {their}");
                 }
             }

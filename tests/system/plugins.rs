@@ -28,8 +28,8 @@ fn packets(run: &Run) -> u64 {
     packets.sum()
 }
 
-/// The host computes the same from the same sizes, so all of it can be compared. Both use the same
-/// arithmetic in the same order: floats are equal to the last bit.
+/// The host computes the same from the same sizes, so all of it can be compared. Both add up whole
+/// numbers and round once: floats are equal to the last bit.
 #[test]
 fn packet_stats_is_what_the_host_computes_in_both_worlds() {
     const IP_SIZE: &str = "1";

@@ -4,6 +4,7 @@ mod closing;
 pub mod features;
 mod index;
 mod key;
+mod outputs;
 mod protocols;
 mod record;
 mod schema;
@@ -21,16 +22,17 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) use key::KeyHasher;
+pub(crate) use outputs::{Answer, Column, Numbers, Outputs, Table};
 pub use protocols::{PROTOCOLS, Protocol};
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
 pub(crate) use splt::{Part, Splt};
 pub(crate) use statistics::Statistics;
-pub(crate) use table::{Analyses, Arrival, CHUNK, FlowTable, Timeouts};
+pub(crate) use table::{Analyses, Arrival, CHUNK, FlowTable, InChunk, Meeting, Timeouts};
 
 use crate::dissect::Application;
-use crate::value::{UdpValue, Value};
+use crate::value::Value;
 
 /// A flow that has ended: all its features, and what plugins added.
 #[derive(Clone)]
@@ -41,15 +43,15 @@ pub struct Flow {
     pub(crate) application: Option<Box<Application>>,
     pub(crate) expiration: Expiration,
     pub(crate) ended: Ended,
-    pub(crate) udps: Box<[UdpValue]>,
+    pub(crate) outputs: Outputs,
     pub(crate) schema: Arc<Schema>,
     pub(crate) replaced: Option<Box<[Replacement]>>,
 }
 
-/// A text in place of a feature's value.
+/// A text in place of a value.
 #[derive(Clone)]
 pub(crate) struct Replacement {
-    /// The feature's place in the schema.
+    /// The place of its column in the schema.
     pub(crate) at: usize,
     pub(crate) text: Box<str>,
 }
@@ -115,10 +117,7 @@ impl Flow {
 
     /// What plugins added.
     pub fn udps(&self) -> Udps<'_> {
-        Udps {
-            columns: self.schema.udps(),
-            values: &self.udps,
-        }
+        Udps(self)
     }
 
     pub(crate) fn view(&self) -> FlowView<'_> {
@@ -140,10 +139,7 @@ impl fmt::Debug for Flow {
 
 /// What plugins added to a flow: a value for each of their declared outputs.
 #[derive(Clone, Copy)]
-pub struct Udps<'a> {
-    columns: &'a [UdpColumn],
-    values: &'a [UdpValue],
-}
+pub struct Udps<'a>(&'a Flow);
 
 impl<'a> Udps<'a> {
     /// A plugin's output, null or not; `None` if there is no such plugin or output.
@@ -155,12 +151,12 @@ impl<'a> Udps<'a> {
 
     /// Whether no plugin declared any output.
     pub fn is_empty(&self) -> bool {
-        self.columns.is_empty()
+        self.columns().is_empty()
     }
 
     /// The plugins that declared outputs, in the order in which they were given.
     pub(crate) fn plugins(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.columns
+        self.columns()
             .chunk_by(|a, b| a.plugin() == b.plugin())
             .map(|outputs| outputs[0].plugin())
     }
@@ -168,9 +164,17 @@ impl<'a> Udps<'a> {
     /// All outputs: plugins in the order in which they were given, each one's outputs in the order
     /// in which it declared them.
     pub fn iter(&self) -> impl Iterator<Item = (&'a UdpColumn, Value<'a>)> + use<'a> {
-        self.columns
-            .iter()
-            .zip(self.values.iter().map(UdpValue::as_value))
+        let flow = self.0;
+        let first = flow.schema.features().len();
+        let value = move |(at, column)| match flow.replacement(first + at) {
+            Some(text) => (column, Value::Text(text)),
+            None => (column, flow.outputs.value(at)),
+        };
+        self.columns().iter().enumerate().map(value)
+    }
+
+    fn columns(&self) -> &'a [UdpColumn] {
+        self.0.schema.udps()
     }
 }
 

@@ -1,5 +1,7 @@
 //! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
 
+use std::ops::Deref;
+
 use super::FlowView;
 use super::closing::Closing;
 use super::index::Index;
@@ -58,6 +60,39 @@ impl Arrival<'_> {
     }
 }
 
+/// A packet among those that are looked up together.
+pub(crate) struct InChunk<'c, 'a> {
+    pub(crate) chunk: &'c [Arrival<'a>],
+    pub(crate) at: usize,
+    arrival: &'c Arrival<'a>,
+}
+
+impl<'c, 'a> InChunk<'c, 'a> {
+    #[inline]
+    pub(crate) fn new(chunk: &'c [Arrival<'a>], at: usize) -> Self {
+        let arrival = &chunk[at];
+        Self { chunk, at, arrival }
+    }
+}
+
+impl<'a> Deref for InChunk<'_, 'a> {
+    type Target = Arrival<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Arrival<'a> {
+        self.arrival
+    }
+}
+
+/// Whom a packet finds in the table.
+pub(crate) enum Meeting {
+    /// Its flow, at this place.
+    Flow(u32),
+    /// A flow of its key that has to end before it, and why.
+    Late(u32, Expiration),
+    Nobody,
+}
+
 #[derive(Debug)]
 pub(crate) struct FlowTable {
     timeouts: Timeouts,
@@ -113,28 +148,31 @@ impl FlowTable {
         std::hint::black_box(sum);
     }
 
-    /// The live flow of a packet, and the packet's way in it.
+    /// Finds the live flow of a packet and tells the packet its place in it.
     #[inline]
-    pub(crate) fn find(&self, packet: &Packet, hash: u32) -> Option<(u32, Direction)> {
-        let mut direction = None;
-        let place = self.index.find(hash, |place| {
-            direction = self.records[place].direction_of(packet);
-            direction.is_some()
-        })?;
-        Some((place, direction?))
-    }
-
-    /// Why the flow ends before a packet of this time, if it does.
-    #[inline]
-    pub(crate) fn expiration_at(&self, place: u32, time_ms: u64) -> Option<Expiration> {
-        let record = &self.records[place];
-        if time_ms - record.last_seen_ms() >= self.timeouts.idle_ms {
-            Some(Expiration::Idle)
-        } else if time_ms - record.first_seen_ms() >= self.timeouts.active_ms {
-            Some(Expiration::Active)
-        } else {
-            None
+    pub(crate) fn meet(&self, arrival: &mut Arrival<'_>) -> Meeting {
+        let (packet, time_ms) = (&arrival.packet, arrival.time_ms());
+        let mut found = None;
+        let place = self.index.find(arrival.hash, |place| {
+            let record = &self.records[place];
+            found = record
+                .direction_of(packet)
+                .map(|direction| (record, direction));
+            found.is_some()
+        });
+        let (Some(place), Some((record, direction))) = (place, found) else {
+            return Meeting::Nobody;
+        };
+        let delta_ms = time_ms - record.last_seen_ms();
+        if delta_ms >= self.timeouts.idle_ms {
+            return Meeting::Late(place, Expiration::Idle);
         }
+        if time_ms - record.first_seen_ms() >= self.timeouts.active_ms {
+            return Meeting::Late(place, Expiration::Active);
+        }
+        arrival.direction = direction;
+        arrival.delta_ms = delta_ms;
+        Meeting::Flow(place)
     }
 
     /// A new flow, opened by this packet, which is not counted yet.

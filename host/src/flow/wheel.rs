@@ -43,6 +43,8 @@ pub(crate) struct Wheel {
     tick_ms: u64,
     /// All buckets up to this tick are empty.
     now: u64,
+    /// When the next one begins.
+    next_ms: u64,
     /// There is nothing between `now` and this tick.
     first: u64,
 }
@@ -50,10 +52,12 @@ pub(crate) struct Wheel {
 impl Wheel {
     /// For deadlines up to `horizon_ms` ahead.
     pub(crate) fn new(horizon_ms: u64) -> Self {
+        let tick_ms = (horizon_ms / (BUCKETS - 2) + 1).max(LEAST_TICK_MS);
         Self {
             heads: vec![NONE; BUCKETS as usize].into(),
-            tick_ms: (horizon_ms / (BUCKETS - 2) + 1).max(LEAST_TICK_MS),
+            tick_ms,
             now: 0,
+            next_ms: tick_ms,
             first: 0,
         }
     }
@@ -61,7 +65,7 @@ impl Wheel {
     /// Whether `take_due` at this time would look at any bucket.
     #[inline]
     pub(crate) fn is_behind(&self, time_ms: u64) -> bool {
-        time_ms / self.tick_ms > self.now
+        time_ms >= self.next_ms
     }
 
     /// Puts `place` where it is found at the first tick at or after `deadline_ms`.
@@ -135,6 +139,7 @@ impl Wheel {
             self.empty((passed % BUCKETS) as usize, flows, due);
         }
         self.now = tick;
+        self.next_ms = (tick + 1).saturating_mul(self.tick_ms);
     }
 
     /// Takes out all there is.

@@ -6,7 +6,7 @@ use super::manifest::Manifest;
 use super::packet_fields::PacketField;
 use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
-use crate::flow::{Arrival, FlowView};
+use crate::flow::{Arrival, CHUNK, FlowView, InChunk};
 use crate::value::Type;
 
 /// Events a call carries at most.
@@ -26,6 +26,9 @@ pub(super) enum Kind {
 pub(super) struct Batch {
     kinds: Vec<u8>,
     slots: Vec<u32>,
+    /// Packets of the chunk under way, of which `packets` does not know yet: column by column they take
+    /// a part of the time.
+    unread: Vec<u8>,
     /// Each asked field and its values.
     packets: Vec<(&'static PacketField, ColumnBuffer)>,
     bytes: Option<ColumnBuffer>,
@@ -34,8 +37,10 @@ pub(super) struct Batch {
     updated: Vec<ColumnBuffer>,
     expired: Vec<ColumnBuffer>,
     /// For each expire, which of the waiting flows it is.
-    pub(super) waiting: Vec<u32>,
-    /// Bytes of packets.
+    waiting: Vec<u32>,
+    /// Whether there are `bytes` or `payload`.
+    has_bytes: bool,
+    /// How many there are in them.
     size: usize,
     pseudonyms: Pseudonyms,
 }
@@ -51,6 +56,7 @@ impl Batch {
         Self {
             kinds: Vec::with_capacity(MOST_EVENTS),
             slots: Vec::with_capacity(MOST_EVENTS),
+            unread: Vec::with_capacity(CHUNK),
             packets: manifest
                 .packet
                 .iter()
@@ -62,6 +68,7 @@ impl Batch {
             updated: flow(&manifest.at_update),
             expired: flow(&manifest.at_expire),
             waiting: Vec::new(),
+            has_bytes: manifest.packet_bytes > 0 || manifest.payload_bytes > 0,
             size: 0,
             pseudonyms,
         }
@@ -71,10 +78,15 @@ impl Batch {
         self.kinds.len()
     }
 
+    /// For each flow whose end is in it, which of the waiting flows it is.
+    pub(super) fn ended(&self) -> &[u32] {
+        &self.waiting
+    }
+
     /// Whether the bytes of this packet would be more than a call carries.
     #[inline]
     pub(super) fn is_full_for(&self, manifest: &Manifest, arrival: &Arrival<'_>) -> bool {
-        if self.bytes.is_none() && self.payload.is_none() {
+        if !self.has_bytes {
             return false;
         }
         let (bytes, payload) = shown(manifest, arrival);
@@ -87,22 +99,14 @@ impl Batch {
         kind: Kind,
         slot: u32,
         manifest: &Manifest,
-        arrival: &Arrival<'_>,
-        flow: FlowView<'_>,
+        arrival: &InChunk<'_, '_>,
+        flow: &FlowView<'_>,
     ) {
         self.kinds.push(kind as u8);
         self.slots.push(slot);
-        for (field, column) in &mut self.packets {
-            field.push(arrival, &self.pseudonyms, column);
-        }
-        if self.bytes.is_some() || self.payload.is_some() {
-            let (bytes, payload) = shown(manifest, arrival);
-            self.size += bytes.len() + payload.len();
-            for (column, shown) in [(&mut self.bytes, bytes), (&mut self.payload, payload)] {
-                if let Some(column) = column {
-                    column.push_text(|bytes| bytes.extend_from_slice(shown));
-                }
-            }
+        self.unread.push(arrival.at as u8);
+        if self.has_bytes {
+            self.bytes(manifest, arrival);
         }
         let (fields, columns) = match kind {
             Kind::Init => (&manifest.at_init, &mut self.opened),
@@ -113,12 +117,35 @@ impl Batch {
         }
     }
 
+    fn bytes(&mut self, manifest: &Manifest, arrival: &Arrival<'_>) {
+        let (bytes, payload) = shown(manifest, arrival);
+        self.size += bytes.len() + payload.len();
+        for (column, shown) in [(&mut self.bytes, bytes), (&mut self.payload, payload)] {
+            if let Some(column) = column {
+                column.push_text(|bytes| bytes.extend_from_slice(shown));
+            }
+        }
+    }
+
+    /// Reads what it was given of this chunk: before the next one, and before they are shown.
+    #[inline]
+    pub(super) fn read(&mut self, chunk: &[Arrival<'_>]) {
+        if self.unread.is_empty() {
+            return;
+        }
+        for (field, column) in &mut self.packets {
+            let packets = self.unread.iter().map(|&at| &chunk[usize::from(at)]);
+            field.extend(packets, &self.pseudonyms, column);
+        }
+        self.unread.clear();
+    }
+
     /// The end of a flow, which is the `waiting`-th of those that wait for their values.
     pub(super) fn expire(
         &mut self,
         slot: u32,
         manifest: &Manifest,
-        flow: FlowView<'_>,
+        flow: &FlowView<'_>,
         waiting: u32,
     ) {
         self.kinds.push(Kind::Expire as u8);
@@ -191,8 +218,8 @@ pub(super) fn shown<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> (&'a [u8]
     )
 }
 
-fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: FlowView<'_>) {
+fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: &FlowView<'_>) {
     for (field, column) in fields.iter().zip(columns) {
-        column.push_value(field.value(&flow));
+        column.push_value(field.value(flow));
     }
 }

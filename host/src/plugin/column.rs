@@ -60,15 +60,21 @@ impl ColumnBuffer {
     /// Adds a number, which the column's type holds.
     #[inline]
     pub(super) fn push_number(&mut self, number: u64) {
+        self.extend_numbers(std::iter::once(number));
+    }
+
+    /// Adds numbers, which the column's type holds.
+    #[inline]
+    pub(super) fn extend_numbers(&mut self, numbers: impl Iterator<Item = u64>) {
         match self {
-            Self::U8s(values) => values.push(number as u8),
-            Self::U16s(values) => values.push(number as u16),
-            Self::U32s(values) => values.push(number as u32),
-            Self::U64s(values) => values.push(number),
-            Self::S64s(values) => values.push(number as i64),
-            Self::F64s(values) => values.push(number as f64),
+            Self::U8s(values) => values.extend(numbers.map(|number| number as u8)),
+            Self::U16s(values) => values.extend(numbers.map(|number| number as u16)),
+            Self::U32s(values) => values.extend(numbers.map(|number| number as u32)),
+            Self::U64s(values) => values.extend(numbers),
+            Self::S64s(values) => values.extend(numbers.map(|number| number as i64)),
+            Self::F64s(values) => values.extend(numbers.map(|number| number as f64)),
             Self::Texts { .. } | Self::IntegerLists { .. } => {
-                unreachable!("a number for a column of texts or lists")
+                unreachable!("numbers for a column of texts or lists")
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, MOST_EVENTS};
-use super::bindings::feature::Verdict;
+use super::bindings::feature::{ValueResult, Verdict};
 use super::budget::{Budget, Habit};
 use super::error::Trap;
 use super::generation::Plugin;
@@ -16,7 +16,7 @@ use super::report::PluginReport;
 use super::share::Share;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
-use crate::flow::{Arrival, FlowView};
+use crate::flow::{Answer, Arrival, FlowView, InChunk};
 use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
@@ -81,7 +81,7 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    fn of(kind: Kind, arrival: &Arrival<'_>, flow: FlowView<'_>) -> Self {
+    fn of(kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> Self {
         Self::Packet {
             kind,
             packet: arrival.ordinal,
@@ -186,13 +186,14 @@ impl Hosted {
         report
     }
 
-    /// Events in its batch, which is full with one while it is on trial.
+    /// Whether its batch is full, which it is with one event while it is on trial.
     #[inline]
-    pub(super) fn pending(&self) -> usize {
+    pub(super) fn is_full(&self) -> bool {
         match &self.shape {
-            Shape::Columns(batch) if self.health.is_on_trial() => batch.len() * MOST_EVENTS,
-            Shape::Columns(batch) => batch.len(),
-            Shape::Records(_) => 0,
+            Shape::Columns(batch) => {
+                batch.len() >= MOST_EVENTS || batch.len() > 0 && self.health.is_on_trial()
+            }
+            Shape::Records(_) => false,
         }
     }
 
@@ -210,7 +211,20 @@ impl Hosted {
         self.slots.get(place).copied().unwrap_or(0)
     }
 
-    pub(super) fn init(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+    /// Reads what it was given of this chunk, before it goes.
+    #[inline]
+    pub(super) fn read(&mut self, chunk: &[Arrival<'_>]) {
+        if let Shape::Columns(batch) = &mut self.shape {
+            batch.read(chunk);
+        }
+    }
+
+    pub(super) fn init(
+        &mut self,
+        place: u32,
+        arrival: &InChunk<'_, '_>,
+        flow: &FlowView<'_>,
+    ) -> bool {
         self.slots.reach(place);
         self.slots[place] = 0;
         self.now = arrival.time;
@@ -232,7 +246,12 @@ impl Hosted {
     }
 
     #[inline]
-    pub(super) fn update(&mut self, place: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
+    pub(super) fn update(
+        &mut self,
+        place: u32,
+        arrival: &InChunk<'_, '_>,
+        flow: &FlowView<'_>,
+    ) -> bool {
         self.now = arrival.time;
         match self.slots[place] {
             0 => false,
@@ -244,20 +263,31 @@ impl Hosted {
     }
 
     #[inline]
-    fn packet(&mut self, kind: Kind, slot: u32, arrival: &Arrival<'_>, flow: FlowView<'_>) -> bool {
-        if let Shape::Columns(batch) = &mut self.shape {
-            if self.instance.is_some() {
-                batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
-                if self.health.is_on_trial() {
-                    self.event = Some(Event::of(kind, arrival, flow));
-                }
+    fn packet(
+        &mut self,
+        kind: Kind,
+        slot: u32,
+        arrival: &InChunk<'_, '_>,
+        flow: &FlowView<'_>,
+    ) -> bool {
+        let Shape::Columns(batch) = &mut self.shape else {
+            return self.call_packet(kind, arrival, flow);
+        };
+        if self.instance.is_some() {
+            batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
+            if self.health.is_on_trial() {
+                self.event = Some(Event::of(kind, arrival, flow));
             }
-            return false;
         }
+        false
+    }
+
+    /// Calls it for one packet.
+    fn call_packet(&mut self, kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> bool {
         let event = Event::of(kind, arrival, flow);
         let verdict = self.call(1, event, |instance, (manifest, shape)| {
             let Shape::Records(records) = shape else {
-                unreachable!("columns were handled above")
+                unreachable!("columns are not called for one packet")
             };
             let fields = if kind == Kind::Init {
                 &manifest.at_init
@@ -276,23 +306,21 @@ impl Hosted {
         cuts
     }
 
-    /// Shows the end of a flow; `udps` begins with its own values.
+    /// Shows the end of a flow, which is the `waiting`-th of those that wait for batches. If it is called
+    /// for this flow alone, it gives the values for the outputs that it declared.
     pub(super) fn expire(
         &mut self,
         place: u32,
-        flow: FlowView<'_>,
+        flow: &FlowView<'_>,
         waiting: u32,
-        udps: &mut [UdpValue],
-    ) {
+    ) -> Option<Vec<ValueResult>> {
         let slot = std::mem::take(&mut self.slots[place]);
         if self.instance.is_none() || flow.record.id < self.since {
             self.report.flows_lost += 1;
-            return;
+            return None;
         }
         // It was not offered: the instance held as many as it may.
-        let Some(slot) = slot.checked_sub(1) else {
-            return;
-        };
+        let slot = slot.checked_sub(1)?;
         self.free.give_back(slot);
         let event = Event::Expire {
             flow: flow.record.id,
@@ -302,27 +330,34 @@ impl Hosted {
             if self.health.is_on_trial() {
                 self.event = Some(event);
             }
-            return;
+            return None;
         }
         let plugin = self.plugin.clone();
-        let manifest = plugin.manifest();
-        match self.call(1, event, |instance, _| {
-            record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))
-        }) {
-            Some(values) => {
-                let into = &mut udps[..manifest.outputs.len()];
-                self.report.bad_outputs += outputs::record(&manifest.outputs, values, into);
-            }
-            None => self.report.flows_lost += 1,
-        }
+        let values = self.call(1, event, |instance, _| {
+            let fields = &plugin.manifest().at_expire;
+            record::flow(fields, flow, |flow| instance.expire(flow))
+        });
+        self.report.flows_lost += u64::from(values.is_none());
+        values
     }
 
-    /// Delivers its batch. `store` takes values: which of the waiting flows, which output.
-    pub(super) fn flush(&mut self, mut store: impl FnMut(usize, usize, UdpValue)) {
-        let events = match &self.shape {
-            Shape::Columns(batch) if batch.len() > 0 => batch.len(),
-            _ => return,
+    /// Takes the values that `expire` gave to where they belong.
+    pub(super) fn store(&mut self, values: Vec<ValueResult>, into: &mut [UdpValue]) {
+        let outputs = &self.plugin.manifest().outputs;
+        self.report.bad_outputs += outputs::record(outputs, values, into);
+    }
+
+    /// Delivers its batch, with what is not read yet of this chunk, and answers for those of so many
+    /// waiting flows that ended in it.
+    pub(super) fn flush(&mut self, chunk: &[Arrival<'_>], waiting: usize) -> Option<Answer> {
+        let Shape::Columns(batch) = &mut self.shape else {
+            return None;
         };
+        batch.read(chunk);
+        let events = batch.len();
+        if events == 0 {
+            return None;
+        }
         let event = self.event.take().unwrap_or(Event::Batch { events });
         let answer = self.call(events as u64, event, |instance, (manifest, shape)| {
             let Shape::Columns(batch) = shape else {
@@ -331,21 +366,23 @@ impl Hosted {
             batch.lower(manifest.packed, |batch| instance.process(batch))
         });
         let Shape::Columns(batch) = &mut self.shape else {
-            return;
+            return None;
         };
-        match answer {
+        let ended = batch.ended();
+        let answer = match answer {
             Some(columns) => {
                 let outputs = &self.plugin.manifest().outputs;
-                self.report.bad_outputs += outputs::columns(
-                    outputs,
-                    &columns,
-                    batch.waiting.len(),
-                    |row, output, value| store(batch.waiting[row] as usize, output, value),
-                );
+                let (columns, bad) = outputs::columns(outputs, columns, ended.len());
+                self.report.bad_outputs += bad;
+                Some(Answer::new(columns, ended, waiting))
             }
-            None => self.report.flows_lost += batch.waiting.len() as u64,
-        }
+            None => {
+                self.report.flows_lost += ended.len() as u64;
+                None
+            }
+        };
         batch.clear();
+        answer
     }
 
     /// Makes a fresh instance for the flows from this packet on, if its pause is over; says whether

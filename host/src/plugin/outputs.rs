@@ -4,7 +4,7 @@ use super::bindings::batch_feature::{
     FloatLists, IntegerListsResult, OutputColumn, TextsResult, Values,
 };
 use super::bindings::feature::ValueResult;
-use crate::flow::UdpColumn;
+use crate::flow::{Column, Numbers, UdpColumn};
 use crate::value::{Type, UdpValue};
 
 /// Takes the values of one flow, and counts those that are not what was declared: they are null.
@@ -38,38 +38,58 @@ fn accept(ty: Type, value: ValueResult) -> Option<UdpValue> {
     })
 }
 
-/// Takes columns of values for `rows` flows, and counts those that are not what was declared.
+/// Takes columns of values for `rows` flows, and counts those that are not what was declared: they are
+/// null.
 pub(super) fn columns(
     declared: &[UdpColumn],
-    columns: &[OutputColumn],
+    columns: Vec<OutputColumn>,
     rows: usize,
-    mut give: impl FnMut(usize, usize, UdpValue),
-) -> u64 {
+) -> (Vec<Column>, u64) {
     // No flow expired: nothing is due.
     if rows == 0 && columns.is_empty() {
-        return 0;
+        return (Vec::new(), 0);
     }
     let mut bad = (declared.len().abs_diff(columns.len()) * rows.max(1)) as u64;
-    for (at, (output, column)) in declared.iter().zip(columns).enumerate() {
-        if !column.valid.is_empty() && column.valid.len() != rows {
-            bad += rows.max(1) as u64;
-            continue;
+    let mut given = columns.into_iter();
+    let take = |output: &UdpColumn| match given.next() {
+        Some(column) => {
+            let (column, its_bad) = column_of(output.ty(), column, rows);
+            bad += its_bad;
+            column
         }
-        let is_valid = |row: usize| column.valid.get(row).is_none_or(|&valid| valid != 0);
-        let mut values = Reader::new(&column.values);
-        for row in 0..rows {
-            match values.next(output.ty()) {
-                _ if !is_valid(row) => {}
-                Some(value) => give(row, at, value),
-                None => bad += 1,
-            }
-        }
-        bad += values.left() as u64;
-    }
-    bad
+        None => Column::NULL,
+    };
+    let columns = declared.iter().map(take).collect();
+    (columns, bad)
 }
 
-/// Goes through a column's values.
+fn column_of(ty: Type, column: OutputColumn, rows: usize) -> (Column, u64) {
+    let OutputColumn { values, valid } = column;
+    if !valid.is_empty() && valid.len() != rows {
+        return (Column::NULL, rows.max(1) as u64);
+    }
+    let is_valid = |row: usize| valid.get(row).is_none_or(|&valid| valid != 0);
+    let numbers = match (ty, values) {
+        (Type::Boolean, Values::Booleans(values)) => Numbers::Booleans(values),
+        (Type::I64, Values::Integers(values)) => Numbers::Integers(values),
+        (Type::Float, Values::Floats(values)) => Numbers::Floats(values),
+        (_, values) => {
+            let mut reader = Reader::new(&values);
+            let (mut taken, mut bad) = (Vec::with_capacity(rows), 0);
+            for row in 0..rows {
+                let value = reader.next(ty);
+                bad += u64::from(is_valid(row) && value.is_none());
+                taken.push(value.filter(|_| is_valid(row)).unwrap_or_default());
+            }
+            return (Column::Values(taken), bad + reader.left() as u64);
+        }
+    };
+    let missing = (numbers.len()..rows).filter(|&row| is_valid(row)).count();
+    let bad = missing + numbers.len().saturating_sub(rows);
+    (Column::Numbers { numbers, valid }, bad as u64)
+}
+
+/// Goes through a column's values that are not numbers.
 struct Reader<'a> {
     values: &'a Values,
     row: usize,
@@ -91,9 +111,6 @@ impl<'a> Reader<'a> {
         let row = self.row;
         self.row += 1;
         Some(match (ty, self.values) {
-            (Type::Boolean, Values::Booleans(values)) => UdpValue::Boolean(*values.get(row)? != 0),
-            (Type::I64, Values::Integers(values)) => UdpValue::Integer(*values.get(row)?),
-            (Type::Float, Values::Floats(values)) => UdpValue::Float(*values.get(row)?),
             (Type::Text, Values::Texts(texts)) => UdpValue::Text(self.text(texts, row)?.into()),
             (Type::Bytes, Values::Bytes(texts)) => {
                 UdpValue::Bytes(self.slice(&texts.bytes, &texts.ends, row)?.into())
@@ -144,21 +161,28 @@ fn json(text: String) -> Option<UdpValue> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::value::Value;
 
     fn declared(ty: Type) -> [UdpColumn; 1] {
         [UdpColumn::new("p", "x", ty, String::new())]
     }
 
     fn take(ty: Type, values: Values, valid: &[u8], rows: usize) -> (Vec<UdpValue>, u64) {
-        let mut got = vec![UdpValue::Null; rows];
         let column = OutputColumn {
             values,
             valid: valid.to_vec(),
         };
-        let bad = columns(&declared(ty), &[column], rows, |row, _, value| {
-            got[row] = value
+        let (columns, bad) = columns(&declared(ty), vec![column], rows);
+        let got = (0..rows).map(|row| columns[0].value(row));
+        let got = got.map(|value| match value {
+            Value::Integer(value) => UdpValue::Integer(value),
+            Value::Float(value) => UdpValue::Float(value),
+            Value::Text(value) => UdpValue::Text(value.into()),
+            Value::Bytes(value) => UdpValue::Bytes(value.into()),
+            Value::Json(value) => UdpValue::Json(value.into()),
+            _ => UdpValue::Null,
         });
-        (got, bad)
+        (got.collect(), bad)
     }
 
     fn texts(bytes: &[u8], ends: &[u32]) -> TextsResult {

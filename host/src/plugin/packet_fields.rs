@@ -60,17 +60,21 @@ impl PacketField {
         PACKET_FIELDS.iter().find(|field| field.name == name)
     }
 
-    #[inline]
-    pub(super) fn push(
+    /// Adds the field of some packets to a column of it.
+    pub(super) fn extend<'a, 'b: 'a>(
         &self,
-        arrival: &Arrival<'_>,
+        packets: impl Iterator<Item = &'a Arrival<'b>>,
         pseudonyms: &Pseudonyms,
         column: &mut ColumnBuffer,
     ) {
         match self.value {
-            Extract::Pseudonym(address) => column.push_number(pseudonyms.of(address(arrival))),
-            Extract::Number(value) => column.push_number(value(arrival)),
-            Extract::Text(write) => column.push_text(|bytes| write(arrival, &mut Text(bytes))),
+            Extract::Number(value) => column.extend_numbers(packets.map(value)),
+            Extract::Pseudonym(address) => {
+                column.extend_numbers(packets.map(|packet| pseudonyms.of(address(packet))));
+            }
+            Extract::Text(write) => {
+                packets.for_each(|packet| column.push_text(|bytes| write(packet, &mut Text(bytes))))
+            }
         }
     }
 

@@ -152,11 +152,11 @@ fn tcp_flags(bits: u8) -> TcpFlags {
 /// Shows a flow as the contract has it.
 pub(super) fn flow<T>(
     fields: &[&Feature],
-    flow: FlowView<'_>,
+    flow: &FlowView<'_>,
     call: impl FnOnce(Flow<'_>) -> T,
 ) -> T {
     // Texts first, so that the values can borrow them.
-    let text = |field: &&Feature| match field.value(&flow) {
+    let text = |field: &&Feature| match field.value(flow) {
         value @ (Value::Ip(_) | Value::Mac(_) | Value::Oui(_)) => {
             let mut text = String::new();
             value.write_text(&mut text);
@@ -168,7 +168,7 @@ pub(super) fn flow<T>(
     let values = fields
         .iter()
         .zip(&texts)
-        .map(|(field, text)| match field.value(&flow) {
+        .map(|(field, text)| match field.value(flow) {
             Value::Null => ValueParam::Null,
             Value::Boolean(value) => ValueParam::Boolean(value),
             Value::Integer(value) => ValueParam::Integer(value),

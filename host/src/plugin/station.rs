@@ -14,7 +14,7 @@ use super::generation::Plugin;
 use super::hosted::Hosted;
 use super::registry::PluginSet;
 use super::report::PluginReport;
-use crate::flow::{Arrival, Flow, FlowView, Schema};
+use crate::flow::{Answer, Arrival, Flow, FlowView, InChunk, Schema, Table};
 use crate::time::Time;
 
 /// Generations of one plugin that may have flows at once: each has memory of its own.
@@ -29,14 +29,14 @@ pub(crate) struct Station {
     /// What earlier generations did, by name.
     past: Vec<PluginReport>,
     /// Sets whose flows are still live, the oldest first; the last is the current one.
-    sets: VecDeque<Live>,
+    sets: Vec<Live>,
     /// Ended flows whose values are still in some batch.
     waiting: VecDeque<Flow>,
     has_batches: bool,
     /// Whether any plugin is shown packets' bytes, of which a batch may be full.
     has_bytes: bool,
-    /// Events in the fullest batch.
-    fullest: usize,
+    /// Whether any batch is, or too many flows wait for them.
+    is_full: bool,
     /// The latest time at which a flow began.
     now: Time,
     /// Whether there is a set without flows, or past its time.
@@ -81,11 +81,11 @@ impl Station {
         let mut station = Self {
             hosted: Vec::new(),
             past: Vec::new(),
-            sets: VecDeque::new(),
+            sets: Vec::new(),
             waiting: VecDeque::new(),
             has_batches: false,
             has_bytes: false,
-            fullest: 0,
+            is_full: false,
             now: Time::EPOCH,
             has_drained: false,
         };
@@ -117,7 +117,7 @@ impl Station {
         ordinal: u64,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
-        self.flush(ready);
+        self.flush(&[], ready);
         let is_new = |plugin: &&Arc<Plugin>| self.find(plugin).is_none();
         let is_crowded = |plugin: &Arc<Plugin>| {
             let generations = self.hosted.iter().flatten();
@@ -138,7 +138,7 @@ impl Station {
             }
         }
         self.begin(set, ordinal);
-        self.flush(ready);
+        self.flush(&[], ready);
         true
     }
 
@@ -155,30 +155,29 @@ impl Station {
         hosted.fold(0, |sum, hosted| sum ^ hosted.touch(place))
     }
 
+    /// Takes note of a flow that begins with this packet.
+    #[inline]
+    pub(crate) fn begin_flow(&mut self, arrival: &Arrival<'_>) {
+        self.now = arrival.time;
+        self.current_mut().flows += 1;
+    }
+
     /// Shows the first packet of the flow at `place`; says whether a plugin cuts the flow.
     pub(crate) fn init(
         &mut self,
         place: u32,
-        arrival: &Arrival<'_>,
-        flow: FlowView<'_>,
+        arrival: &InChunk<'_, '_>,
+        flow: &FlowView<'_>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
-        self.now = arrival.time;
-        let Some(set) = self.sets.back_mut() else {
-            return false;
-        };
-        set.flows += 1;
-        if self.hosted.is_empty() {
-            return false;
-        }
         self.has_drained |= self.sets.len() > 1 && self.has_late_set();
-        self.make_room(Some(arrival), ready);
+        self.make_room(arrival.chunk, Some(arrival), ready);
         // Every plugin sees the packet, whatever another one decides.
         let mut cut = false;
         for member in &self.sets[self.sets.len() - 1].members {
             if let Some(hosted) = member.hosted(&mut self.hosted) {
                 cut |= hosted.init(place, arrival, flow);
-                self.fullest = self.fullest.max(hosted.pending());
+                self.is_full |= hosted.is_full();
             }
         }
         cut
@@ -189,79 +188,76 @@ impl Station {
     pub(crate) fn update(
         &mut self,
         place: u32,
-        arrival: &Arrival<'_>,
-        flow: FlowView<'_>,
+        arrival: &InChunk<'_, '_>,
+        flow: &FlowView<'_>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
-        if self.hosted.is_empty() {
-            return false;
-        }
-        self.show_update(place, arrival, flow, ready)
-    }
-
-    /// Apart, so that the path of a packet that nobody is shown stays short.
-    #[inline(never)]
-    fn show_update(
-        &mut self,
-        place: u32,
-        arrival: &Arrival<'_>,
-        flow: FlowView<'_>,
-        ready: &mut VecDeque<Flow>,
-    ) -> bool {
-        self.make_room(Some(arrival), ready);
+        self.make_room(arrival.chunk, Some(arrival), ready);
         let mut cut = false;
         let set = index(&self.sets, flow.record.id);
         for member in &self.sets[set].members {
             if let Some(hosted) = member.hosted(&mut self.hosted) {
                 cut |= hosted.update(place, arrival, flow);
-                self.fullest = self.fullest.max(hosted.pending());
+                self.is_full |= hosted.is_full();
             }
         }
         cut
     }
 
+    /// Reads what plugins are to be shown of this chunk, before it goes.
+    #[inline]
+    pub(crate) fn read(&mut self, chunk: &[Arrival<'_>]) {
+        for hosted in self.hosted.iter_mut().flatten() {
+            hosted.read(chunk);
+        }
+    }
+
     /// Shows the end of the flow at `place`, which is ready as soon as all its values are there.
-    pub(crate) fn expire(&mut self, place: u32, mut flow: Flow, ready: &mut VecDeque<Flow>) {
-        self.make_room(None, ready);
+    pub(crate) fn expire(
+        &mut self,
+        place: u32,
+        mut flow: Flow,
+        chunk: &[Arrival<'_>],
+        ready: &mut VecDeque<Flow>,
+    ) {
+        self.make_room(chunk, None, ready);
         let waiting = self.waiting.len() as u32;
         let set = index(&self.sets, flow.record.id);
         self.sets[set].flows -= 1;
         self.has_drained |= self.sets[set].flows == 0 && !self.sets[set].is_current();
-        let mut udps = std::mem::take(&mut flow.udps);
         for member in &self.sets[set].members {
-            match member.hosted(&mut self.hosted) {
-                Some(hosted) => {
-                    hosted.expire(
-                        place,
-                        flow.view(),
-                        waiting,
-                        &mut udps[member.first_output..],
-                    );
-                    self.fullest = self.fullest.max(hosted.pending());
-                }
-                None => count_abandoned(&mut self.past, &member.name),
+            let Some(hosted) = member.hosted(&mut self.hosted) else {
+                count_abandoned(&mut self.past, &member.name);
+                continue;
+            };
+            if let Some(values) = hosted.expire(place, &flow.view(), waiting) {
+                let own = flow.outputs.own(flow.schema.udps().len());
+                hosted.store(values, &mut own[member.first_output..]);
             }
+            self.is_full |= hosted.is_full();
         }
-        flow.udps = udps;
         if self.has_batches {
             self.waiting.push_back(flow);
+            // A plugin that has trapped, or holds as many flows as it may, has no events for its flows,
+            // which are not to wait for ever.
+            self.is_full |= self.waiting.len() >= MOST_EVENTS;
         } else {
             ready.push_back(flow);
         }
     }
 
-    /// Delivers all batches: every ended flow is ready.
-    pub(crate) fn flush(&mut self, ready: &mut VecDeque<Flow>) {
-        let (waiting, sets) = (&mut self.waiting, &self.sets);
-        for (at, hosted) in self.hosted.iter_mut().enumerate() {
-            let Some(hosted) = hosted else { continue };
-            hosted.flush(|row, output, value| {
-                let flow = &mut waiting[row];
-                let first = first_output(sets, at, flow.record.id);
-                flow.udps[first + output] = value;
-            });
+    /// Delivers all batches, with what is not read yet of this chunk: every ended flow is ready.
+    pub(crate) fn flush(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) {
+        let waiting = self.waiting.len();
+        let answer = |hosted: &mut Option<Hosted>| {
+            let answer = hosted.as_mut()?.flush(chunk, waiting)?;
+            Some(Arc::new(answer))
+        };
+        let answers: Vec<_> = self.hosted.iter_mut().map(answer).collect();
+        if waiting > 0 && answers.iter().any(Option::is_some) {
+            self.give(&answers);
         }
-        self.fullest = 0;
+        self.is_full = false;
         match ready.is_empty() {
             // Flows are large.
             true => std::mem::swap(ready, &mut self.waiting),
@@ -269,6 +265,24 @@ impl Station {
         }
         if self.has_drained {
             self.retire();
+        }
+    }
+
+    /// Gives the waiting flows their values, of the hosted plugins in their order.
+    fn give(&mut self, answers: &[Option<Arc<Answer>>]) {
+        let table = |set: &Live| {
+            let mut table = Table::new(set.schema.udps().len());
+            for member in &set.members {
+                if let Some(Some(answer)) = member.at.map(|at| &answers[at]) {
+                    table.put(member.first_output, answer);
+                }
+            }
+            Arc::new(table)
+        };
+        let tables: Vec<_> = self.sets.iter().map(table).collect();
+        for (row, flow) in (0..).zip(&mut self.waiting) {
+            let table = &tables[index(&self.sets, flow.record.id)];
+            flow.outputs.share(table.clone(), row);
         }
     }
 
@@ -281,7 +295,7 @@ impl Station {
 
     /// Delivers all batches and tells every plugin that it was the last.
     pub(crate) fn finish(&mut self, ready: &mut VecDeque<Flow>) {
-        self.flush(ready);
+        self.flush(&[], ready);
         for hosted in self.hosted.iter_mut().flatten() {
             hosted.finish();
         }
@@ -342,7 +356,7 @@ impl Station {
                 .position(|column| column.plugin() == plugin.name())
                 .unwrap_or_default(),
         };
-        self.sets.push_back(Live {
+        self.sets.push(Live {
             since,
             schema: set.schema().clone(),
             members: set.plugins().iter().map(member).collect(),
@@ -407,13 +421,16 @@ impl Station {
         }
     }
 
-    /// All batches are delivered together, so that a flow waits for one boundary only.
+    /// All batches are delivered together, so that a flow waits for one boundary only. `arrival` is the
+    /// packet that there is to be room for.
     #[inline]
-    fn make_room(&mut self, arrival: Option<&Arrival<'_>>, ready: &mut VecDeque<Flow>) {
-        // A plugin that has trapped, or holds as many flows as it may, has no events for its flows,
-        // which are not to wait for ever.
-        let is_full = self.fullest >= MOST_EVENTS
-            || self.waiting.len() >= MOST_EVENTS
+    fn make_room(
+        &mut self,
+        chunk: &[Arrival<'_>],
+        arrival: Option<&Arrival<'_>>,
+        ready: &mut VecDeque<Flow>,
+    ) {
+        let is_full = self.is_full
             || self.has_drained
             || self.has_bytes
                 && arrival.is_some_and(|arrival| {
@@ -421,14 +438,14 @@ impl Station {
                     hosted.any(|hosted| hosted.is_full_for(arrival))
                 });
         if is_full {
-            self.flush(ready);
+            self.flush(chunk, ready);
         }
     }
 }
 
 /// Which set a flow is of.
 #[inline]
-fn index(sets: &VecDeque<Live>, flow: u64) -> usize {
+fn index(sets: &[Live], flow: u64) -> usize {
     let last = sets.len() - 1;
     match last {
         0 => 0,
@@ -442,14 +459,6 @@ fn count_abandoned(past: &mut [PluginReport], plugin: &str) {
     if let Some(past) = past.iter_mut().find(|past| past.name == plugin) {
         past.flows_abandoned += 1;
     }
-}
-
-/// Where the values of the plugin at `at` stand among this flow's.
-#[inline]
-fn first_output(sets: &VecDeque<Live>, at: usize, flow: u64) -> usize {
-    let members = &sets[index(sets, flow)].members;
-    let member = members.iter().find(|member| member.at == Some(at));
-    member.map_or(0, |member| member.first_output)
 }
 
 impl Member {

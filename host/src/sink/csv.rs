@@ -139,12 +139,14 @@ impl Lines {
     #[inline]
     fn feature(&mut self, feature: &Feature, flow: &FlowView<'_>) {
         match feature.value {
-            Extract::Integer(value) => self.integer(value(flow)),
-            Extract::Float(value) => self.float(value(flow)),
-            Extract::Splt(part) => self.splt(flow, part),
-            _ => return self.field(feature.value(flow)),
+            Extract::Integer(value) => self.integer(value(flow), b","),
+            Extract::Float(value) => self.float(value(flow), b","),
+            Extract::Splt(part) => {
+                self.splt(flow, part);
+                self.push(b',');
+            }
+            _ => self.field(feature.value(flow)),
         }
-        self.push(b',');
     }
 
     fn field(&mut self, value: Value<'_>) {
@@ -161,15 +163,15 @@ impl Lines {
         match value {
             Value::Null => {}
             Value::Boolean(value) => self.push(if value { b'1' } else { b'0' }),
-            Value::Integer(value) => self.integer(value),
-            Value::Float(value) => self.float(value),
+            Value::Integer(value) => self.integer(value, b""),
+            Value::Float(value) => self.float(value, b""),
             Value::Bytes(bytes) => {
                 let mut text = String::with_capacity(2 * bytes.len());
                 write_hex(bytes, &mut text);
                 self.extend(text.as_bytes());
             }
-            Value::Integers(values) => self.list(values, |lines, &value| lines.integer(value)),
-            Value::Floats(values) => self.list(values, |lines, &value| lines.float(value)),
+            Value::Integers(values) => self.list(values, |lines, &value| lines.integer(value, b"")),
+            Value::Floats(values) => self.list(values, |lines, &value| lines.float(value, b"")),
             Value::Ip(address) => self.extend(AddressText::ip(address).as_bytes()),
             Value::Mac(mac) => self.extend(AddressText::mac(&mac).as_bytes()),
             Value::Oui(oui) => self.extend(AddressText::mac(&oui).as_bytes()),
@@ -177,26 +179,35 @@ impl Lines {
         }
     }
 
+    /// An integer, and what stands behind it.
     #[inline]
-    fn integer(&mut self, value: i64) {
-        // Most columns of most flows.
-        match value {
-            0..10 => self.push(b'0' + value as u8),
-            _ => self.extend(itoa::Buffer::new().format(value).as_bytes()),
-        }
+    fn integer<const N: usize>(&mut self, value: i64, end: &[u8; N]) {
+        const MOST: usize = 32;
+        let room = self.room::<MOST>();
+        let len = match value {
+            // Most columns of most flows.
+            0..10 => {
+                room[0] = b'0' + value as u8;
+                1
+            }
+            _ => lexical_core::write(value, room).len(),
+        };
+        room[len..][..N].copy_from_slice(end);
+        self.len += len + N;
     }
 
+    /// A float, and what stands behind it.
     #[inline]
-    fn float(&mut self, value: f64) {
-        // Most of short flows: positive, without a fraction and with so few digits that the text has
-        // no exponent.
+    fn float<const N: usize>(&mut self, value: f64, end: &[u8; N]) {
+        // Most of short flows: without a fraction, not -0, and with so few digits that the text has no
+        // exponent.
         if (0.0..1e15).contains(&value) && value as u64 as f64 == value && value.is_sign_positive()
         {
-            self.integer(value as i64);
-            self.extend(b".0");
+            self.integer(value as i64, b".0");
         } else {
             self.extend(zmij::Buffer::new().format(value).as_bytes());
         }
+        self.extend(end);
     }
 
     /// `[0]`, and in quotes where there are commas: `"[0, 1, 0]"`
@@ -221,8 +232,7 @@ impl Lines {
         let len = splt.steps(part).count() + missing;
         self.open(len);
         for value in splt.steps(part) {
-            self.integer(value);
-            self.extend(b", ");
+            self.integer(value, b", ");
         }
         while missing > 0 {
             let some = missing.min(MISSING.len() / 4);
@@ -299,7 +309,7 @@ mod tests {
             (Value::Float(74.0), "74.0"),
             (Value::Float(999_999_999_999_999.0), "999999999999999.0"),
             (Value::Float(1e15), "1000000000000000.0"),
-            (Value::Float(1e16), "1e16"),
+            (Value::Float(1e16), "1e+16"),
             (Value::Float(f64::NAN), "NaN"),
             (Value::Integers(&[10, 9, -1]), "\"[10, 9, -1]\""),
             (Value::Integers(&[]), "[]"),

@@ -73,12 +73,12 @@ impl Plugin for PacketStats {
     fn expire(&mut self, sizes: Sizes, _: &()) -> Out {
         let [src2dst, dst2src] = sizes.directions;
         Out {
-            src2dst_count: src2dst.count,
+            src2dst_count: src2dst.count as i64,
             src2dst_mean: src2dst.mean(),
             src2dst_stddev: src2dst.stddev(),
             src2dst_min: src2dst.min(),
             src2dst_max: src2dst.max(),
-            dst2src_count: dst2src.count,
+            dst2src_count: dst2src.count as i64,
             dst2src_mean: dst2src.mean(),
             dst2src_stddev: dst2src.stddev(),
             dst2src_min: dst2src.min(),
@@ -89,12 +89,12 @@ impl Plugin for PacketStats {
 
 flowloom_sdk::export!(PacketStats);
 
-/// Sizes seen so far, by Welford's method, in the order of NFStream's arithmetic.
+/// Sizes seen so far: sums of whole numbers, which are exact.
 struct Spread {
-    count: i64,
-    mean: f64,
-    /// Sum of the squared differences from the mean.
-    squares: f64,
+    count: u64,
+    sum: u64,
+    /// Of the largest sizes that a field of 32 bits holds, 64 bits have room for one.
+    squares: u128,
     min: u32,
     max: u32,
 }
@@ -103,8 +103,8 @@ impl Default for Spread {
     fn default() -> Self {
         Spread {
             count: 0,
-            mean: 0.0,
-            squares: 0.0,
+            sum: 0,
+            squares: 0,
             min: u32::MAX,
             max: 0,
         }
@@ -114,23 +114,26 @@ impl Default for Spread {
 impl Spread {
     fn add(&mut self, size: u32) {
         self.count += 1;
+        self.sum += u64::from(size);
+        self.squares += u128::from(u64::from(size) * u64::from(size));
         self.min = self.min.min(size);
         self.max = self.max.max(size);
-        let size = f64::from(size);
-        let off = size - self.mean;
-        self.mean += off / self.count as f64;
-        self.squares += off * (size - self.mean);
     }
 
     fn mean(&self) -> Option<f64> {
-        (self.count > 0).then_some(self.mean)
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
     fn stddev(&self) -> Option<f64> {
         match self.count {
             0 => None,
             1 => Some(0.0),
-            count => Some((self.squares / (count - 1) as f64).sqrt()),
+            count => {
+                let [count, sum] = [count, self.sum].map(u128::from);
+                // count (count - 1) times the variance.
+                let spread = count * self.squares - sum * sum;
+                Some((spread as f64 / (count * (count - 1)) as f64).sqrt())
+            }
         }
     }
 

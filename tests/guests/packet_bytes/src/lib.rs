@@ -51,9 +51,9 @@ pub struct Out {
 
 #[derive(Clone, Copy)]
 struct Spread {
-    count: i64,
-    mean: f64,
-    squares: f64,
+    count: u64,
+    sum: u64,
+    squares: u128,
     min: u32,
     max: u32,
 }
@@ -62,8 +62,8 @@ impl Default for Spread {
     fn default() -> Self {
         Spread {
             count: 0,
-            mean: 0.0,
-            squares: 0.0,
+            sum: 0,
+            squares: 0,
             min: u32::MAX,
             max: 0,
         }
@@ -73,19 +73,26 @@ impl Default for Spread {
 impl Spread {
     fn add(&mut self, size: u32) {
         self.count += 1;
+        self.sum += u64::from(size);
+        self.squares += u128::from(u64::from(size) * u64::from(size));
         self.min = self.min.min(size);
         self.max = self.max.max(size);
-        let size = f64::from(size);
-        let off = size - self.mean;
-        self.mean += off / self.count as f64;
-        self.squares += off * (size - self.mean);
+    }
+
+    fn mean(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
     }
 
     fn stddev(&self) -> Option<f64> {
         match self.count {
             0 => None,
             1 => Some(0.0),
-            count => Some((self.squares / (count - 1) as f64).sqrt()),
+            count => {
+                let [count, sum] = [count, self.sum].map(u128::from);
+                // count (count - 1) times the variance.
+                let spread = count * self.squares - sum * sum;
+                Some((spread as f64 / (count * (count - 1)) as f64).sqrt())
+            }
         }
     }
 }
@@ -121,13 +128,13 @@ impl Plugin for PacketBytes {
         let some = |spread: Spread| (spread.count > 0).then_some(spread);
         Out {
             shown: state.shown as i64,
-            src2dst_count: there.count,
-            src2dst_mean: some(there).map(|spread| spread.mean),
+            src2dst_count: there.count as i64,
+            src2dst_mean: there.mean(),
             src2dst_stddev: there.stddev(),
             src2dst_min: some(there).map(|spread| spread.min),
             src2dst_max: some(there).map(|spread| spread.max),
-            dst2src_count: back.count,
-            dst2src_mean: some(back).map(|spread| spread.mean),
+            dst2src_count: back.count as i64,
+            dst2src_mean: back.mean(),
             dst2src_stddev: back.stddev(),
             dst2src_min: some(back).map(|spread| spread.min),
             dst2src_max: some(back).map(|spread| spread.max),
