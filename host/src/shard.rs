@@ -88,7 +88,7 @@ impl Shard {
     fn touch(&self, chunk: &[Arrival<'_>]) {
         match self.station.is_empty() {
             true => self.table.touch(chunk, |_| 0),
-            false => self.table.touch(chunk, |place| self.station.touch(place)),
+            false => self.table.touch(chunk, |places| self.station.touch(places)),
         }
     }
 
@@ -212,10 +212,12 @@ impl Shard {
         let closed = self.count(place, arrival);
         let mut cut = false;
         if !self.station.is_empty() {
-            let view = view(&self.table, &self.dissector, place);
+            let record = self.table.record(place);
+            let view = || view(&self.table, &self.dissector, place);
+            let (station, ready) = (&mut self.station, &mut self.ready);
             cut = match is_first {
-                true => self.station.init(place, arrival, &view, &mut self.ready),
-                false => self.station.update(place, arrival, &view, &mut self.ready),
+                true => station.init(place, arrival, record, view, ready),
+                false => station.update(place, arrival, record, view, ready),
             };
         }
         if cut || closed {

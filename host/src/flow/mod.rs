@@ -22,7 +22,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 pub(crate) use key::KeyHasher;
-pub(crate) use outputs::{Answer, Column, Numbers, Outputs, Table};
+pub(crate) use outputs::{Answer, Column, Outputs, Table};
 pub use protocols::{PROTOCOLS, Protocol};
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};

@@ -99,21 +99,14 @@ impl Answer {
 /// The values of some flows, checked; beyond them all are null.
 #[derive(Debug)]
 pub(crate) enum Column {
-    Numbers {
-        numbers: Numbers,
-        /// Not 0 where there is a value; empty where there always is.
-        valid: Vec<u8>,
-    },
+    Booleans(Vec<u8>, Valid),
+    Integers(Vec<i64>, Valid),
+    Floats(Vec<f64>, Valid),
     Values(Vec<UdpValue>),
 }
 
-/// As plugins give them.
-#[derive(Debug)]
-pub(crate) enum Numbers {
-    Booleans(Vec<u8>),
-    Integers(Vec<i64>),
-    Floats(Vec<f64>),
-}
+/// Not 0 where there is a value; empty where there always is.
+type Valid = Vec<u8>;
 
 impl Column {
     /// A column of nulls.
@@ -122,30 +115,25 @@ impl Column {
     #[inline]
     pub(crate) fn value(&self, place: usize) -> Value<'_> {
         match self {
-            Self::Numbers { numbers, valid } => match valid.get(place) {
-                Some(0) => Value::Null,
-                _ => numbers.get(place).unwrap_or(Value::Null),
-            },
+            Self::Booleans(values, valid) => {
+                number(values, valid, place, |value| Value::Boolean(value != 0))
+            }
+            Self::Integers(values, valid) => number(values, valid, place, Value::Integer),
+            Self::Floats(values, valid) => number(values, valid, place, Value::Float),
             Self::Values(values) => values.get(place).map_or(Value::Null, UdpValue::as_value),
         }
     }
 }
 
-impl Numbers {
-    #[inline]
-    fn get<'a>(&self, place: usize) -> Option<Value<'a>> {
-        Some(match self {
-            Self::Booleans(values) => Value::Boolean(*values.get(place)? != 0),
-            Self::Integers(values) => Value::Integer(*values.get(place)?),
-            Self::Floats(values) => Value::Float(*values.get(place)?),
-        })
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Booleans(values) => values.len(),
-            Self::Integers(values) => values.len(),
-            Self::Floats(values) => values.len(),
-        }
+#[inline]
+fn number<'a, T: Copy>(
+    values: &[T],
+    valid: &[u8],
+    place: usize,
+    value: impl Fn(T) -> Value<'a>,
+) -> Value<'a> {
+    match (values.get(place), valid.get(place)) {
+        (None, _) | (_, Some(0)) => Value::Null,
+        (Some(number), _) => value(*number),
     }
 }

@@ -116,7 +116,7 @@ impl Sample {
         // n (n - 1) times the variance, exactly.
         let spread = n.saturating_mul(self.extent.squares);
         let spread = spread.saturating_sub(sum * sum);
-        (spread as f64 / (n * (n - 1)) as f64).sqrt()
+        (spread as f64 / (self.n as f64 * (self.n - 1) as f64)).sqrt()
     }
 }
 

@@ -16,9 +16,6 @@ use crate::time::Time;
 /// Packets that are looked up together: the waits for memory overlap.
 pub(crate) const CHUNK: usize = 16;
 
-/// No place in the table.
-const NOWHERE: u32 = u32::MAX;
-
 /// When flows end by themselves, in ms.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
@@ -128,20 +125,28 @@ impl FlowTable {
     /// Reads what the metering of these packets will read, all at once: the waits for memory overlap.
     /// Nothing is found or changed. `also` is told the places, to read what it has at them.
     #[inline]
-    pub(crate) fn touch(&self, arrivals: &[Arrival<'_>], also: impl Fn(u32) -> u32) {
+    pub(crate) fn touch(&self, arrivals: &[Arrival<'_>], also: impl Fn(&[u32]) -> u32) {
         // Places first, records then: of one thing after the other the processor has all in flight.
-        let mut places = [NOWHERE; CHUNK];
-        for (place, arrival) in places.iter_mut().zip(arrivals) {
-            *place = self.index.peek(arrival.hash).unwrap_or(NOWHERE);
+        let (mut places, mut found) = ([0; CHUNK], 0);
+        for arrival in arrivals.iter().take(CHUNK) {
+            if let Some(place) = self.index.peek(arrival.hash) {
+                places[found] = place;
+                found += 1;
+            }
         }
-        let mut sum = 0;
-        for place in places.into_iter().filter(|&place| place != NOWHERE) {
+        let places = &places[..found];
+        let mut sum = u64::from(also(places));
+        for &place in places {
             let record = &self.records[place];
-            sum ^= record.id ^ record.directions[0].packets ^ u64::from(also(place));
-            if let Some(statistics) = &self.statistics {
+            sum ^= record.id ^ record.directions[0].packets;
+        }
+        if let Some(statistics) = &self.statistics {
+            for &place in places {
                 sum ^= statistics[place].touch();
             }
-            if self.splt_packets > 0 {
+        }
+        if self.splt_packets > 0 {
+            for &place in places {
                 sum ^= u64::from(self.splt[place].is_full());
             }
         }

@@ -94,13 +94,13 @@ impl Batch {
     }
 
     #[inline]
-    pub(super) fn packet(
+    pub(super) fn packet<'f>(
         &mut self,
         kind: Kind,
         slot: u32,
         manifest: &Manifest,
         arrival: &InChunk<'_, '_>,
-        flow: &FlowView<'_>,
+        flow: impl Fn() -> FlowView<'f>,
     ) {
         self.kinds.push(kind as u8);
         self.slots.push(slot);
@@ -113,7 +113,7 @@ impl Batch {
             _ => (&manifest.at_update, &mut self.updated),
         };
         if !columns.is_empty() {
-            push_flow(fields, columns, flow);
+            push_flow(fields, columns, &flow());
         }
     }
 

@@ -16,7 +16,7 @@ use super::report::PluginReport;
 use super::share::Share;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
-use crate::flow::{Answer, Arrival, FlowView, InChunk};
+use crate::flow::{Answer, Arrival, FlowView, InChunk, Record};
 use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
@@ -81,11 +81,11 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    fn of(kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> Self {
+    fn of(kind: Kind, arrival: &Arrival<'_>, flow: &Record) -> Self {
         Self::Packet {
             kind,
             packet: arrival.ordinal,
-            flow: flow.record.id,
+            flow: flow.id,
         }
     }
 }
@@ -205,10 +205,11 @@ impl Hosted {
         }
     }
 
-    /// Reads what a packet of the flow at `place` will read.
+    /// Reads what packets of the flows at these places will read.
     #[inline]
-    pub(super) fn touch(&self, place: u32) -> u32 {
-        self.slots.get(place).copied().unwrap_or(0)
+    pub(super) fn touch(&self, places: &[u32]) -> u32 {
+        let slots = places.iter().filter_map(|&place| self.slots.get(place));
+        slots.fold(0, |sum, slot| sum ^ slot)
     }
 
     /// Reads what it was given of this chunk, before it goes.
@@ -219,11 +220,12 @@ impl Hosted {
         }
     }
 
-    pub(super) fn init(
+    pub(super) fn init<'f>(
         &mut self,
         place: u32,
         arrival: &InChunk<'_, '_>,
-        flow: &FlowView<'_>,
+        record: &Record,
+        flow: impl Fn() -> FlowView<'f>,
     ) -> bool {
         self.slots.reach(place);
         self.slots[place] = 0;
@@ -242,41 +244,43 @@ impl Hosted {
         }
         let slot = self.free.take();
         self.slots[place] = slot + 1;
-        self.packet(Kind::Init, slot, arrival, flow)
+        self.packet(Kind::Init, slot, arrival, record, flow)
     }
 
     #[inline]
-    pub(super) fn update(
+    pub(super) fn update<'f>(
         &mut self,
         place: u32,
         arrival: &InChunk<'_, '_>,
-        flow: &FlowView<'_>,
+        record: &Record,
+        flow: impl Fn() -> FlowView<'f>,
     ) -> bool {
         self.now = arrival.time;
         match self.slots[place] {
             0 => false,
-            _ if flow.record.packets() > self.packets_per_flow => false,
+            _ if record.packets() > self.packets_per_flow => false,
             // An instance before this one held it.
-            _ if flow.record.id < self.since => false,
-            slot => self.packet(Kind::Update, slot - 1, arrival, flow),
+            _ if record.id < self.since => false,
+            slot => self.packet(Kind::Update, slot - 1, arrival, record, flow),
         }
     }
 
     #[inline]
-    fn packet(
+    fn packet<'f>(
         &mut self,
         kind: Kind,
         slot: u32,
         arrival: &InChunk<'_, '_>,
-        flow: &FlowView<'_>,
+        record: &Record,
+        flow: impl Fn() -> FlowView<'f>,
     ) -> bool {
         let Shape::Columns(batch) = &mut self.shape else {
-            return self.call_packet(kind, arrival, flow);
+            return self.call_packet(kind, arrival, &flow());
         };
         if self.instance.is_some() {
             batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
             if self.health.is_on_trial() {
-                self.event = Some(Event::of(kind, arrival, flow));
+                self.event = Some(Event::of(kind, arrival, record));
             }
         }
         false
@@ -284,7 +288,7 @@ impl Hosted {
 
     /// Calls it for one packet.
     fn call_packet(&mut self, kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> bool {
-        let event = Event::of(kind, arrival, flow);
+        let event = Event::of(kind, arrival, flow.record);
         let verdict = self.call(1, event, |instance, (manifest, shape)| {
             let Shape::Records(records) = shape else {
                 unreachable!("columns are not called for one packet")

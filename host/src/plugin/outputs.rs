@@ -4,7 +4,7 @@ use super::bindings::batch_feature::{
     FloatLists, IntegerListsResult, OutputColumn, TextsResult, Values,
 };
 use super::bindings::feature::ValueResult;
-use crate::flow::{Column, Numbers, UdpColumn};
+use crate::flow::{Column, UdpColumn};
 use crate::value::{Type, UdpValue};
 
 /// Takes the values of one flow, and counts those that are not what was declared: they are null.
@@ -69,10 +69,23 @@ fn column_of(ty: Type, column: OutputColumn, rows: usize) -> (Column, u64) {
         return (Column::NULL, rows.max(1) as u64);
     }
     let is_valid = |row: usize| valid.get(row).is_none_or(|&valid| valid != 0);
-    let numbers = match (ty, values) {
-        (Type::Boolean, Values::Booleans(values)) => Numbers::Booleans(values),
-        (Type::I64, Values::Integers(values)) => Numbers::Integers(values),
-        (Type::Float, Values::Floats(values)) => Numbers::Floats(values),
+    let bad = |len: usize| {
+        let missing = (len..rows).filter(|&row| is_valid(row)).count();
+        (missing + len.saturating_sub(rows)) as u64
+    };
+    match (ty, values) {
+        (Type::Boolean, Values::Booleans(values)) => {
+            let bad = bad(values.len());
+            (Column::Booleans(values, valid), bad)
+        }
+        (Type::I64, Values::Integers(values)) => {
+            let bad = bad(values.len());
+            (Column::Integers(values, valid), bad)
+        }
+        (Type::Float, Values::Floats(values)) => {
+            let bad = bad(values.len());
+            (Column::Floats(values, valid), bad)
+        }
         (_, values) => {
             let mut reader = Reader::new(&values);
             let (mut taken, mut bad) = (Vec::with_capacity(rows), 0);
@@ -81,12 +94,9 @@ fn column_of(ty: Type, column: OutputColumn, rows: usize) -> (Column, u64) {
                 bad += u64::from(is_valid(row) && value.is_none());
                 taken.push(value.filter(|_| is_valid(row)).unwrap_or_default());
             }
-            return (Column::Values(taken), bad + reader.left() as u64);
+            (Column::Values(taken), bad + reader.left() as u64)
         }
-    };
-    let missing = (numbers.len()..rows).filter(|&row| is_valid(row)).count();
-    let bad = missing + numbers.len().saturating_sub(rows);
-    (Column::Numbers { numbers, valid }, bad as u64)
+    }
 }
 
 /// Goes through a column's values that are not numbers.

@@ -14,7 +14,7 @@ use super::generation::Plugin;
 use super::hosted::Hosted;
 use super::registry::PluginSet;
 use super::report::PluginReport;
-use crate::flow::{Answer, Arrival, Flow, FlowView, InChunk, Schema, Table};
+use crate::flow::{Answer, Arrival, Flow, FlowView, InChunk, Record, Schema, Table};
 use crate::time::Time;
 
 /// Generations of one plugin that may have flows at once: each has memory of its own.
@@ -148,11 +148,11 @@ impl Station {
         self.hosted.is_empty()
     }
 
-    /// Reads what a packet of the flow at `place` will read.
+    /// Reads what packets of the flows at these places will read.
     #[inline]
-    pub(crate) fn touch(&self, place: u32) -> u32 {
+    pub(crate) fn touch(&self, places: &[u32]) -> u32 {
         let hosted = self.hosted.iter().flatten();
-        hosted.fold(0, |sum, hosted| sum ^ hosted.touch(place))
+        hosted.fold(0, |sum, hosted| sum ^ hosted.touch(places))
     }
 
     /// Takes note of a flow that begins with this packet.
@@ -162,12 +162,14 @@ impl Station {
         self.current_mut().flows += 1;
     }
 
-    /// Shows the first packet of the flow at `place`; says whether a plugin cuts the flow.
-    pub(crate) fn init(
+    /// Shows the first packet of the flow at `place`; says whether a plugin cuts the flow. `flow` is asked
+    /// where a plugin wants to see more of it than its record.
+    pub(crate) fn init<'f>(
         &mut self,
         place: u32,
         arrival: &InChunk<'_, '_>,
-        flow: &FlowView<'_>,
+        record: &Record,
+        flow: impl Fn() -> FlowView<'f>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
         self.has_drained |= self.sets.len() > 1 && self.has_late_set();
@@ -176,7 +178,7 @@ impl Station {
         let mut cut = false;
         for member in &self.sets[self.sets.len() - 1].members {
             if let Some(hosted) = member.hosted(&mut self.hosted) {
-                cut |= hosted.init(place, arrival, flow);
+                cut |= hosted.init(place, arrival, record, &flow);
                 self.is_full |= hosted.is_full();
             }
         }
@@ -185,19 +187,20 @@ impl Station {
 
     /// Shows a later packet, as `init`.
     #[inline]
-    pub(crate) fn update(
+    pub(crate) fn update<'f>(
         &mut self,
         place: u32,
         arrival: &InChunk<'_, '_>,
-        flow: &FlowView<'_>,
+        record: &Record,
+        flow: impl Fn() -> FlowView<'f>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
         self.make_room(arrival.chunk, Some(arrival), ready);
         let mut cut = false;
-        let set = index(&self.sets, flow.record.id);
+        let set = index(&self.sets, record.id);
         for member in &self.sets[set].members {
             if let Some(hosted) = member.hosted(&mut self.hosted) {
-                cut |= hosted.update(place, arrival, flow);
+                cut |= hosted.update(place, arrival, record, &flow);
                 self.is_full |= hosted.is_full();
             }
         }

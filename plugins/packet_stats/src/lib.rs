@@ -129,10 +129,18 @@ impl Spread {
             0 => None,
             1 => Some(0.0),
             count => {
-                let [count, sum] = [count, self.sum].map(u128::from);
-                // count (count - 1) times the variance.
-                let spread = count * self.squares - sum * sum;
-                Some((spread as f64 / (count * (count - 1)) as f64).sqrt())
+                // count (count - 1) times the variance. Of most flows it fits into the 64 bits that
+                // WebAssembly calculates with.
+                let spread = match (u32::try_from(self.squares), u32::try_from(self.sum)) {
+                    (Ok(squares), Ok(sum)) if count < 1 << 32 => {
+                        (count * u64::from(squares) - u64::from(sum) * u64::from(sum)) as f64
+                    }
+                    _ => {
+                        let sum = u128::from(self.sum);
+                        (u128::from(count) * self.squares - sum * sum) as f64
+                    }
+                };
+                Some((spread / (count as f64 * (count - 1) as f64)).sqrt())
             }
         }
     }
