@@ -2,7 +2,7 @@
 
 use crate::capture::{LinkType, RawPacket};
 use crate::decode::{Decoder, Ignored};
-use crate::flow::{Arrival, Direction, KeyHasher};
+use crate::flow::{KeyHasher, Stamped, StampedChunk};
 use crate::meter::{Accounts, Settings};
 use crate::time::Time;
 
@@ -34,15 +34,27 @@ impl Front {
         }
     }
 
+    /// Decodes and stamps the next packets that are to be metered; says whether there may be more.
+    #[inline]
+    pub(crate) fn fill<'a>(
+        &mut self,
+        chunk: &mut StampedChunk<'a>,
+        packets: &mut impl Iterator<Item = RawPacket<'a>>,
+    ) -> bool {
+        chunk.fill(packets, |raw, stamped| {
+            self.take(&raw, stamped).then_some(raw.data)
+        })
+    }
+
     /// Decodes and stamps a packet; says whether it is to be metered.
     #[inline]
-    pub(crate) fn take<'a>(&mut self, raw: &RawPacket<'a>, arrival: &mut Arrival<'a>) -> bool {
+    fn take(&mut self, raw: &RawPacket<'_>, stamped: &mut Stamped) -> bool {
         let ordinal = self.next;
         self.next += self.step;
         self.accounts.packets += 1;
         let decoded =
             self.decoder
-                .decode_into(&mut arrival.packet, raw.link, raw.data, raw.wire_len);
+                .decode_into(&mut stamped.packet, raw.link, raw.data, raw.wire_len);
         if let Err(reason) = decoded {
             self.ignore(reason, raw.link);
             return false;
@@ -50,12 +62,9 @@ impl Front {
         self.accounts.metered += 1;
         self.accounts.clamped += u64::from(raw.time < self.clock);
         self.clock = self.clock.max(raw.time);
-        arrival.frame = raw.data;
-        arrival.time = self.clock;
-        arrival.ordinal = ordinal;
-        arrival.hash = self.hasher.hash(&arrival.packet);
-        arrival.direction = Direction::SrcToDst;
-        arrival.delta_ms = 0;
+        stamped.time = self.clock;
+        stamped.ordinal = ordinal;
+        stamped.hash = self.hasher.hash(&stamped.packet);
         true
     }
 

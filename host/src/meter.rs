@@ -9,7 +9,7 @@ use crate::capture::{LinkType, RawPacket};
 use crate::decode::{Ignored, Packet, TunnelSet};
 use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
 use crate::flow::features::Group;
-use crate::flow::{Analyses, Arrival, CHUNK, Flow, Schema, Timeouts};
+use crate::flow::{Analyses, Flow, Schema, StampedChunk, Timeouts};
 use crate::front::Front;
 use crate::load::Load;
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
@@ -256,16 +256,13 @@ impl Meter {
     /// Meters some packets, in this order.
     pub fn push<'a>(&mut self, packets: impl IntoIterator<Item = RawPacket<'a>>) {
         let mut packets = packets.into_iter();
-        let mut chunk: [Arrival<'a>; CHUNK] = Default::default();
+        let mut chunk = StampedChunk::default();
         loop {
-            let mut len = 0;
-            while len < CHUNK {
-                let Some(raw) = packets.next() else {
-                    return self.shard.push(&mut chunk[..len]);
-                };
-                len += usize::from(self.front.take(&raw, &mut chunk[len]));
+            let has_more = self.front.fill(&mut chunk, &mut packets);
+            self.shard.push(&mut chunk.arrivals()[..chunk.len()]);
+            if !has_more {
+                return;
             }
-            self.shard.push(&mut chunk);
         }
     }
 

@@ -17,7 +17,7 @@ use std::sync::mpsc::{Receiver, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use self::reader::{Reader, Table};
-use self::round::{Harvest, Portion, Round};
+use self::round::{Harvest, Portion, Round, Tally};
 use self::shows::Shows;
 use self::work::work;
 use crate::capture::{CaptureError, Dropped, LinkType, Origin};
@@ -91,9 +91,19 @@ pub(crate) struct Parallel {
     harvests: Vec<Receiver<Harvest>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    /// What each meter gave in the last round, in order.
-    ready: Vec<VecDeque<Flow>>,
+    /// What each meter gave in the last round, and how it is doing.
+    given: Vec<Given>,
     state: State,
+}
+
+/// What a meter gave.
+#[derive(Default)]
+struct Given {
+    /// In order.
+    flows: VecDeque<Flow>,
+    /// Whether more of the round comes.
+    has_more: bool,
+    tally: Tally,
 }
 
 /// What is known by the rounds that are done.
@@ -159,13 +169,41 @@ impl Parallel {
             harvests,
             stop,
             threads,
-            ready: Vec::new(),
+            given: (0..meters).map(|_| Given::default()).collect(),
             state: State {
                 packets_per_meter: vec![0; meters],
                 plugins: vec![Vec::new(); meters],
                 ..State::default()
             },
         })
+    }
+
+    /// Waits for the next that a meter gives; its flows of before were taken.
+    fn receive(&mut self, meter: usize) {
+        let Some(Ok(harvest)) = self.harvests.get(meter).map(Receiver::recv) else {
+            return self.panic();
+        };
+        self.state.packets_per_meter[meter] += harvest.packets;
+        if let Some(plugins) = harvest.plugins {
+            self.state.plugins[meter] = plugins;
+        }
+        self.given[meter] = Given {
+            flows: harvest.flows,
+            has_more: harvest.has_more,
+            tally: harvest.tally,
+        };
+    }
+
+    /// Adds up how the meters are doing.
+    fn sum(&mut self) {
+        let tallies = || self.given.iter().map(|given| given.tally);
+        let sum = |of: fn(Tally) -> u64| tallies().map(of).sum();
+        self.state.accounts.flows = sum(|tally| tally.ended);
+        self.state.accounts.evicted = sum(|tally| tally.evicted);
+        self.state.undissected = sum(|tally| tally.undissected);
+        self.state.flows_live = sum(|tally| tally.flows_live);
+        self.state.memory = sum(|tally| tally.memory);
+        self.state.busy.meters = tallies().map(|tally| tally.busy).collect();
     }
 
     /// A thread that went away without a word has panicked: so does the caller.
@@ -177,6 +215,7 @@ impl Parallel {
             }
         }
         self.state.finished = true;
+        self.given.fill_with(Given::default);
     }
 
     /// Whoever waits to send to us finds the channels gone.
@@ -189,20 +228,31 @@ impl Parallel {
 
 impl Several for Parallel {
     fn ready(&mut self) -> Option<Flow> {
+        for meter in 0..self.given.len() {
+            while self.given[meter].flows.is_empty() && self.given[meter].has_more {
+                self.receive(meter);
+                self.sum();
+            }
+        }
         // Each meter's flows are in order.
-        let next =
-            |flows: &&mut VecDeque<Flow>| flows.front().map(|flow| (flow.ended, flow.record.id));
-        let flows = self.ready.iter_mut().filter(|flows| !flows.is_empty());
-        flows.min_by_key(next)?.pop_front()
+        let flows = self.given.iter_mut().map(|given| &mut given.flows);
+        let some = flows.filter_map(|flows| {
+            let next = flows.front()?;
+            Some(((next.ended, next.record.id), flows))
+        });
+        let (_, flows) = some.min_by_key(|(next, _)| *next)?;
+        flows.pop_front()
     }
 
     fn stop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        while !self.state.finished {
-            self.ready.clear();
+        loop {
+            while self.ready().is_some() {}
+            if self.state.finished {
+                return;
+            }
             self.gather();
         }
-        self.ready.clear();
     }
 
     fn state(&self) -> &State {
@@ -213,43 +263,21 @@ impl Several for Parallel {
         let Ok(round) = self.rounds.recv() else {
             return self.panic();
         };
-        let (mut ended, mut evicted) = (0, 0);
-        let mut busy = Vec::new();
-        self.ready.clear();
-        let (mut undissected, mut flows_live, mut memory) = (0, 0, 0);
-        for (meter, harvest) in self.harvests.iter().enumerate() {
-            let Ok(harvest) = harvest.recv() else {
-                return self.panic();
-            };
-            self.state.packets_per_meter[meter] += harvest.packets;
-            if let Some(plugins) = harvest.plugins {
-                self.state.plugins[meter] = plugins;
-            }
-            undissected += harvest.undissected;
-            flows_live += harvest.flows_live;
-            memory += harvest.memory;
-            self.ready.push(harvest.flows);
-            ended += harvest.ended;
-            evicted += harvest.evicted;
-            busy.push(harvest.busy);
+        for meter in 0..self.given.len() {
+            self.receive(meter);
         }
+        self.sum();
         let state = &mut self.state;
         state.accounts = Accounts {
-            flows: ended,
-            evicted,
+            flows: state.accounts.flows,
+            evicted: state.accounts.evicted,
             ..round.accounts
         };
         state.progress = round.progress;
-        state.busy = Busy {
-            reader: Some(round.busy),
-            meters: busy,
-        };
+        state.busy.reader = Some(round.busy);
         state.problems.extend(round.problems);
         state.unknown_links = round.unknown_links;
-        state.undissected = undissected;
-        state.flows_live = flows_live;
-        state.memory = memory;
-        state.finished = round.last;
+        state.finished |= round.last;
     }
 }
 

@@ -1,5 +1,6 @@
 //! Flows: their key, the table of live ones, and the features of each.
 
+mod arrival;
 mod closing;
 pub mod features;
 mod index;
@@ -21,6 +22,7 @@ mod wheel;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
+pub(crate) use arrival::{Arrival, CHUNK, InChunk, Stamped, StampedChunk};
 pub(crate) use key::KeyHasher;
 pub(crate) use outputs::{Answer, Column, Outputs, Table};
 pub use protocols::{PROTOCOLS, Protocol};
@@ -29,7 +31,7 @@ pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
 pub(crate) use splt::{Part, Splt};
 pub(crate) use statistics::Statistics;
-pub(crate) use table::{Analyses, Arrival, CHUNK, FlowTable, InChunk, Meeting, Timeouts};
+pub(crate) use table::{Analyses, FlowTable, Meeting, Timeouts};
 
 use crate::dissect::Application;
 use crate::value::Value;

@@ -1,20 +1,14 @@
 //! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
 
-use std::ops::Deref;
-
 use super::FlowView;
+use super::arrival::{Arrival, CHUNK};
 use super::closing::Closing;
 use super::index::Index;
-use super::record::{Direction, Expiration, Record};
+use super::record::{Expiration, Record};
 use super::slab::{Places, Segmented};
 use super::splt::Splt;
 use super::statistics::Statistics;
 use super::wheel::Wheel;
-use crate::decode::Packet;
-use crate::time::Time;
-
-/// Packets that are looked up together: the waits for memory overlap.
-pub(crate) const CHUNK: usize = 16;
 
 /// When flows end by themselves, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -31,54 +25,6 @@ pub(crate) struct Analyses {
     pub(crate) splt: u16,
     /// How TCP connections close.
     pub(crate) closing: bool,
-}
-
-/// A packet on its way through the meter: decoded and stamped, later found to belong to a flow.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Arrival<'a> {
-    pub(crate) packet: Packet,
-    /// The captured bytes.
-    pub(crate) frame: &'a [u8],
-    /// After the clamp.
-    pub(crate) time: Time,
-    /// Its number among all packets of the run.
-    pub(crate) ordinal: u64,
-    /// Of its flow key.
-    pub(crate) hash: u32,
-    pub(crate) direction: Direction,
-    /// Since the flow's previous packet, of either direction; 0 for the first.
-    pub(crate) delta_ms: u64,
-}
-
-impl Arrival<'_> {
-    #[inline]
-    pub(crate) fn time_ms(&self) -> u64 {
-        self.time.ms()
-    }
-}
-
-/// A packet among those that are looked up together.
-pub(crate) struct InChunk<'c, 'a> {
-    pub(crate) chunk: &'c [Arrival<'a>],
-    pub(crate) at: usize,
-    arrival: &'c Arrival<'a>,
-}
-
-impl<'c, 'a> InChunk<'c, 'a> {
-    #[inline]
-    pub(crate) fn new(chunk: &'c [Arrival<'a>], at: usize) -> Self {
-        let arrival = &chunk[at];
-        Self { chunk, at, arrival }
-    }
-}
-
-impl<'a> Deref for InChunk<'_, 'a> {
-    type Target = Arrival<'a>;
-
-    #[inline]
-    fn deref(&self) -> &Arrival<'a> {
-        self.arrival
-    }
 }
 
 /// Whom a packet finds in the table.

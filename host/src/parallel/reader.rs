@@ -8,7 +8,7 @@ use super::Progress;
 use super::round::{Portion, Round};
 use super::shows::Shows;
 use crate::capture::{CaptureError, Origin, Read};
-use crate::flow::Arrival;
+use crate::flow::{Stamped, StampedChunk};
 use crate::front::Front;
 use crate::meter::Settings;
 use crate::running::Plugins;
@@ -109,27 +109,46 @@ impl Reader {
                     continue;
                 }
             };
-            let mut arrival = Arrival::default();
-            for raw in found.iter() {
-                if !self.front.take(&raw, &mut arrival) {
-                    continue;
+            let (mut found, mut chunk) = (found.iter(), StampedChunk::default());
+            let mut has_more = true;
+            while has_more {
+                has_more = self.front.fill(&mut chunk, &mut found);
+                for (stamped, frame) in chunk.iter() {
+                    packets += 1;
+                    bytes += deal(
+                        &mut self.tables,
+                        &mut self.passed_ms,
+                        self.shows,
+                        stamped,
+                        frame,
+                    );
                 }
-                let time_ms = arrival.time_ms();
-                if self.passed_ms != Some(time_ms) {
-                    self.passed_ms = Some(time_ms);
-                    for table in &mut self.tables {
-                        table.portion.passes.push((time_ms, arrival.ordinal));
-                    }
-                }
-                // The upper bits of the product: those of the hash itself choose within the table.
-                let spread = arrival.hash.wrapping_mul(0x9E37_79B1);
-                let meter = ((u64::from(spread) * meters as u64) >> 32) as usize;
-                let shown = self.shows.of_frame(&arrival);
-                self.tables[meter].portion.add(&arrival, shown);
-                packets += 1;
-                bytes += shown.len();
             }
         }
         false
     }
+}
+
+/// Gives a packet to its meter, and its time to all; returns how many of its bytes went with it.
+#[inline]
+fn deal(
+    tables: &mut [Table],
+    passed_ms: &mut Option<u64>,
+    shows: Shows,
+    stamped: &Stamped,
+    frame: &[u8],
+) -> usize {
+    let time_ms = stamped.time_ms();
+    if *passed_ms != Some(time_ms) {
+        *passed_ms = Some(time_ms);
+        for table in &mut *tables {
+            table.portion.passes.push((time_ms, stamped.ordinal));
+        }
+    }
+    // The upper bits of the product: those of the hash itself choose within the table.
+    let spread = stamped.hash.wrapping_mul(0x9E37_79B1);
+    let meter = ((u64::from(spread) * tables.len() as u64) >> 32) as usize;
+    let shown = shows.of_frame(&stamped.packet, frame);
+    tables[meter].portion.add(stamped, shown);
+    shown.len()
 }

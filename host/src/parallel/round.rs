@@ -1,18 +1,19 @@
 //! What goes between the reader and the meters: a round's packets to each meter, and back what they made
 //! of them.
 
+use std::array;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::Progress;
 use crate::capture::{CaptureError, LinkType};
-use crate::decode::Packet;
-use crate::flow::{Arrival, Flow};
+use crate::flow::{Arrival, CHUNK, Flow, Stamped};
 use crate::load::Load;
 use crate::meter::Accounts;
 use crate::plugin::{PluginReport, PluginSet};
-use crate::time::Time;
+use crate::shard::Shard;
+use crate::time::thread_time;
 
 /// What one meter is to do in a round.
 #[derive(Default)]
@@ -34,29 +35,42 @@ pub(super) struct Portion {
 
 /// A packet that was dealt out.
 pub(super) struct Dealt {
-    pub(super) packet: Packet,
-    pub(super) time: Time,
-    pub(super) ordinal: u64,
-    pub(super) hash: u32,
-    pub(super) start: usize,
-    pub(super) len: usize,
+    stamped: Stamped,
+    /// Where its bytes are in those of the portion.
+    start: u32,
+    len: u32,
 }
 
+/// It goes from one processor to another: two cache lines.
+const _: () = assert!(size_of::<Dealt>() == 128);
+
 impl Portion {
-    pub(super) fn add(&mut self, arrival: &Arrival<'_>, shown: &[u8]) {
-        let start = self.bytes.len();
+    pub(super) fn add(&mut self, stamped: &Stamped, shown: &[u8]) {
+        let (start, len) = (self.bytes.len() as u32, shown.len() as u32);
         self.bytes.extend_from_slice(shown);
         self.packets.push(Dealt {
-            packet: Packet {
-                ip_end: shown.len() as u32,
-                ..arrival.packet.clone()
-            },
-            time: arrival.time,
-            ordinal: arrival.ordinal,
-            hash: arrival.hash,
+            stamped: stamped.clone(),
             start,
-            len: shown.len(),
+            len,
         });
+        if let Some(dealt) = self.packets.last_mut() {
+            dealt.stamped.packet.ip_end = len;
+        }
+    }
+
+    /// The packets at `at` and behind it that are looked up together: how many there are, and they.
+    pub(super) fn chunk(&self, at: usize) -> (usize, [Arrival<'_>; CHUNK]) {
+        let packets = &self.packets[at..];
+        let len = packets.len().min(CHUNK);
+        let arrival = |n: usize| {
+            let Dealt {
+                stamped,
+                start,
+                len,
+            } = &packets[n.min(len - 1)];
+            Arrival::new(stamped, &self.bytes[*start as usize..][..*len as usize])
+        };
+        (len, array::from_fn(arrival))
     }
 
     pub(super) fn clear(&mut self) {
@@ -69,17 +83,38 @@ impl Portion {
 /// What one meter gives back after a round.
 pub(super) struct Harvest {
     pub(super) flows: VecDeque<Flow>,
-    pub(super) ended: u64,
-    pub(super) evicted: u64,
+    /// Whether more of the same round comes: at the end all flows do, which are many.
+    pub(super) has_more: bool,
     /// Packets of the round.
     pub(super) packets: u64,
+    /// After the last round, and about every second.
+    pub(super) plugins: Option<Vec<PluginReport>>,
+    pub(super) tally: Tally,
+}
+
+/// How a meter is doing.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Tally {
+    pub(super) ended: u64,
+    pub(super) evicted: u64,
     pub(super) undissected: u64,
     pub(super) flows_live: u64,
     pub(super) memory: u64,
-    /// After the last round, and about every second.
-    pub(super) plugins: Option<Vec<PluginReport>>,
     /// Processor time of its thread so far.
     pub(super) busy: Duration,
+}
+
+impl Tally {
+    pub(super) fn of(shard: &Shard) -> Self {
+        Self {
+            ended: shard.flows(),
+            evicted: shard.evicted(),
+            undissected: shard.undissected(),
+            flows_live: shard.live_flows() as u64,
+            memory: shard.memory() as u64,
+            busy: thread_time(),
+        }
+    }
 }
 
 /// What the reader says of a round.

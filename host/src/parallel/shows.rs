@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::flow::Arrival;
+use crate::decode::Packet;
 use crate::meter::Settings;
 use crate::plugin::{Grants, Plugin};
 
@@ -46,15 +46,14 @@ impl Shows {
     }
 
     /// The headers, which packet fields are read from, and as many bytes as are asked for.
-    pub(super) fn of_frame<'a>(&self, arrival: &Arrival<'a>) -> &'a [u8] {
+    pub(super) fn of_frame<'a>(&self, packet: &Packet, frame: &'a [u8]) -> &'a [u8] {
         if self.nothing {
             return &[];
         }
-        let packet = &arrival.packet;
         // A TCP header may say that it is shorter than what is read of it.
         let end = (packet.transport_at as usize + TCP_HEADER)
             .max(packet.payload_at as usize + self.payload)
             .max(packet.ip_at as usize + self.bytes);
-        &arrival.frame[..end.min(packet.ip_end as usize)]
+        &frame[..end.min(packet.ip_end as usize)]
     }
 }

@@ -1,0 +1,132 @@
+//! Packets on their way through the meter.
+
+use std::array;
+use std::ops::Deref;
+
+use super::record::Direction;
+use crate::decode::Packet;
+use crate::time::Time;
+
+/// Packets that are looked up together: the waits for memory overlap.
+pub(crate) const CHUNK: usize = 16;
+
+/// A packet, decoded and stamped.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Stamped {
+    pub(crate) packet: Packet,
+    /// After the clamp.
+    pub(crate) time: Time,
+    /// Its number among all packets of the run.
+    pub(crate) ordinal: u64,
+    /// Of its flow key.
+    pub(crate) hash: u32,
+}
+
+impl Stamped {
+    #[inline]
+    pub(crate) fn time_ms(&self) -> u64 {
+        self.time.ms()
+    }
+}
+
+/// A packet that comes to a meter, and later is found to belong to a flow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    stamped: &'a Stamped,
+    /// The captured bytes.
+    pub(crate) frame: &'a [u8],
+    pub(crate) direction: Direction,
+    /// Since the flow's previous packet, of either direction; 0 for the first.
+    pub(crate) delta_ms: u64,
+}
+
+impl<'a> Arrival<'a> {
+    #[inline]
+    pub(crate) fn new(stamped: &'a Stamped, frame: &'a [u8]) -> Self {
+        Self {
+            stamped,
+            frame,
+            direction: Direction::SrcToDst,
+            delta_ms: 0,
+        }
+    }
+}
+
+impl Deref for Arrival<'_> {
+    type Target = Stamped;
+
+    #[inline]
+    fn deref(&self) -> &Stamped {
+        self.stamped
+    }
+}
+
+/// Packets that are stamped together, and their captured bytes.
+#[derive(Default)]
+pub(crate) struct StampedChunk<'a> {
+    stamped: [Stamped; CHUNK],
+    frames: [&'a [u8]; CHUNK],
+    len: usize,
+}
+
+impl<'a> StampedChunk<'a> {
+    /// Takes other packets: of each frame what `stamp` makes of it, if it takes it. Says whether there may
+    /// be more.
+    #[inline]
+    pub(crate) fn fill<T>(
+        &mut self,
+        packets: &mut impl Iterator<Item = T>,
+        mut stamp: impl FnMut(T, &mut Stamped) -> Option<&'a [u8]>,
+    ) -> bool {
+        self.len = 0;
+        while self.len < CHUNK {
+            let Some(packet) = packets.next() else {
+                return false;
+            };
+            if let Some(frame) = stamp(packet, &mut self.stamped[self.len]) {
+                self.frames[self.len] = frame;
+                self.len += 1;
+            }
+        }
+        true
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stamped, &'a [u8])> {
+        let frames = self.frames[..self.len].iter().copied();
+        self.stamped.iter().zip(frames)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// The packets as they come to a meter; those at `len` and behind it are none.
+    #[inline]
+    pub(crate) fn arrivals(&self) -> [Arrival<'_>; CHUNK] {
+        array::from_fn(|at| Arrival::new(&self.stamped[at], self.frames[at]))
+    }
+}
+
+/// A packet among those that are looked up together.
+pub(crate) struct InChunk<'c, 'a> {
+    pub(crate) chunk: &'c [Arrival<'a>],
+    pub(crate) at: usize,
+    arrival: &'c Arrival<'a>,
+}
+
+impl<'c, 'a> InChunk<'c, 'a> {
+    #[inline]
+    pub(crate) fn new(chunk: &'c [Arrival<'a>], at: usize) -> Self {
+        let arrival = &chunk[at];
+        Self { chunk, at, arrival }
+    }
+}
+
+impl<'a> Deref for InChunk<'_, 'a> {
+    type Target = Arrival<'a>;
+
+    #[inline]
+    fn deref(&self) -> &Arrival<'a> {
+        self.arrival
+    }
+}
