@@ -25,9 +25,9 @@ impl Over {
     }
 }
 
-/// What a packet changes stands in three cache lines.
+/// In the table, what a packet changes stands in three cache lines.
 #[derive(Clone, Debug, Default)]
-#[repr(C, align(64))]
+#[repr(C)]
 pub(crate) struct Statistics {
     ways: [Way; 2],
     /// Times from packets of either direction to the next.
@@ -45,6 +45,11 @@ struct Way {
 }
 
 const _: () = assert!(size_of::<Way>() == 128);
+
+/// Statistics of a live flow, at the beginning of a cache line.
+#[derive(Debug, Default)]
+#[repr(align(64))]
+pub(crate) struct Aligned(pub(crate) Statistics);
 
 /// The extremes of some whole numbers, and the sum of their squares.
 #[derive(Clone, Copy, Debug)]

@@ -7,7 +7,7 @@ use super::index::Index;
 use super::record::{Expiration, Record};
 use super::slab::{Places, Segmented};
 use super::splt::Splt;
-use super::statistics::Statistics;
+use super::statistics::{Aligned, Statistics};
 use super::wheel::Wheel;
 
 /// When flows end by themselves, in ms.
@@ -43,7 +43,7 @@ pub(crate) struct FlowTable {
     places: Places,
     records: Segmented<Record>,
     /// Of the flow in the same place of `records`, where they are wanted.
-    statistics: Option<Segmented<Statistics>>,
+    statistics: Option<Segmented<Aligned>>,
     splt: Segmented<Splt>,
     closing: Option<Segmented<Closing>>,
     /// How many packets of a flow `splt` has room for.
@@ -88,7 +88,7 @@ impl FlowTable {
         }
         if let Some(statistics) = &self.statistics {
             for &place in places {
-                sum ^= statistics[place].touch();
+                sum ^= statistics[place].0.touch();
             }
         }
         if self.splt_packets > 0 {
@@ -154,7 +154,7 @@ impl FlowTable {
     fn open_analyses(&mut self, place: u32) {
         if let Some(statistics) = &mut self.statistics {
             statistics.reach(place);
-            statistics[place] = Statistics::default();
+            statistics[place] = Aligned::default();
         }
         if let Some(closing) = &mut self.closing {
             closing.reach(place);
@@ -172,7 +172,9 @@ impl FlowTable {
         let record = &mut self.records[place];
         let (direction, time_ms) = (arrival.direction, arrival.time_ms());
         if let Some(statistics) = &mut self.statistics {
-            statistics[place].add(record, direction, time_ms, size, arrival.packet.tcp_flags);
+            statistics[place]
+                .0
+                .add(record, direction, time_ms, size, arrival.packet.tcp_flags);
         }
         if self.splt_packets > 0 {
             self.splt[place].add(direction, size, arrival.delta_ms);
@@ -196,7 +198,7 @@ impl FlowTable {
             statistics: self
                 .statistics
                 .as_ref()
-                .map(|statistics| &statistics[place]),
+                .map(|statistics| &statistics[place].0),
             splt: (self.splt_packets > 0).then(|| &self.splt[place]),
             application: None,
             expiration: Expiration::Idle,
@@ -208,7 +210,7 @@ impl FlowTable {
         let statistics = self
             .statistics
             .as_ref()
-            .map(|statistics| Box::new(statistics[place].clone()));
+            .map(|statistics| Box::new(statistics[place].0.clone()));
         let splt = match self.splt_packets {
             0 => Splt::default(),
             _ => std::mem::take(&mut self.splt[place]),
