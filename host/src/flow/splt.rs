@@ -5,6 +5,11 @@ use std::sync::OnceLock;
 
 use super::record::Direction;
 
+/// How many packets there is room for at first.
+const FEW: usize = 4;
+/// How many more there is room for then, at most.
+const MANY: usize = 32;
+
 /// Direction, size and inter-arrival time of each of a flow's first packets.
 ///
 /// Most flows are short: kept is what was there, and the lists of full length are made only when
@@ -68,6 +73,10 @@ impl Splt {
     #[inline]
     pub(crate) fn add(&mut self, direction: Direction, size: u32, gap_ms: u64) {
         if !self.is_full() {
+            // Most flows are short; of the others many are long.
+            if self.steps.len() == FEW {
+                self.steps.reserve_exact(usize::from(self.len).min(MANY));
+            }
             self.steps.push(Step {
                 gap_ms,
                 size,

@@ -93,7 +93,9 @@ impl FlowTable {
         }
         if self.splt_packets > 0 {
             for &place in places {
-                sum ^= u64::from(self.splt[place].is_full());
+                if self.records[place].packets() < self.splt_packets.into() {
+                    sum ^= u64::from(self.splt[place].is_full());
+                }
             }
         }
         std::hint::black_box(sum);
@@ -176,7 +178,7 @@ impl FlowTable {
                 .0
                 .add(record, direction, time_ms, size, arrival.packet.tcp_flags);
         }
-        if self.splt_packets > 0 {
+        if record.packets() < self.splt_packets.into() {
             self.splt[place].add(direction, size, arrival.delta_ms);
         }
         record.count(direction, time_ms, size);
