@@ -25,42 +25,61 @@ impl Over {
     }
 }
 
-/// In the table, what a packet changes stands in three cache lines.
+/// Three cache lines of a flow, in which every packet changes something: the fewer there are, the more
+/// flows are near the processor.
 #[derive(Clone, Debug, Default)]
-#[repr(C)]
 pub(crate) struct Statistics {
     ways: [Way; 2],
     /// Times from packets of either direction to the next.
-    gaps: Extent,
+    gaps: Extent<u64>,
+    /// What went beyond the room that there is for sums: hardly ever anything.
+    carried: Option<Box<Carried>>,
 }
 
 /// The packets of one direction.
 #[derive(Clone, Debug, Default)]
-#[repr(C)]
 struct Way {
-    sizes: Extent,
-    gaps: Extent,
+    sizes: Extent<u32>,
+    gaps: Extent<u64>,
     /// By the flag's bit in the TCP header.
-    flags: [u64; 8],
+    flags: [u32; 8],
 }
 
-const _: () = assert!(size_of::<Way>() == 128);
+/// Multiples of what each sum has room for, by direction.
+#[derive(Clone, Debug, Default)]
+struct Carried {
+    sizes: [u64; 2],
+    gaps: [u64; 2],
+    both_gaps: u64,
+    flags: [[u32; 8]; 2],
+}
 
 /// Statistics of a live flow, at the beginning of a cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
 pub(crate) struct Aligned(pub(crate) Statistics);
 
+const _: () = assert!(size_of::<Aligned>() == 192);
+
 /// The extremes of some whole numbers, and the sum of their squares.
 #[derive(Clone, Copy, Debug)]
-struct Extent {
-    min: u64,
-    max: u64,
-    /// Two of the longest times that can be would not fit into 64 bits.
-    squares: u128,
+struct Extent<T> {
+    min: T,
+    max: T,
+    squares: u64,
 }
 
-impl Default for Extent {
+impl Default for Extent<u32> {
+    fn default() -> Self {
+        Self {
+            min: u32::MAX,
+            max: 0,
+            squares: 0,
+        }
+    }
+}
+
+impl Default for Extent<u64> {
     fn default() -> Self {
         Self {
             min: u64::MAX,
@@ -70,19 +89,25 @@ impl Default for Extent {
     }
 }
 
-impl Extent {
+impl<T: Copy + Ord + Into<u64>> Extent<T> {
+    /// Adds a number; returns how often the sum went beyond its room.
     #[inline]
-    fn add(&mut self, number: u64) {
+    fn add(&mut self, number: T) -> u64 {
         self.min = self.min.min(number);
         self.max = self.max.max(number);
-        self.squares += u128::from(number) * u128::from(number);
+        let number = u128::from(number.into());
+        let sum = u128::from(self.squares) + number * number;
+        self.squares = sum as u64;
+        (sum >> 64) as u64
     }
 
-    fn and(&self, other: &Self) -> Self {
-        Self {
-            min: self.min.min(other.min),
-            max: self.max.max(other.max),
-            squares: self.squares + other.squares,
+    fn sample(&self, n: u64, sum: u64, carried: u64) -> Sample {
+        Sample {
+            n,
+            sum,
+            min: self.min.into(),
+            max: self.max.into(),
+            squares: u128::from(carried) << 64 | u128::from(self.squares),
         }
     }
 }
@@ -93,18 +118,30 @@ pub(crate) struct Sample {
     /// How many they are.
     n: u64,
     sum: u64,
-    extent: Extent,
+    min: u64,
+    max: u64,
+    squares: u128,
 }
 
 impl Sample {
+    fn and(&self, other: &Self) -> Self {
+        Self {
+            n: self.n + other.n,
+            sum: self.sum + other.sum,
+            min: self.min.min(other.min),
+            max: self.max.max(other.max),
+            squares: self.squares + other.squares,
+        }
+    }
+
     /// 0 without any.
     pub(crate) fn min(&self) -> u64 {
-        if self.n == 0 { 0 } else { self.extent.min }
+        if self.n == 0 { 0 } else { self.min }
     }
 
     /// 0 without any.
     pub(crate) fn max(&self) -> u64 {
-        self.extent.max
+        self.max
     }
 
     /// 0 without any.
@@ -119,7 +156,7 @@ impl Sample {
         }
         let [n, sum] = [self.n, self.sum].map(u128::from);
         // n (n - 1) times the variance, exactly.
-        let spread = n.saturating_mul(self.extent.squares);
+        let spread = n.saturating_mul(self.squares);
         let spread = spread.saturating_sub(sum * sum);
         (spread as f64 / (self.n as f64 * (self.n - 1) as f64)).sqrt()
     }
@@ -137,62 +174,95 @@ impl Statistics {
         tcp_flags: u8,
     ) {
         let counters = &record.directions[direction as usize];
-        let way = &mut self.ways[direction as usize];
-        way.sizes.add(size.into());
+        let at = direction as usize;
+        let way = &mut self.ways[at];
+        let size_carry = way.sizes.add(size);
+        let (mut gap_carry, mut both_carry) = (0, 0);
         if counters.packets > 0 {
-            way.gaps.add(time_ms - counters.last_seen_ms);
+            gap_carry = way.gaps.add(time_ms - counters.last_seen_ms);
         }
         if record.packets() > 0 {
-            self.gaps.add(time_ms - record.last_seen_ms());
+            both_carry = self.gaps.add(time_ms - record.last_seen_ms());
+        }
+        if size_carry | gap_carry | both_carry > 0 {
+            let carried = self.carried();
+            carried.sizes[at] += size_carry;
+            carried.gaps[at] += gap_carry;
+            carried.both_gaps += both_carry;
         }
         // Most packets have one flag or two of the eight.
         let mut rest = tcp_flags;
         while rest != 0 {
-            way.flags[rest.trailing_zeros() as usize % 8] += 1;
+            let bit = rest.trailing_zeros() as usize % 8;
+            let (count, is_over) = self.ways[at].flags[bit].overflowing_add(1);
+            self.ways[at].flags[bit] = count;
+            if is_over {
+                self.carried().flags[at][bit] += 1;
+            }
             rest &= rest - 1;
         }
     }
 
-    /// Reads of every cache line something, so that they are there when the packet is added.
+    #[cold]
+    fn carried(&mut self) -> &mut Carried {
+        self.carried.get_or_insert_default()
+    }
+
+    /// Reads something of every cache line, so that they are there when a packet is added.
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        let [there, back] = [&self.ways[0], &self.ways[1]].map(|way| way.sizes.max ^ way.flags[0]);
-        there ^ back ^ self.gaps.max
+        let [there, back] = &self.ways;
+        u64::from(there.sizes.max) ^ u64::from(back.sizes.max) ^ self.gaps.max
     }
 
     /// The sizes of packets.
     pub(crate) fn sizes(&self, record: &Record, over: Over) -> Sample {
-        let [there, back] = &self.ways;
-        let (counters, extent) = match over.way() {
-            Some(way) => (record.directions[way], self.ways[way].sizes),
-            None => (record.both(), there.sizes.and(&back.sizes)),
+        let sample = |way: usize| {
+            let counters = &record.directions[way];
+            let carried = self
+                .carried
+                .as_ref()
+                .map_or(0, |carried| carried.sizes[way]);
+            self.ways[way]
+                .sizes
+                .sample(counters.packets, counters.bytes, carried)
         };
-        Sample {
-            n: counters.packets,
-            sum: counters.bytes,
-            extent,
+        match over.way() {
+            Some(way) => sample(way),
+            None => sample(0).and(&sample(1)),
         }
     }
 
     /// The times between successive packets, in ms.
     pub(crate) fn gaps(&self, record: &Record, over: Over) -> Sample {
-        let (counters, extent) = match over.way() {
-            Some(way) => (record.directions[way], self.ways[way].gaps),
-            None => (record.both(), self.gaps),
+        let carried = self.carried.as_deref();
+        let (counters, extent, carried) = match over.way() {
+            Some(way) => (
+                record.directions[way],
+                self.ways[way].gaps,
+                carried.map_or(0, |carried| carried.gaps[way]),
+            ),
+            None => (
+                record.both(),
+                self.gaps,
+                carried.map_or(0, |carried| carried.both_gaps),
+            ),
         };
-        Sample {
-            // There is one less than there are packets.
-            n: counters.packets.saturating_sub(1),
-            sum: counters.last_seen_ms - counters.first_seen_ms,
-            extent,
-        }
+        // There is one less than there are packets.
+        let n = counters.packets.saturating_sub(1);
+        extent.sample(n, counters.last_seen_ms - counters.first_seen_ms, carried)
     }
 
     /// How many packets had the flag that is this bit of a TCP header.
     pub(crate) fn flag(&self, over: Over, bit: usize) -> u64 {
+        let count = |way: usize| {
+            let carried = self.carried.as_ref();
+            let carried = carried.map_or(0, |carried| carried.flags[way][bit]);
+            u64::from(carried) << 32 | u64::from(self.ways[way].flags[bit])
+        };
         match over.way() {
-            Some(way) => self.ways[way].flags[bit],
-            None => self.ways[0].flags[bit] + self.ways[1].flags[bit],
+            Some(way) => count(way),
+            None => count(0) + count(1),
         }
     }
 }
@@ -203,12 +273,8 @@ mod tests {
 
     fn sample(numbers: &[u64]) -> Sample {
         let mut extent = Extent::default();
-        numbers.iter().for_each(|&number| extent.add(number));
-        Sample {
-            n: numbers.len() as u64,
-            sum: numbers.iter().sum(),
-            extent,
-        }
+        let carried = numbers.iter().map(|&number| extent.add(number)).sum();
+        extent.sample(numbers.len() as u64, numbers.iter().sum(), carried)
     }
 
     #[test]
@@ -243,5 +309,30 @@ mod tests {
         let some = sample(&[longest, 0]);
         let expected = longest as f64 / 2.0_f64.sqrt();
         assert!((some.stddev() / expected - 1.0).abs() < 1e-15);
+    }
+
+    #[test]
+    fn sums_have_no_end() {
+        let (mut record, mut statistics) = (Record::default(), Statistics::default());
+        let mut time_ms = 1;
+        // As no capture has, but its headers may say.
+        for size in [u32::MAX, u32::MAX - 2, u32::MAX - 1] {
+            statistics.add(&record, Direction::SrcToDst, time_ms, size, 1);
+            record.count(Direction::SrcToDst, time_ms, size);
+            time_ms += 1 << 40;
+        }
+        for over in [Over::Bidirectional, Over::Src2Dst] {
+            let sizes = statistics.sizes(&record, over);
+            assert_eq!(sizes.min(), u64::from(u32::MAX - 2));
+            assert_eq!(sizes.mean(), f64::from(u32::MAX - 1));
+            assert_eq!(sizes.stddev(), 1.0);
+            let gaps = statistics.gaps(&record, over);
+            assert_eq!((gaps.min(), gaps.max()), (1 << 40, 1 << 40));
+            assert_eq!((gaps.mean(), gaps.stddev()), ((1_u64 << 40) as f64, 0.0));
+        }
+        statistics.ways[0].flags[0] = u32::MAX;
+        statistics.add(&record, Direction::SrcToDst, time_ms, 1, 1);
+        assert_eq!(statistics.flag(Over::Bidirectional, 0), 1 << 32);
+        assert_eq!(statistics.flag(Over::Dst2Src, 0), 0);
     }
 }
