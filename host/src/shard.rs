@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::dissect::Dissector;
 use crate::flow::{
-    Arrival, Ended, Expiration, Flow, FlowTable, FlowView, InChunk, Meeting, Outputs, Schema,
+    Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, InChunk, Meeting, Outputs, Schema,
 };
 use crate::load::Load;
 use crate::meter::{AccountingMode, Settings};
@@ -24,8 +24,8 @@ pub(crate) struct Shard {
     dissector: Option<Dissector>,
     station: Station,
     ready: VecDeque<Flow>,
-    /// After `finish`, the flows that are still to end.
-    ending: Option<std::vec::IntoIter<u32>>,
+    /// After `finish`, all flows that were live then, and how many of them have ended.
+    ending: Option<(Vec<u32>, usize)>,
     flows: u64,
     evicted: u64,
     load: Load,
@@ -101,7 +101,7 @@ impl Shard {
     fn pass_among(&mut self, time_ms: u64, ordinal: u64, chunk: &[Arrival<'_>]) {
         if self.table.is_behind(time_ms) {
             let places = self.table.idle_at(time_ms);
-            self.end_idle(places.iter().copied(), ordinal, chunk);
+            self.end_idle(&places, ordinal, chunk);
             self.table.recycle(places);
         }
     }
@@ -119,17 +119,18 @@ impl Shard {
 
     /// Begins to end all flows. Nothing may be pushed afterwards.
     pub(crate) fn finish(&mut self) {
-        self.ending = Some(self.table.all().into_iter());
+        self.ending = Some((self.table.all(), 0));
     }
 
     /// Ends some more of them; says whether there were any, or something else to do.
     pub(crate) fn end_more(&mut self) -> bool {
-        let Some(mut ending) = self.ending.take() else {
+        let Some((flows, ended)) = self.ending.take() else {
             return false;
         };
-        self.end_idle(ending.by_ref().take(ENDING), u64::MAX, &[]);
-        if ending.len() > 0 {
-            self.ending = Some(ending);
+        let some = flows.len().min(ended + ENDING);
+        self.end_idle(&flows[ended..some], u64::MAX, &[]);
+        if some < flows.len() {
+            self.ending = Some((flows, some));
         } else {
             self.station.finish(&mut self.ready);
         }
@@ -263,10 +264,14 @@ impl Shard {
     }
 
     /// Ends flows that are out of the wheel.
-    fn end_idle(&mut self, places: impl Iterator<Item = u32>, ordinal: u64, chunk: &[Arrival<'_>]) {
-        for place in places {
-            self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
-            self.table.forget(place);
+    fn end_idle(&mut self, places: &[u32], ordinal: u64, chunk: &[Arrival<'_>]) {
+        for places in places.chunks(CHUNK) {
+            // Nobody has looked at them for a while.
+            self.table.touch_whole(places, self.station.touch(places));
+            for &place in places {
+                self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
+                self.table.forget(place);
+            }
         }
     }
 
