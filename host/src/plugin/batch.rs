@@ -42,6 +42,8 @@ pub(super) struct Batch {
     has_bytes: bool,
     /// How many there are in them.
     size: usize,
+    /// How many there may be for one packet more to have room.
+    most_size: usize,
     pseudonyms: Pseudonyms,
 }
 
@@ -70,6 +72,8 @@ impl Batch {
             waiting: Vec::new(),
             has_bytes: manifest.packet_bytes > 0 || manifest.payload_bytes > 0,
             size: 0,
+            most_size: MOST_BYTES
+                .saturating_sub((manifest.packet_bytes + manifest.payload_bytes) as usize),
             pseudonyms,
         }
     }
@@ -83,14 +87,10 @@ impl Batch {
         &self.waiting
     }
 
-    /// Whether the bytes of this packet would be more than a call carries.
+    /// Whether a call may not carry one event more.
     #[inline]
-    pub(super) fn is_full_for(&self, manifest: &Manifest, arrival: &Arrival<'_>) -> bool {
-        if !self.has_bytes {
-            return false;
-        }
-        let (bytes, payload) = shown(manifest, arrival);
-        self.size + bytes.len() + payload.len() > MOST_BYTES
+    pub(super) fn is_full(&self) -> bool {
+        self.len() >= MOST_EVENTS || self.size > self.most_size
     }
 
     #[inline]

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Kind, MOST_EVENTS};
+use super::batch::{Batch, Kind};
 use super::bindings::feature::{ValueResult, Verdict};
 use super::budget::{Budget, Habit};
 use super::error::Trap;
@@ -158,11 +158,6 @@ impl Hosted {
         matches!(self.shape, Shape::Columns(_))
     }
 
-    pub(super) fn is_shown_bytes(&self) -> bool {
-        let manifest = self.plugin.manifest();
-        manifest.packet_bytes > 0 || manifest.payload_bytes > 0
-    }
-
     /// While the meter cannot keep up (`on`), it is offered no flows if it takes too much of its time.
     pub(super) fn relieve(&mut self, on: bool) {
         self.share.look(on, self.report.time);
@@ -191,16 +186,8 @@ impl Hosted {
     pub(super) fn is_full(&self) -> bool {
         match &self.shape {
             Shape::Columns(batch) => {
-                batch.len() >= MOST_EVENTS || batch.len() > 0 && self.health.is_on_trial()
+                batch.is_full() || batch.len() > 0 && self.health.is_on_trial()
             }
-            Shape::Records(_) => false,
-        }
-    }
-
-    #[inline]
-    pub(super) fn is_full_for(&self, arrival: &Arrival<'_>) -> bool {
-        match &self.shape {
-            Shape::Columns(batch) => batch.is_full_for(self.plugin.manifest(), arrival),
             Shape::Records(_) => false,
         }
     }

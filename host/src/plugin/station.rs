@@ -33,8 +33,6 @@ pub(crate) struct Station {
     /// Ended flows whose values are still in some batch.
     waiting: VecDeque<Flow>,
     has_batches: bool,
-    /// Whether any plugin is shown packets' bytes, of which a batch may be full.
-    has_bytes: bool,
     /// Whether any batch is, or too many flows wait for them.
     is_full: bool,
     /// The latest time at which a flow began.
@@ -84,7 +82,6 @@ impl Station {
             sets: Vec::new(),
             waiting: VecDeque::new(),
             has_batches: false,
-            has_bytes: false,
             is_full: false,
             now: Time::EPOCH,
             has_drained: false,
@@ -173,7 +170,7 @@ impl Station {
         ready: &mut VecDeque<Flow>,
     ) -> bool {
         self.has_drained |= self.sets.len() > 1 && self.has_late_set();
-        self.make_room(arrival.chunk, Some(arrival), ready);
+        self.make_room(arrival.chunk, ready);
         // Every plugin sees the packet, whatever another one decides.
         let mut cut = false;
         for member in &self.sets[self.sets.len() - 1].members {
@@ -195,7 +192,7 @@ impl Station {
         flow: impl Fn() -> FlowView<'f>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
-        self.make_room(arrival.chunk, Some(arrival), ready);
+        self.make_room(arrival.chunk, ready);
         let mut cut = false;
         let set = index(&self.sets, record.id);
         for member in &self.sets[set].members {
@@ -223,7 +220,7 @@ impl Station {
         chunk: &[Arrival<'_>],
         ready: &mut VecDeque<Flow>,
     ) {
-        self.make_room(chunk, None, ready);
+        self.make_room(chunk, ready);
         let waiting = self.waiting.len() as u32;
         let set = index(&self.sets, flow.record.id);
         self.sets[set].flows -= 1;
@@ -373,7 +370,6 @@ impl Station {
     fn take_stock(&mut self) {
         let hosted = || self.hosted.iter().flatten();
         self.has_batches = hosted().any(Hosted::has_batches);
-        self.has_bytes = hosted().any(Hosted::is_shown_bytes);
         if hosted().next().is_none() {
             self.hosted.clear();
         }
@@ -424,23 +420,10 @@ impl Station {
         }
     }
 
-    /// All batches are delivered together, so that a flow waits for one boundary only. `arrival` is the
-    /// packet that there is to be room for.
+    /// All batches are delivered together, so that a flow waits for one boundary only.
     #[inline]
-    fn make_room(
-        &mut self,
-        chunk: &[Arrival<'_>],
-        arrival: Option<&Arrival<'_>>,
-        ready: &mut VecDeque<Flow>,
-    ) {
-        let is_full = self.is_full
-            || self.has_drained
-            || self.has_bytes
-                && arrival.is_some_and(|arrival| {
-                    let mut hosted = self.hosted.iter().flatten();
-                    hosted.any(|hosted| hosted.is_full_for(arrival))
-                });
-        if is_full {
+    fn make_room(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) {
+        if self.is_full || self.has_drained {
             self.flush(chunk, ready);
         }
     }
