@@ -13,7 +13,7 @@ mod work;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use self::reader::{Reader, Table};
@@ -97,13 +97,25 @@ pub(crate) struct Parallel {
 }
 
 /// What a meter gave.
-#[derive(Default)]
 struct Given {
     /// In order.
     flows: VecDeque<Flow>,
+    /// To the meter, which uses its memory again.
+    emptied: Sender<VecDeque<Flow>>,
     /// Whether more of the round comes.
     has_more: bool,
     tally: Tally,
+}
+
+impl Given {
+    fn new(emptied: Sender<VecDeque<Flow>>) -> Self {
+        Self {
+            flows: VecDeque::new(),
+            emptied,
+            has_more: false,
+            tally: Tally::default(),
+        }
+    }
 }
 
 /// What is known by the rounds that are done.
@@ -140,11 +152,16 @@ impl Parallel {
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        let mut given = Vec::new();
         for shard in shards {
             let (portions, to_do) = sync_channel(ROUNDS_AHEAD);
             let (done, harvest) = sync_channel(ROUNDS_AHEAD);
             let (used, empty) = channel();
-            threads.push(thread::spawn(move || work(shard, &to_do, &done, &used)));
+            let (empty_flows, emptied) = channel();
+            threads.push(thread::spawn(move || {
+                work(shard, &to_do, &done, &used, &emptied);
+            }));
+            given.push(Given::new(empty_flows));
             tables.push(Table {
                 portion: Portion::default(),
                 portions,
@@ -169,7 +186,7 @@ impl Parallel {
             harvests,
             stop,
             threads,
-            given: (0..meters).map(|_| Given::default()).collect(),
+            given,
             state: State {
                 packets_per_meter: vec![0; meters],
                 plugins: vec![Vec::new(); meters],
@@ -187,11 +204,11 @@ impl Parallel {
         if let Some(plugins) = harvest.plugins {
             self.state.plugins[meter] = plugins;
         }
-        self.given[meter] = Given {
-            flows: harvest.flows,
-            has_more: harvest.has_more,
-            tally: harvest.tally,
-        };
+        let given = &mut self.given[meter];
+        let emptied = std::mem::replace(&mut given.flows, harvest.flows);
+        // At the end the meter may be gone.
+        let _ = given.emptied.send(emptied);
+        (given.has_more, given.tally) = (harvest.has_more, harvest.tally);
     }
 
     /// Adds up how the meters are doing.
@@ -215,7 +232,10 @@ impl Parallel {
             }
         }
         self.state.finished = true;
-        self.given.fill_with(Given::default);
+        for given in &mut self.given {
+            given.flows.clear();
+            given.has_more = false;
+        }
     }
 
     /// Whoever waits to send to us finds the channels gone.

@@ -1,9 +1,11 @@
 //! The thread of a meter among several.
 
+use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::round::{Harvest, Portion, Tally};
+use crate::flow::Flow;
 use crate::load::Load;
 use crate::shard::Shard;
 
@@ -18,6 +20,7 @@ pub(super) fn work(
     to_do: &Receiver<Portion>,
     done: &SyncSender<Harvest>,
     used: &Sender<Portion>,
+    emptied: &Receiver<VecDeque<Flow>>,
 ) {
     let (mut reported, mut loaded) = (Instant::now(), Load::Normal);
     let mut plugins = None;
@@ -44,8 +47,9 @@ pub(super) fn work(
                 has_more = shard.end_more();
             }
             let reports = last && !has_more || reported.elapsed() >= REPORT;
+            let empty = emptied.try_recv().unwrap_or_default();
             let harvest = Harvest {
-                flows: std::mem::take(shard.ready()),
+                flows: std::mem::replace(shard.ready(), empty),
                 has_more,
                 packets: std::mem::take(&mut packets),
                 plugins: reports.then(|| {
