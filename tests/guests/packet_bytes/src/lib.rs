@@ -53,7 +53,7 @@ pub struct Out {
 struct Spread {
     count: u64,
     sum: u64,
-    squares: u128,
+    squares: u64,
     min: u32,
     max: u32,
 }
@@ -74,7 +74,9 @@ impl Spread {
     fn add(&mut self, size: u32) {
         self.count += 1;
         self.sum += u64::from(size);
-        self.squares += u128::from(u64::from(size) * u64::from(size));
+        self.squares = self
+            .squares
+            .saturating_add(u64::from(size) * u64::from(size));
         self.min = self.min.min(size);
         self.max = self.max.max(size);
     }
@@ -95,8 +97,8 @@ impl Spread {
                         (count * u64::from(squares) - u64::from(sum) * u64::from(sum)) as f64
                     }
                     _ => {
-                        let sum = u128::from(self.sum);
-                        (u128::from(count) * self.squares - sum * sum) as f64
+                        let [count, sum, squares] = [count, self.sum, self.squares].map(u128::from);
+                        (count * squares).saturating_sub(sum * sum) as f64
                     }
                 };
                 Some((spread / (count as f64 * (count - 1) as f64)).sqrt())
