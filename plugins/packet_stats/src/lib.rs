@@ -1,6 +1,10 @@
 //! Count, mean, spread and extremes of a flow's packet sizes, for each direction.
 
+mod spread;
+
 use flowloom_sdk::{Direction, Outputs, PacketFields, Plugin};
+
+use crate::spread::Spread;
 
 /// The plugin.
 pub struct PacketStats;
@@ -73,12 +77,12 @@ impl Plugin for PacketStats {
     fn expire(&mut self, sizes: Sizes, _: &()) -> Out {
         let [src2dst, dst2src] = sizes.directions;
         Out {
-            src2dst_count: src2dst.count as i64,
+            src2dst_count: src2dst.count(),
             src2dst_mean: src2dst.mean(),
             src2dst_stddev: src2dst.stddev(),
             src2dst_min: src2dst.min(),
             src2dst_max: src2dst.max(),
-            dst2src_count: dst2src.count as i64,
+            dst2src_count: dst2src.count(),
             dst2src_mean: dst2src.mean(),
             dst2src_stddev: dst2src.stddev(),
             dst2src_min: dst2src.min(),
@@ -88,74 +92,6 @@ impl Plugin for PacketStats {
 }
 
 flowloom_sdk::export!(PacketStats);
-
-/// Sizes seen so far: sums of whole numbers, which are exact.
-struct Spread {
-    count: u64,
-    sum: u64,
-    /// There is room for four billion of the largest packets that an IP header can announce. The less a
-    /// flow takes, the more flows a plugin may hold, and the more of them are in the processor's cache.
-    squares: u64,
-    min: u32,
-    max: u32,
-}
-
-impl Default for Spread {
-    fn default() -> Self {
-        Spread {
-            count: 0,
-            sum: 0,
-            squares: 0,
-            min: u32::MAX,
-            max: 0,
-        }
-    }
-}
-
-impl Spread {
-    fn add(&mut self, size: u32) {
-        self.count += 1;
-        self.sum += u64::from(size);
-        self.squares = self
-            .squares
-            .saturating_add(u64::from(size) * u64::from(size));
-        self.min = self.min.min(size);
-        self.max = self.max.max(size);
-    }
-
-    fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
-    }
-
-    fn stddev(&self) -> Option<f64> {
-        match self.count {
-            0 => None,
-            1 => Some(0.0),
-            count => {
-                // count (count - 1) times the variance. Of most flows it fits into the 64 bits that
-                // WebAssembly calculates with.
-                let spread = match (u32::try_from(self.squares), u32::try_from(self.sum)) {
-                    (Ok(squares), Ok(sum)) if count < 1 << 32 => {
-                        (count * u64::from(squares) - u64::from(sum) * u64::from(sum)) as f64
-                    }
-                    _ => {
-                        let [count, sum, squares] = [count, self.sum, self.squares].map(u128::from);
-                        (count * squares).saturating_sub(sum * sum) as f64
-                    }
-                };
-                Some((spread / (count as f64 * (count - 1) as f64)).sqrt())
-            }
-        }
-    }
-
-    fn min(&self) -> Option<u32> {
-        (self.count > 0).then_some(self.min)
-    }
-
-    fn max(&self) -> Option<u32> {
-        (self.count > 0).then_some(self.max)
-    }
-}
 
 #[cfg(test)]
 mod tests {

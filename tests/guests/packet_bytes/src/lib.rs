@@ -1,7 +1,12 @@
 //! Asks for 64 bytes of each packet, for measuring what that costs: what it does otherwise is what
 //! `packet_stats` does, so that the difference of both is the bytes.
 
+#[path = "../../../../plugins/packet_stats/src/spread.rs"]
+mod spread;
+
 use flowloom_sdk::{Direction, Outputs, PacketFields, Plugin};
+
+use crate::spread::Spread;
 
 /// The plugin.
 pub struct PacketBytes;
@@ -49,64 +54,6 @@ pub struct Out {
     dst2src_max: Option<u32>,
 }
 
-#[derive(Clone, Copy)]
-struct Spread {
-    count: u64,
-    sum: u64,
-    squares: u64,
-    min: u32,
-    max: u32,
-}
-
-impl Default for Spread {
-    fn default() -> Self {
-        Spread {
-            count: 0,
-            sum: 0,
-            squares: 0,
-            min: u32::MAX,
-            max: 0,
-        }
-    }
-}
-
-impl Spread {
-    fn add(&mut self, size: u32) {
-        self.count += 1;
-        self.sum += u64::from(size);
-        self.squares = self
-            .squares
-            .saturating_add(u64::from(size) * u64::from(size));
-        self.min = self.min.min(size);
-        self.max = self.max.max(size);
-    }
-
-    fn mean(&self) -> Option<f64> {
-        (self.count > 0).then(|| self.sum as f64 / self.count as f64)
-    }
-
-    fn stddev(&self) -> Option<f64> {
-        match self.count {
-            0 => None,
-            1 => Some(0.0),
-            count => {
-                // count (count - 1) times the variance. Of most flows it fits into the 64 bits that
-                // WebAssembly calculates with.
-                let spread = match (u32::try_from(self.squares), u32::try_from(self.sum)) {
-                    (Ok(squares), Ok(sum)) if count < 1 << 32 => {
-                        (count * u64::from(squares) - u64::from(sum) * u64::from(sum)) as f64
-                    }
-                    _ => {
-                        let [count, sum, squares] = [count, self.sum, self.squares].map(u128::from);
-                        (count * squares).saturating_sub(sum * sum) as f64
-                    }
-                };
-                Some((spread / (count as f64 * (count - 1) as f64)).sqrt())
-            }
-        }
-    }
-}
-
 impl Plugin for PacketBytes {
     const DESCRIPTION: &'static str = "Spread of packet sizes, and how many bytes it was shown.";
 
@@ -135,19 +82,18 @@ impl Plugin for PacketBytes {
 
     fn expire(&mut self, state: State, _: &()) -> Out {
         let [there, back] = state.directions;
-        let some = |spread: Spread| (spread.count > 0).then_some(spread);
         Out {
             shown: state.shown as i64,
-            src2dst_count: there.count as i64,
+            src2dst_count: there.count(),
             src2dst_mean: there.mean(),
             src2dst_stddev: there.stddev(),
-            src2dst_min: some(there).map(|spread| spread.min),
-            src2dst_max: some(there).map(|spread| spread.max),
-            dst2src_count: back.count as i64,
+            src2dst_min: there.min(),
+            src2dst_max: there.max(),
+            dst2src_count: back.count(),
             dst2src_mean: back.mean(),
             dst2src_stddev: back.stddev(),
-            dst2src_min: some(back).map(|spread| spread.min),
-            dst2src_max: some(back).map(|spread| spread.max),
+            dst2src_min: back.min(),
+            dst2src_max: back.max(),
         }
     }
 }
