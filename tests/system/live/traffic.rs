@@ -3,6 +3,8 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -150,6 +152,12 @@ fn iperf3(options: &[&str]) -> Option<(Value, Vec<Flow>)> {
     let client = ["--client", "192.0.2.1", "--json"];
     let said = net.run("iperf3", client.iter().chain(options));
     let said = serde_json::from_str(&said).expect("iperf3 writes JSON");
+    // The client is gone before both sides have taken leave of each other.
+    until("the wire is quiet", || {
+        let counted = over_the_wire(&net);
+        thread::sleep(Duration::from_millis(300));
+        over_the_wire(&net) == counted
+    });
     let ended = live.stop().exits(0);
     let after = over_the_wire(&net);
     let counted = (after.0 - before.0, after.1 - before.1);
