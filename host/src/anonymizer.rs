@@ -308,8 +308,7 @@ mod tests {
     use super::*;
     use crate::flow::UdpColumn;
     use crate::flow::testing::flows;
-    use crate::value::Type;
-    use crate::value::UdpValue;
+    use crate::value::{Type, UdpValue};
 
     /// The bytes 0 to 63.
     fn key() -> AnonymizationKey {

@@ -149,6 +149,7 @@ impl Lines {
         }
     }
 
+    /// Numbers, which are most, take the short way.
     #[inline]
     fn field(&mut self, value: Value<'_>) {
         match value {
