@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::dissect::Dissector;
 use crate::flow::{
-    Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, InChunk, Meeting, Outputs, Schema,
+    Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, Meeting, Outputs, Schema,
 };
 use crate::load::Load;
 use crate::meter::{AccountingMode, Settings};
@@ -64,7 +64,7 @@ impl Shard {
         for at in 0..chunk.len() {
             self.meter(chunk, at);
         }
-        self.station.read(chunk);
+        self.station.take(chunk, &mut self.ready);
     }
 
     /// Meters packets among those of other meters, whose times end idle flows of this one too.
@@ -77,11 +77,11 @@ impl Shard {
         for at in 0..chunk.len() {
             let next = chunk[at].ordinal;
             while let Some((time_ms, ordinal)) = passes.next_if(|(_, ordinal)| *ordinal < next) {
-                self.pass_among(time_ms, ordinal, chunk);
+                self.pass_among(time_ms, ordinal, &chunk[..at]);
             }
             self.meter(chunk, at);
         }
-        self.station.read(chunk);
+        self.station.take(chunk, &mut self.ready);
     }
 
     #[inline]
@@ -188,47 +188,36 @@ impl Shard {
     fn meter(&mut self, chunk: &mut [Arrival<'_>], at: usize) {
         let arrival = &chunk[at];
         let (time_ms, ordinal) = (arrival.time_ms(), arrival.ordinal);
-        self.pass_among(time_ms, ordinal, chunk);
+        self.pass_among(time_ms, ordinal, &chunk[..at]);
         let place = match self.table.meet(&mut chunk[at]) {
-            Meeting::Flow(place) => {
-                return self.show(place, &InChunk::new(chunk, at), false);
-            }
+            Meeting::Flow(place) => place,
             Meeting::Late(place, expiration) => {
-                self.end(place, expiration, Ended::by_its_packet(ordinal), chunk);
+                let ended = Ended::by_its_packet(ordinal);
+                self.end(place, expiration, ended, &chunk[..at]);
                 self.table.reopen(place, &chunk[at]);
+                self.station.begin_flow(&chunk[at]);
                 place
             }
             Meeting::Nobody => {
-                self.make_room(ordinal, chunk);
+                self.make_room(ordinal, &chunk[..at]);
+                self.station.begin_flow(&chunk[at]);
                 self.table.open(&chunk[at])
             }
         };
-        self.station.begin_flow(&chunk[at]);
-        self.show(place, &InChunk::new(chunk, at), true);
-    }
-
-    /// Counts a packet, and shows it to plugins.
-    #[inline]
-    fn show(&mut self, place: u32, arrival: &InChunk<'_, '_>, is_first: bool) {
-        let closed = self.count(place, arrival);
+        let closed = self.count(place, &chunk[at]);
         let mut cut = false;
         if !self.station.is_empty() {
-            let record = self.table.record(place);
+            chunk[at].counted(place, self.table.record(place));
             let view = || view(&self.table, &self.dissector, place);
-            let (station, ready) = (&mut self.station, &mut self.ready);
-            cut = match is_first {
-                true => station.init(place, arrival, record, view, ready),
-                false => station.update(place, arrival, record, view, ready),
-            };
+            cut = self.station.packet(&chunk[..=at], &view, &mut self.ready);
         }
         if cut || closed {
-            let expiration = if cut {
-                Expiration::Cut
-            } else {
-                Expiration::Closed
+            let expiration = match cut {
+                true => Expiration::Cut,
+                false => Expiration::Closed,
             };
-            let ended = Ended::by_its_packet(arrival.ordinal);
-            self.end(place, expiration, ended, arrival.chunk);
+            let ended = Ended::by_its_packet(ordinal);
+            self.end(place, expiration, ended, &chunk[..=at]);
             self.table.remove(place);
         }
     }
@@ -275,8 +264,8 @@ impl Shard {
         }
     }
 
-    /// Hands on a flow that has ended; its place is still taken. `chunk` has the packets that plugins may
-    /// not have been shown yet.
+    /// Hands on a flow that has ended; its place is still taken. `chunk` has the packets so far, which
+    /// plugins may not have been shown yet.
     fn end(&mut self, place: u32, expiration: Expiration, ended: Ended, chunk: &[Arrival<'_>]) {
         self.flows += 1;
         let (record, statistics, splt) = self.table.take(place);

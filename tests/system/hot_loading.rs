@@ -205,25 +205,33 @@ struct Seconds {
 
 impl Seconds {
     fn new() -> Self {
+        let mut seconds = Self::without_plugin();
+        let Self {
+            registry, meter, ..
+        } = &mut seconds;
+        registry
+            .load(evil(0, World::Quickest))
+            .expect("an honest plugin");
+        registry.begin(Run::default()).expect("it opens again");
+        assert!(meter.set_plugins(&registry.set()));
+        seconds
+    }
+
+    fn without_plugin() -> Self {
         let settings = Settings {
             idle_timeout: 5,
             n_dissections: 0,
             ..Settings::default()
         };
-        let registry = Registry::new(settings.schema()).expect("the engine starts");
-        registry
-            .load(evil(0, World::Quickest))
-            .expect("an honest plugin");
-        registry.begin(Run::default()).expect("it opens again");
-        let meter = Meter::new(settings, registry.set().plugins()).expect("the plugin opens");
         Self {
-            registry,
-            meter,
+            registry: Registry::new(settings.schema()).expect("the engine starts"),
+            meter: Meter::new(settings, &[]).expect("a meter"),
             second: 0,
         }
     }
 
     fn go_on(&mut self, seconds: u64) {
+        let mut packets = Vec::new();
         for _ in 0..seconds {
             self.second += 1;
             for port in [1, 1_000 + self.second as u16] {
@@ -232,14 +240,17 @@ impl Seconds {
                     53, 0, 8, 0, 0,
                 ];
                 packet[20..22].copy_from_slice(&u16::to_be_bytes(port));
-                self.meter.push([RawPacket {
-                    time: Time::from_ns(self.second * 1_000_000_000),
-                    link: LinkType(101),
-                    wire_len: 28,
-                    data: &packet,
-                }]);
+                packets.push((self.second, packet));
             }
         }
+        // All at once, so that flows end between packets that are metered together.
+        self.meter
+            .push(packets.iter().map(|(second, data)| RawPacket {
+                time: Time::from_ns(second * 1_000_000_000),
+                link: LinkType(101),
+                wire_len: 28,
+                data,
+            }));
     }
 
     fn replace(&mut self, version: u64) -> bool {
@@ -259,6 +270,27 @@ impl Seconds {
             })
             .collect()
     }
+}
+
+#[test]
+fn a_first_plugin_sees_all_packets_of_flows_that_begin_after_it() {
+    let mut seconds = Seconds::without_plugin();
+    // Flows end while there is no plugin.
+    seconds.go_on(10);
+    seconds
+        .registry
+        .load(evil(0, World::Quickest))
+        .expect("an honest plugin");
+    assert!(seconds.meter.set_plugins(&seconds.registry.set()));
+    seconds.go_on(10);
+    seconds.meter.finish();
+    let flows = std::iter::from_fn(|| seconds.meter.next_flow());
+    let seen: Vec<_> = flows
+        .filter(|flow| flow.schema().udps().len() == 1)
+        .map(|flow| integer(&flow, "udps.evil.count"))
+        .collect();
+    // One packet each. The long flow began before.
+    assert_eq!(seen, [Some(1); 10]);
 }
 
 #[test]

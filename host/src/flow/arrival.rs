@@ -3,7 +3,7 @@
 use std::array;
 use std::ops::Deref;
 
-use super::record::Direction;
+use super::record::{Direction, Record};
 use crate::decode::Packet;
 use crate::time::Time;
 
@@ -38,6 +38,11 @@ pub(crate) struct Arrival<'a> {
     pub(crate) direction: Direction,
     /// Since the flow's previous packet, of either direction; 0 for the first.
     pub(crate) delta_ms: u64,
+    /// Its flow's place in the table, while that is live.
+    pub(crate) place: u32,
+    pub(crate) flow_id: u64,
+    /// Which packet of the flow it is; the first is 1.
+    pub(crate) nth: u64,
 }
 
 impl<'a> Arrival<'a> {
@@ -48,7 +53,18 @@ impl<'a> Arrival<'a> {
             frame,
             direction: Direction::SrcToDst,
             delta_ms: 0,
+            place: 0,
+            flow_id: 0,
+            nth: 0,
         }
+    }
+
+    /// It has been counted in the flow at `place`.
+    #[inline]
+    pub(crate) fn counted(&mut self, place: u32, flow: &Record) {
+        self.place = place;
+        self.flow_id = flow.id;
+        self.nth = flow.packets();
     }
 }
 
@@ -104,29 +120,5 @@ impl<'a> StampedChunk<'a> {
     #[inline]
     pub(crate) fn arrivals(&self) -> [Arrival<'_>; CHUNK] {
         array::from_fn(|at| Arrival::new(&self.stamped[at], self.frames[at]))
-    }
-}
-
-/// A packet among those that are looked up together.
-pub(crate) struct InChunk<'c, 'a> {
-    pub(crate) chunk: &'c [Arrival<'a>],
-    pub(crate) at: usize,
-    arrival: &'c Arrival<'a>,
-}
-
-impl<'c, 'a> InChunk<'c, 'a> {
-    #[inline]
-    pub(crate) fn new(chunk: &'c [Arrival<'a>], at: usize) -> Self {
-        let arrival = &chunk[at];
-        Self { chunk, at, arrival }
-    }
-}
-
-impl<'a> Deref for InChunk<'_, 'a> {
-    type Target = Arrival<'a>;
-
-    #[inline]
-    fn deref(&self) -> &Arrival<'a> {
-        self.arrival
     }
 }

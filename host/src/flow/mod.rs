@@ -22,7 +22,7 @@ mod wheel;
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-pub(crate) use arrival::{Arrival, CHUNK, InChunk, Stamped, StampedChunk};
+pub(crate) use arrival::{Arrival, CHUNK, Stamped, StampedChunk};
 pub(crate) use key::KeyHasher;
 pub(crate) use outputs::{Answer, Column, Outputs, Table};
 pub use protocols::{PROTOCOLS, Protocol};

@@ -6,7 +6,7 @@ use super::manifest::Manifest;
 use super::packet_fields::PacketField;
 use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
-use crate::flow::{Arrival, CHUNK, FlowView, InChunk};
+use crate::flow::{Arrival, CHUNK, FlowView};
 use crate::value::Type;
 
 /// Events a call carries at most.
@@ -20,6 +20,37 @@ pub(super) enum Kind {
     Init = 0,
     Update = 1,
     Expire = 2,
+}
+
+/// Packets of a chunk that a plugin is to be shown.
+#[derive(Default)]
+pub(super) struct Shown {
+    len: usize,
+    places: [u8; CHUNK],
+    kinds: [u8; CHUNK],
+    slots: [u32; CHUNK],
+}
+
+impl Shown {
+    #[inline]
+    pub(super) fn push(&mut self, place: usize, kind: Kind, slot: u32) {
+        self.places[self.len] = place as u8;
+        self.kinds[self.len] = kind as u8;
+        self.slots[self.len] = slot;
+        self.len += 1;
+    }
+
+    /// Where they are in the chunk, and of which kind.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (usize, Kind)> {
+        let all = self.places.iter().zip(self.kinds).take(self.len);
+        all.map(|(&place, kind)| {
+            let kind = match kind == Kind::Init as u8 {
+                true => Kind::Init,
+                false => Kind::Update,
+            };
+            (place.into(), kind)
+        })
+    }
 }
 
 /// The events that a plugin has not been shown yet.
@@ -42,8 +73,8 @@ pub(super) struct Batch {
     has_bytes: bool,
     /// How many there are in them.
     size: usize,
-    /// How many there may be for one packet more to have room.
-    most_size: usize,
+    /// How many a packet adds at most.
+    packet_size: usize,
     pseudonyms: Pseudonyms,
 }
 
@@ -72,8 +103,7 @@ impl Batch {
             waiting: Vec::new(),
             has_bytes: manifest.packet_bytes > 0 || manifest.payload_bytes > 0,
             size: 0,
-            most_size: MOST_BYTES
-                .saturating_sub((manifest.packet_bytes + manifest.payload_bytes) as usize),
+            packet_size: (manifest.packet_bytes + manifest.payload_bytes) as usize,
             pseudonyms,
         }
     }
@@ -87,33 +117,48 @@ impl Batch {
         &self.waiting
     }
 
-    /// Whether a call may not carry one event more.
+    /// How many events in a row a call may carry beyond those that there are.
     #[inline]
-    pub(super) fn is_full(&self) -> bool {
-        self.len() >= MOST_EVENTS || self.size > self.most_size
+    pub(super) fn room(&self) -> usize {
+        let events = MOST_EVENTS - self.len();
+        let bytes = MOST_BYTES.saturating_sub(self.size);
+        match bytes.checked_div(self.packet_size) {
+            None => events,
+            // One packet fits, whatever its size is.
+            Some(0) if self.size == 0 => events.min(1),
+            Some(packets) => events.min(packets),
+        }
     }
 
+    /// Packets of a chunk, for which there is room. `flow` is that of the only one, if fields of flows are
+    /// asked for.
     #[inline]
-    pub(super) fn packet<'f>(
+    pub(super) fn packets<'f>(
         &mut self,
-        kind: Kind,
-        slot: u32,
+        shown: &Shown,
         manifest: &Manifest,
-        arrival: &InChunk<'_, '_>,
-        flow: impl Fn() -> FlowView<'f>,
+        chunk: &[Arrival<'_>],
+        flow: Option<&dyn Fn() -> FlowView<'f>>,
     ) {
-        self.kinds.push(kind as u8);
-        self.slots.push(slot);
-        self.unread.push(arrival.at as u8);
+        self.kinds.extend_from_slice(&shown.kinds[..shown.len]);
+        self.slots.extend_from_slice(&shown.slots[..shown.len]);
+        self.unread.extend_from_slice(&shown.places[..shown.len]);
         if self.has_bytes {
-            self.bytes(manifest, arrival);
+            for (at, _) in shown.iter() {
+                self.bytes(manifest, &chunk[at]);
+            }
         }
-        let (fields, columns) = match kind {
-            Kind::Init => (&manifest.at_init, &mut self.opened),
-            _ => (&manifest.at_update, &mut self.updated),
+        let Some(flow) = flow else {
+            return;
         };
-        if !columns.is_empty() {
-            push_flow(fields, columns, &flow());
+        for (_, kind) in shown.iter() {
+            let (fields, columns) = match kind {
+                Kind::Init => (&manifest.at_init, &mut self.opened),
+                _ => (&manifest.at_update, &mut self.updated),
+            };
+            if !columns.is_empty() {
+                push_flow(fields, columns, &flow());
+            }
         }
     }
 

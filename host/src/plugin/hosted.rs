@@ -1,10 +1,11 @@
 //! One generation of a plugin on one meter.
 
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::batch::{Batch, Kind};
+use super::batch::{Batch, Kind, Shown};
 use super::bindings::feature::{ValueResult, Verdict};
 use super::budget::{Budget, Habit};
 use super::error::Trap;
@@ -16,7 +17,7 @@ use super::report::PluginReport;
 use super::share::Share;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
-use crate::flow::{Answer, Arrival, FlowView, InChunk, Record};
+use crate::flow::{Answer, Arrival, FlowView};
 use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
@@ -25,7 +26,8 @@ pub(super) struct Hosted {
     plugin: Arc<Plugin>,
     /// None from a trap until it is started again.
     instance: Option<Instance>,
-    /// The first packet that the instance may have seen: flows that began before are not its own.
+    /// The first packet that the instance may have seen: flows that began before are not its own. None is
+    /// while there is no instance.
     since: u64,
     health: Health,
     /// The time of the last packet.
@@ -81,35 +83,34 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    fn of(kind: Kind, arrival: &Arrival<'_>, flow: &Record) -> Self {
+    fn of(kind: Kind, arrival: &Arrival<'_>) -> Self {
         Self::Packet {
             kind,
             packet: arrival.ordinal,
-            flow: flow.id,
+            flow: arrival.flow_id,
         }
     }
 }
 
 impl Hosted {
     pub(super) fn new(plugin: Arc<Plugin>, instance: Instance) -> Self {
-        Self::with(plugin, Some(instance))
+        Self::with(plugin, Some(instance), 0)
     }
 
     /// One that begins while packets flow, with the packet of this ordinal. An instance is ready; if it
     /// is not, and cannot be opened, it is as if it had trapped.
     pub(super) fn start(plugin: Arc<Plugin>, now: Time, ordinal: u64) -> Self {
         let opened = plugin.instance();
-        let mut hosted = Self::with(plugin, None);
+        let mut hosted = Self::with(plugin, None, u64::MAX);
         hosted.now = now;
-        hosted.since = ordinal;
         match opened {
-            Ok(instance) => hosted.instance = Some(instance),
+            Ok(instance) => (hosted.instance, hosted.since) = (Some(instance), ordinal),
             Err(error) => hosted.stopped(Event::Start, &error.problem),
         }
         hosted
     }
 
-    fn with(plugin: Arc<Plugin>, instance: Option<Instance>) -> Self {
+    fn with(plugin: Arc<Plugin>, instance: Option<Instance>, since: u64) -> Self {
         let manifest = plugin.manifest();
         let shape = match plugin.by_event() {
             true => Shape::Records(Records::new(manifest, plugin.pseudonyms())),
@@ -123,7 +124,7 @@ impl Hosted {
         };
         Self {
             instance,
-            since: 0,
+            since,
             health: Health::default(),
             now: Time::EPOCH,
             event: None,
@@ -181,14 +182,23 @@ impl Hosted {
         report
     }
 
-    /// Whether its batch is full, which it is with one event while it is on trial.
+    /// Whether it has to be shown a packet before the next one is metered: it may cut the flow, or sees
+    /// what is known of the flow by then.
+    pub(super) fn is_prompt(&self) -> bool {
+        let manifest = self.plugin.manifest();
+        matches!(self.shape, Shape::Records(_))
+            || !manifest.at_init.is_empty()
+            || !manifest.at_update.is_empty()
+    }
+
+    /// For how many events in a row there is room: for one where it is on trial, or may be with the next.
     #[inline]
-    pub(super) fn is_full(&self) -> bool {
+    pub(super) fn room(&self) -> usize {
         match &self.shape {
-            Shape::Columns(batch) => {
-                batch.is_full() || batch.len() > 0 && self.health.is_on_trial()
-            }
-            Shape::Records(_) => false,
+            Shape::Columns(batch) if self.health.is_on_trial() => usize::from(batch.len() == 0),
+            Shape::Columns(batch) if self.instance.is_none() => batch.room().min(1),
+            Shape::Columns(batch) => batch.room(),
+            Shape::Records(_) => usize::MAX,
         }
     }
 
@@ -207,75 +217,74 @@ impl Hosted {
         }
     }
 
-    pub(super) fn init<'f>(
+    /// Shows it some packets of a chunk, for which there is room; says whether it cuts a flow. `view` is of
+    /// the flow where there is only one.
+    pub(super) fn show<'f>(
         &mut self,
-        place: u32,
-        arrival: &InChunk<'_, '_>,
-        record: &Record,
-        flow: impl Fn() -> FlowView<'f>,
+        chunk: &[Arrival<'_>],
+        packets: Range<usize>,
+        view: Option<&dyn Fn() -> FlowView<'f>>,
     ) -> bool {
-        self.slots.reach(place);
-        self.slots[place] = 0;
+        let mut shown = Shown::default();
+        for at in packets {
+            let arrival = &chunk[at];
+            let (kind, slot) = match arrival.nth {
+                1 => (Kind::Init, self.begin(arrival)),
+                nth => {
+                    let slot = self.slots[arrival.place].checked_sub(1);
+                    // An instance before this one held it, or it has seen enough of it.
+                    let is_over = arrival.flow_id < self.since || nth > self.packets_per_flow;
+                    (Kind::Update, slot.filter(|_| !is_over))
+                }
+            };
+            self.now = arrival.time;
+            if let Some(slot) = slot {
+                shown.push(at, kind, slot);
+            }
+        }
+        if let Shape::Columns(batch) = &mut self.shape {
+            batch.packets(&shown, self.plugin.manifest(), chunk, view);
+            if self.health.is_on_trial() {
+                let last = shown.iter().last();
+                self.event = last.map(|(at, kind)| Event::of(kind, &chunk[at]));
+            }
+            return false;
+        }
+        let mut cuts = false;
+        for (at, kind) in shown.iter() {
+            let Some(view) = view else {
+                unreachable!("who is called for each packet is shown one at a time")
+            };
+            cuts |= self.call_packet(kind, &chunk[at], &view());
+        }
+        cuts
+    }
+
+    /// The slot of a flow that begins, if it is to hold it.
+    fn begin(&mut self, arrival: &Arrival<'_>) -> Option<u32> {
+        self.slots.reach(arrival.place);
+        self.slots[arrival.place] = 0;
         self.now = arrival.time;
         if self.instance.is_none() && !self.start_again(arrival.ordinal) {
-            return false;
+            return None;
         }
         self.health.pass(self.now);
         if self.share.is_over {
             self.report.flows_shed += 1;
-            return false;
+            return None;
         }
         if self.free.taken() >= self.most_flows {
             self.report.flows_skipped += 1;
-            return false;
+            return None;
         }
         let slot = self.free.take();
-        self.slots[place] = slot + 1;
-        self.packet(Kind::Init, slot, arrival, record, flow)
-    }
-
-    #[inline]
-    pub(super) fn update<'f>(
-        &mut self,
-        place: u32,
-        arrival: &InChunk<'_, '_>,
-        record: &Record,
-        flow: impl Fn() -> FlowView<'f>,
-    ) -> bool {
-        self.now = arrival.time;
-        match self.slots[place] {
-            0 => false,
-            _ if record.packets() > self.packets_per_flow => false,
-            // An instance before this one held it.
-            _ if record.id < self.since => false,
-            slot => self.packet(Kind::Update, slot - 1, arrival, record, flow),
-        }
-    }
-
-    #[inline]
-    fn packet<'f>(
-        &mut self,
-        kind: Kind,
-        slot: u32,
-        arrival: &InChunk<'_, '_>,
-        record: &Record,
-        flow: impl Fn() -> FlowView<'f>,
-    ) -> bool {
-        let Shape::Columns(batch) = &mut self.shape else {
-            return self.call_packet(kind, arrival, &flow());
-        };
-        if self.instance.is_some() {
-            batch.packet(kind, slot, self.plugin.manifest(), arrival, flow);
-            if self.health.is_on_trial() {
-                self.event = Some(Event::of(kind, arrival, record));
-            }
-        }
-        false
+        self.slots[arrival.place] = slot + 1;
+        Some(slot)
     }
 
     /// Calls it for one packet.
     fn call_packet(&mut self, kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> bool {
-        let event = Event::of(kind, arrival, flow.record);
+        let event = Event::of(kind, arrival);
         let verdict = self.call(1, event, |instance, (manifest, shape)| {
             let Shape::Records(records) = shape else {
                 unreachable!("columns are not called for one packet")
@@ -306,7 +315,7 @@ impl Hosted {
         waiting: u32,
     ) -> Option<Vec<ValueResult>> {
         let slot = std::mem::take(&mut self.slots[place]);
-        if self.instance.is_none() || flow.record.id < self.since {
+        if flow.record.id < self.since {
             self.report.flows_lost += 1;
             return None;
         }
@@ -438,6 +447,7 @@ impl Hosted {
     }
 
     fn drop_instance(&mut self) {
+        self.since = u64::MAX;
         if let Some(instance) = self.instance.take() {
             self.report.memory = instance.memory();
             self.report.lines_dropped += instance.lines_dropped();

@@ -14,7 +14,7 @@ use super::generation::Plugin;
 use super::hosted::Hosted;
 use super::registry::PluginSet;
 use super::report::PluginReport;
-use crate::flow::{Answer, Arrival, Flow, FlowView, InChunk, Record, Schema, Table};
+use crate::flow::{Answer, Arrival, Flow, FlowView, Schema, Table};
 use crate::time::Time;
 
 /// Generations of one plugin that may have flows at once: each has memory of its own.
@@ -33,8 +33,10 @@ pub(crate) struct Station {
     /// Ended flows whose values are still in some batch.
     waiting: VecDeque<Flow>,
     has_batches: bool,
-    /// Whether any batch is, or too many flows wait for them.
-    is_full: bool,
+    /// Whether some plugin has to be shown a packet before the next one is metered.
+    is_prompt: bool,
+    /// How many packets of the chunk under way were shown.
+    shown: usize,
     /// The latest time at which a flow began.
     now: Time,
     /// Whether there is a set without flows, or past its time.
@@ -82,7 +84,8 @@ impl Station {
             sets: Vec::new(),
             waiting: VecDeque::new(),
             has_batches: false,
-            is_full: false,
+            is_prompt: false,
+            shown: 0,
             now: Time::EPOCH,
             has_drained: false,
         };
@@ -157,59 +160,52 @@ impl Station {
     pub(crate) fn begin_flow(&mut self, arrival: &Arrival<'_>) {
         self.now = arrival.time;
         self.current_mut().flows += 1;
-    }
-
-    /// Shows the first packet of the flow at `place`; says whether a plugin cuts the flow. `flow` is asked
-    /// where a plugin wants to see more of it than its record.
-    pub(crate) fn init<'f>(
-        &mut self,
-        place: u32,
-        arrival: &InChunk<'_, '_>,
-        record: &Record,
-        flow: impl Fn() -> FlowView<'f>,
-        ready: &mut VecDeque<Flow>,
-    ) -> bool {
         self.has_drained |= self.sets.len() > 1 && self.has_late_set();
-        self.make_room(arrival.chunk, ready);
-        // Every plugin sees the packet, whatever another one decides.
-        let mut cut = false;
-        for member in &self.sets[self.sets.len() - 1].members {
-            if let Some(hosted) = member.hosted(&mut self.hosted) {
-                cut |= hosted.init(place, arrival, record, &flow);
-                self.is_full |= hosted.is_full();
-            }
-        }
-        cut
     }
 
-    /// Shows a later packet, as `init`.
+    /// Shows the last of these packets of a chunk, if some plugin must see it now: most see those of a
+    /// whole chunk together, so that what they have in memory is found once. Says whether a plugin cuts
+    /// its flow, which is `view` for those that want to see it.
     #[inline]
-    pub(crate) fn update<'f>(
+    pub(crate) fn packet<'f>(
         &mut self,
-        place: u32,
-        arrival: &InChunk<'_, '_>,
-        record: &Record,
-        flow: impl Fn() -> FlowView<'f>,
+        chunk: &[Arrival<'_>],
+        view: &dyn Fn() -> FlowView<'f>,
         ready: &mut VecDeque<Flow>,
     ) -> bool {
-        self.make_room(arrival.chunk, ready);
-        let mut cut = false;
-        let set = index(&self.sets, record.id);
-        for member in &self.sets[set].members {
-            if let Some(hosted) = member.hosted(&mut self.hosted) {
-                cut |= hosted.update(place, arrival, record, &flow);
-                self.is_full |= hosted.is_full();
-            }
-        }
-        cut
+        self.is_prompt && self.show(chunk, Some(view), ready)
     }
 
-    /// Reads what plugins are to be shown of this chunk, before it goes.
+    /// Shows what was not shown of a chunk, and lets it go.
     #[inline]
-    pub(crate) fn read(&mut self, chunk: &[Arrival<'_>]) {
+    pub(crate) fn take(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) {
+        self.show(chunk, None, ready);
+        self.shown = 0;
         for hosted in self.hosted.iter_mut().flatten() {
             hosted.read(chunk);
         }
+    }
+
+    fn show<'f>(
+        &mut self,
+        chunk: &[Arrival<'_>],
+        view: Option<&dyn Fn() -> FlowView<'f>>,
+        ready: &mut VecDeque<Flow>,
+    ) -> bool {
+        let mut cuts = false;
+        while self.shown < chunk.len() && !self.is_empty() {
+            let room = self.make_room(&chunk[..self.shown], ready);
+            let next = self.shown..chunk.len().min(self.shown.saturating_add(room));
+            let set = index(&self.sets, chunk[next.start].flow_id);
+            for member in &self.sets[set].members {
+                // Every plugin sees the packet, whatever another one decides.
+                if let Some(hosted) = member.hosted(&mut self.hosted) {
+                    cuts |= hosted.show(chunk, next.clone(), view);
+                }
+            }
+            self.shown = next.end;
+        }
+        cuts
     }
 
     /// Shows the end of the flow at `place`, which is ready as soon as all its values are there.
@@ -220,6 +216,7 @@ impl Station {
         chunk: &[Arrival<'_>],
         ready: &mut VecDeque<Flow>,
     ) {
+        self.show(chunk, None, ready);
         self.make_room(chunk, ready);
         let waiting = self.waiting.len() as u32;
         let set = index(&self.sets, flow.record.id);
@@ -234,13 +231,9 @@ impl Station {
                 let own = flow.outputs.own(flow.schema.udps().len());
                 hosted.store(values, &mut own[member.first_output..]);
             }
-            self.is_full |= hosted.is_full();
         }
         if self.has_batches {
             self.waiting.push_back(flow);
-            // A plugin that has trapped, or holds as many flows as it may, has no events for its flows,
-            // which are not to wait for ever.
-            self.is_full |= self.waiting.len() >= MOST_EVENTS;
         } else {
             ready.push_back(flow);
         }
@@ -257,7 +250,6 @@ impl Station {
         if waiting > 0 && answers.iter().any(Option::is_some) {
             self.give(&answers);
         }
-        self.is_full = false;
         match ready.is_empty() {
             // Flows are large.
             true => std::mem::swap(ready, &mut self.waiting),
@@ -370,6 +362,7 @@ impl Station {
     fn take_stock(&mut self) {
         let hosted = || self.hosted.iter().flatten();
         self.has_batches = hosted().any(Hosted::has_batches);
+        self.is_prompt = hosted().any(Hosted::is_prompt);
         if hosted().next().is_none() {
             self.hosted.clear();
         }
@@ -420,12 +413,31 @@ impl Station {
         }
     }
 
-    /// All batches are delivered together, so that a flow waits for one boundary only.
+    /// Makes room for an event; says for how many packets in a row there is. All batches are delivered
+    /// together, so that a flow waits for one boundary only.
     #[inline]
-    fn make_room(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) {
-        if self.is_full || self.has_drained {
-            self.flush(chunk, ready);
+    fn make_room(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) -> usize {
+        let room = self.room();
+        if room > 0 && !self.has_drained {
+            return room;
         }
+        self.flush(chunk, ready);
+        self.room()
+    }
+
+    #[inline]
+    fn room(&self) -> usize {
+        // A plugin that has trapped, or holds as many flows as it may, has no events for its flows,
+        // which are not to wait for ever.
+        let waiting = MOST_EVENTS.saturating_sub(self.waiting.len());
+        // The next packet may be of a flow of another set.
+        let most = if self.sets.len() > 1 {
+            waiting.min(1)
+        } else {
+            waiting
+        };
+        let hosted = self.hosted.iter().flatten();
+        hosted.map(Hosted::room).fold(most, usize::min)
     }
 }
 
