@@ -306,6 +306,27 @@ def live_flows(counts, packets, repetitions, targets):
     )
 
 
+def memory(flows, targets):
+    """The most memory that a process has which holds so many live flows."""
+    opening = traffic(f"open-{flows}", "--snaplen", 80, "--rate", 1_000_000, "open", "--flows", flows)
+    rows = []
+    for what, options, most in [
+        ("core features", [], 256),
+        ("statistics", ["--statistical-analysis"], 640),
+    ]:
+        command = Command(what, meter(*options), [opening])
+        interleave([command], 1)
+        taken = command.memory()
+        each = (taken - min(t.memory for t in command.starts)) / flows
+        rows.append([what, f"{taken / 1e9:.2f}", f"{each:.0f}"])
+        targets.append([f"a live flow, {what}", f"{each:.0f}", most, "bytes"])
+        if not options:
+            targets.append([f"{flows:,} live flows", f"{taken / 1e9:.2f}", 4, "GB"])
+    print(f"### {flows:,} live flows\n")
+    table(["features", "GB", "bytes a flow"], rows)
+    print("    " + shlex.join(command.line), "\n", flush=True)
+
+
 def prepared(path, targets):
     """Two meters to one, without reader and writer."""
     line = [str(PREPARED), str(path)]
@@ -403,9 +424,8 @@ def main():
     arguments.add_argument("--repetitions", type=int, help="runs of each command (9; quick: 3)")
     arguments.add_argument("--captures", nargs="+", type=Path, help="real ones, for the mix")
     arguments.add_argument("--nfstream-python", help="a Python that has NFStream")
-    arguments.add_argument(
-        "--only", nargs="+", default=["whole", "live", "prepared", "loading", "nfstream"], help="which tables"
-    )
+    tables = ["whole", "live", "memory", "prepared", "loading", "nfstream"]
+    arguments.add_argument("--only", nargs="+", default=tables, help="which tables")
     arguments.add_argument("--no-build", action="store_true", help="what is built is good")
     given = arguments.parse_args()
     repetitions = given.repetitions or (3 if given.quick else 9)
@@ -440,6 +460,8 @@ def main():
     if "live" in given.only:
         counts = [1_000, 100_000, 1_000_000, 5_000_000]
         live_flows(counts[: 3 if given.quick else 4], 3 * packets, min(repetitions, 5), targets)
+    if "memory" in given.only:
+        memory(10_000_000 // scale, targets)
     if "prepared" in given.only:
         prepared(zipf, targets)
     if "loading" in given.only:
