@@ -3,7 +3,7 @@
 use super::bindings::batch_feature as wit;
 use super::column::ColumnBuffer;
 use super::manifest::Manifest;
-use super::packet_fields::PacketField;
+use super::packet_fields::{PacketField, Picked};
 use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
 use crate::flow::{Arrival, CHUNK, FlowView};
@@ -34,10 +34,11 @@ pub(super) struct Shown {
 impl Shown {
     #[inline]
     pub(super) fn push(&mut self, place: usize, kind: Kind, slot: u32) {
-        self.places[self.len] = place as u8;
-        self.kinds[self.len] = kind as u8;
-        self.slots[self.len] = slot;
-        self.len += 1;
+        let at = self.len;
+        self.places[at] = place as u8;
+        self.kinds[at] = kind as u8;
+        self.slots[at] = slot;
+        self.len = at + 1;
     }
 
     /// Where they are in the chunk, and of which kind.
@@ -69,9 +70,7 @@ pub(super) struct Batch {
     expired: Vec<ColumnBuffer>,
     /// For each expire, which of the waiting flows it is.
     waiting: Vec<u32>,
-    /// Whether there are `bytes` or `payload`.
-    has_bytes: bool,
-    /// How many there are in them.
+    /// How many bytes there are in `bytes` and `payload`.
     size: usize,
     /// How many a packet adds at most.
     packet_size: usize,
@@ -101,7 +100,6 @@ impl Batch {
             updated: flow(&manifest.at_update),
             expired: flow(&manifest.at_expire),
             waiting: Vec::new(),
-            has_bytes: manifest.packet_bytes > 0 || manifest.payload_bytes > 0,
             size: 0,
             packet_size: (manifest.packet_bytes + manifest.payload_bytes) as usize,
             pseudonyms,
@@ -143,10 +141,17 @@ impl Batch {
         self.kinds.extend_from_slice(&shown.kinds[..shown.len]);
         self.slots.extend_from_slice(&shown.slots[..shown.len]);
         self.unread.extend_from_slice(&shown.places[..shown.len]);
-        if self.has_bytes {
-            for (at, _) in shown.iter() {
-                self.bytes(manifest, &chunk[at]);
-            }
+        let picked = Picked {
+            chunk,
+            places: &shown.places[..shown.len],
+        };
+        if let Some(column) = &mut self.bytes {
+            let of = |packet| ip_bytes(manifest, packet);
+            self.size += column.extend_bytes(picked.iter().map(of));
+        }
+        if let Some(column) = &mut self.payload {
+            let of = |packet| payload(manifest, packet);
+            self.size += column.extend_bytes(picked.iter().map(of));
         }
         let Some(flow) = flow else {
             return;
@@ -162,25 +167,15 @@ impl Batch {
         }
     }
 
-    fn bytes(&mut self, manifest: &Manifest, arrival: &Arrival<'_>) {
-        let (bytes, payload) = shown(manifest, arrival);
-        self.size += bytes.len() + payload.len();
-        for (column, shown) in [(&mut self.bytes, bytes), (&mut self.payload, payload)] {
-            if let Some(column) = column {
-                column.push_text(|bytes| bytes.extend_from_slice(shown));
-            }
-        }
-    }
-
     /// Reads what it was given of this chunk: before the next one, and before they are shown.
     #[inline]
     pub(super) fn read(&mut self, chunk: &[Arrival<'_>]) {
         if self.unread.is_empty() {
             return;
         }
+        let places = &self.unread;
         for (field, column) in &mut self.packets {
-            let packets = self.unread.iter().map(|&at| &chunk[usize::from(at)]);
-            field.extend(packets, &self.pseudonyms, column);
+            field.extend(Picked { chunk, places }, &self.pseudonyms, column);
         }
         self.unread.clear();
     }
@@ -248,19 +243,26 @@ impl Batch {
     }
 }
 
-/// What the plugin is shown of a packet's bytes: from the IP header, and from the payload.
-pub(super) fn shown<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> (&'a [u8], &'a [u8]) {
-    let first = |bytes: &'a [u8], most: u32| &bytes[..bytes.len().min(most as usize)];
-    (
-        first(
-            arrival.packet.ip_bytes(arrival.frame),
-            manifest.packet_bytes,
-        ),
-        first(
-            arrival.packet.payload(arrival.frame),
-            manifest.payload_bytes,
-        ),
+/// What the plugin is shown of a packet's bytes, from the IP header on.
+#[inline]
+pub(super) fn ip_bytes<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u8] {
+    first(
+        arrival.packet.ip_bytes(arrival.frame),
+        manifest.packet_bytes,
     )
+}
+
+/// What the plugin is shown of a packet's payload.
+#[inline]
+pub(super) fn payload<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u8] {
+    first(
+        arrival.packet.payload(arrival.frame),
+        manifest.payload_bytes,
+    )
+}
+
+fn first(bytes: &[u8], most: u32) -> &[u8] {
+    &bytes[..bytes.len().min(most as usize)]
 }
 
 fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: &FlowView<'_>) {

@@ -79,6 +79,20 @@ impl ColumnBuffer {
         }
     }
 
+    /// Adds byte strings; says how many bytes those are.
+    #[inline]
+    pub(super) fn extend_bytes<'a>(&mut self, all: impl Iterator<Item = &'a [u8]>) -> usize {
+        let Self::Texts { bytes, ends } = self else {
+            unreachable!("bytes for a column of numbers or lists")
+        };
+        let before = bytes.len();
+        for some in all {
+            bytes.extend_from_slice(some);
+            ends.push(bytes.len() as u32);
+        }
+        bytes.len() - before
+    }
+
     /// Adds a text or byte string that `write` writes.
     #[inline]
     pub(super) fn push_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {

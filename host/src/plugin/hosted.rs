@@ -225,9 +225,8 @@ impl Hosted {
         packets: Range<usize>,
         view: Option<&dyn Fn() -> FlowView<'f>>,
     ) -> bool {
-        let mut shown = Shown::default();
-        for at in packets {
-            let arrival = &chunk[at];
+        let (mut shown, mut now) = (Shown::default(), self.now);
+        for (at, arrival) in packets.clone().zip(&chunk[packets]) {
             let (kind, slot) = match arrival.nth {
                 1 => (Kind::Init, self.begin(arrival)),
                 nth => {
@@ -237,11 +236,12 @@ impl Hosted {
                     (Kind::Update, slot.filter(|_| !is_over))
                 }
             };
-            self.now = arrival.time;
             if let Some(slot) = slot {
                 shown.push(at, kind, slot);
             }
+            now = arrival.time;
         }
+        self.now = now;
         if let Shape::Columns(batch) = &mut self.shape {
             batch.packets(&shown, self.plugin.manifest(), chunk, view);
             if self.health.is_on_trial() {
@@ -261,6 +261,7 @@ impl Hosted {
     }
 
     /// The slot of a flow that begins, if it is to hold it.
+    #[inline(never)]
     fn begin(&mut self, arrival: &Arrival<'_>) -> Option<u32> {
         self.slots.reach(arrival.place);
         self.slots[arrival.place] = 0;

@@ -29,10 +29,39 @@ pub struct PacketField {
 /// How a field is read from a packet.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extract {
-    Number(fn(&Arrival<'_>) -> u64),
+    Number {
+        of: fn(&Arrival<'_>) -> u64,
+        /// Puts those of several packets into a column.
+        all: fn(Picked<'_, '_>, &mut ColumnBuffer),
+    },
     /// The number of this address.
     Pseudonym(fn(&Arrival<'_>) -> IpAddr),
     Text(fn(&Arrival<'_>, &mut Text<'_>)),
+}
+
+/// How a number is read from a packet, and, without a call for each, from several.
+macro_rules! number {
+    (|$arrival:ident| $value:expr) => {
+        Extract::Number {
+            of: |$arrival| $value,
+            all: |packets, column| column.extend_numbers(packets.iter().map(|$arrival| $value)),
+        }
+    };
+}
+
+/// The packets of a chunk at some places.
+#[derive(Clone, Copy)]
+pub(super) struct Picked<'c, 'a> {
+    pub(super) chunk: &'c [Arrival<'a>],
+    pub(super) places: &'c [u8],
+}
+
+impl<'c, 'a> Picked<'c, 'a> {
+    #[inline]
+    pub(super) fn iter(self) -> impl Iterator<Item = &'c Arrival<'a>> {
+        let packet = move |&place: &u8| &self.chunk[usize::from(place)];
+        self.places.iter().map(packet)
+    }
 }
 
 /// Where texts are written.
@@ -61,20 +90,21 @@ impl PacketField {
     }
 
     /// Adds the field of some packets to a column of it.
-    pub(super) fn extend<'a, 'b: 'a>(
+    pub(super) fn extend(
         &self,
-        packets: impl Iterator<Item = &'a Arrival<'b>>,
+        packets: Picked<'_, '_>,
         pseudonyms: &Pseudonyms,
         column: &mut ColumnBuffer,
     ) {
         match self.value {
-            Extract::Number(value) => column.extend_numbers(packets.map(value)),
+            Extract::Number { all, .. } => all(packets, column),
             Extract::Pseudonym(address) => {
-                column.extend_numbers(packets.map(|packet| pseudonyms.of(address(packet))));
+                let of = |packet| pseudonyms.of(address(packet));
+                column.extend_numbers(packets.iter().map(of));
             }
-            Extract::Text(write) => {
-                packets.for_each(|packet| column.push_text(|bytes| write(packet, &mut Text(bytes))))
-            }
+            Extract::Text(write) => packets
+                .iter()
+                .for_each(|packet| column.push_text(|bytes| write(packet, &mut Text(bytes)))),
         }
     }
 
@@ -83,7 +113,7 @@ impl PacketField {
         ty: Type,
         unit: &'static str,
         doc: &'static str,
-        value: fn(&Arrival<'_>) -> u64,
+        value: Extract,
     ) -> Self {
         Self {
             name,
@@ -92,7 +122,7 @@ impl PacketField {
             grant: Grant::Default,
             doc,
             in_record: true,
-            value: Extract::Number(value),
+            value,
         }
     }
 
@@ -148,14 +178,14 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         Type::U64,
         "ns",
         "Time of capture since 1970-01-01 UTC; never less than an earlier packet's.",
-        |a| a.time.ns(),
+        number!(|a| a.time.ns()),
     ),
     PacketField::number(
         "time_ms",
         Type::U64,
         "ms",
         "time_ns, truncated to milliseconds.",
-        |a| a.time_ms(),
+        number!(|a| a.time_ms()),
     )
     .beside(),
     PacketField::number(
@@ -163,42 +193,42 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         Type::U64,
         "ms",
         "Since the flow's previous packet, of either direction; 0 for the first. The difference of two times each truncated to milliseconds.",
-        |a| a.delta_ms,
+        number!(|a| a.delta_ms),
     ),
     PacketField::number(
         "direction",
         Type::U8,
         "",
         "0 as the flow's first packet, 1 against it.",
-        |a| a.direction as u64,
+        number!(|a| a.direction as u64),
     ),
     PacketField::number(
         "raw_size",
         Type::U32,
         "bytes",
         "Size on the wire, link layer included.",
-        |a| a.packet.raw_size.into(),
+        number!(|a| a.packet.raw_size.into()),
     ),
     PacketField::number(
         "ip_size",
         Type::U32,
         "bytes",
         "Size of the IP packet by its own header.",
-        |a| a.packet.ip_size.into(),
+        number!(|a| a.packet.ip_size.into()),
     ),
     PacketField::number(
         "transport_size",
         Type::U32,
         "bytes",
         "Size of transport header and payload by the IP header; 0 for protocols other than TCP, UDP and ICMP, and for what is too short to be TCP or UDP.",
-        |a| a.packet.transport_size.into(),
+        number!(|a| a.packet.transport_size.into()),
     ),
     PacketField::number(
         "payload_size",
         Type::U32,
         "bytes",
         "Size of the transport payload by the IP header; 0 where `transport_size` is.",
-        |a| a.packet.payload_size.into(),
+        number!(|a| a.packet.payload_size.into()),
     ),
     PacketField::address("src_ip", "Source address.", |a, text| {
         text.0
@@ -249,97 +279,153 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         Type::U16,
         "",
         "Source port; 0 where there is none.",
-        |a| a.packet.src_port.into(),
+        number!(|a| a.packet.src_port.into()),
     ),
     PacketField::number(
         "dst_port",
         Type::U16,
         "",
         "Destination port; 0 where there is none.",
-        |a| a.packet.dst_port.into(),
+        number!(|a| a.packet.dst_port.into()),
     ),
-    PacketField::number("protocol", Type::U8, "", "IANA protocol number.", |a| {
-        a.packet.protocol.into()
-    }),
-    PacketField::number("ip_version", Type::U8, "", "4 or 6.", |a| {
-        a.packet.ip_version.into()
-    }),
+    PacketField::number(
+        "protocol",
+        Type::U8,
+        "",
+        "IANA protocol number.",
+        number!(|a| a.packet.protocol.into()),
+    ),
+    PacketField::number(
+        "ip_version",
+        Type::U8,
+        "",
+        "4 or 6.",
+        number!(|a| a.packet.ip_version.into()),
+    ),
     PacketField::number(
         "vlan_id",
         Type::U16,
         "",
         "Innermost VLAN identifier; 0 without a tag.",
-        |a| a.packet.vlan_id.into(),
+        number!(|a| a.packet.vlan_id.into()),
     ),
     PacketField::number(
         "tunnel_id",
         Type::U32,
         "",
         "0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
-        |a| a.packet.tunnel as u64,
+        number!(|a| a.packet.tunnel as u64),
     ),
     PacketField::number(
         "tcp_flags",
         Type::U8,
         "",
         "The flag bits of a TCP header, FIN lowest, CWR highest; 0 for others.",
-        |a| a.packet.tcp_flags.into(),
+        number!(|a| a.packet.tcp_flags.into()),
     ),
-    PacketField::number("syn", Type::Boolean, "", "TCP flag.", |a| flag(a, 1)),
-    PacketField::number("cwr", Type::Boolean, "", "TCP flag.", |a| flag(a, 7)),
-    PacketField::number("ece", Type::Boolean, "", "TCP flag.", |a| flag(a, 6)),
-    PacketField::number("urg", Type::Boolean, "", "TCP flag.", |a| flag(a, 5)),
-    PacketField::number("ack", Type::Boolean, "", "TCP flag.", |a| flag(a, 4)),
-    PacketField::number("psh", Type::Boolean, "", "TCP flag.", |a| flag(a, 3)),
-    PacketField::number("rst", Type::Boolean, "", "TCP flag.", |a| flag(a, 2)),
-    PacketField::number("fin", Type::Boolean, "", "TCP flag.", |a| flag(a, 0)),
+    PacketField::number(
+        "syn",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 1)),
+    ),
+    PacketField::number(
+        "cwr",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 7)),
+    ),
+    PacketField::number(
+        "ece",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 6)),
+    ),
+    PacketField::number(
+        "urg",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 5)),
+    ),
+    PacketField::number(
+        "ack",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 4)),
+    ),
+    PacketField::number(
+        "psh",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 3)),
+    ),
+    PacketField::number(
+        "rst",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 2)),
+    ),
+    PacketField::number(
+        "fin",
+        Type::Boolean,
+        "",
+        "TCP flag.",
+        number!(|a| flag(a, 0)),
+    ),
     PacketField::number(
         "ttl",
         Type::U8,
         "",
         "IPv4 time to live or IPv6 hop limit.",
-        |a| a.packet.ttl(a.frame).into(),
+        number!(|a| a.packet.ttl(a.frame).into()),
     ),
     PacketField::number(
         "ip_id",
         Type::U16,
         "",
         "IPv4 identification; 0 for IPv6.",
-        |a| a.packet.ip_id(a.frame).into(),
+        number!(|a| a.packet.ip_id(a.frame).into()),
     ),
     PacketField::number(
         "tcp_window",
         Type::U16,
         "bytes",
         "TCP window as it stands in the header, not scaled; 0 for others.",
-        |a| a.packet.tcp_window(a.frame).into(),
+        number!(|a| a.packet.tcp_window(a.frame).into()),
     ),
     PacketField::number(
         "tcp_seq",
         Type::U32,
         "",
         "TCP sequence number; 0 for others.",
-        |a| a.packet.tcp_seq(a.frame).into(),
+        number!(|a| a.packet.tcp_seq(a.frame).into()),
     ),
     PacketField::number(
         "tcp_ack",
         Type::U32,
         "",
         "TCP acknowledgement number; 0 for others.",
-        |a| a.packet.tcp_ack(a.frame).into(),
+        number!(|a| a.packet.tcp_ack(a.frame).into()),
     ),
     PacketField::number(
         "icmp_type",
         Type::U8,
         "",
         "ICMP or ICMPv6 type; 0 for others.",
-        |a| a.packet.icmp_type(a.frame).into(),
+        number!(|a| a.packet.icmp_type(a.frame).into()),
     ),
     PacketField::number(
         "icmp_code",
         Type::U8,
         "",
         "ICMP or ICMPv6 code; 0 for others.",
-        |a| a.packet.icmp_code(a.frame).into(),
+        number!(|a| a.packet.icmp_code(a.frame).into()),
     ),
 ];

@@ -1,6 +1,6 @@
 //! Events as records, for plugins that are called one event at a time.
 
-use super::batch::shown;
+use super::batch::{ip_bytes, payload};
 use super::bindings::feature::{Direction, Flow, Packet, TcpFlags, ValueParam};
 use super::grant::Grant;
 use super::manifest::Manifest;
@@ -63,7 +63,6 @@ impl Records {
         let more = self
             .has_more
             .then(|| more(manifest, arrival, &self.pseudonyms, &mut self.more));
-        let (bytes, payload) = shown(manifest, arrival);
         call(Packet {
             time_ns: arrival.time.ns(),
             delta_time_ms: arrival.delta_ms,
@@ -93,8 +92,8 @@ impl Records {
             tcp_ack: packet.tcp_ack(arrival.frame),
             icmp_type: packet.icmp_type(arrival.frame),
             icmp_code: packet.icmp_code(arrival.frame),
-            ip_packet: (manifest.packet_bytes > 0).then_some(bytes),
-            payload: (manifest.payload_bytes > 0).then_some(payload),
+            ip_packet: (manifest.packet_bytes > 0).then(|| ip_bytes(manifest, arrival)),
+            payload: (manifest.payload_bytes > 0).then(|| payload(manifest, arrival)),
             more: more.as_deref(),
         })
     }
@@ -115,7 +114,7 @@ fn more<'a>(
         }
     }
     let value = |(field, text): (&&PacketField, &'a String)| match field.value {
-        Extract::Number(number) => ValueParam::Integer(number(arrival) as i64),
+        Extract::Number { of, .. } => ValueParam::Integer(of(arrival) as i64),
         Extract::Pseudonym(address) => ValueParam::Integer(pseudonyms.of(address(arrival)) as i64),
         Extract::Text(_) => ValueParam::Text(text),
     };
