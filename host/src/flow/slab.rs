@@ -1,5 +1,6 @@
 //! Storage for the parts of flows: grows in segments, so that no packet waits for a copy of the whole.
 
+use std::mem::MaybeUninit;
 use std::ops::{Index, IndexMut};
 
 /// Bytes a segment at most: some huge pages. Of one that is not full only what was used is touched.
@@ -26,6 +27,8 @@ impl<T> Segmented<T> {
         false => (SEGMENT_BYTES / size_of::<T>()).ilog2(),
     };
     const LEN: usize = 1 << Self::BITS;
+    /// Elements that are few.
+    const SMALL: usize = Self::LEN / 8;
 
     /// Elements there is room for.
     pub(crate) fn len(&self) -> usize {
@@ -53,36 +56,40 @@ impl<T: Default> Segmented<T> {
             if let Some(last) = self.segments.last_mut() {
                 last.resize_with(Self::LEN, T::default);
             }
-            let next = Vec::with_capacity(Self::LEN);
-            // Small captures never leave the first one, and clearing a huge page takes its time.
+            let mut next = Vec::with_capacity(Self::LEN);
             if !self.segments.is_empty() {
-                prefer_huge_pages(&next);
+                prefer_huge_pages(next.spare_capacity_mut());
             }
             self.segments.push(next);
         }
+        let is_first = segment == 0;
         let segment = &mut self.segments[segment];
         if segment.len() <= at {
+            // Small captures never come so far, and clearing a huge page takes its time.
+            if is_first && segment.len() <= Self::SMALL && at >= Self::SMALL {
+                prefer_huge_pages(segment.spare_capacity_mut());
+            }
             segment.resize_with(at + 1, T::default);
         }
     }
 }
 
-/// Asks for huge pages where the memory of `segment` has them whole: with millions of flows every
+/// Asks for huge pages where this memory has them whole: with millions of flows every
 /// packet would otherwise miss the TLB several times. What cannot be had is done without.
-fn prefer_huge_pages<T>(segment: &Vec<T>) {
+fn prefer_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
     #[cfg(target_os = "linux")]
     {
         const PAGE: usize = 4096;
-        let start = segment.as_ptr().addr();
+        let start = memory.as_ptr().addr();
         let skipped = start.next_multiple_of(PAGE) - start;
-        let len = (segment.capacity() * size_of::<T>()).saturating_sub(skipped) / PAGE * PAGE;
+        let len = size_of_val(memory).saturating_sub(skipped) / PAGE * PAGE;
         // SAFETY: the range is within one allocation, and the advice changes no byte of it.
         #[allow(
             unsafe_code,
             reason = "there is no safe call for memory of the allocator"
         )]
         unsafe {
-            let start = segment.as_ptr().byte_add(skipped).cast_mut().cast();
+            let start = memory.as_mut_ptr().byte_add(skipped).cast();
             libc::madvise(start, len, libc::MADV_HUGEPAGE);
         }
     }
