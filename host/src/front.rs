@@ -22,10 +22,10 @@ pub(crate) struct Front {
 }
 
 impl Front {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, hasher: KeyHasher) -> Self {
         Self {
             decoder: Decoder::new(settings.decode_tunnels),
-            hasher: KeyHasher::new(),
+            hasher,
             clock: Time::EPOCH,
             accounts: Accounts::default(),
             next: 0,

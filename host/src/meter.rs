@@ -9,7 +9,7 @@ use crate::capture::{LinkType, RawPacket};
 use crate::decode::{Ignored, Packet, TunnelSet};
 use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
 use crate::flow::features::Group;
-use crate::flow::{Analyses, Flow, Schema, StampedChunk, Timeouts};
+use crate::flow::{Analyses, Flow, KeyHasher, Schema, StampedChunk, Timeouts};
 use crate::front::Front;
 use crate::load::Load;
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
@@ -227,9 +227,10 @@ impl Meter {
         files: &NdpiFiles,
     ) -> Result<Self, MeterError> {
         let dissector = Dissector::new(settings.n_dissections, files, plugins.plugins())?;
+        let hasher = KeyHasher::new();
         Ok(Self {
-            front: Front::new(&settings),
-            shard: Shard::new(&settings, 1, plugins, dissector)?,
+            front: Front::new(&settings, hasher),
+            shard: Shard::new(&settings, hasher, 1, plugins, dissector)?,
         })
     }
 

@@ -22,7 +22,7 @@ use self::shows::Shows;
 use self::work::work;
 use crate::capture::{CaptureError, Dropped, LinkType, Origin};
 use crate::dissect::{Dissector, NdpiFiles};
-use crate::flow::Flow;
+use crate::flow::{Flow, KeyHasher};
 use crate::front::Front;
 use crate::meter::{Accounts, MeterError, Settings};
 use crate::plugin::PluginReport;
@@ -145,10 +145,11 @@ impl Parallel {
         ndpi_files: &NdpiFiles,
     ) -> Result<Self, MeterError> {
         let mut shards = Vec::new();
+        let hasher = KeyHasher::new();
         let set = &plugins.set;
         for _ in 0..meters {
             let dissector = Dissector::new(settings.n_dissections, ndpi_files, set.plugins())?;
-            shards.push(Shard::new(&settings, meters, set, dissector)?);
+            shards.push(Shard::new(&settings, hasher, meters, set, dissector)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -172,7 +173,7 @@ impl Parallel {
         let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
         let reader = Reader {
             origin,
-            front: Front::new(&settings),
+            front: Front::new(&settings, hasher),
             tables,
             shows: Shows::of(plugins.set.plugins(), &settings),
             settings,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use crate::dissect::Dissector;
 use crate::flow::{
-    Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, Meeting, Outputs, Schema,
+    Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, KeyHasher, Meeting, Outputs,
+    Schema,
 };
 use crate::load::Load;
 use crate::meter::{AccountingMode, Settings};
@@ -34,9 +35,11 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    /// One of `meters` meters, with its own instance of each plugin.
+    /// One of `meters` meters, with its own instance of each plugin. The hashes of packets are the
+    /// hasher's.
     pub(crate) fn new(
         settings: &Settings,
+        hasher: KeyHasher,
         meters: usize,
         plugins: &PluginSet,
         dissector: Option<Dissector>,
@@ -45,7 +48,7 @@ impl Shard {
             accounting_mode: settings.accounting_mode,
             max_flows: usize::try_from(settings.max_flows.div_ceil(meters as u64))
                 .unwrap_or(usize::MAX),
-            table: FlowTable::new(settings.timeouts(), settings.analyses()),
+            table: FlowTable::new(settings.timeouts(), settings.analyses(), hasher),
             dissector,
             station: Station::open(plugins)?,
             ready: VecDeque::new(),

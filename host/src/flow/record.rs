@@ -1,6 +1,6 @@
 //! What is kept of every live flow, and what an ended one still holds.
 
-use super::wheel::{Linked, Links};
+use super::wheel::{Bucket, Turning};
 use crate::decode::{Addr, Packet, Tunnel};
 
 /// Which way a packet goes in its flow.
@@ -14,8 +14,8 @@ pub enum Direction {
     DstToSrc = 1,
 }
 
-/// Who a flow is, and its counters: the two cache lines that every packet of a flow reads. A third one
-/// has what only its first packet and its end know.
+/// Who a flow is, and its counters: the two cache lines that every packet of a flow reads. There is no
+/// more to it, so that beginning and ending it needs no others.
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
 pub(crate) struct Record {
@@ -28,19 +28,15 @@ pub(crate) struct Record {
     pub(crate) protocol: u8,
     /// Part of the flow key, as all before it but `id`.
     pub(crate) tunnel: Tunnel,
-    pub(crate) links: Links,
-    /// Of the flow key: the index is told it again when the flow leaves.
-    pub(crate) hash: u32,
-    pub(crate) directions: [Counters; 2],
+    pub(crate) bucket: Bucket,
     pub(crate) src_mac: [u8; 6],
     pub(crate) dst_mac: [u8; 6],
     pub(crate) ip_version: u8,
+    pub(crate) directions: [Counters; 2],
 }
 
-/// What a packet is compared with, and what it changes, stand in two cache lines.
-const _: () = assert!(
-    std::mem::offset_of!(Record, directions) == 64 && std::mem::offset_of!(Record, src_mac) == 128
-);
+/// What a packet is compared with stands in one cache line, what it changes in another.
+const _: () = assert!(std::mem::offset_of!(Record, directions) == 64 && size_of::<Record>() == 128);
 
 /// The packets of one direction.
 #[derive(Clone, Copy, Debug, Default)]
@@ -65,7 +61,7 @@ impl Counters {
 
 impl Record {
     /// The flow that a packet opens, before the packet is counted.
-    pub(crate) fn open(packet: &Packet, id: u64, hash: u32, links: Links) -> Self {
+    pub(crate) fn open(packet: &Packet, id: u64, bucket: Bucket) -> Self {
         Self {
             src: packet.src,
             dst: packet.dst,
@@ -74,13 +70,12 @@ impl Record {
             dst_port: packet.dst_port,
             vlan_id: packet.vlan_id,
             protocol: packet.protocol,
-            ip_version: packet.ip_version,
-            links,
-            hash,
-            directions: Default::default(),
+            tunnel: packet.tunnel,
+            bucket,
             src_mac: packet.src_mac,
             dst_mac: packet.dst_mac,
-            tunnel: packet.tunnel,
+            ip_version: packet.ip_version,
+            directions: Default::default(),
         }
     }
 
@@ -142,9 +137,9 @@ impl Record {
     }
 }
 
-impl Linked for Record {
-    fn links(&mut self) -> &mut Links {
-        &mut self.links
+impl Turning for Record {
+    fn bucket(&mut self) -> &mut Bucket {
+        &mut self.bucket
     }
 }
 

@@ -4,6 +4,7 @@ use super::FlowView;
 use super::arrival::{Arrival, CHUNK};
 use super::closing::Closing;
 use super::index::Index;
+use super::key::KeyHasher;
 use super::record::{Expiration, Record};
 use super::slab::{Places, Segmented};
 use super::splt::Splt;
@@ -39,6 +40,7 @@ pub(crate) enum Meeting {
 #[derive(Debug)]
 pub(crate) struct FlowTable {
     timeouts: Timeouts,
+    hasher: KeyHasher,
     index: Index,
     places: Places,
     records: Segmented<Record>,
@@ -53,9 +55,11 @@ pub(crate) struct FlowTable {
 }
 
 impl FlowTable {
-    pub(crate) fn new(timeouts: Timeouts, analyses: Analyses) -> Self {
+    /// For packets whose hashes are this hasher's.
+    pub(crate) fn new(timeouts: Timeouts, analyses: Analyses, hasher: KeyHasher) -> Self {
         Self {
             timeouts,
+            hasher,
             index: Index::new(),
             places: Places::default(),
             records: Segmented::default(),
@@ -107,7 +111,7 @@ impl FlowTable {
         let mut sum = u64::from(also);
         for &place in places {
             let record = &self.records[place];
-            sum ^= record.id ^ record.directions[0].packets ^ u64::from(record.ip_version);
+            sum ^= record.id ^ record.directions[0].packets;
             if let Some(statistics) = &self.statistics {
                 sum ^= statistics[place].0.touch();
             }
@@ -116,7 +120,7 @@ impl FlowTable {
             }
         }
         for &place in places {
-            let entry = self.index.peek(self.records[place].hash);
+            let entry = self.index.peek(self.hasher.hash_of(&self.records[place]));
             sum ^= u64::from(entry.unwrap_or_default());
         }
         std::hint::black_box(sum);
@@ -153,12 +157,7 @@ impl FlowTable {
     pub(crate) fn open(&mut self, arrival: &Arrival<'_>) -> u32 {
         let place = self.places.take();
         self.records.reach(place);
-        self.records[place] = Record::open(
-            &arrival.packet,
-            arrival.ordinal,
-            arrival.hash,
-            Default::default(),
-        );
+        self.records[place] = Record::open(&arrival.packet, arrival.ordinal, Default::default());
         self.open_analyses(place);
         self.index.insert(arrival.hash, place);
         let deadline = arrival.time_ms().saturating_add(self.timeouts.idle_ms);
@@ -169,8 +168,8 @@ impl FlowTable {
     /// A new flow in the place of one with the same key that has just ended. It stays where it is in
     /// the wheel, whose deadlines may be early.
     pub(crate) fn reopen(&mut self, place: u32, arrival: &Arrival<'_>) {
-        let links = self.records[place].links;
-        self.records[place] = Record::open(&arrival.packet, arrival.ordinal, arrival.hash, links);
+        let bucket = self.records[place].bucket;
+        self.records[place] = Record::open(&arrival.packet, arrival.ordinal, bucket);
         self.open_analyses(place);
     }
 
@@ -249,7 +248,8 @@ impl FlowTable {
 
     /// Gives a flow's place back once it has left the wheel.
     pub(crate) fn forget(&mut self, place: u32) {
-        self.index.remove(self.records[place].hash, place);
+        let hash = self.hasher.hash_of(&self.records[place]);
+        self.index.remove(hash, place);
         self.places.give_back(place);
     }
 
@@ -277,7 +277,7 @@ impl FlowTable {
 
     /// The flow that has seen no packet for longest, to within a tick of the wheel.
     pub(crate) fn oldest(&mut self) -> Option<u32> {
-        while let Some((place, bucket_ms)) = self.wheel.first() {
+        while let Some((place, bucket_ms)) = self.wheel.first(&mut self.records) {
             let deadline = self.deadline(place);
             if deadline <= bucket_ms {
                 return Some(place);
@@ -329,6 +329,7 @@ impl FlowTable {
         let statistics = self.statistics.as_ref().map_or(0, Segmented::memory);
         let splt = self.splt.memory() + self.len() * 24 * usize::from(self.splt_packets);
         let closing = self.closing.as_ref().map_or(0, Segmented::memory);
-        self.index.memory() + self.records.memory() + statistics + splt + closing
+        let wheel = self.wheel.memory();
+        self.index.memory() + self.records.memory() + wheel + statistics + splt + closing
     }
 }

@@ -2,8 +2,9 @@
 //!
 //! A flow stands in the bucket of the moment at which it would be idle, as known when it was put
 //! there. A packet does not move it, so expiry costs nothing a packet; a flow that is found in a due
-//! bucket but has seen packets since is put into a later one. The buckets are lists through the
-//! flows' own links, doubly linked because a flow may also end before its time.
+//! bucket but has seen packets since is put into a later one. The buckets are lists of places, which
+//! are read one independently of the other. Of a flow that ends before its time the list is not told:
+//! the flow itself knows in which bucket it stands, and an entry that says otherwise is stale.
 
 use super::slab::Segmented;
 
@@ -11,35 +12,39 @@ use super::slab::Segmented;
 const BUCKETS: u64 = if cfg!(fuzzing) { 16 } else { 4096 };
 /// A tick is at least as long: more often than NFStream nobody needs to look.
 const LEAST_TICK_MS: u64 = 10;
-
-const NONE: u32 = u32::MAX;
+/// Entries of an empty bucket for which the memory is kept.
+const KEPT: usize = 1_024;
+/// Stale entries that are not worth a look at all.
+const FEW: usize = if cfg!(any(test, fuzzing)) { 4 } else { 4_096 };
 
 /// What has a place in the wheel.
-pub(crate) trait Linked: Clone + Default {
-    fn links(&mut self) -> &mut Links;
+pub(crate) trait Turning: Clone + Default {
+    fn bucket(&mut self) -> &mut Bucket;
 }
 
-/// A flow's neighbours in its bucket, and which one that is.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Links {
-    previous: u32,
-    next: u32,
-    bucket: u16,
+/// Where a flow stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bucket(u16);
+
+impl Bucket {
+    const NONE: Self = Self(u16::MAX);
+
+    fn of(tick: u64) -> Self {
+        Self((tick % BUCKETS) as u16)
+    }
 }
 
-impl Default for Links {
+impl Default for Bucket {
     fn default() -> Self {
-        Self {
-            previous: NONE,
-            next: NONE,
-            bucket: 0,
-        }
+        Self::NONE
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Wheel {
-    heads: Box<[u32]>,
+    buckets: Box<[Vec<u32>]>,
+    entries: usize,
+    stale: usize,
     tick_ms: u64,
     /// All buckets up to this tick are empty.
     now: u64,
@@ -54,7 +59,9 @@ impl Wheel {
     pub(crate) fn new(horizon_ms: u64) -> Self {
         let tick_ms = (horizon_ms / (BUCKETS - 2) + 1).max(LEAST_TICK_MS);
         Self {
-            heads: vec![NONE; BUCKETS as usize].into(),
+            buckets: vec![Vec::new(); BUCKETS as usize].into(),
+            entries: 0,
+            stale: 0,
             tick_ms,
             now: 0,
             next_ms: tick_ms,
@@ -68,8 +75,8 @@ impl Wheel {
         time_ms >= self.next_ms
     }
 
-    /// Puts `place` where it is found at the first tick at or after `deadline_ms`.
-    pub(crate) fn put<T: Linked>(
+    /// Puts `place`, which stands nowhere, where it is found at the first tick at or after `deadline_ms`.
+    pub(crate) fn put<T: Turning>(
         &mut self,
         flows: &mut Segmented<T>,
         place: u32,
@@ -80,25 +87,25 @@ impl Wheel {
             .div_ceil(self.tick_ms)
             .clamp(self.now + 1, self.now + BUCKETS - 1);
         self.first = self.first.min(tick);
-        let bucket = (tick % BUCKETS) as u16;
-        let next = std::mem::replace(&mut self.heads[bucket as usize], place);
-        *flows[place].links() = Links {
-            previous: NONE,
-            next,
-            bucket,
-        };
-        if next != NONE {
-            flows[next].links().previous = place;
-        }
+        let bucket = Bucket::of(tick);
+        *flows[place].bucket() = bucket;
+        self.buckets[usize::from(bucket.0)].push(place);
+        self.entries += 1;
     }
 
     /// One of those whose time comes first, and that time.
-    pub(crate) fn first(&mut self) -> Option<(u32, u64)> {
+    pub(crate) fn first<T: Turning>(&mut self, flows: &mut Segmented<T>) -> Option<(u32, u64)> {
         self.first = self.first.max(self.now + 1);
         while self.first < self.now + BUCKETS {
-            let place = self.heads[(self.first % BUCKETS) as usize];
-            if place != NONE {
-                return Some((place, self.first.saturating_mul(self.tick_ms)));
+            let bucket = Bucket::of(self.first);
+            let places = &mut self.buckets[usize::from(bucket.0)];
+            while let Some(&place) = places.last() {
+                if *flows[place].bucket() == bucket {
+                    return Some((place, self.first.saturating_mul(self.tick_ms)));
+                }
+                places.pop();
+                self.entries -= 1;
+                self.stale -= 1;
             }
             self.first += 1;
         }
@@ -106,25 +113,18 @@ impl Wheel {
     }
 
     /// Takes `place` out before its time.
-    pub(crate) fn remove<T: Linked>(&mut self, flows: &mut Segmented<T>, place: u32) {
-        let Links {
-            previous,
-            next,
-            bucket,
-        } = std::mem::take(flows[place].links());
-        if previous == NONE {
-            self.heads[bucket as usize] = next;
-        } else {
-            flows[previous].links().next = next;
-        }
-        if next != NONE {
-            flows[next].links().previous = previous;
+    pub(crate) fn remove<T: Turning>(&mut self, flows: &mut Segmented<T>, place: u32) {
+        *flows[place].bucket() = Bucket::NONE;
+        self.stale += 1;
+        // Looking at all entries when half of them are stale costs little for each.
+        if self.stale > FEW && self.stale > self.entries / 2 {
+            self.sweep(flows);
         }
     }
 
     /// Moves on to `time_ms` and takes out all that stood in the buckets up to it: what is not idle
     /// yet has to be put back.
-    pub(crate) fn take_due<T: Linked>(
+    pub(crate) fn take_due<T: Turning>(
         &mut self,
         flows: &mut Segmented<T>,
         time_ms: u64,
@@ -136,39 +136,79 @@ impl Wheel {
         }
         let first = (self.now + 1).max(tick.saturating_sub(BUCKETS - 1));
         for passed in first..=tick {
-            self.empty((passed % BUCKETS) as usize, flows, due);
+            self.empty(Bucket::of(passed), flows, due);
         }
         self.now = tick;
         self.next_ms = (tick + 1).saturating_mul(self.tick_ms);
     }
 
     /// Takes out all there is.
-    pub(crate) fn take_all<T: Linked>(&mut self, flows: &mut Segmented<T>, all: &mut Vec<u32>) {
-        for bucket in 0..self.heads.len() {
-            self.empty(bucket, flows, all);
+    pub(crate) fn take_all<T: Turning>(&mut self, flows: &mut Segmented<T>, all: &mut Vec<u32>) {
+        for tick in 0..BUCKETS {
+            self.empty(Bucket::of(tick), flows, all);
         }
     }
 
-    fn empty<T: Linked>(&mut self, bucket: usize, flows: &mut Segmented<T>, into: &mut Vec<u32>) {
-        let mut place = std::mem::replace(&mut self.heads[bucket], NONE);
-        while place != NONE {
-            into.push(place);
-            place = std::mem::take(flows[place].links()).next;
-        }
+    /// Bytes held.
+    pub(crate) fn memory(&self) -> usize {
+        let entries: usize = self.buckets.iter().map(Vec::capacity).sum();
+        entries * size_of::<u32>() + size_of_val(&*self.buckets)
     }
+
+    fn empty<T: Turning>(&mut self, bucket: Bucket, flows: &mut Segmented<T>, into: &mut Vec<u32>) {
+        let places = &mut self.buckets[usize::from(bucket.0)];
+        self.entries -= places.len();
+        if self.stale == 0 {
+            into.append(places);
+        } else {
+            let (before, taken) = (into.len(), places.len());
+            into.extend(
+                places
+                    .drain(..)
+                    .filter(|&place| leaves(flows, place, bucket)),
+            );
+            self.stale -= taken - (into.len() - before);
+        }
+        places.shrink_to(KEPT);
+    }
+
+    /// Drops all stale entries.
+    #[cold]
+    fn sweep<T: Turning>(&mut self, flows: &mut Segmented<T>) {
+        self.entries = 0;
+        for (bucket, places) in (0..).map(Bucket).zip(&mut self.buckets) {
+            places.retain(|&place| leaves(flows, place, bucket));
+            for &place in &*places {
+                *flows[place].bucket() = bucket;
+            }
+            self.entries += places.len();
+        }
+        self.stale = 0;
+    }
+}
+
+/// Takes a flow out of this bucket; says whether it stood there. A flow that was taken out and put back
+/// may have two entries: the second says no.
+fn leaves<T: Turning>(flows: &mut Segmented<T>, place: u32, bucket: Bucket) -> bool {
+    let its = flows[place].bucket();
+    let stands = *its == bucket;
+    if stands {
+        *its = Bucket::NONE;
+    }
+    stands
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    impl Linked for Links {
-        fn links(&mut self) -> &mut Links {
+    impl Turning for Bucket {
+        fn bucket(&mut self) -> &mut Bucket {
             self
         }
     }
 
-    fn due(wheel: &mut Wheel, flows: &mut Segmented<Links>, time_ms: u64) -> Vec<u32> {
+    fn due(wheel: &mut Wheel, flows: &mut Segmented<Bucket>, time_ms: u64) -> Vec<u32> {
         let mut due = Vec::new();
         wheel.take_due(flows, time_ms, &mut due);
         due.sort_unstable();
@@ -200,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn removal_from_head_middle_and_end() {
+    fn what_was_removed_is_not_found() {
         let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
         flows.reach(4);
         for place in 0..5 {
@@ -210,5 +250,38 @@ mod tests {
             wheel.remove(&mut flows, place);
         }
         assert_eq!(due(&mut wheel, &mut flows, 100), [1, 3]);
+    }
+
+    #[test]
+    fn what_was_removed_and_put_back_is_found_once() {
+        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        flows.reach(20);
+        for place in 0..3 {
+            wheel.put(&mut flows, place, 100);
+        }
+        // Back into the same bucket, and into another one.
+        for (place, deadline) in [(0, 100), (1, 200)] {
+            wheel.remove(&mut flows, place);
+            wheel.put(&mut flows, place, deadline);
+        }
+        assert_eq!(wheel.first(&mut flows), Some((0, 100)));
+        assert_eq!(due(&mut wheel, &mut flows, 100), [0, 2]);
+        assert_eq!(due(&mut wheel, &mut flows, 200), [1]);
+        assert_eq!((wheel.entries, wheel.stale), (0, 0));
+    }
+
+    #[test]
+    fn stale_entries_do_not_pile_up() {
+        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        flows.reach(1);
+        wheel.put(&mut flows, 1, 7_000);
+        for n in 0..1_000 {
+            wheel.put(&mut flows, 0, 5_000 + n % 3 * 10);
+            wheel.remove(&mut flows, 0);
+            assert!(wheel.entries < 12, "{n}: {wheel:?}");
+        }
+        assert_eq!(wheel.first(&mut flows), Some((1, 7_000)));
+        assert_eq!(due(&mut wheel, &mut flows, 6_990), [0_u32; 0]);
+        assert_eq!(due(&mut wheel, &mut flows, 7_000), [1]);
     }
 }
