@@ -149,10 +149,9 @@ impl Wheel {
         }
     }
 
-    /// Bytes held.
+    /// Bytes in use.
     pub(crate) fn memory(&self) -> usize {
-        let entries: usize = self.buckets.iter().map(Vec::capacity).sum();
-        entries * size_of::<u32>() + size_of_val(&*self.buckets)
+        self.entries * size_of::<u32>() + size_of_val(&*self.buckets)
     }
 
     fn empty<T: Turning>(&mut self, bucket: Bucket, flows: &mut Segmented<T>, into: &mut Vec<u32>) {
