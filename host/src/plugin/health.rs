@@ -119,6 +119,12 @@ impl Health {
         matches!(self.standing, Standing::OnTrial { .. })
     }
 
+    /// Whether a fresh instance may come with any packet.
+    #[inline]
+    pub(super) fn is_pausing(&self) -> bool {
+        matches!(self.standing, Standing::Pausing { .. })
+    }
+
     /// Ends a trial that is passed.
     pub(super) fn pass(&mut self, now: Time) {
         if let Standing::OnTrial { until } = self.standing

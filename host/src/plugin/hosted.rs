@@ -196,7 +196,7 @@ impl Hosted {
     pub(super) fn room(&self) -> usize {
         match &self.shape {
             Shape::Columns(batch) if self.health.is_on_trial() => usize::from(batch.len() == 0),
-            Shape::Columns(batch) if self.instance.is_none() => batch.room().min(1),
+            Shape::Columns(batch) if self.health.is_pausing() => batch.room().min(1),
             Shape::Columns(batch) => batch.room(),
             Shape::Records(_) => usize::MAX,
         }

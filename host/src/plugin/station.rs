@@ -195,7 +195,7 @@ impl Station {
         let mut cuts = false;
         while self.shown < chunk.len() && !self.is_empty() {
             let room = self.make_room(&chunk[..self.shown], ready);
-            let next = self.shown..chunk.len().min(self.shown.saturating_add(room));
+            let next = self.shown..chunk.len().min(self.shown + room);
             let set = index(&self.sets, chunk[next.start].flow_id);
             for member in &self.sets[set].members {
                 // Every plugin sees the packet, whatever another one decides.
