@@ -25,33 +25,36 @@ impl Over {
     }
 }
 
-/// Three cache lines of a flow, in which every packet changes something: the fewer there are, the more
-/// flows are near the processor.
+/// Two cache lines of a flow, in which every packet changes something: the fewer there are, the more
+/// flows are near the processor. Packets along the flow need the first one only.
 #[derive(Clone, Debug, Default)]
+#[repr(C)]
 pub(crate) struct Statistics {
-    ways: [Way; 2],
     /// Times from packets of either direction to the next.
-    gaps: Extent<u64>,
-    /// What went beyond the room that there is for sums: hardly ever anything.
+    gaps: Extent,
+    ways: [Way; 2],
+    /// What went beyond the room that there is: hardly ever anything.
     carried: Option<Box<Carried>>,
 }
 
 /// The packets of one direction.
 #[derive(Clone, Debug, Default)]
 struct Way {
-    sizes: Extent<u32>,
-    gaps: Extent<u64>,
+    sizes: Extent,
+    gaps: Extent,
     /// By the flag's bit in the TCP header.
-    flags: [u32; 8],
+    flags: [u16; 8],
 }
 
-/// Multiples of what each sum has room for, by direction.
+/// What there is no room for, by direction.
 #[derive(Clone, Debug, Default)]
 struct Carried {
+    /// Multiples of what the sum of squares has room for.
     sizes: [u64; 2],
-    gaps: [u64; 2],
-    both_gaps: u64,
-    flags: [[u32; 8]; 2],
+    gaps: [Long; 2],
+    both_gaps: Long,
+    /// Multiples of what each count has room for.
+    flags: [[u64; 8]; 2],
 }
 
 /// Statistics of a live flow, at the beginning of a cache line.
@@ -59,17 +62,19 @@ struct Carried {
 #[repr(align(64))]
 pub(crate) struct Aligned(pub(crate) Statistics);
 
-const _: () = assert!(size_of::<Aligned>() == 192);
+const _: () = assert!(
+    size_of::<Aligned>() == 128 && std::mem::offset_of!(Statistics, ways) + size_of::<Way>() == 64
+);
 
 /// The extremes of some whole numbers, and the sum of their squares.
 #[derive(Clone, Copy, Debug)]
-struct Extent<T> {
-    min: T,
-    max: T,
+struct Extent {
+    min: u32,
+    max: u32,
     squares: u64,
 }
 
-impl Default for Extent<u32> {
+impl Default for Extent {
     fn default() -> Self {
         Self {
             min: u32::MAX,
@@ -79,23 +84,25 @@ impl Default for Extent<u32> {
     }
 }
 
-impl Default for Extent<u64> {
-    fn default() -> Self {
-        Self {
-            min: u64::MAX,
-            max: 0,
-            squares: 0,
-        }
-    }
-}
-
-impl<T: Copy + Ord + Into<u64>> Extent<T> {
-    /// Adds a number; returns how often the sum went beyond its room.
+impl Extent {
+    /// Adds a number; says whether there was room for it.
     #[inline]
-    fn add(&mut self, number: T) -> u64 {
-        self.min = self.min.min(number);
-        self.max = self.max.max(number);
-        let number = u128::from(number.into());
+    fn add(&mut self, number: u64) -> bool {
+        let short = u32::try_from(number).unwrap_or(u32::MAX);
+        self.min = self.min.min(short);
+        self.max = self.max.max(short);
+        let square = u64::from(short) * u64::from(short);
+        let (squares, is_over) = self.squares.overflowing_add(square);
+        if is_over || short == u32::MAX {
+            return false;
+        }
+        self.squares = squares;
+        true
+    }
+
+    /// Adds the square of a number for which there was no room; returns how often the sum went beyond it.
+    fn carry(&mut self, number: u64) -> u64 {
+        let number = u128::from(number);
         let sum = u128::from(self.squares) + number * number;
         self.squares = sum as u64;
         (sum >> 64) as u64
@@ -109,6 +116,50 @@ impl<T: Copy + Ord + Into<u64>> Extent<T> {
             max: self.max.into(),
             squares: u128::from(carried) << 64 | u128::from(self.squares),
         }
+    }
+}
+
+/// What an extent of times has no room for: 49 days, or sums of squares of them.
+#[derive(Clone, Copy, Debug)]
+struct Long {
+    /// Of the numbers that do not fit.
+    min: u64,
+    max: u64,
+    /// Multiples of what the sum of squares has room for.
+    squares: u64,
+}
+
+impl Default for Long {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+impl Long {
+    const NONE: Self = Self {
+        min: u64::MAX,
+        max: 0,
+        squares: 0,
+    };
+
+    /// Adds a number for which there was no room in the extent.
+    fn carry(&mut self, extent: &mut Extent, number: u64) {
+        self.squares += extent.carry(number);
+        if number >= u32::MAX.into() {
+            self.min = self.min.min(number);
+            self.max = self.max.max(number);
+        }
+    }
+
+    fn sample(&self, extent: &Extent, n: u64, sum: u64) -> Sample {
+        let mut sample = extent.sample(n, sum, self.squares);
+        if extent.min == u32::MAX {
+            sample.min = self.min;
+        }
+        if extent.max == u32::MAX {
+            sample.max = self.max;
+        }
+        sample
     }
 }
 
@@ -176,19 +227,20 @@ impl Statistics {
         let counters = &record.directions[direction as usize];
         let at = direction as usize;
         let way = &mut self.ways[at];
-        let size_carry = way.sizes.add(size);
-        let (mut gap_carry, mut both_carry) = (0, 0);
+        if !way.sizes.add(size.into()) {
+            self.carry_size(at, size);
+        }
         if counters.packets > 0 {
-            gap_carry = way.gaps.add(time_ms - counters.last_seen_ms);
+            let gap_ms = time_ms - counters.last_seen_ms;
+            if !self.ways[at].gaps.add(gap_ms) {
+                self.carry_gap(at, gap_ms);
+            }
         }
         if record.packets() > 0 {
-            both_carry = self.gaps.add(time_ms - record.last_seen_ms());
-        }
-        if size_carry | gap_carry | both_carry > 0 {
-            let carried = self.carried();
-            carried.sizes[at] += size_carry;
-            carried.gaps[at] += gap_carry;
-            carried.both_gaps += both_carry;
+            let gap_ms = time_ms - record.last_seen_ms();
+            if !self.gaps.add(gap_ms) {
+                self.carry_both_gap(gap_ms);
+            }
         }
         // Most packets have one flag or two of the eight.
         let mut rest = tcp_flags;
@@ -197,22 +249,39 @@ impl Statistics {
             let (count, is_over) = self.ways[at].flags[bit].overflowing_add(1);
             self.ways[at].flags[bit] = count;
             if is_over {
-                self.carried().flags[at][bit] += 1;
+                self.carry_flag(at, bit);
             }
             rest &= rest - 1;
         }
     }
 
     #[cold]
-    fn carried(&mut self) -> &mut Carried {
-        self.carried.get_or_insert_default()
+    fn carry_size(&mut self, at: usize, size: u32) {
+        let carried = self.carried.get_or_insert_default();
+        carried.sizes[at] += self.ways[at].sizes.carry(size.into());
+    }
+
+    #[cold]
+    fn carry_gap(&mut self, at: usize, gap_ms: u64) {
+        let carried = self.carried.get_or_insert_default();
+        carried.gaps[at].carry(&mut self.ways[at].gaps, gap_ms);
+    }
+
+    #[cold]
+    fn carry_both_gap(&mut self, gap_ms: u64) {
+        let carried = self.carried.get_or_insert_default();
+        carried.both_gaps.carry(&mut self.gaps, gap_ms);
+    }
+
+    #[cold]
+    fn carry_flag(&mut self, at: usize, bit: usize) {
+        self.carried.get_or_insert_default().flags[at][bit] += 1;
     }
 
     /// Reads something of every cache line, so that they are there when a packet is added.
     #[inline]
     pub(crate) fn touch(&self) -> u64 {
-        let [there, back] = &self.ways;
-        u64::from(there.sizes.max) ^ u64::from(back.sizes.max) ^ self.gaps.max
+        self.gaps.squares ^ self.ways[1].gaps.squares
     }
 
     /// The sizes of packets.
@@ -236,29 +305,29 @@ impl Statistics {
     /// The times between successive packets, in ms.
     pub(crate) fn gaps(&self, record: &Record, over: Over) -> Sample {
         let carried = self.carried.as_deref();
-        let (counters, extent, carried) = match over.way() {
+        let (counters, extent, long) = match over.way() {
             Some(way) => (
                 record.directions[way],
-                self.ways[way].gaps,
-                carried.map_or(0, |carried| carried.gaps[way]),
+                &self.ways[way].gaps,
+                carried.map_or(&Long::NONE, |carried| &carried.gaps[way]),
             ),
             None => (
                 record.both(),
-                self.gaps,
-                carried.map_or(0, |carried| carried.both_gaps),
+                &self.gaps,
+                carried.map_or(&Long::NONE, |carried| &carried.both_gaps),
             ),
         };
         // There is one less than there are packets.
         let n = counters.packets.saturating_sub(1);
-        extent.sample(n, counters.last_seen_ms - counters.first_seen_ms, carried)
+        long.sample(extent, n, counters.last_seen_ms - counters.first_seen_ms)
     }
 
     /// How many packets had the flag that is this bit of a TCP header.
     pub(crate) fn flag(&self, over: Over, bit: usize) -> u64 {
         let count = |way: usize| {
-            let carried = self.carried.as_ref();
+            let carried = self.carried.as_deref();
             let carried = carried.map_or(0, |carried| carried.flags[way][bit]);
-            u64::from(carried) << 32 | u64::from(self.ways[way].flags[bit])
+            carried << 16 | u64::from(self.ways[way].flags[bit])
         };
         match over.way() {
             Some(way) => count(way),
@@ -272,9 +341,13 @@ mod tests {
     use super::*;
 
     fn sample(numbers: &[u64]) -> Sample {
-        let mut extent = Extent::default();
-        let carried = numbers.iter().map(|&number| extent.add(number)).sum();
-        extent.sample(numbers.len() as u64, numbers.iter().sum(), carried)
+        let (mut extent, mut long) = (Extent::default(), Long::default());
+        for &number in numbers {
+            if !extent.add(number) {
+                long.carry(&mut extent, number);
+            }
+        }
+        long.sample(&extent, numbers.len() as u64, numbers.iter().sum())
     }
 
     #[test]
@@ -312,6 +385,25 @@ mod tests {
     }
 
     #[test]
+    fn extremes_beyond_their_room_are_exact() {
+        let room = u64::from(u32::MAX);
+        for numbers in [
+            &[room] as &[u64],
+            &[room - 1, room],
+            &[room + 1, room],
+            &[5, room << 9, 7, room << 8],
+            &[room - 1, 0],
+        ] {
+            let some = sample(numbers);
+            let extremes = (some.min(), some.max());
+            assert_eq!(Some(&extremes.0), numbers.iter().min());
+            assert_eq!(Some(&extremes.1), numbers.iter().max());
+            let squares: u128 = numbers.iter().map(|&n| u128::from(n) * u128::from(n)).sum();
+            assert_eq!(some.squares, squares);
+        }
+    }
+
+    #[test]
     fn sums_have_no_end() {
         let (mut record, mut statistics) = (Record::default(), Statistics::default());
         let mut time_ms = 1;
@@ -330,9 +422,9 @@ mod tests {
             assert_eq!((gaps.min(), gaps.max()), (1 << 40, 1 << 40));
             assert_eq!((gaps.mean(), gaps.stddev()), ((1_u64 << 40) as f64, 0.0));
         }
-        statistics.ways[0].flags[0] = u32::MAX;
+        statistics.ways[0].flags[0] = u16::MAX;
         statistics.add(&record, Direction::SrcToDst, time_ms, 1, 1);
-        assert_eq!(statistics.flag(Over::Bidirectional, 0), 1 << 32);
+        assert_eq!(statistics.flag(Over::Bidirectional, 0), 1 << 16);
         assert_eq!(statistics.flag(Over::Dst2Src, 0), 0);
     }
 }

@@ -47,9 +47,11 @@ pub(crate) struct FlowTable {
     /// Of the flow in the same place of `records`, where they are wanted.
     statistics: Option<Segmented<Aligned>>,
     splt: Segmented<Splt>,
-    closing: Option<Segmented<Closing>>,
+    /// Bytes that these have beside themselves.
+    splt_beside: usize,
     /// How many packets of a flow `splt` has room for.
     splt_packets: u16,
+    closing: Option<Segmented<Closing>>,
     wheel: Wheel,
     due: Vec<u32>,
 }
@@ -65,8 +67,9 @@ impl FlowTable {
             records: Segmented::default(),
             statistics: analyses.statistics.then(Segmented::default),
             splt: Segmented::default(),
-            closing: analyses.closing.then(Segmented::default),
+            splt_beside: 0,
             splt_packets: analyses.splt,
+            closing: analyses.closing.then(Segmented::default),
             wheel: Wheel::new(timeouts.idle_ms),
             due: Vec::new(),
         }
@@ -199,7 +202,10 @@ impl FlowTable {
                 .add(record, direction, time_ms, size, arrival.packet.tcp_flags);
         }
         if record.packets() < self.splt_packets.into() {
-            self.splt[place].add(direction, size, arrival.delta_ms);
+            let splt = &mut self.splt[place];
+            let before = splt.beside();
+            splt.add(direction, size, arrival.delta_ms);
+            self.splt_beside += splt.beside() - before;
         }
         record.count(direction, time_ms, size);
     }
@@ -237,6 +243,7 @@ impl FlowTable {
             0 => Splt::default(),
             _ => std::mem::take(&mut self.splt[place]),
         };
+        self.splt_beside -= splt.beside();
         (self.records[place].clone(), statistics, splt)
     }
 
@@ -327,7 +334,7 @@ impl FlowTable {
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
         let statistics = self.statistics.as_ref().map_or(0, Segmented::memory);
-        let splt = self.splt.memory() + self.len() * 24 * usize::from(self.splt_packets);
+        let splt = self.splt.memory() + self.splt_beside;
         let closing = self.closing.as_ref().map_or(0, Segmented::memory);
         let wheel = self.wheel.memory();
         self.index.memory() + self.records.memory() + wheel + statistics + splt + closing
