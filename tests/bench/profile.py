@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Shows where the flowloom command spends more time with some options than without them.
+"""Shows where the flowloom command spends its time, or where one spends more than another.
 
-    tests/bench/profile.py CAPTURE OPTION …
+    tests/bench/profile.py WORD … [-- WORD …]
 
-Samples both commands with perf, in turn and several times over; prints, by function, the processor time
-of a packet of each and the difference, as a table in Markdown. Code of plugins has no names: it is one
-row. Sampling itself takes time, so that the numbers are for comparing with each other. Needs perf
-(Debian's linux-perf) and a release build, as `make bench` leaves it.
+WORDs are captures and options of `flowloom meter`; those of a second command stand behind `--`. Samples
+both with perf, in turn and several times over; prints, by function, the processor time of a packet, and
+the difference, as a table in Markdown. Code of plugins has no names: it is one row. Sampling itself takes
+time, so that the numbers are for comparing with each other. Needs perf (Debian's linux-perf) and a
+release build, as `make bench` leaves it.
 """
 
 import re
@@ -39,32 +40,43 @@ def samples(line, folder):
     return counts, int(re.search(r"(\d+) metered", said)[1])
 
 
+def lower_quarter(numbers):
+    """Its end, as what disturbs a run only adds to it."""
+    return sorted(numbers)[TIMES // 4]
+
+
 def main():
-    if len(sys.argv) < 3:
+    words = sys.argv[1:]
+    if not words:
         sys.exit(__doc__.split("\n\n")[1].strip())
-    capture, *options = sys.argv[1:]
+    at = words.index("--") if "--" in words else len(words)
     line = [FLOWLOOM, "meter", "--output", "/dev/null", "--n-dissections", "0"]
-    lines = [[*line, capture], [*line, *options, capture]]
-    taken = [[], []]
+    commands = [[*line, *each] for each in (words[:at], words[at + 1 :]) if each]
+    taken = [[] for _ in commands]
     with tempfile.TemporaryDirectory() as name:
         for _ in range(TIMES):
-            for runs, each in zip(taken, lines, strict=True):
-                counts, packets = samples(each, Path(name))
-                runs.append(counts)
+            for runs, command in zip(taken, commands, strict=True):
+                counts, packets = samples(command, Path(name))
+                ns = 1e9 / HERTZ / packets
+                runs.append({function: count * ns for function, count in counts.items()})
 
-    def cost(runs, function):
-        """ns a packet; of all runs the lower quarter's end, as what disturbs one only adds to it."""
-        return sorted(run[function] for run in runs)[TIMES // 4] * 1e9 / HERTZ / packets
-
-    functions = set().union(*taken[0], *taken[1])
-    rows = [(f, *(cost(runs, f) for runs in taken)) for f in functions]
-    rows.sort(key=lambda row: row[1] - row[2])
-    print("| function | without, ns a packet | with | more |")
-    print("| :-- | --: | --: | --: |")
-    for function, without, with_it in rows[:ROWS]:
-        print(f"| `{function}` | {without:.1f} | {with_it:.1f} | {with_it - without:.1f} |")
-    without, with_it = (sum(row[n] for row in rows) for n in (1, 2))
-    print(f"| all | {without:.1f} | {with_it:.1f} | {with_it - without:.1f} |")
+    functions = {function for runs in taken for run in runs for function in run}
+    rows = [
+        [function, *(lower_quarter([run.get(function, 0) for run in runs]) for runs in taken)]
+        for function in functions
+    ]
+    rows.append(["all", *(lower_quarter([sum(run.values()) for run in runs]) for runs in taken)])
+    head = ["function", "ns a packet"]
+    if len(commands) == 2:
+        head = ["function", "first, ns a packet", "second", "more"]
+        rows = [[*row, row[2] - row[1]] for row in rows]
+    total = rows.pop()
+    rows.sort(key=lambda row: -row[-1])
+    print("| " + " | ".join(head) + " |")
+    print("| :-- |" + " --: |" * (len(head) - 1))
+    for function, *numbers in [*rows[:ROWS], total]:
+        function = function if function == "all" else f"`{function}`"
+        print(f"| {function} | " + " | ".join(f"{number:.1f}" for number in numbers) + " |")
 
 
 if __name__ == "__main__":
