@@ -63,7 +63,7 @@ impl Shard {
     /// Meters at most [`CHUNK`] packets.
     #[inline]
     pub(crate) fn push(&mut self, chunk: &mut [Arrival<'_>]) {
-        self.touch(chunk);
+        self.prefetch(chunk);
         for at in 0..chunk.len() {
             self.meter(chunk, at);
         }
@@ -76,7 +76,7 @@ impl Shard {
         chunk: &mut [Arrival<'_>],
         passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
     ) {
-        self.touch(chunk);
+        self.prefetch(chunk);
         for at in 0..chunk.len() {
             let next = chunk[at].ordinal;
             while let Some((time_ms, ordinal)) = passes.next_if(|(_, ordinal)| *ordinal < next) {
@@ -88,10 +88,12 @@ impl Shard {
     }
 
     #[inline]
-    fn touch(&self, chunk: &[Arrival<'_>]) {
+    fn prefetch(&self, chunk: &[Arrival<'_>]) {
         match self.station.is_empty() {
-            true => self.table.touch(chunk, |_| 0),
-            false => self.table.touch(chunk, |places| self.station.touch(places)),
+            true => self.table.prefetch(chunk, |_| ()),
+            false => self
+                .table
+                .prefetch(chunk, |place| self.station.prefetch(place)),
         }
     }
 
@@ -259,7 +261,8 @@ impl Shard {
     fn end_idle(&mut self, places: &[u32], ordinal: u64, chunk: &[Arrival<'_>]) {
         for places in places.chunks(CHUNK) {
             // Nobody has looked at them for a while.
-            self.table.touch_whole(places, self.station.touch(places));
+            self.table
+                .prefetch_ends(places, |place| self.station.prefetch(place));
             for &place in places {
                 self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
                 self.table.forget(place);

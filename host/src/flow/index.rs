@@ -4,6 +4,8 @@
 //! fills up is split in two, so that growth to millions of flows never makes a packet wait for a
 //! rehash of the whole. The table knows hashes and places only; who owns the records compares keys.
 
+use super::prefetch::prefetch;
+
 /// Entries a leaf: 64 KiB, which splits in some tens of microseconds.
 const LEAF_BITS: u32 = if cfg!(fuzzing) { 4 } else { 13 };
 const LEAF: usize = 1 << LEAF_BITS;
@@ -72,6 +74,12 @@ impl Index {
     fn leaf(&self, hash: u32) -> usize {
         // Shifting a 32-bit number by 32 would not give 0, hence 64 bits.
         self.directory[(u64::from(hash) >> (32 - self.depth)) as usize] as usize
+    }
+
+    /// Has brought what `peek` reads.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        prefetch(&self.leaves[self.leaf(hash)].entries[slot(hash)]);
     }
 
     /// The first place stored under exactly this hash, most often the flow that is looked for: read

@@ -278,12 +278,6 @@ impl Statistics {
         self.carried.get_or_insert_default().flags[at][bit] += 1;
     }
 
-    /// Reads something of every cache line, so that they are there when a packet is added.
-    #[inline]
-    pub(crate) fn touch(&self) -> u64 {
-        self.gaps.squares ^ self.ways[1].gaps.squares
-    }
-
     /// The sizes of packets.
     pub(crate) fn sizes(&self, record: &Record, over: Over) -> Sample {
         let sample = |way: usize| {

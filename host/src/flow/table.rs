@@ -1,10 +1,11 @@
 //! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
 
 use super::FlowView;
-use super::arrival::{Arrival, CHUNK};
+use super::arrival::Arrival;
 use super::closing::Closing;
 use super::index::Index;
 use super::key::KeyHasher;
+use super::prefetch::{prefetch, prefetch_all};
 use super::record::{Expiration, Record};
 use super::slab::{Places, Segmented};
 use super::splt::Splt;
@@ -75,58 +76,42 @@ impl FlowTable {
         }
     }
 
-    /// Reads what the metering of these packets will read, all at once: the waits for memory overlap.
-    /// Nothing is found or changed. `also` is told the places, to read what it has at them.
+    /// Has brought what the metering of these packets will read, all at once: the waits for memory overlap.
+    /// Nothing is found or changed. `also` is told the places, to do the same with what it has at them.
     #[inline]
-    pub(crate) fn touch(&self, arrivals: &[Arrival<'_>], also: impl Fn(&[u32]) -> u32) {
-        // Places first, records then: of one thing after the other the processor has all in flight.
-        let (mut places, mut found) = ([0; CHUNK], 0);
-        for arrival in arrivals.iter().take(CHUNK) {
+    pub(crate) fn prefetch(&self, arrivals: &[Arrival<'_>], also: impl Fn(u32)) {
+        for arrival in arrivals {
+            self.index.prefetch(arrival.hash);
+        }
+        for arrival in arrivals {
             if let Some(place) = self.index.peek(arrival.hash) {
-                places[found] = place;
-                found += 1;
+                self.prefetch_flow(place, &also);
             }
         }
-        let places = &places[..found];
-        let mut sum = u64::from(also(places));
-        for &place in places {
-            let record = &self.records[place];
-            sum ^= record.id ^ record.directions[0].packets;
-        }
-        if let Some(statistics) = &self.statistics {
-            for &place in places {
-                sum ^= statistics[place].0.touch();
-            }
-        }
-        if self.splt_packets > 0 {
-            for &place in places {
-                if self.records[place].packets() < self.splt_packets.into() {
-                    sum ^= u64::from(self.splt[place].is_full());
-                }
-            }
-        }
-        std::hint::black_box(sum);
     }
 
-    /// Reads all that there is of some flows, as `touch`; `also` is what was read elsewhere.
+    /// Has brought what the ends of the flows at these places will read, as `prefetch`.
     #[inline]
-    pub(crate) fn touch_whole(&self, places: &[u32], also: u32) {
-        let mut sum = u64::from(also);
+    pub(crate) fn prefetch_ends(&self, places: &[u32], also: impl Fn(u32)) {
         for &place in places {
-            let record = &self.records[place];
-            sum ^= record.id ^ record.directions[0].packets;
-            if let Some(statistics) = &self.statistics {
-                sum ^= statistics[place].0.touch();
-            }
-            if self.splt_packets > 0 {
-                sum ^= u64::from(self.splt[place].is_full());
-            }
+            self.prefetch_flow(place, &also);
         }
         for &place in places {
-            let entry = self.index.peek(self.hasher.hash_of(&self.records[place]));
-            sum ^= u64::from(entry.unwrap_or_default());
+            let hash = self.hasher.hash_of(&self.records[place]);
+            self.index.prefetch(hash);
         }
-        std::hint::black_box(sum);
+    }
+
+    #[inline]
+    fn prefetch_flow(&self, place: u32, also: &impl Fn(u32)) {
+        prefetch_all(&self.records[place]);
+        also(place);
+        if let Some(statistics) = &self.statistics {
+            prefetch_all(&statistics[place]);
+        }
+        if self.splt_packets > 0 {
+            prefetch(&self.splt[place]);
+        }
     }
 
     /// Finds the live flow of a packet and tells the packet its place in it.

@@ -17,7 +17,7 @@ use super::report::PluginReport;
 use super::share::Share;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
-use crate::flow::{Answer, Arrival, FlowView};
+use crate::flow::{Answer, Arrival, FlowView, prefetch};
 use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
@@ -202,11 +202,12 @@ impl Hosted {
         }
     }
 
-    /// Reads what packets of the flows at these places will read.
+    /// Has brought what packets of the flow at this place will read.
     #[inline]
-    pub(super) fn touch(&self, places: &[u32]) -> u32 {
-        let slots = places.iter().filter_map(|&place| self.slots.get(place));
-        slots.fold(0, |sum, slot| sum ^ slot)
+    pub(super) fn prefetch(&self, place: u32) {
+        if let Some(slot) = self.slots.get(place) {
+            prefetch(slot);
+        }
     }
 
     /// Reads what it was given of this chunk, before it goes.

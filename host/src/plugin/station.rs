@@ -148,11 +148,12 @@ impl Station {
         self.hosted.is_empty()
     }
 
-    /// Reads what packets of the flows at these places will read.
+    /// Has brought what packets of the flow at this place will read.
     #[inline]
-    pub(crate) fn touch(&self, places: &[u32]) -> u32 {
-        let hosted = self.hosted.iter().flatten();
-        hosted.fold(0, |sum, hosted| sum ^ hosted.touch(places))
+    pub(crate) fn prefetch(&self, place: u32) {
+        for hosted in self.hosted.iter().flatten() {
+            hosted.prefetch(place);
+        }
     }
 
     /// Takes note of a flow that begins with this packet.
