@@ -26,7 +26,7 @@ use std::sync::{Arc, LazyLock};
 pub(crate) use arrival::{Arrival, CHUNK, Stamped, StampedChunk};
 pub(crate) use key::KeyHasher;
 pub(crate) use outputs::{Answer, Column, Outputs, Table};
-pub(crate) use prefetch::prefetch;
+pub(crate) use prefetch::{prefetch, prefetch_all};
 pub use protocols::{PROTOCOLS, Protocol};
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};
@@ -61,6 +61,14 @@ pub(crate) struct Replacement {
 }
 
 impl Flow {
+    /// Has brought what it has elsewhere, from where it was metered to where it is written.
+    #[inline]
+    pub(crate) fn prefetch_parts(&self) {
+        if let Some(statistics) = &self.statistics {
+            prefetch_all(&**statistics);
+        }
+    }
+
     /// The flow's id: the ordinal of its first packet among all packets of the run, from 0 on.
     pub fn id(&self) -> u64 {
         self.record.id

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Progress;
 use crate::capture::{CaptureError, LinkType};
-use crate::flow::{Arrival, CHUNK, Flow, Stamped};
+use crate::flow::{Arrival, CHUNK, Flow, Stamped, prefetch_all};
 use crate::load::Load;
 use crate::meter::Accounts;
 use crate::plugin::{PluginReport, PluginSet};
@@ -71,6 +71,13 @@ impl Portion {
             Arrival::new(stamped, &self.bytes[*start as usize..][..*len as usize])
         };
         (len, array::from_fn(arrival))
+    }
+
+    /// Has brought the packets at `at` and behind it that are looked up together.
+    #[inline]
+    pub(super) fn prefetch(&self, at: usize) {
+        let packets = self.packets.get(at..).unwrap_or_default();
+        packets.iter().take(CHUNK).for_each(prefetch_all);
     }
 
     pub(super) fn clear(&mut self) {

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::time::{Duration, Instant};
 
 use super::round::{Harvest, Portion, Tally};
-use crate::flow::Flow;
+use crate::flow::{CHUNK, Flow};
 use crate::load::Load;
 use crate::shard::Shard;
 
@@ -75,6 +75,7 @@ fn meter(shard: &mut Shard, portion: &Portion) {
     let mut passes = portion.passes.iter().copied().peekable();
     let mut at = 0;
     while at < portion.packets.len() {
+        portion.prefetch(at + CHUNK);
         let (len, mut chunk) = portion.chunk(at);
         shard.push_between(&mut chunk[..len], &mut passes);
         at += len;

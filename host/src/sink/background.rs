@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use super::Sink;
-use crate::flow::Flow;
+use crate::flow::{Flow, prefetch_all};
 use crate::time::thread_time;
 
 /// Flows that are handed over together.
@@ -248,7 +248,8 @@ fn write(
             sink.reopen()?;
             continue;
         };
-        for flow in &batch {
+        for (at, flow) in batch.iter().enumerate() {
+            prefetch(&batch, at + 2);
             sink.write(flow)?;
         }
         batch.clear();
@@ -257,6 +258,15 @@ fn write(
     }
     sink.finish()?;
     Ok(thread_time())
+}
+
+/// Has brought the flow at `at`, which another processor made, and the parts of the one before it.
+#[inline]
+fn prefetch(batch: &[Flow], at: usize) {
+    if let Some(flow) = batch.get(at) {
+        prefetch_all(flow);
+        batch[at - 1].prefetch_parts();
+    }
 }
 
 /// The thread of a live capture.
@@ -289,6 +299,7 @@ impl<S: Sink> LiveWriter<S> {
             match order {
                 Order::Write(mut batch) => {
                     for (n, flow) in batch.iter().enumerate() {
+                        prefetch(&batch, n + 2);
                         let written = self.sink.write(flow);
                         self.taken += 1;
                         if written.is_err() {
