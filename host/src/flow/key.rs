@@ -37,19 +37,8 @@ impl KeyHasher {
     }
 
     #[inline]
-    fn key(&self, ends: [(Addr, u16); 2], vlan_id: u16, protocol: u8, tunnel: Tunnel) -> u32 {
-        let [src, dst] = ends.map(|(Addr(addr), port)| {
-            let (low, high) = addr.split_at(8);
-            let word = |bytes: &[u8]| {
-                bytes
-                    .iter()
-                    .fold(0, |word, &byte| word << 8 | u64::from(byte))
-            };
-            fold(
-                word(low) ^ self.seeds[0],
-                word(high) ^ u64::from(port).rotate_left(32) ^ self.seeds[1],
-            )
-        });
+    fn key(&self, [src, dst]: [(Addr, u16); 2], vlan_id: u16, protocol: u8, tunnel: Tunnel) -> u32 {
+        let (src, dst) = (self.end(src), self.end(dst));
         let rest = u64::from(vlan_id) << 16 | u64::from(protocol) << 8 | u64::from(tunnel as u8);
         // Sum and exclusive or are the same for both orders of the ends.
         let hash = fold(
@@ -57,6 +46,15 @@ impl KeyHasher {
             (src ^ dst).wrapping_add(self.seeds[2]),
         );
         (hash ^ hash >> 32) as u32
+    }
+
+    #[inline]
+    fn end(&self, (Addr(addr), port): (Addr, u16)) -> u64 {
+        let addr = u128::from_ne_bytes(addr);
+        fold(
+            addr as u64 ^ self.seeds[0],
+            (addr >> 64) as u64 ^ u64::from(port).rotate_left(32) ^ self.seeds[1],
+        )
     }
 }
 
