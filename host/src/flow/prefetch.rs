@@ -6,7 +6,8 @@ pub(crate) fn prefetch<T>(value: &T) {
     line(value, 0);
 }
 
-/// Has all cache lines of a value brought near that begins at one, without waiting for them.
+/// Has the cache lines of a value brought near, without waiting for them: of one that does not begin
+/// with a line at least all but the last.
 #[inline]
 pub(crate) fn prefetch_all<T>(value: &T) {
     for at in (0..size_of::<T>()).step_by(64) {
