@@ -87,7 +87,9 @@ def interleave(commands, repetitions):
 
 
 def middle(numbers, digits):
-    """What the middle half of some numbers reaches from and to."""
+    """What the middle half of some numbers reaches from and to; nothing of a single one."""
+    if len(numbers) < 2:
+        return ""
     low, _, high = statistics.quantiles(numbers, n=4, method="inclusive")
     return f"{low:.{digits}f} to {high:.{digits}f}"
 

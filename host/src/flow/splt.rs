@@ -81,7 +81,7 @@ impl Splt {
 
     /// Whether it has all packets that it is to have.
     #[inline]
-    pub(crate) fn is_full(&self) -> bool {
+    fn is_full(&self) -> bool {
         self.steps.len() >= usize::from(self.len)
     }
 
