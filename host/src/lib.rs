@@ -21,6 +21,7 @@ mod running;
 mod shard;
 pub mod sink;
 mod streamer;
+mod supervised;
 mod time;
 mod value;
 
@@ -29,5 +30,6 @@ pub use flow::Flow;
 pub use load::Load;
 pub use meter::{AccountingMode, Accounts, Meter, MeterError, Settings};
 pub use streamer::{Busy, Report, Step, Stopper, Streamer, StreamerBuilder, StreamerError};
+pub use supervised::{ThreadPanics, spawn_supervised};
 pub use time::Time;
 pub use value::{Type, UdpValue, Value};

@@ -19,6 +19,7 @@ use crate::plugin::{
     Registry, RegistryError, SpecError,
 };
 use crate::running::Plugins;
+use crate::supervised::ThreadPanics;
 use crate::time::thread_time;
 
 pub use builder::StreamerBuilder;
@@ -54,6 +55,7 @@ pub struct Streamer {
     max_nflows: u64,
     given: u64,
     stop: Stop,
+    panics: ThreadPanics,
 }
 
 /// Ends the reading of a [`Streamer`] from anywhere: the flows up to then come out.
@@ -200,6 +202,8 @@ pub struct Report<'a> {
     pub plugins: Vec<PluginReport>,
     /// Changes of plugins under way that were refused; the log says why.
     pub changes_refused: u64,
+    /// Panics of helper threads, each of which was started again; the log says which.
+    pub thread_panics: u64,
     /// What was wrong with captures; each ended the one that it names.
     pub problems: &'a [CaptureError],
     /// Link types of packets that were ignored for it.
@@ -229,6 +233,11 @@ impl Streamer {
     /// have others.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// Returns the count of panics of this run's helper threads, for threads of the caller to add to.
+    pub fn thread_panics(&self) -> &ThreadPanics {
+        &self.panics
     }
 
     /// What ends the reading from another thread, or from a signal's handler.
@@ -317,6 +326,7 @@ impl Streamer {
                 }
             },
             changes_refused: self.registry.as_ref().map_or(0, Registry::refused),
+            thread_panics: self.panics.count(),
             problems: match &self.work {
                 Work::Alone(alone) => &alone.problems,
                 Work::Parallel(parallel) => &parallel.state().problems,

@@ -115,6 +115,7 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
         "flows_lost": {"queue": losses.queue(), "output": losses.output()},
         "memory_bytes": report.memory,
         "resident_bytes": resident_bytes(),
+        "thread_panics": report.thread_panics,
         "reader_busy_seconds": report.busy.reader.map(|busy| busy.as_secs_f64()),
         "meters": meters,
         "plugins": plugins,

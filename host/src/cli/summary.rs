@@ -100,6 +100,13 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
             report.changes_refused
         )?;
     }
+    if report.thread_panics > 0 {
+        writeln!(
+            out,
+            "threads  {} panics of helper threads; each was started again",
+            report.thread_panics
+        )?;
+    }
     write_busy(out, report, run)
 }
 

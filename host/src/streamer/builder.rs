@@ -17,6 +17,7 @@ use crate::plugin::{
     Columns, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, Run, Surroundings,
 };
 use crate::running::Plugins;
+use crate::supervised::ThreadPanics;
 use crate::time::thread_time;
 
 /// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
@@ -239,7 +240,7 @@ impl StreamerBuilder {
     ///
     /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
     pub fn build(self) -> Result<Streamer, StreamerError> {
-        let stop = Stop::default();
+        let (stop, panics) = (Stop::default(), ThreadPanics::default());
         let origin = self.origin(&stop)?;
         for (parameter, seconds) in [
             ("idle_timeout", self.settings.idle_timeout),
@@ -321,6 +322,7 @@ impl StreamerBuilder {
             max_nflows: self.max_nflows,
             given: 0,
             stop,
+            panics,
         })
     }
 
