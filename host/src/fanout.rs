@@ -243,6 +243,7 @@ impl One {
             }
             Ok(Read::Pause(Some(now))) => self.meter.advance(now),
             Ok(Read::Pause(None)) => self.meter.flush(),
+            Ok(Read::Boundary(boundary)) => self.meter.cross(boundary),
             Ok(Read::End) => return true,
             Err(error) => {
                 tracing::warn!("{error}");

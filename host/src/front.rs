@@ -1,6 +1,6 @@
 //! The front of the meters: decodes packets and stamps them with time, ordinal and hash.
 
-use crate::capture::{LinkType, RawPacket};
+use crate::capture::{Boundary, LinkType, RawPacket};
 use crate::decode::{Decoder, Ignored};
 use crate::flow::{KeyHasher, Stamped, StampedChunk};
 use crate::meter::{Accounts, Settings};
@@ -15,8 +15,10 @@ pub(crate) struct Front {
     pub(crate) accounts: Accounts,
     /// The ordinal of the next packet.
     pub(crate) next: u64,
+    /// The ordinal of a capture's first packet.
+    first: u64,
     /// From one to the next.
-    pub(crate) step: u64,
+    step: u64,
     /// Link types of packets that could not be decoded for it, each once.
     pub(crate) unknown_links: Vec<LinkType>,
 }
@@ -29,6 +31,7 @@ impl Front {
             clock: Time::EPOCH,
             accounts: Accounts::default(),
             next: 0,
+            first: 0,
             step: 1,
             unknown_links: Vec::new(),
         }
@@ -66,6 +69,19 @@ impl Front {
         stamped.ordinal = ordinal;
         stamped.hash = self.hasher.hash(&stamped.packet);
         true
+    }
+
+    /// Begins anew what a boundary says.
+    pub(crate) fn cross(&mut self, boundary: Boundary) {
+        self.clock = Time::EPOCH;
+        if boundary == Boundary::Capture {
+            self.next = self.first;
+        }
+    }
+
+    /// Gives packets the ordinals from `first` on, by steps.
+    pub(crate) fn count_from(&mut self, first: u64, step: u64) {
+        (self.first, self.next, self.step) = (first, first, step);
     }
 
     fn ignore(&mut self, reason: Ignored, link: LinkType) {

@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
-use crate::capture::{LinkType, RawPacket};
+use crate::capture::{Boundary, LinkType, RawPacket};
 use crate::decode::{Ignored, Packet, TunnelSet};
-use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, Dissector, NdpiFiles};
+use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use crate::flow::features::Group;
 use crate::flow::{Analyses, Flow, KeyHasher, Schema, StampedChunk, Timeouts};
 use crate::front::Front;
@@ -37,6 +37,8 @@ pub struct Settings {
     /// How many of a flow's first packets are dissected for its application. 0 leaves out those
     /// columns, and all that they cost; a build without nDPI takes nothing else.
     pub n_dissections: u8,
+    /// Whether flows have the column `capture`: runs over several sources.
+    pub capture_column: bool,
     /// How many flows may be live at once; the oldest ends early to make room for one more. 0 is no
     /// limit. Several meters share it.
     pub max_flows: u64,
@@ -53,6 +55,7 @@ impl Default for Settings {
             statistical_analysis: false,
             splt_analysis: 0,
             n_dissections: DEFAULT_DISSECTIONS,
+            capture_column: false,
             max_flows: 0,
         }
     }
@@ -67,6 +70,7 @@ impl Settings {
     fn has(&self, group: Group) -> bool {
         match group {
             Group::Core => true,
+            Group::Capture => self.capture_column,
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
             Group::Statistics => self.statistical_analysis,
             Group::Splt => self.splt_analysis > 0,
@@ -226,17 +230,16 @@ impl Meter {
         plugins: &PluginSet,
         files: &NdpiFiles,
     ) -> Result<Self, MeterError> {
-        let dissector = Dissector::new(settings.n_dissections, files, plugins.plugins())?;
         let hasher = KeyHasher::new();
         Ok(Self {
             front: Front::new(&settings, hasher),
-            shard: Shard::new(&settings, hasher, 1, plugins, dissector)?,
+            shard: Shard::new(&settings, hasher, 1, plugins, files)?,
         })
     }
 
     /// Gives packets the ordinals from `first` on, by steps: those between are other meters'.
     pub(crate) fn count_from(&mut self, first: u64, step: u64) {
-        (self.front.next, self.front.step) = (first, step);
+        self.front.count_from(first, step);
     }
 
     /// Shows flows that begin from now on to another set of plugins: that of a
@@ -294,7 +297,14 @@ impl Meter {
     /// [`accounts`](Self::accounts) and [`plugins`](Self::plugins) are complete. Nothing may be pushed
     /// afterwards.
     pub fn finish(&mut self) {
-        self.shard.finish();
+        self.shard.end_all(None);
+    }
+
+    /// Ends all flows, which [`next_flow`](Self::next_flow) then gives; once it has given the last one,
+    /// what the boundary says begins anew. Until then nothing may be pushed.
+    pub(crate) fn cross(&mut self, boundary: Boundary) {
+        self.shard.end_all(Some(boundary));
+        self.front.cross(boundary);
     }
 
     /// The next flow that has ended.

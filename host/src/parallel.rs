@@ -21,7 +21,7 @@ use self::round::{Harvest, Portion, Round, Tally};
 use self::shows::Shows;
 use self::work::work;
 use crate::capture::{CaptureError, Dropped, LinkType, Origin};
-use crate::dissect::{Dissector, NdpiFiles};
+use crate::dissect::NdpiFiles;
 use crate::flow::{Flow, KeyHasher};
 use crate::front::Front;
 use crate::meter::{Accounts, MeterError, Settings};
@@ -41,6 +41,9 @@ pub(crate) struct Progress {
     pub(crate) packets_read: u64,
     pub(crate) packets_filtered: u64,
     pub(crate) packets_dropped: Option<Dropped>,
+    pub(crate) captures: u64,
+    pub(crate) files_skipped: u64,
+    pub(crate) clock_steps: u64,
 }
 
 impl Progress {
@@ -51,6 +54,9 @@ impl Progress {
             packets_read: origin.packets_read(),
             packets_filtered: origin.packets_filtered(),
             packets_dropped: origin.dropped(),
+            captures: origin.captures(),
+            files_skipped: origin.files_skipped(),
+            clock_steps: origin.clock_steps(),
         }
     }
 
@@ -65,6 +71,10 @@ impl Progress {
                 (Some(one), Some(other)) => Some(one.and(other)),
                 (one, other) => one.or(other),
             },
+            // All parts are of one interface, whose clock is one.
+            captures: self.captures.max(other.captures),
+            files_skipped: self.files_skipped.max(other.files_skipped),
+            clock_steps: self.clock_steps.max(other.clock_steps),
         }
     }
 }
@@ -148,8 +158,7 @@ impl Parallel {
         let hasher = KeyHasher::new();
         let set = &plugins.set;
         for _ in 0..meters {
-            let dissector = Dissector::new(settings.n_dissections, ndpi_files, set.plugins())?;
-            shards.push(Shard::new(&settings, hasher, meters, set, dissector)?);
+            shards.push(Shard::new(&settings, hasher, meters, set, ndpi_files)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -179,6 +188,7 @@ impl Parallel {
             settings,
             plugins,
             passed_ms: None,
+            boundary: None,
             stop: stop.clone(),
         };
         threads.push(thread::spawn(move || reader.run(&announce)));

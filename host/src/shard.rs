@@ -4,18 +4,28 @@ use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::sync::Arc;
 
-use crate::dissect::Dissector;
+use crate::capture::Boundary;
+use crate::dissect::{Dissector, NdpiFiles};
 use crate::flow::{
     Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, KeyHasher, Meeting, Outputs,
     Schema,
 };
 use crate::load::Load;
-use crate::meter::{AccountingMode, Settings};
-use crate::plugin::{PluginError, PluginReport, PluginSet, Station};
+use crate::meter::{AccountingMode, MeterError, Settings};
+use crate::plugin::{PluginReport, PluginSet, Station};
 
 /// Flows that end together once all do: their memory is used again by the next ones while it is
 /// still in the cache.
 const ENDING: usize = 256;
+
+/// Flows that end together: all that were live at the end, or at a boundary.
+struct Ending {
+    flows: Vec<u32>,
+    /// How many of them have ended.
+    ended: usize,
+    /// What begins anew afterwards; nothing at the end.
+    boundary: Option<Boundary>,
+}
 
 /// A meter behind the front: gets the packets of its flows, in order.
 pub(crate) struct Shard {
@@ -25,8 +35,8 @@ pub(crate) struct Shard {
     dissector: Option<Dissector>,
     station: Station,
     ready: VecDeque<Flow>,
-    /// After `finish`, all flows that were live then, and how many of them have ended.
-    ending: Option<(Vec<u32>, usize)>,
+    /// Flows that end together, if some do.
+    ending: Option<Ending>,
     flows: u64,
     evicted: u64,
     load: Load,
@@ -42,8 +52,9 @@ impl Shard {
         hasher: KeyHasher,
         meters: usize,
         plugins: &PluginSet,
-        dissector: Option<Dissector>,
-    ) -> Result<Self, PluginError> {
+        ndpi_files: &NdpiFiles,
+    ) -> Result<Self, MeterError> {
+        let dissector = Dissector::new(settings.n_dissections, ndpi_files, plugins.plugins())?;
         Ok(Self {
             accounting_mode: settings.accounting_mode,
             max_flows: usize::try_from(settings.max_flows.div_ceil(meters as u64))
@@ -122,24 +133,56 @@ impl Shard {
         self.station.flush(&[], &mut self.ready);
     }
 
-    /// Begins to end all flows. Nothing may be pushed afterwards.
-    pub(crate) fn finish(&mut self) {
-        self.ending = Some((self.table.all(), 0));
+    /// Begins to end all flows. Nothing may be pushed until [`end_more`](Self::end_more) has ended them
+    /// all; without a boundary nothing at all.
+    pub(crate) fn end_all(&mut self, boundary: Option<Boundary>) {
+        match &mut self.ending {
+            // The run is stopped while flows end at a boundary: there are no others.
+            Some(ending) => ending.boundary = boundary,
+            None => {
+                self.ending = Some(Ending {
+                    flows: self.table.all(),
+                    ended: 0,
+                    boundary,
+                });
+            }
+        }
     }
 
     /// Ends some more of them; says whether there were any, or something else to do.
     pub(crate) fn end_more(&mut self) -> bool {
-        let Some((flows, ended)) = self.ending.take() else {
+        let Some(mut ending) = self.ending.take() else {
             return false;
         };
-        let some = flows.len().min(ended + ENDING);
-        self.end_idle(&flows[ended..some], u64::MAX, &[]);
-        if some < flows.len() {
-            self.ending = Some((flows, some));
+        let some = ending.flows.len().min(ending.ended + ENDING);
+        self.end_idle(&ending.flows[ending.ended..some], u64::MAX, &[]);
+        ending.ended = some;
+        if some < ending.flows.len() {
+            self.ending = Some(ending);
         } else {
-            self.station.finish(&mut self.ready);
+            self.cross(ending.boundary);
+            self.table.recycle(ending.flows);
         }
         true
+    }
+
+    /// Begins anew what a boundary says, once all flows have ended.
+    fn cross(&mut self, boundary: Option<Boundary>) {
+        match boundary {
+            None => self.station.finish(&mut self.ready),
+            Some(Boundary::ClockStep) => {
+                self.station.flush(&[], &mut self.ready);
+                self.table.restart(self.table.capture());
+            }
+            Some(Boundary::Capture) => {
+                self.station.finish(&mut self.ready);
+                self.station.restart();
+                self.table.restart(self.table.capture() + 1);
+                if let Some(dissector) = &mut self.dissector {
+                    dissector.restart();
+                }
+            }
+        }
     }
 
     /// Flows that have ended, in the order of [`Ended`].
@@ -285,6 +328,7 @@ impl Shard {
                 .as_mut()
                 .and_then(|dissector| dissector.take(place)),
             expiration,
+            capture: self.table.capture(),
             ended,
             outputs: Outputs::default(),
             schema,

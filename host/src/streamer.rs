@@ -186,6 +186,12 @@ pub struct Report<'a> {
     pub bytes_read: u64,
     /// Packets of an interface that were lost before they could be read; `None` for files.
     pub packets_dropped: Option<Dropped>,
+    /// How many captures there were: files that continue each other are one.
+    pub captures: u64,
+    /// Files that were left out because they cannot be read.
+    pub files_skipped: u64,
+    /// How often the clock of live packets stepped back; then all flows ended.
+    pub clock_steps: u64,
     /// What became of the others.
     pub accounts: Accounts,
     /// Flows that ended after [`max_nflows`](StreamerBuilder::max_nflows) had been given.
@@ -222,9 +228,11 @@ pub struct Busy {
 }
 
 impl Streamer {
-    /// Sets up a run over some captures, which are read one after the other as if they were one:
-    /// pcap and pcapng, plain or compressed with gzip or zstd; `-` is standard input. Or over one
-    /// interface: a word that is no file's name.
+    /// Sets up a run over some captures, or folders of captures: pcap and pcapng, plain or compressed with
+    /// gzip or zstd; `-` is standard input. Or over one interface: a word that is no file's name.
+    ///
+    /// Files that continue each other are one capture, other files are captures of their own; see
+    /// [`grouping`](StreamerBuilder::grouping).
     pub fn builder<P: Into<PathBuf>>(sources: impl IntoIterator<Item = P>) -> StreamerBuilder {
         StreamerBuilder::new(sources.into_iter().map(Into::into).collect())
     }
@@ -289,6 +297,9 @@ impl Streamer {
             packets_filtered: progress.packets_filtered,
             bytes_read: progress.bytes_read,
             packets_dropped: progress.packets_dropped,
+            captures: progress.captures,
+            files_skipped: progress.files_skipped,
+            clock_steps: progress.clock_steps,
             accounts,
             flows_undissected: match &self.work {
                 Work::Alone(alone) => alone.meter.undissected(),
@@ -465,6 +476,7 @@ impl Alone {
             }
             Ok(Read::Pause(Some(now))) => self.meter.advance(now),
             Ok(Read::Pause(None)) => self.meter.flush(),
+            Ok(Read::Boundary(boundary)) => self.meter.cross(boundary),
             Ok(Read::End) => self.finish(),
             Err(error) => {
                 tracing::warn!("{error}");

@@ -33,6 +33,24 @@ pub enum CaptureError {
         capture: String,
     },
 
+    /// A folder without a capture in it.
+    #[error("there is no capture in the folder {folder}")]
+    NoCaptures {
+        /// The folder.
+        folder: String,
+    },
+
+    /// More files than a run takes.
+    #[error("there are more than {limit} files: name fewer, or meter them in several runs")]
+    TooManyFiles {
+        /// The most that are accepted.
+        limit: usize,
+    },
+
+    /// Several captures cannot be read; the text names up to twenty.
+    #[error("{} captures cannot be read:{}", .0.len(), lines(.0))]
+    Unreadable(Vec<CaptureError>),
+
     /// Standard input was named twice; the second reading would find nothing.
     #[error("standard input can be read only once: name - once")]
     StandardInputTwice,
@@ -165,6 +183,14 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    /// What is wrong with some files, of which there is at least one.
+    pub(super) fn of(mut errors: Vec<Self>) -> Self {
+        match errors.len() {
+            1 => errors.remove(0),
+            _ => Self::Unreadable(errors),
+        }
+    }
+
     /// Whether a capture could be read in part: its packets so far stand, and reading goes on with
     /// the next file. All other errors are the caller's to put right.
     pub fn is_damage(&self) -> bool {
@@ -256,6 +282,18 @@ pub enum Damage {
     /// The compressed data cannot be decompressed, or ends early.
     #[error("the compressed data is broken: {0}")]
     Compression(#[source] io::Error),
+}
+
+/// A line for each error, as far as somebody reads them.
+fn lines(errors: &[CaptureError]) -> String {
+    const MOST: usize = 20;
+    let mut lines: String = (errors.iter().take(MOST))
+        .map(|error| format!("\n  {error}"))
+        .collect();
+    if errors.len() > MOST {
+        lines.push_str(&format!("\n  and {} more", errors.len() - MOST));
+    }
+    lines
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -1,17 +1,31 @@
-//! Capture files, pipes and standard input, read as one capture.
+//! Capture files, pipes and standard input, one after the other.
 
+use std::collections::VecDeque;
 use std::io::Read;
 use std::path::PathBuf;
-use std::vec;
+use std::time::{Duration, Instant, SystemTime};
 
 use super::block::Block;
 use super::format::MAX_PACKETS;
+use super::groups::{self, FileHead, Grouping};
 use super::input::Source;
+use super::origin::Boundary;
 use super::packets::Record;
-use super::reading::{Reading, check};
-use super::{CaptureError, Filter, Packets};
+use super::pipe::{self, PipeClock};
+use super::reading::{Next, Reading};
+use super::steps::ClockSteps;
+use super::{CaptureError, Filter, LinkType, Packets};
+use crate::time::Time;
 
-/// A list of captures, read in the order given as if they were one.
+/// How long a pipe that always has data may go without a pause, in which what waits is delivered.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// Pauses after a stop by which a pipe's writer, which was most likely stopped too, has sent all it had.
+const LAST_PAUSES: u32 = 3;
+/// A writer that goes on after a stop is not waited for any longer.
+const LAST_READING: Duration = Duration::from_secs(1);
+
+/// A list of captures, read one file after the other.
 ///
 /// pcap and pcapng are told apart by their first bytes, and so are gzip and zstd around them; names
 /// mean nothing. One file is open at a time.
@@ -29,10 +43,14 @@ use super::{CaptureError, Filter, Packets};
 /// # }
 /// ```
 pub struct Files {
-    sources: vec::IntoIter<Source>,
+    sources: VecDeque<Planned>,
+    /// One whose turn it is, once what comes before it was told.
+    next: Option<Planned>,
     current: Option<Reading>,
     block: Block,
     records: Vec<Record>,
+    /// How many of the records were handed out.
+    handed: usize,
     filter: Option<Filter>,
     snapshot_length: u32,
     total_bytes: Option<u64>,
@@ -40,67 +58,146 @@ pub struct Files {
     bytes_before: u64,
     packets_read: u64,
     packets_filtered: u64,
+    /// How many captures were begun.
+    captures: u64,
+    skipped: Vec<CaptureError>,
+    skips: bool,
+    /// The newest time of the capture so far, if a file may continue it.
+    newest: Option<Time>,
+    pipe: PipeState,
+}
+
+/// A source in its place among the captures.
+struct Planned {
+    source: Source,
+    /// Whether it begins a capture in any case.
+    begins: bool,
+    /// The time of its first packet, if it may continue a capture.
+    first: Option<Time>,
+}
+
+/// What is known of the pipe that is read.
+struct PipeState {
+    clock: PipeClock,
+    steps: ClockSteps,
+    /// When what waits was delivered last.
+    paused: Instant,
+    /// When it was stopped, and the pauses since.
+    stopped: Option<(Instant, u32)>,
+}
+
+/// Captures that were looked at before any is metered.
+struct Checked {
+    sources: Vec<(Source, FileHead)>,
+    errors: Vec<CaptureError>,
+}
+
+/// What an advance came to.
+enum Advance {
+    /// Records from this place on are new.
+    Records(usize),
+    Pause(Option<Time>),
+    Boundary(Boundary),
+    End,
+}
+
+/// What [`Files::next`] found.
+pub(super) enum Found<'a> {
+    Packets(Packets<'a>),
+    Pause(Option<Time>),
+    Boundary(Boundary),
+    End,
 }
 
 impl Files {
-    /// Opens captures by their paths; `-` is standard input.
+    /// Opens captures by their paths, to be read in this order as if they were one; `-` is standard
+    /// input.
     ///
     /// Every file is looked at before this returns, so that a wrong name or a file that is no
     /// capture is found before a packet is metered. Pipes and standard input cannot be looked at
     /// without taking from them: what is wrong with those, [`read`](Self::read) says.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with a file; [`CaptureError::Unreadable`] if there are several such files.
     pub fn open<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, CaptureError> {
-        let mut sources = Vec::new();
-        let mut standard_input = false;
-        for path in paths {
-            let source = Source::of(path.into())?;
-            match &source {
-                Source::File { path, len } => {
-                    let (path, len) = (path.clone(), *len);
-                    check(Source::File { path, len })?;
-                }
-                Source::StandardInput if standard_input => {
-                    return Err(CaptureError::StandardInputTwice);
-                }
-                Source::StandardInput => standard_input = true,
-                Source::Pipe(_) | Source::Reader { .. } => {}
-            }
-            sources.push(source);
-        }
-        if sources.is_empty() {
+        Self::open_grouped(paths, Grouping::One, false)
+    }
+
+    /// Opens captures by their paths, to be read group by group: where the grouping begins another
+    /// capture, the run that reads them is told. With `skip_unreadable`, files that cannot be opened or
+    /// are no captures are left out, and told by [`skipped`](Self::skipped).
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open). With `skip_unreadable` only if no file can be read.
+    pub fn open_grouped<P: Into<PathBuf>>(
+        paths: impl IntoIterator<Item = P>,
+        grouping: Grouping,
+        skip_unreadable: bool,
+    ) -> Result<Self, CaptureError> {
+        let paths: Vec<PathBuf> = paths.into_iter().map(Into::into).collect();
+        if paths.is_empty() {
             return Err(CaptureError::NoSource);
         }
-        Ok(Self::new(sources))
+        // When a file's first packet comes matters only if another file may come before it.
+        let looks_inside = grouping == Grouping::Auto && paths.len() > 1;
+        let Checked { sources, errors } = look_at(paths, looks_inside)?;
+        if !errors.is_empty() && (!skip_unreadable || sources.is_empty()) {
+            return Err(CaptureError::of(errors));
+        }
+        let mut files = Self::new(plan(sources, grouping));
+        files.skipped = errors;
+        files.skips = skip_unreadable;
+        Ok(files)
     }
 
     /// One capture from anything that can be read; `name` is what errors call it.
     pub fn from_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
-        Self::new(vec![Source::Reader {
+        let source = Source::Reader {
             name: name.into(),
             reader: Box::new(reader),
-        }])
+        };
+        Self::new(VecDeque::from([Planned {
+            source,
+            begins: true,
+            first: None,
+        }]))
     }
 
-    fn new(sources: Vec<Source>) -> Self {
+    fn new(sources: VecDeque<Planned>) -> Self {
         let total_bytes = sources
             .iter()
-            .map(|source| match source {
+            .map(|planned| match &planned.source {
                 Source::File { len, .. } => Some(*len),
                 _ => None,
             })
             .sum();
         Self {
-            sources: sources.into_iter(),
+            sources,
+            next: None,
             current: None,
             block: Block::new(),
             records: Vec::with_capacity(MAX_PACKETS),
+            handed: 0,
             filter: None,
             snapshot_length: u32::MAX,
             total_bytes,
             bytes_before: 0,
             packets_read: 0,
             packets_filtered: 0,
+            captures: 0,
+            skipped: Vec::new(),
+            skips: false,
+            newest: None,
+            pipe: PipeState {
+                clock: PipeClock::default(),
+                steps: ClockSteps::new(Duration::MAX),
+                paused: Instant::now(),
+                stopped: None,
+            },
         }
     }
 
@@ -118,7 +215,14 @@ impl Files {
         self
     }
 
-    /// The next packets, up to 4096; `None` at the end of the last file.
+    /// Begins another epoch of the clock where live packets of a pipe step back by more than this.
+    #[must_use]
+    pub(crate) fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
+        self.pipe.steps = ClockSteps::new(idle_timeout);
+        self
+    }
+
+    /// The next packets, up to 4096; `None` at the end of the last file. Waits for a pipe's writer.
     ///
     /// There may be none among them when a filter let none pass.
     ///
@@ -127,34 +231,163 @@ impl Files {
     /// Every error ends the file that it is about, and the next call goes on with the next file.
     /// Damage ([`CaptureError::is_damage`]) is told once, after all packets before it.
     pub fn read(&mut self) -> Result<Option<Packets<'_>>, CaptureError> {
-        self.records.clear();
         loop {
-            let reading = match &mut self.current {
-                Some(reading) => reading,
-                None => {
-                    let Some(source) = self.sources.next() else {
-                        return Ok(None);
-                    };
-                    let reading = Reading::begin(source, &mut self.block)?;
-                    self.current.insert(reading)
+            match self.advance()? {
+                Advance::Records(from) => return Ok(Some(self.packets(from))),
+                Advance::Pause(_) | Advance::Boundary(_) => {}
+                Advance::End => return Ok(None),
+            }
+        }
+    }
+
+    /// The next packets, or what else there is to know.
+    pub(super) fn next(&mut self) -> Result<Found<'_>, CaptureError> {
+        Ok(match self.advance()? {
+            Advance::Records(from) => Found::Packets(self.packets(from)),
+            Advance::Pause(now) => Found::Pause(now),
+            Advance::Boundary(boundary) => Found::Boundary(boundary),
+            Advance::End => Found::End,
+        })
+    }
+
+    fn packets(&self, from: usize) -> Packets<'_> {
+        Packets::new(self.block.bytes(), &self.records[from..self.handed])
+    }
+
+    fn advance(&mut self) -> Result<Advance, CaptureError> {
+        if self.handed < self.records.len() {
+            return Ok(self.hand_out());
+        }
+        self.records.clear();
+        self.handed = 0;
+        loop {
+            let Some(reading) = &mut self.current else {
+                match self.begin_next()? {
+                    None => continue,
+                    Some(advance) => return Ok(advance),
                 }
             };
-            let more = reading.next(&mut self.block, &mut self.records);
+            let is_pipe = reading.is_pipe();
+            if is_pipe && let Some(advance) = self.pipe.before_reading() {
+                return Ok(advance);
+            }
+            let found = reading.next(&mut self.block, &mut self.records);
             self.packets_read += self.records.len() as u64;
-            let more = more.and_then(|more| {
+            if let Some(newest) = &mut self.newest {
+                *newest =
+                    (self.records.iter()).fold(*newest, |newest, record| newest.max(record.time));
+            }
+            if is_pipe {
+                self.pipe.note(&self.records);
+            }
+            let found = found.and_then(|found| {
                 self.select()?;
-                Ok(more)
+                Ok(found)
             });
-            match more {
-                Ok(true) => break,
-                Ok(false) => self.end_file(),
+            match found {
+                Ok(Next::Packets) if is_pipe => return Ok(self.hand_out()),
+                Ok(Next::Packets) => {
+                    self.handed = self.records.len();
+                    return Ok(Advance::Records(0));
+                }
+                Ok(Next::Pause) => return Ok(self.pipe.pause()),
+                Ok(Next::End) => self.end_file(),
                 Err(error) => {
                     self.end_file();
                     return Err(error);
                 }
             }
         }
-        Ok(Some(Packets::new(self.block.bytes(), &self.records)))
+    }
+
+    /// Hands out records up to a step of the clock, or says that there is one.
+    fn hand_out(&mut self) -> Advance {
+        let from = self.handed;
+        let rest = &self.records[from..];
+        let step = self
+            .pipe
+            .steps
+            .find(rest)
+            .filter(|&at| pipe::is_near(rest[at].time, wall_clock()));
+        match step {
+            Some(0) => {
+                self.pipe.steps.restart();
+                self.pipe.clock.restart();
+                Advance::Boundary(Boundary::ClockStep)
+            }
+            Some(count) => {
+                self.handed = from + count;
+                Advance::Records(from)
+            }
+            None => {
+                self.handed = self.records.len();
+                Advance::Records(from)
+            }
+        }
+    }
+
+    /// Opens the next source; says what has to be told before that.
+    fn begin_next(&mut self) -> Result<Option<Advance>, CaptureError> {
+        if self.next.is_none() {
+            let Some(planned) = self.sources.pop_front() else {
+                return Ok(Some(Advance::End));
+            };
+            let continues = match (planned.first, self.newest) {
+                (Some(first), Some(newest)) => groups::continues(newest, first),
+                _ => true,
+            };
+            let begins = planned.begins || !continues;
+            // A file without packets neither begins nor continues anything.
+            self.newest = match begins {
+                true => planned.first.map(|_| Time::EPOCH),
+                false => self.newest.or(planned.first.map(|_| Time::EPOCH)),
+            };
+            self.next = Some(planned);
+            if begins {
+                self.captures += 1;
+                if self.captures > 1 {
+                    return Ok(Some(Advance::Boundary(Boundary::Capture)));
+                }
+            }
+        }
+        let Some(planned) = self.next.take() else {
+            return Ok(None);
+        };
+        self.block.clear();
+        match Reading::begin(planned.source) {
+            Ok(reading) => {
+                if reading.is_pipe() {
+                    self.pipe.clock = PipeClock::default();
+                }
+                self.current = Some(reading);
+                Ok(None)
+            }
+            Err(error) if self.skips => {
+                tracing::warn!("{error}; it is skipped");
+                self.skipped.push(error);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads no further than what a pipe's writer has sent already.
+    pub(crate) fn stop(&mut self) {
+        if self.pipe.stopped.is_none() {
+            self.pipe.stopped = Some((Instant::now(), 0));
+            self.sources.clear();
+            self.next = None;
+            // Files are left where they are.
+            if self
+                .current
+                .as_ref()
+                .is_some_and(|reading| !reading.is_pipe())
+            {
+                self.end_file();
+                self.records.clear();
+                self.handed = 0;
+            }
+        }
     }
 
     /// Filters the packets, then cuts them.
@@ -185,6 +418,7 @@ impl Files {
     }
 
     fn end_file(&mut self) {
+        self.pipe.steps.forget();
         if let Some(reading) = self.current.take() {
             self.bytes_before += reading.bytes_read();
         }
@@ -217,5 +451,151 @@ impl Files {
     /// Packets that the filter kept out.
     pub fn packets_filtered(&self) -> u64 {
         self.packets_filtered
+    }
+
+    /// How many captures were begun so far.
+    pub fn captures(&self) -> u64 {
+        self.captures
+    }
+
+    /// What was wrong with files that were left out.
+    pub fn skipped(&self) -> &[CaptureError] {
+        &self.skipped
+    }
+
+    /// How often the clock of live packets stepped back.
+    pub(crate) fn clock_steps(&self) -> u64 {
+        self.pipe.steps.count()
+    }
+}
+
+impl PipeState {
+    /// What is to be done before a pipe is read on.
+    fn before_reading(&mut self) -> Option<Advance> {
+        match self.stopped {
+            Some((since, pauses)) if pauses >= LAST_PAUSES || since.elapsed() > LAST_READING => {
+                return Some(Advance::End);
+            }
+            _ => {}
+        }
+        let is_due = self.paused.elapsed() > LONGEST_WAIT;
+        is_due.then(|| {
+            self.paused = Instant::now();
+            Advance::Pause(None)
+        })
+    }
+
+    /// Nothing came for a while.
+    fn pause(&mut self) -> Advance {
+        if let Some((_, pauses)) = &mut self.stopped {
+            *pauses += 1;
+        }
+        self.paused = Instant::now();
+        Advance::Pause(self.clock.now(self.paused))
+    }
+
+    fn note(&mut self, records: &[Record]) {
+        if let Some(first) = records.first()
+            && let Some(newest) = records.iter().map(|record| record.time).max()
+        {
+            self.clock
+                .note(first.time, newest, Instant::now(), wall_clock());
+        }
+    }
+}
+
+/// This machine's clock.
+fn wall_clock() -> Time {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(Time::EPOCH, |since| Time::EPOCH.after(since))
+}
+
+/// Looks at every source that can be looked at: whether it is a capture and, if wanted, at its first
+/// packet.
+fn look_at(paths: Vec<PathBuf>, looks_inside: bool) -> Result<Checked, CaptureError> {
+    let mut checked = Checked {
+        sources: Vec::new(),
+        errors: Vec::new(),
+    };
+    let mut block = Block::new();
+    let mut standard_input = false;
+    for path in paths {
+        let looked = Source::of(path.clone()).and_then(|source| {
+            let first = match &source {
+                Source::File { path, len } => {
+                    let (path, len) = (path.clone(), *len);
+                    first_packet(Source::File { path, len }, looks_inside, &mut block)?
+                }
+                _ => None,
+            };
+            Ok((source, FileHead { path, first }))
+        });
+        match looked {
+            Ok((Source::StandardInput, _)) if standard_input => {
+                return Err(CaptureError::StandardInputTwice);
+            }
+            Ok((source, head)) => {
+                standard_input |= matches!(source, Source::StandardInput);
+                checked.sources.push((source, head));
+            }
+            Err(error) => checked.errors.push(error),
+        }
+    }
+    Ok(checked)
+}
+
+/// The time and link type of a file's first packet, if they are wanted and there is one. A file that is
+/// no capture is an error in any case.
+fn first_packet(
+    source: Source,
+    is_wanted: bool,
+    block: &mut Block,
+) -> Result<Option<(Time, LinkType)>, CaptureError> {
+    block.clear();
+    let mut reading = Reading::begin(source)?;
+    reading.read_header(block)?;
+    if !is_wanted {
+        return Ok(None);
+    }
+    let mut records = Vec::new();
+    match reading.next(block, &mut records) {
+        Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
+        // It is told again when the file is read.
+        Err(error) if error.is_damage() => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts sources into the order in which they are read.
+fn plan(sources: Vec<(Source, FileHead)>, grouping: Grouping) -> VecDeque<Planned> {
+    let planned = |source, begins, first| Planned {
+        source,
+        begins,
+        first,
+    };
+    match grouping {
+        Grouping::One => (sources.into_iter().enumerate())
+            .map(|(at, (source, _))| planned(source, at == 0, None))
+            .collect(),
+        Grouping::Each => (sources.into_iter())
+            .map(|(source, _)| planned(source, true, None))
+            .collect(),
+        Grouping::Auto => {
+            let (mut sources, heads): (Vec<_>, Vec<_>) = sources
+                .into_iter()
+                .map(|(source, head)| (Some(source), head))
+                .unzip();
+            let mut order = VecDeque::new();
+            for group in groups::group(&heads) {
+                for (nth, at) in group.into_iter().enumerate() {
+                    if let Some(source) = sources[at].take() {
+                        let first = heads[at].first.map(|(time, _)| time);
+                        order.push_back(planned(source, nth == 0, first));
+                    }
+                }
+            }
+            order
+        }
     }
 }

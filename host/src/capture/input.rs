@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::CaptureError;
 use super::decompress::{Decompressed, Gzip, Zstd};
+use super::pipe::Pipe;
 
 /// What the decompressors read at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
@@ -61,26 +62,38 @@ impl Source {
         }
     }
 
+    /// Opens it. Nothing is read yet.
     pub(super) fn open(self) -> io::Result<Input> {
-        Input::new(match self {
-            Self::File { path, .. } | Self::Pipe(path) => Box::new(File::open(path)?),
-            Self::StandardInput => Box::new(io::stdin()),
-            Self::Reader { reader, .. } => reader,
+        let (raw, is_pipe): (Box<dyn Read + Send>, _) = match self {
+            Self::File { path, .. } => (Box::new(File::open(path)?), false),
+            Self::Pipe(path) => (Box::new(Pipe::open(&path)?), true),
+            Self::StandardInput => (Box::new(Pipe::standard_input()?), true),
+            Self::Reader { reader, .. } => (reader, false),
+        };
+        Ok(Input {
+            layer: Layer::Unknown(Some(Counted::new(raw))),
+            is_pipe,
         })
     }
 }
 
 /// The bytes of a capture, decompressed.
-pub(super) enum Input {
+pub(super) struct Input {
+    layer: Layer,
+    is_pipe: bool,
+}
+
+enum Layer {
+    /// Its first bytes, which say whether it is compressed, have not all come. There is always one.
+    Unknown(Option<Counted>),
     Plain(Counted),
     Gzip(Box<Decompressed<BufReader<Counted>, Gzip>>),
     Zstd(Box<Decompressed<BufReader<Counted>, Zstd>>),
 }
 
-impl Input {
+impl Layer {
     /// Looks at the first bytes to see whether, and how, the rest is compressed.
-    fn new(raw: Box<dyn Read + Send>) -> io::Result<Self> {
-        let counted = Counted::new(raw)?;
+    fn of(counted: Counted) -> io::Result<Self> {
         let first = counted.first();
         if first.starts_with(&GZIP) {
             let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, counted);
@@ -97,28 +110,50 @@ impl Input {
         }
         Ok(Self::Plain(counted))
     }
+}
+
+impl Input {
+    /// Whether its writer may be slow, and whether packets may be live.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.is_pipe
+    }
+
+    /// Whether `error` says that nothing has come for a while; reading goes on afterwards.
+    pub(super) fn is_pause(&self, error: &io::Error) -> bool {
+        self.is_pipe && error.kind() == io::ErrorKind::WouldBlock
+    }
 
     /// Bytes read of the file as it is on disk.
     pub(super) fn bytes_read(&self) -> u64 {
-        match self {
-            Self::Plain(counted) => counted.count,
-            Self::Gzip(decoder) => decoder.get_ref().get_ref().count,
-            Self::Zstd(decoder) => decoder.get_ref().get_ref().count,
+        match &self.layer {
+            Layer::Unknown(_) => 0,
+            Layer::Plain(counted) => counted.count,
+            Layer::Gzip(decoder) => decoder.get_ref().get_ref().count,
+            Layer::Zstd(decoder) => decoder.get_ref().get_ref().count,
         }
     }
 
     /// Whether `error` came out of the decompressor rather than the operating system.
     pub(super) fn is_compression(&self, error: &io::Error) -> bool {
-        !matches!(self, Self::Plain(_)) && error.raw_os_error().is_none()
+        matches!(self.layer, Layer::Gzip(_) | Layer::Zstd(_)) && error.raw_os_error().is_none()
     }
 }
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(counted) => counted.read(into),
-            Self::Gzip(decoder) => decoder.read(into),
-            Self::Zstd(decoder) => decoder.read(into),
+        if let Layer::Unknown(unknown) = &mut self.layer
+            && let Some(counted) = unknown
+        {
+            counted.look()?;
+            if let Some(counted) = unknown.take() {
+                self.layer = Layer::of(counted)?;
+            }
+        }
+        match &mut self.layer {
+            Layer::Unknown(_) => Ok(0),
+            Layer::Plain(counted) => counted.read(into),
+            Layer::Gzip(decoder) => decoder.read(into),
+            Layer::Zstd(decoder) => decoder.read(into),
         }
     }
 }
@@ -133,16 +168,27 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    fn new(mut raw: Box<dyn Read + Send>) -> io::Result<Self> {
-        let mut first = [0; 4];
-        let len = read_full(&mut raw, &mut first)?;
-        Ok(Self {
+    fn new(raw: Box<dyn Read + Send>) -> Self {
+        Self {
             raw,
-            first,
+            first: [0; 4],
             first_start: 0,
-            first_end: len,
+            first_end: 0,
             count: 0,
-        })
+        }
+    }
+
+    /// Reads the first bytes. After an error it goes on where it was.
+    fn look(&mut self) -> io::Result<()> {
+        while self.first_end < self.first.len() {
+            match self.raw.read(&mut self.first[self.first_end..]) {
+                Ok(0) => break,
+                Ok(count) => self.first_end += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     fn first(&self) -> &[u8] {
@@ -162,18 +208,4 @@ impl Read for Counted {
         self.count += count as u64;
         Ok(count)
     }
-}
-
-/// Reads until `into` is full or the input ends; returns how much was read.
-pub(super) fn read_full(input: &mut impl Read, into: &mut [u8]) -> io::Result<usize> {
-    let mut len = 0;
-    while len < into.len() {
-        match input.read(&mut into[len..]) {
-            Ok(0) => break,
-            Ok(count) => len += count,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(len)
 }

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant, SystemTime};
 use pcap::{Active, Capture, Precision};
 
 use super::interface::words;
-use super::origin::{Read, Stop};
+use super::origin::{Boundary, Read, Stop};
 use super::packets::Record;
 use super::socket;
+use super::steps::ClockSteps;
 use super::{CaptureError, Filter, FilterError, LinkType, Packets};
 use crate::load::Load;
 use crate::time::Time;
@@ -123,6 +124,9 @@ pub(crate) struct Live {
     bytes_read: u64,
     memory: Vec<u8>,
     records: Vec<Record>,
+    /// How many of the records were handed out.
+    handed: usize,
+    steps: ClockSteps,
     /// Whether the last reading found nothing.
     is_quiet: bool,
     /// Whether the last reading was full.
@@ -172,9 +176,11 @@ impl Live {
         interface: &str,
         settings: LiveSettings,
         filter: Option<&Filter>,
+        idle_timeout: Duration,
         stop: Stop,
     ) -> Result<Self, CaptureError> {
-        let mut live = Self::new(interface, settings, stop);
+        let steps = ClockSteps::new(idle_timeout);
+        let mut live = Self::new(interface, settings, steps, stop);
         if let Some(filter) = filter {
             filter.expression().clone_into(&mut live.filter);
         }
@@ -183,7 +189,7 @@ impl Live {
         Ok(live)
     }
 
-    fn new(interface: &str, settings: LiveSettings, stop: Stop) -> Self {
+    fn new(interface: &str, settings: LiveSettings, steps: ClockSteps, stop: Stop) -> Self {
         Self {
             interface: interface.to_owned(),
             settings,
@@ -199,6 +205,8 @@ impl Live {
             bytes_read: 0,
             memory: Vec::new(),
             records: Vec::with_capacity(MOST_PACKETS),
+            handed: 0,
+            steps,
             is_quiet: false,
             is_busy: false,
             paused: Instant::now(),
@@ -219,7 +227,12 @@ impl Live {
         while let [first, ..] = &all[..]
             && all.len() < sockets
         {
-            let mut live = Self::new(&first.interface, first.settings, first.stop.clone());
+            let mut live = Self::new(
+                &first.interface,
+                first.settings,
+                first.steps.clone(),
+                first.stop.clone(),
+            );
             live.filter.clone_from(&first.filter);
             live.group = Some(group);
             live.socket = Some(live.socket()?);
@@ -315,6 +328,9 @@ impl Live {
 
     /// The next packets; waits for them for a moment.
     pub(crate) fn read(&mut self) -> Result<Read<'_>, CaptureError> {
+        if self.handed < self.records.len() {
+            return Ok(self.hand_out());
+        }
         if self.stop.is_stopped() && self.end.is_none() {
             self.begin_to_end();
         }
@@ -359,14 +375,38 @@ impl Live {
         }
         self.is_quiet = self.records.is_empty();
         if !self.is_quiet {
-            return Ok(Read::Packets(Packets::new(&self.memory, &self.records)));
+            return Ok(self.hand_out());
         }
         if self.end.is_some_and(|end| Instant::now() >= end) {
             self.count();
             return Ok(Read::End);
         }
         self.paused = Instant::now();
-        Ok(Read::Pause(Some(before.before(READ_TIMEOUT + MARGIN))))
+        let now = before.before(READ_TIMEOUT + MARGIN);
+        if self.steps.is_step(now) {
+            self.steps.restart();
+            return Ok(Read::Boundary(Boundary::ClockStep));
+        }
+        Ok(Read::Pause(Some(now)))
+    }
+
+    /// Hands out records up to a step of the clock, or says that there is one.
+    fn hand_out(&mut self) -> Read<'_> {
+        let from = self.handed;
+        self.handed = match self.steps.find(&self.records[from..]) {
+            Some(0) => {
+                self.steps.restart();
+                return Read::Boundary(Boundary::ClockStep);
+            }
+            Some(count) => from + count,
+            None => self.records.len(),
+        };
+        Read::Packets(Packets::new(&self.memory, &self.records[from..self.handed]))
+    }
+
+    /// How often the clock stepped back.
+    pub(crate) fn clock_steps(&self) -> u64 {
+        self.steps.count()
     }
 
     /// Packets of one reading, so that their memory is bounded.
@@ -380,6 +420,7 @@ impl Live {
         let most = self.most_packets();
         self.memory.clear();
         self.records.clear();
+        self.handed = 0;
         let Some(socket) = &mut self.socket else {
             return Ok(());
         };
@@ -529,4 +570,33 @@ fn link_type(data_link: i32) -> LinkType {
         19 => 106,
         same => u16::try_from(same).unwrap_or(u16::MAX),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_before_and_after_a_step_of_the_clock_are_told_apart() {
+        let steps = ClockSteps::new(Duration::from_secs(15));
+        let mut live = Live::new("test", LiveSettings::default(), steps, Stop::default());
+        let record = |seconds| Record {
+            time: Time::from_parts(seconds, 0),
+            start: 0,
+            len: 0,
+            wire_len: 60,
+            link: LinkType(1),
+        };
+        live.records = [1_000, 5_000, 1_001, 1_002, 980].map(record).into();
+        let mut read = Vec::new();
+        for _ in 0..5 {
+            read.push(match live.hand_out() {
+                Read::Packets(packets) => packets.len(),
+                Read::Boundary(Boundary::ClockStep) => 0,
+                _ => panic!("neither packets nor a step"),
+            });
+        }
+        assert_eq!(read, [2, 0, 2, 0, 1]);
+        assert_eq!((live.handed, live.clock_steps()), (5, 2));
+    }
 }

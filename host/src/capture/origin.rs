@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::files::Found;
 use super::{CaptureError, Dropped, Files, Interface, Live, Packets};
 use crate::load::Load;
 use crate::time::Time;
@@ -14,6 +15,15 @@ pub(crate) enum Origin {
     Live(Box<Live>),
 }
 
+/// Where something begins anew between two packets. All live flows end there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Boundary {
+    /// Another capture: flow ids, clock, dissector and plugins' state begin anew.
+    Capture,
+    /// A live clock stepped back: time begins anew.
+    ClockStep,
+}
+
 /// What came of a reading.
 pub(crate) enum Read<'a> {
     /// Some packets.
@@ -21,6 +31,8 @@ pub(crate) enum Read<'a> {
     /// Nothing more is there right now: what waits for more to come is to be delivered. All packets
     /// that were captured before the time, if there is one, were handed out.
     Pause(Option<Time>),
+    /// Something begins anew.
+    Boundary(Boundary),
     /// There is nothing more, ever.
     End,
 }
@@ -42,8 +54,17 @@ impl Stop {
 impl Origin {
     pub(crate) fn read(&mut self) -> Result<Read<'_>, CaptureError> {
         match self {
-            Self::Files(_, stop) if stop.is_stopped() => Ok(Read::End),
-            Self::Files(files, _) => Ok(files.read()?.map_or(Read::End, Read::Packets)),
+            Self::Files(files, stop) => {
+                if stop.is_stopped() {
+                    files.stop();
+                }
+                Ok(match files.next()? {
+                    Found::Packets(packets) => Read::Packets(packets),
+                    Found::Pause(now) => Read::Pause(now),
+                    Found::Boundary(boundary) => Read::Boundary(boundary),
+                    Found::End => Read::End,
+                })
+            }
             Self::Live(live) => live.read(),
         }
     }
@@ -82,6 +103,30 @@ impl Origin {
         match self {
             Self::Files(files, _) => files.total_bytes(),
             Self::Live(_) => None,
+        }
+    }
+
+    /// How many captures were begun so far.
+    pub(crate) fn captures(&self) -> u64 {
+        match self {
+            Self::Files(files, _) => files.captures(),
+            Self::Live(_) => 1,
+        }
+    }
+
+    /// How many files were left out because they cannot be read.
+    pub(crate) fn files_skipped(&self) -> u64 {
+        match self {
+            Self::Files(files, _) => files.skipped().len() as u64,
+            Self::Live(_) => 0,
+        }
+    }
+
+    /// How often the clock of live packets stepped back.
+    pub(crate) fn clock_steps(&self) -> u64 {
+        match self {
+            Self::Files(files, _) => files.clock_steps(),
+            Self::Live(live) => live.clock_steps(),
         }
     }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use super::block::Block;
 use super::format::{Format, HEAD, Stop, Unknown};
-use super::input::{Input, Source, read_full};
+use super::input::{Input, Source};
 use super::packets::Record;
 use super::{CaptureError, Damage};
 
@@ -12,54 +12,63 @@ use super::{CaptureError, Damage};
 pub(super) struct Reading {
     name: String,
     input: Input,
-    format: Format,
+    /// None until the header was read.
+    format: Option<Format>,
     /// Packets found so far.
     packets: u64,
     /// Bytes at the start of the block that were handed out by the last call.
     taken: usize,
 }
 
+/// What came of a reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// At least one packet.
+    Packets,
+    /// Nothing came for a while; only of a pipe.
+    Pause,
+    /// The capture ended where a record ends.
+    End,
+}
+
 impl Reading {
-    /// Opens a source and reads its header.
-    pub(super) fn begin(source: Source, block: &mut Block) -> Result<Self, CaptureError> {
+    /// Opens a source, whose bytes go into an empty block.
+    pub(super) fn begin(source: Source) -> Result<Self, CaptureError> {
         let name = source.name();
-        let mut input = open(source, &name)?;
-        block.clear();
-        while block.bytes().len() < HEAD {
-            match block.fill(&mut input, HEAD) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) => {
-                    let offset = block.bytes().len() as u64;
-                    return Err(unreadable(&name, offset, 1, &input, error));
-                }
-            }
-        }
-        let format = format_of(block.bytes(), &name)?;
+        let input = source.open().map_err(|error| CaptureError::Open {
+            capture: name.clone(),
+            error,
+        })?;
         Ok(Self {
-            taken: format.header_len(),
             name,
             input,
-            format,
+            format: None,
             packets: 0,
+            taken: 0,
         })
     }
 
-    /// Finds at least one packet; `false` if the capture ended where a record ends.
+    /// Finds some packets.
     pub(super) fn next(
         &mut self,
         block: &mut Block,
         records: &mut Vec<Record>,
-    ) -> Result<bool, CaptureError> {
+    ) -> Result<Next, CaptureError> {
         block.take(self.taken);
         self.taken = 0;
+        let Some(format) = &mut self.format else {
+            return match self.read_header(block)? {
+                true => self.next(block, records),
+                false => Ok(Next::Pause),
+            };
+        };
         loop {
-            let walked = self.format.walk(block.bytes(), records);
+            let walked = format.walk(block.bytes(), records);
             if !records.is_empty() {
                 // Whatever stopped the walk will stop the next one in the same place.
                 self.taken = walked.taken;
                 self.packets += records.len() as u64;
-                return Ok(true);
+                return Ok(Next::Packets);
             }
             block.take(walked.taken);
             let need = match walked.stop {
@@ -69,16 +78,40 @@ impl Reading {
             };
             let have = block.bytes().len();
             match block.fill(&mut self.input, need) {
-                Ok(0) if have == 0 => return Ok(false),
+                Ok(0) if have == 0 => return Ok(Next::End),
                 Ok(0) => return Err(self.damaged(block, Damage::Cut { have, need })),
                 Ok(_) => {}
+                Err(error) if self.input.is_pause(&error) => return Ok(Next::Pause),
                 Err(error) => {
                     let offset = block.offset() + have as u64;
-                    let packet = self.packets + 1;
-                    return Err(unreadable(&self.name, offset, packet, &self.input, error));
+                    return Err(self.unreadable(offset, self.packets + 1, error));
                 }
             }
         }
+    }
+
+    /// Reads the header; says whether it is complete.
+    pub(super) fn read_header(&mut self, block: &mut Block) -> Result<bool, CaptureError> {
+        while block.bytes().len() < HEAD {
+            match block.fill(&mut self.input, HEAD) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if self.input.is_pause(&error) => return Ok(false),
+                Err(error) => {
+                    let offset = block.bytes().len() as u64;
+                    return Err(self.unreadable(offset, 1, error));
+                }
+            }
+        }
+        let format = format_of(block.bytes(), &self.name)?;
+        block.take(format.header_len());
+        self.format = Some(format);
+        Ok(true)
+    }
+
+    /// Whether its writer may be slow, and whether packets may be live.
+    pub(super) fn is_pipe(&self) -> bool {
+        self.input.is_pipe()
     }
 
     /// What errors call the capture.
@@ -91,6 +124,25 @@ impl Reading {
         self.input.bytes_read()
     }
 
+    /// What failed while reading: the data's fault, or the system's.
+    fn unreadable(&self, offset: u64, packet: u64, error: io::Error) -> CaptureError {
+        let capture = self.name.clone();
+        if self.input.is_compression(&error) {
+            return CaptureError::Damaged {
+                capture,
+                offset,
+                packet,
+                damage: Damage::Compression(error),
+            };
+        }
+        CaptureError::Read {
+            capture,
+            offset,
+            packet,
+            error,
+        }
+    }
+
     fn damaged(&self, block: &Block, damage: Damage) -> CaptureError {
         CaptureError::Damaged {
             capture: self.name.clone(),
@@ -99,23 +151,6 @@ impl Reading {
             damage,
         }
     }
-}
-
-/// Looks whether a source is a capture at all.
-pub(super) fn check(source: Source) -> Result<(), CaptureError> {
-    let name = source.name();
-    let mut input = open(source, &name)?;
-    let mut head = [0; HEAD];
-    let len =
-        read_full(&mut input, &mut head).map_err(|error| unreadable(&name, 0, 1, &input, error))?;
-    format_of(&head[..len], &name).map(drop)
-}
-
-fn open(source: Source, name: &str) -> Result<Input, CaptureError> {
-    source.open().map_err(|error| CaptureError::Open {
-        capture: name.into(),
-        error,
-    })
 }
 
 fn format_of(bytes: &[u8], name: &str) -> Result<Format, CaptureError> {
@@ -146,30 +181,5 @@ fn format_of(bytes: &[u8], name: &str) -> Result<Format, CaptureError> {
             major,
             minor,
         }),
-    }
-}
-
-/// What failed while reading: the data's fault, or the system's.
-fn unreadable(
-    name: &str,
-    offset: u64,
-    packet: u64,
-    input: &Input,
-    error: io::Error,
-) -> CaptureError {
-    let capture = name.to_owned();
-    if input.is_compression(&error) {
-        return CaptureError::Damaged {
-            capture,
-            offset,
-            packet,
-            damage: Damage::Compression(error),
-        };
-    }
-    CaptureError::Read {
-        capture,
-        offset,
-        packet,
-        error,
     }
 }

@@ -21,6 +21,10 @@ impl Dissector {
         }
     }
 
+    pub(crate) fn restart(&mut self) {
+        match *self {}
+    }
+
     pub(crate) fn see(&mut self, _: u32, _: u64, _: &Arrival<'_>) {
         match *self {}
     }

@@ -15,6 +15,7 @@ use crate::plugin::Plugin;
 /// Dissects the first packets of every flow of a meter.
 pub(crate) struct Dissector {
     tool: Tool,
+    files: NdpiFiles,
     /// Packets of a flow that are dissected.
     dissections: u64,
     /// Of the flow in the same place of the flow table.
@@ -53,19 +54,23 @@ impl Dissector {
             return Ok(None);
         }
         Ok(Some(Self {
-            tool: Tool {
-                module: Module::new(&Custom {
-                    protocols: files.protocols.clone(),
-                    categories: files.categories.clone(),
-                })?,
-                names: HashMap::new(),
-                categories: HashMap::new(),
-            },
+            tool: Tool::new(files)?,
+            files: files.clone(),
             dissections: dissections.into(),
             flows: Segmented::default(),
             live: 0,
             shows_live: is_shown_live(plugins),
         }))
+    }
+
+    /// Forgets what flows so far have taught nDPI: another capture begins, and no flow is live.
+    pub(crate) fn restart(&mut self) {
+        match Tool::new(&self.files) {
+            Ok(tool) => self.tool = tool,
+            Err(error) => tracing::error!(
+                "the dissector keeps what it knows of the captures before: it cannot begin anew: {error}"
+            ),
+        }
     }
 
     /// Sees a packet of a flow: the `n`-th, from 1 on.
@@ -179,6 +184,17 @@ struct Tool {
 }
 
 impl Tool {
+    fn new(files: &NdpiFiles) -> Result<Self, DissectError> {
+        Ok(Self {
+            module: Module::new(&Custom {
+                protocols: files.protocols.clone(),
+                categories: files.categories.clone(),
+            })?,
+            names: HashMap::new(),
+            categories: HashMap::new(),
+        })
+    }
+
     /// No more packets are dissected of a flow whose dissection is not complete.
     fn give_up(&mut self, live: &mut Live) -> Application {
         let (protocol, is_guessed) = self.module.give_up(&mut live.flow);

@@ -52,6 +52,8 @@ pub(crate) enum Extract {
 pub enum Group {
     /// Always there.
     Core,
+    /// There in runs over several sources.
+    Capture,
     /// There unless tunnels are left undecoded.
     Tunnel,
     /// There with statistical analysis.
@@ -67,6 +69,7 @@ impl Group {
     pub fn when(self) -> &'static str {
         match self {
             Self::Core => "always",
+            Self::Capture => "with several sources",
             Self::Tunnel => "unless decode_tunnels is false",
             Self::Statistics => "with statistical_analysis",
             Self::Splt => "with splt_analysis",
@@ -197,14 +200,22 @@ macro_rules! counters {
     }};
 }
 
-const IDENTITY: [Feature; 16] = [
+const IDENTITY: [Feature; 17] = [
     Feature::new(
         "id",
         Type::U64,
         "",
-        "The ordinal of the flow's first packet among all packets of the run, from 0 on. (NFStream numbers flows in the order of their end.)",
+        "The ordinal of the flow's first packet among all packets of its capture, from 0 on. In a run over several sources `capture` and `id` together are unique. (NFStream numbers flows in the order of their end.)",
         Extract::Integer(|flow| integer(flow.record.id)),
     ),
+    Feature::new(
+        "capture",
+        Type::U32,
+        "",
+        "The number of the flow's capture, from 0 on: rotated files of one link are one capture, other files are captures of their own (`--group`). (Not in NFStream.)",
+        Extract::Integer(|flow| flow.capture as i64),
+    )
+    .of(Group::Capture),
     Feature::new(
         "expiration_id",
         Type::I64,
@@ -499,7 +510,7 @@ const APPLICATION: [Feature; 9] = [
 ];
 
 /// All fields, in their order in every output.
-pub static FEATURES: &[Feature] = &concat::<91>(&[
+pub static FEATURES: &[Feature] = &concat::<92>(&[
     &IDENTITY,
     &counters!("bidirectional", "of the flow", |flow| flow.record.both()),
     &counters!("src2dst", "from source to destination", |flow| flow

@@ -46,6 +46,8 @@ pub struct Flow {
     pub(crate) splt: Splt,
     pub(crate) application: Option<Box<Application>>,
     pub(crate) expiration: Expiration,
+    /// Which capture of the run it is of, from 0 on.
+    pub(crate) capture: u32,
     pub(crate) ended: Ended,
     pub(crate) outputs: Outputs,
     pub(crate) schema: Arc<Schema>,
@@ -69,9 +71,14 @@ impl Flow {
         }
     }
 
-    /// The flow's id: the ordinal of its first packet among all packets of the run, from 0 on.
+    /// The flow's id: the ordinal of its first packet among all packets of its capture, from 0 on.
     pub fn id(&self) -> u64 {
         self.record.id
+    }
+
+    /// The number of its capture among those of the run, from 0 on.
+    pub fn capture(&self) -> u32 {
+        self.capture
     }
 
     /// Why it ended.
@@ -139,6 +146,7 @@ impl Flow {
             splt: Some(&self.splt),
             application: self.application.as_deref(),
             expiration: self.expiration,
+            capture: self.capture,
         }
     }
 }
@@ -198,6 +206,7 @@ pub(crate) struct FlowView<'a> {
     pub(crate) splt: Option<&'a Splt>,
     application: Option<&'a Application>,
     pub(crate) expiration: Expiration,
+    pub(crate) capture: u32,
 }
 
 impl<'a> FlowView<'a> {

@@ -55,6 +55,8 @@ pub(crate) struct FlowTable {
     closing: Option<Segmented<Closing>>,
     wheel: Wheel,
     due: Vec<u32>,
+    /// The number of the capture that flows are of.
+    capture: u32,
 }
 
 impl FlowTable {
@@ -73,6 +75,7 @@ impl FlowTable {
             closing: analyses.closing.then(Segmented::default),
             wheel: Wheel::new(timeouts.idle_ms),
             due: Vec::new(),
+            capture: 0,
         }
     }
 
@@ -215,6 +218,7 @@ impl FlowTable {
             splt: (self.splt_packets > 0).then(|| &self.splt[place]),
             application: None,
             expiration: Expiration::Idle,
+            capture: self.capture,
         }
     }
 
@@ -292,6 +296,18 @@ impl FlowTable {
         self.wheel.take_all(&mut self.records, &mut all);
         self.index = Index::new();
         self.in_order(all)
+    }
+
+    /// Lets time begin anew once no flow is live, and with another capture also its number.
+    pub(crate) fn restart(&mut self, capture: u32) {
+        debug_assert_eq!(self.len(), 0);
+        self.wheel.restart();
+        self.capture = capture;
+    }
+
+    /// The number of the capture that flows are of.
+    pub(crate) fn capture(&self) -> u32 {
+        self.capture
     }
 
     /// Gives back the memory of a list that `idle_at` or `all` gave.

@@ -149,6 +149,12 @@ impl Wheel {
         }
     }
 
+    /// Lets time begin anew. Nothing may be in it.
+    pub(crate) fn restart(&mut self) {
+        debug_assert_eq!(self.entries, 0);
+        (self.now, self.next_ms, self.first) = (0, self.tick_ms, 0);
+    }
+
     /// Bytes in use.
     pub(crate) fn memory(&self) -> usize {
         self.entries * size_of::<u32>() + size_of_val(&*self.buckets)

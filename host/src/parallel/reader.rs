@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use super::Progress;
 use super::round::{Portion, Round};
 use super::shows::Shows;
-use crate::capture::{CaptureError, Origin, Read};
+use crate::capture::{Boundary, CaptureError, Origin, Read};
 use crate::flow::{Stamped, StampedChunk};
 use crate::front::Front;
 use crate::meter::Settings;
@@ -38,6 +38,8 @@ pub(super) struct Reader {
     pub(super) shows: Shows,
     /// The last time that was passed on to the meters, in ms.
     pub(super) passed_ms: Option<u64>,
+    /// What begins anew behind this round.
+    pub(super) boundary: Option<Boundary>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
@@ -46,10 +48,16 @@ impl Reader {
         loop {
             let mut problems = Vec::new();
             let last = self.fill(&mut problems);
+            let boundary = self.boundary.take();
+            if let Some(boundary) = boundary {
+                self.front.cross(boundary);
+                self.passed_ms = None;
+            }
             for table in &mut self.tables {
                 let next = table.empty.try_recv().unwrap_or_default();
                 let mut portion = std::mem::replace(&mut table.portion, next);
                 portion.last = last;
+                portion.boundary = boundary;
                 portion.load = self.origin.load();
                 if table.portions.send(portion).is_err() {
                     return;
@@ -100,6 +108,10 @@ impl Reader {
                             table.portion.passes.push(pass);
                         }
                     }
+                    return false;
+                }
+                Ok(Read::Boundary(boundary)) => {
+                    self.boundary = Some(boundary);
                     return false;
                 }
                 Ok(Read::End) => return true,

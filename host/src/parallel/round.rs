@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Progress;
-use crate::capture::{CaptureError, LinkType};
+use crate::capture::{Boundary, CaptureError, LinkType};
 use crate::flow::{Arrival, CHUNK, Flow, Stamped, prefetch_all};
 use crate::load::Load;
 use crate::meter::Accounts;
@@ -29,6 +29,8 @@ pub(super) struct Portion {
     pub(super) first: u64,
     /// The plugins for flows that begin from here on, where they change.
     pub(super) plugins: Option<Arc<PluginSet>>,
+    /// What begins anew behind it.
+    pub(super) boundary: Option<Boundary>,
     /// Nothing comes after it.
     pub(super) last: bool,
 }

@@ -34,14 +34,16 @@ pub(super) fn work(
             shard.relieve(loaded);
         }
         meter(&mut shard, &portion);
-        match last {
-            true => shard.finish(),
+        let boundary = portion.boundary.take();
+        let ends = last || boundary.is_some();
+        match ends {
+            true => shard.end_all(boundary),
             false => shard.flush(),
         }
         portion.clear();
         // The reader may be gone already; then there is nobody to fill it again.
         let _ = used.send(portion);
-        let mut has_more = last;
+        let mut has_more = ends;
         loop {
             while has_more && shard.ready().len() < PIECE {
                 has_more = shard.end_more();

@@ -170,6 +170,18 @@ impl Hosted {
         self.call(0, Event::Finish, |instance, _| instance.finish(by_event));
     }
 
+    /// Begins anew with a fresh instance, for flows whose ids begin anew; what it did so far is kept.
+    pub(super) fn restart(&mut self) {
+        self.drop_instance();
+        let fresh = Self::start(self.plugin.clone(), Time::EPOCH, 0);
+        let mut before = std::mem::replace(self, fresh).report;
+        before.memory = 0;
+        let mut report = self.report.clone();
+        report.generations = 0;
+        before.add(report);
+        self.report = before;
+    }
+
     /// What it did so far.
     pub(super) fn report(&self) -> PluginReport {
         let mut report = self.report.clone();

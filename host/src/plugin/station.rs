@@ -294,6 +294,33 @@ impl Station {
         }
     }
 
+    /// Begins anew with the current set, for flows whose ids begin anew. All flows have ended, and
+    /// [`finish`](Self::finish) was called.
+    pub(crate) fn restart(&mut self) {
+        self.sets.drain(..self.sets.len() - 1);
+        let current = self.current_mut();
+        (current.since, current.flows) = (0, 0);
+        let members: Vec<_> = current
+            .members
+            .iter()
+            .filter_map(|member| member.at)
+            .collect();
+        for (at, place) in self.hosted.iter_mut().enumerate() {
+            match place {
+                Some(hosted) if members.contains(&at) => hosted.restart(),
+                _ => {
+                    if let Some(hosted) = place.take() {
+                        let mut report = hosted.report();
+                        (report.flows_held, report.memory) = (0, 0);
+                        remember(&mut self.past, report);
+                    }
+                }
+            }
+        }
+        (self.now, self.has_drained) = (Time::EPOCH, false);
+        self.take_stock();
+    }
+
     /// What each plugin did so far: those of the current set, then those that were removed.
     pub(crate) fn reports(&self) -> Vec<PluginReport> {
         let mut reports = Vec::new();
@@ -396,7 +423,7 @@ impl Station {
             let mut report = hosted.report();
             // They are counted as abandoned when they end, and its memory is given back.
             (report.flows_held, report.memory) = (0, 0);
-            self.remember(report);
+            remember(&mut self.past, report);
         }
         for set in &mut self.sets {
             // Of a late set nothing is left that could be given up.
@@ -405,13 +432,6 @@ impl Station {
             }
         }
         self.take_stock();
-    }
-
-    fn remember(&mut self, report: PluginReport) {
-        match self.past.iter_mut().find(|past| past.name == report.name) {
-            Some(past) => past.add(report),
-            None => self.past.push(report),
-        }
     }
 
     /// Makes room for an event; says for how many packets in a row there is. All batches are delivered
@@ -449,6 +469,14 @@ fn index(sets: &[Live], flow: u64) -> usize {
     match last {
         0 => 0,
         _ => sets.iter().rposition(|set| set.since <= flow).unwrap_or(0),
+    }
+}
+
+/// Adds what a generation did to what earlier ones of its plugin did.
+fn remember(past: &mut Vec<PluginReport>, report: PluginReport) {
+    match past.iter_mut().find(|past| past.name == report.name) {
+        Some(past) => past.add(report),
+        None => past.push(report),
     }
 }
 

@@ -4,9 +4,10 @@ use super::{Alone, Asked, Streamer, StreamerError, Work};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use crate::anonymizer::{AnonymizationKey, Anonymizer};
-use crate::capture::{self, Files, Filter, Live, LiveSettings, Origin, Stop};
+use crate::capture::{self, Files, Filter, Grouping, Live, LiveSettings, Origin, Stop};
 use crate::decode::TunnelSet;
 use crate::dissect::NdpiFiles;
 use crate::fanout::Fanout;
@@ -25,6 +26,8 @@ use crate::time::thread_time;
 #[must_use]
 pub struct StreamerBuilder {
     sources: Vec<PathBuf>,
+    grouping: Grouping,
+    skip_unreadable: bool,
     settings: Settings,
     ndpi_files: NdpiFiles,
     bpf_filter: Option<String>,
@@ -47,6 +50,8 @@ impl StreamerBuilder {
     pub(super) fn new(sources: Vec<PathBuf>) -> Self {
         Self {
             sources,
+            grouping: Grouping::default(),
+            skip_unreadable: false,
             settings: Settings::default(),
             ndpi_files: NdpiFiles::default(),
             bpf_filter: None,
@@ -64,6 +69,20 @@ impl StreamerBuilder {
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
         }
+    }
+
+    /// How files are joined into captures: by default rotated files of one link continue each other, and
+    /// every other file is a capture of its own, for which clock, flow ids and dissector begin anew.
+    pub fn grouping(mut self, grouping: Grouping) -> Self {
+        self.grouping = grouping;
+        self
+    }
+
+    /// Leaves out files that cannot be opened or are no captures; off by default, when they are an error
+    /// before any packet is metered. They are logged and counted.
+    pub fn skip_unreadable(mut self, on: bool) -> Self {
+        self.skip_unreadable = on;
+        self
     }
 
     /// Seconds without a packet after which a flow ends; 15 by default.
@@ -239,8 +258,11 @@ impl StreamerBuilder {
     /// # Errors
     ///
     /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
-    pub fn build(self) -> Result<Streamer, StreamerError> {
+    pub fn build(mut self) -> Result<Streamer, StreamerError> {
         let (stop, panics) = (Stop::default(), ThreadPanics::default());
+        let (sources, has_folder) = capture::expand(std::mem::take(&mut self.sources))?;
+        self.settings.capture_column = sources.len() > 1 || has_folder;
+        self.sources = sources;
         let origin = self.origin(&stop)?;
         for (parameter, seconds) in [
             ("idle_timeout", self.settings.idle_timeout),
@@ -336,6 +358,7 @@ impl StreamerBuilder {
             });
         }
         let filter = self.bpf_filter.as_ref().map(Filter::new).transpose()?;
+        let idle_timeout = Duration::from_secs(self.settings.idle_timeout);
         if let Some(interface) = capture::interface(&self.sources)? {
             let settings = LiveSettings {
                 promiscuous_mode: self.promiscuous_mode,
@@ -347,7 +370,13 @@ impl StreamerBuilder {
                     bytes => bytes,
                 },
             };
-            let live = Live::open(&interface.name, settings, filter.as_ref(), stop.clone())?;
+            let live = Live::open(
+                &interface.name,
+                settings,
+                filter.as_ref(),
+                idle_timeout,
+                stop.clone(),
+            )?;
             return Ok(Origin::Live(Box::new(live)));
         }
         if self.fanout {
@@ -357,7 +386,9 @@ impl StreamerBuilder {
                 accepted: "it is for an interface, not for files",
             });
         }
-        let mut files = Files::open(self.sources.clone())?;
+        let mut files =
+            Files::open_grouped(self.sources.clone(), self.grouping, self.skip_unreadable)?
+                .with_idle_timeout(idle_timeout);
         if let Some(filter) = filter {
             files = files.with_filter(filter);
         }

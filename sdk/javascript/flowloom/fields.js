@@ -43,6 +43,7 @@ export const PACKET = {
 
 export const FLOW = {
   id: "u64",
+  capture: "u32",
   expiration_id: "s64",
   src_ip: "text",
   src_mac: "text",

@@ -43,6 +43,7 @@ PACKET = {
 
 FLOW = {
     "id": "Q",
+    "capture": "I",
     "expiration_id": "q",
     "src_ip": "text",
     "src_mac": "text",

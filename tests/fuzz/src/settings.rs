@@ -25,6 +25,7 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
         decode_tunnels: tunnels(bytes.u8()),
         statistical_analysis: flags & 4 != 0,
         splt_analysis: bytes.u16() & 0x1ff,
+        capture_column: false,
         max_flows: bytes.u8().into(),
         end_on_fin: flags & 8 != 0,
         n_dissections: match DEFAULT_DISSECTIONS {

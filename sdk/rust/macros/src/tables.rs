@@ -48,6 +48,7 @@ pub(crate) const PACKET: &[Row] = &[
 /// Flow fields of which there is one.
 const FLOW: &[Row] = &[
     ("id", "u64"),
+    ("capture", "u32"),
     ("expiration_id", "i64"),
     ("src_ip", "&str"),
     ("src_mac", "&str"),
