@@ -1,4 +1,4 @@
-//! What goes on beside the metering of an interface: signals, reports, metrics.
+//! What goes on beside the metering: signals, reports, metrics.
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener};
@@ -19,6 +19,7 @@ use super::exit::{Exit, Failure};
 use super::metrics::{self, Metrics};
 use super::performance::Performance;
 use super::privileges;
+use super::sources::SourceKind;
 
 /// How often metrics are made anew.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -74,7 +75,11 @@ impl LiveOptions {
 
     /// Takes what needs privileges, gives them up if this is a live capture, and begins to watch. To be
     /// called before there is a second thread.
-    pub(super) fn begin(&self, is_live: bool, files: &privileges::Files) -> Result<Watch, Failure> {
+    pub(super) fn begin(
+        &self,
+        kind: SourceKind,
+        files: &privileges::Files,
+    ) -> Result<Watch, Failure> {
         let listener: Option<TcpListener> = self.metrics.map(metrics::bind).transpose()?;
         let performance = match self.performance_report {
             0 => None,
@@ -83,23 +88,17 @@ impl LiveOptions {
                 self.performance_report_file.as_deref(),
             )?),
         };
-        let signals = match is_live {
-            true => Some(Signals::register().map_err(|error| {
-                Failure::failed(format_args!("signals cannot be waited for: {error}"))
-            })?),
-            false => None,
+        let cannot_wait = |error: io::Error| {
+            Failure::failed(format_args!("signals cannot be waited for: {error}"))
         };
-        if is_live && !self.keep_privileges {
+        let signals = Signals::register(kind).map_err(cannot_wait)?;
+        if kind == SourceKind::Interface && !self.keep_privileges {
             privileges::give_up(files);
         }
-        let drain = signals.as_ref().map(|signals| {
-            let drain = Arc::new(Drain::default());
-            drain.watch(&signals.first, Duration::from_secs(self.drain_timeout))?;
-            Ok(drain)
-        });
-        let drain = drain.transpose().map_err(|error: io::Error| {
-            Failure::failed(format_args!("signals cannot be waited for: {error}"))
-        })?;
+        let drain = Arc::new(Drain::default());
+        drain
+            .watch(&signals.first, Duration::from_secs(self.drain_timeout))
+            .map_err(cannot_wait)?;
         Ok(Watch {
             signals,
             drain,
@@ -120,7 +119,8 @@ struct Signals {
 }
 
 impl Signals {
-    fn register() -> io::Result<Self> {
+    /// SIGHUP is taken by live runs only: it ends the others, as a terminal that closes is to do.
+    fn register(kind: SourceKind) -> io::Result<Self> {
         let (stop, reload) = (Arc::default(), Arc::default());
         let (first, told) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
@@ -129,7 +129,9 @@ impl Signals {
             flag::register(signal, Arc::clone(&stop))?;
             low_level::pipe::register(signal, told.try_clone()?)?;
         }
-        flag::register(SIGHUP, Arc::clone(&reload))?;
+        if kind != SourceKind::Files {
+            flag::register(SIGHUP, Arc::clone(&reload))?;
+        }
         Ok(Self {
             stop,
             stopped: false,
@@ -141,8 +143,8 @@ impl Signals {
 
 /// What is looked after while flows come.
 pub(super) struct Watch {
-    signals: Option<Signals>,
-    drain: Option<Arc<Drain>>,
+    signals: Signals,
+    drain: Arc<Drain>,
     performance: Option<Performance>,
     metrics: Option<Metrics>,
     /// When metrics are to be made anew.
@@ -152,20 +154,17 @@ pub(super) struct Watch {
 impl Watch {
     /// Looks after everything; to be called between flows.
     pub(super) fn look(&mut self, streamer: &Streamer, sink: &mut BackgroundSink) {
-        if let Some(signals) = &mut self.signals {
-            if signals.stop.load(Ordering::Relaxed) && !signals.stopped {
-                signals.stopped = true;
-                tracing::info!("stopping: all flows end; a second signal ends at once");
-                streamer.stopper().stop();
-            }
-            if signals.reload.swap(false, Ordering::Relaxed) {
-                reload(streamer, sink);
-            }
+        let signals = &mut self.signals;
+        if signals.stop.load(Ordering::Relaxed) && !signals.stopped {
+            signals.stopped = true;
+            tracing::info!("stopping: all flows end; a second signal ends at once");
+            streamer.stopper().stop();
+        }
+        if signals.reload.swap(false, Ordering::Relaxed) {
+            reload(streamer, sink);
         }
         let losses = sink.losses();
-        if let Some(drain) = &self.drain {
-            drain.note(streamer.flows_begun(), &losses);
-        }
+        self.drain.note(streamer.flows_begun(), &losses);
         self.tell(streamer, &losses, false);
     }
 

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum, value_parser};
-use flowloom::capture::{self, Interface};
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
@@ -17,14 +16,13 @@ use super::compile::Compile;
 use super::exit::{Exit, Failure};
 use super::live::{LiveOptions, Watch};
 use super::privileges;
+use super::sources::{SourceKind, SourceOptions};
 use super::summary::{self, Run};
 
 #[derive(Args)]
 pub(super) struct Meter {
-    /// Captures, read one after the other as if they were one: pcap or pcapng, plain or compressed
-    /// with gzip or zstd; `-` is standard input. Or the name of one interface.
-    #[arg(required = true, value_name = "SOURCE")]
-    sources: Vec<PathBuf>,
+    #[command(flatten)]
+    from: SourceOptions,
 
     /// Where flows go; `-` is standard output.
     #[arg(short, long, default_value = "-", value_name = "FILE")]
@@ -189,16 +187,16 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        self.check_output()?;
-        let interface = capture::interface(&self.sources).map_err(Failure::failed)?;
-        let mut watch = self
-            .live
-            .begin(interface.is_some(), &self.files_of_the_run())?;
-        let mut streamer = self.builder()?.build().map_err(failure)?;
-        let mut sink = self.background(&streamer, interface.as_ref())?;
+        let sources = self.from.sources()?;
+        self.check_output(&sources)?;
+        let kind = SourceKind::of(&sources)?;
+        let is_live = kind == SourceKind::Interface;
+        let mut watch = self.live.begin(kind, &self.files_of_the_run())?;
+        let mut streamer = self.builder(&sources)?.build().map_err(failure)?;
+        let mut sink = self.background(&streamer, kind)?;
         let losses = sink.losses();
         let start = Instant::now();
-        let progress = Progress::new(interface.is_none());
+        let progress = Progress::new(!is_live);
         let mut flows = 0_u64;
         let written = write(&mut streamer, &mut sink, &mut watch, &progress, &mut flows)
             .and_then(|()| sink.finish());
@@ -207,7 +205,7 @@ impl Meter {
         // A live capture has accounts worth telling even so.
         let (writer, failure) = match written {
             Ok(busy) => (busy, None),
-            Err(error) if interface.is_some() => (Duration::ZERO, Some(self.lost(&error))),
+            Err(error) if kind != SourceKind::Files => (Duration::ZERO, Some(self.lost(&error))),
             Err(error) => return Err(self.lost(&error)),
         };
         let report = streamer.report();
@@ -226,7 +224,8 @@ impl Meter {
                 .plugins
                 .iter()
                 .all(|plugin| plugin.traps == 0 && plugin.excesses == 0)
-            && losses.queue() + losses.output() == 0;
+            && losses.queue() + losses.output() == 0
+            && report.files_skipped == 0;
         Ok(match complete {
             true => Exit::Done,
             false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
@@ -234,8 +233,10 @@ impl Meter {
         })
     }
 
-    fn builder(&self) -> Result<StreamerBuilder, Failure> {
-        let mut builder = Streamer::builder(&self.sources)
+    fn builder(&self, sources: &[PathBuf]) -> Result<StreamerBuilder, Failure> {
+        let mut builder = Streamer::builder(sources)
+            .grouping(self.from.grouping())
+            .skip_unreadable(self.from.skip_unreadable())
             .idle_timeout(self.idle_timeout)
             .active_timeout(self.active_timeout)
             .end_on_fin(self.end_on_fin)
@@ -359,10 +360,10 @@ impl Meter {
         }
     }
 
-    fn check_output(&self) -> Result<(), Failure> {
+    fn check_output(&self, sources: &[PathBuf]) -> Result<(), Failure> {
         match self.files() {
             // A capture is not overwritten with its own flows.
-            Some(files) => match self.sources.iter().find(|source| files.overwrites(source)) {
+            Some(files) => match sources.iter().find(|source| files.overwrites(source)) {
                 Some(source) => Err(Failure::usage(format_args!(
                     "{} is both a source and the output",
                     source.display()
@@ -384,16 +385,13 @@ impl Meter {
         }
     }
 
-    fn background(
-        &self,
-        streamer: &Streamer,
-        interface: Option<&Interface>,
-    ) -> Result<BackgroundSink, Failure> {
+    fn background(&self, streamer: &Streamer, kind: SourceKind) -> Result<BackgroundSink, Failure> {
         let sink = self.sink(streamer)?;
-        Ok(match (interface, self.files()) {
-            (None, _) => BackgroundSink::start(sink),
-            (Some(_), Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
-            (Some(_), None) => BackgroundSink::live(sink, OnFailure::End),
+        Ok(match (kind, self.files()) {
+            // The writer of a pipe waits, as files do.
+            (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
+            (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
+            (SourceKind::Interface, None) => BackgroundSink::live(sink, OnFailure::End),
         })
     }
 

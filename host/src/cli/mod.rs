@@ -10,6 +10,7 @@ mod metrics;
 mod performance;
 mod plugin;
 mod privileges;
+mod sources;
 mod summary;
 
 use std::io::IsTerminal as _;

@@ -104,6 +104,9 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
         "time_ms": time.map_or(0, |time| time.as_millis() as u64),
         "packets_read": report.packets_read,
         "bytes_read": report.bytes_read,
+        "captures": report.captures,
+        "files_skipped": report.files_skipped,
+        "clock_steps": report.clock_steps,
         "packets_dropped": {
             "kernel": dropped.kernel,
             "interface": dropped.interface,

@@ -43,6 +43,23 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
         }
         writeln!(out)?;
     }
+    if report.captures > 1 {
+        writeln!(out, "captures {}", report.captures)?;
+    }
+    if report.files_skipped > 0 {
+        writeln!(
+            out,
+            "         {} files skipped, which cannot be read",
+            report.files_skipped
+        )?;
+    }
+    if report.clock_steps > 0 {
+        writeln!(
+            out,
+            "         {} steps back of the clock, at each of which all flows ended",
+            report.clock_steps
+        )?;
+    }
     let dropped = report.packets_dropped.unwrap_or_default();
     for (count, why) in [
         (
