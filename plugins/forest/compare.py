@@ -62,14 +62,14 @@ def main():
             compare(f"at the end ({world})", rows, rows, lambda row: False)
             for packets in PACKETS:
                 slicer = f"{arguments.plugins}/slicer.wasm,limit={packets}"
-                sliced = {row["id"]: row for row in meter(slicer, *WITHOUT_ACTIVE_TIMEOUT)}
+                sliced = {key(row): row for row in meter(slicer, *WITHOUT_ACTIVE_TIMEOUT)}
                 words = ("--plugin-world", world, *WITHOUT_ACTIVE_TIMEOUT)
                 rows = meter(f"{deployed},packets={packets}", *words)
 
                 def is_early(row, packets=packets):
                     return int(row["bidirectional_packets"]) >= packets
 
-                seen = [sliced[row["id"]] if is_early(row) else row for row in rows]
+                seen = [sliced[key(row)] if is_early(row) else row for row in rows]
                 compare(f"after {packets} packets ({world})", rows, seen, is_early)
         for packets in PACKETS:
             rows = meter(f"{deployed},packets={packets},cut=true")
@@ -90,6 +90,11 @@ class Meter:
         if run.returncode not in DONE_OR_DAMAGED or "after a trap" in run.stderr:
             sys.exit(f"{' '.join(map(str, command))}\n{run.stderr}")
         return read(self.output)
+
+
+def key(row):
+    """What names a flow among those of several captures."""
+    return row.get("capture"), row["id"]
 
 
 def disagree(forest, names, rows, seen, early):

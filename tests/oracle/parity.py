@@ -118,7 +118,8 @@ def nfstream_flows(task: Task, options: argparse.Namespace) -> list[Flow]:
 def flowloom_flows(task: Task, options: argparse.Namespace) -> list[Flow]:
     command = [*shlex.split(options.flowloom), "meter", str(task.capture)]
     command += ["--format", "jsonl", "-o", "-", "--n-dissections", "0"]
-    command += ["--n-meters", "1", *arguments(task.settings)]
+    # NFStream reads a list of files as one capture.
+    command += ["--group", "one", "--n-meters", "1", *arguments(task.settings)]
     status, out, errors = run(command, options.timeout)
     if status not in GOOD_STATUSES:
         raise Failed(f"exit status {status}: {last_line(errors)}")

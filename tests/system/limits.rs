@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use crate::command::{Command, Run, flowloom, meter};
 use crate::flows::Flow;
 use crate::guests::{file, plugin, udps};
+use crate::pcap;
 
 fn policy(text: &str) -> (TempDir, PathBuf) {
     file("flowloom.toml", format!("version = 1\n{text}"))
@@ -106,7 +107,7 @@ fn flows_beyond_what_it_may_hold_are_not_offered() {
 #[test]
 fn meters_share_the_flows_that_a_plugin_may_hold() {
     let (_folder, path) = policy("[limits]\nflows = 30\n");
-    let mut capture = HEADER.to_vec();
+    let mut capture = pcap::HEADER.to_vec();
     for port in 1..=300 {
         capture.extend(packets(1, 2, port));
     }
@@ -269,25 +270,11 @@ fn compiling_is_bounded() {
     assert!(run.stderr.contains("40 MiB of memory are allowed"), "{run}");
 }
 
-/// Of a pcap of raw IP.
-const HEADER: [u8; 24] = [
-    0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
-];
-
 /// Packets of one flow, one a second.
 fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
-    let mut pcap = Vec::new();
-    for second in from..to {
-        for word in [second, 0, 28, 28] {
-            pcap.extend(word.to_le_bytes());
-        }
-        pcap.extend([
-            0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
-        ]);
-        pcap.extend(port.to_be_bytes());
-        pcap.extend([0, 53, 0, 8, 0, 0]);
-    }
-    pcap
+    (from..to)
+        .flat_map(|second| pcap::packet(u64::from(second) * 1_000, port))
+        .collect()
 }
 
 #[test]
@@ -298,7 +285,7 @@ fn a_memory_bomb_leaves_the_host_s_memory_bounded() {
         .start();
     let mut stdin = child.stdin.take().expect("it is piped");
     let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    stdin.write_all(&HEADER).expect("it reads");
+    stdin.write_all(&pcap::HEADER).expect("it reads");
     // Each second there is another flow, and after its pause another instance to go off.
     for second in 1..40 {
         stdin
@@ -359,7 +346,7 @@ fn a_folder_is_followed_while_packets_flow() {
         stdin.write_all(bytes).expect("it reads");
         stdin.flush().expect("it reads");
     };
-    feed(&HEADER);
+    feed(&pcap::HEADER);
     feed(&packets(1, 4, 1));
     std::thread::sleep(std::time::Duration::from_millis(300));
     // A wrong option changes nothing; other options are another version.

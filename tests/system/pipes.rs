@@ -1,0 +1,221 @@
+//! Pipes behave as interfaces do, and signals end every run without a loss.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde_json::Value;
+
+use crate::command::{Command, meter};
+use crate::flows::{Flow, parse};
+use crate::guests::{plugin, udps};
+use crate::pcap;
+
+/// Who has said nothing for so long hangs.
+const HANGS: Duration = Duration::from_secs(60);
+
+fn now_ms() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.expect("a clock after 1970").as_millis() as u64
+}
+
+/// A run whose capture comes through a pipe that stays open.
+struct Piped {
+    child: Child,
+    stdin: ChildStdin,
+    lines: Receiver<String>,
+}
+
+impl Piped {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.start();
+        let mut stdin = child.stdin.take().expect("it is piped");
+        stdin.write_all(&pcap::HEADER).expect("it reads");
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let (tell, lines) = channel();
+        thread::spawn(move || {
+            for line in stdout.lines() {
+                let _ = tell.send(line.expect("output is text"));
+            }
+        });
+        Self {
+            child,
+            stdin,
+            lines,
+        }
+    }
+
+    fn send(&mut self, packets: impl IntoIterator<Item = (u64, u16)>) {
+        for (time_ms, port) in packets {
+            let record = pcap::packet(time_ms, port);
+            self.stdin.write_all(&record).expect("it reads");
+        }
+    }
+
+    /// The next flow, for which it is waited.
+    fn flow(&self) -> Flow {
+        let line = self.lines.recv_timeout(HANGS).expect("a flow comes");
+        parse(&line).remove(0)
+    }
+
+    fn signal(&self, signal: &str) {
+        let id = self.child.id().to_string();
+        let kill = std::process::Command::new("kill")
+            .args(["-s", signal, &id])
+            .status();
+        assert!(kill.expect("kill runs").success());
+    }
+
+    /// Waits for the end, the pipe still open; gives what is left of flows, the exit code and standard
+    /// error.
+    fn end(mut self) -> (Vec<Flow>, Option<i32>, String) {
+        let mut log = String::new();
+        let mut stderr = self.child.stderr.take().expect("it is piped");
+        stderr.read_to_string(&mut log).expect("the log is text");
+        let status = self.child.wait().expect("it ends");
+        let flows = self.lines.iter().flat_map(|line| parse(&line)).collect();
+        (flows, status.code(), log)
+    }
+}
+
+#[test]
+fn flows_of_a_pipe_come_out_while_it_is_open_and_a_signal_loses_none() {
+    let stats = plugin("packet_stats");
+    for meters in ["1", "2"] {
+        for signal in ["INT", "TERM"] {
+            let mut run = Piped::start(
+                meter("-")
+                    .jsonl()
+                    .args(["--idle-timeout", "1", "--n-meters", meters, "--plugin"])
+                    .arg(&stats),
+            );
+            let now = now_ms();
+            run.send([(now, 1), (now + 1, 1), (now + 2, 2)]);
+            // Nothing else comes through the pipe.
+            let mut ports: Vec<_> = (0..2).map(|_| run.flow()["src_port"].as_u64()).collect();
+            ports.sort();
+            assert_eq!(ports, [Some(1), Some(2)]);
+            let later = now_ms();
+            run.send((0..50).map(|port| (later, 100 + port)));
+            run.signal(signal);
+            let (flows, code, log) = run.end();
+            assert_eq!(code, Some(0), "{log}");
+            assert_eq!(flows.len(), 50, "{log}");
+            for flow in &flows {
+                assert_eq!(udps(flow, "packet_stats")["src2dst_count"], 1, "{log}");
+            }
+            assert!(log.contains("packets  53 read, 53 metered"), "{log}");
+        }
+    }
+}
+
+#[test]
+fn a_pipe_that_always_has_some_packet_is_dealt_out_in_time() {
+    for meters in ["1", "3"] {
+        let mut run =
+            Piped::start(
+                meter("-")
+                    .jsonl()
+                    .args(["--idle-timeout", "1", "--n-meters", meters]),
+            );
+        // A flow that ends, and then a packet of others every 20 ms: far fewer than a round holds.
+        run.send([(now_ms(), 1)]);
+        let mut first = None;
+        for port in 2..3_000 {
+            run.send([(now_ms(), port)]);
+            first = run.lines.recv_timeout(Duration::from_millis(20)).ok();
+            if first.is_some() {
+                break;
+            }
+        }
+        let first = parse(&first.expect("a flow comes while packets do")).remove(0);
+        assert_eq!(first["src_port"], 1);
+        run.signal("TERM");
+        assert_eq!(run.end().1, Some(0));
+    }
+}
+
+#[test]
+fn a_recording_gives_the_same_flows_however_slowly_it_comes() {
+    let packets: Vec<(u64, u16)> = (0..200).map(|n| (n * 100, (n % 3) as u16)).collect();
+    let whole = meter("-")
+        .jsonl()
+        .args(["--idle-timeout", "1"])
+        .stdin(pcap::capture(packets.iter().copied()))
+        .run()
+        .done();
+    let mut run = Piped::start(meter("-").jsonl().args(["--idle-timeout", "1"]));
+    let (early, late) = packets.split_at(100);
+    run.send(early.iter().copied());
+    // For longer than the idle timeout nothing comes.
+    thread::sleep(Duration::from_millis(2_500));
+    run.send(late.iter().copied());
+    drop(std::mem::replace(
+        &mut run.stdin,
+        std::process::Command::new("true")
+            .stdin(Stdio::piped())
+            .spawn()
+            .expect("true runs")
+            .stdin
+            .take()
+            .expect("it is piped"),
+    ));
+    let (flows, code, log) = run.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(flows, whole.flows(), "{log}");
+}
+
+#[test]
+fn a_time_from_the_future_does_not_keep_flows_from_ending() {
+    for meters in ["1", "2"] {
+        let mut run =
+            Piped::start(
+                meter("-")
+                    .jsonl()
+                    .args(["--idle-timeout", "2", "--n-meters", meters]),
+            );
+        let now = now_ms();
+        run.send([(now, 1), (now + 86_400_000, 2), (now + 1, 3)]);
+        let ports: Vec<_> = (0..3).map(|_| run.flow()["src_port"].clone()).collect();
+        assert_eq!(ports, [1, 2, 3].map(Value::from));
+        run.signal("INT");
+        let (_, code, log) = run.end();
+        assert_eq!(code, Some(0), "{log}");
+        let told = "1 steps back of the clock, at each of which all flows ended";
+        assert!(log.contains(told), "{log}");
+        // The packet after the step has its own time.
+        assert!(!log.contains("out of order"), "{log}");
+    }
+}
+
+#[test]
+fn a_capture_file_that_is_stopped_gives_the_flows_so_far() {
+    let packets = (0..60_000_u64).map(|n| (n, (n % 60_000) as u16));
+    let (_folder, path) = crate::guests::file("x.pcap", pcap::capture(packets));
+    for meters in ["1", "2"] {
+        let mut child = meter(&path)
+            .args(["--idle-timeout", "1", "--n-meters", meters])
+            .start();
+        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut first = [0; 1];
+        stdout.read_exact(&mut first).expect("a header");
+        // Nobody reads on, so that it cannot come to the end.
+        let kill = std::process::Command::new("kill")
+            .args(["-s", "INT", &child.id().to_string()])
+            .status();
+        assert!(kill.expect("kill runs").success());
+        let mut text = String::new();
+        stdout.read_to_string(&mut text).expect("output is text");
+        let mut log = String::new();
+        let mut stderr = child.stderr.take().expect("it is piped");
+        stderr.read_to_string(&mut log).expect("the log is text");
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(0), "{log}");
+        let flows = text.lines().count() - 1;
+        assert!(0 < flows && flows < 60_000, "{flows} flows\n{log}");
+        assert!(log.contains(&format!("packets  {flows} read")), "{log}");
+        assert!(log.contains(&format!("flows    {flows}\n")), "{log}");
+    }
+}
