@@ -71,10 +71,12 @@ fn a_file_header_that_is_cut() {
 }
 
 #[test]
-fn a_directory() {
-    meter(".")
-        .run()
-        .fails(". is a directory: name the captures in it");
+fn a_folder_without_captures() {
+    let (folder, _) = file("notes.txt", "Dear diary");
+    meter(folder.path()).run().fails(&format!(
+        "there is no capture in the folder {}",
+        shown(folder.path())
+    ));
 }
 
 #[test]

@@ -148,6 +148,9 @@ impl Files {
         if !errors.is_empty() && (!skip_unreadable || sources.is_empty()) {
             return Err(CaptureError::of(errors));
         }
+        for error in &errors {
+            tracing::warn!("{error}; it is skipped");
+        }
         let mut files = Self::new(plan(sources, grouping));
         files.skipped = errors;
         files.skips = skip_unreadable;

@@ -154,7 +154,9 @@ fn without_times(name: &str) -> String {
     let (mut shown, mut from) = (String::new(), 0);
     for found in TIMES.find_iter(name) {
         // A part of a longer number is no time.
-        if is_digit(found.start().checked_sub(1)) || is_digit(Some(found.end())) {
+        let starts_inside =
+            is_digit(Some(found.start())) && is_digit(found.start().checked_sub(1));
+        if starts_inside || is_digit(Some(found.end())) {
             continue;
         }
         shown.push_str(&name[from..found.start()]);
@@ -208,6 +210,10 @@ mod tests {
             ],
             // Flowloom's numbers
             &["flows.1.pcap", "flows.2.pcap", "flows.10.pcap.gz"],
+            &[
+                "eth0_00001_20260131235959.pcap",
+                "eth0_00002_20260201000959.pcap",
+            ],
         ] {
             assert!(same(names), "{names:?}");
         }
