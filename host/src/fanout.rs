@@ -5,14 +5,17 @@
 //! outer headers and puts fragments of IPv4 together, and flows come in the order in which the meters give
 //! them.
 
+use std::any::Any;
 use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crate::capture::{CaptureError, LinkType, Live, Origin, Read};
+use crate::capture::{CaptureError, LinkType, Live, Origin, Read, Stop};
 use crate::flow::Flow;
 use crate::load::Load;
 use crate::meter::{Accounts, Meter};
@@ -31,13 +34,27 @@ const HAULS: usize = 8;
 
 /// The meters at work.
 pub(crate) struct Fanout {
-    hauls: Receiver<Haul>,
+    hauls: Receiver<Message>,
+    interface: String,
+    /// Ends the capture of all sockets: what they have captured is metered.
+    stop_capture: Stop,
+    /// Ends the meters: what their sockets have captured is dropped.
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     ready: VecDeque<Flow>,
     /// The last that each meter said.
     said: Vec<Said>,
     state: State,
+}
+
+/// What comes from the thread of a meter.
+enum Message {
+    Haul(Box<Haul>),
+    /// It ended with this panic.
+    Panicked {
+        meter: usize,
+        message: String,
+    },
 }
 
 /// What a meter gives.
@@ -62,30 +79,52 @@ struct Said {
     last: bool,
 }
 
+/// The work of a meter's thread.
+type Work = Box<dyn FnOnce(&SyncSender<Message>) + Send>;
+
 impl Fanout {
     /// Starts a thread for each meter and its socket.
-    pub(crate) fn start(meters: Vec<(Live, Meter)>, plugins: &Plugins) -> Self {
+    pub(crate) fn start(
+        meters: Vec<(Live, Meter)>,
+        plugins: &Plugins,
+        interface: String,
+        stop_capture: Stop,
+    ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
+        let count = meters.len() as u64;
+        let work = meters
+            .into_iter()
+            .enumerate()
+            .map(|(number, (live, mut meter))| {
+                meter.count_from(number as u64, count);
+                let one = One {
+                    number,
+                    origin: Origin::Live(Box::new(live)),
+                    meter,
+                    plugins: plugins.clone(),
+                    pending: None,
+                    load: Load::Normal,
+                    stop: stop.clone(),
+                };
+                Box::new(move |giver: &SyncSender<Message>| one.run(giver)) as Work
+            });
+        Self::with(work.collect(), interface, stop_capture, stop)
+    }
+
+    fn with(
+        work: Vec<Work>,
+        interface: String,
+        stop_capture: Stop,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
         let (giver, hauls) = sync_channel(HAULS);
-        let (count, mut threads) = (meters.len(), Vec::new());
-        for (number, (live, mut meter)) in meters.into_iter().enumerate() {
-            meter.count_from(number as u64, count as u64);
-            let one = One {
-                number,
-                origin: Origin::Live(Box::new(live)),
-                meter,
-                plugins: plugins.clone(),
-                pending: None,
-                load: Load::Normal,
-                stop: stop.clone(),
-                giver: giver.clone(),
-            };
-            threads.push(thread::spawn(move || one.run()));
-        }
-        Self {
+        let count = work.len();
+        let mut fanout = Self {
             hauls,
+            interface,
+            stop_capture,
             stop,
-            threads,
+            threads: Vec::new(),
             ready: VecDeque::new(),
             said: (0..count).map(|_| Said::default()).collect(),
             state: State {
@@ -93,7 +132,35 @@ impl Fanout {
                 plugins: vec![Vec::new(); count],
                 ..State::default()
             },
+        };
+        for (meter, work) in work.into_iter().enumerate() {
+            let giver = giver.clone();
+            let thread = thread::Builder::new().name(format!("flowloom-meter-{meter}"));
+            fanout.threads.push(thread.spawn(move || {
+                // What the panic leaves behind is dropped with the work.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&giver))) {
+                    let message = words_of(panic.as_ref());
+                    let _ = giver.send(Message::Panicked { meter, message });
+                }
+            })?);
         }
+        Ok(fanout)
+    }
+
+    /// The capture of all others ends too: their flows come out, and the run fails.
+    fn end_after_panic(&mut self, meter: usize, message: String) {
+        let said = &mut self.said[meter];
+        said.last = true;
+        said.memory = 0;
+        let error = CaptureError::MeterPanicked {
+            interface: self.interface.clone(),
+            meter,
+            message,
+            flows: std::mem::take(&mut said.flows_live),
+        };
+        tracing::error!("{error}");
+        self.state.problems.push(error);
+        self.stop_capture.stop();
     }
 
     fn sum(&mut self) {
@@ -135,21 +202,20 @@ impl Several for Fanout {
     }
 
     fn gather(&mut self) {
-        let Ok(haul) = self.hauls.recv() else {
-            // A thread that went away without a word has panicked: so does the caller.
-            self.disconnect();
-            for thread in self.threads.drain(..) {
-                if let Err(panic) = thread.join() {
-                    std::panic::resume_unwind(panic);
-                }
+        match self.hauls.recv() {
+            Ok(Message::Haul(haul)) => {
+                self.ready = haul.flows;
+                self.state.problems.extend(haul.problems);
+                self.said[haul.meter] = haul.said;
+                self.sum();
             }
-            self.state.finished = true;
-            return;
-        };
-        self.ready = haul.flows;
-        self.state.problems.extend(haul.problems);
-        self.said[haul.meter] = haul.said;
-        self.sum();
+            Ok(Message::Panicked { meter, message }) => {
+                self.end_after_panic(meter, message);
+                self.sum();
+            }
+            // All threads have ended.
+            Err(_) => self.state.finished = true,
+        }
     }
 
     fn stop(&mut self) {
@@ -184,11 +250,10 @@ struct One {
     pending: Option<Arc<PluginSet>>,
     load: Load,
     stop: Arc<AtomicBool>,
-    giver: SyncSender<Haul>,
 }
 
 impl One {
-    fn run(mut self) {
+    fn run(mut self, giver: &SyncSender<Message>) {
         let mut problems = Vec::new();
         let mut told = Instant::now();
         loop {
@@ -205,13 +270,13 @@ impl One {
                     break;
                 }
                 told = Instant::now();
-                let haul = Haul {
+                let haul = Box::new(Haul {
                     meter: self.number,
                     flows,
                     problems: std::mem::take(&mut problems),
                     said: self.say(last && is_all),
-                };
-                if self.giver.send(haul).is_err() {
+                });
+                if giver.send(Message::Haul(haul)).is_err() {
                     return;
                 }
                 if is_all {
@@ -265,5 +330,83 @@ impl One {
             busy: thread_time(),
             last,
         }
+    }
+}
+
+/// What a panic said.
+fn words_of(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flow::testing::flows;
+
+    fn haul(meter: usize, flows: Vec<Flow>, last: bool) -> Message {
+        Message::Haul(Box::new(Haul {
+            meter,
+            flows: flows.into(),
+            problems: Vec::new(),
+            said: Said {
+                flows_live: 7,
+                last,
+                ..Said::default()
+            },
+        }))
+    }
+
+    #[test]
+    fn a_meter_that_panics_ends_the_run_and_the_flows_of_the_others_come_out() {
+        let stop = Stop::default();
+        let captures = stop.clone();
+        let fails = |giver: &SyncSender<Message>| {
+            giver.send(haul(0, flows(3), false)).unwrap();
+            panic!("as the test asked for");
+        };
+        let goes_on = move |giver: &SyncSender<Message>| {
+            // It captures until it is asked to end, and has flows left then.
+            while !captures.is_stopped() {
+                giver.send(haul(1, Vec::new(), false)).unwrap();
+            }
+            giver.send(haul(1, flows(5), false)).unwrap();
+            giver.send(haul(1, flows(2), true)).unwrap();
+        };
+        let work: Vec<Work> = vec![Box::new(fails), Box::new(goes_on)];
+        let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
+        let mut came = 0;
+        while !fanout.state().finished {
+            fanout.gather();
+            came += std::iter::from_fn(|| fanout.ready()).count();
+        }
+        assert_eq!(came, 3 + 5 + 2);
+        let [problem] = &fanout.state().problems[..] else {
+            panic!("{:?}", fanout.state().problems);
+        };
+        assert!(!problem.is_damage());
+        assert_eq!(
+            problem.to_string(),
+            "meter 0 of eth0 panicked: as the test asked for; its live flows, 7 when it last said so, are \
+             lost, and the run ends"
+        );
+        // What is live is in the other meter.
+        assert_eq!(fanout.state().flows_live, 7);
+    }
+
+    #[test]
+    fn meters_that_all_panic_end_the_run_as_well() {
+        fn fail(_: &SyncSender<Message>) {
+            panic!("no {}", "more");
+        }
+        let fails = || Box::new(fail) as Work;
+        let (stop, work) = (Stop::default(), vec![fails(), fails()]);
+        let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
+        fanout.stop();
+        let problems = &fanout.state().problems;
+        assert_eq!(problems.len(), 2);
+        assert!(problems[0].to_string().contains(" panicked: no more; "));
     }
 }

@@ -196,6 +196,9 @@ pub enum MeterError {
     /// Flows cannot be dissected.
     #[error(transparent)]
     Dissect(#[from] DissectError),
+    /// The system does not start a thread for it.
+    #[error("the system does not start a thread: {0}")]
+    Thread(#[source] std::io::Error),
 }
 
 impl Meter {

@@ -163,14 +163,15 @@ impl Parallel {
         let stop = Arc::new(AtomicBool::new(false));
         let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
         let mut given = Vec::new();
-        for shard in shards {
+        let thread = |name| thread::Builder::new().name(name);
+        for (number, shard) in shards.into_iter().enumerate() {
             let (portions, to_do) = sync_channel(ROUNDS_AHEAD);
             let (done, harvest) = sync_channel(ROUNDS_AHEAD);
             let (used, empty) = channel();
             let (empty_flows, emptied) = channel();
-            threads.push(thread::spawn(move || {
-                work(shard, &to_do, &done, &used, &emptied);
-            }));
+            let meter = thread(format!("flowloom-meter-{number}"))
+                .spawn(move || work(shard, &to_do, &done, &used, &emptied));
+            threads.push(meter.map_err(MeterError::Thread)?);
             given.push(Given::new(empty_flows));
             tables.push(Table {
                 portion: Portion::default(),
@@ -191,7 +192,8 @@ impl Parallel {
             boundary: None,
             stop: stop.clone(),
         };
-        threads.push(thread::spawn(move || reader.run(&announce)));
+        let reader = thread("flowloom-reader".into()).spawn(move || reader.run(&announce));
+        threads.push(reader.map_err(MeterError::Thread)?);
         Ok(Self {
             rounds,
             harvests,

@@ -154,6 +154,9 @@ pub enum StreamerError {
     /// There is no registry of plugins.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The system does not start a thread.
+    #[error("the system does not start a thread: {0}")]
+    Thread(#[source] std::io::Error),
     /// A parameter is out of its range.
     #[error("{parameter} {value}: {accepted}")]
     Parameter {
@@ -171,6 +174,7 @@ impl From<MeterError> for StreamerError {
         match error {
             MeterError::Plugin(error) => error.into(),
             MeterError::Dissect(error) => error.into(),
+            MeterError::Thread(error) => Self::Thread(error),
         }
     }
 }

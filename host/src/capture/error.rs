@@ -170,6 +170,22 @@ pub enum CaptureError {
         message: String,
     },
 
+    /// A meter of an interface panicked, which is a defect of Flowloom: the run ends.
+    #[error(
+        "meter {meter} of {interface} panicked: {message}; its live flows, {flows} when it last said so, \
+         are lost, and the run ends"
+    )]
+    MeterPanicked {
+        /// The interface.
+        interface: String,
+        /// The number of the meter, from 0.
+        meter: usize,
+        /// What the panic said.
+        message: String,
+        /// The flows that were live in it, as far as is known.
+        flows: u64,
+    },
+
     /// The interfaces cannot be listed.
     #[error("cannot list the interfaces: {message}")]
     Interfaces {

@@ -4,10 +4,13 @@
 //! full, or when the read timeout has passed since its first packet. It wakes nobody when there is no
 //! packet at all: so the handle is non-blocking, and the waiting is done here.
 
+mod group;
+
 use std::time::{Duration, Instant, SystemTime};
 
 use pcap::{Active, Capture, Precision};
 
+use self::group::{Group, Waiting};
 use super::interface::words;
 use super::origin::{Boundary, Read, Stop};
 use super::packets::Record;
@@ -110,8 +113,10 @@ pub(crate) struct Live {
     filter: String,
     stop: Stop,
     /// Of sockets to which the kernel deals packets out.
-    group: Option<u16>,
+    group: Option<Group>,
     socket: Option<Socket>,
+    /// One that is open again, until the others of its group are.
+    waiting: Option<Waiting>,
     /// Since when the interface is gone, while its socket is still read.
     gone: Option<Instant>,
     /// When an interface that is gone is looked for again.
@@ -171,6 +176,17 @@ impl Counter {
     }
 }
 
+impl Socket {
+    /// Counts from what the kernel has counted by now.
+    fn count_from_now(&mut self) -> Result<(), pcap::Error> {
+        let counted = self.handle.stats()?;
+        self.received = Counter::from(counted.received);
+        self.dropped = Counter::from(counted.dropped);
+        self.interface_dropped = Counter::from(counted.if_dropped);
+        Ok(())
+    }
+}
+
 impl Live {
     pub(crate) fn open(
         interface: &str,
@@ -189,6 +205,10 @@ impl Live {
         Ok(live)
     }
 
+    pub(crate) fn interface(&self) -> &str {
+        &self.interface
+    }
+
     fn new(interface: &str, settings: LiveSettings, steps: ClockSteps, stop: Stop) -> Self {
         Self {
             interface: interface.to_owned(),
@@ -197,6 +217,7 @@ impl Live {
             stop,
             group: None,
             socket: None,
+            waiting: None,
             gone: None,
             retry: Instant::now(),
             end: None,
@@ -215,56 +236,15 @@ impl Live {
         }
     }
 
-    /// So many sockets of one group, to which the kernel deals packets out: this one is the first.
-    pub(crate) fn fan_out(mut self, sockets: usize) -> Result<Vec<Self>, CaptureError> {
-        let group = match &self.socket {
-            Some(socket) => socket::join_group(&socket.handle, None),
-            None => Err(std::io::ErrorKind::NotConnected.into()),
-        };
-        let group = group.map_err(|error| self.no_group(&error))?;
-        self.group = Some(group);
-        let mut all = vec![self];
-        while let [first, ..] = &all[..]
-            && all.len() < sockets
-        {
-            let mut live = Self::new(
-                &first.interface,
-                first.settings,
-                first.steps.clone(),
-                first.stop.clone(),
-            );
-            live.filter.clone_from(&first.filter);
-            live.group = Some(group);
-            live.socket = Some(live.socket()?);
-            all.push(live);
-        }
-        tracing::info!(
-            "{sockets} sockets share the packets of {}",
-            all[0].interface
-        );
-        Ok(all)
-    }
-
-    fn no_group(&self, error: &std::io::Error) -> CaptureError {
-        CaptureError::Interface {
-            interface: self.interface.clone(),
-            message: format!("the kernel does not deal its packets out: {error}"),
-        }
-    }
-
-    /// Makes a socket that has captured on its own since it is there a member of the group, with
-    /// nothing in its buffer: what it captured went to the others too.
-    fn join(&self, handle: &mut Capture<Active>, group: u16) -> Result<pcap::Stat, CaptureError> {
-        let fail = |error| self.cannot_open(error);
-        socket::take_nothing(handle);
-        std::thread::sleep(READ_TIMEOUT + MARGIN);
-        while handle.dispatch(Some(MOST_PACKETS), |_| {}).map_err(fail)? > 0 {}
-        let counted = handle.stats().map_err(fail)?;
-        socket::join_group(handle, Some(group)).map_err(|error| self.no_group(&error))?;
-        Ok(counted)
-    }
-
+    /// A socket that captures what the filter keeps.
     fn socket(&self) -> Result<Socket, CaptureError> {
+        let mut socket = self.open_socket()?;
+        self.set_filter(&mut socket.handle, socket.link)?;
+        Ok(socket)
+    }
+
+    /// A socket that captures all.
+    fn open_socket(&self) -> Result<Socket, CaptureError> {
         let fail = |error| self.cannot_open(error);
         let open = |promiscuous| {
             let size = |bytes: u32| i32::try_from(bytes).unwrap_or(i32::MAX);
@@ -280,30 +260,29 @@ impl Live {
         // libpcap captures from all interfaces together without their being promiscuous only, and
         // warns of it, which the crate takes for an error.
         let promiscuous = self.settings.promiscuous_mode && self.interface != "any";
-        let mut handle = open(promiscuous)
+        let handle = open(promiscuous)
             .and_then(Capture::setnonblock)
             .map_err(fail)?;
-        let link = link_type(handle.get_datalink().0);
-        let counted = match self.group {
-            Some(group) => Some(self.join(&mut handle, group)?),
-            None => None,
-        };
-        // Without any filter the kernel would copy whole packets, whatever the snapshot length.
-        handle
-            .filter(&self.filter, true)
-            .map_err(|error| FilterError {
+        Ok(Socket {
+            link: link_type(handle.get_datalink().0),
+            handle,
+            has_copies: self.interface == "lo" || self.interface == "any",
+            received: Counter::from(0),
+            dropped: Counter::from(0),
+            interface_dropped: Counter::from(0),
+            read: 0,
+        })
+    }
+
+    /// Sets the filter. Without any the kernel would copy whole packets, whatever the snapshot length.
+    fn set_filter(&self, handle: &mut Capture<Active>, link: LinkType) -> Result<(), CaptureError> {
+        let filtered = handle.filter(&self.filter, true);
+        filtered.map_err(|error| {
+            CaptureError::Filter(FilterError {
                 expression: self.filter.clone(),
                 link,
                 message: words(error),
-            })?;
-        Ok(Socket {
-            handle,
-            link,
-            has_copies: self.interface == "lo" || self.interface == "any",
-            received: Counter::from(counted.map_or(0, |counted| counted.received)),
-            dropped: Counter::from(counted.map_or(0, |counted| counted.dropped)),
-            interface_dropped: Counter::from(counted.map_or(0, |counted| counted.if_dropped)),
-            read: 0,
+            })
         })
     }
 
@@ -467,6 +446,9 @@ impl Live {
         );
         self.count();
         if let Some(socket) = self.socket.take() {
+            if let Some(group) = &self.group {
+                group.leave();
+            }
             self.dropped = self.dropped_with(&socket);
             if !socket.has_copies {
                 let handed_out = socket.read + socket.dropped.sum;
@@ -485,8 +467,9 @@ impl Live {
         std::thread::sleep(READ_TIMEOUT);
         if Instant::now() >= self.retry {
             self.retry = Instant::now() + RETRY;
-            match self.socket() {
-                Ok(socket) => {
+            match self.reopen() {
+                Ok(None) => self.retry = Instant::now(),
+                Ok(Some(socket)) => {
                     tracing::info!("{} is back", self.interface);
                     self.socket = Some(socket);
                     self.is_quiet = false;

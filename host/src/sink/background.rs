@@ -120,13 +120,15 @@ impl BackgroundSink {
         let (used, written) = channel();
         let losses = Arc::new(Losses::default());
         let counted = losses.clone();
+        let writer = thread::Builder::new().name("flowloom-writer".into());
+        let writer = writer.spawn(move || work(to_write, used, counted));
         Self {
             batch: Vec::with_capacity(BATCH),
             batches: Some(batches),
             is_live: live.is_some(),
             losses,
             written,
-            writer: Some(thread::spawn(move || work(to_write, used, counted))),
+            writer: Some(writer.expect("the system starts a thread")),
         }
     }
 

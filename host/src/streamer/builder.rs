@@ -44,6 +44,7 @@ pub struct StreamerBuilder {
     hot_loading: Option<Columns>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
+    panics: ThreadPanics,
 }
 
 impl StreamerBuilder {
@@ -68,6 +69,7 @@ impl StreamerBuilder {
             hot_loading: None,
             columns_to_anonymize: Vec::new(),
             anonymization_key: None,
+            panics: ThreadPanics::default(),
         }
     }
 
@@ -253,13 +255,19 @@ impl StreamerBuilder {
         self
     }
 
+    /// Sets the count that panics of helper threads are added to; by default it is the run's own.
+    pub fn thread_panics(mut self, panics: ThreadPanics) -> Self {
+        self.panics = panics;
+        self
+    }
+
     /// Opens the captures and the plugins.
     ///
     /// # Errors
     ///
     /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
-        let (stop, panics) = (Stop::default(), ThreadPanics::default());
+        let (stop, panics) = (Stop::default(), self.panics.clone());
         let (sources, has_folder) = capture::expand(std::mem::take(&mut self.sources))?;
         self.settings.capture_column = sources.len() > 1 || has_folder;
         self.sources = sources;
@@ -308,12 +316,14 @@ impl StreamerBuilder {
             (Origin::Live(live), meters @ 2..) if self.fanout => {
                 let mut settings = self.settings;
                 settings.max_flows = settings.max_flows.div_ceil(meters as u64);
+                let interface = live.interface().to_owned();
                 let mut fanout = Vec::new();
                 for socket in live.fan_out(meters)? {
                     let meter = Meter::with_set(settings, &plugins.set, &self.ndpi_files)?;
                     fanout.push((socket, meter));
                 }
-                Work::Parallel(Box::new(Fanout::start(fanout, &plugins)))
+                let fanout = Fanout::start(fanout, &plugins, interface, stop.clone());
+                Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
             (origin, 1) => Work::Alone(Box::new(Alone {
                 origin,
