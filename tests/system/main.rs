@@ -21,6 +21,7 @@ mod hostile;
 mod hot_loading;
 mod limits;
 mod live;
+mod metrics;
 mod model;
 mod nfstream;
 mod output;

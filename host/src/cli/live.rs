@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::{ArgAction, Args};
 use flowloom::sink::{BackgroundSink, Losses};
-use flowloom::{Streamer, StreamerBuilder};
+use flowloom::{Streamer, StreamerBuilder, ThreadPanics};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -95,6 +95,7 @@ impl LiveOptions {
         if kind == SourceKind::Interface && !self.keep_privileges {
             privileges::give_up(files);
         }
+        let panics = ThreadPanics::default();
         let drain = Arc::new(Drain::default());
         drain
             .watch(&signals.first, Duration::from_secs(self.drain_timeout))
@@ -103,7 +104,10 @@ impl LiveOptions {
             signals,
             drain,
             performance,
-            metrics: listener.map(Metrics::serve).transpose()?,
+            metrics: listener
+                .map(|listener| Metrics::serve(listener, &panics))
+                .transpose()?,
+            panics,
             refresh: Instant::now(),
         })
     }
@@ -147,11 +151,17 @@ pub(super) struct Watch {
     drain: Arc<Drain>,
     performance: Option<Performance>,
     metrics: Option<Metrics>,
+    panics: ThreadPanics,
     /// When metrics are to be made anew.
     refresh: Instant,
 }
 
 impl Watch {
+    /// Returns the count of panics that the helper threads add to.
+    pub(super) fn panics(&self) -> ThreadPanics {
+        self.panics.clone()
+    }
+
     /// Looks after everything; to be called between flows.
     pub(super) fn look(&mut self, streamer: &Streamer, sink: &mut BackgroundSink) {
         let signals = &mut self.signals;
@@ -215,7 +225,8 @@ impl Drain {
     /// long after it: a plugin may take its time, and an output may be stuck for ever.
     fn watch(self: &Arc<Self>, signal: &UnixStream, limit: Duration) -> io::Result<()> {
         let (drain, mut signal) = (Arc::clone(self), signal.try_clone()?);
-        thread::Builder::new().spawn(move || {
+        let thread = thread::Builder::new().name("flowloom-drain".into());
+        thread.spawn(move || {
             if signal.read_exact(&mut [0]).is_ok() {
                 thread::sleep(limit);
                 drain.give_up(limit);

@@ -192,7 +192,8 @@ impl Meter {
         let kind = SourceKind::of(&sources)?;
         let is_live = kind == SourceKind::Interface;
         let mut watch = self.live.begin(kind, &self.files_of_the_run())?;
-        let mut streamer = self.builder(&sources)?.build().map_err(failure)?;
+        let builder = self.builder(&sources)?.thread_panics(watch.panics());
+        let mut streamer = builder.build().map_err(failure)?;
         let mut sink = self.background(&streamer, kind)?;
         let losses = sink.losses();
         let start = Instant::now();

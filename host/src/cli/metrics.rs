@@ -4,17 +4,17 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use flowloom::Report;
 use flowloom::plugin::{PluginReport, PluginState};
 use flowloom::sink::Losses;
+use flowloom::{Report, ThreadPanics, spawn_supervised};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::registry::Registry;
-use tiny_http::{Header, Method, Response, Server};
 
 use super::exit::Failure;
+use super::http::{Page, Server};
 use super::performance::resident_bytes;
 
 /// OpenMetrics, which is what the crate writes.
@@ -39,55 +39,49 @@ pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
 }
 
 /// What is served, as it was a moment ago.
-pub(super) struct Metrics(Arc<Mutex<String>>);
+pub(super) struct Metrics(Arc<Mutex<Arc<str>>>);
 
 impl Metrics {
-    /// Starts to serve.
-    pub(super) fn serve(listener: TcpListener) -> Result<Self, Failure> {
-        let fail = |error: &dyn std::fmt::Display| {
-            Failure::failed(format_args!("cannot serve metrics: {error}"))
-        };
+    /// Starts to serve, in a thread of its own whose panics are counted.
+    pub(super) fn serve(listener: TcpListener, panics: &ThreadPanics) -> Result<Self, Failure> {
+        let fail = |error| Failure::failed(format_args!("cannot serve metrics: {error}"));
         if let Ok(address) = listener.local_addr() {
             tracing::info!("metrics are served on http://{address}/metrics");
         }
-        let server = Server::from_listener(listener, None).map_err(|error| fail(&error))?;
-        let text = Arc::default();
+        let text: Arc<Mutex<Arc<str>>> = Arc::new(Mutex::new("".into()));
         let served = Arc::clone(&text);
-        std::thread::Builder::new()
-            .name("flowloom-metrics".into())
-            .spawn(move || answer(&server, &served))
-            .map_err(|error| fail(&error))?;
+        let pages = move |path: &str| page(path, &served);
+        let mut server = Server::new(listener, Box::new(pages)).map_err(fail)?;
+        spawn_supervised("flowloom-metrics", panics, move || server.run()).map_err(fail)?;
         Ok(Self(text))
     }
 
     /// Shows these from now on.
     pub(super) fn show(&self, report: &Report<'_>, losses: &Losses) {
         if let Some(text) = text(report, losses) {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text;
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
         }
     }
 }
 
-fn answer(server: &Server, text: &Mutex<String>) {
-    for request in server.incoming_requests() {
-        let is_get = matches!(request.method(), Method::Get | Method::Head);
-        let _ = match request.url().split('?').next() {
-            Some("/metrics") if is_get => {
-                let text = text.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                // Plugins are being loaded.
-                let status = if text.is_empty() { 503 } else { 200 };
-                let header = Header::from_bytes("Content-Type", CONTENT_TYPE);
-                let response = Response::from_string(text).with_status_code(status);
-                request.respond(match header {
-                    Ok(header) => response.with_header(header),
-                    Err(()) => response,
-                })
-            }
-            _ => request.respond(
-                Response::from_string("the metrics are at /metrics\n").with_status_code(404),
-            ),
-        };
-    }
+fn page(path: &str, text: &Mutex<Arc<str>>) -> Option<Page> {
+    let (content_type, body) = match path {
+        "/metrics" => {
+            let text = text.lock().unwrap_or_else(PoisonError::into_inner);
+            (CONTENT_TYPE, Arc::clone(&text))
+        }
+        "/" => (
+            "text/plain; charset=utf-8",
+            "the metrics are at /metrics\n".into(),
+        ),
+        _ => return None,
+    };
+    Some(Page {
+        // Nothing is there to show while plugins are being loaded.
+        status: if body.is_empty() { 503 } else { 200 },
+        content_type,
+        body,
+    })
 }
 
 /// What is counted of a plugin.
@@ -226,6 +220,11 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
     if let Some(bytes) = resident_bytes() {
         writer.gauge("resident_memory_bytes", "Memory of the process", bytes);
     }
+    writer.counter(
+        "thread_panics",
+        "Panics of helper threads, each of which was started again",
+        report.thread_panics,
+    );
     plugins(&mut writer, &report.plugins);
     let mut text = String::new();
     encode(&mut text, &writer.0).ok()?;

@@ -3,6 +3,7 @@
 mod compile;
 mod exit;
 mod fields;
+mod http;
 mod interfaces;
 mod live;
 mod meter;

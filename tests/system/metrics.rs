@@ -1,0 +1,165 @@
+//! `--metrics` while hostile clients connect.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::command::{captures, meter};
+
+/// What has not happened by then never will.
+const HANGS: Duration = Duration::from_secs(60);
+/// More memory than the server may come to have for all its clients.
+const MOST_MEMORY: u64 = 32 << 20;
+
+/// A run that waits for its standard input, and serves its metrics meanwhile.
+struct Waiting {
+    child: Child,
+    log: BufReader<std::process::ChildStderr>,
+    address: SocketAddr,
+}
+
+impl Waiting {
+    fn start() -> Self {
+        let mut child = meter("-").args(["--metrics", "127.0.0.1:0"]).start();
+        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut line = String::new();
+        log.read_line(&mut line).expect("it says where");
+        let address = line
+            .trim_end()
+            .strip_prefix(" INFO metrics are served on http://")
+            .and_then(|line| line.strip_suffix("/metrics"))
+            .and_then(|address| address.parse().ok())
+            .unwrap_or_else(|| panic!("{line}"));
+        Self {
+            child,
+            log,
+            address,
+        }
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("the socket listens");
+        stream.set_read_timeout(Some(HANGS)).expect("it is not 0");
+        stream.set_write_timeout(Some(HANGS)).expect("it is not 0");
+        stream
+    }
+
+    fn ask(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        let _ = stream.write_all(request.as_bytes());
+        let (mut answer, start) = (Vec::new(), Instant::now());
+        let _ = stream.read_to_end(&mut answer);
+        assert!(start.elapsed() < HANGS, "the server does not close");
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    #[track_caller]
+    fn serves(&self) {
+        let answer = self.ask("GET / HTTP/1.1\r\nHost: x\r\n\r\n");
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
+
+    fn status(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
+        let status = status.expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = line.and_then(|line| line.split_whitespace().nth(0));
+        number
+            .and_then(|number| number.parse().ok())
+            .unwrap_or_else(|| panic!("no {name} in {status}"))
+    }
+
+    fn memory(&self) -> u64 {
+        self.status("VmRSS:") * 1024
+    }
+
+    /// Gives it its capture. The flows have to come.
+    fn finish(mut self) {
+        let capture = fs::read(captures().join("dns.pcap")).expect("it is there");
+        let mut stdin = self.child.stdin.take().expect("it is piped");
+        let stdout = self.child.stdout.take().expect("it is piped");
+        let lines = thread::spawn(move || BufReader::new(stdout).lines().count());
+        stdin.write_all(&capture).expect("it is read");
+        drop(stdin);
+        let mut log = String::new();
+        self.log.read_to_string(&mut log).expect("it is text");
+        let status = self.child.wait().expect("it ends");
+        assert!(status.success(), "{status}\n{log}");
+        assert_eq!(lines.join().expect("it counts"), 10, "{log}");
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn hostile_clients_neither_end_the_run_nor_fill_its_memory() {
+    let run = Waiting::start();
+    run.serves();
+    let before = run.memory();
+    let body = |length: &str| format!("GET /metrics HTTP/1.1\r\nContent-Length: {length}\r\n\r\n");
+    let mut held = Vec::new();
+    for (request, repeated) in [
+        (body("1000000000000000"), 1),
+        (body("18446744073709551615"), 1),
+        (body("2000"), 1),
+        ("GET /metrics HTTP/1.1\r\n".into(), 1),
+        // An endless header, and endless requests.
+        ("a:b\r\n".into(), 200_000),
+        ("GET /metrics HTTP/1.1\r\n\r\n".into(), 20_000),
+        ("\0".into(), 1 << 20),
+    ] {
+        for _ in 0..50 {
+            let mut stream = run.connect();
+            let start = match request.starts_with("a:b") {
+                true => "GET /metrics HTTP/1.1\r\n",
+                false => "",
+            };
+            let bytes = format!("{start}{}", request.repeat(repeated));
+            let _ = stream.write_all(bytes.as_bytes());
+            held.push(stream);
+        }
+        run.serves();
+    }
+    let after = run.memory();
+    assert!(
+        after < before + MOST_MEMORY,
+        "{before} bytes before, {after} after"
+    );
+    run.finish();
+}
+
+#[test]
+fn the_socket_listens_on_when_there_was_no_file_descriptor_for_a_client() {
+    let run = Waiting::start();
+    run.serves();
+    let open = || fs::read_dir(format!("/proc/{}/fd", run.child.id())).expect("it runs");
+    // Standard streams and all: room for no client at all, and then for one.
+    for room in [0, 1] {
+        let limit = open().count() + room;
+        let words = [
+            format!("--pid={}", run.child.id()),
+            format!("--nofile={limit}:"),
+        ];
+        let limited = Command::new("prlimit").args(words).status();
+        assert!(limited.expect("util-linux is there").success());
+        let held: Vec<_> = (0..200).map(|_| run.connect()).collect();
+        if room > 0 {
+            run.serves();
+        }
+        drop(held);
+        // The soft limit goes up again, and clients are served again.
+        let words = [format!("--pid={}", run.child.id()), "--nofile=1024:".into()];
+        let limited = Command::new("prlimit").args(words).status();
+        assert!(limited.expect("util-linux is there").success());
+        run.serves();
+    }
+    run.finish();
+}
