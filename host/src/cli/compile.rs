@@ -8,6 +8,7 @@ use clap::Args;
 use flowloom::plugin::{ChildCompiler, CompileCache, Compiler, Image};
 
 use super::exit::{Exit, Failure};
+use super::privileges::Account;
 
 /// How plugins are compiled.
 #[derive(Args)]
@@ -43,15 +44,17 @@ impl Compiler for CommandCompiler {
 
 impl Compile {
     /// Where compiled plugins are kept, if they are.
-    pub(super) fn folder(&self) -> Option<PathBuf> {
-        match &self.plugin_cache {
-            Some(folder) if folder.as_os_str() == "none" => None,
-            Some(folder) => Some(folder.clone()),
-            None => default_folder(),
+    /// By default a run that becomes another user has that user's folder.
+    pub(super) fn folder(&self, account: Option<&Account>) -> Option<PathBuf> {
+        match (&self.plugin_cache, account) {
+            (Some(folder), _) if folder.as_os_str() == "none" => None,
+            (Some(folder), _) => Some(folder.clone()),
+            (None, Some(account)) if !account.is_root() => account.cache(),
+            (None, _) => default_folder(),
         }
     }
 
-    pub(super) fn compiler(&self) -> Result<CommandCompiler, Failure> {
+    pub(super) fn compiler(&self, account: Option<&Account>) -> Result<CommandCompiler, Failure> {
         let program = std::env::current_exe().map_err(|error| {
             Failure::failed(format_args!("cannot find this program again: {error}"))
         })?;
@@ -59,7 +62,7 @@ impl Compile {
             Duration::from_secs(self.compile_time),
             self.compile_memory.saturating_mul(1 << 20),
         );
-        let Some(folder) = self.folder() else {
+        let Some(folder) = self.folder(account) else {
             return Ok(CommandCompiler::Plain(compiler));
         };
         Ok(match CompileCache::open(&folder, compiler) {

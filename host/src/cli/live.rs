@@ -3,7 +3,7 @@
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -16,9 +16,10 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
 use super::exit::{Exit, Failure};
+use super::log;
 use super::metrics::{self, Metrics};
 use super::performance::Performance;
-use super::privileges;
+use super::privileges::{self, Account, Keep, Opened};
 use super::sources::SourceKind;
 
 /// How often metrics are made anew.
@@ -42,10 +43,16 @@ pub(super) struct LiveOptions {
     #[arg(long, help_heading = LIVE)]
     fanout: bool,
 
-    /// Keep all capabilities, and all files open. By default a live capture keeps what it needs: to
-    /// capture, to write its output, to read its plugins.
-    #[arg(long, help_heading = LIVE)]
-    keep_privileges: bool,
+    /// Run as this user, with no capability but the one to capture, when started as root [default: who
+    /// invoked sudo, else the owner of the output's folder, else nobody].
+    #[arg(long, value_name = "NAME|UID", help_heading = LIVE)]
+    user: Option<String>,
+
+    /// Keep the user, all capabilities, and all files open; or the files alone, where the kernel has no
+    /// Landlock. By default a live capture keeps what it needs: to capture, to write its output, to read
+    /// its plugins.
+    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all", help_heading = LIVE)]
+    keep_privileges: Option<Keep>,
 
     /// Seconds that flows may take to come out after a signal to stop: then the run ends, and what is left
     /// is lost and counted.
@@ -73,15 +80,38 @@ impl LiveOptions {
             .fanout(self.fanout)
     }
 
+    /// Chooses the user that the run goes on as, if it is not to be the present one.
+    pub(super) fn account(
+        &self,
+        is_live: bool,
+        output: Option<&Path>,
+    ) -> Result<Option<Account>, Failure> {
+        match (&self.user, self.keep_privileges) {
+            (Some(user), _) if !is_live => Err(Failure::usage(format_args!(
+                "--user {user}: it is for an interface, not for files"
+            ))),
+            (Some(user), Some(Keep::All)) => Err(Failure::usage(format_args!(
+                "--user {user}: --keep-privileges keeps the user; give one of them"
+            ))),
+            (_, Some(Keep::All)) => Ok(None),
+            _ if !is_live => Ok(None),
+            (user, _) => Account::choose(user.as_deref(), output),
+        }
+    }
+
     /// Takes what needs privileges, gives them up if this is a live capture, and begins to watch. To be
     /// called before there is a second thread.
     pub(super) fn begin(
         &self,
         kind: SourceKind,
         files: &privileges::Files,
+        account: Option<&Account>,
     ) -> Result<Watch, Failure> {
+        if kind != SourceKind::Files {
+            log::hold();
+        }
         let listener: Option<TcpListener> = self.metrics.map(metrics::bind).transpose()?;
-        let performance = match self.performance_report {
+        let mut performance = match self.performance_report {
             0 => None,
             seconds => Some(Performance::begin(
                 seconds,
@@ -92,10 +122,18 @@ impl LiveOptions {
             Failure::failed(format_args!("signals cannot be waited for: {error}"))
         };
         let signals = Signals::register(kind).map_err(cannot_wait)?;
-        if kind == SourceKind::Interface && !self.keep_privileges {
-            privileges::give_up(files);
-        }
+        let opened = match self.keep_privileges {
+            keep if kind == SourceKind::Interface && keep != Some(Keep::All) => {
+                privileges::give_up(files, account, keep)?
+            }
+            _ => Opened::default(),
+        };
         let panics = ThreadPanics::default();
+        let fail = |error| Failure::failed(format_args!("cannot start a thread: {error}"));
+        log::start(&panics).map_err(fail)?;
+        if let Some(performance) = &mut performance {
+            performance.start(&panics).map_err(fail)?;
+        }
         let drain = Arc::new(Drain::default());
         drain
             .watch(&signals.first, Duration::from_secs(self.drain_timeout))
@@ -103,6 +141,8 @@ impl LiveOptions {
         Ok(Watch {
             signals,
             drain,
+            opened,
+            reopen: false,
             performance,
             metrics: listener
                 .map(|listener| Metrics::serve(listener, &panics))
@@ -149,10 +189,13 @@ impl Signals {
 pub(super) struct Watch {
     signals: Signals,
     drain: Arc<Drain>,
+    opened: Opened,
+    /// Whether the output is to be opened anew, as soon as its queue has room for that.
+    reopen: bool,
     performance: Option<Performance>,
     metrics: Option<Metrics>,
     panics: ThreadPanics,
-    /// When metrics are to be made anew.
+    /// When metrics are to be made anew, and files looked at.
     refresh: Instant,
 }
 
@@ -171,7 +214,11 @@ impl Watch {
             streamer.stopper().stop();
         }
         if signals.reload.swap(false, Ordering::Relaxed) {
-            reload(streamer, sink);
+            streamer.reload_plugins();
+            self.reopen = true;
+        }
+        if self.reopen {
+            self.reopen = is_reopening_due(sink.reopen());
         }
         let losses = sink.losses();
         self.drain.note(streamer.flows_begun(), &losses);
@@ -181,6 +228,9 @@ impl Watch {
     /// Tells how the run ended.
     pub(super) fn end(&mut self, streamer: &Streamer, losses: &Losses) {
         self.tell(streamer, losses, true);
+        if let Some(performance) = &self.performance {
+            performance.end();
+        }
     }
 
     fn tell(&mut self, streamer: &Streamer, losses: &Losses, now: bool) {
@@ -189,22 +239,24 @@ impl Watch {
         {
             performance.write(&streamer.report(), losses);
         }
-        if let Some(metrics) = &self.metrics
-            && (now || Instant::now() >= self.refresh)
-        {
+        if now || Instant::now() >= self.refresh {
             self.refresh = Instant::now() + REFRESH;
-            metrics.show(&streamer.report(), losses);
+            self.opened.look();
+            if let Some(metrics) = &self.metrics {
+                metrics.show(&streamer.report(), losses);
+            }
         }
     }
 }
 
-/// What SIGHUP asks for.
-fn reload(streamer: &Streamer, sink: &mut BackgroundSink) {
-    streamer.reload_plugins();
-    match sink.reopen() {
+/// Says what came of opening the output anew. Returns whether that has to be tried again.
+fn is_reopening_due(reopened: io::Result<()>) -> bool {
+    match reopened {
         Ok(()) => tracing::info!("the output is opened anew"),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
         Err(error) => tracing::error!("the output is not opened anew: {error}"),
     }
+    false
 }
 
 /// What is known of flows when a run has to end before they are all written.
@@ -246,6 +298,58 @@ impl Drain {
             limit.as_secs(),
             begun - written
         );
+        log::end(b"");
         std::process::exit(Exit::Incomplete as i32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::AtomicUsize;
+
+    use flowloom::Flow;
+    use flowloom::sink::{OnFailure, Sink};
+
+    use super::*;
+
+    /// An output that can be stuck.
+    #[derive(Clone, Default)]
+    struct Stuck {
+        stuck: Arc<Mutex<()>>,
+        reopened: Arc<AtomicUsize>,
+    }
+
+    impl Sink for Stuck {
+        fn write(&mut self, _: &Flow) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn reopen(&mut self) -> io::Result<()> {
+            let _free = self.stuck.lock();
+            self.reopened.fetch_add(1, Ordering::Relaxed);
+            Ok(())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_output_whose_queue_is_full_is_opened_anew_when_it_has_room() {
+        let stuck = Stuck::default();
+        let mut sink = BackgroundSink::live(stuck.clone(), OnFailure::GoOn);
+        let held = stuck.stuck.lock().unwrap();
+        let mut asked = 1;
+        while !is_reopening_due(sink.reopen()) {
+            asked += 1;
+        }
+        drop(held);
+        while is_reopening_due(sink.reopen()) {
+            thread::yield_now();
+        }
+        sink.finish().unwrap();
+        assert_eq!(stuck.reopened.load(Ordering::Relaxed), asked);
     }
 }

@@ -15,7 +15,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use super::compile::Compile;
 use super::exit::{Exit, Failure};
 use super::live::{LiveOptions, Watch};
-use super::privileges;
+use super::log;
+use super::privileges::{self, Account};
 use super::sources::{SourceKind, SourceOptions};
 use super::summary::{self, Run};
 
@@ -191,8 +192,12 @@ impl Meter {
         self.check_output(&sources)?;
         let kind = SourceKind::of(&sources)?;
         let is_live = kind == SourceKind::Interface;
-        let mut watch = self.live.begin(kind, &self.files_of_the_run())?;
-        let builder = self.builder(&sources)?.thread_panics(watch.panics());
+        let account = self.live.account(is_live, self.output_file())?;
+        let files = self.files_of_the_run(account.as_ref());
+        let mut watch = self.live.begin(kind, &files, account.as_ref())?;
+        let builder = self
+            .builder(&sources, account.as_ref())?
+            .thread_panics(watch.panics());
         let mut streamer = builder.build().map_err(failure)?;
         let mut sink = self.background(&streamer, kind)?;
         let losses = sink.losses();
@@ -214,9 +219,12 @@ impl Meter {
             flows,
             losses: &losses,
             writer,
+            lines_dropped: log::dropped(),
             elapsed: start.elapsed(),
         };
-        let _ = summary::write(&mut io::stderr().lock(), &report, &run);
+        let mut text = Vec::new();
+        let _ = summary::write(&mut text, &report, &run);
+        log::end(&text);
         if let Some(failure) = failure {
             return Err(failure);
         }
@@ -234,7 +242,11 @@ impl Meter {
         })
     }
 
-    fn builder(&self, sources: &[PathBuf]) -> Result<StreamerBuilder, Failure> {
+    fn builder(
+        &self,
+        sources: &[PathBuf],
+        account: Option<&Account>,
+    ) -> Result<StreamerBuilder, Failure> {
         let mut builder = Streamer::builder(sources)
             .grouping(self.from.grouping())
             .skip_unreadable(self.from.skip_unreadable())
@@ -307,7 +319,7 @@ impl Meter {
             )));
         }
         if !self.plugins.is_empty() || self.plugin_folder.is_some() {
-            builder = builder.compiler(self.compile.compiler()?);
+            builder = builder.compiler(self.compile.compiler(account)?);
         }
         if let Some(policy) = &self.policy {
             builder = builder.policy(policy);
@@ -333,9 +345,10 @@ impl Meter {
     }
 
     /// The files that a live capture needs when it runs.
-    fn files_of_the_run(&self) -> privileges::Files {
+    fn files_of_the_run(&self, account: Option<&Account>) -> privileges::Files {
         let plugins = self.plugins.iter().map(|plugin| plugin.file.clone());
         let key = self.anonymization_key.as_deref();
+        let compiles = !self.plugins.is_empty() || self.plugin_folder.is_some();
         privileges::Files {
             read: plugins
                 .chain(self.plugin_folder.clone())
@@ -344,12 +357,18 @@ impl Meter {
                 .chain(self.ndpi_categories.clone())
                 .chain(key.and_then(|key| key.strip_prefix('@')).map(PathBuf::from))
                 .collect(),
-            own: match self.plugins.is_empty() && self.plugin_folder.is_none() {
-                true => None,
-                false => self.compile.folder(),
+            own: match compiles {
+                true => self.compile.folder(account),
+                false => None,
             },
-            output: (self.output != Path::new("-")).then(|| self.output.clone()),
+            compiles,
+            output: self.output_file().map(Path::to_owned),
         }
+    }
+
+    /// What flows are written to, if not standard output.
+    fn output_file(&self) -> Option<&Path> {
+        Some(&*self.output).filter(|output| *output != Path::new("-"))
     }
 
     /// How flows are written.

@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 
 use super::exit::Failure;
 use super::http::{Page, Server};
+use super::log;
 use super::performance::resident_bytes;
 
 /// OpenMetrics, which is what the crate writes.
@@ -224,6 +225,11 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
         "thread_panics",
         "Panics of helper threads, each of which was started again",
         report.thread_panics,
+    );
+    writer.counter(
+        "log_lines_dropped",
+        "Lines for standard error that were dropped, as nobody read them",
+        log::dropped(),
     );
     plugins(&mut writer, &report.plugins);
     let mut text = String::new();

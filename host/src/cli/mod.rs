@@ -6,6 +6,7 @@ mod fields;
 mod http;
 mod interfaces;
 mod live;
+mod log;
 mod meter;
 mod metrics;
 mod performance;
@@ -60,7 +61,7 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
-            eprintln!("flowloom: {message}");
+            log::end(format!("flowloom: {message}\n").as_bytes());
             exit.into()
         }
     }
@@ -70,7 +71,7 @@ fn log_to_standard_error() {
     let filter = EnvFilter::try_from_env("FLOWLOOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| log::StandardError)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()

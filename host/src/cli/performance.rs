@@ -3,13 +3,15 @@
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use flowloom::Report;
 use flowloom::sink::Losses;
+use flowloom::{Report, ThreadPanics};
 use serde_json::{Value, json};
 
 use super::exit::Failure;
+use super::log::{self, Lines};
 
 /// Writes a line now and then.
 pub(super) struct Performance {
@@ -17,17 +19,27 @@ pub(super) struct Performance {
     next: Instant,
     /// When the last line was written, and the packets read by then.
     last: (Instant, u64),
-    out: Box<dyn Write + Send>,
+    out: Out,
+}
+
+/// Where lines go: a line never waits for who reads them.
+enum Out {
+    StandardError,
+    /// The file, which may be a pipe, until its thread is started.
+    File(Arc<Lines>, Option<File>),
 }
 
 impl Performance {
     /// Every so many seconds, to a file or to standard error.
     pub(super) fn begin(seconds: u64, file: Option<&Path>) -> Result<Self, Failure> {
-        let out: Box<dyn Write + Send> = match file {
-            Some(file) => Box::new(File::create(file).map_err(|error| {
-                Failure::failed(format_args!("cannot write to {}: {error}", file.display()))
-            })?),
-            None => Box::new(io::stderr()),
+        let out = match file {
+            Some(file) => {
+                let opened = File::create(file).map_err(|error| {
+                    Failure::failed(format_args!("cannot write to {}: {error}", file.display()))
+                })?;
+                Out::File(Arc::default(), Some(opened))
+            }
+            None => Out::StandardError,
         };
         let (now, interval) = (Instant::now(), Duration::from_secs(seconds));
         Ok(Self {
@@ -36,6 +48,24 @@ impl Performance {
             last: (now, 0),
             out,
         })
+    }
+
+    /// Starts the thread that writes to the file, if there is one.
+    pub(super) fn start(&mut self, panics: &ThreadPanics) -> io::Result<()> {
+        match &mut self.out {
+            Out::File(lines, file) => match file.take() {
+                Some(file) => lines.write_out("flowloom-report", file, panics),
+                None => Ok(()),
+            },
+            Out::StandardError => Ok(()),
+        }
+    }
+
+    /// Waits until all lines are in the file, but not for ever.
+    pub(super) fn end(&self) {
+        if let Out::File(lines, _) = &self.out {
+            lines.flush(Instant::now() + log::LONGEST_END);
+        }
     }
 
     /// Whether it is time for a line.
@@ -50,8 +80,13 @@ impl Performance {
         let seconds = now.duration_since(last).as_secs_f64();
         let packets = report.packets_read - before;
         let mut line = line(report, losses);
+        line["log_lines_dropped"] = json!(log::dropped());
         line["packets_per_second"] = json!((packets as f64 / seconds).round());
-        let _ = writeln!(self.out, "{line}");
+        let line = format!("{line}\n");
+        match &self.out {
+            Out::StandardError => _ = log::StandardError.write_all(line.as_bytes()),
+            Out::File(lines, _) => lines.push(line.as_bytes()),
+        }
         self.last = (now, report.packets_read);
         while self.next <= now {
             self.next += self.interval;

@@ -1,48 +1,33 @@
 //! What a live capture gives up before it reads what strangers send.
 //!
-//! Both capabilities and Landlock are of threads, which inherit them from the one that starts them:
-//! so they are given up before there is a second one.
+//! Capabilities and Landlock belong to threads, which inherit them from the one that starts them. They
+//! are given up before there is a second thread. What cannot be given up ends the run.
 
-use std::collections::HashSet;
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt as _;
+mod account;
+mod landlock;
+mod rights;
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-use caps::{CapSet, Capability};
-use landlock::{
-    ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, RulesetAttr as _,
-    RulesetCreatedAttr as _, RulesetError, RulesetStatus, Scope, path_beneath_rules,
-};
+use ::landlock::RulesetStatus;
+use caps::Capability;
+use clap::ValueEnum;
 use rustix::fs::{Access as Asked, AtFlags, CWD, accessat};
 
-/// The newest Landlock that is asked for; older kernels enforce what they know of it.
-const LANDLOCK: ABI = ABI::V6;
+pub(super) use account::Account;
 
-/// What libpcap and the C library read: counters of interfaces, names of ports and hosts.
-const SYSTEM: [&str; 13] = [
-    "/sys/class/net",
-    "/sys/devices",
-    "/proc/self",
-    "/proc/net",
-    "/etc/ethers",
-    "/etc/gai.conf",
-    "/etc/host.conf",
-    "/etc/hosts",
-    "/etc/networks",
-    "/etc/nsswitch.conf",
-    "/etc/protocols",
-    "/etc/resolv.conf",
-    "/etc/services",
-];
+use super::exit::Failure;
 
-/// What a process that runs this very command again needs besides its file.
-const LIBRARIES: [&str; 5] = [
-    "/lib",
-    "/lib64",
-    "/usr/lib",
-    "/usr/local/lib",
-    "/etc/ld.so.cache",
-];
+/// What `--keep-privileges` keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Keep {
+    /// The user, all capabilities, and all files.
+    All,
+    /// All files that the user may open: for kernels without Landlock.
+    Files,
+}
 
 /// The files that the run is about.
 #[derive(Debug, Default)]
@@ -51,141 +36,177 @@ pub(super) struct Files {
     pub(super) read: Vec<PathBuf>,
     /// A folder of the run's own, which is made if it is not there: compiled plugins are kept in it.
     pub(super) own: Option<PathBuf>,
+    /// Whether plugins are compiled, by this very command.
+    pub(super) compiles: bool,
     /// Where flows go.
     pub(super) output: Option<PathBuf>,
 }
 
 impl Files {
-    /// What has to be open to be read: a file is replaced by another one in its folder.
-    fn readable(&self) -> impl Iterator<Item = &Path> {
-        self.read.iter().map(|path| match path.is_dir() {
-            true => path.as_path(),
-            false => folder_of(path),
-        })
-    }
-
-    /// What has to be open to be written: the folder in which files are begun anew, or a device or
-    /// pipe itself.
-    fn writable(&self) -> Option<&Path> {
-        let output = self.output.as_deref()?;
-        Some(match output.exists() && !output.is_file() {
+    /// What has to be open for an output to be written: the folder in which files are begun anew, or a
+    /// device or pipe itself.
+    fn written(output: &Path) -> &Path {
+        match output.exists() && !output.is_file() {
             true => output,
-            false => folder_of(output),
-        })
+            false => match output.parent() {
+                Some(folder) if folder != Path::new("") => folder,
+                _ => Path::new("."),
+            },
+        }
+    }
+
+    fn writable(&self) -> Option<&Path> {
+        self.output.as_deref().map(Self::written)
+    }
+
+    /// Returns what the process may not write to and would have to.
+    fn closed_to_writing(&self) -> Option<&Path> {
+        let file = self.output.as_deref().filter(|output| output.is_file());
+        let mut written = self.writable().into_iter().chain(file);
+        written.find(|path| is_refused(path, Asked::WRITE_OK))
+    }
+
+    /// Returns what the process may not read and would have to.
+    fn closed_to_reading(&self) -> Option<PathBuf> {
+        let files = self.read.iter().flat_map(|path| {
+            let entries = fs::read_dir(path).into_iter().flatten().flatten();
+            let plugins = entries.map(|entry| entry.path()).filter(|file| {
+                file.extension()
+                    .is_some_and(|extension| extension == "wasm")
+            });
+            [path.clone()].into_iter().chain(plugins)
+        });
+        let command = std::env::current_exe().ok().filter(|_| self.compiles);
+        files
+            .chain(command)
+            .find(|path| is_refused(path, Asked::READ_OK))
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
+fn is_refused(path: &Path, asked: Asked) -> bool {
+    let answer = accessat(CWD, path, asked, AtFlags::EACCESS);
+    matches!(answer, Err(rustix::io::Errno::ACCESS))
+}
+
+/// The files that a run may read again, as they were when all others were closed.
+#[derive(Debug, Default)]
+pub(super) struct Opened(Vec<(PathBuf, (u64, u64))>);
+
+impl Opened {
+    fn new(files: &Files) -> Self {
+        let files = files.read.iter().filter(|path| path.is_file());
+        Self(
+            files
+                .filter_map(|path| Some((path.clone(), identity(path)?)))
+                .collect(),
+        )
+    }
+
+    /// Warns, once each, of files in whose place there is another one: Landlock opens the file that was
+    /// there, not its name.
+    pub(super) fn look(&mut self) {
+        self.0.retain(|(path, was)| {
+            let is_same = identity(path).is_none_or(|is| is == *was);
+            if !is_same {
+                tracing::warn!(
+                    "{} was replaced by another file, which this run may not open: write into the file \
+                     (cp, not mv), or keep it in the folder of --plugins; or start the run again",
+                    path.display()
+                );
+            }
+            is_same
+        });
     }
 }
 
-/// Gives up all capabilities but those to capture, and all files but these, and says so in the log.
+/// Device and inode.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    let data = fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino()))
+}
+
+/// Becomes another user, gives up all capabilities but those to capture, and closes all files but these,
+/// and says so in the log.
 ///
-/// Whoever runs it as root and has it write where root owns nothing keeps the capability to do that,
-/// which then is good for these files only.
-pub(super) fn give_up(files: &Files) {
+/// # Errors
+///
+/// What cannot be given up, or what could not be read or written any more.
+pub(super) fn give_up(
+    files: &Files,
+    account: Option<&Account>,
+    keep: Option<Keep>,
+) -> Result<Opened, Failure> {
+    let fail = |why| {
+        Failure::failed(format_args!(
+            "privileges cannot be given up: {why}; --keep-privileges runs with all of them"
+        ))
+    };
+    let had = rights::give_up(account).map_err(fail)?;
+    match account {
+        Some(account) if account.is_root() => tracing::info!(
+            "running as root without its capabilities ({}); --user NAME runs as another user",
+            account.why
+        ),
+        Some(account) => tracing::info!("running as user {}, {}", account.name, account.why),
+        None => {}
+    }
+    let name = account.map_or_else(
+        || "this user".into(),
+        |account| format!("user {}", account.name),
+    );
+    if let Some(path) = files.closed_to_writing() {
+        return Err(Failure::failed(format_args!(
+            "cannot write to {} as {name}: permission denied; write to a folder of that user, or give \
+             --user",
+            path.display()
+        )));
+    }
+    if let Some(path) = files.closed_to_reading() {
+        // It is good for the files of the run only: Landlock closes all others.
+        if !had.contains(&Capability::CAP_DAC_READ_SEARCH) || keep == Some(Keep::Files) {
+            return Err(Failure::failed(format_args!(
+                "cannot read {} as {name}: permission denied; let that user read it, or give --user",
+                path.display()
+            )));
+        }
+        rights::take(Capability::CAP_DAC_READ_SEARCH).map_err(fail)?;
+        tracing::info!(
+            "{} is closed to {name}: the capability to read it is kept",
+            path.display()
+        );
+    }
+    let kept = rights::close(account).map_err(fail)?;
+    if !had.is_empty() {
+        let mut names: Vec<_> = kept.iter().map(ToString::to_string).collect();
+        names.sort();
+        let names = match names.is_empty() {
+            true => "none".into(),
+            false => names.join(", "),
+        };
+        tracing::info!("kept of all capabilities: {names}");
+    }
     if let Some(folder) = &files.own {
         // What is wrong with it, who uses it says.
         let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     }
-    match give_up_capabilities(files) {
-        Ok(Some(kept)) => tracing::info!("kept of all capabilities: {kept}"),
-        Ok(None) => {}
-        Err(error) => tracing::warn!("capabilities are kept: {error}"),
+    if keep == Some(Keep::Files) {
+        return Ok(Opened::default());
     }
-    match close_files(files) {
-        Ok(RulesetStatus::FullyEnforced) => {
+    let closed = landlock::close_files(files).map_err(|error| fail(error.to_string()))?;
+    match closed {
+        RulesetStatus::FullyEnforced => {
             tracing::info!("closed by Landlock: all files but the output's and the plugins', TCP");
         }
-        Ok(RulesetStatus::PartiallyEnforced) => tracing::info!(
+        RulesetStatus::PartiallyEnforced => tracing::info!(
             "closed by Landlock, as far as this kernel knows it: all files but the output's and the \
              plugins'"
         ),
-        Ok(RulesetStatus::NotEnforced) => {
-            tracing::warn!("files stay open: this kernel has no Landlock");
-        }
-        Err(error) => tracing::warn!("files stay open: {error}"),
-    }
-}
-
-/// Gives up capabilities; says which are kept, if any were there.
-fn give_up_capabilities(files: &Files) -> Result<Option<String>, caps::errors::CapsError> {
-    let had = caps::read(None, CapSet::Permitted)?;
-    if had.is_empty() {
-        return Ok(None);
-    }
-    let mut kept: HashSet<_> = [Capability::CAP_NET_RAW].into();
-    kept.retain(|capability| had.contains(capability));
-    if caps::has_cap(None, CapSet::Effective, Capability::CAP_SETPCAP)? {
-        for capability in caps::all() {
-            // Those that an older kernel does not know are not there to be dropped.
-            let _ = caps::drop(None, CapSet::Bounding, capability);
+        RulesetStatus::NotEnforced => {
+            return Err(Failure::failed(
+                "files cannot be closed: this kernel has no Landlock; --keep-privileges=files leaves them \
+                 open, and gives up the rest",
+            ));
         }
     }
-    // Older kernels have no ambient set.
-    let _ = caps::clear(None, CapSet::Ambient);
-    caps::clear(None, CapSet::Inheritable)?;
-    caps::set(None, CapSet::Effective, &kept)?;
-    if let Some(capability) = needed_for(files)
-        && had.contains(&capability)
-    {
-        kept.insert(capability);
-        caps::set(None, CapSet::Effective, &kept)?;
-    }
-    caps::set(None, CapSet::Permitted, &kept)?;
-    let mut names: Vec<_> = kept.iter().map(ToString::to_string).collect();
-    names.sort();
-    Ok(Some(match names.is_empty() {
-        true => "none".into(),
-        false => names.join(", "),
-    }))
-}
-
-/// What it takes to reach the files without being root.
-fn needed_for(files: &Files) -> Option<Capability> {
-    let refused = |path: &Path, asked| {
-        matches!(
-            accessat(CWD, path, asked, AtFlags::EACCESS),
-            Err(rustix::io::Errno::ACCESS)
-        )
-    };
-    let output = files.output.as_deref();
-    if files
-        .writable()
-        .into_iter()
-        .chain(output)
-        .any(|path| refused(path, Asked::WRITE_OK))
-    {
-        return Some(Capability::CAP_DAC_OVERRIDE);
-    }
-    files
-        .readable()
-        .chain(files.read.iter().map(PathBuf::as_path))
-        .any(|path| refused(path, Asked::READ_OK))
-        .then_some(Capability::CAP_DAC_READ_SEARCH)
-}
-
-fn close_files(files: &Files) -> Result<RulesetStatus, RulesetError> {
-    let read = AccessFs::ReadFile | AccessFs::ReadDir;
-    let write =
-        read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
-    let own = write | AccessFs::MakeDir | AccessFs::RemoveDir;
-    let command = std::env::current_exe().ok();
-    let status = landlock::Ruleset::default()
-        .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(LANDLOCK))?
-        .handle_access(AccessNet::from_all(LANDLOCK))?
-        .scope(Scope::from_all(LANDLOCK))?
-        .create()?
-        .add_rules(path_beneath_rules(SYSTEM, read))?
-        .add_rules(path_beneath_rules(LIBRARIES, read | AccessFs::Execute))?
-        .add_rules(path_beneath_rules(command, read | AccessFs::Execute))?
-        .add_rules(path_beneath_rules(files.readable(), read))?
-        .add_rules(path_beneath_rules(files.writable(), write))?
-        .add_rules(path_beneath_rules(&files.own, own))?
-        .restrict_self()?;
-    Ok(status.ruleset)
+    Ok(Opened::new(files))
 }

@@ -16,6 +16,8 @@ pub(super) struct Run<'a> {
     pub(super) losses: &'a Losses,
     /// Processor time of the thread that wrote them.
     pub(super) writer: Duration,
+    /// Lines for standard error that were dropped.
+    pub(super) lines_dropped: u64,
     /// From the first packet to the last flow.
     pub(super) elapsed: Duration,
 }
@@ -122,6 +124,13 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
             out,
             "threads  {} panics of helper threads; each was started again",
             report.thread_panics
+        )?;
+    }
+    if run.lines_dropped > 0 {
+        writeln!(
+            out,
+            "log      {} lines dropped, as standard error was not read",
+            run.lines_dropped
         )?;
     }
     write_busy(out, report, run)

@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
 use super::flows::{NEVER, sorted};
-use super::net::{Ended, Net};
-use crate::command::meter;
+use super::net::{Ended, Net, until};
+use crate::command::{captures, meter};
+use crate::flows::Flow;
 
 /// Packets of `dns.pcap`.
 const DNS_PACKETS: u64 = 34;
@@ -120,6 +122,89 @@ fn what_does_not_fit_into_the_buffers_is_counted() {
     let sent = 500 * DNS_PACKETS;
     assert!(dropped > 0 && read > 0, "{}", ended.log);
     assert_eq!(read + dropped, sent, "{}", ended.log);
+}
+
+/// The two ends of a flow, whichever was first.
+fn ends(flow: &Flow) -> (Vec<String>, String) {
+    let end = |side: &str| {
+        format!(
+            "{} {}",
+            flow[&format!("{side}_ip")],
+            flow[&format!("{side}_port")]
+        )
+    };
+    let mut ends = vec![end("src"), end("dst")];
+    ends.sort();
+    (ends, flow["protocol"].to_string())
+}
+
+#[test]
+fn flows_that_run_when_the_sockets_are_opened_are_one_meters_each() {
+    let Some(net) = Net::new() else { return };
+    let mut sender = net
+        .command("tcpreplay")
+        .args([
+            "--intf1=near",
+            "--quiet",
+            "--loop=0",
+            "--pps=2000",
+            "tls13.pcap",
+        ])
+        .current_dir(captures())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("tcpreplay is there");
+    let words = ["--n-meters", "4", "--fanout"];
+    let live = net.meter(NEVER.into_iter().chain(words));
+    live.logs("4 sockets share the packets of far");
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let _ = sender.kill();
+    let _ = sender.wait();
+    let ended = live.stop().exits(0);
+    let mut all: Vec<_> = ended.flows.iter().map(ends).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert!(count > 0, "{}", ended.log);
+    assert_eq!(all.len(), count, "a flow is in two meters");
+}
+
+#[test]
+fn sockets_that_come_back_share_packets_again() {
+    let Some(net) = Net::new() else { return };
+    let words = ["--n-meters", "3", "--fanout", "--idle-timeout", "10000000"];
+    let live = net.meter(words);
+    live.logs("3 sockets share the packets of far");
+    net.replay(Path::new("dns.pcap"), &[]);
+    net.ip(["link", "delete", "near"]);
+    let gone = || live.log().matches("WARN far is gone").count();
+    until("it is gone", || gone() == 3);
+    net.wire();
+    let back = || live.log().matches("INFO far is back").count();
+    until("it is back", || back() == 3);
+    net.replay(Path::new("tls13.pcap"), &[]);
+    let ended = live.stop().exits(0);
+    let mut all: Vec<_> = ended.flows.iter().map(ends).collect();
+    let count = all.len();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), count, "a flow is in two meters");
+    let file = |capture| {
+        meter(capture)
+            .args(NEVER)
+            .jsonl()
+            .run()
+            .done()
+            .flows()
+            .len()
+    };
+    assert_eq!(
+        count,
+        file("dns.pcap") + file("tls13.pcap"),
+        "{}",
+        ended.log
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod budget;
 mod ending;
 mod fanout;
 mod flows;
+mod log;
 mod net;
 mod overload;
 mod privileges;

@@ -191,6 +191,8 @@ impl Live {
         }
         let child = command
             .env_remove("FLOWLOOM_LOG")
+            // Whoever runs the tests may have invoked sudo.
+            .env_remove("SUDO_UID")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(log)

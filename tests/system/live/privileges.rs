@@ -1,26 +1,41 @@
 //! What a live capture gives up.
 
-use std::fs;
-use std::os::unix::fs::symlink;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
-use std::process::Command;
+
+use tempfile::TempDir;
 
 use super::net::{DNS_FLOWS, Live, Net, until};
+use crate::command::meter;
+use crate::guests::{file, plugin};
 
-/// The sets of capabilities of all threads.
-fn capabilities(live: &Live) -> Vec<String> {
+/// The number of `nobody`.
+const NOBODY: u32 = 65_534;
+
+/// What the system says of all threads in lines that begin so.
+fn status(live: &Live, kinds: &[&str]) -> Vec<String> {
     let threads = fs::read_dir(format!("/proc/{}/task", live.pid())).expect("it runs");
-    let mut sets: Vec<_> = threads
+    let mut lines: Vec<_> = threads
         .flat_map(|thread| {
             let status = thread.expect("it runs").path().join("status");
             let status = fs::read_to_string(status).unwrap_or_default();
-            let sets = status.lines().filter(|line| line.starts_with("Cap"));
-            sets.map(|line| line.replace('\t', " ")).collect::<Vec<_>>()
+            let lines = status
+                .lines()
+                .filter(|line| kinds.iter().any(|kind| line.starts_with(kind)));
+            lines
+                .map(|line| line.replace('\t', " ").trim_end().to_owned())
+                .collect::<Vec<_>>()
         })
         .collect();
-    sets.sort();
-    sets.dedup();
-    sets
+    lines.sort();
+    lines.dedup();
+    lines
+}
+
+/// The sets of capabilities of all threads.
+fn capabilities(live: &Live) -> Vec<String> {
+    status(live, &["Cap"])
 }
 
 #[test]
@@ -35,6 +50,7 @@ fn nothing_is_kept_but_the_right_to_capture_and_the_files_of_the_run() {
         "9100",
     ]);
     live.logs("kept of all capabilities: CAP_NET_RAW");
+    live.logs("running as root without its capabilities (who owns ");
     live.logs("closed by Landlock");
     // CAP_NET_RAW is number 13.
     let sets = [
@@ -78,23 +94,244 @@ fn all_is_kept_if_that_is_asked_for() {
     assert!(!ended.log.contains("Landlock"), "{}", ended.log);
 }
 
-#[test]
-fn root_keeps_the_right_to_write_where_somebody_else_owns_the_folder() {
-    let Some(net) = Net::new() else { return };
+/// A folder of `nobody`.
+fn folder_of_nobody() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let chown = Command::new("chown")
-        .arg("65534")
-        .arg(folder.path())
-        .status();
-    assert!(chown.expect("chown is there").success());
+    chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+    folder
+}
+
+/// Users, groups and capabilities of all threads.
+fn is_nobody(live: &Live) {
+    let ids = ["Uid", "Gid"].map(|kind| format!("{kind}:{}", " 65534".repeat(4)));
+    let all = status(
+        live,
+        &["Uid", "Gid", "Groups", "CapPrm", "CapEff", "CapBnd"],
+    );
+    let empty = "0000000000000000";
+    let raw = "0000000000002000";
+    let mut expected = vec![
+        format!("CapBnd: {empty}"),
+        format!("CapEff: {raw}"),
+        format!("CapPrm: {raw}"),
+        "Groups:".into(),
+    ];
+    expected.extend(ids);
+    expected.sort();
+    assert_eq!(all, expected);
+}
+
+#[test]
+fn root_becomes_the_owner_of_the_outputs_folder() {
+    let Some(net) = Net::new() else { return };
+    let folder = folder_of_nobody();
     let file = folder.path().join("flows.jsonl");
     let path = file.to_str().expect("the path is text");
-    let live = net.meter(["--output", path]);
-    live.logs("kept of all capabilities: CAP_DAC_OVERRIDE, CAP_NET_RAW");
+    let live = net.meter(["--output", path, "--n-meters", "2", "--metrics", "9100"]);
+    live.logs(&format!(
+        "running as user nobody (65534), who owns {}\n",
+        folder.path().display()
+    ));
+    live.logs("kept of all capabilities: CAP_NET_RAW\n");
+    is_nobody(&live);
     net.replay(Path::new("dns.pcap"), &[]);
+    // The output can be begun anew.
+    until("the output is there", || file.exists());
+    fs::rename(&file, folder.path().join("moved")).expect("root may");
+    live.signal("HUP");
+    until("there is a new file", || file.exists());
     live.stop().exits(0);
-    let text = fs::read_to_string(&file).expect("flows are text");
-    assert_eq!(text.lines().count(), DNS_FLOWS);
+    let lines = ["moved", "flows.jsonl"].map(|name| {
+        let file = folder.path().join(name);
+        assert_eq!(fs::metadata(&file).expect("it is there").uid(), NOBODY);
+        fs::read_to_string(file)
+            .expect("flows are text")
+            .lines()
+            .count()
+    });
+    assert_eq!(lines.iter().sum::<usize>(), DNS_FLOWS);
+}
+
+#[test]
+fn root_becomes_who_invoked_sudo() {
+    let Some(net) = Net::new() else { return };
+    let sudo = ["env", "SUDO_UID=65534", "SUDO_GID=65534"];
+    let folder = folder_of_nobody();
+    let file = folder.path().join("flows.jsonl");
+    let path = file.to_str().expect("the path is text");
+    let live = Live::start(&net, Some(&sudo), ["--output", path]);
+    live.logs("running as user nobody (65534), who invoked sudo\n");
+    is_nobody(&live);
+    live.stop().exits(0);
+    // That user may not write there, and nothing is.
+    let live = Live::start(&net, Some(&sudo), []);
+    let output = live.output().to_owned();
+    let ended = live.end().exits(1);
+    let said = format!(
+        "flowloom: cannot write to {} as user nobody (65534): permission denied; write to a folder of that \
+         user, or give --user\n",
+        output.parent().expect("it is in a folder").display()
+    );
+    assert!(ended.log.ends_with(&said), "{}", ended.log);
+    // Root stays root if that is asked for.
+    let live = Live::start(&net, Some(&sudo), ["--user", "root"]);
+    live.logs("running as root without its capabilities (as --user says)");
+    assert_eq!(status(&live, &["Uid", "CapEff"])[1], "Uid: 0 0 0 0");
+    live.stop().exits(0);
+}
+
+#[test]
+fn the_user_is_the_one_that_is_asked_for() {
+    let Some(net) = Net::new() else { return };
+    let folder = folder_of_nobody();
+    let file = folder.path().join("flows.jsonl");
+    let path = file.to_str().expect("the path is text");
+    for user in ["nobody", "65534"] {
+        let live = net.meter(["--output", path, "--user", user]);
+        is_nobody(&live);
+        live.stop().exits(0);
+        fs::remove_file(&file).expect("it was written");
+    }
+    let ended = net.meter(["--user", "nobody-at-all"]).end().exits(2);
+    assert_eq!(
+        ended.log,
+        "flowloom: --user nobody-at-all: there is no user of that name; give a name or a number\n"
+    );
+    let ended = net.meter(["--user", "0", "--keep-privileges"]).end();
+    ended.exits(2);
+    meter("dns.pcap")
+        .args(["--user", "0"])
+        .run()
+        .refuses_usage("--user 0: it is for an interface, not for files");
+}
+
+#[test]
+fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
+    let Some(net) = Net::new() else { return };
+    let live = net.meter(["--output", "-"]);
+    live.logs("running as user nobody (65534), nothing is written\n");
+    is_nobody(&live);
+    live.stop().exits(0);
+    // The folder of the policy is root's alone.
+    let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
+    let (folder, policy) = file("flowloom.toml", say("0"));
+    let evil = folder.path().join("evil.wasm");
+    fs::copy(plugin("evil"), &evil).expect("it is there");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).expect("root may");
+    let words = [&policy, &evil].map(|path| path.to_str().expect("the path is text"));
+    let words = ["--policy", words[0], "--plugin", words[1]];
+    let live = net.meter(
+        words
+            .into_iter()
+            .chain(["--output", "-", "--idle-timeout", "0"]),
+    );
+    live.logs("is closed to user nobody (65534): the capability to read it is kept\n");
+    live.logs("kept of all capabilities: CAP_DAC_READ_SEARCH, CAP_NET_RAW\n");
+    live.logs("capturing from far");
+    fs::write(&policy, say("100")).expect("root may");
+    live.signal("HUP");
+    live.logs("plugin evil: ");
+    live.logs(" is used from now on");
+    live.stop().exits(0);
+}
+
+#[test]
+fn what_cannot_be_given_up_ends_the_run() {
+    let Some(net) = Net::new() else { return };
+    let folder = folder_of_nobody();
+    let file = folder.path().join("flows.jsonl");
+    let path = file.to_str().expect("the path is text");
+    for missing in ["-setuid", "-setgid"] {
+        let may_not = ["setpriv", "--bounding-set", missing, "--inh-caps", missing];
+        let ended = Live::start(&net, Some(&may_not), ["--output", path]).end();
+        let ended = ended.exits(1);
+        assert_eq!(
+            ended.log,
+            "flowloom: privileges cannot be given up: cannot become user nobody (65534): EPERM: Operation \
+             not permitted; --keep-privileges runs with all of them\n"
+        );
+        assert!(!file.exists());
+    }
+    let may_not = [
+        "setpriv",
+        "--bounding-set",
+        "-setuid",
+        "--inh-caps",
+        "-setuid",
+    ];
+    let words = ["--output", path, "--keep-privileges"];
+    Live::start(&net, Some(&may_not), words).stop().exits(0);
+}
+
+#[test]
+fn files_stay_open_if_that_is_asked_for() {
+    let Some(net) = Net::new() else { return };
+    let live = net.meter(["--output", "-", "--keep-privileges=files"]);
+    is_nobody(&live);
+    let ended = live.stop().exits(0);
+    assert!(!ended.log.contains("Landlock"), "{}", ended.log);
+}
+
+#[test]
+fn a_file_that_is_read_is_open_without_its_folder() {
+    let Some(net) = Net::new() else { return };
+    let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
+    let evil = plugin("evil");
+    for attack in [true, false] {
+        let (folder, policy) = file("flowloom.toml", say("0"));
+        let secret = folder.path().join("secret");
+        fs::write(&secret, "the secret = it\n").expect("a temporary file");
+        let words = [&policy, &evil].map(|path| path.to_str().expect("the path is text"));
+        let words = [
+            "--policy",
+            words[0],
+            "--plugin",
+            words[1],
+            "--idle-timeout",
+            "0",
+        ];
+        let live = net.meter(words);
+        // When there are flows, the policy has been read.
+        net.replay(Path::new("dns.pcap"), &[]);
+        until("flows are written", || !live.flows().is_empty());
+        if attack {
+            // Another file of the folder stands in for the policy.
+            fs::remove_file(&policy).expect("it can be removed");
+            symlink(&secret, &policy).expect("links can be made");
+        } else {
+            // A file with a new policy is moved to its place.
+            let new = folder.path().join("new");
+            fs::write(&new, say("100")).expect("a temporary file");
+            fs::rename(&new, &policy).expect("it can be moved");
+        }
+        live.signal("HUP");
+        live.logs("Permission denied (os error 13)");
+        live.logs(&format!(
+            " WARN {} was replaced by another file, which this run may not open",
+            policy.display()
+        ));
+        let ended = live.stop().exits(0);
+        assert!(!ended.log.contains("the secret"), "{}", ended.log);
+        assert!(!ended.log.contains("is used from now on"), "{}", ended.log);
+    }
+    // The file that was there is read again.
+    let (_folder, policy) = file("flowloom.toml", say("0"));
+    let words = [&policy, &evil].map(|path| path.to_str().expect("the path is text"));
+    let words = [
+        "--policy",
+        words[0],
+        "--plugin",
+        words[1],
+        "--idle-timeout",
+        "0",
+    ];
+    let live = net.meter(words);
+    net.replay(Path::new("dns.pcap"), &[]);
+    until("flows are written", || !live.flows().is_empty());
+    fs::write(&policy, say("100")).expect("it can be written");
+    live.signal("HUP");
+    live.logs(" is used from now on");
+    live.stop().exits(0);
 }
 
 #[test]

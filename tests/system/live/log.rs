@@ -1,0 +1,136 @@
+//! Standard error that nobody reads.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Stdio;
+use std::{fs, io, thread};
+
+use super::net::{DNS_FLOWS, Net, until};
+
+/// Bytes that a pipe holds.
+const PIPE: usize = 1 << 16;
+
+/// A live capture whose standard error is a pipe that is full. Its flows, and what came out of the pipe
+/// if it is read at the end.
+fn with_full_pipe(net: &Net, options: &[&str], is_read: bool) -> (usize, String) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("flows.jsonl");
+    let (mut reader, mut writer) = io::pipe().expect("there are pipes");
+    writer.write_all(&[b'x'; PIPE]).expect("it holds that");
+    let mut child = net
+        .command(env!("CARGO_BIN_EXE_flowloom"))
+        .args([
+            "meter",
+            "far",
+            "--n-dissections",
+            "0",
+            "--idle-timeout",
+            "0",
+        ])
+        .args(options)
+        .arg("--output")
+        .arg(&file)
+        .env("FLOWLOOM_LOG", "debug")
+        .env_remove("SUDO_UID")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(File::from(OwnedFd::from(writer)))
+        .spawn()
+        .expect("the command starts");
+    let lines = || {
+        fs::read_to_string(&file)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    let signal = |signal: &str| {
+        let pid = child.id().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-s", signal, &pid])
+            .status();
+        assert!(sent.expect("kill is there").success());
+    };
+    until("it captures", || {
+        net.replay(Path::new("dns.pcap"), &[]);
+        lines() > 0
+    });
+    // Each of these is logged, and all flows come out.
+    for _ in 0..20 {
+        signal("HUP");
+        thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let before = lines();
+    net.replay(Path::new("dns.pcap"), &[]);
+    until("flows come out", || lines() >= before + DNS_FLOWS / 2);
+    signal("TERM");
+    let log = thread::spawn(move || {
+        let mut log = String::new();
+        if is_read {
+            reader.read_to_string(&mut log).expect("it is text");
+        }
+        (reader, log)
+    });
+    let mut status = None;
+    until("it ends", || {
+        status = child.try_wait().expect("it can be waited for");
+        status.is_some()
+    });
+    let code = status.and_then(|status| status.code());
+    let (_, log) = log.join().expect("reading does not panic");
+    assert_eq!(code, Some(0), "{log}");
+    (lines(), log)
+}
+
+#[test]
+fn a_run_goes_on_and_ends_whoever_reads_its_log() {
+    let Some(net) = Net::new() else { return };
+    for options in [
+        &["--n-meters", "1"][..],
+        &["--n-meters", "2", "--performance-report", "1"],
+    ] {
+        let (flows, _) = with_full_pipe(&net, options, false);
+        assert!(flows >= DNS_FLOWS);
+        // Late, but whole and in order.
+        let (flows, log) = with_full_pipe(&net, options, true);
+        assert!(flows >= DNS_FLOWS);
+        let (_, log) = log.split_at(PIPE);
+        assert!(log.contains("kept of all capabilities"), "{log}");
+        assert!(log.contains("the output is opened anew"), "{log}");
+        let last = log.lines().last().unwrap_or_default();
+        assert!(last.starts_with("busy     "), "{log}");
+        let (_, summary) = log.split_once("\npackets  ").expect("there is a summary");
+        assert!(!summary.contains(" INFO "), "{summary}");
+    }
+}
+
+#[test]
+fn a_performance_report_that_nobody_reads_holds_up_nothing() {
+    let Some(net) = Net::new() else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pipe = folder.path().join("pipe");
+    super::net::output(std::process::Command::new("mkfifo").arg(&pipe));
+    // Opened to be read, and full.
+    let held = File::options().read(true).write(true).open(&pipe);
+    let mut held = held.expect("it can be opened");
+    held.write_all(&[b'x'; PIPE]).expect("it holds that");
+    let path = pipe.to_str().expect("the path is text");
+    let live = net.meter([
+        "--performance-report",
+        "1",
+        "--performance-report-file",
+        path,
+        "--idle-timeout",
+        "0",
+    ]);
+    until("flows come out", || {
+        net.replay(Path::new("dns.pcap"), &[]);
+        live.flows().len() > 10 * DNS_FLOWS
+    });
+    thread::sleep(std::time::Duration::from_secs(2));
+    let before = live.flows().len();
+    net.replay(Path::new("dns.pcap"), &[]);
+    until("flows come out", || live.flows().len() > before);
+    live.stop().exits(0);
+}
