@@ -227,11 +227,13 @@ fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
     );
     live.logs("is closed to user nobody (65534): the capability to read it is kept\n");
     live.logs("kept of all capabilities: CAP_DAC_READ_SEARCH, CAP_NET_RAW\n");
-    live.logs("capturing from far");
-    fs::write(&policy, say("100")).expect("root may");
-    live.signal("HUP");
-    live.logs("plugin evil: ");
-    live.logs(" is used from now on");
+    let mut plus = 0;
+    until("the policy is read again", || {
+        plus += 1;
+        fs::write(&policy, say(&plus.to_string())).expect("root may");
+        live.signal("HUP");
+        live.log().contains(" is used from now on")
+    });
     live.stop().exits(0);
 }
 
@@ -261,6 +263,64 @@ fn what_cannot_be_given_up_ends_the_run() {
     ];
     let words = ["--output", path, "--keep-privileges"];
     Live::start(&net, Some(&may_not), words).stop().exits(0);
+}
+
+#[test]
+fn who_is_not_root_stays_who_that_is() {
+    let Some(net) = Net::new() else { return };
+    let folder = folder_of_nobody();
+    let file = folder.path().join("flows.jsonl");
+    let path = file.to_str().expect("the path is text");
+    let nobody = [
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=+net_raw",
+        "--ambient-caps=+net_raw",
+    ];
+    let words = ["--output", path, "--user", "nobody"];
+    let live = Live::start(&net, Some(&nobody), words);
+    live.logs("kept of all capabilities: CAP_NET_RAW\n");
+    let ids = format!("Uid:{}", " 65534".repeat(4));
+    assert_eq!(
+        status(&live, &["Uid", "CapPrm", "CapAmb"]),
+        ["CapAmb: 0000000000000000", "CapPrm: 0000000000002000", &ids]
+    );
+    net.replay(Path::new("dns.pcap"), &[]);
+    let ended = live.stop().exits(0);
+    assert!(!ended.log.contains("running as"), "{}", ended.log);
+    let words = ["--output", path, "--user", "root"];
+    let ended = Live::start(&net, Some(&nobody), words).end().exits(2);
+    assert_eq!(
+        ended.log,
+        "flowloom: --user root: only root can run as another user; leave it out, or use sudo\n"
+    );
+}
+
+/// Runs a command for which the kernel has no `landlock_create_ruleset`, system call 444 everywhere.
+const WITHOUT_LANDLOCK: &str = r#"
+import ctypes, os, struct, sys
+program = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50000 | 38), (0x06, 0, 0, 0x7FFF0000)]
+code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
+filter = struct.pack("HxxxxxxP", len(program), ctypes.addressof(code))
+libc = ctypes.CDLL(None, use_errno=True)
+if libc.prctl(22, 2, ctypes.c_char_p(filter), 0, 0) != 0:
+    sys.exit(os.strerror(ctypes.get_errno()))
+os.execvp(sys.argv[1], sys.argv[1:])
+"#;
+
+#[test]
+fn without_landlock_the_run_ends() {
+    let Some(net) = Net::new() else { return };
+    let without = ["/usr/bin/python3", "-c", WITHOUT_LANDLOCK];
+    let ended = Live::start(&net, Some(&without), []).end().exits(1);
+    let said = "flowloom: files cannot be closed: this kernel has no Landlock; --keep-privileges=files \
+                leaves them open, and gives up the rest\n";
+    assert!(ended.log.ends_with(said), "{}", ended.log);
+    let live = Live::start(&net, Some(&without), ["--keep-privileges=files"]);
+    live.logs("kept of all capabilities: CAP_NET_RAW\n");
+    live.stop().exits(0);
 }
 
 #[test]
