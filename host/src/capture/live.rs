@@ -352,6 +352,7 @@ impl Live {
             }
             return Ok(Read::Pause(None));
         }
+        self.gone = None;
         self.is_quiet = self.records.is_empty();
         if !self.is_quiet {
             return Ok(self.hand_out());
