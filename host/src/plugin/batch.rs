@@ -14,6 +14,10 @@ pub(super) const MOST_EVENTS: usize = 1_024;
 /// Bytes of packets a call carries at most.
 pub(super) const MOST_BYTES: usize = 1 << 20;
 
+/// IANA protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
 /// What happened to a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -252,9 +256,14 @@ pub(super) fn ip_bytes<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u
     )
 }
 
-/// What the plugin is shown of a packet's payload.
+/// What the plugin is shown of a packet's payload. One that is shown pseudonyms in place of addresses is
+/// shown that of TCP and UDP alone: ICMP errors hold the header of another packet, tunnels hold packets,
+/// and routing protocols hold addresses.
 #[inline]
 pub(super) fn payload<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u8] {
+    if manifest.hides_addresses && !matches!(arrival.packet.protocol, TCP | UDP) {
+        return &[];
+    }
     first(
         arrival.packet.payload(arrival.frame),
         manifest.payload_bytes,

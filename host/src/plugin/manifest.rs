@@ -43,6 +43,9 @@ pub struct Manifest {
     pub packed: bool,
     /// Whether the run must have one meter.
     pub needs_one_meter: bool,
+    /// Whether payload that may hold addresses in a header is kept from it: it was granted pseudonyms in
+    /// their place.
+    pub hides_addresses: bool,
 }
 
 /// What checking needs to know besides the manifest.
@@ -91,6 +94,7 @@ impl Manifest {
             cuts_flows: declared.cuts_flows,
             packed: declared.packed,
             needs_one_meter: declared.needs_one_meter,
+            hides_addresses: terms.grants.allow(Grant::Pseudonyms),
         })
     }
 }
