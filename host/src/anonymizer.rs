@@ -423,7 +423,8 @@ mod tests {
         let anonymizer = Anonymizer::new(columns, &key(), &schema).unwrap();
         let mut flow = flows(1).remove(0);
         flow.schema = schema.into();
-        flow.outputs.own(columns.len())[0] = UdpValue::Text("ü".into());
+        flow.outputs
+            .put(columns.len(), 0, [UdpValue::Text("ü".into())], 2);
         anonymizer.anonymize(&mut flow);
         assert!(
             matches!(flow.get(columns[0]), Some(Value::Text(text)) if text.starts_with("e1f59b2b"))

@@ -87,6 +87,7 @@ impl Fanout {
     pub(crate) fn start(
         meters: Vec<(Live, Meter)>,
         plugins: &Plugins,
+        queue_bytes: usize,
         interface: String,
         stop_capture: Stop,
     ) -> io::Result<Self> {
@@ -104,6 +105,7 @@ impl Fanout {
                     plugins: plugins.clone(),
                     pending: None,
                     load: Load::Normal,
+                    most_bytes: queue_bytes / 2 / (HAULS + 1 + count as usize),
                     stop: stop.clone(),
                 };
                 Box::new(move |giver: &SyncSender<Message>| one.run(giver)) as Work
@@ -249,6 +251,8 @@ struct One {
     /// Plugins that the meter could not go over to yet.
     pending: Option<Arc<PluginSet>>,
     load: Load,
+    /// Bytes of plugins' values after which a haul is full.
+    most_bytes: usize,
     stop: Arc<AtomicBool>,
 }
 
@@ -262,10 +266,7 @@ impl One {
                 self.meter.finish();
             }
             loop {
-                let flows: VecDeque<_> = std::iter::from_fn(|| self.meter.next_flow())
-                    .take(MOST_FLOWS)
-                    .collect();
-                let is_all = flows.len() < MOST_FLOWS;
+                let (flows, is_all) = self.flows();
                 if flows.is_empty() && !last && told.elapsed() < REPORT {
                     break;
                 }
@@ -316,6 +317,19 @@ impl One {
             }
         }
         false
+    }
+
+    /// Flows that are ready, as many as a haul may have; says whether they are all.
+    fn flows(&mut self) -> (VecDeque<Flow>, bool) {
+        let (mut flows, mut bytes) = (VecDeque::new(), 0);
+        while flows.len() < MOST_FLOWS && bytes < self.most_bytes {
+            let Some(flow) = self.meter.next_flow() else {
+                return (flows, true);
+            };
+            bytes += flow.outputs.bytes();
+            flows.push_back(flow);
+        }
+        (flows, false)
     }
 
     fn say(&self, last: bool) -> Said {

@@ -42,7 +42,16 @@ pub struct Settings {
     /// How many flows may be live at once; the oldest ends early to make room for one more. 0 is no
     /// limit. Several meters share it.
     pub max_flows: u64,
+    /// How many bytes of memory flows that have ended may hold until they are written, over all meters: a
+    /// half for those that meters hold, which counts the values of plugins alone, and a half for
+    /// [`BackgroundSink`](crate::sink::BackgroundSink). When captures are read, whoever makes flows waits;
+    /// values that cannot wait are null and counted.
+    pub queue_bytes: usize,
 }
+
+/// The default of [`Settings::queue_bytes`]: 256 MiB. A machine that has plugins has as much for each
+/// instance.
+pub(crate) const QUEUE_BYTES: usize = 256 << 20;
 
 impl Default for Settings {
     fn default() -> Self {
@@ -57,6 +66,7 @@ impl Default for Settings {
             n_dissections: DEFAULT_DISSECTIONS,
             capture_column: false,
             max_flows: 0,
+            queue_bytes: QUEUE_BYTES,
         }
     }
 }
@@ -65,6 +75,11 @@ impl Settings {
     /// The features that flows have under these settings.
     pub fn schema(&self) -> Schema {
         Schema::new(|group| self.has(group), Vec::new())
+    }
+
+    /// Bytes of plugins' values that may wait in each of so many meters, and on the way from it.
+    pub(crate) fn flow_bytes(&self, meters: usize) -> usize {
+        self.queue_bytes / 2 / meters.max(1)
     }
 
     fn has(&self, group: Group) -> bool {
@@ -316,7 +331,7 @@ impl Meter {
     /// ones it does not belong to come first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
         loop {
-            match self.shard.ready().pop_front() {
+            match self.shard.ready().pop() {
                 Some(flow) => return Some(flow),
                 None if self.shard.end_more() => {}
                 None => return None,

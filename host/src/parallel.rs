@@ -33,6 +33,10 @@ use crate::streamer::Busy;
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.
 const ROUNDS_AHEAD: usize = 3;
 
+/// Pieces of a meter's flows that can be there at a time: those on their way, the one that is given out,
+/// and the one that is being made.
+const PIECES: usize = ROUNDS_AHEAD + 2;
+
 /// How far the reading has come.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
@@ -169,8 +173,9 @@ impl Parallel {
             let (done, harvest) = sync_channel(ROUNDS_AHEAD);
             let (used, empty) = channel();
             let (empty_flows, emptied) = channel();
+            let most_bytes = settings.flow_bytes(meters) / PIECES;
             let meter = thread(format!("flowloom-meter-{number}"))
-                .spawn(move || work(shard, &to_do, &done, &used, &emptied));
+                .spawn(move || work(shard, &to_do, &done, &used, emptied, most_bytes));
             threads.push(meter.map_err(MeterError::Thread)?);
             given.push(Given::new(empty_flows));
             tables.push(Table {
@@ -221,7 +226,8 @@ impl Parallel {
         let emptied = std::mem::replace(&mut given.flows, harvest.flows);
         // At the end the meter may be gone.
         let _ = given.emptied.send(emptied);
-        (given.has_more, given.tally) = (harvest.has_more, harvest.tally);
+        given.has_more = harvest.has_more;
+        given.tally = harvest.tally.unwrap_or(given.tally);
     }
 
     /// Adds up how the meters are doing.

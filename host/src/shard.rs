@@ -1,6 +1,5 @@
 //! The flows of one meter and the plugins that are shown them.
 
-use std::collections::VecDeque;
 use std::iter::Peekable;
 use std::sync::Arc;
 
@@ -8,7 +7,7 @@ use crate::capture::Boundary;
 use crate::dissect::{Dissector, NdpiFiles};
 use crate::flow::{
     Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, KeyHasher, Meeting, Outputs,
-    Schema,
+    ReadyFlows, Schema,
 };
 use crate::load::Load;
 use crate::meter::{AccountingMode, MeterError, Settings};
@@ -27,6 +26,14 @@ struct Ending {
     boundary: Option<Boundary>,
 }
 
+/// Where flows that are ready go while a meter is at work: one packet can end any number of flows.
+pub(crate) struct Outlet {
+    /// Bytes of plugins' values that may be ready.
+    pub(crate) most_bytes: usize,
+    /// Takes flows until they hold no more than that.
+    pub(crate) take: Box<dyn FnMut(&mut ReadyFlows) + Send>,
+}
+
 /// A meter behind the front: gets the packets of its flows, in order.
 pub(crate) struct Shard {
     accounting_mode: AccountingMode,
@@ -34,7 +41,8 @@ pub(crate) struct Shard {
     table: FlowTable,
     dissector: Option<Dissector>,
     station: Station,
-    ready: VecDeque<Flow>,
+    ready: ReadyFlows,
+    outlet: Option<Outlet>,
     /// Flows that end together, if some do.
     ending: Option<Ending>,
     flows: u64,
@@ -61,8 +69,9 @@ impl Shard {
                 .unwrap_or(usize::MAX),
             table: FlowTable::new(settings.timeouts(), settings.analyses(), hasher),
             dissector,
-            station: Station::open(plugins)?,
-            ready: VecDeque::new(),
+            station: Station::open(plugins, settings.flow_bytes(meters))?,
+            ready: ReadyFlows::default(),
+            outlet: None,
             ending: None,
             flows: 0,
             evicted: 0,
@@ -186,7 +195,7 @@ impl Shard {
     }
 
     /// Flows that have ended, in the order of [`Ended`].
-    pub(crate) fn ready(&mut self) -> &mut VecDeque<Flow> {
+    pub(crate) fn ready(&mut self) -> &mut ReadyFlows {
         &mut self.ready
     }
 
@@ -310,6 +319,22 @@ impl Shard {
                 self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
                 self.table.forget(place);
             }
+            self.let_out();
+        }
+    }
+
+    /// Has flows that are ready taken while more of them end, where somebody else can take them.
+    pub(crate) fn set_outlet(&mut self, outlet: Outlet) {
+        self.outlet = Some(outlet);
+    }
+
+    /// Lets the flows that are ready go if they hold too many bytes.
+    #[inline]
+    pub(crate) fn let_out(&mut self) {
+        if let Some(outlet) = &mut self.outlet
+            && self.ready.bytes() > outlet.most_bytes
+        {
+            (outlet.take)(&mut self.ready);
         }
     }
 

@@ -154,8 +154,7 @@ fn without_times(name: &str) -> String {
     let (mut shown, mut from) = (String::new(), 0);
     for found in TIMES.find_iter(name) {
         // A part of a longer number is no time.
-        let starts_inside =
-            is_digit(Some(found.start())) && is_digit(found.start().checked_sub(1));
+        let starts_inside = is_digit(Some(found.start())) && is_digit(found.start().checked_sub(1));
         if starts_inside || is_digit(Some(found.end())) {
             continue;
         }

@@ -144,6 +144,11 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
     max_flows: u64,
 
+    /// Megabytes (MiB) that flows which have ended may hold until they are written. Of captures that are
+    /// read, the metering waits; live, values of plugins are lost first.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = value_parser!(u32).range(16..=1 << 20), help_heading = METERING)]
+    queue_mib: u32,
+
     /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
     /// and their order are the same for any number, but for applications that nDPI tells by earlier
     /// flows.
@@ -229,11 +234,10 @@ impl Meter {
             return Err(failure);
         }
         let complete = report.problems.is_empty()
-            && report
-                .plugins
-                .iter()
-                .all(|plugin| plugin.traps == 0 && plugin.excesses == 0)
-            && losses.queue() + losses.output() == 0
+            && report.plugins.iter().all(|plugin| {
+                plugin.traps == 0 && plugin.excesses == 0 && plugin.flows_overflowed == 0
+            })
+            && losses.queue() + losses.values() + losses.output() == 0
             && report.files_skipped == 0;
         Ok(match complete {
             true => Exit::Done,
@@ -269,6 +273,7 @@ impl Meter {
             })
             .max_nflows(self.max_nflows)
             .max_flows(self.max_flows)
+            .queue_bytes(self.queue_bytes())
             .n_meters(self.n_meters)
             .columns_to_anonymize(&self.columns_to_anonymize);
         builder = self.live.set(builder);
@@ -412,7 +417,12 @@ impl Meter {
             (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
             (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
             (SourceKind::Interface, None) => BackgroundSink::live(sink, OnFailure::End),
-        })
+        }
+        .queue_bytes(self.queue_bytes()))
+    }
+
+    fn queue_bytes(&self) -> usize {
+        (self.queue_mib as usize) << 20
     }
 
     fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink + Send>, Failure> {

@@ -212,6 +212,11 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
             ("stage", "output".to_owned(), losses.output()),
         ],
     );
+    writer.counter(
+        "flows_without_values",
+        "Flows that were written without the values of plugins, as the output was slower",
+        losses.values(),
+    );
     writer.gauge("flows_live", "Flows in the tables", report.flows_live);
     writer.gauge(
         "flow_memory_bytes",
@@ -238,7 +243,7 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
 }
 
 fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
-    let counters: [(_, _, Count); 11] = [
+    let counters: [(_, _, Count); 13] = [
         (
             "plugin_events",
             "Events that plugins were shown",
@@ -287,6 +292,16 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
             "plugin_bad_outputs",
             "Values that were not as declared",
             |plugin| plugin.bad_outputs,
+        ),
+        (
+            "plugin_outputs_too_large",
+            "Values that are null, for their flow had more bytes than it may",
+            |plugin| plugin.outputs_too_large,
+        ),
+        (
+            "plugin_flows_overflowed",
+            "Flows without values, for those that wait held as many bytes as they may",
+            |plugin| plugin.flows_overflowed,
         ),
     ];
     for (name, help, count) in counters {

@@ -120,6 +120,8 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
                 "flows_shed": plugin.flows_shed,
                 "flows_cut": plugin.flows_cut,
                 "bad_outputs": plugin.bad_outputs,
+                "outputs_too_large": plugin.outputs_too_large,
+                "flows_overflowed": plugin.flows_overflowed,
                 "memory_bytes": plugin.memory,
             })
         })
@@ -151,6 +153,7 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
         "flows_undissected": report.flows_undissected,
         "flows_evicted": accounts.evicted,
         "flows_lost": {"queue": losses.queue(), "output": losses.output()},
+        "flows_without_values": losses.values(),
         "memory_bytes": report.memory,
         "resident_bytes": resident_bytes(),
         "thread_panics": report.thread_panics,

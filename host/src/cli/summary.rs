@@ -109,6 +109,13 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
             writeln!(out, "         {count} of them not written, for {why}")?;
         }
     }
+    if run.losses.values() > 0 {
+        writeln!(
+            out,
+            "         {} of them without the values of plugins, for the output was slower than the flows",
+            run.losses.values()
+        )?;
+    }
     for plugin in &report.plugins {
         write_plugin(out, plugin)?;
     }
@@ -205,6 +212,14 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         ),
         (plugin.flows_cut, "flows cut"),
         (plugin.bad_outputs, "values not of the declared type"),
+        (
+            plugin.outputs_too_large,
+            "values null, for their flow had more bytes than it may (output-kib)",
+        ),
+        (
+            plugin.flows_overflowed,
+            "flows without its values, for those that wait held as many bytes as they may (--queue-mib)",
+        ),
         (plugin.lines_dropped, "lines of its log not shown"),
     ] {
         if count > 0 {

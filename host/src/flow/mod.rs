@@ -8,6 +8,7 @@ mod key;
 mod outputs;
 mod prefetch;
 mod protocols;
+mod ready;
 mod record;
 mod schema;
 pub(crate) mod slab;
@@ -28,6 +29,7 @@ pub(crate) use key::KeyHasher;
 pub(crate) use outputs::{Answer, Column, Outputs, Table};
 pub(crate) use prefetch::{prefetch, prefetch_all};
 pub use protocols::{PROTOCOLS, Protocol};
+pub(crate) use ready::ReadyFlows;
 pub use record::{Direction, Expiration};
 pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
@@ -94,8 +96,40 @@ impl Flow {
     /// The value of a feature by its name in the feature table (`src_ip`, `bidirectional_packets`),
     /// or of a plugin's output (`udps.packet_stats.src2dst_mean`).
     pub fn get(&self, name: &str) -> Option<Value<'_>> {
-        self.iter()
-            .find_map(|(column, value)| (column == name).then_some(value))
+        let features = self.schema.features();
+        if let Some(at) = features.iter().position(|feature| feature.name == name) {
+            return Some(self.feature(at));
+        }
+        let outputs = self.schema.udps();
+        let at = outputs.iter().position(|column| column.path() == name)?;
+        Some(self.output(at))
+    }
+
+    /// The value of the feature at this place of the schema.
+    #[inline]
+    fn feature(&self, at: usize) -> Value<'_> {
+        match self.replacement(at) {
+            Some(text) => Value::Text(text),
+            None => self.schema.features()[at].value(&self.view()),
+        }
+    }
+
+    /// The value of the plugin's output at this place of the schema.
+    #[inline]
+    fn output(&self, at: usize) -> Value<'_> {
+        match self.replacement(self.schema.features().len() + at) {
+            Some(text) => Value::Text(text),
+            None => self.outputs.value(at),
+        }
+    }
+
+    /// Returns about how many bytes of memory the flow takes.
+    pub(crate) fn bytes(&self) -> usize {
+        let statistics = self
+            .statistics
+            .as_ref()
+            .map_or(0, |_| size_of::<Statistics>());
+        size_of::<Self>() + statistics + self.splt.beside() + self.outputs.bytes()
     }
 
     /// All columns and their values: features in the feature table's order, then what plugins

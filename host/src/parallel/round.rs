@@ -94,11 +94,12 @@ pub(super) struct Harvest {
     pub(super) flows: VecDeque<Flow>,
     /// Whether more of the same round comes: at the end all flows do, which are many.
     pub(super) has_more: bool,
-    /// Packets of the round.
+    /// Packets of the round, with its last flows.
     pub(super) packets: u64,
     /// After the last round, and about every second.
     pub(super) plugins: Option<Vec<PluginReport>>,
-    pub(super) tally: Tally,
+    /// None where the meter is in the middle of the round.
+    pub(super) tally: Option<Tally>,
 }
 
 /// How a meter is doing.

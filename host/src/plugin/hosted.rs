@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, Shown};
-use super::bindings::feature::{ValueResult, Verdict};
+use super::bindings::feature::Verdict;
 use super::budget::{Budget, Habit};
 use super::error::Trap;
 use super::generation::Plugin;
@@ -321,13 +321,15 @@ impl Hosted {
     }
 
     /// Shows the end of a flow, which is the `waiting`-th of those that wait for batches. If it is called
-    /// for this flow alone, it gives the values for the outputs that it declared.
+    /// for this flow alone, it gives the values for the outputs that it declared, and how many bytes of
+    /// them are not numbers: at most `room`.
     pub(super) fn expire(
         &mut self,
         place: u32,
         flow: &FlowView<'_>,
         waiting: u32,
-    ) -> Option<Vec<ValueResult>> {
+        room: usize,
+    ) -> Option<(Vec<UdpValue>, u32)> {
         let slot = std::mem::take(&mut self.slots[place]);
         if flow.record.id < self.since {
             self.report.flows_lost += 1;
@@ -346,24 +348,33 @@ impl Hosted {
             }
             return None;
         }
-        let plugin = self.plugin.clone();
-        let values = self.call(1, event, |instance, _| {
-            let fields = &plugin.manifest().at_expire;
-            record::flow(fields, flow, |flow| instance.expire(flow))
+        let most = self.plugin.spec().limits.output;
+        let taken = self.call(1, event, |instance, (manifest, _)| {
+            let values = record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))?;
+            Ok(outputs::record(&manifest.outputs, values, most))
         });
-        self.report.flows_lost += u64::from(values.is_none());
-        values
-    }
-
-    /// Takes the values that `expire` gave to where they belong.
-    pub(super) fn store(&mut self, values: Vec<ValueResult>, into: &mut [UdpValue]) {
-        let outputs = &self.plugin.manifest().outputs;
-        self.report.bad_outputs += outputs::record(outputs, values, into);
+        let Some(taken) = taken else {
+            self.report.flows_lost += 1;
+            return None;
+        };
+        self.report.bad_outputs += taken.bad;
+        self.report.outputs_too_large += taken.too_large;
+        let bytes = taken.row_bytes.first().copied().unwrap_or_default();
+        if bytes as usize > room {
+            self.report.flows_overflowed += 1;
+            return None;
+        }
+        Some((taken.values, bytes))
     }
 
     /// Delivers its batch, with what is not read yet of this chunk, and answers for those of so many
-    /// waiting flows that ended in it.
-    pub(super) fn flush(&mut self, chunk: &[Arrival<'_>], waiting: usize) -> Option<Answer> {
+    /// waiting flows that ended in it. At most `room` bytes of the answer are not numbers.
+    pub(super) fn flush(
+        &mut self,
+        chunk: &[Arrival<'_>],
+        waiting: usize,
+        room: usize,
+    ) -> Option<Answer> {
         let Shape::Columns(batch) = &mut self.shape else {
             return None;
         };
@@ -373,22 +384,29 @@ impl Hosted {
             return None;
         }
         let event = self.event.take().unwrap_or(Event::Batch { events });
+        let most = self.plugin.spec().limits.output;
         let answer = self.call(events as u64, event, |instance, (manifest, shape)| {
             let Shape::Columns(batch) = shape else {
                 unreachable!("records were handled above")
             };
-            batch.lower(manifest.packed, |batch| instance.process(batch))
+            let columns = batch.lower(manifest.packed, |batch| instance.process(batch))?;
+            let (outputs, rows) = (&manifest.outputs, batch.ended().len());
+            Ok(outputs::columns(outputs, columns, rows, most))
         });
         let Shape::Columns(batch) = &mut self.shape else {
             return None;
         };
         let ended = batch.ended();
         let answer = match answer {
-            Some(columns) => {
-                let outputs = &self.plugin.manifest().outputs;
-                let (columns, bad) = outputs::columns(outputs, columns, ended.len());
-                self.report.bad_outputs += bad;
-                Some(Answer::new(columns, ended, waiting))
+            Some(taken) => {
+                self.report.bad_outputs += taken.bad;
+                self.report.outputs_too_large += taken.too_large;
+                let answer = Answer::new(taken.values, taken.row_bytes, ended, waiting);
+                let fits = answer.bytes() <= room;
+                if !fits {
+                    self.report.flows_overflowed += ended.len() as u64;
+                }
+                fits.then_some(answer)
             }
             None => {
                 self.report.flows_lost += ended.len() as u64;
@@ -421,7 +439,8 @@ impl Hosted {
         }
     }
 
-    /// Calls the instance, if it is there, and throws it away if it traps.
+    /// Calls the instance, if it is there, and throws it away if it traps. What `call` does before and
+    /// after it on the plugin's behalf, such as checking its values, is billed to the plugin as well.
     fn call<T>(
         &mut self,
         events: u64,

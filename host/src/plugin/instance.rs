@@ -44,6 +44,7 @@ impl Instance {
         name: &str,
         limits: Limits,
     ) -> Result<Self, Problem> {
+        let limits = limits.measurable();
         let state = HostState {
             deadline: Deadline::default(),
             memory: MemoryLimiter::new(limits.memory),

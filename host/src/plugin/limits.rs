@@ -22,9 +22,10 @@ pub(super) const HANDLES: usize = 1_024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// CPU time that a call into the plugin may take: a batch of a thousand events takes some
-    /// microseconds, and the slowest interpreter some milliseconds.
+    /// microseconds, and the slowest interpreter some milliseconds. Less than
+    /// [`SHORTEST_CALL`](Self::SHORTEST_CALL) counts as that.
     pub call: Duration,
-    /// CPU time that opening it may take.
+    /// CPU time that opening it may take, as `call`.
     pub open: Duration,
     /// Bytes of memory, tables included at sixteen bytes an element. Python starts with 13 MB.
     pub memory: usize,
@@ -33,6 +34,9 @@ pub struct Limits {
     pub flows: usize,
     /// CPU time that an event may take over the long run.
     pub event_time: EventTime,
+    /// Bytes that a flow's values may have: texts, lists and all else that are not numbers. Values beyond
+    /// are null. They are kept until the flow is written.
+    pub output: usize,
 }
 
 /// CPU time that a plugin's events may take over the long run. Calls that each stay within their time
@@ -58,11 +62,25 @@ impl Default for Limits {
             memory: 256 << 20,
             flows: 1_000_000,
             event_time: EventTime::default(),
+            output: 64 << 10,
         }
     }
 }
 
 impl Limits {
+    /// The shortest time that a call can be held to. Time is looked at every 10 ms, and the 10 ms before
+    /// the first look count as taken: shorter limits would stop calls that took next to nothing.
+    pub const SHORTEST_CALL: Duration = Duration::from_millis(20);
+
+    /// The same, with times that can be measured.
+    pub(super) fn measurable(self) -> Self {
+        Self {
+            call: self.call.max(Self::SHORTEST_CALL),
+            open: self.open.max(Self::SHORTEST_CALL),
+            ..self
+        }
+    }
+
     /// Flows that the instance on one of so many meters may hold: not more than fit into its memory at
     /// 64 bytes each.
     pub(super) fn flows_of_instance(&self, meters: usize) -> usize {
@@ -188,5 +206,18 @@ mod tests {
             ..limits
         };
         assert_eq!(small.flows_of_instance(4), 16_384);
+    }
+
+    #[test]
+    fn times_that_cannot_be_measured_are_not_asked_for() {
+        let limits = Limits {
+            call: Duration::ZERO,
+            open: Duration::from_millis(19),
+            ..Limits::default()
+        };
+        let limits = limits.measurable();
+        assert_eq!((limits.call, limits.open), (2 * EPOCH, 2 * EPOCH));
+        let default = Limits::default();
+        assert_eq!(default.measurable(), default);
     }
 }

@@ -22,6 +22,7 @@ mod grant;
 mod health;
 mod hosted;
 mod instance;
+mod json;
 mod limits;
 mod log;
 mod manifest;

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::digest::Sha256;
 use super::error::{PluginError, Problem};
 use super::grant::Grants;
-use super::limits::{EventTime, Limits};
+use super::limits::{ANSWER, EventTime, Limits};
 use super::spec::PluginSpec;
 
 /// What an operator allows each plugin: a TOML file, `flowloom.toml` by custom.
@@ -119,6 +119,7 @@ struct LimitTable {
     memory_mib: Option<u32>,
     flows: Option<u32>,
     ns_per_event: Option<u32>,
+    output_kib: Option<u32>,
 }
 
 impl LimitTable {
@@ -136,19 +137,32 @@ impl LimitTable {
                 Some(0) => EventTime::Unbounded,
                 Some(ns) => EventTime::Ns(ns.into()),
             },
+            output: self
+                .output_kib
+                .map_or(limits.output, |kib| (kib as usize) << 10),
         }
     }
 
-    /// Values that would stop every plugin.
+    /// Refuses values that would stop every plugin, or that cannot be kept to.
     fn check(&self, place: &str) -> Result<(), String> {
-        for (key, value) in [
-            ("call-ms", self.call_ms),
-            ("open-ms", self.open_ms),
-            ("memory-mib", self.memory_mib),
-            ("flows", self.flows),
+        let all = 1..=u32::MAX;
+        let measurable = Limits::SHORTEST_CALL.as_millis() as u32..=u32::MAX;
+        for (key, value, accepted) in [
+            ("call-ms", self.call_ms, &measurable),
+            ("open-ms", self.open_ms, &measurable),
+            ("memory-mib", self.memory_mib, &all),
+            ("flows", self.flows, &all),
+            ("output-kib", self.output_kib, &(1..=(ANSWER >> 10) as u32)),
         ] {
-            if value == Some(0) {
-                return Err(format!("{place}.{key} is 0; give at least 1"));
+            let (least, most) = (accepted.start(), accepted.end());
+            match value {
+                Some(value) if value < *least => {
+                    return Err(format!("{place}.{key} is {value}; give at least {least}"));
+                }
+                Some(value) if value > *most => {
+                    return Err(format!("{place}.{key} is {value}; give at most {most}"));
+                }
+                _ => {}
             }
         }
         Ok(())
@@ -333,7 +347,23 @@ mod tests {
             ("version = 1\nlimits = { call-ms = -1 }", "line 2"),
             (
                 "version = 1\nlimits = { call-ms = 0 }",
-                "limits.call-ms is 0; give at least 1",
+                "limits.call-ms is 0; give at least 20",
+            ),
+            (
+                "version = 1\nlimits = { call-ms = 19 }",
+                "limits.call-ms is 19; give at least 20",
+            ),
+            (
+                "version = 1\n[plugins.a.limits]\nopen-ms = 9",
+                "plugins.a.limits.open-ms is 9; give at least 20",
+            ),
+            (
+                "version = 1\nlimits = { output-kib = 0 }",
+                "limits.output-kib is 0; give at least 1",
+            ),
+            (
+                "version = 1\nlimits = { output-kib = 16385 }",
+                "limits.output-kib is 16385; give at most 16384",
             ),
             (
                 "version = 1\n[plugins.a.limits]\nflows = 0",

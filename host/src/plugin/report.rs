@@ -50,6 +50,11 @@ pub struct PluginReport {
     pub flows_held: u64,
     /// Values that were not what it declared; they are null.
     pub bad_outputs: u64,
+    /// Values that are null because their flow had no bytes left for them
+    /// ([`Limits::output`](super::Limits::output)).
+    pub outputs_too_large: u64,
+    /// Flows whose values are null because flows that wait to be taken held as many bytes as they may.
+    pub flows_overflowed: u64,
     /// Lines of its log that were not shown, for there were too many.
     pub lines_dropped: u64,
     /// Bytes of memory and tables its instances had at last.
@@ -98,6 +103,8 @@ impl PluginReport {
         self.flows_cut += later.flows_cut;
         self.flows_held += later.flows_held;
         self.bad_outputs += later.bad_outputs;
+        self.outputs_too_large += later.outputs_too_large;
+        self.flows_overflowed += later.flows_overflowed;
         self.lines_dropped += later.lines_dropped;
         self.memory += later.memory;
     }

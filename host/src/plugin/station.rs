@@ -4,7 +4,6 @@
 //! when it began. So a plugin can be replaced at any packet: flows that began before finish with the
 //! generation that knows them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +11,10 @@ use super::batch::MOST_EVENTS;
 use super::error::PluginError;
 use super::generation::Plugin;
 use super::hosted::Hosted;
+use super::limits::ANSWER;
 use super::registry::PluginSet;
 use super::report::PluginReport;
-use crate::flow::{Answer, Arrival, Flow, FlowView, Schema, Table};
+use crate::flow::{Answer, Arrival, Flow, FlowView, ReadyFlows, Schema, Table};
 use crate::time::Time;
 
 /// Generations of one plugin that may have flows at once: each has memory of its own.
@@ -31,7 +31,9 @@ pub(crate) struct Station {
     /// Sets whose flows are still live, the oldest first; the last is the current one.
     sets: Vec<Live>,
     /// Ended flows whose values are still in some batch.
-    waiting: VecDeque<Flow>,
+    waiting: ReadyFlows,
+    /// Bytes of values that flows which wait may hold.
+    most_bytes: usize,
     has_batches: bool,
     /// Whether some plugin has to be shown a packet before the next one is metered.
     is_prompt: bool,
@@ -76,13 +78,15 @@ struct Member {
 }
 
 impl Station {
-    /// Opens an instance of every plugin.
-    pub(crate) fn open(set: &PluginSet) -> Result<Self, PluginError> {
+    /// Opens an instance of every plugin. Flows that wait may hold `most_bytes` of values, and one answer of
+    /// each plugin at least.
+    pub(crate) fn open(set: &PluginSet, most_bytes: usize) -> Result<Self, PluginError> {
         let mut station = Self {
             hosted: Vec::new(),
             past: Vec::new(),
             sets: Vec::new(),
-            waiting: VecDeque::new(),
+            waiting: ReadyFlows::default(),
+            most_bytes,
             has_batches: false,
             is_prompt: false,
             shown: 0,
@@ -111,12 +115,7 @@ impl Station {
     ///
     /// It says no where a plugin has too many generations with live flows: then it is to be asked
     /// again later, and in between nothing changes.
-    pub(crate) fn switch(
-        &mut self,
-        set: &PluginSet,
-        ordinal: u64,
-        ready: &mut VecDeque<Flow>,
-    ) -> bool {
+    pub(crate) fn switch(&mut self, set: &PluginSet, ordinal: u64, ready: &mut ReadyFlows) -> bool {
         self.flush(&[], ready);
         let is_new = |plugin: &&Arc<Plugin>| self.find(plugin).is_none();
         let is_crowded = |plugin: &Arc<Plugin>| {
@@ -172,14 +171,14 @@ impl Station {
         &mut self,
         chunk: &[Arrival<'_>],
         view: &dyn Fn() -> FlowView<'f>,
-        ready: &mut VecDeque<Flow>,
+        ready: &mut ReadyFlows,
     ) -> bool {
         self.is_prompt && self.show(chunk, Some(view), ready)
     }
 
     /// Shows what was not shown of a chunk, and lets it go.
     #[inline]
-    pub(crate) fn take(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) {
+    pub(crate) fn take(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) {
         self.show(chunk, None, ready);
         self.shown = 0;
         for hosted in self.hosted.iter_mut().flatten() {
@@ -191,7 +190,7 @@ impl Station {
         &mut self,
         chunk: &[Arrival<'_>],
         view: Option<&dyn Fn() -> FlowView<'f>>,
-        ready: &mut VecDeque<Flow>,
+        ready: &mut ReadyFlows,
     ) -> bool {
         let mut cuts = false;
         while self.shown < chunk.len() && !self.is_empty() {
@@ -215,7 +214,7 @@ impl Station {
         place: u32,
         mut flow: Flow,
         chunk: &[Arrival<'_>],
-        ready: &mut VecDeque<Flow>,
+        ready: &mut ReadyFlows,
     ) {
         self.show(chunk, None, ready);
         self.make_room(chunk, ready);
@@ -223,46 +222,63 @@ impl Station {
         let set = index(&self.sets, flow.record.id);
         self.sets[set].flows -= 1;
         self.has_drained |= self.sets[set].flows == 0 && !self.sets[set].is_current();
+        let most_bytes = self.most_bytes();
         for member in &self.sets[set].members {
             let Some(hosted) = member.hosted(&mut self.hosted) else {
                 count_abandoned(&mut self.past, &member.name);
                 continue;
             };
-            if let Some(values) = hosted.expire(place, &flow.view(), waiting) {
-                let own = flow.outputs.own(flow.schema.udps().len());
-                hosted.store(values, &mut own[member.first_output..]);
+            let held = self.waiting.bytes() + ready.bytes() + flow.outputs.bytes();
+            let room = most_bytes.saturating_sub(held);
+            if let Some((values, bytes)) = hosted.expire(place, &flow.view(), waiting, room) {
+                let columns = flow.schema.udps().len();
+                let first = member.first_output;
+                flow.outputs.put(columns, first, values, bytes);
             }
         }
         if self.has_batches {
-            self.waiting.push_back(flow);
+            self.waiting.push(flow);
         } else {
-            ready.push_back(flow);
+            ready.push(flow);
         }
     }
 
     /// Delivers all batches, with what is not read yet of this chunk: every ended flow is ready.
-    pub(crate) fn flush(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) {
+    pub(crate) fn flush(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) {
         let waiting = self.waiting.len();
+        let held = self.waiting.bytes() + ready.bytes();
+        let mut room = self.most_bytes().saturating_sub(held);
         let answer = |hosted: &mut Option<Hosted>| {
-            let answer = hosted.as_mut()?.flush(chunk, waiting)?;
-            Some(Arc::new(answer))
+            let answer = hosted.as_mut()?.flush(chunk, waiting, room)?;
+            room -= answer.bytes();
+            Some(answer)
         };
         let answers: Vec<_> = self.hosted.iter_mut().map(answer).collect();
         if waiting > 0 && answers.iter().any(Option::is_some) {
-            self.give(&answers);
+            self.give(answers);
         }
-        match ready.is_empty() {
-            // Flows are large.
-            true => std::mem::swap(ready, &mut self.waiting),
-            false => ready.append(&mut self.waiting),
-        }
+        ready.append(&mut self.waiting);
         if self.has_drained {
             self.retire();
         }
     }
 
+    /// Bytes of values that flows which wait may hold. Whoever takes flows away comes after every answer at
+    /// the earliest.
+    fn most_bytes(&self) -> usize {
+        self.most_bytes.max((self.hosted.len() + 1) * ANSWER)
+    }
+
     /// Gives the waiting flows their values, of the hosted plugins in their order.
-    fn give(&mut self, answers: &[Option<Arc<Answer>>]) {
+    fn give(&mut self, mut answers: Vec<Option<Answer>>) {
+        for (at, answer) in answers.iter_mut().enumerate() {
+            if let Some(answer) = answer
+                && answer.is_large()
+            {
+                self.move_values(at, answer);
+            }
+        }
+        let answers: Vec<_> = answers.into_iter().map(|a| a.map(Arc::new)).collect();
         let table = |set: &Live| {
             let mut table = Table::new(set.schema.udps().len());
             for member in &set.members {
@@ -273,10 +289,28 @@ impl Station {
             Arc::new(table)
         };
         let tables: Vec<_> = self.sets.iter().map(table).collect();
-        for (row, flow) in (0..).zip(&mut self.waiting) {
+        let mut row = 0;
+        self.waiting.for_each(|flow| {
             let table = &tables[index(&self.sets, flow.record.id)];
             flow.outputs.share(table.clone(), row);
-        }
+            row += 1;
+        });
+    }
+
+    /// Moves the values that are no numbers out of the answer of the plugin at this place, to the flow
+    /// that each is of.
+    fn move_values(&mut self, at: usize, answer: &mut Answer) {
+        let mut values = answer.take_values();
+        let (sets, mut row) = (&self.sets, 0);
+        self.waiting.for_each(|flow| {
+            let set = &sets[index(sets, flow.record.id)];
+            let member = set.members.iter().find(|member| member.at == Some(at));
+            if let Some(member) = member {
+                let columns = (member.first_output, set.schema.udps().len());
+                values.move_row(answer, row, columns, &mut flow.outputs);
+            }
+            row += 1;
+        });
     }
 
     /// While the meter cannot keep up, plugins that take too much of its time are offered no flows.
@@ -287,7 +321,7 @@ impl Station {
     }
 
     /// Delivers all batches and tells every plugin that it was the last.
-    pub(crate) fn finish(&mut self, ready: &mut VecDeque<Flow>) {
+    pub(crate) fn finish(&mut self, ready: &mut ReadyFlows) {
         self.flush(&[], ready);
         for hosted in self.hosted.iter_mut().flatten() {
             hosted.finish();
@@ -437,7 +471,7 @@ impl Station {
     /// Makes room for an event; says for how many packets in a row there is. All batches are delivered
     /// together, so that a flow waits for one boundary only.
     #[inline]
-    fn make_room(&mut self, chunk: &[Arrival<'_>], ready: &mut VecDeque<Flow>) -> usize {
+    fn make_room(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) -> usize {
         let room = self.room();
         if room > 0 && !self.has_drained {
             return room;

@@ -1,14 +1,18 @@
 //! Writing in a thread of its own, so that making text of flows takes no time of the metering.
 
+use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
+};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Sink;
 use crate::flow::{Flow, prefetch_all};
+use crate::meter::QUEUE_BYTES;
 use crate::time::thread_time;
 
 /// Flows that are handed over together.
@@ -18,26 +22,43 @@ const BATCHES: usize = 8;
 /// The same when the giver must not wait: about 65,000 flows, then they are dropped and counted.
 const LIVE_BATCHES: usize = if cfg!(test) { 8 } else { 256 };
 
+/// Batches that can be there at a time when captures are read: those on their way, the one that is
+/// written, and the one that is being made.
+const ALL_BATCHES: usize = BATCHES + 2;
+/// When no batch came for so long, what was written is flushed: flows of a slow pipe come out on time.
+const QUIET: Duration = Duration::from_millis(100);
+/// How long a sink that is given up may take to write what it was given.
+const LONGEST_DROP: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+
 /// Writes flows to a sink in another thread, in the order in which they are given.
 ///
-/// Some thousand flows may be under way. A flow whose writing failed is told of by a later
+/// Some thousand flows may be under way, and so many bytes of them as
+/// [`queue_bytes`](Self::queue_bytes) says. A flow whose writing failed is told of by a later
 /// [`write`](Self::write), or by [`finish`](Self::finish) at last.
 ///
 /// One for a live capture never waits for its sink, and flushes it whenever there is nothing else to
-/// write. Flows that it has no room for, or that cannot be written, are lost and counted.
+/// write. Flows that it has no room for, or that cannot be written, are lost and counted. Where it has room
+/// for a flow, but not for as many bytes as plugins' values have, only these are lost.
 pub struct BackgroundSink {
     batch: Vec<Flow>,
+    /// Bytes of the flows in it.
+    batch_bytes: usize,
+    /// Bytes that all flows here may have.
+    most_bytes: usize,
     batches: Option<SyncSender<Order>>,
     is_live: bool,
     losses: Arc<Losses>,
     /// Batches that are written: their memory is used again.
     written: Receiver<Vec<Flow>>,
     writer: Option<JoinHandle<io::Result<Duration>>>,
+    /// Why there is no writer.
+    not_started: Option<io::Error>,
 }
 
 /// What the thread is to do.
 enum Order {
-    Write(Vec<Flow>),
+    /// To write flows, which have so many bytes.
+    Write(Vec<Flow>, usize),
     Reopen,
 }
 
@@ -47,7 +68,10 @@ pub struct Losses {
     given: AtomicU64,
     written: AtomicU64,
     queue: AtomicU64,
+    values: AtomicU64,
     output: AtomicU64,
+    /// Bytes of flows that were given and not written.
+    waiting: AtomicUsize,
     /// Whether the output has failed for good.
     failed: AtomicBool,
 }
@@ -56,6 +80,11 @@ impl Losses {
     /// Those that there was no room for, as the sink was slower than the flows.
     pub fn queue(&self) -> u64 {
         self.queue.load(Ordering::Relaxed)
+    }
+
+    /// Flows that were written without the values of plugins, as the sink was slower than the flows.
+    pub fn values(&self) -> u64 {
+        self.values.load(Ordering::Relaxed)
     }
 
     /// Those whose writing failed.
@@ -120,16 +149,32 @@ impl BackgroundSink {
         let (used, written) = channel();
         let losses = Arc::new(Losses::default());
         let counted = losses.clone();
-        let writer = thread::Builder::new().name("flowloom-writer".into());
-        let writer = writer.spawn(move || work(to_write, used, counted));
+        let started = thread::Builder::new()
+            .name("flowloom-writer".into())
+            .spawn(move || work(to_write, used, counted));
+        let (writer, not_started) = match started {
+            Ok(writer) => (Some(writer), None),
+            Err(error) => (None, Some(error)),
+        };
         Self {
             batch: Vec::with_capacity(BATCH),
+            batch_bytes: 0,
+            most_bytes: QUEUE_BYTES / 2,
             batches: Some(batches),
             is_live: live.is_some(),
             losses,
             written,
-            writer: Some(writer.expect("the system starts a thread")),
+            writer,
+            not_started,
         }
+    }
+
+    /// Bounds the memory of flows that wait, here and in the meters: a half of it is for those here
+    /// ([`Settings::queue_bytes`](crate::Settings::queue_bytes)).
+    #[must_use]
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.most_bytes = bytes / 2;
+        self
     }
 
     /// What is lost so far; it may be asked after the end as well.
@@ -163,13 +208,29 @@ impl BackgroundSink {
     /// # Errors
     ///
     /// What writing an earlier flow gave; nothing may be written afterwards.
-    pub fn write(&mut self, flow: Flow) -> io::Result<()> {
+    pub fn write(&mut self, mut flow: Flow) -> io::Result<()> {
+        if self.is_live {
+            self.make_room(&mut flow);
+        }
+        self.batch_bytes += flow.bytes();
         self.batch.push(flow);
         self.losses.given.fetch_add(1, Ordering::AcqRel);
-        match self.batch.len() {
-            BATCH.. => self.send(!self.is_live),
-            _ => Ok(()),
+        match self.batch.len() >= BATCH || self.batch_bytes >= self.most_bytes / ALL_BATCHES {
+            true => self.send(!self.is_live),
+            false => Ok(()),
         }
+    }
+
+    /// Takes the values of plugins from a flow that there are too few bytes for.
+    fn make_room(&self, flow: &mut Flow) {
+        let waiting = &self.losses.waiting;
+        if flow.outputs.bytes() > 0
+            && waiting.load(Ordering::Relaxed) + flow.bytes() > self.most_bytes
+        {
+            flow.outputs.clear();
+            self.losses.values.fetch_add(1, Ordering::Relaxed);
+        }
+        waiting.fetch_add(flow.bytes(), Ordering::Relaxed);
     }
 
     /// Lets the flows so far be written if there is time to: called now and then, it keeps flows
@@ -203,23 +264,24 @@ impl BackgroundSink {
         };
         if self.losses.failed.load(Ordering::Acquire) {
             self.losses.lose(self.batch.len());
-            self.batch.clear();
+            self.forget_batch();
             return self.join().map(drop);
         }
         let next = self.written.try_recv().unwrap_or_default();
-        let batch = Order::Write(std::mem::replace(&mut self.batch, next));
+        let bytes = std::mem::take(&mut self.batch_bytes);
+        let batch = Order::Write(std::mem::replace(&mut self.batch, next), bytes);
         match batches.try_send(batch) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(batch)) if wait => match batches.send(batch) {
                 Ok(()) => Ok(()),
                 Err(_) => self.join().map(drop),
             },
-            Err(TrySendError::Full(Order::Write(batch))) => {
-                self.batch = batch;
+            Err(TrySendError::Full(Order::Write(batch, bytes))) => {
+                (self.batch, self.batch_bytes) = (batch, bytes);
                 if self.is_live && self.batch.len() >= BATCH {
                     let lost = self.batch.len() as u64;
                     self.losses.queue.fetch_add(lost, Ordering::Relaxed);
-                    self.batch.clear();
+                    self.forget_batch();
                 }
                 Ok(())
             }
@@ -228,15 +290,33 @@ impl BackgroundSink {
         }
     }
 
+    fn forget_batch(&mut self) {
+        self.batch.clear();
+        let bytes = std::mem::take(&mut self.batch_bytes);
+        if self.is_live {
+            self.losses.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        }
+    }
+
     /// Waits for the thread, which ends when it has failed, or has written all.
     fn join(&mut self) -> io::Result<Duration> {
         self.batches = None;
         match self.writer.take().map(JoinHandle::join) {
             Some(Ok(written)) => written,
-            Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => Ok(Duration::ZERO),
+            Some(Err(panic)) => Err(io::Error::other(format!(
+                "the thread that writes flows panicked: {}",
+                said(&*panic)
+            ))),
+            None => self.not_started.take().map_or(Ok(Duration::ZERO), Err),
         }
     }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
 }
 
 /// Writes all, to the first error.
@@ -245,11 +325,26 @@ fn write(
     to_write: &Receiver<Order>,
     used: &Sender<Vec<Flow>>,
 ) -> io::Result<Duration> {
-    for order in to_write {
-        let Order::Write(mut batch) = order else {
-            sink.reopen()?;
-            continue;
+    let mut is_flushed = true;
+    loop {
+        let order = match is_flushed {
+            true => to_write.recv().map_err(RecvTimeoutError::from),
+            false => to_write.recv_timeout(QUIET),
         };
+        let mut batch = match order {
+            Ok(Order::Write(batch, _)) => batch,
+            Ok(Order::Reopen) => {
+                sink.reopen()?;
+                continue;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                sink.flush()?;
+                is_flushed = true;
+                continue;
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+        };
+        is_flushed = false;
         for (at, flow) in batch.iter().enumerate() {
             prefetch(&batch, at + 2);
             sink.write(flow)?;
@@ -299,7 +394,7 @@ impl<S: Sink> LiveWriter<S> {
                 }
             };
             match order {
-                Order::Write(mut batch) => {
+                Order::Write(mut batch, bytes) => {
                     for (n, flow) in batch.iter().enumerate() {
                         prefetch(&batch, n + 2);
                         let written = self.sink.write(flow);
@@ -310,6 +405,7 @@ impl<S: Sink> LiveWriter<S> {
                         self.settle();
                     }
                     batch.clear();
+                    self.losses.waiting.fetch_sub(bytes, Ordering::Relaxed);
                     let _ = used.send(batch);
                 }
                 Order::Reopen => {
@@ -356,7 +452,7 @@ impl<S: Sink> LiveWriter<S> {
         self.losses.lose(unwritten);
         self.losses.failed.store(true, Ordering::Release);
         for order in to_write {
-            if let Order::Write(batch) = order {
+            if let Order::Write(batch, _) = order {
                 self.losses.lose(batch.len());
             }
         }
@@ -365,21 +461,164 @@ impl<S: Sink> LiveWriter<S> {
 }
 
 impl Drop for BackgroundSink {
-    /// What was given is written, as far as that goes.
+    /// What was given is written, as far as that goes in 10 s: a pipe that nobody reads does not keep the
+    /// caller.
     fn drop(&mut self) {
         self.batches = None;
         if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
+            let since = Instant::now();
+            while !writer.is_finished() && since.elapsed() < LONGEST_DROP {
+                thread::sleep(Duration::from_millis(1));
+            }
+            if writer.is_finished() {
+                let _ = writer.join();
+            }
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Mutex, OnceLock};
 
     use super::*;
     use crate::flow::testing::flows;
+    use crate::value::UdpValue;
+
+    /// Flows with so many bytes of values each.
+    fn heavy_flows(count: u64, bytes: u32) -> impl Iterator<Item = Flow> {
+        flows(count).into_iter().map(move |mut flow| {
+            let value = UdpValue::Bytes(vec![0; bytes as usize].into());
+            flow.outputs.put(1, 0, [value], bytes);
+            flow
+        })
+    }
+
+    #[test]
+    fn live_values_that_there_are_no_bytes_for_are_lost_and_flows_are_not() {
+        let (sink, out, _) = slow();
+        let mut sink = BackgroundSink::live(sink, OnFailure::End).queue_bytes(2 << 20);
+        let losses = sink.losses();
+        let stall = out.lock().unwrap();
+        for flow in heavy_flows(200, 64 << 10) {
+            sink.write(flow).unwrap();
+        }
+        drop(stall);
+        assert!((185..200).contains(&losses.values()), "{losses:?}");
+        // What is written makes room.
+        while losses.waiting.load(Ordering::Relaxed) > 1 << 20 {
+            sink.flush().unwrap();
+            thread::yield_now();
+        }
+        let before = losses.values();
+        sink.finish().unwrap();
+        assert_eq!((losses.queue(), losses.values()), (0, before));
+        assert_eq!(out.lock().unwrap().len(), 200);
+        assert_eq!(losses.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    /// Is slow, and notes the most flows that were given and not written.
+    struct Behind {
+        losses: Arc<OnceLock<Arc<Losses>>>,
+        written: u64,
+        most: Arc<AtomicU64>,
+    }
+
+    impl Sink for Behind {
+        fn write(&mut self, _: &Flow) -> io::Result<()> {
+            thread::sleep(Duration::from_millis(1));
+            let given = self.losses.wait().given();
+            self.most.fetch_max(given - self.written, Ordering::Relaxed);
+            self.written += 1;
+            Ok(())
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_giver_of_large_flows_waits_for_its_sink() {
+        let (losses, most) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
+        let sink = Behind {
+            losses: losses.clone(),
+            written: 0,
+            most: most.clone(),
+        };
+        // A batch is full with one flow of 64 KiB.
+        let mut sink = BackgroundSink::start(sink).queue_bytes(1 << 20);
+        losses.set(sink.losses()).unwrap();
+        for flow in heavy_flows(200, 64 << 10) {
+            sink.write(flow).unwrap();
+        }
+        sink.finish().unwrap();
+        let most = most.load(Ordering::Relaxed);
+        assert!(most <= ALL_BATCHES as u64 + 1, "{most}");
+    }
+
+    #[test]
+    fn flows_of_captures_are_flushed_when_no_more_come() {
+        let (sink, out, _) = slow();
+        let mut sink = BackgroundSink::start(sink);
+        for flow in flows(3) {
+            sink.write(flow).unwrap();
+        }
+        sink.flush().unwrap();
+        let since = Instant::now();
+        while out.lock().unwrap().len() < 3 {
+            assert!(since.elapsed().as_secs() < 60, "they hang");
+            thread::yield_now();
+        }
+        sink.finish().unwrap();
+    }
+
+    /// Panics at the first flow.
+    struct Panics;
+
+    impl Sink for Panics {
+        fn write(&mut self, _: &Flow) -> io::Result<()> {
+            panic!("a bug of the sink")
+        }
+
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_writer_that_panics_is_an_error_of_the_run() {
+        for sink in [
+            BackgroundSink::start(Panics),
+            BackgroundSink::live(Panics, OnFailure::GoOn),
+        ] {
+            let mut sink = sink;
+            let mut told = None;
+            for flow in flows(5_000) {
+                told = told.or(sink.write(flow).err());
+                if told.is_some() {
+                    break;
+                }
+            }
+            let told = told.unwrap_or_else(|| sink.finish().unwrap_err());
+            assert_eq!(
+                told.to_string(),
+                "the thread that writes flows panicked: a bug of the sink"
+            );
+        }
+    }
+
+    #[test]
+    fn a_sink_that_is_given_up_keeps_nobody() {
+        let (sink, out, _) = slow();
+        let mut sink = BackgroundSink::start(sink);
+        let stall = out.lock().unwrap();
+        for flow in flows(BATCH as u64) {
+            sink.write(flow).unwrap();
+        }
+        drop(sink);
+        assert!(stall.is_empty());
+    }
 
     /// Takes note of flows, and fails at one of them.
     struct Noting {

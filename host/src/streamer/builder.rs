@@ -192,6 +192,13 @@ impl StreamerBuilder {
         self
     }
 
+    /// Bounds the memory that flows which have ended may hold until they are taken and written, 256 MiB by
+    /// default: [`Settings::queue_bytes`](crate::Settings::queue_bytes).
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.settings.queue_bytes = bytes;
+        self
+    }
+
     /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
     /// works in the caller's thread. 0 leaves one core to the reader and takes the others.
     ///
@@ -322,7 +329,13 @@ impl StreamerBuilder {
                     let meter = Meter::with_set(settings, &plugins.set, &self.ndpi_files)?;
                     fanout.push((socket, meter));
                 }
-                let fanout = Fanout::start(fanout, &plugins, interface, stop.clone());
+                let fanout = Fanout::start(
+                    fanout,
+                    &plugins,
+                    self.settings.queue_bytes,
+                    interface,
+                    stop.clone(),
+                );
                 Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
             (origin, 1) => Work::Alone(Box::new(Alone {

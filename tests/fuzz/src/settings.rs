@@ -27,6 +27,7 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
         splt_analysis: bytes.u16() & 0x1ff,
         capture_column: false,
         max_flows: bytes.u8().into(),
+        queue_bytes: Settings::default().queue_bytes,
         end_on_fin: flags & 8 != 0,
         n_dissections: match DEFAULT_DISSECTIONS {
             // A build without nDPI.
