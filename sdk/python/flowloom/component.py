@@ -195,10 +195,14 @@ def runs(kind, values):
         ends.append(end)
     present = [value for value in values if value]
     if kind == "list[int]":
-        return batch_feature.IntegerLists(sum(present, []), ends)
+        return batch_feature.IntegerLists(joined(present), ends)
     if kind == "list[float]":
-        return batch_feature.FloatLists(sum(present, []), ends)
+        return batch_feature.FloatLists(joined(present), ends)
     return batch_feature.Texts(b"".join(present), ends)
+
+
+def joined(lists):
+    return [item for one in lists for item in one]
 
 
 def place(error):
