@@ -123,6 +123,7 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
                 "outputs_too_large": plugin.outputs_too_large,
                 "flows_overflowed": plugin.flows_overflowed,
                 "memory_bytes": plugin.memory,
+                "image_bytes": plugin.image,
             })
         })
         .collect();

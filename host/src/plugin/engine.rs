@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
 use super::bindings::{batch_feature, feature, log};
-use super::compile::Compiler;
+use super::compile::{self, Compiler, HostCost};
 use super::error::Problem;
 use super::generation::Plugin;
 use super::instance::{Exports, HostState};
@@ -35,6 +35,8 @@ pub(super) struct PluginEngine {
 pub(super) struct Compiled {
     pub(super) component: InstancePre<HostState>,
     pub(super) exports: Exports,
+    /// What it costs the host.
+    pub(super) cost: HostCost,
 }
 
 impl PluginEngine {
@@ -70,26 +72,29 @@ impl PluginEngine {
         &self.engine
     }
 
-    fn component(&self, bytes: &[u8]) -> Result<Component, String> {
-        let said = |error: wasmtime::Error| format!("{error:#}");
-        let Some(compiler) = &self.compiler else {
-            return Component::from_binary(&self.engine, bytes).map_err(said);
+    fn component(&self, bytes: &[u8]) -> Result<(Component, HostCost), String> {
+        let image = match &self.compiler {
+            Some(compiler) => compiler.compile(bytes)?,
+            None => compile::in_process(bytes)?,
         };
-        let image = compiler.compile(bytes)?;
+        // Whoever compiled it has looked at that as well; opening it costs memory.
+        let cost = HostCost::of(image.bytes())?;
         // SAFETY: an image is what an engine of this library has made of a component, in a process of
         // the same user or in a file that only this user can write.
         #[allow(
             unsafe_code,
             reason = "code that was compiled elsewhere is taken on trust"
         )]
-        unsafe {
-            Component::deserialize(&self.engine, image.bytes()).map_err(said)
+        let component = unsafe { Component::deserialize(&self.engine, image.bytes()) };
+        match component {
+            Ok(component) => Ok((component, cost)),
+            Err(error) => Err(format!("{error:#}")),
         }
     }
 
     /// Compiles a component and checks what it imports and exports.
     pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let component = self.component(bytes).map_err(CompileError::Broken)?;
+        let (component, cost) = self.component(bytes).map_err(CompileError::Broken)?;
         let ty = component.component_type();
         let mut linker = Cow::Borrowed(&self.linker);
         for (import, is) in ty.imports(&self.engine) {
@@ -127,7 +132,11 @@ impl PluginEngine {
                 .transpose()
                 .map_err(other_types)?,
         };
-        Ok(Compiled { component, exports })
+        Ok(Compiled {
+            component,
+            exports,
+            cost,
+        })
     }
 }
 

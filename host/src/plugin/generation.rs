@@ -154,6 +154,11 @@ impl Plugin {
         &self.spec.name
     }
 
+    /// Bytes of its machine code and data, which all its instances share.
+    pub fn image_bytes(&self) -> usize {
+        self.compiled.cost.image
+    }
+
     /// How it was asked for.
     pub fn spec(&self) -> &PluginSpec {
         &self.spec
@@ -196,6 +201,7 @@ fn open(
         engine.engine(),
         &compiled.component,
         &compiled.exports,
+        compiled.cost,
         &spec.name,
         spec.limits,
     )?;

@@ -120,6 +120,7 @@ impl Hosted {
             name: plugin.name().to_owned(),
             version: manifest.version.clone(),
             generations: 1,
+            image: plugin.image_bytes(),
             ..PluginReport::default()
         };
         Self {

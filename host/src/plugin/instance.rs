@@ -6,6 +6,7 @@ use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::{batch_feature, feature, manifest};
+use super::compile::HostCost;
 use super::error::{Problem, Trap};
 use super::limits::{ANSWER, Deadline, HANDLES, Limits, MemoryLimiter};
 use super::log::Log;
@@ -41,13 +42,22 @@ impl Instance {
         engine: &Engine,
         component: &InstancePre<HostState>,
         exports: &Exports,
+        cost: HostCost,
         name: &str,
         limits: Limits,
     ) -> Result<Self, Problem> {
         let limits = limits.measurable();
+        // What the host keeps for it counts as its memory.
+        let memory = MemoryLimiter::new(limits.memory, cost.instance);
+        if cost.instance > limits.memory {
+            return Err(Problem::OpenTrapped(Trap::Memory {
+                asked: cost.instance,
+                allowed: limits.memory,
+            }));
+        }
         let state = HostState {
             deadline: Deadline::default(),
-            memory: MemoryLimiter::new(limits.memory),
+            memory,
             log: Log::new(name),
             wasi: WasiState::default(),
         };
@@ -162,7 +172,7 @@ impl Instance {
         self.store.data().log.dropped
     }
 
-    /// Bytes of memory and tables.
+    /// Bytes of memory and tables, and of what the host keeps for it.
     pub(super) fn memory(&self) -> usize {
         self.store.data().memory.used
     }

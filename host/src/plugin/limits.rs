@@ -27,7 +27,8 @@ pub struct Limits {
     pub call: Duration,
     /// CPU time that opening it may take, as `call`.
     pub open: Duration,
-    /// Bytes of memory, tables included at sixteen bytes an element. Python starts with 13 MB.
+    /// Bytes of memory, tables included at sixteen bytes an element, and what the host keeps for the
+    /// instance. Python starts with 13 MB.
     pub memory: usize,
     /// Flows that a plugin may hold, over all meters: the instance of each holds its part of them.
     /// Flows beyond are not offered to it, and their values are null.
@@ -98,10 +99,11 @@ pub(super) struct MemoryLimiter {
 }
 
 impl MemoryLimiter {
-    pub(super) fn new(most: usize) -> Self {
+    /// One for `most` bytes, of which so many are `used` already.
+    pub(super) fn new(most: usize, used: usize) -> Self {
         Self {
             most,
-            used: 0,
+            used,
             refused: None,
         }
     }

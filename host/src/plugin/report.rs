@@ -57,8 +57,11 @@ pub struct PluginReport {
     pub flows_overflowed: u64,
     /// Lines of its log that were not shown, for there were too many.
     pub lines_dropped: u64,
-    /// Bytes of memory and tables its instances had at last.
+    /// Bytes that its instances had at last: memory, tables, and what the host keeps for them.
     pub memory: usize,
+    /// Bytes of its machine code and data, which all its instances share; of several generations, those
+    /// of the largest.
+    pub image: usize,
 }
 
 impl PluginReport {
@@ -107,5 +110,6 @@ impl PluginReport {
         self.flows_overflowed += later.flows_overflowed;
         self.lines_dropped += later.lines_dropped;
         self.memory += later.memory;
+        self.image = self.image.max(later.image);
     }
 }

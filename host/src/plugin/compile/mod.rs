@@ -2,11 +2,13 @@
 
 mod cache;
 mod child;
+mod cost;
 
 use wasmtime::Engine;
 
 pub use cache::CompileCache;
 pub use child::ChildCompiler;
+pub(crate) use cost::HostCost;
 
 /// Compiles components, apart from the run that wants them.
 pub trait Compiler: Send + Sync {
@@ -35,9 +37,15 @@ impl Image {
 /// What is wrong with it.
 pub fn compile(component: &[u8]) -> Result<Vec<u8>, String> {
     let engine = super::engine::engine().map_err(|error| format!("{error:#}"))?;
-    engine
+    let image = engine
         .precompile_component(component)
-        .map_err(|error| format!("{error:#}"))
+        .map_err(|error| format!("{error:#}"))?;
+    HostCost::of(&image).map(|_| image)
+}
+
+/// Compiles a component in this process.
+pub(super) fn in_process(component: &[u8]) -> Result<Image, String> {
+    compile(component).map(Image)
 }
 
 /// What an image depends on besides its component: the engine's version and settings, and the
