@@ -45,7 +45,10 @@ pub enum KeyError {
     )]
     NotAKey(String),
     /// The file cannot be read as text.
-    #[error("anonymization_key: {} cannot be read as text: {error}", path.display())]
+    #[error(
+        "anonymization_key: {} cannot be read as text: {error}",
+        crate::plugin::escaped_path(path)
+    )]
     Unreadable {
         /// Which.
         path: PathBuf,

@@ -90,7 +90,7 @@ impl Asked {
             Err(error) => return tracing::error!("{error}; the plugins stay as they are"),
         };
         for spec in self.plugins {
-            let (name, file) = (spec.name.clone(), spec.file.display().to_string());
+            let (name, file) = (spec.name.clone(), crate::plugin::escaped_path(&spec.file));
             let done = policy.apply(spec).and_then(|spec| registry.update(spec));
             match done {
                 Ok(true) => tracing::info!("plugin {name}: {file} is used from now on"),

@@ -164,10 +164,8 @@ fn stopping_without_a_word_and_exiting() {
 
 #[test]
 fn a_panic_is_shown_escaped_and_shortened() {
-    let text = format!(
-        r"evil panicked: on purpose \u{{1b}}[31m\u{{202e}}{}",
-        "x".repeat(1_000 - "evil panicked: on purpose .[31m.".len())
-    );
+    let start = r"evil panicked: on purpose \u{1b}[31m\u{202e}";
+    let text = format!("{start}{}…", "x".repeat(1_021 - start.len()));
     for world in Command::WORLDS {
         let run = evil("mode=panic,at=update", world);
         assert!(!run.stderr.contains('\u{1b}'), "{run}");
@@ -430,7 +428,7 @@ fn a_flood_of_log_lines_is_cut_off() {
 #[test]
 fn a_long_log_line_is_shortened() {
     let run = evil("mode=log_long,at=finish", QUICKEST).done();
-    let line = format!(" WARN plugin evil: {}", "x".repeat(1_000));
+    let line = format!(" WARN plugin evil: {}…", "x".repeat(1_021));
     run.reports_line(&line);
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::FilterError;
+use crate::plugin::escaped;
 
 /// Why a capture could not be opened, or not be read to its end.
 ///
@@ -17,7 +18,7 @@ pub enum CaptureError {
     NoSource,
 
     /// The file cannot be opened: it does not exist, is not permitted, …
-    #[error("cannot open {capture}: {error}")]
+    #[error("cannot open {named}: {error}", named = escaped(capture))]
     Open {
         /// The source.
         capture: String,
@@ -27,7 +28,7 @@ pub enum CaptureError {
     },
 
     /// A directory.
-    #[error("{capture} is a directory: name the captures in it")]
+    #[error("{named} is a directory: name the captures in it", named = escaped(capture))]
     Directory {
         /// The source.
         capture: String,
@@ -60,7 +61,7 @@ pub enum CaptureError {
     Terminal,
 
     /// Not one byte.
-    #[error("{capture} is empty: not even a file header is there")]
+    #[error("{named} is empty: not even a file header is there", named = escaped(capture))]
     Empty {
         /// The source.
         capture: String,
@@ -68,9 +69,9 @@ pub enum CaptureError {
 
     /// It begins like nothing that can be read.
     #[error(
-        "{capture} is not a capture: it begins with {}; \
+        "{named} is not a capture: it begins with {}; \
          pcap and pcapng are read, as they are or compressed with gzip or zstd",
-        hex(first)
+        hex(first), named = escaped(capture)
     )]
     NotACapture {
         /// The source.
@@ -80,7 +81,7 @@ pub enum CaptureError {
     },
 
     /// A capture format in a version that nobody has written so far.
-    #[error("{capture} is {format} {major}.{minor}: this version is not known")]
+    #[error("{named} is {format} {major}.{minor}: this version is not known", named = escaped(capture))]
     Version {
         /// The source.
         capture: String,
@@ -93,7 +94,7 @@ pub enum CaptureError {
     },
 
     /// The file ends before its header does, so it has no packet.
-    #[error("{capture} has no packet: it ends inside its file header, after {len} bytes")]
+    #[error("{named} has no packet: it ends inside its file header, after {len} bytes", named = escaped(capture))]
     HeaderCut {
         /// The source.
         capture: String,
@@ -103,7 +104,7 @@ pub enum CaptureError {
 
     /// The capture is damaged from here on; all packets before were handed out.
     #[error(
-        "{capture} is damaged at byte {offset}, packet {packet}: {damage}; the rest of it is not read"
+        "{named} is damaged at byte {offset}, packet {packet}: {damage}; the rest of it is not read", named = escaped(capture)
     )]
     Damaged {
         /// The source.
@@ -117,7 +118,7 @@ pub enum CaptureError {
     },
 
     /// The operating system could not read on; all packets before were handed out.
-    #[error("cannot read {capture} from byte {offset}, packet {packet} on: {error}")]
+    #[error("cannot read {named} from byte {offset}, packet {packet} on: {error}", named = escaped(capture))]
     Read {
         /// The source.
         capture: String,
@@ -132,8 +133,9 @@ pub enum CaptureError {
 
     /// There is neither a file nor an interface of that name.
     #[error(
-        "there is no file and no interface {interface}: the interfaces are {}",
-        known.join(", ")
+        "there is no file and no interface {named}: the interfaces are {}",
+        known.join(", "),
+        named = escaped(interface)
     )]
     NoInterface {
         /// What was asked for.
@@ -143,7 +145,7 @@ pub enum CaptureError {
     },
 
     /// An interface was named together with other sources.
-    #[error("{interface} is an interface: it is metered alone, not with other sources")]
+    #[error("{named} is an interface: it is metered alone, not with other sources", named = escaped(interface))]
     InterfaceAmongOthers {
         /// The interface.
         interface: String,
@@ -162,7 +164,7 @@ pub enum CaptureError {
     },
 
     /// The interface cannot be captured from.
-    #[error("cannot capture from {interface}: {message}")]
+    #[error("cannot capture from {named}: {message}", named = escaped(interface))]
     Interface {
         /// The interface.
         interface: String,

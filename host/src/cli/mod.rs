@@ -61,7 +61,11 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
-            log::end(format!("flowloom: {message}\n").as_bytes());
+            // Its parts are escaped; what was forgotten keeps to its line.
+            let lines: Vec<_> = message.lines().map(flowloom::plugin::escaped).collect();
+            log::end(format!("flowloom: {}
+", lines.join("
+")).as_bytes());
             exit.into()
         }
     }

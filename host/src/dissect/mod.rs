@@ -42,7 +42,7 @@ pub enum DissectError {
     #[error("n_dissections {0}: this is a build without nDPI; only 0 is accepted")]
     Absent(u8),
     /// A file of protocols or categories cannot be read.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", crate::plugin::escaped_path(path))]
     File {
         /// Which.
         path: PathBuf,

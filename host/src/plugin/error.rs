@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::digest::Sha256;
+use super::escape::{escaped_path, shown};
 
 /// Why a plugin is not loaded. The text names the plugin and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -28,20 +29,24 @@ impl PluginError {
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the texts say what each is")]
 pub enum Problem {
-    #[error("{} cannot be read: {error}", path.display())]
+    #[error("{} cannot be read: {error}", escaped_path(path))]
     Unreadable {
         path: PathBuf,
         error: std::io::Error,
     },
-    #[error("{} is not a regular file", path.display())]
+    #[error("{} is not a regular file", escaped_path(path))]
     NotAFile { path: PathBuf },
-    #[error("{} has {size} bytes; at most {most} are accepted", path.display())]
+    #[error("{} has {size} bytes; at most {most} are accepted", escaped_path(path))]
     TooLarge { path: PathBuf, size: u64, most: u64 },
-    #[error("{} is not a WebAssembly component: {reason}", path.display())]
+    #[error(
+        "{} is not a WebAssembly component: {}",
+        escaped_path(path),
+        shown(reason)
+    )]
     NotAComponent { path: PathBuf, reason: String },
-    #[error("{} does not compile: {reason}", path.display())]
+    #[error("{} does not compile: {}", escaped_path(path), shown(reason))]
     DoesNotCompile { path: PathBuf, reason: String },
-    #[error("needs flowloom:plugin {wanted}, this host has {has}", has = super::CONTRACT_VERSION)]
+    #[error("needs flowloom:plugin {}, this host has {has}", shown(wanted), has = super::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
         "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log and wasi 0.2 may be imported"
@@ -49,11 +54,11 @@ pub enum Problem {
     UnknownImport { import: String },
     #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = super::CONTRACT_VERSION)]
     NoExports,
-    #[error("does not fit the contract: {reason}")]
+    #[error("does not fit the contract: {}", shown(reason))]
     OtherTypes { reason: String },
     #[error("failed while it was opened: {0}")]
     OpenTrapped(Trap),
-    #[error("refused its options: {0}")]
+    #[error("refused its options: {}", shown(.0))]
     Refused(String),
     #[error("asks for the {of} field `{field}`, which this host does not know")]
     UnknownField { of: &'static str, field: String },
@@ -92,6 +97,12 @@ pub enum Problem {
     TooManyOutputs { count: usize },
     #[error("declares an output `{}`, which is not a name: give [a-z][a-z0-9_]{{0,31}}", name.escape_debug())]
     BadOutputName { name: String },
+    #[error("gives a {of} of {len} bytes; at most {most} are accepted")]
+    TextTooLong {
+        of: &'static str,
+        len: usize,
+        most: usize,
+    },
     #[error("declares the output `{name}` twice")]
     OutputTwice { name: String },
     #[error("says packets-per-flow 0; give at least 1, or none")]
@@ -104,7 +115,10 @@ pub enum Problem {
     OtherManifest,
     #[error("there is a plugin of that name already: give each its own with NAME=FILE")]
     NameTaken,
-    #[error("{} has the SHA-256 {is}, and {wanted} is what may be loaded", path.display())]
+    #[error(
+        "{} has the SHA-256 {is}, and {wanted} is what may be loaded",
+        escaped_path(path)
+    )]
     OtherFile {
         path: PathBuf,
         is: Sha256,
@@ -158,7 +172,7 @@ pub enum Trap {
         allowed: usize,
     },
     /// It stopped itself, or did what WebAssembly forbids.
-    #[error("{reason}{}", said.as_ref().map(|said| format!(": {said}")).unwrap_or_default())]
+    #[error("{}{}", shown(reason), said.as_ref().map(|said| format!(": {}", shown(said))).unwrap_or_default())]
     Stopped {
         /// The runtime's words.
         reason: String,

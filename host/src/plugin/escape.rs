@@ -1,19 +1,145 @@
-//! What plugins say, as it may be shown.
+//! Text of strangers, as it may be shown: what plugins say, and what files are called.
 
-/// Text that a plugin wrote, for a terminal or a log: nothing of it moves a cursor, changes a colour or
-/// turns text around. Such characters are shown as `\u{1b}`.
+use std::path::Path;
+
+/// Bytes of a plugin's text that are shown.
+const MOST_SHOWN: usize = 1 << 10;
+
+/// Text of a stranger for a terminal or a log, on one line: nothing of it moves a cursor, changes a colour,
+/// turns text around or is invisible. Such characters are shown as `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-pub(super) fn escape(c: char) -> impl Iterator<Item = char> {
-    let is_bidi =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let harmless = !c.is_control() && !is_bidi;
-    harmless.then_some(c).into_iter().chain(
-        (!harmless)
+/// As [`escaped`], of a path.
+pub fn escaped_path(path: impl AsRef<Path>) -> String {
+    escaped(&path.as_ref().to_string_lossy())
+}
+
+/// As [`escaped`], and no more than 1 KiB: what was cut off is shown as `…`.
+pub fn shown(text: &str) -> String {
+    const CUT: char = '…';
+    let mut shown = String::new();
+    for c in text.chars() {
+        let before = shown.len();
+        shown.extend(escape(c));
+        if shown.len() > MOST_SHOWN - CUT.len_utf8() {
+            // The last character may still fit where nothing follows it.
+            let is_last = before + c.len_utf8() == text.len() && shown.len() <= MOST_SHOWN;
+            if !is_last {
+                shown.truncate(before);
+                shown.push(CUT);
+            }
+            break;
+        }
+    }
+    shown
+}
+
+fn escape(c: char) -> impl Iterator<Item = char> {
+    let is_shown = is_visible(c);
+    is_shown.then_some(c).into_iter().chain(
+        (!is_shown)
             .then(|| c.escape_unicode())
             .into_iter()
             .flatten(),
     )
+}
+
+/// Whether a character is what a reader sees: none of the general categories C, Zl, Zp and Zs but for the
+/// space, which the standard library tells apart, and none of the letters and marks that are invisible.
+fn is_visible(c: char) -> bool {
+    if c.is_ascii() {
+        return !c.is_ascii_control();
+    }
+    let is_invisible = matches!(
+        c,
+        '\u{34f}'
+            | '\u{115f}'..='\u{1160}'
+            | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{ffa0}'
+            | '\u{e0000}'..='\u{e0fff}'
+    );
+    // A mark stands behind a letter, where it is shown as it is.
+    let text = String::from_iter(['x', c]);
+    !is_invisible && text.escape_debug().nth(1) == Some(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reader_does_not_see_is_escaped() {
+        let plain = "It's \"ü\" \\ 漢字, naïve e\u{301}, नमस्ते, 🙂";
+        assert_eq!(escaped(plain), plain);
+        for c in [
+            '\0',
+            '\t',
+            '\n',
+            '\r',
+            '\u{1b}',
+            '\u{7f}',
+            '\u{85}',
+            '\u{9b}',
+            '\u{a0}',
+            '\u{ad}',
+            '\u{34f}',
+            '\u{600}',
+            '\u{61c}',
+            '\u{115f}',
+            '\u{180e}',
+            '\u{200b}',
+            '\u{200d}',
+            '\u{200e}',
+            '\u{200f}',
+            '\u{2028}',
+            '\u{2029}',
+            '\u{202a}',
+            '\u{202e}',
+            '\u{2060}',
+            '\u{2064}',
+            '\u{2066}',
+            '\u{2069}',
+            '\u{206f}',
+            '\u{3164}',
+            '\u{e000}',
+            '\u{fe0f}',
+            '\u{feff}',
+            '\u{fff9}',
+            '\u{e0001}',
+            '\u{e007f}',
+            '\u{e0100}',
+            '\u{10ffff}',
+        ] {
+            let expected = format!("a{}b", c.escape_unicode());
+            assert_eq!(escaped(&format!("a{c}b")), expected);
+        }
+    }
+
+    #[test]
+    fn what_is_shown_is_cut() {
+        let long = "x".repeat(1_024);
+        assert_eq!(shown(&long), long);
+        for text in [
+            "x".repeat(1_025),
+            "x".repeat(9 << 20),
+            "\u{1b}".repeat(1_000),
+            "漢".repeat(400),
+            format!("{}\u{1b}", "x".repeat(1_020)),
+        ] {
+            let shown = shown(&text);
+            assert!(shown.len() <= MOST_SHOWN && shown.len() > MOST_SHOWN - 10);
+            assert!(shown.ends_with('…'), "{shown}");
+        }
+    }
+
+    #[test]
+    fn paths_stay_on_their_line() {
+        let path = Path::new("a\n\u{1b}[31mb/c.pcap");
+        assert_eq!(escaped_path(path), "a\\u{a}\\u{1b}[31mb/c.pcap");
+    }
 }

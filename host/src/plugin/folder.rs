@@ -29,7 +29,7 @@ pub struct PluginFolder {
 
 /// Why a folder is not followed.
 #[derive(Debug, thiserror::Error)]
-#[error("{} cannot be watched: {reason}", path.display())]
+#[error("{} cannot be watched: {reason}", crate::plugin::escaped_path(path))]
 pub struct FollowError {
     /// What was to be watched.
     pub path: PathBuf,
@@ -228,7 +228,10 @@ impl Follower {
             .and_then(|spec| self.registry.update(spec));
         match done {
             Ok(true) => {
-                tracing::info!("plugin {name}: {} is used from now on", seen.file.display())
+                tracing::info!(
+                    "plugin {name}: {} is used from now on",
+                    crate::plugin::escaped_path(&seen.file)
+                )
             }
             Ok(false) => {}
             Err(error) => tracing::error!("{error}; the plugins stay as they are"),

@@ -1,7 +1,7 @@
 //! Lines that a plugin writes, on their way into the host's log.
 
 use super::bindings::log::{Host, Level};
-use super::escape::escape;
+use super::escape::shown;
 use crate::time::Time;
 
 /// The log of one instance.
@@ -22,8 +22,6 @@ pub(super) struct Log {
 const BURST: f64 = 1_000.0;
 /// Lines a second of packets' time that it may write in the long run.
 const RATE: f64 = 10.0;
-/// Characters of a line that are shown.
-const MOST_CHARS: usize = 1_000;
 
 impl Log {
     pub(super) fn new(plugin: &str) -> Self {
@@ -77,11 +75,6 @@ impl Log {
             Level::Debug => tracing::debug!("plugin {plugin}: {line}"),
         }
     }
-}
-
-/// What is shown of a line.
-fn shown(line: &str) -> String {
-    line.chars().take(MOST_CHARS).flat_map(escape).collect()
 }
 
 impl Host for Log {

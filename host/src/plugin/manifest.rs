@@ -13,6 +13,10 @@ use crate::value::Type;
 /// Outputs a plugin may declare: a table of thousands of columns serves nobody.
 pub(crate) const MOST_OUTPUTS: usize = 64;
 
+/// Bytes of its version, and of each description.
+const MOST_VERSION: usize = 256;
+const MOST_DESCRIPTION: usize = 4 << 10;
+
 /// What a plugin adds and what it is shown. One that exists is known to be granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
@@ -65,6 +69,8 @@ impl Manifest {
         if declared.cuts_flows && !terms.has_feature {
             return Err(Problem::CannotCut);
         }
+        check_len("version", &declared.version, MOST_VERSION)?;
+        check_len("description", &declared.description, MOST_DESCRIPTION)?;
         let packets_per_flow = match declared.packets_per_flow {
             None => u64::MAX,
             Some(0) => return Err(Problem::NoPackets),
@@ -194,6 +200,7 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
         if !seen.insert(name) {
             return Err(Problem::OutputTwice { name: name.clone() });
         }
+        check_len("description", &output.description, MOST_DESCRIPTION)?;
         Ok(UdpColumn::new(
             plugin,
             name,
@@ -202,6 +209,13 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
         ))
     };
     declared.iter().map(one).collect()
+}
+
+fn check_len(of: &'static str, text: &str, most: usize) -> Result<(), Problem> {
+    match text.len() {
+        len if len > most => Err(Problem::TextTooLong { of, len, most }),
+        _ => Ok(()),
+    }
 }
 
 /// `[a-z][a-z0-9_]{0,31}`

@@ -42,7 +42,7 @@ mod wasi;
 pub use compile::{ChildCompiler, CompileCache, Compiler, Image, compile};
 pub use digest::{DigestError, Sha256};
 pub use error::{PluginError, Problem, Trap};
-pub use escape::escaped;
+pub use escape::{escaped, escaped_path, shown};
 pub use file::component;
 pub(crate) use folder::Following;
 pub use folder::{FollowError, PluginFolder};

@@ -39,12 +39,15 @@ pub struct Policy {
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the texts say what each is")]
 pub enum PolicyError {
-    #[error("the policy {} cannot be read as text: {error}", path.display())]
+    #[error(
+        "the policy {} cannot be read as text: {error}",
+        crate::plugin::escaped_path(path)
+    )]
     Unreadable {
         path: PathBuf,
         error: std::io::Error,
     },
-    #[error("the policy {}: {reason}", path.display())]
+    #[error("the policy {}: {reason}", crate::plugin::escaped_path(path))]
     Wrong { path: PathBuf, reason: String },
 }
 

@@ -60,7 +60,7 @@ impl PluginSpec {
     pub fn folder(folder: impl AsRef<Path>) -> Result<Vec<Self>, SpecError> {
         let folder = folder.as_ref();
         let unreadable = |error| SpecError::Folder {
-            folder: folder.display().to_string(),
+            folder: crate::plugin::escaped_path(folder),
             error,
         };
         let mut files = Vec::new();
@@ -75,7 +75,7 @@ impl PluginSpec {
         }
         if files.len() > Self::MOST_IN_FOLDER {
             return Err(SpecError::TooMany {
-                folder: folder.display().to_string(),
+                folder: crate::plugin::escaped_path(folder),
                 count: files.len(),
             });
         }

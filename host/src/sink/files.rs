@@ -195,7 +195,10 @@ impl OutputFiles {
     /// Puts the file's name before what went wrong.
     fn named(&self, number: u64, error: &io::Error) -> io::Error {
         let path = self.numbered(number);
-        io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+        io::Error::new(
+            error.kind(),
+            format!("{}: {error}", crate::plugin::escaped_path(path)),
+        )
     }
 }
 
