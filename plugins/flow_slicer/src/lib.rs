@@ -11,7 +11,8 @@ use serde_json::{Map, Value};
 use crate::fields::Fields;
 use crate::packet::Packet;
 
-/// The most bytes of a flow's packets. What Flowloom takes of a plugin in one call is 16 MiB.
+/// The most bytes of a flow's packets, whatever is asked for. What Flowloom takes of a plugin in one call
+/// is 16 MiB.
 const LONGEST: usize = 15 << 20;
 
 /// The most bytes of the packets of all living flows, in a memory of 256 MB.
@@ -24,6 +25,8 @@ const OVERHEAD: usize = 32;
 pub struct FlowSlicer {
     max_packets: usize,
     bytes: u32,
+    /// The most bytes of a flow's packets.
+    longest: usize,
     fields: Fields,
     /// Bytes of the packets of all living flows.
     kept: usize,
@@ -38,6 +41,9 @@ pub struct Opts {
     /// How many bytes of each packet, from its IP header on.
     #[option(default = 1500)]
     bytes: NonZeroU32,
+    /// How many KiB the packets of a flow may have. Flowloom takes 64 KiB of a flow, unless its policy says more.
+    #[option(default = 56)]
+    kib: NonZeroU32,
     /// What is told of the flow besides what is always there: tunnel, statistics, splt, application, joined by +.
     #[option(default = "tunnel")]
     fields: String,
@@ -76,6 +82,7 @@ impl Plugin for FlowSlicer {
         Ok(FlowSlicer {
             max_packets: options.max_packets.get() as usize,
             bytes: options.bytes.get(),
+            longest: LONGEST.min((options.kib.get() as usize).saturating_mul(1 << 10)),
             fields: Fields::with(&options.fields)?,
             kept: 0,
         })
@@ -108,7 +115,7 @@ impl Plugin for FlowSlicer {
         }
         let text = packet.to_json(state.packets.len() + 1).into_boxed_str();
         let bytes = text.len() + OVERHEAD;
-        state.is_truncated = state.bytes + bytes > LONGEST || self.kept + bytes > MOST_KEPT;
+        state.is_truncated = state.bytes + bytes > self.longest || self.kept + bytes > MOST_KEPT;
         if !state.is_truncated {
             state.bytes += bytes;
             self.kept += bytes;
@@ -151,9 +158,14 @@ mod tests {
     use super::*;
 
     fn open(max_packets: u32) -> FlowSlicer {
+        open_with(max_packets, u32::MAX)
+    }
+
+    fn open_with(max_packets: u32, kib: u32) -> FlowSlicer {
         FlowSlicer::open(Opts {
             max_packets: NonZeroU32::new(max_packets).expect("not 0"),
             bytes: NonZeroU32::MIN,
+            kib: NonZeroU32::new(kib).expect("not 0"),
             fields: String::new(),
         })
         .expect("the options are good")
@@ -208,6 +220,13 @@ mod tests {
         let state = show(&mut plugin, 1000, 65_000);
         assert!(state.is_truncated && !state.packets.is_empty());
         assert!(state.bytes <= LONGEST && plugin.kept == state.bytes);
+    }
+
+    #[test]
+    fn a_flow_fits_into_what_flowloom_takes_of_it() {
+        let state = show(&mut open_with(1000, 56), 1000, 1500);
+        assert!(state.is_truncated && state.packets.len() > 10);
+        assert!(state.bytes <= 56 << 10);
     }
 
     #[test]
