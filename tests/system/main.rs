@@ -6,6 +6,7 @@
 #[cfg(feature = "ndpi")]
 mod applications;
 mod bad_input;
+mod bounds;
 mod check;
 mod command;
 mod cutting;

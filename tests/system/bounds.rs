@@ -1,0 +1,292 @@
+//! What a plugin's values, and its component, may cost the host.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::command::{Command, Run, flowloom, meter};
+use crate::flows::Flow;
+use crate::guests::{file, plugin, udps};
+use crate::wat::{Module, component};
+
+/// A capture of raw IP.
+struct Capture(Vec<u8>);
+
+impl Capture {
+    fn new() -> Self {
+        let mut bytes = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+        bytes.extend([0; 8]);
+        bytes.extend(65_575_u32.to_le_bytes());
+        bytes.extend(101_u32.to_le_bytes());
+        Self(bytes)
+    }
+
+    fn packet(&mut self, seconds: u32, packet: &[u8]) {
+        let len = packet.len() as u32;
+        for word in [seconds, 0, len, len] {
+            self.0.extend(word.to_le_bytes());
+        }
+        self.0.extend(packet);
+    }
+
+    /// So many flows of one packet with as many bytes of payload, and two minutes later a packet that ends
+    /// them all.
+    fn heavy(flows: u16, payload: usize) -> Self {
+        let mut capture = Self::new();
+        for port in 0..flows {
+            capture.packet(1, &v4(17, &udp(1_000 + port, &vec![b'x'; payload])));
+        }
+        capture.packet(121, &v4(17, &udp(9, b"last")));
+        capture
+    }
+
+    fn file(&self) -> (TempDir, PathBuf) {
+        file("made.pcap", &self.0)
+    }
+}
+
+fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
+    let len = 8 + payload.len() as u16;
+    let header = [port, 53, len, 0].map(u16::to_be_bytes).concat();
+    [&header, payload].concat()
+}
+
+/// A packet of IPv4 from 192.0.2.1 to 192.0.2.2.
+fn v4(protocol: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = (20 + content.len() as u16).to_be_bytes();
+    let header = [
+        0x45, 0, high, low, 0, 0, 0, 0, 64, protocol, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
+    ];
+    [&header, content].concat()
+}
+
+/// A packet of IPv6 from 2001:db8::1 to 2001:db8::2.
+fn v6(protocol: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = (content.len() as u16).to_be_bytes();
+    let mut packet = vec![0x60, 0, 0, 0, high, low, protocol, 64];
+    for host in [1, 2] {
+        packet.extend([0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]);
+    }
+    [&packet, content].concat()
+}
+
+/// The guest `evil`, which tells the first payload of each flow.
+fn payloads(capture: &Path, world: &[&str]) -> Command {
+    meter(capture)
+        .plugin("evil,mode=shown,payload=60000,outputs=ip:text+payload:bytes+bytes:bytes")
+        .grant("evil=payload:60000")
+        .args(world)
+        .jsonl()
+}
+
+/// How many flows have a payload.
+fn told(run: &Run) -> usize {
+    let is_told = |flow: &&Flow| !udps(flow, "evil")["payload"].is_null();
+    run.flows().iter().filter(is_told).count()
+}
+
+#[test]
+fn values_beyond_what_a_flow_may_have_are_null_and_counted() {
+    let (_folder, capture) = Capture::heavy(3, 2_000).file();
+    let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\noutput-kib = 1\n");
+    for world in Command::WORLDS {
+        let run = payloads(&capture, world).run().done();
+        assert_eq!((run.flows().len(), told(&run)), (4, 4), "{run}");
+        let run = payloads(&capture, world)
+            .arg("--policy")
+            .arg(&policy)
+            .run()
+            .done();
+        assert_eq!((run.flows().len(), told(&run)), (4, 1), "{run}");
+        let counted = ", 3 values null, for their flow had more bytes than it may (output-kib)";
+        assert!(run.stderr.contains(counted), "{run}");
+    }
+}
+
+#[test]
+fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
+    let flows = 600;
+    let (_folder, capture) = Capture::heavy(flows, 50_000).file();
+    let all = payloads(&capture, Command::WORLDS[0]).run().done();
+    assert_eq!(told(&all), usize::from(flows) + 1, "{}", all.stderr);
+    for world in Command::WORLDS {
+        for meters in ["2", "4"] {
+            let run = payloads(&capture, world)
+                .args(["--n-meters", meters, "--queue-mib", "16"])
+                .run()
+                .done();
+            assert!(
+                run.stdout == all.stdout,
+                "{meters} {world:?}: {}",
+                run.stderr
+            );
+        }
+    }
+}
+
+#[test]
+fn one_meter_loses_values_that_cannot_wait_and_no_flow() {
+    // A packet ends flows with 45 MB of values at once, and of 16 MiB one meter keeps 32 MiB at least.
+    let flows = 900;
+    let (_folder, capture) = Capture::heavy(flows, 50_000).file();
+    for world in Command::WORLDS {
+        let run = payloads(&capture, world)
+            .args(["--queue-mib", "16"])
+            .run()
+            .incomplete();
+        let told = told(&run);
+        assert_eq!(run.flows().len(), usize::from(flows) + 1);
+        assert!((300..usize::from(flows)).contains(&told), "{told}");
+        let lost = usize::from(flows) + 1 - told;
+        let counted = format!(
+            ", {lost} flows without its values, for those that wait held as many bytes as they may"
+        );
+        assert!(run.stderr.contains(&counted), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn payload_that_may_hold_addresses_is_kept_from_pseudonyms() {
+    let mut capture = Capture::new();
+    let inner = v4(17, &udp(1_000, b"secret"));
+    let inner6 = v6(17, &udp(1_000, b"secret"));
+    for kind in [3, 4, 5, 11, 12] {
+        capture.packet(
+            1,
+            &v4(1, &[&[kind, 1, 0, 0, 0, 0, 0, 0], &inner[..]].concat()),
+        );
+    }
+    for kind in [1, 2, 3, 4] {
+        capture.packet(
+            1,
+            &v6(58, &[&[kind, 0, 0, 0, 0, 0, 0, 0], &inner6[..]].concat()),
+        );
+    }
+    // IP in IP, IPv6 in IP, GRE.
+    capture.packet(1, &v4(4, &inner));
+    capture.packet(1, &v4(41, &inner6));
+    capture.packet(1, &v4(47, &[&[0, 0, 8, 0], &inner[..]].concat()));
+    capture.packet(1, &v4(17, &udp(2_000, b"shown")));
+    let (_folder, capture) = capture.file();
+    for world in Command::WORLDS {
+        let run = |grants: &str| {
+            meter(&capture)
+                .plugin("evil,mode=shown,payload=64,outputs=ip:text+payload:bytes+bytes:bytes")
+                .grant(grants)
+                .args(world)
+                .args(["--decode-tunnels", "false"])
+                .jsonl()
+                .run()
+                .done()
+        };
+        assert!(told(&run("evil=payload:64")) > 3);
+        let shown = run("evil=pseudonyms,payload:64");
+        let payloads: Vec<_> = shown
+            .flows()
+            .iter()
+            .map(|flow| udps(flow, "evil")["payload"].clone())
+            .filter(|payload| !payload.is_null())
+            .collect();
+        assert_eq!(payloads, [hex::encode("shown")], "{shown}");
+    }
+}
+
+/// A component with another one in it so many times: 2 to the power of `levels`.
+fn doubling(levels: u32) -> String {
+    let mut text = "(component $c0)".to_owned();
+    for level in 1..=levels {
+        let below = level - 1;
+        text = format!(
+            "(component $c{level} {text} (instance (instantiate $c{below})) \
+             (instance (instantiate $c{below})))"
+        );
+    }
+    format!("(component {text} (instance (instantiate $c{levels})))")
+}
+
+#[test]
+fn components_that_double_are_refused_before_there_is_one() {
+    for levels in [10, 14] {
+        let (_folder, path) = component(&doubling(levels));
+        let count = 2_u32.pow(levels + 1);
+        let reason = format!(
+            "plugin `hand`: {} does not compile: it has {count} instances of nested components; at most \
+             1024 are accepted",
+            path.display()
+        );
+        for meters in ["1", "4"] {
+            meter("dns.pcap")
+                .arg("--plugin")
+                .arg(&path)
+                .args(["--n-meters", meters])
+                .run()
+                .fails(&reason);
+        }
+        flowloom()
+            .args(["plugin", "check"])
+            .arg(&path)
+            .run()
+            .fails(&reason);
+    }
+}
+
+#[test]
+fn what_a_plugin_says_as_it_refuses_is_one_short_line() {
+    let said = "\u{1b}[31m\r\nERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
+    let escaped = r"\u{1b}[31m\u{d}\u{a}ERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
+    for (count, shown) in [(1, escaped.to_owned()), (1_000, escaped.repeat(11))] {
+        let text = said.repeat(count);
+        let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
+        let len: String = (text.len() as u32)
+            .to_le_bytes()
+            .map(|byte| format!("\\{byte:02x}"))
+            .concat();
+        // The second case of a result, and a text at 2,048.
+        let data = format!(
+            "(data (i32.const 1024) \"\\01\\00\\00\\00\\00\\08\\00\\00{len}\") \
+             (data (i32.const 2048) \"{bytes}\")"
+        );
+        let module = Module {
+            more: data.leak(),
+            ..Module::default()
+        };
+        let (_folder, path) = module.file();
+        let run = meter("dns.pcap").arg("--plugin").arg(path).run().exits(1);
+        let start = format!("flowloom: plugin `hand`: refused its options: {shown}");
+        assert!(run.stderr.starts_with(&start), "{run}");
+        assert_eq!(run.stderr.lines().count(), 1, "{run}");
+        assert!(run.stderr.len() < 1_200, "{}", run.stderr.len());
+    }
+}
+
+#[test]
+fn paths_in_errors_stay_on_their_line() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("a\n\u{1b}[31mERROR.pcap");
+    let shown = folder.path().join(r"a\u{a}\u{1b}[31mERROR.pcap");
+    let shown = shown.display();
+    std::fs::write(&path, "no capture at all").expect("a temporary file");
+    let run = meter(&path).run().exits(1);
+    let start = format!("flowloom: {shown} is not a capture: ");
+    assert!(run.stderr.starts_with(&start), "{run}");
+    assert_eq!(run.stderr.lines().count(), 1, "{run}");
+    let with = |option: &str| {
+        meter("dns.pcap")
+            .arg(option)
+            .arg(&path)
+            .plugin("evil")
+            .run()
+    };
+    let start = format!("flowloom: the policy {shown}: ");
+    let run = with("--policy").exits(1);
+    assert!(run.stderr.starts_with(&start), "{run}");
+    assert!(!run.stderr.contains('\u{1b}'), "{run}");
+    let wasm = path.with_extension("wasm");
+    std::fs::copy(plugin("evil"), &wasm).expect("a copy");
+    let run = meter("dns.pcap")
+        .arg("--plugin")
+        .arg(format!("evil={}", wasm.display()))
+        .args(["--plugin-cache", "none"])
+        .run();
+    assert!(!run.stderr.contains('\u{1b}'), "{run}");
+}
