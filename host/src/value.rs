@@ -33,6 +33,20 @@ pub enum Type {
 }
 
 impl Type {
+    /// Whether all its values have the same size.
+    pub(crate) fn is_number(self) -> bool {
+        match self {
+            Self::Boolean
+            | Self::U8
+            | Self::U16
+            | Self::U32
+            | Self::U64
+            | Self::I64
+            | Self::Float => true,
+            Self::Text | Self::Bytes | Self::Integers | Self::Floats | Self::Json => false,
+        }
+    }
+
     /// The name the docs use.
     pub fn name(self) -> &'static str {
         match self {

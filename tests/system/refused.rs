@@ -238,32 +238,42 @@ fn ten_thousand_core_instances() {
 
 #[test]
 fn more_memory_than_is_allowed_from_the_start() {
-    for (module, reason) in [
+    for (module, asked) in [
         (
             Module {
                 memory: "65536",
                 ..Module::default()
             },
-            "it asked for 4294967296 bytes of memory; 268435456 are allowed",
+            4_294_967_296,
         ),
         (
             Module {
                 more: "(table 100000000 funcref)",
                 ..Module::default()
             },
-            "it asked for 1601048576 bytes of memory; 268435456 are allowed",
-        ),
-        (
-            Module {
-                more: "(memory 1) (memory 1) (memory 1) (memory 1)",
-                ..Module::default()
-            },
-            "resource limit exceeded: memory count too high at 5",
+            1_601_048_576,
         ),
     ] {
         let (_folder, path) = module.file();
-        refused(&path, &format!("failed while it was opened: {reason}"));
+        let run = load(&path).exits(1);
+        let told = run
+            .stderr
+            .strip_prefix("flowloom: plugin `hand`: failed while it was opened: it asked for ")
+            .and_then(|rest| rest.strip_suffix(" bytes of memory; 268435456 are allowed\n"))
+            .and_then(|told| told.parse::<u64>().ok());
+        // What the host keeps for an instance counts too, and differs from engine to engine.
+        let is_told = told.is_some_and(|told| (asked + 1..asked + 65_536).contains(&told));
+        assert!(is_told, "{run}");
     }
+    let (_folder, path) = Module {
+        more: "(memory 1) (memory 1) (memory 1) (memory 1)",
+        ..Module::default()
+    }
+    .file();
+    refused(
+        &path,
+        "failed while it was opened: resource limit exceeded: memory count too high at 5",
+    );
 }
 
 #[test]
@@ -358,11 +368,9 @@ fn a_panic_in_open_is_shown_escaped_and_shortened() {
         .plugin("evil,mode=panic,at=open")
         .run()
         .exits(1);
-    // A line of the plugin's log has 1000 characters; the text before it is a part of it.
-    let text = format!(
-        r"evil panicked: on purpose \u{{1b}}[31m\u{{202e}}{}",
-        "x".repeat(1_000 - "evil panicked: on purpose .[31m.".len())
-    );
+    // A line of the plugin's log has 1 KiB; the text before it is a part of it.
+    let start = r"evil panicked: on purpose \u{1b}[31m\u{202e}";
+    let text = format!("{start}{}…", "x".repeat(1_021 - start.len()));
     assert_eq!(
         run.stderr.lines().collect::<Vec<_>>(),
         [

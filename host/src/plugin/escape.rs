@@ -19,18 +19,16 @@ pub fn escaped_path(path: impl AsRef<Path>) -> String {
 /// As [`escaped`], and no more than 1 KiB: what was cut off is shown as `…`.
 pub fn shown(text: &str) -> String {
     const CUT: char = '…';
-    let mut shown = String::new();
+    let (mut shown, mut before_cut) = (String::new(), 0);
     for c in text.chars() {
-        let before = shown.len();
         shown.extend(escape(c));
-        if shown.len() > MOST_SHOWN - CUT.len_utf8() {
-            // The last character may still fit where nothing follows it.
-            let is_last = before + c.len_utf8() == text.len() && shown.len() <= MOST_SHOWN;
-            if !is_last {
-                shown.truncate(before);
-                shown.push(CUT);
-            }
+        if shown.len() > MOST_SHOWN {
+            shown.truncate(before_cut);
+            shown.push(CUT);
             break;
+        }
+        if shown.len() + CUT.len_utf8() <= MOST_SHOWN {
+            before_cut = shown.len();
         }
     }
     shown

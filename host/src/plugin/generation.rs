@@ -282,11 +282,11 @@ mod tests {
         // It starts with four pages.
         plugin.spec.limits.memory = 3 << 16;
         let error = plugin.fill(2).unwrap_err().to_string();
-        assert_eq!(
-            error,
-            "plugin `x`: failed while it was opened: it asked for 262144 bytes of memory; 196608 are \
-             allowed"
-        );
+        // With what the host keeps for it.
+        let start = "plugin `x`: failed while it was opened: it asked for 26";
+        assert!(error.starts_with(start), "{error}");
+        let end = " bytes of memory; 196608 are allowed";
+        assert!(error.ends_with(end), "{error}");
         let mut instance = plugin.instance().unwrap();
         assert!(matches!(instance.finish(true), Ok(())));
         assert!(plugin.instance().is_err());

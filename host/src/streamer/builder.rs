@@ -11,6 +11,7 @@ use crate::capture::{self, Files, Filter, Grouping, Live, LiveSettings, Origin, 
 use crate::decode::TunnelSet;
 use crate::dissect::NdpiFiles;
 use crate::fanout::Fanout;
+use crate::flow::Schema;
 use crate::load::Load;
 use crate::meter::{AccountingMode, Meter, Settings};
 use crate::parallel::Parallel;
@@ -200,7 +201,8 @@ impl StreamerBuilder {
     }
 
     /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
-    /// works in the caller's thread. 0 leaves one core to the reader and takes the others.
+    /// works in the caller's thread unless it reads captures and plugins add values that are not numbers. 0
+    /// leaves one core to the reader and takes the others.
     ///
     /// The flows and their order are the same for any number, save for what nDPI remembers from one
     /// flow to the next (it is one of each meter's own), for plugins that keep state across
@@ -338,7 +340,7 @@ impl StreamerBuilder {
                 );
                 Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
-            (origin, 1) => Work::Alone(Box::new(Alone {
+            (origin, 1) if waits_for_nobody(&origin, &schema) => Work::Alone(Box::new(Alone {
                 origin,
                 meter: Meter::with_set(self.settings, &plugins.set, &self.ndpi_files)?,
                 plugins,
@@ -461,6 +463,14 @@ impl StreamerBuilder {
             meters => meters,
         }
     }
+}
+
+/// Whether one meter may work in the caller's thread, where it cannot wait for the caller in the middle of
+/// its work: a packet can end any number of flows. Where plugins add values of any size to them, it works
+/// in a thread of its own, which waits; live, nobody waits.
+fn waits_for_nobody(origin: &Origin, schema: &Schema) -> bool {
+    let mut outputs = schema.udps().iter();
+    matches!(origin, Origin::Live(_)) || outputs.all(|output| output.ty().is_number())
 }
 
 /// Timeouts whose milliseconds fit into 64 bits.

@@ -12,7 +12,7 @@ const MOST_COMPONENTS: u32 = 1_024;
 /// Resource types of all nested components. All of WASI has about forty.
 const MOST_RESOURCES: u32 = 4_096;
 /// Bytes that describe a component in its image. The host makes some thirty times as much of them; those
-/// of Python's interpreter have 1 MiB.
+/// of Python's interpreter have 0.6 MiB.
 const MOST_DESCRIPTION: u64 = 8 << 20;
 
 /// Bytes that the host keeps for an instance of a nested component: its table of handles.
