@@ -35,7 +35,7 @@ pub enum CaptureError {
     },
 
     /// A folder without a capture in it.
-    #[error("there is no capture in the folder {folder}")]
+    #[error("there is no capture in the folder {named}", named = escaped(folder))]
     NoCaptures {
         /// The folder.
         folder: String,

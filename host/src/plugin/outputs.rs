@@ -365,7 +365,7 @@ mod tests {
         .into();
         // Of the second flow each value is larger than a flow may have; the first one's fit together.
         let texts = |first: &[u8], fill: u8| {
-            let bytes = [first, &[b'"'], &[fill; 200], &[b'"']].concat();
+            let bytes = [first, b"\"", &[fill; 200], b"\""].concat();
             let ends = vec![first.len() as u32, bytes.len() as u32];
             TextsResult { bytes, ends }
         };
