@@ -11,6 +11,7 @@ use std::str::FromStr;
 use blake2::Blake2bMac512;
 use blake2::digest::{KeyInit as _, Mac as _};
 
+use crate::bounded_file::BoundedRead;
 use crate::flow::features::{Feature, Group};
 use crate::flow::{Flow, Replacement, Schema};
 use crate::sink::write_hex;
@@ -34,6 +35,9 @@ pub struct Anonymizer {
 pub struct AnonymizationKey([u8; KEY_LEN]);
 
 const KEY_LEN: usize = 64;
+
+/// Larger key files are refused: a key is 128 digits and white space.
+const MOST_KEY_FILE_BYTES: u64 = 4 << 10;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -111,12 +115,15 @@ impl AnonymizationKey {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or has another text.
+    /// The file cannot be read, is not a regular file, has more than 4096 bytes, or has another text.
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, KeyError> {
         let path = path.into();
-        match std::fs::read_to_string(&path) {
+        match BoundedRead::new(MOST_KEY_FILE_BYTES).text(&path) {
             Ok(text) => text.trim().parse(),
-            Err(error) => Err(KeyError::Unreadable { path, error }),
+            Err(error) => Err(KeyError::Unreadable {
+                path,
+                error: error.into(),
+            }),
         }
     }
 }

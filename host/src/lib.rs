@@ -6,6 +6,7 @@
 //! and written ([`sink`]). [`Streamer`] is all of it in one iterator.
 
 mod anonymizer;
+mod bounded_file;
 pub mod capture;
 pub mod decode;
 pub mod dissect;
@@ -26,6 +27,7 @@ mod time;
 mod value;
 
 pub use anonymizer::{AnonymizationKey, Anonymizer, KeyError, UnknownColumn};
+pub use bounded_file::{BoundedRead, BoundedReadError};
 pub use flow::Flow;
 pub use load::Load;
 pub use meter::{AccountingMode, Accounts, Meter, MeterError, Settings};

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 
 use super::{Application, DissectError, NdpiFiles};
+use crate::bounded_file::BoundedRead;
 use crate::flow::Arrival;
 use crate::flow::features::{Feature, Group};
 use crate::flow::slab::Segmented;
 use crate::plugin::Plugin;
+
+/// Larger lists are refused: nDPI's own have less than 1 MiB.
+const MOST_LIST_BYTES: u64 = 16 << 20;
 
 /// Dissects the first packets of every flow of a meter.
 pub(crate) struct Dissector {
@@ -52,6 +56,14 @@ impl Dissector {
     ) -> Result<Option<Self>, DissectError> {
         if dissections == 0 {
             return Ok(None);
+        }
+        for path in [&files.protocols, &files.categories].into_iter().flatten() {
+            // nDPI reads it by its path.
+            let checked = BoundedRead::new(MOST_LIST_BYTES).check(path);
+            checked.map_err(|error| DissectError::File {
+                path: path.clone(),
+                source: error.into(),
+            })?;
         }
         Ok(Some(Self {
             tool: Tool::new(files)?,

@@ -11,6 +11,7 @@ use super::error::{PluginError, Problem};
 use super::grant::Grants;
 use super::limits::{ANSWER, EventTime, Limits};
 use super::spec::PluginSpec;
+use crate::bounded_file::BoundedRead;
 
 /// What an operator allows each plugin: a TOML file, `flowloom.toml` by custom.
 ///
@@ -50,6 +51,9 @@ pub enum PolicyError {
     #[error("the policy {}: {reason}", crate::plugin::escaped_path(path))]
     Wrong { path: PathBuf, reason: String },
 }
+
+/// Larger policies are refused: 64 plugins with long options need a tenth of it.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// The version that is read.
 const VERSION: u32 = 1;
@@ -185,13 +189,17 @@ impl Policy {
     ///
     /// # Errors
     ///
-    /// The file cannot be read, or is no policy of a version that is known.
+    /// The file cannot be read, is not a regular file, has more than 1 MiB, or is no policy of a version
+    /// that is known.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         let path = path.as_ref();
-        let text = std::fs::read_to_string(path).map_err(|error| PolicyError::Unreadable {
-            path: path.to_owned(),
-            error,
-        })?;
+        let text =
+            BoundedRead::new(MOST_BYTES)
+                .text(path)
+                .map_err(|error| PolicyError::Unreadable {
+                    path: path.to_owned(),
+                    error: error.into(),
+                })?;
         Self::read(&text).map_err(|reason| PolicyError::Wrong {
             path: path.to_owned(),
             reason,

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use super::digest::Sha256;
 use super::grant::Grants;
 use super::limits::Limits;
+use crate::bounded_file::BoundedRead;
 
 /// One plugin to load: `[NAME=]FILE[,key=value…]` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,25 +64,32 @@ impl PluginSpec {
             folder: crate::plugin::escaped_path(folder),
             error,
         };
-        let mut files = Vec::new();
+        let (mut files, mut count) = (Vec::new(), 0);
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
             if file
                 .extension()
                 .is_some_and(|extension| extension == "wasm")
             {
-                files.push(file);
+                count += 1;
+                if count <= Self::MOST_IN_FOLDER {
+                    files.push(file);
+                }
             }
         }
-        if files.len() > Self::MOST_IN_FOLDER {
+        if count > Self::MOST_IN_FOLDER {
             return Err(SpecError::TooMany {
                 folder: crate::plugin::escaped_path(folder),
-                count: files.len(),
+                count,
             });
         }
         files.sort_unstable();
         Ok(files.into_iter().map(Self::new).collect())
     }
+
+    /// How a file that holds the text of an option is read: at most 16 MiB, for trained models are given
+    /// as options.
+    pub const OPTION_FILE: BoundedRead = BoundedRead::new(16 << 20);
 
     /// Plugins that a folder may have: each costs memory in every meter, and time for every packet.
     pub const MOST_IN_FOLDER: usize = 64;
@@ -177,11 +185,13 @@ impl FromStr for PluginSpec {
                 None => spec.option(key, value),
                 Some(file) => {
                     let value =
-                        std::fs::read_to_string(file).map_err(|error| SpecError::Unreadable {
-                            key: key.to_owned(),
-                            file: file.to_owned(),
-                            error,
-                        })?;
+                        Self::OPTION_FILE
+                            .text(file)
+                            .map_err(|error| SpecError::Unreadable {
+                                key: key.to_owned(),
+                                file: file.to_owned(),
+                                error: error.into(),
+                            })?;
                     spec.option(key, value)
                 }
             })

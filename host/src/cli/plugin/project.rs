@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
+use flowloom::BoundedRead;
 use flowloom::plugin::{Grants, PluginSpec};
 use serde::Deserialize;
 
@@ -13,6 +14,9 @@ use super::super::exit::Failure;
 
 /// The file that makes a folder a plugin's.
 pub(super) const FILE: &str = "flowloom-plugin.toml";
+
+/// Larger descriptions are refused.
+const MOST_BYTES: u64 = 1 << 20;
 
 /// What a plugin is written in.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
@@ -97,9 +101,10 @@ struct Contents {
 impl Project {
     pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
         let file = folder.join(FILE);
-        let text = fs::read_to_string(&file).map_err(|error| {
+        let read = BoundedRead::new(MOST_BYTES).text(&file);
+        let text = read.map_err(io::Error::from).map_err(|error| {
             let way_out = match error.kind() {
-                std::io::ErrorKind::NotFound => {
+                io::ErrorKind::NotFound => {
                     "; `flowloom plugin new NAME --lang LANGUAGE` makes a folder that has it"
                 }
                 _ => "",
@@ -145,7 +150,7 @@ impl Project {
             let value = match value.strip_prefix('@') {
                 Some(file) => {
                     let file = self.folder.join(file);
-                    fs::read_to_string(&file).map_err(|error| {
+                    PluginSpec::OPTION_FILE.text(&file).map_err(|error| {
                         Failure::failed(format_args!(
                             "{FILE}, option `{key}`: {} cannot be read as text: {error}",
                             file.display()
