@@ -18,6 +18,7 @@ mod meter;
 mod parallel;
 pub mod plugin;
 mod private;
+mod reload;
 mod running;
 mod shard;
 pub mod sink;

@@ -4,7 +4,6 @@ mod builder;
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use crate::anonymizer::{Anonymizer, KeyError, UnknownColumn};
@@ -15,9 +14,10 @@ use crate::load::Load;
 use crate::meter::{Accounts, Meter, MeterError};
 use crate::parallel::{Progress, Several};
 use crate::plugin::{
-    FollowError, Following, PluginError, PluginReport, PluginSet, PluginSpec, Policy, PolicyError,
-    Registry, RegistryError, SpecError,
+    FollowError, Following, PluginError, PluginReport, PluginSet, PolicyError, Registry,
+    RegistryError, SpecError,
 };
+use crate::reload::Reloader;
 use crate::running::Plugins;
 use crate::supervised::ThreadPanics;
 use crate::time::thread_time;
@@ -48,7 +48,7 @@ pub use builder::StreamerBuilder;
 pub struct Streamer {
     schema: Arc<Schema>,
     registry: Option<Registry>,
-    asked: Asked,
+    reloader: Option<Reloader>,
     _following: Option<Following>,
     work: Work,
     anonymizer: Option<Anonymizer>,
@@ -66,38 +66,6 @@ impl Stopper {
     /// Ends it. An interface captures nothing from then on, and what it has captured is still metered.
     pub fn stop(&self) {
         self.0.stop();
-    }
-}
-
-/// The plugins that were given one by one, and the policy that they are under.
-#[derive(Clone)]
-struct Asked {
-    plugins: Vec<PluginSpec>,
-    policy: Option<PathBuf>,
-}
-
-impl Asked {
-    fn policy(&self) -> Result<Policy, PolicyError> {
-        self.policy
-            .as_ref()
-            .map_or_else(|| Ok(Policy::default()), Policy::from_file)
-    }
-
-    /// Makes the registry what files and policy are by now.
-    fn reload(self, registry: &Registry) {
-        let policy = match self.policy() {
-            Ok(policy) => policy,
-            Err(error) => return tracing::error!("{error}; the plugins stay as they are"),
-        };
-        for spec in self.plugins {
-            let (name, file) = (spec.name.clone(), crate::plugin::escaped_path(&spec.file));
-            let done = policy.apply(spec).and_then(|spec| registry.update(spec));
-            match done {
-                Ok(true) => tracing::info!("plugin {name}: {file} is used from now on"),
-                Ok(false) => {}
-                Err(error) => tracing::error!("{error}; the plugins stay as they are"),
-            }
-        }
     }
 }
 
@@ -265,13 +233,12 @@ impl Streamer {
 
     /// Reads the policy again, and the files of the plugins that were given one by one: what has changed
     /// is used for flows that begin from then on, and what is wrong is logged and changes nothing. That
-    /// happens in a thread of its own. (A folder that is followed needs no such call.)
+    /// happens in one thread of its own; calls that come meanwhile are one. (A folder that is followed
+    /// needs no such call.)
     pub fn reload_plugins(&self) {
-        let Some(registry) = self.registry.clone() else {
-            return;
-        };
-        let asked = self.asked.clone();
-        thread::spawn(move || asked.reload(&registry));
+        if let Some(reloader) = &self.reloader {
+            reloader.request();
+        }
     }
 
     /// Bytes of the captures read so far, and all of them where that is known.

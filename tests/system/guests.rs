@@ -65,3 +65,9 @@ pub(crate) fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     fs::write(&path, bytes).expect("a temporary file");
     (folder, path)
 }
+
+/// A FIFO, to which nobody writes: whoever reads from it would wait for ever.
+pub(crate) fn fifo(path: &Path) {
+    let made = std::process::Command::new("mkfifo").arg(path).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo failed");
+}

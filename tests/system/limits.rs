@@ -1,14 +1,13 @@
-//! What plugins may use, and who says so: the policy, the compiler's bounds, the cache.
+//! What plugins may use, and who says so: the policy, and the compiler's bounds.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
-use crate::command::{Command, Run, flowloom, meter};
+use crate::command::{Command, flowloom, meter};
 use crate::flows::Flow;
 use crate::guests::{file, plugin, udps};
 use crate::pcap;
@@ -182,74 +181,6 @@ fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
             "{run}"
         );
     }
-}
-
-/// A run with compiled plugins in this folder.
-fn cached(cache: &Path, plugin: &str) -> Run {
-    meter("dns.pcap")
-        .plugin(plugin)
-        .arg("--plugin-cache")
-        .arg(cache)
-        .run()
-        .done()
-}
-
-fn only_file(folder: &Path) -> PathBuf {
-    let files: Vec<_> = fs::read_dir(folder)
-        .expect("the cache is there")
-        .map(|entry| entry.expect("it can be read").path())
-        .collect();
-    assert_eq!(files.len(), 1, "{files:?}");
-    files[0].clone()
-}
-
-#[test]
-fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
-    let reports = |run: Run, line: &str| _ = run.reports_line(line);
-    let evil = "plugin   evil 6.6.6: 41 events in 2 calls, _ ns an event, _ KiB, 0 traps";
-    reports(cached(&one, "evil"), evil);
-    cached(&other, "packet_stats");
-    let (its, others) = (only_file(&one), only_file(&other));
-    let mode = |path: &Path| {
-        fs::metadata(path)
-            .expect("it is there")
-            .permissions()
-            .mode()
-            & 0o777
-    };
-    assert_eq!((mode(&one), mode(&its)), (0o700, 0o600));
-    // What is there is used: here it is the code of another plugin.
-    let image = fs::read(&its).expect("an image");
-    fs::copy(&others, &its).expect("room for it");
-    let run = cached(&one, "evil");
-    assert!(!run.stderr.contains("plugin   evil 6.6.6"), "{run}");
-    // What is cut off, has another byte, is a link, or can be written by others is not.
-    let mut flipped = image.clone();
-    flipped[image.len() / 2] ^= 1;
-    for planted in [&image[..image.len() - 1], &flipped, b"", b"\x7fELF"] {
-        fs::write(&its, planted).expect("room for it");
-        reports(cached(&one, "evil"), evil);
-        assert_eq!(
-            fs::read(&its).expect("it was made again").len(),
-            image.len()
-        );
-    }
-    fs::remove_file(&its).expect("it is there");
-    symlink(&others, &its).expect("room for it");
-    reports(cached(&one, "evil"), evil);
-    fs::copy(&others, &its).expect("room for it");
-    fs::set_permissions(&its, fs::Permissions::from_mode(0o666)).expect("it is ours");
-    reports(cached(&one, "evil"), evil);
-    // A folder that others can open is not used at all.
-    fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("it is ours");
-    let run = cached(&one, "evil");
-    let warning = format!(
-        " WARN compiled plugins are not kept in {}: others may open it (mode 755); chmod 700 closes it",
-        one.display()
-    );
-    assert!(run.stderr.lines().any(|line| line == warning), "{run}");
 }
 
 #[test]

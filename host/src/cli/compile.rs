@@ -1,16 +1,16 @@
 //! How the command compiles plugins: in processes of their own, once for each version.
 
-use std::io::{self, Read as _, Write as _};
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
-use flowloom::plugin::{ChildCompiler, CompileCache, Compiler, Image};
+use clap::{Args, value_parser};
+use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, Compiler, Image};
 
 use super::exit::{Exit, Failure};
 use super::privileges::Account;
 
-/// How plugins are compiled.
+/// How plugins are compiled, and where they are kept.
 #[derive(Args)]
 pub(super) struct Compile {
     /// Where compiled plugins are kept, in a folder that is closed to others; `none` compiles them each
@@ -18,14 +18,26 @@ pub(super) struct Compile {
     #[arg(long, value_name = "DIR|none")]
     plugin_cache: Option<PathBuf>,
 
+    #[command(flatten)]
+    bounds: CompileBounds,
+}
+
+/// What compiling a plugin may take, in a process of its own.
+#[derive(Args)]
+pub(super) struct CompileBounds {
     /// Seconds that compiling a plugin may take.
-    #[arg(long, value_name = "S", default_value_t = ChildCompiler::TIME.as_secs())]
+    #[arg(long, value_name = "S", default_value_t = ChildCompiler::TIME.as_secs(), value_parser = value_parser!(u64).range(..=MOST_TIME))]
     compile_time: u64,
 
     /// Megabytes (MiB) of memory that compiling a plugin may take.
-    #[arg(long, value_name = "MIB", default_value_t = ChildCompiler::MEMORY >> 20)]
-    compile_memory: usize,
+    #[arg(long, value_name = "MIB", default_value_t = ChildCompiler::MEMORY as u64 >> 20, value_parser = value_parser!(u64).range(1..=MOST_MEMORY))]
+    compile_memory: u64,
 }
+
+/// A day, in seconds.
+const MOST_TIME: u64 = 86_400;
+/// A tebibyte, in MiB.
+const MOST_MEMORY: u64 = 1 << 20;
 
 /// With a cache or without.
 pub(super) enum CommandCompiler {
@@ -34,11 +46,25 @@ pub(super) enum CommandCompiler {
 }
 
 impl Compiler for CommandCompiler {
-    fn compile(&self, component: &[u8]) -> Result<Image, String> {
+    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
         match self {
-            Self::Cached(compiler) => compiler.compile(component),
-            Self::Plain(compiler) => compiler.compile(component),
+            Self::Cached(compiler) => compiler.compile(plugin),
+            Self::Plain(compiler) => compiler.compile(plugin),
         }
+    }
+}
+
+impl CompileBounds {
+    /// The compiler of every command that loads plugins: it runs this very program again.
+    pub(super) fn compiler(&self) -> ChildCompiler {
+        // SAFETY: the kernel gives the file that this process runs, also if another one has been put in
+        // its place; and `plugin compile` of it calls `serve_compiler`.
+        #[allow(unsafe_code, reason = "the program that is run again is this one")]
+        let compiler = unsafe { ChildCompiler::new("/proc/self/exe", ["plugin", "compile"]) };
+        compiler.limits(
+            Duration::from_secs(self.compile_time),
+            (self.compile_memory as usize) << 20,
+        )
     }
 }
 
@@ -54,18 +80,12 @@ impl Compile {
         }
     }
 
-    pub(super) fn compiler(&self, account: Option<&Account>) -> Result<CommandCompiler, Failure> {
-        let program = std::env::current_exe().map_err(|error| {
-            Failure::failed(format_args!("cannot find this program again: {error}"))
-        })?;
-        let compiler = ChildCompiler::new(program, ["plugin", "compile"]).limits(
-            Duration::from_secs(self.compile_time),
-            self.compile_memory.saturating_mul(1 << 20),
-        );
+    pub(super) fn compiler(&self, account: Option<&Account>) -> CommandCompiler {
+        let compiler = self.bounds.compiler();
         let Some(folder) = self.folder(account) else {
-            return Ok(CommandCompiler::Plain(compiler));
+            return CommandCompiler::Plain(compiler);
         };
-        Ok(match CompileCache::open(&folder, compiler) {
+        match CompileCache::open(&folder, compiler) {
             Ok(cache) => CommandCompiler::Cached(cache),
             Err((reason, compiler)) => {
                 tracing::warn!(
@@ -74,7 +94,7 @@ impl Compile {
                 );
                 CommandCompiler::Plain(compiler)
             }
-        })
+        }
     }
 }
 
@@ -88,21 +108,18 @@ fn default_folder() -> Option<PathBuf> {
 
 /// `flowloom plugin compile`: the process that [`ChildCompiler`] starts.
 pub(super) fn run() -> Result<Exit, Failure> {
-    let mut component = Vec::new();
-    let done = io::stdin()
-        .read_to_end(&mut component)
-        .map_err(|error| error.to_string())
-        .and_then(|_| flowloom::plugin::compile(&component))
-        .and_then(|image| {
-            let written = io::stdout().write_all(&image);
-            written.map_err(|error| error.to_string())
-        });
-    match done {
-        Ok(()) => Ok(Exit::Done),
-        Err(reason) => {
-            // Read by the parent, which says whose it is.
-            eprintln!("{reason}");
-            Ok(Exit::Failed)
-        }
+    close_files();
+    let done = flowloom::plugin::serve_compiler(io::stdin().lock(), io::stdout().lock());
+    done.map(|()| Exit::Done)
+        .map_err(|error| Failure::failed(format_args!("cannot compile: {error}")))
+}
+
+/// Closes all files but the standard ones: whoever started this process may have left some open.
+fn close_files() {
+    // SAFETY: nothing of this process has opened a file yet that it uses later.
+    #[allow(unsafe_code, reason = "there is no safe form")]
+    unsafe {
+        // Kernels before 5.9 do not know it.
+        libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
     }
 }

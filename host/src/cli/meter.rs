@@ -324,7 +324,7 @@ impl Meter {
             )));
         }
         if !self.plugins.is_empty() || self.plugin_folder.is_some() {
-            builder = builder.compiler(self.compile.compiler(account)?);
+            builder = builder.compiler(self.compile.compiler(account));
         }
         if let Some(policy) = &self.policy {
             builder = builder.policy(policy);

@@ -63,9 +63,17 @@ pub(crate) fn run() -> ExitCode {
         Err(Failure { exit, message }) => {
             // Its parts are escaped; what was forgotten keeps to its line.
             let lines: Vec<_> = message.lines().map(flowloom::plugin::escaped).collect();
-            log::end(format!("flowloom: {}
-", lines.join("
-")).as_bytes());
+            log::end(
+                format!(
+                    "flowloom: {}
+",
+                    lines.join(
+                        "
+"
+                    )
+                )
+                .as_bytes(),
+            );
             exit.into()
         }
     }

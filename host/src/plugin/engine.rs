@@ -1,6 +1,7 @@
 //! The WebAssembly engine that all plugins of a process share.
 
 use std::borrow::Cow;
+use std::path::Path;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Weak};
 
@@ -9,7 +10,7 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
 use super::bindings::{batch_feature, feature, log};
-use super::compile::{self, Compiler, HostCost};
+use super::compile::{self, CompileError, Compiler, HostCost, Image};
 use super::error::Problem;
 use super::generation::Plugin;
 use super::instance::{Exports, HostState};
@@ -18,17 +19,24 @@ use super::log::Log;
 use super::pseudonym::Pseudonyms;
 use super::wasi;
 use crate::anonymizer::AnonymizationKey;
+use crate::supervised::{ThreadPanics, spawn_supervised};
 
 /// Compiles plugins and keeps the clock that their deadlines are judged by.
 #[derive(Clone)]
 pub(super) struct PluginEngine {
-    engine: Engine,
-    linker: Linker<HostState>,
+    host: HostLinker,
     pseudonyms: Pseudonyms,
     /// None compiles in this process.
     compiler: Option<Arc<dyn Compiler>>,
     /// Plugins that an instance is to be opened of, aside.
     loader: Sender<Weak<Plugin>>,
+}
+
+/// The engine, and what plugins may import.
+#[derive(Clone)]
+pub(super) struct HostLinker {
+    engine: Engine,
+    linker: Linker<HostState>,
 }
 
 /// A compiled component that fits the contract.
@@ -43,22 +51,20 @@ impl PluginEngine {
     pub(super) fn new(
         compiler: Option<Arc<dyn Compiler>>,
         key: &AnonymizationKey,
+        panics: &ThreadPanics,
     ) -> wasmtime::Result<Self> {
-        let engine = engine()?;
-        let mut linker = Linker::new(&engine);
-        log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
-        keep_epochs(&engine)?;
-        let loader = start_loader()?;
+        let host = HostLinker::new()?;
+        keep_epochs(&host.engine, panics, || {})?;
+        let loader = start_loader(panics)?;
         Ok(Self {
-            engine,
-            linker,
+            host,
             pseudonyms: Pseudonyms::new(key),
             compiler,
             loader,
         })
     }
 
-    /// Has an instance of this plugin opened by the loader's thread.
+    /// Has one more instance of this plugin opened by the loader's thread.
     pub(super) fn prepare(&self, plugin: &Arc<Plugin>) {
         // Without the thread it is opened when it is wanted.
         let _ = self.loader.send(Arc::downgrade(plugin));
@@ -69,16 +75,42 @@ impl PluginEngine {
     }
 
     pub(super) fn engine(&self) -> &Engine {
-        &self.engine
+        &self.host.engine
     }
 
-    fn component(&self, bytes: &[u8]) -> Result<(Component, HostCost), String> {
-        let image = match &self.compiler {
-            Some(compiler) => compiler.compile(bytes)?,
-            None => compile::in_process(bytes)?,
+    /// Compiles a plugin's file, and checks what it imports and exports.
+    pub(super) fn compile(&self, file: Vec<u8>, path: &Path) -> Result<Compiled, Problem> {
+        let compiled = match &self.compiler {
+            Some(compiler) => compiler.compile(&file),
+            None => compile::in_process(file),
         };
+        let opened = compiled.and_then(|image| self.host.open(&image));
+        let (component, cost) = opened.map_err(|error| match error {
+            CompileError::NotAComponent(reason) => Problem::NotAComponent {
+                path: path.to_owned(),
+                reason,
+            },
+            CompileError::DoesNotCompile(reason) => Problem::DoesNotCompile {
+                path: path.to_owned(),
+                reason,
+            },
+        })?;
+        Compiled::new(&component, cost, &self.host)
+    }
+}
+
+impl HostLinker {
+    pub(super) fn new() -> wasmtime::Result<Self> {
+        let engine = engine()?;
+        let mut linker = Linker::new(&engine);
+        log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Opens an image.
+    pub(super) fn open(&self, image: &Image) -> Result<(Component, HostCost), CompileError> {
         // Whoever compiled it has looked at that as well; opening it costs memory.
-        let cost = HostCost::of(image.bytes())?;
+        let cost = HostCost::of(image.bytes()).map_err(CompileError::DoesNotCompile)?;
         // SAFETY: an image is what an engine of this library has made of a component, in a process of
         // the same user or in a file that only this user can write.
         #[allow(
@@ -88,35 +120,48 @@ impl PluginEngine {
         let component = unsafe { Component::deserialize(&self.engine, image.bytes()) };
         match component {
             Ok(component) => Ok((component, cost)),
-            Err(error) => Err(format!("{error:#}")),
+            Err(error) => Err(CompileError::DoesNotCompile(format!("{error:#}"))),
         }
     }
+}
 
-    /// Compiles a component and checks what it imports and exports.
-    pub(super) fn compile(&self, bytes: &[u8]) -> Result<Compiled, CompileError> {
-        let (component, cost) = self.component(bytes).map_err(CompileError::Broken)?;
+impl Compiled {
+    /// Checks what a component imports and exports, and links it.
+    pub(super) fn new(
+        component: &Component,
+        cost: HostCost,
+        host: &HostLinker,
+    ) -> Result<Self, Problem> {
+        let engine = &host.engine;
         let ty = component.component_type();
-        let mut linker = Cow::Borrowed(&self.linker);
-        for (import, is) in ty.imports(&self.engine) {
+        let mut linker = Cow::Borrowed(&host.linker);
+        let mut functions = 0;
+        let other_types = |error: wasmtime::Error| Problem::OtherTypes {
+            reason: format!("{error:#}"),
+        };
+        for (import, is) in ty.imports(engine) {
             check_import(import)?;
             if let ComponentItem::ComponentInstance(interface) = &is.ty
                 && wasi::is_wasi(import)
             {
-                wasi::define(linker.to_mut(), &self.engine, import, interface)
-                    .map_err(|error| CompileError::Broken(format!("{error:#}")))?;
+                functions += interface.exports(engine).len();
+                if functions > wasi::MOST_FUNCTIONS {
+                    return Err(Problem::OtherTypes {
+                        reason: format!(
+                            "it imports more than {} functions and types of wasi",
+                            wasi::MOST_FUNCTIONS
+                        ),
+                    });
+                }
+                wasi::define(linker.to_mut(), engine, import, interface).map_err(other_types)?;
             }
         }
         let exports: Vec<_> = ty
-            .exports(&self.engine)
+            .exports(engine)
             .map(|(name, _)| name.to_owned())
             .collect();
         check_exports(&exports)?;
-        let other_types = |error: wasmtime::Error| {
-            CompileError::Unfit(Problem::OtherTypes {
-                reason: format!("{error:#}"),
-            })
-        };
-        let component = linker.instantiate_pre(&component).map_err(other_types)?;
+        let component = linker.instantiate_pre(component).map_err(other_types)?;
         let exports = |name| {
             exports
                 .iter()
@@ -132,7 +177,7 @@ impl PluginEngine {
                 .transpose()
                 .map_err(other_types)?,
         };
-        Ok(Compiled {
+        Ok(Self {
             component,
             exports,
             cost,
@@ -154,19 +199,6 @@ pub(super) fn engine() -> wasmtime::Result<Engine> {
         .wasm_exceptions(false)
         .max_wasm_stack(512 << 10);
     Engine::new(&config)
-}
-
-pub(super) enum CompileError {
-    /// It does not compile.
-    Broken(String),
-    /// It is not of our contract.
-    Unfit(Problem),
-}
-
-impl From<Problem> for CompileError {
-    fn from(problem: Problem) -> Self {
-        Self::Unfit(problem)
-    }
 }
 
 /// `feature` and `0.1.0` of `flowloom:plugin/feature@0.1.0`.
@@ -225,34 +257,63 @@ impl wasmtime::component::HasData for HasLog {
 }
 
 /// Opens instances until there is nobody left to ask for one.
-fn start_loader() -> wasmtime::Result<Sender<Weak<Plugin>>> {
+fn start_loader(panics: &ThreadPanics) -> wasmtime::Result<Sender<Weak<Plugin>>> {
     let (loader, wanted) = channel::<Weak<Plugin>>();
     let open = move || {
-        for plugin in wanted {
+        for plugin in &wanted {
             if let Some(plugin) = plugin.upgrade() {
                 // What is wrong is said when it is wanted.
-                let _ = plugin.fill(1);
+                let _ = plugin.open_spare();
             }
         }
     };
-    std::thread::Builder::new()
-        .name("flowloom-loader".into())
-        .spawn(open)?;
+    spawn_supervised("flowloom-loader", panics, open)?;
     Ok(loader)
 }
 
-/// Moves the epoch on for as long as the engine is in use.
-fn keep_epochs(engine: &Engine) -> wasmtime::Result<()> {
+/// Moves the epoch on for as long as the engine is in use. `each` is called with every step.
+fn keep_epochs(
+    engine: &Engine,
+    panics: &ThreadPanics,
+    mut each: impl FnMut() + Send + 'static,
+) -> wasmtime::Result<()> {
     let engine = engine.weak();
     let tick = move || {
         while let Some(engine) = engine.upgrade() {
+            each();
             engine.increment_epoch();
             drop(engine);
             std::thread::sleep(EPOCH);
         }
     };
-    std::thread::Builder::new()
-        .name("flowloom-epochs".into())
-        .spawn(tick)?;
+    spawn_supervised("flowloom-epochs", panics, tick)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::{Instance, Module, Store, Trap};
+
+    use super::*;
+
+    #[test]
+    fn deadlines_outlive_a_panic_of_the_thread_that_keeps_them() {
+        let (engine, panics) = (engine().unwrap(), ThreadPanics::default());
+        let mut steps = 0;
+        let each = move || {
+            steps += 1;
+            assert!(steps != 1, "the first step");
+        };
+        keep_epochs(&engine, &panics, each).unwrap();
+        let text = r#"(module (func (export "f") (loop (br 0))))"#;
+        let module = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
+        let mut store = Store::new(&engine, ());
+        store.set_epoch_deadline(2);
+        let instance = Instance::new(&mut store, &module, &[]).unwrap();
+        let forever = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
+        // Without the thread this would never return.
+        let error = forever.call(&mut store, ()).unwrap_err();
+        assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt));
+        assert_eq!(panics.count(), 1);
+    }
 }

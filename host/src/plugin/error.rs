@@ -36,6 +36,11 @@ pub enum Problem {
     },
     #[error("{} is not a regular file", escaped_path(path))]
     NotAFile { path: PathBuf },
+    #[error(
+        "{} is a symbolic link, which a folder that is followed may not have: move the file itself there",
+        escaped_path(path)
+    )]
+    Link { path: PathBuf },
     #[error("{} has {size} bytes; at most {most} are accepted", escaped_path(path))]
     TooLarge { path: PathBuf, size: u64, most: u64 },
     #[error(

@@ -2,18 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use notify_debouncer_mini::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_mini::{Debouncer, new_debouncer};
 
 use super::error::{PluginError, Problem};
 use super::grant::Grants;
-use super::policy::Policy;
+use super::policy::{Policy, PolicyError};
 use super::registry::Registry;
 use super::spec::{PluginSpec, SpecError, World};
+use crate::supervised::{ThreadPanics, spawn_supervised};
 
 /// How long a file must be left alone before it is looked at: copying one takes several writes.
 const QUIET: Duration = Duration::from_millis(200);
@@ -43,14 +45,16 @@ pub(crate) struct Following {
 }
 
 /// What the follower knows of a file that it has dealt with.
-#[derive(PartialEq)]
+#[derive(Clone, PartialEq)]
 struct Seen {
     file: PathBuf,
     /// As it was allowed, if it was.
     spec: Option<PluginSpec>,
-    modified: Option<SystemTime>,
-    size: u64,
+    state: Option<FileState>,
 }
+
+/// What changes with a file's content: device, number, size, and both of its times with their ns.
+type FileState = (u64, u64, u64, [i64; 4]);
 
 impl PluginFolder {
     /// The folder at this path, as it is when the run begins.
@@ -93,6 +97,8 @@ impl PluginFolder {
         let mut specs = PluginSpec::folder(&self.path)?;
         for spec in &mut specs {
             spec.world = self.world;
+            // Whoever may put files there may not choose which others are read.
+            spec.follows_links = !self.is_followed;
             for (_, grants) in self.grants.iter().filter(|(name, _)| *name == spec.name) {
                 spec.grants = spec.grants.and(*grants);
             }
@@ -117,6 +123,7 @@ impl PluginFolder {
         self,
         policy: Option<PathBuf>,
         registry: &Registry,
+        panics: &ThreadPanics,
     ) -> Result<Option<Following>, FollowError> {
         if !self.is_followed {
             return Ok(None);
@@ -139,29 +146,49 @@ impl PluginFolder {
         let path = self.path.clone();
         let mut follower = Follower {
             folder: self,
-            policy_file: policy,
-            policy: Policy::default(),
+            policy,
             registry: registry.clone(),
             seen: BTreeMap::new(),
             trouble: None,
         };
+        let shown = path.display().to_string();
         let run = move || {
             follower.look();
+            tracing::debug!("{shown} is followed");
             // Some file systems tell nothing.
             while let Ok(_) | Err(RecvTimeoutError::Timeout) = told.recv_timeout(LOOK) {
                 follower.look();
             }
         };
-        let thread = std::thread::Builder::new().name("flowloom-folder".into());
-        thread.spawn(run).map_err(|error| fail(&path, &error))?;
+        spawn_supervised("flowloom-folder", panics, run).map_err(|error| fail(&path, &error))?;
         Ok(Some(Following { _watcher: watcher }))
+    }
+}
+
+/// Why a plugin stays as it is.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UpdateError {
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+}
+
+/// Logs what became of an update.
+pub(crate) fn tell(name: &str, file: &Path, done: Result<bool, UpdateError>) {
+    match done {
+        Ok(true) => tracing::info!(
+            "plugin {name}: {} is used from now on",
+            crate::plugin::escaped_path(file)
+        ),
+        Ok(false) => {}
+        Err(error) => tracing::error!("{error}; the plugins stay as they are"),
     }
 }
 
 struct Follower {
     folder: PluginFolder,
-    policy_file: Option<PathBuf>,
-    policy: Policy,
+    policy: Option<PathBuf>,
     registry: Registry,
     /// The files, by their plugins' names.
     seen: BTreeMap<String, Seen>,
@@ -172,8 +199,8 @@ struct Follower {
 impl Follower {
     /// Does what has become of the folder since the last look.
     fn look(&mut self) {
-        let specs = match self.read() {
-            Ok(specs) => specs,
+        let (policy, specs) = match self.read() {
+            Ok(read) => read,
             Err(trouble) => {
                 if self.trouble.as_ref() != Some(&trouble) {
                     tracing::error!("{trouble}; the plugins stay as they are");
@@ -196,16 +223,15 @@ impl Follower {
             }
         }
         for spec in specs {
-            self.see(spec);
+            self.see(spec, &policy);
         }
     }
 
     /// The policy, and the folder's plugins.
-    fn read(&mut self) -> Result<Vec<PluginSpec>, String> {
-        if let Some(file) = &self.policy_file {
-            self.policy = Policy::from_file(file).map_err(|error| error.to_string())?;
-        }
-        self.folder.specs().map_err(|error| error.to_string())
+    fn read(&self) -> Result<(Policy, Vec<PluginSpec>), String> {
+        let policy = Policy::at(self.policy.as_deref()).map_err(|error| error.to_string())?;
+        let specs = self.folder.specs().map_err(|error| error.to_string())?;
+        Ok((policy, specs))
     }
 
     /// Whether the plugin of this name is the one of this file, or there is none.
@@ -214,43 +240,91 @@ impl Follower {
         plugin.is_none_or(|plugin| plugin.spec().file == file)
     }
 
-    fn see(&mut self, spec: PluginSpec) {
+    fn see(&mut self, spec: PluginSpec, policy: &Policy) {
         let (name, file) = (spec.name.clone(), spec.file.clone());
-        let allowed = self.folder.allowed(spec, &self.policy);
-        let seen = Seen::of(file, allowed.as_ref().ok().cloned());
-        if self.seen.get(&name) == Some(&seen) {
+        let allowed = self.folder.allowed(spec.clone(), policy);
+        let seen = Seen::of(file.clone(), allowed.ok());
+        // It is dealt with, whatever becomes of it: once is enough.
+        if self.seen.insert(name.clone(), seen.clone()) == Some(seen) {
             return;
         }
-        let is_ours = self.is_ours(&name, &seen.file);
-        let taken = || PluginError::new(&name, Problem::NameTaken);
-        let done = allowed
-            .and_then(|spec| is_ours.then_some(spec).ok_or_else(taken))
-            .and_then(|spec| self.registry.update(spec));
-        match done {
-            Ok(true) => {
-                tracing::info!(
-                    "plugin {name}: {} is used from now on",
-                    crate::plugin::escaped_path(&seen.file)
-                )
+        let update = || {
+            if !self.is_ours(&name, &file) {
+                return Err(PluginError::new(&name, Problem::NameTaken).into());
             }
-            Ok(false) => {}
-            Err(error) => tracing::error!("{error}; the plugins stay as they are"),
-        }
-        self.seen.insert(name, seen);
+            let policy = Policy::at(self.policy.as_deref())?;
+            Ok(self.folder.allowed(spec, &policy)?)
+        };
+        let done: Result<bool, UpdateError> = self.registry.update(&name, update);
+        tell(&name, &file, done);
     }
 }
 
 impl Seen {
     fn of(file: PathBuf, spec: Option<PluginSpec>) -> Self {
-        let data = std::fs::metadata(&file).ok();
-        Self {
-            modified: data.as_ref().and_then(|data| data.modified().ok()),
-            size: data.as_ref().map_or(0, std::fs::Metadata::len),
-            spec,
-            file,
-        }
+        let state = std::fs::symlink_metadata(&file).ok().map(|data| {
+            let modified = [data.mtime(), data.mtime_nsec()];
+            let changed = [data.ctime(), data.ctime_nsec()];
+            let times = [modified[0], modified[1], changed[0], changed[1]];
+            (data.dev(), data.ino(), data.len(), times)
+        });
+        Self { file, spec, state }
     }
 }
 
 /// How often a folder is looked at when nothing is told of it.
 const LOOK: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+    use crate::meter::Settings;
+    use crate::plugin::{CompileError, Compiler, Image, Surroundings};
+
+    /// Keeps what it is given to compile, which it never does.
+    #[derive(Clone, Default)]
+    struct Keeps(Arc<Mutex<Vec<Vec<u8>>>>);
+
+    impl Compiler for Keeps {
+        fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
+            self.0.lock().unwrap().push(plugin.to_vec());
+            assert_ne!(plugin, b"panic");
+            Err(CompileError::DoesNotCompile("it is kept".into()))
+        }
+    }
+
+    #[test]
+    fn a_panic_does_not_end_the_following() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &str| {
+            std::fs::write(folder.path().join(name), bytes).unwrap();
+        };
+        let (kept, panics) = (Keeps::default(), ThreadPanics::default());
+        let surroundings = Surroundings {
+            compiler: Some(Arc::new(kept.clone())),
+            thread_panics: panics.clone(),
+            ..Surroundings::default()
+        };
+        let registry = Registry::with(Settings::default().schema(), surroundings).unwrap();
+        write("a.wasm", "panic");
+        write("b.wasm", "second");
+        let followed = PluginFolder::new(folder.path()).followed(true);
+        let _following = followed.follow(None, &registry, &panics).unwrap();
+        let wait_for = |count| {
+            while kept.0.lock().unwrap().len() < count {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        };
+        wait_for(2);
+        // Files that come later are noticed, and none is tried twice.
+        write("c.wasm", "third");
+        wait_for(3);
+        assert_eq!(
+            *kept.0.lock().unwrap(),
+            [&b"panic"[..], b"second", b"third"]
+        );
+        assert_eq!(panics.count(), 1);
+    }
+}

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::budget::Budget;
 use super::digest::Sha256;
-use super::engine::{CompileError, Compiled, PluginEngine};
+use super::engine::{Compiled, PluginEngine};
 use super::error::{PluginError, Problem};
 use super::file;
 use super::instance::Instance;
@@ -39,7 +39,7 @@ pub(super) struct PluginFile {
 impl PluginFile {
     /// Reads the file that is asked for.
     pub(super) fn read(spec: &PluginSpec) -> Result<Self, Problem> {
-        let bytes = file::read(&spec.file)?;
+        let bytes = file::read(&spec.file, spec.follows_links)?;
         let sha256 = Sha256::of(&bytes);
         match spec.sha256 {
             Some(wanted) if wanted != sha256 => Err(Problem::OtherFile {
@@ -66,17 +66,7 @@ impl Plugin {
         if spec.grants.unveil() {
             return Err(Problem::Unveiled);
         }
-        let bytes = file::component(bytes).map_err(|reason| Problem::NotAComponent {
-            path: spec.file.clone(),
-            reason,
-        })?;
-        let compiled = engine.compile(&bytes).map_err(|error| match error {
-            CompileError::Broken(reason) => Problem::DoesNotCompile {
-                path: spec.file.clone(),
-                reason,
-            },
-            CompileError::Unfit(problem) => problem,
-        })?;
+        let compiled = engine.compile(bytes, &spec.file)?;
         let has_feature = compiled.exports.feature.is_some();
         let (instance, manifest) = open(&spec, engine, &compiled, schema)?;
         let by_event = manifest.cuts_flows
@@ -109,6 +99,12 @@ impl Plugin {
             self.spare().push(instance);
         }
         Ok(())
+    }
+
+    /// Opens one more instance to spare, unless there is one for each meter.
+    pub(super) fn open_spare(&self) -> Result<(), PluginError> {
+        let wanted = self.spare().len() + 1;
+        self.fill(wanted.min(self.run().meters.max(1)))
     }
 
     /// Flows that an instance may hold.
@@ -224,6 +220,7 @@ mod tests {
     use crate::capture::{LinkType, RawPacket};
     use crate::meter::{Meter, Settings};
     use crate::plugin::PluginState;
+    use crate::supervised::ThreadPanics;
     use crate::time::Time;
 
     /// A module of the contract's world `plugin`, with an empty manifest: an empty record is all zeros.
@@ -246,7 +243,12 @@ mod tests {
         let (package, _) = resolve.push_dir(wit).unwrap();
         let world = resolve.select_world(&[package], Some("plugin")).unwrap();
         embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
-        let engine = PluginEngine::new(None, &AnonymizationKey::random().unwrap()).unwrap();
+        let engine = PluginEngine::new(
+            None,
+            &AnonymizationKey::random().unwrap(),
+            &ThreadPanics::default(),
+        )
+        .unwrap();
         let sha256 = Sha256::of(&bytes);
         let file = PluginFile { bytes, sha256 };
         let schema = Settings::default().schema();
@@ -274,6 +276,22 @@ mod tests {
         assert!(plugin.instance().is_ok());
         assert!(plugin.instance().is_ok());
         assert_eq!(plugin.instance().err().unwrap().to_string(), error);
+    }
+
+    #[test]
+    fn every_meter_that_restarts_has_an_instance_to_spare() {
+        let plugin = load();
+        let run = Run {
+            meters: 3,
+            ..Run::default()
+        };
+        assert!(plugin.run.set(run).is_ok());
+        // The one that loading opened.
+        assert!(plugin.instance().is_ok());
+        for spare in [1, 2, 3, 3] {
+            plugin.open_spare().unwrap();
+            assert_eq!(plugin.spare().len(), spare);
+        }
     }
 
     #[test]

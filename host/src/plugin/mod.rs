@@ -39,13 +39,14 @@ mod spec;
 mod station;
 mod wasi;
 
-pub use compile::{ChildCompiler, CompileCache, Compiler, Image, compile};
+pub use compile::{
+    ChildCompiler, CompileCache, CompileError, Compiler, Image, component, serve as serve_compiler,
+};
 pub use digest::{DigestError, Sha256};
 pub use error::{PluginError, Problem, Trap};
 pub use escape::{escaped, escaped_path, shown};
-pub use file::component;
-pub(crate) use folder::Following;
 pub use folder::{FollowError, PluginFolder};
+pub(crate) use folder::{Following, UpdateError, tell};
 pub use generation::Plugin;
 pub use grant::{Grant, GrantError, Grants};
 pub use health::PluginState;

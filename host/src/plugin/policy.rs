@@ -206,6 +206,11 @@ impl Policy {
         })
     }
 
+    /// The policy in this file; without one, a policy that allows what specs say.
+    pub(crate) fn at(path: Option<&Path>) -> Result<Self, PolicyError> {
+        path.map_or_else(|| Ok(Self::default()), Self::from_file)
+    }
+
     fn read(text: &str) -> Result<Self, String> {
         let said = |error: toml::de::Error| error.to_string().trim_end().to_owned();
         // Before its keys are looked at: another version has others.

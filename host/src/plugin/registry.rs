@@ -13,6 +13,7 @@ use super::run::{Columns, Run};
 use super::spec::PluginSpec;
 use crate::anonymizer::{AnonymizationKey, KeyError};
 use crate::flow::{Schema, UdpColumn};
+use crate::supervised::ThreadPanics;
 
 /// The plugins of a run, by name.
 ///
@@ -52,11 +53,14 @@ struct Entry {
 /// What a registry needs of the house that it stands in.
 #[derive(Clone, Default)]
 pub struct Surroundings {
-    /// What compiles plugins; none compiles them in this process, in as much time and memory as it
-    /// takes.
+    /// What compiles plugins. None, the default, compiles them in this process, and is for plugins that
+    /// are trusted only: one made for it can end this process, or take as much time and memory as it
+    /// likes. [`ChildCompiler`](super::ChildCompiler) is for all others.
     pub compiler: Option<Arc<dyn Compiler>>,
     /// The key of the numbers that plugins are shown in place of addresses; none is a random one.
     pub key: Option<AnonymizationKey>,
+    /// Counts the panics of the threads behind the registry.
+    pub thread_panics: ThreadPanics,
 }
 
 /// Why there is no registry.
@@ -119,9 +123,13 @@ impl Registry {
     ///
     /// As [`new`](Self::new).
     pub fn with(schema: Schema, surroundings: Surroundings) -> Result<Self, RegistryError> {
-        let Surroundings { compiler, key } = surroundings;
+        let Surroundings {
+            compiler,
+            key,
+            thread_panics,
+        } = surroundings;
         let key = key.map_or_else(AnonymizationKey::random, Ok)?;
-        let engine = PluginEngine::new(compiler, &key)
+        let engine = PluginEngine::new(compiler, &key, &thread_panics)
             .map_err(|error| RegistryError::Engine(format!("{error:#}")))?;
         let set = Arc::new(PluginSet::new(&schema, &[]));
         Ok(Self(Arc::new(Inner {
@@ -242,12 +250,21 @@ impl Registry {
 
     /// Loads a plugin, or puts it in the place of the one that has its name, if anything of it is not
     /// the same; says whether there was anything to do.
-    pub(crate) fn update(&self, spec: PluginSpec) -> Result<bool, PluginError> {
+    ///
+    /// `spec` is called when no other change is under way, so that it reads the policy as it is then: of
+    /// two updates the one that comes last has the newer policy.
+    pub(crate) fn update<E: From<PluginError>>(
+        &self,
+        name: &str,
+        spec: impl FnOnce() -> Result<PluginSpec, E>,
+    ) -> Result<bool, E> {
         let _changing = self.changing();
-        let name = spec.name.clone();
+        let spec = self.told(spec())?;
         let load = || {
-            if !is_name(&name) {
-                return Err(Problem::BadName { name: name.clone() });
+            if !is_name(name) {
+                return Err(Problem::BadName {
+                    name: name.to_owned(),
+                });
             }
             let file = PluginFile::read(&spec)?;
             let is_same = |plugin: &Plugin| {
@@ -260,16 +277,16 @@ impl Registry {
                         ..spec.clone()
                     }
             };
-            if self.get(&name).is_some_and(|plugin| is_same(&plugin)) {
+            if self.get(name).is_some_and(|plugin| is_same(&plugin)) {
                 return Ok(false);
             }
-            self.put(spec, file).map(|_| true)
+            self.put(spec.clone(), file).map(|_| true)
         };
-        self.told(load().map_err(|problem| PluginError::new(&name, problem)))
+        Ok(self.told(load().map_err(|problem| PluginError::new(name, problem)))?)
     }
 
     /// Counts a change that was refused.
-    fn told<T>(&self, done: Result<T, PluginError>) -> Result<T, PluginError> {
+    fn told<T, E>(&self, done: Result<T, E>) -> Result<T, E> {
         if done.is_err() && self.0.run.get().is_some() {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
         }
@@ -363,4 +380,62 @@ fn is_name(name: &str) -> bool {
         && name
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::meter::Settings;
+    use crate::plugin::{CompileError, Image};
+
+    /// Says that it compiles, and goes on when it is told to.
+    struct Waits(Mutex<(Sender<()>, Receiver<()>)>);
+
+    impl Compiler for Waits {
+        fn compile(&self, _: &[u8]) -> Result<Image, CompileError> {
+            let both = self.0.lock().unwrap();
+            both.0.send(()).unwrap();
+            both.1.recv().unwrap();
+            Err(CompileError::DoesNotCompile("it is not wanted".into()))
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_is_read_when_no_other_change_is_under_way() {
+        let ((compiles, begun), (go_on, goes_on)) = (channel(), channel());
+        let surroundings = Surroundings {
+            compiler: Some(Arc::new(Waits(Mutex::new((compiles, goes_on))))),
+            ..Surroundings::default()
+        };
+        let registry = Registry::with(Settings::default().schema(), surroundings).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let spec = || PluginSpec::new(file.path()).name("p");
+        let policy = AtomicU64::new(0);
+        let (starts, started) = channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| registry.update("p", || Ok::<_, PluginError>(spec())));
+            begun.recv().unwrap();
+            let registry = &registry;
+            let policy = &policy;
+            let second = scope.spawn(move || {
+                let mut read = None;
+                starts.send(()).unwrap();
+                let refused = registry.update("p", || {
+                    read = Some(policy.load(Ordering::SeqCst));
+                    Err::<PluginSpec, _>(PluginError::new("p", Problem::Unlisted))
+                });
+                assert!(refused.is_err());
+                read
+            });
+            started.recv().unwrap();
+            // Time to read too early.
+            std::thread::sleep(Duration::from_millis(50));
+            policy.store(1, Ordering::SeqCst);
+            go_on.send(()).unwrap();
+            assert_eq!(second.join().unwrap(), Some(1));
+        });
+    }
 }

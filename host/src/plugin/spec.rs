@@ -25,6 +25,8 @@ pub struct PluginSpec {
     pub sha256: Option<Sha256>,
     /// Through which of the contract's worlds it is called.
     pub world: World,
+    /// Whether the path may be a symbolic link; it may, unless it was found in a folder that is followed.
+    pub follows_links: bool,
 }
 
 /// Through which of the contract's worlds a plugin is called.
@@ -50,6 +52,7 @@ impl PluginSpec {
             limits: Limits::default(),
             sha256: None,
             world: World::default(),
+            follows_links: true,
         }
     }
 

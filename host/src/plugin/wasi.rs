@@ -41,6 +41,9 @@ pub(super) struct WasiState {
     lines: [String; 2],
 }
 
+/// Functions and types of WASI that a plugin may import: all of its interfaces have some four hundred.
+pub(super) const MOST_FUNCTIONS: usize = 4_096;
+
 /// Whether an import is of WASI 0.2.
 pub(super) fn is_wasi(import: &str) -> bool {
     import

@@ -1,6 +1,6 @@
 //! Sets up a run.
 
-use super::{Alone, Asked, Streamer, StreamerError, Work};
+use super::{Alone, Streamer, StreamerError, Work};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -18,6 +18,7 @@ use crate::parallel::Parallel;
 use crate::plugin::{
     Columns, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, Run, Surroundings,
 };
+use crate::reload::Reloader;
 use crate::running::Plugins;
 use crate::supervised::ThreadPanics;
 use crate::time::thread_time;
@@ -232,7 +233,11 @@ impl StreamerBuilder {
         self
     }
 
-    /// What compiles plugins; by default this process does, in as much time and memory as it takes.
+    /// What compiles plugins.
+    ///
+    /// By default this process does. That is for plugins that are trusted only: one made for it can end
+    /// this process, or take as much time and memory as it likes. The command compiles with a
+    /// [`ChildCompiler`](crate::plugin::ChildCompiler), whose process is bounded.
     pub fn compiler(mut self, compiler: impl Compiler + 'static) -> Self {
         self.compiler = Some(Arc::new(compiler));
         self
@@ -295,7 +300,7 @@ impl StreamerBuilder {
         }
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
-        let registry = has_plugins.then(|| self.registry()).transpose()?;
+        let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
         let plugins = Plugins::new(registry.clone(), &self.settings.schema());
         let meters = self.meters(plugins.set.plugins());
         if let Some(registry) = &registry {
@@ -306,7 +311,9 @@ impl StreamerBuilder {
             })?;
         }
         let following = match (&registry, self.plugin_folder.clone()) {
-            (Some(registry), Some(folder)) => folder.follow(self.policy.clone(), registry)?,
+            (Some(registry), Some(folder)) => {
+                folder.follow(self.policy.clone(), registry, &panics)?
+            }
             _ => None,
         };
         let schema = plugins.set.schema().clone();
@@ -356,13 +363,13 @@ impl StreamerBuilder {
                 Work::Parallel(Box::new(parallel))
             }
         };
+        let reloader = registry
+            .clone()
+            .map(|registry| Reloader::new(self.plugins, self.policy, registry, panics.clone()));
         Ok(Streamer {
             schema,
             registry,
-            asked: Asked {
-                plugins: self.plugins,
-                policy: self.policy,
-            },
+            reloader,
             _following: following,
             work,
             anonymizer,
@@ -423,16 +430,14 @@ impl StreamerBuilder {
         Ok(Origin::Files(Box::new(files), stop.clone()))
     }
 
-    fn registry(&self) -> Result<Registry, StreamerError> {
+    fn registry(&self, panics: &ThreadPanics) -> Result<Registry, StreamerError> {
         let surroundings = Surroundings {
             compiler: self.compiler.clone(),
             key: self.anonymization_key.clone(),
+            thread_panics: panics.clone(),
         };
         let registry = Registry::with(self.settings.schema(), surroundings)?;
-        let policy = self
-            .policy
-            .as_ref()
-            .map_or_else(|| Ok(Policy::default()), Policy::from_file)?;
+        let policy = Policy::at(self.policy.as_deref())?;
         for spec in self.plugins.clone() {
             registry.load(policy.apply(spec)?)?;
         }

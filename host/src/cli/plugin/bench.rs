@@ -9,6 +9,7 @@ use clap::{Args, value_parser};
 use flowloom::plugin::{Plugin, PluginReport, Problem, escaped};
 use flowloom::{Meter, Settings};
 
+use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 use super::check::Costs;
 use super::traffic::Traffic;
@@ -18,6 +19,9 @@ use super::{Chosen, every_analysis, registry};
 pub(in crate::cli) struct Bench {
     #[command(flatten)]
     chosen: Chosen,
+
+    #[command(flatten)]
+    compile: CompileBounds,
 
     /// A capture to meter, of which up to 512 MiB are kept in memory [default: a small one, repeated].
     #[arg(long, value_name = "CAPTURE")]
@@ -37,7 +41,7 @@ impl Bench {
             ..Settings::default()
         };
         let load = |spec, settings| {
-            let registry = registry(settings)?;
+            let registry = registry(settings, &self.compile)?;
             let start = Instant::now();
             Ok(registry.load(spec).map(|plugin| (plugin, start.elapsed())))
         };

@@ -9,6 +9,7 @@ use clap::Args;
 use flowloom::plugin::{Plugin, escaped};
 use flowloom::{Meter, Settings};
 
+use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 use super::{Chosen, every_analysis, registry};
 
@@ -16,6 +17,9 @@ use super::{Chosen, every_analysis, registry};
 pub(in crate::cli) struct Check {
     #[command(flatten)]
     chosen: Chosen,
+
+    #[command(flatten)]
+    compile: CompileBounds,
 }
 
 impl Check {
@@ -23,7 +27,7 @@ impl Check {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let spec = self.chosen.spec()?;
         let settings = every_analysis();
-        let registry = registry(settings)?;
+        let registry = registry(settings, &self.compile)?;
         let start = Instant::now();
         let plugin = registry.load(spec).map_err(Failure::failed)?;
         let load = start.elapsed();

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
+use flowloom::BoundedRead;
 
+use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 
 #[derive(Args)]
@@ -14,14 +16,23 @@ pub(in crate::cli) struct Componentize {
     /// Where the component goes.
     #[arg(short, long)]
     output: PathBuf,
+
+    #[command(flatten)]
+    compile: CompileBounds,
 }
+
+/// Larger modules are refused: Python's interpreter is a fourth of it.
+const MOST_BYTES: u64 = 64 << 20;
 
 impl Componentize {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let module = self.module.display();
-        let bytes = fs::read(&self.module)
+        let bytes = BoundedRead::new(MOST_BYTES)
+            .bytes(&self.module)
             .map_err(|error| Failure::failed(format_args!("cannot read {module}: {error}")))?;
-        let component = flowloom::plugin::component(bytes).map_err(|reason| {
+        let component = self.compile.compiler().componentize(&bytes);
+        let component = component.map_err(|error| {
+            let reason = error.reason();
             Failure::failed(format_args!(
                 "{module} does not become a component: {reason}"
             ))

@@ -12,12 +12,13 @@ mod test;
 mod traffic;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use flowloom::Settings;
-use flowloom::plugin::{Grants, PluginSpec, Policy, Registry};
+use flowloom::plugin::{Grants, PluginSpec, Policy, Registry, Surroundings};
 
-use super::compile;
+use super::compile::{self, CompileBounds};
 use super::exit::{Exit, Failure};
 use super::meter::grant;
 
@@ -35,7 +36,7 @@ pub(super) enum Plugin {
     Bench(bench::Bench),
     /// Make a component of a core WebAssembly module that carries its component type.
     Componentize(componentize::Componentize),
-    /// Compile a component from standard input: what `meter` calls, in a process of its own.
+    /// Compile a plugin from standard input: what the others call, in a process of its own.
     #[command(hide = true)]
     Compile,
 }
@@ -93,8 +94,13 @@ impl Chosen {
     }
 }
 
-fn registry(settings: Settings) -> Result<Registry, Failure> {
-    Registry::new(settings.schema()).map_err(Failure::failed)
+/// A registry whose plugins are compiled as those of a run are.
+fn registry(settings: Settings, compile: &CompileBounds) -> Result<Registry, Failure> {
+    let surroundings = Surroundings {
+        compiler: Some(Arc::new(compile.compiler())),
+        ..Surroundings::default()
+    };
+    Registry::with(settings.schema(), surroundings).map_err(Failure::failed)
 }
 
 /// A run with every analysis, so that there is every field that a plugin may ask for.

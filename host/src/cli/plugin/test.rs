@@ -1,13 +1,13 @@
 //! `flowloom plugin test`
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use flowloom::Streamer;
 use flowloom::sink::Format;
+use flowloom::{BoundedRead, Streamer};
 use serde_json::{Map, Value};
 
+use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 use super::project::{FILE, Golden, Project};
 use super::{sdk, sources};
@@ -21,6 +21,9 @@ pub(in crate::cli) struct Test {
     /// Write what the plugin adds as what is expected.
     #[arg(long)]
     bless: bool,
+
+    #[command(flatten)]
+    compile: CompileBounds,
 }
 
 /// A flow: what tells it from others, and the plugin's values in `udps`.
@@ -35,6 +38,9 @@ const KEY: [&str; 6] = [
     "protocol",
     "expiration_id",
 ];
+
+/// Larger files of expected rows are refused.
+const MOST_BYTES: u64 = 256 << 20;
 
 /// Differences that are shown of a test.
 const SHOWN: usize = 20;
@@ -66,7 +72,7 @@ impl Test {
         }
         let mut failed = 0;
         for test in &project.tests {
-            let rows = meter(&project, test)?;
+            let rows = meter(&project, test, &self.compile)?;
             let expected = project.folder.join(&test.expected);
             let capture = test.capture.display();
             if self.bless {
@@ -100,13 +106,14 @@ impl Test {
 }
 
 /// The flows of a test's capture. A plugin that is stopped on the way has failed its test.
-fn meter(project: &Project, test: &Golden) -> Result<Vec<Row>, Failure> {
+fn meter(project: &Project, test: &Golden, compile: &CompileBounds) -> Result<Vec<Row>, Failure> {
     let name = &project.plugin.name;
     let settings = super::every_analysis();
     let mut streamer = Streamer::builder([project.folder.join(&test.capture)])
         .statistical_analysis(settings.statistical_analysis)
         .splt_analysis(settings.splt_analysis)
         .plugin(project.spec(test)?)
+        .compiler(compile.compiler())
         .build()
         .map_err(Failure::failed)?;
     let mut lines = Vec::new();
@@ -165,11 +172,13 @@ fn text(rows: &[Row]) -> String {
 
 fn read(expected: &std::path::Path) -> Result<Vec<Row>, Failure> {
     let path = expected.display();
-    let text = fs::read_to_string(expected).map_err(|error| {
-        Failure::failed(format_args!(
-            "cannot read {path}: {error}; --bless writes it"
-        ))
-    })?;
+    let text = BoundedRead::new(MOST_BYTES)
+        .text(expected)
+        .map_err(|error| {
+            Failure::failed(format_args!(
+                "cannot read {path}: {error}; --bless writes it"
+            ))
+        })?;
     rows(&text).map_err(|error| {
         Failure::failed(format_args!(
             "{path}, {error}; --bless writes the file anew"

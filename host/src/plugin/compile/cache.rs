@@ -1,23 +1,24 @@
 //! Machine code of components that were compiled before.
 
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::io;
+use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::{Compiler, Image};
+use super::private_folder::PrivateFolder;
+use super::{CompileError, Compiler, Image};
 
 /// Keeps what another compiler made, in a folder that nobody else may open.
 ///
 /// An image is run as it is found, so the folder and the files in it must be the user's own and closed
 /// to others; a folder that is not is not used, and files that are not are ignored. A file is named
-/// for the component, the engine's version and settings and the processor, and begins with the digest
-/// of the rest.
+/// for the plugin's file, the engine's version and settings and the processor. It begins with
+/// what it is, and the digest of the rest.
+///
+/// The folder is marked with a `CACHEDIR.TAG` (<https://bford.info/cachedir/>). One that has other files
+/// and no such mark is not used, and only files that are images are ever deleted.
 pub struct CompileCache<C> {
-    folder: PathBuf,
+    folder: PrivateFolder,
     compiler: C,
     fingerprint: Vec<u8>,
 }
@@ -25,7 +26,22 @@ pub struct CompileCache<C> {
 /// Bytes that the cache may have; beyond, what was made first goes first.
 const MOST_BYTES: u64 = 512 << 20;
 
+/// How an image's file begins, before its digest.
+const MAGIC: &[u8] = b"flowloom image 1\n";
+
 const DIGEST: usize = 32;
+
+const TAG: &str = "CACHEDIR.TAG";
+const NEW_TAG: &str = "CACHEDIR.TAG.new";
+/// How a `CACHEDIR.TAG` begins.
+const SIGNATURE: &[u8] = b"Signature: 8a477f597d28d172789f06886806bc55";
+const TAG_REST: &[u8] = b"\n# Compiled plugins of flowloom, which can be made again.\n\
+    # For cache directory tags see https://bford.info/cachedir/\n";
+
+/// What the name of an image's file ends with; the rest is a digest in hexadecimal digits.
+const IMAGE: &str = ".image";
+/// The same of one that is not written to its end.
+const NEW: &str = ".new";
 
 impl<C: Compiler> CompileCache<C> {
     /// A cache in this folder, which is made if it is not there.
@@ -33,13 +49,17 @@ impl<C: Compiler> CompileCache<C> {
     /// # Errors
     ///
     /// Why the folder cannot be used, as a person reads it.
-    pub fn open(folder: impl Into<PathBuf>, compiler: C) -> Result<Self, (String, C)> {
-        let folder = folder.into();
+    pub fn open(folder: impl AsRef<Path>, compiler: C) -> Result<Self, (String, C)> {
         let fingerprint = super::super::engine::engine()
             .map(|engine| super::fingerprint(&engine))
             .map_err(|error| format!("{error:#}"));
-        match fingerprint.and_then(|fingerprint| prepare(&folder).map(|()| fingerprint)) {
-            Ok(fingerprint) => Ok(Self {
+        let opened = fingerprint.and_then(|fingerprint| {
+            let folder = PrivateFolder::open(folder.as_ref())?;
+            tag(&folder)?;
+            Ok((folder, fingerprint))
+        });
+        match opened {
+            Ok((folder, fingerprint)) => Ok(Self {
                 folder,
                 compiler,
                 fingerprint,
@@ -48,107 +68,124 @@ impl<C: Compiler> CompileCache<C> {
         }
     }
 
-    fn file_of(&self, component: &[u8]) -> PathBuf {
+    /// The name of a plugin's image.
+    fn name_of(&self, plugin: &[u8]) -> String {
         let key = Sha256::new()
             .chain_update((self.fingerprint.len() as u64).to_le_bytes())
             .chain_update(&self.fingerprint)
-            .chain_update(component)
+            .chain_update(plugin)
             .finalize();
-        self.folder.join(hex::encode(key)).with_extension("image")
+        hex::encode(key) + IMAGE
+    }
+
+    /// Finds a whole image.
+    fn find(&self, name: &str) -> Option<Image> {
+        let most = Image::MOST_BYTES + MAGIC.len() + DIGEST;
+        let mut bytes = self.folder.read(name, most as u64).ok()?;
+        let (digest, image) = bytes.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
+        let is_whole = Sha256::digest(image)[..] == *digest;
+        is_whole.then(|| Image(bytes.split_off(MAGIC.len() + DIGEST)))
     }
 
     /// Keeps an image; where that fails it is made again the next time.
-    fn keep(&self, file: &Path, image: &[u8]) -> std::io::Result<()> {
-        let mut new = tempfile::Builder::new().tempfile_in(&self.folder)?;
-        new.write_all(&Sha256::digest(image))?;
-        new.write_all(image)?;
-        new.persist(file)?;
+    fn keep(&self, name: &str, image: &[u8]) -> io::Result<()> {
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(io::Error::other)?;
+        let new = format!("{name}.{}{NEW}", hex::encode(random));
+        let digest = Sha256::digest(image);
+        self.folder.write(name, &new, &[MAGIC, &digest, image])?;
         self.tidy()
     }
 
-    /// Deletes what was made first, until the rest is small enough.
-    fn tidy(&self) -> std::io::Result<()> {
-        let mut files: Vec<(SystemTime, u64, PathBuf)> = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let entry = entry?;
-            let data = entry.metadata()?;
-            if data.is_file() {
-                files.push((data.modified()?, data.len(), entry.path()));
-            }
-        }
-        files.sort();
-        let mut size: u64 = files.iter().map(|(_, size, _)| size).sum();
-        for (_, its, path) in files {
+    /// Deletes the images that were made first, until the rest is small enough.
+    fn tidy(&self) -> io::Result<()> {
+        let names = self.folder.names()?;
+        let images = names.iter().filter(|name| self.is_own(name));
+        let mut images: Vec<_> = images.filter_map(|name| self.folder.entry(name)).collect();
+        images.sort();
+        let mut size: u64 = images.iter().map(|image| image.size).sum();
+        for image in images {
             if size <= MOST_BYTES {
                 break;
             }
-            fs::remove_file(path)?;
-            size -= its;
+            self.folder.remove(&image.name)?;
+            size -= image.size;
         }
         Ok(())
+    }
+
+    /// Whether a file has the name of an image, and begins as one, be it of an earlier version.
+    fn is_own(&self, name: &str) -> bool {
+        let is_image = |head: Vec<u8>| {
+            let short = &head[..head.len().min(MAGIC.len())];
+            MAGIC.starts_with(short) || head.get(DIGEST..) == Some(b"\x7fELF")
+        };
+        is_image_name(name)
+            && self
+                .folder
+                .head(name, DIGEST as u64 + 4)
+                .is_ok_and(is_image)
     }
 }
 
 impl<C: Compiler> Compiler for CompileCache<C> {
-    fn compile(&self, component: &[u8]) -> Result<Image, String> {
-        let file = self.file_of(component);
-        if let Some(image) = find(&file) {
+    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
+        let name = self.name_of(plugin);
+        if let Some(image) = self.find(&name) {
             return Ok(image);
         }
-        let image = self.compiler.compile(component)?;
-        if let Err(error) = self.keep(&file, image.bytes()) {
-            tracing::debug!("{} cannot be written: {error}", file.display());
+        let image = self.compiler.compile(plugin)?;
+        if let Err(error) = self.keep(&name, image.bytes()) {
+            tracing::debug!("the compiled plugin {name} is not kept: {error}");
         }
         Ok(image)
     }
 }
 
-/// Makes the folder, and checks that it is the user's own.
-fn prepare(folder: &Path) -> Result<(), String> {
-    let fail = |error: std::io::Error| error.to_string();
-    if let Some(parent) = folder.parent() {
-        fs::create_dir_all(parent).map_err(fail)?;
+/// Marks a folder as a cache, unless it has other files.
+fn tag(folder: &PrivateFolder) -> Result<(), String> {
+    let fail = |error: io::Error| error.to_string();
+    let names = folder.names().map_err(fail)?;
+    if names.iter().any(|name| name == TAG) {
+        let head = folder.head(TAG, SIGNATURE.len() as u64).map_err(fail)?;
+        return match head == SIGNATURE {
+            true => Ok(()),
+            false => Err(format!("its {TAG} is not that of a cache")),
+        };
     }
-    match DirBuilder::new().mode(0o700).create(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(fail(error)),
-        _ => {}
-    }
-    let data = fs::symlink_metadata(folder).map_err(fail)?;
-    if !data.is_dir() {
-        return Err("it is not a folder".to_owned());
-    }
-    if data.mode() & 0o077 != 0 {
-        return Err(format!(
-            "others may open it (mode {:o}); chmod 700 closes it",
-            data.mode() & 0o777
-        ));
-    }
-    // What we make is ours.
-    let own = tempfile::tempfile_in(folder).and_then(|file| file.metadata());
-    match own.map_err(fail)?.uid() == data.uid() {
-        true => Ok(()),
-        false => Err("it belongs to another user".to_owned()),
+    // Caches of before had no tag.
+    let other = names
+        .iter()
+        .find(|name| !is_image_name(name) && !is_unfinished(name));
+    match other {
+        Some(other) => Err(format!(
+            "it has other files, such as {}, and no {TAG}; give a folder that is empty or not there",
+            other.escape_debug()
+        )),
+        None => folder
+            .write(TAG, NEW_TAG, &[SIGNATURE, TAG_REST])
+            .or_else(|error| match error.kind() {
+                // Another run does the same.
+                io::ErrorKind::AlreadyExists => Ok(()),
+                _ => Err(fail(error)),
+            }),
     }
 }
 
-/// A whole image, in a file that nobody else may write.
-fn find(path: &Path) -> Option<Image> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        // Neither a link nor a pipe is one of ours.
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path)
-        .ok()?;
-    let data = file.metadata().ok()?;
-    let folder = fs::symlink_metadata(path.parent()?).ok()?;
-    if !data.is_file() || data.uid() != folder.uid() || data.mode() & 0o022 != 0 {
-        return None;
-    }
-    let mut bytes = Vec::with_capacity(data.len() as usize);
-    file.read_to_end(&mut bytes).ok()?;
-    if bytes.len() < DIGEST {
-        return None;
-    }
-    let image = bytes.split_off(DIGEST);
-    (Sha256::digest(&image)[..] == bytes[..]).then_some(Image(image))
+/// Whether a name is that of an image, whole or not.
+fn is_image_name(name: &str) -> bool {
+    let hex =
+        |text: &str, digits| text.len() == digits && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let Some((key, rest)) = name.split_once(IMAGE) else {
+        return false;
+    };
+    let random = rest
+        .strip_prefix('.')
+        .and_then(|rest| rest.strip_suffix(NEW));
+    hex(key, 64) && (rest.is_empty() || random.is_some_and(|random| hex(random, 16)))
+}
+
+/// Whether a name is that of a tag, or of an image of an earlier version, which was not written to its end.
+fn is_unfinished(name: &str) -> bool {
+    name == NEW_TAG || name.len() == 10 && name.starts_with(".tmp")
 }

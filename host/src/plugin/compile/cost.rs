@@ -102,7 +102,7 @@ fn at_most(what: &str, count: u64, most: u64) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plugin::compile::compile;
+    use crate::plugin::compile::in_process;
 
     /// A component with another one in it so many times, 2 to the power of `levels`.
     fn doubling(levels: u32, inside: &str) -> String {
@@ -118,7 +118,8 @@ mod tests {
     }
 
     fn cost(text: &str) -> Result<HostCost, String> {
-        HostCost::of(&compile(&wat::parse_str(text).unwrap())?)
+        let image = in_process(wat::parse_str(text).unwrap()).unwrap();
+        HostCost::of(image.bytes())
     }
 
     #[test]

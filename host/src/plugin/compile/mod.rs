@@ -1,23 +1,50 @@
-//! From a component to machine code: in this process, in one that can be killed, or from a cache.
+//! From a plugin's file to machine code: in this process, in one that is bounded, or from a cache.
 
+pub(super) mod answer;
 mod cache;
 mod child;
 mod cost;
+mod private_folder;
+pub(super) mod structure;
+mod work;
 
 use wasmtime::Engine;
 
 pub use cache::CompileCache;
 pub use child::ChildCompiler;
 pub(crate) use cost::HostCost;
+pub(super) use work::in_process;
+pub use work::{component, serve};
 
-/// Compiles components, apart from the run that wants them.
+/// Compiles plugins, apart from the run that wants them.
 pub trait Compiler: Send + Sync {
-    /// Compiles a component.
+    /// Compiles a plugin's file: a component, or a core module that carries its component type.
     ///
     /// # Errors
     ///
-    /// Why there is no code of it, as a person reads it.
-    fn compile(&self, component: &[u8]) -> Result<Image, String>;
+    /// Why there is no code of it.
+    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError>;
+}
+
+/// Why there is no machine code of a plugin's file. The text does not name the file.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// The file is neither a component nor a core module that becomes one.
+    #[error("it is not a WebAssembly component: {0}")]
+    NotAComponent(String),
+    /// The component is not valid, or takes more than the compiler may use.
+    #[error("it does not compile: {0}")]
+    DoesNotCompile(String),
+}
+
+impl CompileError {
+    /// What is wrong with the file.
+    pub fn reason(&self) -> &str {
+        match self {
+            Self::NotAComponent(reason) | Self::DoesNotCompile(reason) => reason,
+        }
+    }
 }
 
 /// Machine code of a component, for this host on this processor. It is run as it is: only this library
@@ -25,27 +52,12 @@ pub trait Compiler: Send + Sync {
 pub struct Image(Vec<u8>);
 
 impl Image {
+    /// Bytes of the largest image that is accepted: Python's interpreter has a quarter of it.
+    pub const MOST_BYTES: usize = 256 << 20;
+
     pub(super) fn bytes(&self) -> &[u8] {
         &self.0
     }
-}
-
-/// Compiles a component for [`ChildCompiler`], whose child calls it.
-///
-/// # Errors
-///
-/// What is wrong with it.
-pub fn compile(component: &[u8]) -> Result<Vec<u8>, String> {
-    let engine = super::engine::engine().map_err(|error| format!("{error:#}"))?;
-    let image = engine
-        .precompile_component(component)
-        .map_err(|error| format!("{error:#}"))?;
-    HostCost::of(&image).map(|_| image)
-}
-
-/// Compiles a component in this process.
-pub(super) fn in_process(component: &[u8]) -> Result<Image, String> {
-    compile(component).map(Image)
 }
 
 /// What an image depends on besides its component: the engine's version and settings, and the

@@ -1,0 +1,246 @@
+//! Whether a file is whole and of an ordinary shape, before others parse it.
+//!
+//! The libraries that make and compile components recurse over what a file holds, and some of them stop
+//! the process on a file that is cut off. This looks at sections and types only, and its own recursion
+//! is at most as deep as the file's types nest.
+
+use wasmparser::{
+    ComponentType, ComponentTypeDeclaration, CoreType, InstanceTypeDeclaration, Parser, Payload,
+    SectionLimited,
+};
+
+/// How deeply modules, components and types may nest: those of ordinary tools do four times.
+const DEEPEST: u32 = 32;
+
+/// Types, imports, exports, aliases and instances that a file may have: Python's interpreter with all of
+/// WASI has some thousands.
+const MOST_ITEMS: u64 = 100_000;
+
+/// Checks a component or core module, and the component types in its custom sections.
+///
+/// # Errors
+///
+/// What is wrong, which may hold names that the file chose.
+pub(crate) fn check(file: &[u8]) -> Result<(), String> {
+    let mut seen = Seen::default();
+    seen.file(file, 0)
+}
+
+#[derive(Default)]
+struct Seen {
+    items: u64,
+}
+
+impl Seen {
+    fn file(&mut self, file: &[u8], depth: u32) -> Result<(), String> {
+        let mut inside = depth;
+        for payload in Parser::new(0).parse_all(file) {
+            match payload.map_err(said)? {
+                Payload::Version { .. } => {
+                    inside += 1;
+                    fits(inside)?;
+                }
+                Payload::End(_) => inside -= 1,
+                // The parser takes one that is cut off between two of its sections for whole.
+                Payload::ModuleSection {
+                    unchecked_range, ..
+                }
+                | Payload::ComponentSection {
+                    unchecked_range, ..
+                } if unchecked_range.end > file.len() => {
+                    return Err("unexpected end-of-file".to_owned());
+                }
+                Payload::ComponentTypeSection(types) => {
+                    for ty in types {
+                        self.component_type(&ty.map_err(said)?, inside)?;
+                    }
+                }
+                Payload::CoreTypeSection(types) => {
+                    for ty in types {
+                        self.core_type(&ty.map_err(said)?, inside)?;
+                    }
+                }
+                Payload::ComponentImportSection(section) => self.items(section)?,
+                Payload::ComponentExportSection(section) => self.items(section)?,
+                Payload::ComponentAliasSection(section) => self.items(section)?,
+                Payload::ComponentInstanceSection(section) => self.items(section)?,
+                Payload::ComponentCanonicalSection(section) => self.items(section)?,
+                Payload::InstanceSection(section) => self.items(section)?,
+                Payload::CustomSection(section) if section.name().starts_with(TYPE_SECTION) => {
+                    self.file(section.data(), inside)?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn component_type(&mut self, ty: &ComponentType<'_>, depth: u32) -> Result<(), String> {
+        self.count(1)?;
+        fits(depth)?;
+        match ty {
+            ComponentType::Component(declarations) => {
+                declarations.iter().try_for_each(|declared| match declared {
+                    ComponentTypeDeclaration::Type(ty) => self.component_type(ty, depth + 1),
+                    ComponentTypeDeclaration::CoreType(ty) => self.core_type(ty, depth + 1),
+                    _ => self.count(1),
+                })
+            }
+            ComponentType::Instance(declarations) => {
+                declarations.iter().try_for_each(|declared| match declared {
+                    InstanceTypeDeclaration::Type(ty) => self.component_type(ty, depth + 1),
+                    InstanceTypeDeclaration::CoreType(ty) => self.core_type(ty, depth + 1),
+                    _ => self.count(1),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn core_type(&mut self, ty: &CoreType<'_>, depth: u32) -> Result<(), String> {
+        fits(depth)?;
+        self.count(match ty {
+            CoreType::Module(declarations) => declarations.len() as u64 + 1,
+            CoreType::Rec(_) => 1,
+        })
+    }
+
+    /// Counts the items of a section, and reads them to its end.
+    fn items<'a, T: wasmparser::FromReader<'a>>(
+        &mut self,
+        section: SectionLimited<'a, T>,
+    ) -> Result<(), String> {
+        self.count(section.count().into())?;
+        section
+            .into_iter()
+            .try_for_each(|item| item.map(|_| ()).map_err(said))
+    }
+
+    fn count(&mut self, items: u64) -> Result<(), String> {
+        self.items += items;
+        match self.items > MOST_ITEMS {
+            true => Err(format!(
+                "it has more than {MOST_ITEMS} types, imports, exports, aliases and instances"
+            )),
+            false => Ok(()),
+        }
+    }
+}
+
+/// How the custom sections are called in which a core module carries its component type.
+const TYPE_SECTION: &str = "component-type";
+
+fn fits(depth: u32) -> Result<(), String> {
+    match depth > DEEPEST {
+        true => Err(format!("its types nest more than {DEEPEST} times")),
+        false => Ok(()),
+    }
+}
+
+fn said(error: wasmparser::BinaryReaderError) -> String {
+    error.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn refused(text: &str, reason: &str) {
+        assert_eq!(
+            check(&wat::parse_str(text).unwrap()),
+            Err(reason.to_owned())
+        );
+    }
+
+    /// `open`, so many times, then `close` as many times.
+    fn nested(open: &str, close: &str, times: u32) -> String {
+        let times = times as usize;
+        format!("(component {}{})", open.repeat(times), close.repeat(times))
+    }
+
+    #[test]
+    fn what_nests_too_deeply() {
+        for (open, close) in [
+            ("(component ", ")"),
+            ("(type (component ", "))"),
+            ("(type (instance ", "))"),
+        ] {
+            check(&wat::parse_str(nested(open, close, DEEPEST - 1)).unwrap()).unwrap();
+            for times in [DEEPEST + 1, 45] {
+                refused(
+                    &nested(open, close, times),
+                    "its types nest more than 32 times",
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_too_many_items() {
+        // So many types of functions without parameters and results, in one section.
+        let types = |count: u32| {
+            let mut section = Vec::new();
+            let mut rest = count;
+            while rest >= 0x80 {
+                section.push(rest as u8 | 0x80);
+                rest >>= 7;
+            }
+            section.push(rest as u8);
+            section.extend([0x40, 0, 1, 0].repeat(count as usize));
+            // The section's length in five bytes of seven bits.
+            let mut len = section.len();
+            let mut bytes = b"\0asm\x0d\0\x01\0\x07".to_vec();
+            for _ in 0..4 {
+                bytes.push(len as u8 | 0x80);
+                len >>= 7;
+            }
+            bytes.push(len as u8);
+            bytes.extend(section);
+            bytes
+        };
+        assert_eq!(check(&types(100_000)), Ok(()));
+        assert_eq!(
+            check(&types(100_001)),
+            Err("it has more than 100000 types, imports, exports, aliases and instances".into())
+        );
+    }
+
+    #[test]
+    fn a_component_type_is_looked_into() {
+        let deep = wat::parse_str(nested("(type (component ", "))", 45)).unwrap();
+        let mut section = b"\x0ecomponent-type".to_vec();
+        section.extend(deep);
+        // The section's length, in two bytes.
+        let len = section.len();
+        assert!((128..16_384).contains(&len), "{len}");
+        let mut module = b"\0asm\x01\0\0\0\0".to_vec();
+        module.extend([len as u8 | 0x80, (len >> 7) as u8]);
+        module.extend(section);
+        assert_eq!(
+            check(&module),
+            Err("its types nest more than 32 times".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_component_is_whole_only_between_sections() {
+        let whole = wat::parse_str(
+            r#"(component
+                (import "i" (instance (export "f" (func))))
+                (core module (func))
+                (type (instance (type (func)) (export "x" (func (type 0))))))"#,
+        )
+        .unwrap();
+        let mut ends = vec![8];
+        while ends[ends.len() - 1] < whole.len() {
+            // All sections are short.
+            let start = ends[ends.len() - 1];
+            ends.push(start + 2 + usize::from(whole[start + 1]));
+        }
+        let cuts: Vec<_> = (0..=whole.len())
+            .filter(|&len| check(&whole[..len]).is_ok())
+            .collect();
+        assert_eq!(cuts, ends);
+    }
+}

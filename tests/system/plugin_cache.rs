@@ -1,0 +1,187 @@
+//! Where compiled plugins are kept, and what is never read, run or deleted there.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::command::{Run, meter};
+use crate::guests::fifo;
+
+/// A run with compiled plugins in this folder.
+fn cached(cache: &Path, plugin: &str) -> Run {
+    meter("dns.pcap")
+        .plugin(plugin)
+        .arg("--plugin-cache")
+        .arg(cache)
+        .run()
+        .done()
+}
+
+/// The only file besides the mark of a cache.
+fn only_file(folder: &Path) -> PathBuf {
+    let files: Vec<_> = fs::read_dir(folder)
+        .expect("the cache is there")
+        .map(|entry| entry.expect("it can be read").path())
+        .filter(|path| !path.ends_with("CACHEDIR.TAG"))
+        .collect();
+    assert_eq!(files.len(), 1, "{files:?}");
+    files[0].clone()
+}
+
+#[test]
+fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (one, other) = (folder.path().join("one"), folder.path().join("other"));
+    let reports = |run: Run, line: &str| _ = run.reports_line(line);
+    let evil = "plugin   evil 6.6.6: 41 events in 2 calls, _ ns an event, _ KiB, 0 traps";
+    reports(cached(&one, "evil"), evil);
+    cached(&other, "packet_stats");
+    let (its, others) = (only_file(&one), only_file(&other));
+    let mode = |path: &Path| {
+        fs::metadata(path)
+            .expect("it is there")
+            .permissions()
+            .mode()
+            & 0o777
+    };
+    assert_eq!((mode(&one), mode(&its)), (0o700, 0o600));
+    // What is there is used: here it is the code of another plugin.
+    let image = fs::read(&its).expect("an image");
+    fs::copy(&others, &its).expect("room for it");
+    let run = cached(&one, "evil");
+    assert!(!run.stderr.contains("plugin   evil 6.6.6"), "{run}");
+    // What is cut off, has another byte, is a link, or can be written by others is not.
+    let mut flipped = image.clone();
+    flipped[image.len() / 2] ^= 1;
+    for planted in [&image[..image.len() - 1], &flipped, b"", b"\x7fELF"] {
+        fs::write(&its, planted).expect("room for it");
+        reports(cached(&one, "evil"), evil);
+        assert_eq!(
+            fs::read(&its).expect("it was made again").len(),
+            image.len()
+        );
+    }
+    fs::remove_file(&its).expect("it is there");
+    symlink(&others, &its).expect("room for it");
+    reports(cached(&one, "evil"), evil);
+    fs::copy(&others, &its).expect("room for it");
+    fs::set_permissions(&its, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    reports(cached(&one, "evil"), evil);
+    // Nor what is too large to be one, or a pipe.
+    fs::File::create(&its)
+        .and_then(|file| file.set_len(3 << 30))
+        .expect("a file with a hole");
+    reports(cached(&one, "evil"), evil);
+    fs::remove_file(&its).expect("it was made again");
+    fifo(&its);
+    reports(cached(&one, "evil"), evil);
+    // A folder that others can open is not used at all.
+    fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let run = cached(&one, "evil");
+    let warning = format!(
+        " WARN compiled plugins are not kept in {}: others may open it (mode 755); chmod 700 closes it",
+        one.display()
+    );
+    assert!(run.stderr.lines().any(|line| line == warning), "{run}");
+}
+
+/// A run whose compiled plugins are not kept, for this reason.
+#[track_caller]
+fn not_kept(folder: &Path, reason: &str) {
+    let run = cached(folder, "evil");
+    let warning = format!(
+        " WARN compiled plugins are not kept in {}: {reason}",
+        folder.display()
+    );
+    assert!(
+        run.stderr.lines().any(|line| line == warning),
+        "no `{warning}` in\n{run}"
+    );
+}
+
+/// A folder that is closed to others.
+fn private(folder: &Path) {
+    fs::create_dir(folder).expect("room for it");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
+}
+
+#[test]
+fn what_is_not_the_cache_s_is_never_deleted() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let folder = parent.path().join("private");
+    private(&folder);
+    let large = |name: &str| {
+        let path = folder.join(name);
+        let file = fs::File::create(&path).expect("room for it");
+        file.set_len(600 << 20).expect("a file with a hole");
+        path
+    };
+    let thesis = large("thesis.tar");
+    not_kept(
+        &folder,
+        "it has other files, such as thesis.tar, and no CACHEDIR.TAG; give a folder that is empty or not \
+         there",
+    );
+    // In a cache that others use as well, and under names that are ours.
+    fs::write(
+        folder.join("CACHEDIR.TAG"),
+        "Signature: 8a477f597d28d172789f06886806bc55\n",
+    )
+    .expect("room for it");
+    let named = large(&format!("{}.image", "0".repeat(64)));
+    // One of ours that is old, and too much together with what is new.
+    let old = folder.join(format!("{}.image", "1".repeat(64)));
+    fs::write(&old, "flowloom image 1\n").expect("room for it");
+    let file = fs::File::options().write(true).open(&old);
+    file.and_then(|file| file.set_len(512 << 20))
+        .expect("a file with a hole");
+    cached(&folder, "evil");
+    let left = |path: &Path| path.exists();
+    assert!(left(&thesis) && left(&named) && !left(&old));
+    let images = fs::read_dir(&folder).expect("it is there").count();
+    assert_eq!(images, 4, "the tag, two of others, and the new one");
+}
+
+#[test]
+fn a_folder_of_images_without_a_mark_is_taken_over() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let folder = parent.path().join("cache");
+    private(&folder);
+    let old = folder.join(format!("{}.image", "a".repeat(64)));
+    fs::write(&old, [&[0; 32][..], b"\x7fELF"].concat()).expect("room for it");
+    cached(&folder, "evil");
+    assert!(old.exists() && folder.join("CACHEDIR.TAG").exists());
+    assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 3);
+}
+
+#[test]
+fn folders_that_others_can_put_in_the_cache_s_place_are_not_used() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let (cache, link) = (parent.path().join("cache"), parent.path().join("link"));
+    private(&cache);
+    symlink(&cache, &link).expect("room for it");
+    not_kept(&link, "it is not a folder");
+    let mode = |mode| fs::set_permissions(parent.path(), fs::Permissions::from_mode(mode));
+    mode(0o777).expect("it is ours");
+    let shown = fs::canonicalize(parent.path()).expect("it is there");
+    not_kept(
+        &cache,
+        &format!("others may write to {}, in which it is", shown.display()),
+    );
+    // As /tmp is.
+    mode(0o1777).expect("it is ours");
+    let run = cached(&cache, "evil");
+    assert!(!run.stderr.contains("not kept"), "{run}");
+}
+
+#[test]
+fn a_folder_of_another_user_is_not_used() {
+    let parent = tempfile::tempdir().expect("a temporary folder");
+    let cache = parent.path().join("cache");
+    private(&cache);
+    // Only root can give it away.
+    if std::os::unix::fs::chown(&cache, Some(65_534), None).is_err() {
+        return;
+    }
+    not_kept(&cache, "it belongs to another user");
+}
