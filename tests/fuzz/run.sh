@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 out=target/fuzz
-[ $# -gt 0 ] || set -- decode capture meter whole components manifest columns
+[ $# -gt 0 ] || set -- decode capture meter whole components modules manifest columns
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 # Instrumentation is an unstable option of an otherwise stable compiler.

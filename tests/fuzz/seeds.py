@@ -40,6 +40,7 @@ def main() -> None:
 
 
 def seeds():
+    yield from (("modules", seed) for seed in modules())
     captures = sorted((HERE.parent / "captures").glob("*.pcap*"))
     for number, path in enumerate(captures):
         raw = path.read_bytes()
@@ -54,6 +55,20 @@ def seeds():
             for compressed in compressions(raw):
                 yield "capture", b"\7" + compressed
                 yield "whole", settings + b"\0" + compressed
+
+
+def modules():
+    """Plugins' files: damaged ones are described by few bytes, others are whole as they are."""
+    yield from (bytes([kind, 0, 0]) for kind in (1, 3))
+    yield bytes([1, 1, 200, 0, 7, 0])
+    nested = header = b"\0asm\x0d\0\x01\0"
+    for _ in range(20):
+        nested = header + b"\4" + bytes([len(nested) & 0x7F | 0x80, len(nested) >> 7]) + nested
+    types = b"\1" + b"\x41\1\1" * 30 + b"\x41\0"
+    component = header + b"\7" + bytes([len(types)]) + types
+    section = b"\x0ecomponent-type" + component
+    module = b"\0asm\1\0\0\0\0" + bytes([len(section) & 0x7F | 0x80, len(section) >> 7]) + section
+    yield from (b"\0" + file for file in (header, nested, component, module))
 
 
 def frame(packet: capture.Record) -> bytes:

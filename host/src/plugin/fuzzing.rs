@@ -8,6 +8,7 @@ use super::bindings::batch_feature::{
     FloatLists, IntegerListsResult, OutputColumn, TextsResult, Values,
 };
 use super::bindings::manifest as wit;
+use super::compile::{answer, structure};
 use super::grant::Grants;
 use super::manifest::{MOST_OUTPUTS, Manifest, Terms};
 use super::outputs;
@@ -111,6 +112,21 @@ fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whatever a plugin's file holds, it is looked at to its end.
+pub fn structure(file: &[u8]) {
+    let _ = structure::check(file);
+}
+
+/// Whatever a compiling process answers, a reason is short and cannot move a terminal's cursor.
+pub fn answer(data: &[u8]) {
+    for kind in [&b""[..], b"FLOWLOOM", b"FLOWLOOMn", b"FLOWLOOMd"] {
+        if let Some(Err(error)) = answer::decode([kind, data].concat()) {
+            let text = error.reason();
+            assert!(!text.chars().any(char::is_control), "{text:?}");
+        }
+    }
 }
 
 /// Whatever a plugin answers, values are of the declared types, and each is given once.

@@ -1,0 +1,112 @@
+#![no_main]
+//! Plugins' files that are cut off or damaged: core modules with their component types, components, and
+//! arbitrary bytes.
+//!
+//! What parses them is others', and may end its process: so it runs in one of its own here too, which
+//! is this very program.
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use arbitrary::{Result, Unstructured};
+use flowloom::plugin::{ChildCompiler, PluginSpec, Registry, Surroundings, fuzzing};
+use flowloom::{Meter, Settings};
+use wit_component::StringEncoding;
+use wit_parser::Resolve;
+
+/// The word that makes this program compile instead of fuzz.
+const COMPILE: &str = "compile-plugin";
+
+/// A core module of the contract's world `plugin`.
+const MODULE: &str = r#"(module
+  (memory (export "memory") 2)
+  (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
+  (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32) i32.const 1024)
+  (func (export "flowloom:plugin/feature@0.1.0#init") (param i32) (result i32) i32.const 0)
+  (func (export "flowloom:plugin/feature@0.1.0#update") (param i32) (result i32) i32.const 0)
+  (func (export "flowloom:plugin/feature@0.1.0#expire") (param i64 i32 i32) (result i32)
+    i32.const 1024)
+  (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
+
+/// It with its component type, and the component that is made of it.
+static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
+    let mut resolve = Resolve::default();
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+    let (package, _) = resolve.push_dir(wit).expect("the contract is one");
+    let world = resolve
+        .select_world(&[package], Some("plugin"))
+        .expect("the contract has that world");
+    let mut module = wat::parse_str(MODULE).expect("a module");
+    wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .expect("the module takes its type");
+    let component = flowloom::plugin::component(module.clone()).expect("it is whole");
+    [module, component]
+});
+
+libfuzzer_sys::fuzz_target!(
+    init: {
+        if std::env::args().nth(1).is_some_and(|word| word == COMPILE) {
+            let served = flowloom::plugin::serve_compiler(std::io::stdin(), std::io::stdout());
+            std::process::exit(i32::from(served.is_err()));
+        }
+    },
+    |data: &[u8]| modules(data)
+);
+
+fn modules(data: &[u8]) {
+    let Ok(file) = file(&mut Unstructured::new(data)) else {
+        return;
+    };
+    // What comes before the parsers of others neither panics nor recurses without end.
+    fuzzing::structure(&file);
+    // What a process answers, whatever it is.
+    fuzzing::answer(data);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("damaged.wasm");
+    std::fs::write(&path, file).expect("room for it");
+    let settings = Settings {
+        n_dissections: 0,
+        ..Settings::default()
+    };
+    // SAFETY: this program serves as a compiler, see above.
+    let compiler = unsafe { ChildCompiler::new("/proc/self/exe", [COMPILE]) };
+    let surroundings = Surroundings {
+        compiler: Some(Arc::new(
+            compiler.limits(Duration::from_secs(10), 512 << 20),
+        )),
+        ..Surroundings::default()
+    };
+    let registry = Registry::with(settings.schema(), surroundings).expect("the engine starts");
+    match registry.load(PluginSpec::new(&path)) {
+        Ok(plugin) => match Meter::new(settings, &[plugin]) {
+            Ok(mut meter) => meter.finish(),
+            // Its second instance may be another.
+            Err(error) => shown(&error.to_string()),
+        },
+        Err(error) => shown(&error.to_string()),
+    }
+}
+
+fn shown(text: &str) {
+    assert!(text.chars().count() < 4_000, "{text}");
+    assert!(!text.chars().any(char::is_control), "{text:?}");
+}
+
+/// Any bytes, or a whole file with up to four bytes changed, and perhaps cut off.
+fn file(from: &mut Unstructured<'_>) -> Result<Vec<u8>> {
+    let mut file = match from.int_in_range(0..=4)? {
+        0 => return Ok(from.bytes(from.len())?.to_vec()),
+        1 | 2 => WHOLE[0].clone(),
+        _ => WHOLE[1].clone(),
+    };
+    for _ in 0..from.int_in_range(0..=4)? {
+        let place = from.choose_index(file.len())?;
+        file[place] = from.arbitrary()?;
+    }
+    if from.ratio(1, 4)? {
+        let len = from.choose_index(file.len())?;
+        file.truncate(len);
+    }
+    Ok(file)
+}
