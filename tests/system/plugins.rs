@@ -300,7 +300,8 @@ fn a_folder_of_plugins_is_loaded_in_the_order_of_names() {
         .arg(folder.path())
         .run()
         .fails(&format!(
-            "plugin `0`: {} is not a WebAssembly component: it starts with `no p`",
+            "plugin `0`: {} is not a WebAssembly component: it does not start as a \
+             WebAssembly file does",
             broken.display()
         ));
 }
