@@ -5,7 +5,7 @@ use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use notify_debouncer_mini::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_mini::{Debouncer, new_debouncer};
@@ -149,14 +149,17 @@ impl PluginFolder {
             policy,
             registry: registry.clone(),
             seen: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            has_looked: false,
             trouble: None,
         };
         let shown = path.display().to_string();
         let run = move || {
             follower.look();
             tracing::debug!("{shown} is followed");
-            // Some file systems tell nothing.
-            while let Ok(_) | Err(RecvTimeoutError::Timeout) = told.recv_timeout(LOOK) {
+            while let Ok(_) | Err(RecvTimeoutError::Timeout) = told.recv_timeout(follower.pause()) {
+                // What was told while a plugin was compiled is one look's.
+                while told.try_recv().is_ok() {}
                 follower.look();
             }
         };
@@ -192,6 +195,10 @@ struct Follower {
     registry: Registry,
     /// The files, by their plugins' names.
     seen: BTreeMap<String, Seen>,
+    /// Files that have changed, by their plugins' names, and since when they have not.
+    moving: BTreeMap<String, (Option<FileState>, Instant)>,
+    /// Whether it has looked before. What is there at first was loaded with the run.
+    has_looked: bool,
     /// What was last wrong with the folder or the policy, which is said once.
     trouble: Option<String>,
 }
@@ -210,6 +217,8 @@ impl Follower {
             }
         };
         self.trouble = None;
+        self.moving
+            .retain(|name, _| specs.iter().any(|spec| spec.name == *name));
         let is_gone = |name: &&String| !specs.iter().any(|spec| spec.name == **name);
         let gone: Vec<_> = self.seen.keys().filter(is_gone).cloned().collect();
         for name in gone {
@@ -224,6 +233,30 @@ impl Follower {
         }
         for spec in specs {
             self.see(spec, &policy);
+        }
+        self.has_looked = true;
+    }
+
+    /// Whether a file that was not dealt with may still be written to.
+    fn moves(&mut self, name: &str, state: Option<FileState>) -> bool {
+        let dealt_with = self.seen.get(name).is_some_and(|seen| seen.state == state);
+        let moved = self.moving.entry(name.to_owned());
+        let (before, since) = moved.or_insert_with(|| (None, Instant::now()));
+        if *before != state {
+            (*before, *since) = (state, Instant::now());
+        }
+        let moves = self.has_looked && !dealt_with && since.elapsed() < QUIET;
+        if !moves {
+            self.moving.remove(name);
+        }
+        moves
+    }
+
+    /// How long to wait for the next look, where nothing is told: some file systems tell nothing.
+    fn pause(&self) -> Duration {
+        match self.moving.is_empty() {
+            true => LOOK,
+            false => QUIET,
         }
     }
 
@@ -244,10 +277,11 @@ impl Follower {
         let (name, file) = (spec.name.clone(), spec.file.clone());
         let allowed = self.folder.allowed(spec.clone(), policy);
         let seen = Seen::of(file.clone(), allowed.ok());
-        // It is dealt with, whatever becomes of it: once is enough.
-        if self.seen.insert(name.clone(), seen.clone()) == Some(seen) {
+        if self.seen.get(&name) == Some(&seen) || self.moves(&name, seen.state) {
             return;
         }
+        // It is dealt with, whatever becomes of it: once is enough.
+        self.seen.insert(name.clone(), seen);
         let update = || {
             if !self.is_ours(&name, &file) {
                 return Err(PluginError::new(&name, Problem::NameTaken).into());
@@ -292,6 +326,37 @@ mod tests {
             self.0.lock().unwrap().push(plugin.to_vec());
             assert_ne!(plugin, b"panic");
             Err(CompileError::DoesNotCompile("it is kept".into()))
+        }
+    }
+
+    #[test]
+    fn a_file_is_tried_once_it_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let kept = Keeps::default();
+        let surroundings = Surroundings {
+            compiler: Some(Arc::new(kept.clone())),
+            ..Surroundings::default()
+        };
+        let mut follower = Follower {
+            folder: PluginFolder::new(folder.path()).followed(true),
+            policy: None,
+            registry: Registry::with(Settings::default().schema(), surroundings).unwrap(),
+            seen: BTreeMap::new(),
+            moving: BTreeMap::new(),
+            has_looked: true,
+            trouble: None,
+        };
+        for part in ["a", "a third", "a third of it"] {
+            std::fs::write(folder.path().join("a.wasm"), part).unwrap();
+            follower.look();
+            assert_eq!(follower.pause(), QUIET);
+        }
+        assert!(kept.0.lock().unwrap().is_empty());
+        for _ in 0..3 {
+            std::thread::sleep(QUIET);
+            follower.look();
+            assert_eq!(*kept.0.lock().unwrap(), [b"a third of it"]);
+            assert_eq!(follower.pause(), LOOK);
         }
     }
 
