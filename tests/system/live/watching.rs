@@ -185,6 +185,24 @@ fn performance_is_reported_in_json_lines() {
 }
 
 #[test]
+fn threads_have_names() {
+    let Some(net) = Net::new() else { return };
+    let live = net.meter(["--metrics", "9100", "--n-meters", "2"]);
+    // Linux has room for 15 bytes of them.
+    let expected = ["drain", "log", "meter-", "metric", "reader", "writer"];
+    until("all threads are there", || {
+        let threads = fs::read_dir(format!("/proc/{}/task", live.pid())).expect("it runs");
+        let names: Vec<_> = threads
+            .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
+            .map(|name| name.trim_end().to_owned())
+            .collect();
+        let has = |name: &str| names.contains(&format!("flowloom-{name}"));
+        expected.iter().all(|name| has(name))
+    });
+    live.stop().exits(0);
+}
+
+#[test]
 fn a_port_that_is_taken_is_told() {
     let Some(net) = Net::new() else { return };
     net.ip(["link", "set", "lo", "up"]);
