@@ -199,6 +199,19 @@ impl Anonymizer {
         })
     }
 
+    /// Returns the schema of flows of another one after [`anonymize`](Self::anonymize): the columns with
+    /// hashes are text.
+    #[must_use]
+    pub fn schema(&self, schema: &Schema) -> Schema {
+        schema.with_hashes(|name| {
+            let mut features = self.features.iter();
+            features.any(|&at| {
+                let feature = schema.features().get(at);
+                feature.is_some_and(|feature| feature.name == name)
+            }) || self.udps.iter().any(|path| path == name)
+        })
+    }
+
     /// Puts hashes in the place of values. Nulls stay, and columns that this flow does not have are left
     /// out.
     pub fn anonymize(&self, flow: &mut Flow) {
@@ -440,6 +453,27 @@ mod tests {
             matches!(flow.get(columns[0]), Some(Value::Text(text)) if text.starts_with("e1f59b2b"))
         );
         assert_eq!(flow.get(columns[1]), Some(Value::Null));
+    }
+
+    #[test]
+    fn columns_with_hashes_are_text_in_the_schema() {
+        let outputs =
+            ["ttl", "count"].map(|name| UdpColumn::new("dns", name, Type::I64, String::new()));
+        let schema = Schema::new(|_| true, outputs.into());
+        let columns = ["src_port", "bidirectional_mean_ps", "udps.dns.ttl"];
+        let anonymizer = Anonymizer::new(columns, &key(), &schema).unwrap();
+        let after = anonymizer.schema(&schema);
+        assert_eq!(after.columns().count(), schema.columns().count());
+        for ((name, ty), (same, before)) in after.columns().zip(schema.columns()) {
+            assert_eq!(name, same);
+            let expected = match columns.contains(&name) {
+                true => Type::Text,
+                false => before,
+            };
+            assert_eq!(ty, expected, "{name}");
+        }
+        assert_eq!(after.udps()[0].ty(), Type::Text);
+        assert_eq!(after.udps()[1].ty(), Type::I64);
     }
 
     #[test]

@@ -233,7 +233,7 @@ fn values_that_options_do_not_have() {
         (
             "--accounting-mode",
             "4",
-            "invalid value '4' for '--accounting-mode <MODE>': 4 is not in 0..=3",
+            "invalid value '4' for '--accounting-mode <MODE>': a whole number from 0 to 3 is accepted",
         ),
         (
             "--format",

@@ -4,10 +4,11 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, value_parser};
+use clap::Args;
 use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, Compiler, Image};
 
 use super::exit::{Exit, Failure};
+use super::number::within;
 use super::privileges::Account;
 
 /// How plugins are compiled, and where they are kept.
@@ -26,11 +27,11 @@ pub(super) struct Compile {
 #[derive(Args)]
 pub(super) struct CompileBounds {
     /// Seconds that compiling a plugin may take.
-    #[arg(long, value_name = "S", default_value_t = ChildCompiler::TIME.as_secs(), value_parser = value_parser!(u64).range(..=MOST_TIME))]
+    #[arg(long, value_name = "S", default_value_t = ChildCompiler::TIME.as_secs(), value_parser = within(1..=MOST_TIME), allow_negative_numbers = true)]
     compile_time: u64,
 
     /// Megabytes (MiB) of memory that compiling a plugin may take.
-    #[arg(long, value_name = "MIB", default_value_t = ChildCompiler::MEMORY as u64 >> 20, value_parser = value_parser!(u64).range(1..=MOST_MEMORY))]
+    #[arg(long, value_name = "MIB", default_value_t = ChildCompiler::MEMORY as u64 >> 20, value_parser = within(1..=MOST_MEMORY), allow_negative_numbers = true)]
     compile_memory: u64,
 }
 

@@ -37,6 +37,14 @@ impl Failure {
         }
     }
 
+    /// Nothing went wrong that anybody has to be told of.
+    pub(super) fn quiet() -> Self {
+        Self {
+            exit: Exit::Done,
+            message: String::new(),
+        }
+    }
+
     pub(super) fn usage(message: impl Display) -> Self {
         Self {
             exit: Exit::Usage,

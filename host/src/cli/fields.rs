@@ -1,7 +1,5 @@
 //! `flowloom fields`
 
-use std::io::{self, Write};
-
 use clap::{Args, ValueEnum};
 use flowloom::decode::Tunnel;
 use flowloom::dissect::CONFIDENCES;
@@ -11,6 +9,7 @@ use flowloom::plugin::PACKET_FIELDS;
 use serde::Serialize;
 
 use super::exit::{Exit, Failure};
+use super::standard;
 
 /// Every field of flows, and every packet field that plugins may ask for.
 #[derive(Args)]
@@ -133,13 +132,8 @@ impl Fields {
                 .map(|json| json + "\n")
                 .map_err(Failure::failed)?,
         };
-        match io::stdout().lock().write_all(text.as_bytes()) {
-            // Whoever reads has read enough.
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Failure::failed(
-                format_args!("cannot write to standard output: {error}"),
-            )),
-            _ => Ok(Exit::Done),
-        }
+        standard::print(text)?;
+        Ok(Exit::Done)
     }
 }
 
@@ -302,21 +296,27 @@ const VALUES: &str = "
 | boolean | `1`, `0` | `true`, `false` |
 | u8, u16, u32, u64, i64 | decimal | number |
 | float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number, likewise; NaN and infinities are `null` |
-| text | as it is | string |
+| text | as it is, control characters as `\\x1b` | string |
 | bytes | hexadecimal, `00ff` | string, likewise |
 | list of integers | `[0, 1, -1]` | array |
 | list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` |
-| JSON | its text | as it is, not as a string with JSON in it |
+| JSON | its text on one line | the value on one line, not as a string with JSON in it |
 | null | empty | `null` |
 
 - CSV is RFC 4180 in UTF-8 with LF at the end of each line. The first line is the header. A value is
-  quoted only where it has a comma, a quotation mark or a line break in it.
+  quoted only where it has a comma or a quotation mark in it. So each line is one flow.
+- Text of packets and plugins has no control character (U+0000 to U+001F, U+007F to U+009F) in an
+  output. CSV has `\\x` and the two hexadecimal digits of each: `\\x1b` for an escape, `\\x0a` for a line
+  feed. A backslash itself stays as it is, so a text that has these four characters looks the same. JSON
+  lines have `\\u001b`, and read back to the same text.
+- `--csv-formulas escape` writes an apostrophe before CSV text whose first character, blanks aside, is
+  `=`, `+`, `-` or `@`, also in their full width: a spreadsheet would run it as a formula. The default,
+  `keep`, writes it as it is. Numbers are never changed.
 - JSON lines are one object a line. Plugins' outputs stand in `udps`, an object with one object for
   each plugin: `{\"udps\": {\"slicer\": {\"part\": 1}}}`.
 - IP addresses are in their canonical text (RFC 5952 for IPv6), MAC addresses are
   `aa:bb:cc:dd:ee:ff`, OUIs the first eight characters of these.
 - Times are since 1970-01-01 UTC.
-- What comes from packets or plugins as text is written as it is, escaped as the format asks.
 - A column of `--columns-to-anonymize` is text in every row that is not null: the 128 hexadecimal
   digits of keyed BLAKE2b-512 over what Python's `str` makes of the value, as in NFStream. That is
   the text in the CSV column above, except that floats are written as Python writes them (`1e+16`,

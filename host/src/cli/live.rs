@@ -18,6 +18,7 @@ use signal_hook::{flag, low_level};
 use super::exit::{Exit, Failure};
 use super::log;
 use super::metrics::{self, Metrics};
+use super::number::{YEAR, within};
 use super::performance::Performance;
 use super::privileges::{self, Account, Keep, Opened};
 use super::sources::SourceKind;
@@ -35,7 +36,7 @@ pub(super) struct LiveOptions {
     promiscuous_mode: bool,
 
     /// Bytes of the kernel's buffer; 0 is 32 MiB.
-    #[arg(long, default_value_t = 0, value_name = "BYTES", help_heading = LIVE)]
+    #[arg(long, default_value_t = 0, value_name = "BYTES", value_parser = within(0..=u32::MAX), allow_negative_numbers = true, help_heading = LIVE)]
     socket_buffer_size: u32,
 
     /// Have the kernel deal packets out to the meters, each with a socket and a buffer of its own, where
@@ -56,14 +57,14 @@ pub(super) struct LiveOptions {
 
     /// Seconds that flows may take to come out after a signal to stop: then the run ends, and what is left
     /// is lost and counted.
-    #[arg(long, default_value_t = 30, value_name = "S", help_heading = LIVE)]
+    #[arg(long, default_value_t = 30, value_name = "S", value_parser = within(0..=YEAR), allow_negative_numbers = true, help_heading = LIVE)]
     drain_timeout: u64,
 
     /// Say every so many seconds how the run is doing, in a JSON line; 0 says nothing.
-    #[arg(long, default_value_t = 0, value_name = "S", help_heading = LIVE)]
+    #[arg(long, default_value_t = 0, value_name = "S", value_parser = within(0..=YEAR), allow_negative_numbers = true, help_heading = LIVE)]
     performance_report: u64,
 
-    /// Where these lines go [default: standard error].
+    /// Where these lines go, behind what is in the file [default: standard error].
     #[arg(long, value_name = "FILE", requires = "performance_report", help_heading = LIVE)]
     performance_report_file: Option<PathBuf>,
 
@@ -73,6 +74,11 @@ pub(super) struct LiveOptions {
 }
 
 impl LiveOptions {
+    /// Where performance reports go, if to a file.
+    pub(super) fn report_file(&self) -> Option<&Path> {
+        self.performance_report_file.as_deref()
+    }
+
     pub(super) fn set(&self, builder: StreamerBuilder) -> StreamerBuilder {
         builder
             .promiscuous_mode(self.promiscuous_mode)

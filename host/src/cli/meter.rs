@@ -4,11 +4,11 @@ use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum};
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
-use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputError, OutputFiles, Sink};
+use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputFiles};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -16,8 +16,12 @@ use super::compile::Compile;
 use super::exit::{Exit, Failure};
 use super::live::{LiveOptions, Watch};
 use super::log;
+use super::number::within;
+use super::output::OutputOptions;
+use super::overlap::Inputs;
 use super::privileges::{self, Account};
 use super::sources::{SourceKind, SourceOptions};
+use super::standard;
 use super::summary::{self, Run};
 
 #[derive(Args)]
@@ -25,23 +29,8 @@ pub(super) struct Meter {
     #[command(flatten)]
     from: SourceOptions,
 
-    /// Where flows go; `-` is standard output.
-    #[arg(short, long, default_value = "-", value_name = "FILE")]
-    output: PathBuf,
-
-    /// How flows are written [default: by the output's extension, else csv].
-    #[arg(long)]
-    format: Option<OutputFormat>,
-
-    /// Begin a new file after so many flows; 0 writes all to one. The files are numbered before the
-    /// extension: flows.1.csv, flows.2.csv …
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = count, allow_negative_numbers = true)]
-    flows_per_file: u64,
-
-    /// Keep at most so many files: the numbers go round, and older files are overwritten; 0 keeps
-    /// all. Needs --flows-per-file.
-    #[arg(long, default_value_t = 0, value_name = "R", value_parser = count, allow_negative_numbers = true)]
-    rotate_files: u64,
+    #[command(flatten)]
+    output: OutputOptions,
 
     /// Write keyed hashes (BLAKE2b-512, 128 hexadecimal digits) in place of these columns' values;
     /// equal values have equal hashes. What plugins see stays as it is.
@@ -85,11 +74,11 @@ pub(super) struct Meter {
     plugin_world: PluginWorld,
 
     /// Seconds without a packet after which a flow ends.
-    #[arg(long, default_value_t = 15, value_name = "S", help_heading = METERING)]
+    #[arg(long, default_value_t = 15, value_name = "S", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     idle_timeout: u64,
 
     /// Seconds after which a flow that is still alive ends.
-    #[arg(long, default_value_t = 1800, value_name = "S", help_heading = METERING)]
+    #[arg(long, default_value_t = 1800, value_name = "S", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     active_timeout: u64,
 
     /// End a flow with its TCP connection as well (expiration_id 2): with a reset, or the
@@ -99,7 +88,7 @@ pub(super) struct Meter {
 
     /// Which bytes count: 0 of the frame, 1 of the IP packet, 2 of transport header and payload,
     /// 3 of the payload.
-    #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = value_parser!(u8).range(0..=3), help_heading = METERING)]
+    #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = within(0..=3_u8), allow_negative_numbers = true, help_heading = METERING)]
     accounting_mode: u8,
 
     /// Tunnels to look into: true (gtp,capwap,tzsp), false, or a list that may also name vxlan, gre
@@ -112,7 +101,7 @@ pub(super) struct Meter {
     statistical_analysis: bool,
 
     /// Add direction, size and inter-arrival time of so many of each flow's first packets.
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u16::MAX), allow_negative_numbers = true, help_heading = METERING)]
     splt_analysis: u16,
 
     /// Only packets that match this libpcap expression.
@@ -120,16 +109,16 @@ pub(super) struct Meter {
     bpf_filter: Option<String>,
 
     /// Cut every packet to so many bytes.
-    #[arg(long, value_name = "BYTES", value_parser = value_parser!(u32).range(1..), help_heading = METERING)]
+    #[arg(long, value_name = "BYTES", value_parser = within(1..=u32::MAX), allow_negative_numbers = true, help_heading = METERING)]
     snapshot_length: Option<u32>,
 
     /// Give exactly so many flows, if there are as many; 0 gives all.
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     max_nflows: u64,
 
     /// Dissect so many of each flow's first packets for its application, at most 255; 0 leaves out
     /// those columns, and all that they cost.
-    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", help_heading = METERING)]
+    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", value_parser = within(0..=u8::MAX), allow_negative_numbers = true, help_heading = METERING)]
     n_dissections: u8,
 
     /// Protocols to know besides nDPI's, in the format of its protos.txt.
@@ -141,18 +130,18 @@ pub(super) struct Meter {
     ndpi_categories: Option<PathBuf>,
 
     /// End the oldest flow early when so many are live; 0 is no limit.
-    #[arg(long, default_value_t = 0, value_name = "N", help_heading = METERING)]
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     max_flows: u64,
 
     /// Megabytes (MiB) that flows which have ended may hold until they are written. Of captures that are
     /// read, the metering waits; live, values of plugins are lost first.
-    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = value_parser!(u32).range(16..=1 << 20), help_heading = METERING)]
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = METERING)]
     queue_mib: u32,
 
     /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
     /// and their order are the same for any number, but for applications that nDPI tells by earlier
     /// flows.
-    #[arg(long, default_value_t = 1, value_name = "N", help_heading = METERING)]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=usize::MAX), allow_negative_numbers = true, help_heading = METERING)]
     n_meters: usize,
 
     #[command(flatten)]
@@ -162,22 +151,9 @@ pub(super) struct Meter {
 const METERING: &str = "Metering (NFStream's parameters)";
 
 #[derive(Clone, Copy, ValueEnum)]
-enum OutputFormat {
-    /// Comma-separated values with a header.
-    Csv,
-    /// A JSON object a line.
-    Jsonl,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
 enum PluginWorld {
     Quickest,
     Events,
-}
-
-fn count(text: &str) -> Result<u64, String> {
-    text.parse()
-        .map_err(|_| format!("a whole number from 0 to {} is accepted", u64::MAX))
 }
 
 /// `NAME=WHAT[,WHAT…]`
@@ -194,17 +170,18 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let sources = self.from.sources()?;
-        self.check_output(&sources)?;
+        let inputs = self.inputs(&sources);
+        self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
         let is_live = kind == SourceKind::Interface;
-        let account = self.live.account(is_live, self.output_file())?;
+        let account = self.live.account(is_live, self.output.path())?;
         let files = self.files_of_the_run(account.as_ref());
         let mut watch = self.live.begin(kind, &files, account.as_ref())?;
         let builder = self
             .builder(&sources, account.as_ref())?
             .thread_panics(watch.panics());
         let mut streamer = builder.build().map_err(failure)?;
-        let mut sink = self.background(&streamer, kind)?;
+        let mut sink = self.background(&streamer, kind, &inputs)?;
         let losses = sink.losses();
         let start = Instant::now();
         let progress = Progress::new(!is_live);
@@ -216,8 +193,10 @@ impl Meter {
         // A live capture has accounts worth telling even so.
         let (writer, failure) = match written {
             Ok(busy) => (busy, None),
-            Err(error) if kind != SourceKind::Files => (Duration::ZERO, Some(self.lost(&error))),
-            Err(error) => return Err(self.lost(&error)),
+            Err(error) if kind != SourceKind::Files => {
+                (Duration::ZERO, Some(self.output.lost(&error)))
+            }
+            Err(error) => return Err(self.output.lost(&error)),
         };
         let report = streamer.report();
         let run = Run {
@@ -329,24 +308,10 @@ impl Meter {
         if let Some(policy) = &self.policy {
             builder = builder.policy(policy);
         }
-        if self.watch && self.output_format() == Format::JsonLines {
+        if self.watch && self.output.format()? == Format::JsonLines {
             builder = builder.hot_loading(Columns::Free);
         }
         Ok(builder)
-    }
-
-    /// Where flows go, if not to standard output.
-    fn files(&self) -> Option<OutputFiles> {
-        if self.output == Path::new("-") {
-            return None;
-        }
-        let files = OutputFiles::new(&self.output)
-            .flows_per_file(self.flows_per_file)
-            .rotate_files(self.rotate_files);
-        Some(match self.format {
-            Some(format) => files.format(format.into()),
-            None => files,
-        })
     }
 
     /// The files that a live capture needs when it runs.
@@ -367,52 +332,56 @@ impl Meter {
                 false => None,
             },
             compiles,
-            output: self.output_file().map(Path::to_owned),
+            output: self.output.path().map(Path::to_owned),
         }
     }
 
-    /// What flows are written to, if not standard output.
-    fn output_file(&self) -> Option<&Path> {
-        Some(&*self.output).filter(|output| *output != Path::new("-"))
-    }
-
-    /// How flows are written.
-    fn output_format(&self) -> Format {
-        match self.format {
-            Some(format) => format.into(),
-            None if self.output == Path::new("-") => Format::Csv,
-            None => Format::of(&self.output),
+    /// The files that the run reads.
+    fn inputs(&self, sources: &[PathBuf]) -> Inputs {
+        let mut inputs = Inputs::default();
+        inputs.add("a source", sources);
+        inputs.add("the list of sources", self.from.list());
+        for plugin in &self.plugins {
+            inputs.add("a plugin", [&plugin.file]);
+            inputs.add("the text of a plugin's option", &plugin.option_files);
         }
+        inputs.add("a plugin", &self.plugin_folder);
+        inputs.add("the policy", &self.policy);
+        inputs.add("the list of protocols", &self.ndpi_protocols);
+        inputs.add("the list of categories", &self.ndpi_categories);
+        let key = self.anonymization_key.as_deref();
+        inputs.add("the key", key.and_then(|key| key.strip_prefix('@')));
+        inputs
     }
 
-    fn check_output(&self, sources: &[PathBuf]) -> Result<(), Failure> {
-        match self.files() {
-            // A capture is not overwritten with its own flows.
-            Some(files) => match sources.iter().find(|source| files.overwrites(source)) {
-                Some(source) => Err(Failure::usage(format_args!(
-                    "{} is both a source and the output",
-                    source.display()
-                ))),
-                None => Ok(()),
-            },
-            None => {
-                let given = [
-                    ("--flows-per-file", self.flows_per_file),
-                    ("--rotate-files", self.rotate_files),
-                ];
-                match given.into_iter().find(|(_, number)| *number > 0) {
-                    Some((option, number)) => Err(Failure::usage(format_args!(
-                        "{option} {number}: standard output is not a file; give --output FILE"
-                    ))),
-                    None => Ok(()),
-                }
-            }
+    /// What is wrong with where flows and reports go, before anything is opened.
+    fn check_outputs(&self, sources: &[PathBuf], inputs: &Inputs) -> Result<(), Failure> {
+        let mut outputs = vec![("the output", self.output.places())];
+        let report = self.live.report_file().map(OutputFiles::new);
+        outputs.extend(report.map(|file| ("the performance report", file)));
+        inputs.check(&outputs)?;
+        self.output.check()?;
+        let list = self.from.list();
+        if (sources.iter().map(PathBuf::as_path).chain(list)).any(|source| source == Path::new("-"))
+        {
+            standard::check_input()?;
         }
+        for source in sources {
+            standard::check_path(source)?;
+        }
+        Ok(())
     }
 
-    fn background(&self, streamer: &Streamer, kind: SourceKind) -> Result<BackgroundSink, Failure> {
-        let sink = self.sink(streamer)?;
-        Ok(match (kind, self.files()) {
+    fn background(
+        &self,
+        streamer: &Streamer,
+        kind: SourceKind,
+        inputs: &Inputs,
+    ) -> Result<BackgroundSink, Failure> {
+        // What a pipe or an interface gave cannot be metered again.
+        let is_once = kind != SourceKind::Files;
+        let sink = self.output.sink(streamer.schema(), is_once, inputs.ids())?;
+        Ok(match (kind, self.output.path()) {
             // The writer of a pipe waits, as files do.
             (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
             (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
@@ -423,37 +392,6 @@ impl Meter {
 
     fn queue_bytes(&self) -> usize {
         (self.queue_mib as usize) << 20
-    }
-
-    fn sink(&self, streamer: &Streamer) -> Result<Box<dyn Sink + Send>, Failure> {
-        let Some(files) = self.files() else {
-            let format = self.format.map_or(Format::Csv, Format::from);
-            return format
-                .sink(io::stdout(), streamer.schema())
-                .map_err(|error| self.lost(&error));
-        };
-        match files.create(streamer.schema()) {
-            Ok(sink) => Ok(Box::new(sink)),
-            Err(error @ OutputError::Parameter { .. }) => Err(Failure::usage(error)),
-            Err(error) => Err(Failure::failed(error)),
-        }
-    }
-
-    /// The sink failed: files are named by their sink.
-    fn lost(&self, error: &io::Error) -> Failure {
-        match self.files() {
-            Some(_) => Failure::failed(format_args!("cannot write to {error}")),
-            None => Failure::failed(format_args!("cannot write to standard output: {error}")),
-        }
-    }
-}
-
-impl From<OutputFormat> for Format {
-    fn from(format: OutputFormat) -> Self {
-        match format {
-            OutputFormat::Csv => Self::Csv,
-            OutputFormat::Jsonl => Self::JsonLines,
-        }
     }
 }
 
@@ -579,18 +517,5 @@ mod tests {
             "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin that is \
              granted pseudonyms"
         );
-    }
-
-    #[test]
-    fn numbers_out_of_range_are_named_with_what_is_accepted() {
-        for value in ["-1", "x", "1.5"] {
-            let error = parsed(&["--flows-per-file", value]).err().unwrap();
-            assert!(
-                error.contains(&format!("invalid value '{value}'")),
-                "{error}"
-            );
-            assert!(error.contains("--flows-per-file <N>"), "{error}");
-            assert!(error.contains("from 0 to 18446744073709551615"), "{error}");
-        }
     }
 }

@@ -9,10 +9,14 @@ mod live;
 mod log;
 mod meter;
 mod metrics;
+mod number;
+mod output;
+mod overlap;
 mod performance;
 mod plugin;
 mod privileges;
 mod sources;
+mod standard;
 mod summary;
 
 use std::io::IsTerminal as _;
@@ -32,7 +36,7 @@ struct Cli {
 }
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but incomplete (a damaged capture, a stopped plugin).
+Exit codes: 0 done (or the reader of standard output went away), 1 failed, 2 wrong usage, 3 done but incomplete (a damaged capture, a stopped plugin).
 FLOWLOOM_LOG chooses what is logged to standard error: error, warn, info (the default), debug.";
 
 #[derive(Subcommand)]
@@ -61,6 +65,9 @@ pub(crate) fn run() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(Failure { exit, message }) => {
+            if message.is_empty() {
+                return exit.into();
+            }
             // Its parts are escaped; what was forgotten keeps to its line.
             let lines: Vec<_> = message.lines().map(flowloom::plugin::escaped).collect();
             log::end(
@@ -87,5 +94,7 @@ fn log_to_standard_error() {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .without_time()
+        // It would panic where nobody reads standard error.
+        .log_internal_errors(false)
         .init();
 }

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::exit::Failure;
 use super::log::{self, Lines};
+use super::standard;
 
 /// Writes a line now and then.
 pub(super) struct Performance {
@@ -30,16 +31,21 @@ enum Out {
 }
 
 impl Performance {
-    /// Every so many seconds, to a file or to standard error.
+    /// Every so many seconds, behind what is in a file, or to standard error.
     pub(super) fn begin(seconds: u64, file: Option<&Path>) -> Result<Self, Failure> {
         let out = match file {
             Some(file) => {
-                let opened = File::create(file).map_err(|error| {
+                standard::check_path(file)?;
+                let open = File::options().append(true).create(true).open(file);
+                let opened = open.map_err(|error| {
                     Failure::failed(format_args!("cannot write to {}: {error}", file.display()))
                 })?;
                 Out::File(Arc::default(), Some(opened))
             }
-            None => Out::StandardError,
+            None => {
+                standard::check_error()?;
+                Out::StandardError
+            }
         };
         let (now, interval) = (Instant::now(), Duration::from_secs(seconds));
         Ok(Self {

@@ -101,6 +101,11 @@ impl SourceOptions {
         Ok(sources)
     }
 
+    /// The list of sources, if there is one.
+    pub(super) fn list(&self) -> Option<&Path> {
+        self.files_from.as_deref()
+    }
+
     pub(super) fn grouping(&self) -> Grouping {
         match self.group {
             Group::Auto => Grouping::Auto,

@@ -8,6 +8,8 @@ use crate::value::Type;
 pub struct Schema {
     features: Vec<&'static Feature>,
     udps: Vec<UdpColumn>,
+    /// The places of features whose values are hashes.
+    hashed: Vec<usize>,
 }
 
 /// A column that a plugin adds.
@@ -29,6 +31,7 @@ impl Schema {
                 .filter(|feature| has(feature.group))
                 .collect(),
             udps,
+            hashed: Vec::new(),
         }
     }
 
@@ -37,10 +40,41 @@ impl Schema {
         Self {
             features: self.features.clone(),
             udps,
+            hashed: self.hashed.clone(),
         }
     }
 
-    /// The features, in the feature table's order.
+    /// The same columns, of which those for which `is_hashed` says yes are text.
+    pub(crate) fn with_hashes(&self, is_hashed: impl Fn(&str) -> bool) -> Self {
+        let mut schema = self.clone();
+        for (at, feature) in self.features.iter().enumerate() {
+            if is_hashed(feature.name) && !schema.hashed.contains(&at) {
+                schema.hashed.push(at);
+            }
+        }
+        for column in &mut schema.udps {
+            if is_hashed(&column.path) {
+                column.ty = Type::Text;
+            }
+        }
+        schema
+    }
+
+    /// The names and types of all columns, in their order.
+    pub fn columns(&self) -> impl Iterator<Item = (&str, Type)> {
+        let features = self.features.iter().enumerate().map(|(at, feature)| {
+            let is_hashed = self.hashed.contains(&at);
+            (
+                feature.name,
+                if is_hashed { Type::Text } else { feature.ty },
+            )
+        });
+        let udps = self.udps.iter().map(|column| (column.path(), column.ty));
+        features.chain(udps)
+    }
+
+    /// The features, in the feature table's order. Where one is anonymised, its type is that of the value
+    /// behind the hash; [`columns`](Self::columns) has those of the values.
     pub fn features(&self) -> &[&'static Feature] {
         &self.features
     }

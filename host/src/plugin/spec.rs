@@ -17,6 +17,8 @@ pub struct PluginSpec {
     pub file: PathBuf,
     /// What its `open` is given, in this order.
     pub options: Vec<(String, String)>,
+    /// The files that options were read from.
+    pub option_files: Vec<PathBuf>,
     /// What it may see beyond the default.
     pub grants: Grants,
     /// What it may use.
@@ -48,6 +50,7 @@ impl PluginSpec {
             name,
             file,
             options: Vec::new(),
+            option_files: Vec::new(),
             grants: Grants::default(),
             limits: Limits::default(),
             sha256: None,
@@ -195,7 +198,9 @@ impl FromStr for PluginSpec {
                                 file: file.to_owned(),
                                 error: error.into(),
                             })?;
-                    spec.option(key, value)
+                    let mut spec = spec.option(key, value);
+                    spec.option_files.push(file.into());
+                    spec
                 }
             })
         })

@@ -1,7 +1,10 @@
 //! Flows as CSV: RFC 4180, LF, UTF-8, quoted where needed.
 
-use std::io::{self, Write};
+use std::io;
+use std::sync::Arc;
 
+use super::csv_text::{Formulas, is_special, write_json, write_text};
+use super::output::Output;
 use super::{Sink, write_hex};
 use crate::flow::features::{Extract, Feature};
 use crate::flow::{Flow, FlowView, Part, Schema};
@@ -10,36 +13,72 @@ use crate::value::{AddressText, Value};
 /// Bytes that are written together.
 const BLOCK: usize = 1 << 18;
 
-pub(super) struct CsvSink<W: Write> {
-    output: W,
+pub(super) struct CsvSink<O> {
+    output: O,
     lines: Lines,
     /// How many these are.
     flows: u64,
+    /// Flows that have other columns than the file.
+    refused: u64,
+    header: Vec<u8>,
+    /// A schema whose columns are those of the header.
+    known: Arc<Schema>,
 }
 
-/// Writes the line of the columns' names.
-pub(super) fn write_header(output: &mut impl Write, schema: &Schema) -> io::Result<()> {
-    let mut sink = CsvSink::new(output);
+/// Returns the line of the columns' names.
+pub(super) fn header(schema: &Schema) -> Vec<u8> {
+    let mut lines = Lines::default();
     for name in schema.names() {
-        sink.lines.field(Value::Text(name));
+        lines.field(Value::Text(name));
     }
-    sink.lines.end();
-    sink.flush()
+    lines.end();
+    lines.written().to_vec()
 }
 
-impl<W: Write> CsvSink<W> {
+impl<O> CsvSink<O> {
     /// Goes on behind a header.
-    pub(super) fn new(output: W) -> Self {
+    pub(super) fn new(output: O, schema: &Arc<Schema>, formulas: Formulas) -> Self {
         Self {
             output,
-            lines: Lines::default(),
+            lines: Lines {
+                formulas,
+                ..Lines::default()
+            },
             flows: 0,
+            refused: 0,
+            header: header(schema),
+            known: schema.clone(),
         }
     }
 }
 
-impl<W: Write> Sink for CsvSink<W> {
+impl<O: Output> CsvSink<O> {
+    /// Whether flows of a schema that is not known yet have the columns of the file.
+    #[cold]
+    fn check(&mut self, flow: &Flow) -> io::Result<()> {
+        let schema = flow.schema();
+        if header(schema) == self.header {
+            self.known = schema.clone();
+            return Ok(());
+        }
+        // What was given before it is written all the same.
+        self.flush()?;
+        self.refused += 1;
+        Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!(
+                "flow {} has other columns than the file: in CSV all flows have the same ones",
+                flow.id()
+            ),
+        ))
+    }
+}
+
+impl<O: Output> Sink for CsvSink<O> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        if !Arc::ptr_eq(flow.schema(), &self.known) {
+            self.check(flow)?;
+        }
         let view = flow.view();
         for (at, feature) in flow.schema().features().iter().enumerate() {
             match flow.replacement(at) {
@@ -59,7 +98,8 @@ impl<W: Write> Sink for CsvSink<W> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.flush()
+        self.flush()?;
+        self.output.end()
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -71,11 +111,11 @@ impl<W: Write> Sink for CsvSink<W> {
 
     fn forget(&mut self) -> u64 {
         self.lines.len = 0;
-        std::mem::take(&mut self.flows)
+        std::mem::take(&mut self.flows) + std::mem::take(&mut self.refused)
     }
 
     fn in_memory(&self) -> u64 {
-        self.flows
+        self.flows + self.refused
     }
 }
 
@@ -86,6 +126,7 @@ impl<W: Write> Sink for CsvSink<W> {
 struct Lines {
     bytes: Vec<u8>,
     len: usize,
+    formulas: Formulas,
 }
 
 impl Lines {
@@ -161,11 +202,14 @@ impl Lines {
     }
 
     fn other_field(&mut self, value: Value<'_>) {
-        let start = self.len;
-        self.value(value);
-        // Nothing else has characters that need quotes, and lists bring theirs.
-        if let Value::Text(_) | Value::Json(_) = value {
-            self.quote(start);
+        match value {
+            Value::Text(text) if self.formulas.escape(text) => {
+                self.text(&format!("'{text}"), write_text);
+            }
+            Value::Text(text) => self.text(text, write_text),
+            Value::Json(json) => self.text(json, write_json),
+            // Nothing else has characters that cannot stand in a field, and lists bring their quotes.
+            value => self.value(value),
         }
         self.push(b',');
     }
@@ -262,23 +306,14 @@ impl Lines {
         self.extend(if len > 1 { b"]\"" } else { b"]" });
     }
 
-    /// Puts the field that starts at `start` in quotes if it needs them.
-    fn quote(&mut self, start: usize) {
-        let field = &self.bytes[start..self.len];
-        let needs = |byte| matches!(byte, b',' | b'"' | b'\r' | b'\n');
-        if !field.iter().copied().any(needs) {
-            return;
+    /// Text of packets or plugins, as `write` has it where it cannot stand as it is.
+    fn text(&mut self, text: &str, write: impl Fn(&[u8], &mut Vec<u8>)) {
+        if !is_special(text.as_bytes()) {
+            return self.extend(text.as_bytes());
         }
-        let field = field.to_vec();
-        self.len = start;
-        self.push(b'"');
-        for byte in field {
-            if byte == b'"' {
-                self.push(b'"');
-            }
-            self.push(byte);
-        }
-        self.push(b'"');
+        let mut field = Vec::with_capacity(text.len() + 16);
+        write(text.as_bytes(), &mut field);
+        self.extend(&field);
     }
 }
 
@@ -290,15 +325,18 @@ fn digits(value: i64, room: &mut [u8; 32]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::output::Plain;
     use super::*;
+    use crate::flow::UdpColumn;
+    use crate::flow::testing::flows;
+    use crate::value::Type;
 
     #[test]
     fn lines_end_with_lf_and_nothing_is_quoted_without_need() {
-        let mut out = Vec::new();
-        let schema = crate::Settings::default().schema();
-        write_header(&mut out, &schema).unwrap();
-        let mut sink = CsvSink::new(&mut out);
-        for flow in crate::flow::testing::flows(1) {
+        let schema: Arc<Schema> = crate::Settings::default().schema().into();
+        let mut out = header(&schema);
+        let mut sink = CsvSink::new(Plain(&mut out), &schema, Formulas::Keep);
+        for flow in flows(1) {
             sink.write(&flow).unwrap();
         }
         sink.finish().unwrap();
@@ -348,13 +386,63 @@ mod tests {
             ("plain", "plain"),
             ("a,b", "\"a,b\""),
             ("\"", "\"\"\"\""),
-            ("a\nb", "\"a\nb\""),
-            ("a\rb", "\"a\rb\""),
+            ("a\nb", "a\\x0ab"),
+            ("a\r\"", "\"a\\x0d\"\"\""),
+            ("\u{1b}]0;\u{7}", "\\x1b]0;\\x07"),
+            ("=1", "=1"),
         ] {
             let mut lines = Lines::default();
             lines.extend(b"before,");
             lines.field(Value::Text(field));
             assert_eq!(lines.written(), format!("before,{expected},").as_bytes());
         }
+    }
+
+    #[test]
+    fn a_formula_gets_an_apostrophe_inside_its_quotes() {
+        let mut lines = Lines {
+            formulas: Formulas::Escape,
+            ..Lines::default()
+        };
+        for value in [
+            Value::Text("=cmd|'/C calc'!A0"),
+            Value::Text("@a,b"),
+            Value::Integer(-1),
+            Value::Float(-0.5),
+            Value::Json("-1"),
+        ] {
+            lines.field(value);
+        }
+        let expected = "'=cmd|'/C calc'!A0,\"'@a,b\",-1,-0.5,-1,";
+        assert_eq!(String::from_utf8_lossy(lines.written()), expected);
+    }
+
+    #[test]
+    fn flows_of_other_columns_are_refused_and_counted_and_no_row_is_shifted() {
+        let schema: Arc<Schema> = crate::Settings::default().schema().into();
+        let column = |name| UdpColumn::new("dns", name, Type::Text, String::new());
+        let other: Arc<Schema> = schema.with_udps(vec![column("query")]).into();
+        let mut flows = flows(4);
+        flows[1].schema = other.clone();
+        // The same columns, told anew.
+        flows[2].schema = Arc::new((*schema).clone());
+        flows[3].schema = other;
+        let mut out = Vec::new();
+        let mut sink = CsvSink::new(Plain(&mut out), &schema, Formulas::Keep);
+        let error = "has other columns than the file: in CSV all flows have the same ones";
+        for (n, flow) in flows.iter().enumerate() {
+            match sink.write(flow) {
+                Ok(()) => assert!(n % 2 == 0, "{n}"),
+                Err(told) => {
+                    assert_eq!(told.to_string(), format!("flow {n} {error}"));
+                    assert_eq!((sink.in_memory(), sink.forget()), (1, 1));
+                }
+            }
+        }
+        sink.finish().unwrap();
+        drop(sink);
+        let text = String::from_utf8(out).unwrap();
+        let ids: Vec<_> = text.lines().map(|line| &line[..2]).collect();
+        assert_eq!(ids, ["0,", "2,"]);
     }
 }

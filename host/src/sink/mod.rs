@@ -1,18 +1,27 @@
-//! Where flows go: CSV and JSON lines, in one file or many.
+//! Where flows go: CSV and JSON lines, plain or compressed, in one file or many.
 
+mod append;
 mod background;
+mod compressed;
 mod csv;
+mod csv_text;
 mod files;
+mod format;
+mod identity;
 mod jsonl;
+mod output;
+mod series;
 mod whole;
 
-use std::io::{self, Write};
-use std::path::Path;
+use std::io;
 
 pub use background::{BackgroundSink, Losses, OnFailure};
-pub use files::{OutputError, OutputFiles};
+pub use csv_text::Formulas;
+pub use files::{Existing, OutputError, OutputFiles};
+pub use format::{Compression, Format, UnknownExtension};
+pub use identity::FileId;
 
-use crate::flow::{Flow, Schema};
+use crate::flow::Flow;
 
 /// Writes flows.
 pub trait Sink {
@@ -85,50 +94,6 @@ impl Sink for Box<dyn Sink + Send> {
 
     fn in_memory(&self) -> u64 {
         (**self).in_memory()
-    }
-}
-
-/// How flows are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
-    /// RFC 4180 with LF and a header; null is empty, booleans are 1 and 0.
-    Csv,
-    /// One JSON object a line; plugins' values stand in `udps`.
-    JsonLines,
-}
-
-impl Format {
-    /// The format that a file's extension says: JSON lines for `.jsonl` and `.ndjson`, else CSV.
-    pub fn of(path: &Path) -> Self {
-        match path.extension() {
-            Some(extension) if extension == "jsonl" || extension == "ndjson" => Self::JsonLines,
-            _ => Self::Csv,
-        }
-    }
-
-    /// A sink of this format for flows of this schema.
-    ///
-    /// # Errors
-    ///
-    /// What writing a header to the output gave.
-    pub fn sink<'a>(
-        self,
-        mut output: impl Write + Send + 'a,
-        schema: &Schema,
-    ) -> io::Result<Box<dyn Sink + Send + 'a>> {
-        match self {
-            Self::Csv => csv::write_header(&mut output, schema)?,
-            Self::JsonLines => {}
-        }
-        Ok(self.continued(output))
-    }
-
-    /// A sink whose output has flows of the schema already.
-    fn continued<'a>(self, output: impl Write + Send + 'a) -> Box<dyn Sink + Send + 'a> {
-        match self {
-            Self::Csv => Box::new(csv::CsvSink::new(output)),
-            Self::JsonLines => Box::new(jsonl::JsonLinesSink::new(output)),
-        }
     }
 }
 

@@ -203,7 +203,8 @@ impl StreamerBuilder {
 
     /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
     /// works in the caller's thread unless it reads captures and plugins add values that are not numbers. 0
-    /// leaves one core to the reader and takes the others.
+    /// leaves one core to the reader and takes the others. At most
+    /// [`MOST_METERS`](Self::MOST_METERS).
     ///
     /// The flows and their order are the same for any number, save for what nDPI remembers from one
     /// flow to the next (it is one of each meter's own), for plugins that keep state across
@@ -252,8 +253,8 @@ impl StreamerBuilder {
     }
 
     /// Gives keyed hashes, 128 hexadecimal digits, in place of the values of these columns (`src_ip`,
-    /// `udps.dns.query`); of none by default. See [`Anonymizer`]. A column's type in the schema stays
-    /// that of the value.
+    /// `udps.dns.query`); of none by default. See [`Anonymizer`]. In the
+    /// [schema](Streamer::schema) of the run these columns are text.
     pub fn columns_to_anonymize<C: Into<String>>(
         mut self,
         columns: impl IntoIterator<Item = C>,
@@ -281,23 +282,12 @@ impl StreamerBuilder {
     ///
     /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
+        self.check()?;
         let (stop, panics) = (Stop::default(), self.panics.clone());
         let (sources, has_folder) = capture::expand(std::mem::take(&mut self.sources))?;
         self.settings.capture_column = sources.len() > 1 || has_folder;
         self.sources = sources;
         let origin = self.origin(&stop)?;
-        for (parameter, seconds) in [
-            ("idle_timeout", self.settings.idle_timeout),
-            ("active_timeout", self.settings.active_timeout),
-        ] {
-            if seconds > MOST_SECONDS {
-                return Err(StreamerError::Parameter {
-                    parameter,
-                    value: seconds.to_string(),
-                    accepted: "0 to 18446744073709551 seconds are accepted",
-                });
-            }
-        }
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
         let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
@@ -316,7 +306,7 @@ impl StreamerBuilder {
             }
             _ => None,
         };
-        let schema = plugins.set.schema().clone();
+        let mut schema = plugins.set.schema().clone();
         let anonymizer = match self.columns_to_anonymize.is_empty() {
             true => None,
             false => Some(Anonymizer::new(
@@ -328,6 +318,9 @@ impl StreamerBuilder {
                 &schema,
             )?),
         };
+        if let Some(anonymizer) = &anonymizer {
+            schema = Arc::new(anonymizer.schema(&schema));
+        }
         let work = match (origin, meters) {
             (Origin::Live(live), meters @ 2..) if self.fanout => {
                 let mut settings = self.settings;
@@ -380,15 +373,55 @@ impl StreamerBuilder {
         })
     }
 
+    /// Whether each number is in its range.
+    fn check(&self) -> Result<(), StreamerError> {
+        const SECONDS: &str = "0 to 18446744073709551 seconds are accepted";
+        let (most_seconds, most_meters) = (Self::MOST_SECONDS, Self::MOST_METERS as u64);
+        for (parameter, value, range, accepted) in [
+            (
+                "idle_timeout",
+                self.settings.idle_timeout,
+                0..=most_seconds,
+                SECONDS,
+            ),
+            (
+                "active_timeout",
+                self.settings.active_timeout,
+                0..=most_seconds,
+                SECONDS,
+            ),
+            (
+                "n_meters",
+                self.n_meters as u64,
+                0..=most_meters,
+                "0 to 256 meters are accepted",
+            ),
+            (
+                "socket_buffer_size",
+                self.socket_buffer_size.into(),
+                0..=i32::MAX as u64,
+                "0 to 2147483647 bytes are accepted",
+            ),
+            (
+                "snapshot_length",
+                self.snapshot_length.unwrap_or(1).into(),
+                1..=u32::MAX.into(),
+                "at least 1 byte is accepted",
+            ),
+        ] {
+            if !range.contains(&value) {
+                return Err(StreamerError::Parameter {
+                    parameter,
+                    value: value.to_string(),
+                    accepted,
+                });
+            }
+        }
+        Ok(())
+    }
+
     /// Opens what packets come from.
     fn origin(&self, stop: &Stop) -> Result<Origin, StreamerError> {
-        if self.snapshot_length == Some(0) {
-            return Err(StreamerError::Parameter {
-                parameter: "snapshot_length",
-                value: "0".into(),
-                accepted: "at least 1 byte is accepted",
-            });
-        }
         let filter = self.bpf_filter.as_ref().map(Filter::new).transpose()?;
         let idle_timeout = Duration::from_secs(self.settings.idle_timeout);
         if let Some(interface) = capture::interface(&self.sources)? {
@@ -464,7 +497,8 @@ impl StreamerBuilder {
         }
         match self.n_meters {
             // One core is left to the reader.
-            0 => thread::available_parallelism().map_or(1, |cores| (cores.get() - 1).max(1)),
+            0 => thread::available_parallelism()
+                .map_or(1, |cores| (cores.get() - 1).clamp(1, Self::MOST_METERS)),
             meters => meters,
         }
     }
@@ -478,5 +512,10 @@ fn waits_for_nobody(origin: &Origin, schema: &Schema) -> bool {
     matches!(origin, Origin::Live(_)) || outputs.all(|output| output.ty().is_number())
 }
 
-/// Timeouts whose milliseconds fit into 64 bits.
-const MOST_SECONDS: u64 = u64::MAX / 1_000;
+impl StreamerBuilder {
+    /// The most meters: each is a thread with tables, and a dissector, of its own.
+    pub const MOST_METERS: usize = 256;
+
+    /// The longest timeouts: their milliseconds fit into 64 bits.
+    pub const MOST_SECONDS: u64 = u64::MAX / 1_000;
+}

@@ -302,11 +302,8 @@ fn a_reader_that_is_gone_ends_the_run() {
     });
     let said = child.wait_with_output().expect("it has ended").stderr;
     let said = String::from_utf8_lossy(&said).into_owned();
-    assert_eq!(ended.and_then(|status| status.code()), Some(1), "{said}");
-    assert!(
-        said.ends_with("flowloom: cannot write to standard output: Broken pipe (os error 32)\n"),
-        "{said}"
-    );
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{said}");
+    assert!(!said.contains("Broken pipe"), "{said}");
     assert!(
         said.contains(" of them not written, for the output failed\n"),
         "{said}"

@@ -5,15 +5,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clap::{Args, value_parser};
+use clap::Args;
 use flowloom::plugin::{Plugin, PluginReport, Problem, escaped};
 use flowloom::{Meter, Settings};
 
 use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
+use super::super::number::within;
+use super::super::standard;
 use super::check::Costs;
 use super::traffic::Traffic;
 use super::{Chosen, every_analysis, registry};
+
+/// The most rounds: medians do not change with more.
+const MOST_ROUNDS: u32 = 10_000;
 
 #[derive(Args)]
 pub(in crate::cli) struct Bench {
@@ -28,7 +33,7 @@ pub(in crate::cli) struct Bench {
     source: Option<PathBuf>,
 
     /// How often it is metered with and without the plugin, in turn; medians count.
-    #[arg(long, default_value_t = 7, value_name = "N", value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = within(1..=MOST_ROUNDS), allow_negative_numbers = true)]
     rounds: u32,
 }
 
@@ -81,7 +86,9 @@ impl Bench {
             rounds.push(Round { with, without });
         }
         let traps = rounds.iter().any(|round| round.traps());
-        let _ = write(&mut io::stdout().lock(), &plugin, &costs, &traffic, &rounds);
+        let mut said = Vec::new();
+        write(&mut said, &plugin, &costs, &traffic, &rounds).map_err(Failure::failed)?;
+        standard::print(String::from_utf8_lossy(&said))?;
         Ok(match traps {
             true => Exit::Incomplete,
             false => Exit::Done,

@@ -9,9 +9,12 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use clap::Args;
+use flowloom::sink::OutputFiles;
 
 use super::super::exit::{Exit, Failure};
-use super::project::Project;
+use super::super::overlap::Inputs;
+use super::super::standard;
+use super::project::{FILE, Project};
 use super::sdk;
 
 #[derive(Args)]
@@ -59,6 +62,13 @@ impl Build {
             format!("{}.new.wasm", plugin.name),
             format!("{}.wasm", plugin.name),
         );
+        let mut inputs = Inputs::default();
+        inputs.add("the plugin's source", [&source]);
+        inputs.add("the description of the plugin", [project.folder.join(FILE)]);
+        for name in [&new, &component] {
+            let file = OutputFiles::new(project.folder.join(name));
+            inputs.check(&[("the component", file)])?;
+        }
         let start = Instant::now();
         let mut command = Command::new("sh");
         command
@@ -99,11 +109,11 @@ impl Build {
             ))
         })?;
         let size = fs::metadata(&component).map_or(0, |is| is.len());
-        println!(
-            "{}: {size} bytes, in {:.1?}",
+        standard::print(format_args!(
+            "{}: {size} bytes, in {:.1?}\n",
             component.display(),
             start.elapsed()
-        );
+        ))?;
         Ok(Exit::Done)
     }
 }
@@ -117,7 +127,7 @@ fn tell(stderr: impl std::io::Read, script: &str) -> Vec<String> {
         let line = String::from_utf8_lossy(&line);
         match line.strip_prefix(&own) {
             Some(line) => said.push(line.to_owned()),
-            None => eprintln!("{line}"),
+            None => standard::complain(line),
         }
     }
     said

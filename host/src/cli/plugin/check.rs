@@ -11,6 +11,7 @@ use flowloom::{Meter, Settings};
 
 use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
+use super::super::standard;
 use super::{Chosen, every_analysis, registry};
 
 #[derive(Args)]
@@ -32,7 +33,9 @@ impl Check {
         let plugin = registry.load(spec).map_err(Failure::failed)?;
         let load = start.elapsed();
         let costs = Costs::of(&plugin, load, settings)?;
-        let _ = write(&mut io::stdout().lock(), &plugin, &costs.to_string());
+        let mut said = Vec::new();
+        write(&mut said, &plugin, &costs.to_string()).map_err(Failure::failed)?;
+        standard::print(String::from_utf8_lossy(&said))?;
         Ok(Exit::Done)
     }
 }

@@ -5,9 +5,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use flowloom::BoundedRead;
+use flowloom::sink::OutputFiles;
 
 use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
+use super::super::overlap::Inputs;
+use super::super::standard;
 
 #[derive(Args)]
 pub(in crate::cli) struct Componentize {
@@ -27,6 +30,10 @@ const MOST_BYTES: u64 = 64 << 20;
 impl Componentize {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let module = self.module.display();
+        let mut inputs = Inputs::default();
+        inputs.add("the module", [&self.module]);
+        inputs.check(&[("the component", OutputFiles::new(&self.output))])?;
+        standard::check_path(&self.output)?;
         let bytes = BoundedRead::new(MOST_BYTES)
             .bytes(&self.module)
             .map_err(|error| Failure::failed(format_args!("cannot read {module}: {error}")))?;

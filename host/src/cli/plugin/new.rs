@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::super::exit::{Exit, Failure};
+use super::super::standard;
 use super::project::{Language, check_name};
 use super::sdk;
 
@@ -64,8 +65,10 @@ impl New {
             _ => source,
         };
         let name = &self.name;
-        println!("{name}/{source} is the plugin; {name}/README.md says more.");
-        println!("Next: flowloom plugin build {name} && flowloom plugin test {name}");
+        standard::print(format_args!(
+            "{name}/{source} is the plugin; {name}/README.md says more.\n\
+             Next: flowloom plugin build {name} && flowloom plugin test {name}\n"
+        ))?;
         Ok(Exit::Done)
     }
 }

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use flowloom::sink::Format;
+use flowloom::sink::{Format, OutputFiles};
 use flowloom::{BoundedRead, Streamer};
 use serde_json::{Map, Value};
 
 use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
+use super::super::overlap::Inputs;
+use super::super::standard;
 use super::project::{FILE, Golden, Project};
 use super::{sdk, sources};
 
@@ -70,6 +72,9 @@ impl Test {
                 self.folder.display()
             );
         }
+        if self.bless {
+            check_expected(&project)?;
+        }
         let mut failed = 0;
         for test in &project.tests {
             let rows = meter(&project, test, &self.compile)?;
@@ -77,22 +82,30 @@ impl Test {
             let capture = test.capture.display();
             if self.bless {
                 sdk::write(&expected, text(&rows).as_bytes())?;
-                println!("{}: {} flows written", expected.display(), rows.len());
+                standard::print(format_args!(
+                    "{}: {} flows written\n",
+                    expected.display(),
+                    rows.len()
+                ))?;
                 continue;
             }
             let differences = differences(&read(&expected)?, &rows);
             if differences.is_empty() {
-                println!("{capture}: {} flows as expected", rows.len());
+                standard::print(format_args!(
+                    "{capture}: {} flows as expected\n",
+                    rows.len()
+                ))?;
                 continue;
             }
             failed += 1;
-            println!("{capture}: not as {} expects", expected.display());
+            let mut said = format!("{capture}: not as {} expects\n", expected.display());
             for difference in differences.iter().take(SHOWN) {
-                println!("  {difference}");
+                said += &format!("  {difference}\n");
             }
             if differences.len() > SHOWN {
-                println!("  … and {} more", differences.len() - SHOWN);
+                said += &format!("  … and {} more\n", differences.len() - SHOWN);
             }
+            standard::print(said)?;
         }
         if failed > 0 {
             return Err(Failure::failed(format_args!(
@@ -103,6 +116,27 @@ impl Test {
         }
         Ok(Exit::Done)
     }
+}
+
+/// Expected values are not written over anything else that the plugin's folder has.
+fn check_expected(project: &Project) -> Result<(), Failure> {
+    let mut inputs = Inputs::default();
+    inputs.add("the plugin", [project.component()]);
+    inputs.add(
+        "the plugin's source",
+        [project.folder.join(&project.plugin.source)],
+    );
+    inputs.add("the description of the plugin", [project.folder.join(FILE)]);
+    let captures = project
+        .tests
+        .iter()
+        .map(|test| project.folder.join(&test.capture));
+    inputs.add("a capture", captures);
+    for test in &project.tests {
+        let expected = OutputFiles::new(project.folder.join(&test.expected));
+        inputs.check(&[("what a test expects", expected)])?;
+    }
+    Ok(())
 }
 
 /// The flows of a test's capture. A plugin that is stopped on the way has failed its test.

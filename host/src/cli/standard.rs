@@ -1,0 +1,149 @@
+//! Standard input, output and error: closed ones, and readers that go away.
+
+use std::fmt::Display;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use rustix::fs::{OFlags, fcntl_getfl};
+
+use super::exit::Failure;
+
+/// Which of the descriptors 0 to 2 were closed when the process began, as bits.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// Before `main`, Rust's runtime opens /dev/null in the place of closed ones, and nothing tells that from a
+/// /dev/null of the caller's. So this is called before the runtime is.
+#[used]
+#[allow(unsafe_code, reason = "there is no safe way to run before the runtime")]
+// SAFETY: the C library calls what stands in this section once, before there is a second thread. The
+// function uses nothing that needs the runtime.
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = note_closed;
+
+extern "C" fn note_closed() {
+    for descriptor in 0..3 {
+        #[allow(unsafe_code, reason = "the safe forms take descriptors that are open")]
+        // SAFETY: it asks for flags of a descriptor, and fails for one that is not open.
+        let is_closed = unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1;
+        CLOSED.fetch_or(u8::from(is_closed) << descriptor, Ordering::Relaxed);
+    }
+}
+
+fn was_closed(descriptor: u8) -> bool {
+    CLOSED.load(Ordering::Relaxed) & 1 << descriptor != 0
+}
+
+/// Returns the standard descriptor that a path names, as /dev/stdout does.
+fn named(path: &Path) -> Option<u8> {
+    let path = path.to_str()?;
+    match path {
+        "/dev/stdin" => Some(0),
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        _ => {
+            let number = path
+                .strip_prefix("/dev/fd/")
+                .or_else(|| path.strip_prefix("/proc/self/fd/"))?;
+            number.parse().ok().filter(|number| *number < 3)
+        }
+    }
+}
+
+const NAMES: [&str; 3] = ["standard input", "standard output", "standard error"];
+
+/// Refuses a path that names a descriptor which was closed: what is there now is /dev/null.
+pub(super) fn check_path(path: &Path) -> Result<(), Failure> {
+    match named(path) {
+        Some(descriptor) if was_closed(descriptor) => Err(Failure::failed(format_args!(
+            "cannot open {}: {} is closed",
+            path.display(),
+            NAMES[usize::from(descriptor)]
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses to read from standard input where it is closed.
+pub(super) fn check_input() -> Result<(), Failure> {
+    match was_closed(0) {
+        true => Err(Failure::failed(
+            "cannot read from standard input: it is closed",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Refuses to write to standard error where it is closed.
+pub(super) fn check_error() -> Result<(), Failure> {
+    match was_closed(2) {
+        true => Err(Failure::failed(
+            "cannot write to standard error: it is closed",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Whether a path is standard output by another name.
+pub(super) fn is_output(path: &Path) -> bool {
+    named(path) == Some(1)
+}
+
+/// Returns standard output, to be written to without a buffer. The standard library's own takes what it
+/// cannot write for written where the descriptor does not allow writing.
+pub(super) fn output() -> Result<File, Failure> {
+    if was_closed(1) {
+        return Err(Failure::failed(
+            "cannot write to standard output: it is closed",
+        ));
+    }
+    let out = io::stdout();
+    let flags = fcntl_getfl(&out).map_err(|error| lost(&error.into()))?;
+    if flags & OFlags::RWMODE == OFlags::RDONLY {
+        return Err(Failure::failed(
+            "cannot write to standard output: it is open for reading only",
+        ));
+    }
+    let out = out.as_fd().try_clone_to_owned();
+    out.map(File::from).map_err(|error| lost(&error))
+}
+
+/// Says that standard output cannot be written to.
+pub(super) fn lost(error: &io::Error) -> Failure {
+    Failure::failed(format_args!("cannot write to standard output: {error}"))
+}
+
+/// Writes text to standard output. A reader that has gone away has read enough.
+pub(super) fn print(text: impl Display) -> Result<(), Failure> {
+    match write!(output()?, "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(lost(&error)),
+        _ => Ok(()),
+    }
+}
+
+/// Writes a line to standard error. Nobody can be told that nobody reads it.
+pub(super) fn complain(line: impl Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descriptors_are_known_by_their_paths() {
+        for (path, descriptor) in [
+            ("/dev/stdout", Some(1)),
+            ("/dev/fd/0", Some(0)),
+            ("/proc/self/fd/2", Some(2)),
+            ("/dev/fd/3", None),
+            ("/dev/fd/256", None),
+            ("/dev/null", None),
+            ("stdout", None),
+        ] {
+            assert_eq!(named(Path::new(path)), descriptor, "{path}");
+        }
+    }
+}

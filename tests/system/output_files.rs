@@ -1,0 +1,321 @@
+//! Files that exist, their names, and their compression, through the real command.
+
+use std::fs;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::command::{Command, Run, captures, flowloom, meter};
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+/// Packets that come once, as from a live capture.
+fn live(capture: &str) -> Command {
+    let packets = fs::read(captures().join(capture)).expect("one of our captures");
+    meter("-").stdin(packets)
+}
+
+/// The text of a file, decompressed by what its name says.
+fn text(path: &Path) -> String {
+    let file = fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let mut reader: Box<dyn std::io::Read> = match path.extension().and_then(|it| it.to_str()) {
+        Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Some("zst") => Box::new(zstd::stream::read::Decoder::new(file).expect("zstd")),
+        _ => Box::new(file),
+    };
+    let mut text = String::new();
+    reader.read_to_string(&mut text).expect("text");
+    text
+}
+
+fn names(folder: &TempDir) -> Vec<String> {
+    let entries = fs::read_dir(folder.path()).expect("a folder");
+    let name = |entry: Result<fs::DirEntry, _>| entry.expect("an entry").file_name();
+    let mut names: Vec<_> = entries
+        .map(|entry| name(entry).into_string().expect("text"))
+        .collect();
+    names.sort();
+    names
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[test]
+fn an_extension_that_names_no_format_is_refused() {
+    let folder = folder();
+    for (name, extension) in [
+        ("x.parquet", "parquet"),
+        ("a.json", "json"),
+        ("flows.csv.bz2", "bz2"),
+        ("flows.tsv.gz", "tsv"),
+        ("flows.", ""),
+        ("flows.csv.gz.gz", "gz"),
+    ] {
+        let path = folder.path().join(name);
+        let run = |words: &[&str]| meter("dns.pcap").arg("-o").arg(&path).args(words).run();
+        for words in [&[][..], &["--flows-per-file", "2"], &["--append"]] {
+            run(words).refuses_usage(&format!(
+                "{}: the extension .{extension} names no format; use .csv, .jsonl or .ndjson, each also \
+                 with .gz or .zst behind it, or choose a format with --format",
+                shown(&path)
+            ));
+        }
+        assert_eq!(names(&folder), [""; 0]);
+        run(&["--format", "jsonl"]).done();
+        fs::remove_file(&path).expect("it was written");
+    }
+}
+
+#[test]
+fn extensions_compress() {
+    let folder = folder();
+    let written = |name: &str, words: &[&str]| {
+        let path = folder.path().join(name);
+        meter("dns.pcap")
+            .arg("-o")
+            .arg(&path)
+            .args(words)
+            .run()
+            .done();
+        text(&path)
+    };
+    let (csv, jsonl) = (written("plain.csv", &[]), written("plain.jsonl", &[]));
+    assert_eq!((csv.lines().count(), jsonl.lines().count()), (10, 9));
+    for compression in ["gz", "zst"] {
+        let name = |inner: &str| format!("{inner}.{compression}");
+        for inner in ["a.csv", "a", "a.CSV"] {
+            assert_eq!(written(&name(inner), &[]), csv);
+        }
+        assert_eq!(written(&name("a.ndjson"), &[]), jsonl);
+        assert_eq!(written(&name("b.csv"), &["--format", "jsonl"]), jsonl);
+        let is = fs::metadata(folder.path().join(name("a.csv"))).expect("it is there");
+        assert!((is.len() as usize) < csv.len(), "it is not compressed");
+        let path = folder.path().join(name("n.csv"));
+        let run = meter("dns.pcap")
+            .arg("-o")
+            .arg(path)
+            .args(["--flows-per-file", "4"]);
+        run.run().done();
+        for (number, lines) in [(1, 5), (2, 5), (3, 2)] {
+            let path = folder.path().join(format!("n.{number}.csv.{compression}"));
+            assert_eq!(text(&path).lines().count(), lines);
+        }
+    }
+}
+
+#[test]
+fn what_is_captured_live_overwrites_nothing() {
+    let folder = folder();
+    for name in [
+        "flows.csv",
+        "flows.jsonl",
+        "flows.csv.gz",
+        "flows.jsonl.zst",
+    ] {
+        let path = folder.path().join(name);
+        let run = |capture: &str, words: &[&str]| -> Run {
+            live(capture).arg("-o").arg(&path).args(words).run()
+        };
+        run("dns.pcap", &[]).done();
+        let first = text(&path);
+        run("icmp.pcap", &[]).fails(&format!(
+            "cannot write to {}: it exists, and what is captured live overwrites nothing; continue it with \
+             --append, move it away, or choose another name",
+            shown(&path)
+        ));
+        assert_eq!(text(&path), first);
+        run("icmp.pcap", &["--append"]).done();
+        let both = text(&path);
+        let rest = both.strip_prefix(&first).expect("nothing before is lost");
+        let alone = folder.path().join(format!("alone-{name}"));
+        live("icmp.pcap").arg("-o").arg(&alone).run().done();
+        let alone = text(&alone);
+        let flows = match name.contains("csv") {
+            true => alone.split_once('\n').expect("a header").1,
+            false => &alone,
+        };
+        assert_eq!(rest, flows);
+    }
+}
+
+#[test]
+fn a_named_pipe_is_live_too() {
+    let folder = folder();
+    let pipe = folder.path().join("packets.pcap");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.is_ok_and(|status| status.success()), "mkfifo failed");
+    let output = folder.path().join("flows.csv");
+    fs::write(&output, "mine").expect("room");
+    let writer = {
+        let pipe = pipe.clone();
+        // Nobody may come to read it.
+        std::thread::spawn(move || {
+            let packets = fs::read(captures().join("dns.pcap")).expect("a capture");
+            let _ = fs::File::options()
+                .write(true)
+                .read(true)
+                .open(pipe)
+                .map(|mut pipe| {
+                    let _ = std::io::Write::write_all(&mut pipe, &packets);
+                });
+        })
+    };
+    let run = meter(&pipe).arg("-o").arg(&output).run().exits(1);
+    assert!(
+        run.stderr.contains("it exists, and what is captured live"),
+        "{run}"
+    );
+    assert_eq!(fs::read_to_string(&output).expect("it is there"), "mine");
+    drop(writer);
+}
+
+#[test]
+fn numbered_files_of_live_captures_go_on_counting() {
+    let folder = folder();
+    let run = |words: &[&str]| {
+        let output = folder.path().join("flows.csv");
+        let words = ["--flows-per-file", "4"]
+            .into_iter()
+            .chain(words.iter().copied());
+        live("dns.pcap").arg("-o").arg(output).args(words).run()
+    };
+    run(&[]).done();
+    let first = ["flows.1.csv", "flows.2.csv", "flows.3.csv"];
+    assert_eq!(names(&folder), first);
+    let before: Vec<_> = first.map(|name| text(&folder.path().join(name))).into();
+    // A crash and a restart, twice.
+    run(&[]).done();
+    run(&["--append"]).done();
+    assert_eq!(names(&folder).len(), 9);
+    let after: Vec<_> = first.map(|name| text(&folder.path().join(name))).into();
+    assert_eq!(after, before);
+    assert_eq!(text(&folder.path().join("flows.7.csv")), before[0]);
+    run(&["--no-clobber"]).fails(&format!(
+        "cannot write to {}: it exists, and --no-clobber keeps it; move it away, or choose another name",
+        shown(&folder.path().join("flows.1.csv"))
+    ));
+    run(&["--rotate-files", "4"]).fails(&format!(
+        "cannot go on behind {}: its number is not one of a ring of 4 files; move it away, or choose \
+         another name",
+        shown(&folder.path().join("flows.9.csv"))
+    ));
+    run(&["--rotate-files", "9"]).done();
+    assert_eq!(names(&folder).len(), 9);
+    let last = folder.path().join("flows.18446744073709551615.csv");
+    fs::write(&last, "").expect("room");
+    run(&[]).fails(&format!(
+        "cannot go on behind {}: there is no higher number; move it away, or choose another name",
+        shown(&last)
+    ));
+}
+
+#[test]
+fn captures_overwrite_unless_told_otherwise_and_the_help_says_so() {
+    let folder = folder();
+    let path = folder.path().join("flows.csv");
+    let run = |capture: &str, words: &[&str]| meter(capture).arg("-o").arg(&path).args(words).run();
+    run("icmp.pcap", &[]).done();
+    run("dns.pcap", &[]).done();
+    let dns = text(&path);
+    assert_eq!(dns.lines().count(), 10);
+    run("icmp.pcap", &["--no-clobber"]).fails(&format!(
+        "cannot write to {}: it exists, and --no-clobber keeps it; move it away, or choose another name",
+        shown(&path)
+    ));
+    assert_eq!(text(&path), dns);
+    run("dns.pcap", &["--append"]).done();
+    assert_eq!(text(&path).lines().count(), 19);
+    run("dns.pcap", &["--append", "--no-clobber"]).exits(2);
+    let help = flowloom().args(["meter", "--help"]).run().done().stdout;
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        help.contains("Flows of captures overwrite a file that exists."),
+        "{help}"
+    );
+    for option in ["--append", "--no-clobber"] {
+        meter("dns.pcap").arg(option).run().refuses_usage(&format!(
+            "{option}: standard output is not a file; give --output FILE"
+        ));
+    }
+}
+
+#[test]
+fn flows_are_not_appended_to_what_is_not_like_them() {
+    let folder = folder();
+    let refused = |name: &str, before: &str, words: &[&str], why: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, before).expect("room");
+        let run = live("dns.pcap").arg("-o").arg(&path).args(words);
+        run.arg("--append").run().fails(&format!(
+            "cannot write to {}: flows cannot be appended: {why}; choose another name, or move the file \
+             away",
+            shown(&path)
+        ));
+        assert_eq!(fs::read_to_string(&path).expect("it is there"), before);
+    };
+    let path = folder.path().join("header.csv");
+    meter("empty.pcap").arg("-o").arg(&path).run().done();
+    let header = text(&path);
+    let count = header.split(',').count();
+    refused(
+        "flows.csv",
+        &header,
+        &["--splt-analysis", "3"],
+        &format!(
+            "its header has {count} columns, and these flows have {}",
+            count + 3
+        ),
+    );
+    refused(
+        "flows.csv",
+        &header,
+        &["--decode-tunnels", "false"],
+        "its header has the column `tunnel_id` where these flows have `bidirectional_first_seen_ms`",
+    );
+    refused(
+        "flows.jsonl",
+        &header,
+        &[],
+        "it does not begin with a JSON object",
+    );
+}
+
+#[test]
+fn a_run_after_a_crash_goes_on_where_a_line_ends() {
+    let folder = folder();
+    let run = |path: &PathBuf| {
+        live("dns.pcap")
+            .arg("-o")
+            .arg(path)
+            .arg("--append")
+            .run()
+            .done()
+    };
+    for name in ["flows.csv", "flows.jsonl"] {
+        let path = folder.path().join(name);
+        run(&path);
+        let whole = text(&path);
+        // Cut in the middle of the last line, and at its end.
+        for lost in [1, 40] {
+            fs::write(&path, &whole[..whole.len() - lost]).expect("room");
+            let ended = run(&path);
+            let text = text(&path);
+            // Of JSON the object is whole without its line feed.
+            let kept = match (name, lost) {
+                ("flows.jsonl", 1) => whole.as_str(),
+                _ => &whole[..whole[..whole.len() - 1].rfind('\n').expect("two lines") + 1],
+            };
+            let rest = text.strip_prefix(kept).expect("what is whole stays");
+            assert_eq!(rest.lines().count(), 9, "{name}");
+            let is_told = ended
+                .stderr
+                .contains("bytes behind its last whole line are cut off");
+            assert_eq!(is_told, kept != whole, "{ended}");
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Standard input, output and error that are closed, full, or not read to the end.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::command::captures;
+use crate::guests::plugin;
+
+/// Runs a shell's command line in the folder of our captures; `F` is the command.
+fn shell(line: &str) -> Output {
+    // A pipeline has to end when one side has.
+    let line = format!(
+        "F() {{ timeout 60 {} \"$@\"; }}\n{line}",
+        env!("CARGO_BIN_EXE_flowloom")
+    );
+    Command::new("bash")
+        .args(["-c", &line])
+        .current_dir(captures())
+        .env_remove("FLOWLOOM_LOG")
+        .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
+        .stdin(Stdio::null())
+        .output()
+        .expect("there is a shell")
+}
+
+#[track_caller]
+fn fails(line: &str, message: &str) {
+    let run = shell(line);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(1), "{line}\n{said}");
+    assert!(said.contains(message), "{line}\n{said}");
+    assert!(!said.contains("panicked"), "{line}\n{said}");
+}
+
+#[track_caller]
+fn is_done(line: &str) -> String {
+    let run = shell(line);
+    let said = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(0), "{line}\n{said}");
+    assert!(!said.contains("panicked"), "{line}\n{said}");
+    String::from_utf8_lossy(&run.stdout).into_owned()
+}
+
+#[test]
+fn a_standard_output_that_is_closed_is_an_error() {
+    let closed = "cannot write to standard output: it is closed";
+    fails("F meter dns.pcap --n-dissections 0 >&-", closed);
+    fails("F meter dns.pcap --n-dissections 0 <&- >&-", closed);
+    fails("F fields >&-", closed);
+    fails("F interfaces >&-", closed);
+    let slicer = plugin("slicer");
+    fails(&format!("F plugin check {} >&-", slicer.display()), closed);
+    for name in ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"] {
+        fails(
+            &format!("F meter dns.pcap --n-dissections 0 -o {name} >&-"),
+            &format!("cannot open {name}: standard output is closed"),
+        );
+    }
+}
+
+#[test]
+fn a_standard_output_that_takes_nothing_is_an_error() {
+    fails(
+        "F meter dns.pcap --n-dissections 0 1</dev/null",
+        "cannot write to standard output: it is open for reading only",
+    );
+    let full = "cannot write to standard output: No space left on device (os error 28)";
+    fails("F meter dns.pcap --n-dissections 0 >/dev/full", full);
+    fails("F fields >/dev/full", full);
+    let slicer = plugin("slicer");
+    fails(
+        &format!("F plugin check {} >/dev/full", slicer.display()),
+        full,
+    );
+}
+
+#[test]
+fn standard_input_and_error_that_are_closed_are_errors_where_they_are_needed() {
+    let input = "cannot read from standard input: it is closed";
+    fails("F meter - --n-dissections 0 <&-", input);
+    fails(
+        "F meter /dev/stdin --n-dissections 0 <&-",
+        "cannot open /dev/stdin: standard input is closed",
+    );
+    let run = shell("F meter dns.pcap --n-dissections 0 --performance-report 9 2>&-");
+    assert_eq!(run.status.code(), Some(1));
+    let flows = is_done("F meter dns.pcap --n-dissections 0 <&- 2>&-");
+    assert_eq!(flows.lines().count(), 10);
+}
+
+/// Where /dev/null is the caller's, also when it is open for reading and writing, as Python has it.
+#[test]
+fn a_standard_output_that_is_thrown_away_is_fine() {
+    for null in [">/dev/null", "1<>/dev/null", ">>/dev/null"] {
+        is_done(&format!("F meter dns.pcap --n-dissections 0 {null}"));
+    }
+}
+
+#[test]
+fn a_reader_that_has_read_enough_ends_the_run_quietly() {
+    let captures = "dns.pcap ".repeat(400);
+    for (line, words) in [
+        (format!("F meter {captures} --n-dissections 0"), "id,"),
+        (
+            format!("F meter {captures} --n-dissections 0 --n-meters 2 -o /dev/stdout"),
+            "id,",
+        ),
+        (
+            format!("F meter {captures} --n-dissections 0 --format jsonl"),
+            "{",
+        ),
+        ("F fields".to_owned(), "Fields"),
+        ("F interfaces".to_owned(), ""),
+        (
+            format!("F plugin check {}", plugin("slicer").display()),
+            "plugin",
+        ),
+    ] {
+        // The reader is gone before anything is written, and in the middle.
+        for reader in ["true", "head -c 9"] {
+            let run = shell(&format!("{line} | {reader}; exit ${{PIPESTATUS[0]}}"));
+            let said = String::from_utf8_lossy(&run.stderr);
+            assert_eq!(run.status.code(), Some(0), "{line} | {reader}\n{said}");
+            let is_quiet = said.is_empty() || said.starts_with("packets ");
+            assert!(is_quiet, "{line} | {reader}\n{said}");
+            if reader != "true" {
+                let read = String::from_utf8_lossy(&run.stdout);
+                assert!(read.starts_with(words), "{line}\n{read}");
+            }
+        }
+    }
+}
+
+/// Whatever is said there: messages, warnings, the summary.
+#[test]
+fn a_standard_error_that_nobody_reads_changes_nothing() {
+    let lines = "{ F meter dns.pcap --n-dissections 0; echo $?; } 2> >(true)";
+    let out = is_done(lines);
+    assert_eq!((out.lines().count(), out.lines().last()), (11, Some("0")));
+    for (line, code) in [
+        ("F meter missing.pcap", 1),
+        ("F meter dns.pcap -o x.parquet", 2),
+        ("head -c 1500 dns.pcap | F meter - --n-dissections 0", 3),
+    ] {
+        let out = is_done(&format!(
+            "{{ sleep 0.1; {line} >/dev/null; echo $?; }} 2> >(true)"
+        ));
+        assert_eq!(out, format!("{code}\n"), "{line}");
+    }
+}
