@@ -99,7 +99,7 @@ fn write_escaped<W: Write + ?Sized>(writer: &mut W, mut text: &str) -> io::Resul
         return writer.write_all(text.as_bytes());
     }
     while let Some(at) = text.find(char::is_control) {
-        writer.write_all(text[..at].as_bytes())?;
+        writer.write_all(&text.as_bytes()[..at])?;
         let mut rest = text[at..].chars();
         match rest.next() {
             Some('\0'..' ') | None => writer.write_all(b" ")?,

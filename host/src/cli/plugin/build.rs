@@ -63,7 +63,11 @@ impl Build {
             format!("{}.wasm", plugin.name),
         );
         let mut inputs = Inputs::default();
-        inputs.add("the plugin's source", [&source]);
+        // A folder has the component in it.
+        inputs.add(
+            "the plugin's source",
+            Some(&source).filter(|it| it.is_file()),
+        );
         inputs.add("the description of the plugin", [project.folder.join(FILE)]);
         for name in [&new, &component] {
             let file = OutputFiles::new(project.folder.join(name));
