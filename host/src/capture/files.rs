@@ -280,9 +280,6 @@ impl Files {
                 *newest =
                     (self.records.iter()).fold(*newest, |newest, record| newest.max(record.time));
             }
-            if is_pipe {
-                self.pipe.note(&self.records);
-            }
             let found = found.and_then(|found| {
                 self.select()?;
                 Ok(found)
@@ -318,15 +315,16 @@ impl Files {
                 self.pipe.clock.restart();
                 Advance::Boundary(Boundary::ClockStep)
             }
-            Some(count) => {
-                self.handed = from + count;
-                Advance::Records(from)
-            }
-            None => {
-                self.handed = self.records.len();
-                Advance::Records(from)
-            }
+            Some(count) => self.hand_out_to(from + count),
+            None => self.hand_out_to(self.records.len()),
         }
+    }
+
+    fn hand_out_to(&mut self, end: usize) -> Advance {
+        let from = self.handed;
+        self.handed = end;
+        self.pipe.note(&self.records[from..end]);
+        Advance::Records(from)
     }
 
     /// Opens the next source; says what has to be told before that.
