@@ -43,4 +43,4 @@ pub use live::{Dropped, LiveSettings};
 pub use origin::interface;
 pub(crate) use origin::{Boundary, Origin, Read, Stop};
 pub use packets::{LinkType, Packets, RawPacket};
-pub(crate) use sources::expand;
+pub use sources::expand;

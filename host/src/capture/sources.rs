@@ -22,7 +22,7 @@ const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
 /// # Errors
 ///
 /// A folder cannot be read, or has no captures; or there are too many files.
-pub(crate) fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError> {
+pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError> {
     let (mut files, mut has_folder) = (Vec::new(), false);
     for path in paths {
         if path == Path::new("-") || !path.is_dir() {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
+use flowloom::capture;
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
@@ -138,7 +139,7 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = METERING)]
     queue_mib: u32,
 
-    /// Meters that share the work, each in a thread of its own; 0 takes all cores but one. The flows
+    /// Meters that share the work, each in a thread of its own, at most 256; 0 takes all cores but one. The flows
     /// and their order are the same for any number, but for applications that nDPI tells by earlier
     /// flows.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=usize::MAX), allow_negative_numbers = true, help_heading = METERING)]
@@ -170,7 +171,8 @@ pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let sources = self.from.sources()?;
-        let inputs = self.inputs(&sources);
+        let (files, _) = capture::expand(sources.clone()).map_err(Failure::failed)?;
+        let inputs = self.inputs(&files);
         self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
         let is_live = kind == SourceKind::Interface;

@@ -8,6 +8,7 @@ use std::path::Path;
 use flate2::Crc;
 
 use super::compressed::{ZSTD_END, gzip_ending};
+use super::files::shown;
 use super::format::{Compression, Format};
 
 /// Bytes that are read at a time.
@@ -59,7 +60,7 @@ pub(super) fn prepare(
 fn cut(file: &File, path: &Path, end: u64, len: u64) -> io::Result<()> {
     tracing::warn!(
         "{}: {} bytes behind its last whole line are cut off: it ended inside a line",
-        path.display().to_string().escape_debug(),
+        shown(path),
         len - end
     );
     file.set_len(end)
@@ -167,7 +168,7 @@ fn prepare_compressed(
         }
         tracing::warn!(
             "{}: its {} stream is given the end that it did not have",
-            path.display().to_string().escape_debug(),
+            shown(path),
             compression.name()
         );
     }

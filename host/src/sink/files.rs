@@ -61,7 +61,7 @@ pub enum Existing {
     Overwrite,
     /// Nothing is written if there is one, of numbered files any of them.
     Refuse,
-    /// One file is as with [`Refuse`](Self::Refuse). Numbered ones go on behind the highest number, and
+    /// One file is as with [`Refuse`](Self::Refuse), unless it is empty. Numbered ones go on behind the highest number, and
     /// those of a ring behind the newest file.
     GoOn,
     /// Flows are written behind what is in it, if it has these columns and ends where a flow ends. What a
@@ -87,12 +87,12 @@ pub enum OutputError {
     #[error(transparent)]
     Extension(#[from] UnknownExtension),
     /// There is such a file, and it is not to be overwritten.
-    #[error("cannot write to {}: it exists", .0.display())]
+    #[error("cannot write to {}: it exists", shown(.0))]
     Exists(PathBuf),
     /// The numbers of the files that are there leave none to go on with.
     #[error(
         "cannot go on behind {}: {}; move it away, or choose another name",
-        .0.display(),
+        shown(.0),
         match .1 {
             0 => "there is no higher number".to_owned(),
             files => format!("its number is not one of a ring of {files} files"),
@@ -295,10 +295,14 @@ fn to_be(path: &Path) -> Option<(FileId, OsString)> {
     Some((FileId::at(folder)?, path.file_name()?.to_owned()))
 }
 
+/// A path on one line, without what a terminal would obey.
+pub(super) fn shown(path: &Path) -> String {
+    crate::plugin::escaped_path(path)
+}
+
 /// Puts a file's name before what went wrong.
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    let path = path.display().to_string();
-    io::Error::new(error.kind(), format!("{}: {error}", path.escape_debug()))
+    io::Error::new(error.kind(), format!("{}: {error}", shown(path)))
 }
 
 /// Stands where no file is open yet.
@@ -338,16 +342,31 @@ impl FilesSink {
             Existing::Append if is_one => self.append_to(&path),
             Existing::Refuse | Existing::GoOn if is_one => match Whole::create_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    if !is_special(&path) {
+                    let is_empty = fs::metadata(&path).is_ok_and(|is| is.len() == 0);
+                    let may_follow = self.files.existing == Existing::GoOn && is_empty;
+                    if !is_special(&path) && !may_follow {
                         return Err(OutputError::Exists(path));
                     }
-                    Whole::existing(&path).and_then(|file| self.start(file))
+                    self.append_to(&path)
                 }
                 file => file.and_then(|file| self.start(file)),
             },
             _ => self.begin(self.number),
         };
-        opened.map_err(|error| OutputError::Io(named(&path, &error)))
+        opened.map_err(|error| {
+            let folder = self.series.folder();
+            let error = match error.kind() {
+                io::ErrorKind::NotFound if !folder.exists() => io::Error::new(
+                    error.kind(),
+                    format!("there is no folder {}; make it first", shown(folder)),
+                ),
+                io::ErrorKind::IsADirectory => {
+                    io::Error::new(error.kind(), "it is a folder; give the name of a file")
+                }
+                _ => error,
+            };
+            OutputError::Io(named(&path, &error))
+        })
     }
 
     fn begin_next(&mut self) -> io::Result<()> {
@@ -728,6 +747,11 @@ mod tests {
         assert_eq!(ids(&file), ["id", "0", "1", "2"]);
         run(4..5, Existing::Overwrite).unwrap();
         assert_eq!(ids(&file), ["id", "4"]);
+        // An empty file, as mktemp makes it, has nothing to lose.
+        fs::write(&file, "").unwrap();
+        run(5..6, Existing::Refuse).unwrap_err();
+        run(5..6, Existing::GoOn).unwrap();
+        assert_eq!(ids(&file), ["id", "5"]);
     }
 
     #[test]

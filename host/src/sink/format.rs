@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::csv::CsvSink;
 use super::csv_text::Formulas;
+use super::files::shown;
 use super::jsonl::JsonLinesSink;
 use super::output::{Output, Plain};
 use super::{Sink, csv};
@@ -37,7 +38,7 @@ pub enum Compression {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{}: the extension .{} names no format; use .csv, .jsonl or .ndjson, each also with .gz or .zst behind it, or choose a format",
-    path.display(),
+    shown(path),
     extension.escape_debug()
 )]
 pub struct UnknownExtension {
