@@ -139,7 +139,15 @@ fn hostile_clients_neither_end_the_run_nor_fill_its_memory() {
 #[test]
 fn the_socket_listens_on_when_there_was_no_file_descriptor_for_a_client() {
     let run = Waiting::start();
-    run.serves();
+    // When there are metrics, the run has opened all that it needs.
+    let start = Instant::now();
+    while !run
+        .ask("GET /metrics HTTP/1.1\r\n\r\n")
+        .starts_with("HTTP/1.1 200 ")
+    {
+        assert!(start.elapsed() < HANGS, "there are no metrics");
+        thread::sleep(Duration::from_millis(10));
+    }
     let open = || fs::read_dir(format!("/proc/{}/fd", run.child.id())).expect("it runs");
     // Standard streams and all: room for no client at all, and then for one.
     for room in [0, 1] {
