@@ -33,8 +33,9 @@ use connection::Connection;
 const MOST_CONNECTIONS: usize = 8;
 /// The time that a connection has for all: to send its request, and to take the answer.
 const TIME: Duration = Duration::from_secs(2);
-/// Connections that are accepted before those that are open have their turn again.
-const ACCEPTED_AT_ONCE: usize = 64;
+/// Connections that are accepted before those that are open have their turn again: not more than have
+/// places, so that each has a turn before another one takes its place.
+const ACCEPTED_AT_ONCE: usize = MOST_CONNECTIONS;
 /// The wait after the system could not accept a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
@@ -156,6 +157,12 @@ impl Server {
             return true;
         };
         if connection.advance(&self.pages) {
+            if self.connections.len() >= MOST_CONNECTIONS {
+                // A request that has come in the meantime is answered first.
+                let pages = &self.pages;
+                self.connections
+                    .retain_mut(|connection| connection.advance(pages));
+            }
             if self.connections.len() >= MOST_CONNECTIONS {
                 self.evict();
             }

@@ -105,7 +105,8 @@ typedef struct flowloom_plugin_manifest_manifest_t {
   // Wants columns as little-endian bytes (`packed`, `packed-texts`), for languages that read
   // those faster than lists of numbers.
   bool   packed;
-  // Keeps state across flows, which several meters would split: the run is held to one meter.
+  // Keeps state across flows of a capture, which several meters would split: the run is held to one
+  // meter.
   bool   needs_one_meter;
 } flowloom_plugin_manifest_manifest_t;
 
