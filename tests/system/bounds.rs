@@ -1,9 +1,10 @@
 //! What a plugin's values, and its component, may cost the host.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::plugin::{PluginSpec, Registry, World};
+use flowloom::plugin::{Limits, PluginSpec, Registry, World};
 use flowloom::{Meter, Settings, Time, Value};
 use tempfile::TempDir;
 
@@ -111,11 +112,14 @@ fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
     // A batch of them is no more than a plugin may answer with.
     let flows = 2_400;
     let (_folder, capture) = Capture::heavy(flows, 12_000).file();
-    let all = payloads(&capture, Command::WORLDS[0]).run().done();
+    // A call copies megabytes, which a debug build does not do in the usual 100 ms.
+    let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\ncall-ms = 60000\n");
+    let payloads = |world| payloads(&capture, world).arg("--policy").arg(&policy);
+    let all = payloads(Command::WORLDS[0]).run().done();
     assert_eq!(told(&all), usize::from(flows) + 1, "{}", all.stderr);
     for world in Command::WORLDS {
         for meters in ["1", "2", "4"] {
-            let run = payloads(&capture, world)
+            let run = payloads(world)
                 .args(["--n-meters", meters, "--queue-mib", "16"])
                 .run()
                 .done();
@@ -143,10 +147,16 @@ fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flo
         .option("payload", "60000")
         .option("outputs", "ip:text+payload:bytes+bytes:bytes")
         .grant("payload:60000".parse().expect("a grant"));
+    // As above: a call copies megabytes.
+    let limits = Limits {
+        call: Duration::from_secs(60),
+        ..spec.limits
+    };
     for world in [World::Quickest, World::Events] {
         let name = format!("evil{}", world as u8);
         let spec = PluginSpec {
             name: name.clone(),
+            limits,
             ..spec.clone().world(world)
         };
         let plugin = registry.load(spec).expect("it loads");

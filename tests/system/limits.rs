@@ -3,7 +3,9 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use flowloom::plugin::{ChildCompiler, Compiler as _};
 use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 
@@ -185,18 +187,17 @@ fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
 
 #[test]
 fn compiling_is_bounded() {
-    let path = plugin("evil");
-    let run = |flag: &str, value: &str| {
-        meter("dns.pcap")
-            .plugin("evil")
-            .args(["--plugin-cache", "none", flag, value])
-            .run()
-    };
-    run("--compile-time", "0").fails(&format!(
-        "plugin `evil`: {} does not compile: it takes more than 0 s",
-        path.display()
-    ));
-    let run = run("--compile-memory", "40").exits(1);
+    // SAFETY: it answers nothing that could be run.
+    #[allow(unsafe_code, reason = "a compiler that only takes its time")]
+    let slow = unsafe { ChildCompiler::new("/bin/sleep", ["60"]) };
+    let slow = slow.limits(Duration::from_secs(1), ChildCompiler::MEMORY);
+    let error = slow.compile(b"a plugin").err().expect("it takes too long");
+    assert_eq!(error.reason(), "it takes more than 1 s");
+    let run = meter("dns.pcap")
+        .plugin("evil")
+        .args(["--plugin-cache", "none", "--compile-memory", "40"])
+        .run()
+        .exits(1);
     assert!(run.stderr.contains(" does not compile: "), "{run}");
     assert!(run.stderr.contains("40 MiB of memory are allowed"), "{run}");
 }
