@@ -227,6 +227,21 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
         writer.gauge("resident_memory_bytes", "Memory of the process", bytes);
     }
     writer.counter(
+        "captures",
+        "Captures that were begun: files that continue each other are one",
+        report.captures,
+    );
+    writer.counter(
+        "files_skipped",
+        "Files that were left out because they cannot be read",
+        report.files_skipped,
+    );
+    writer.counter(
+        "clock_steps",
+        "Steps back of the clock of live packets, at each of which all flows ended",
+        report.clock_steps,
+    );
+    writer.counter(
         "thread_panics",
         "Panics of helper threads, each of which was started again",
         report.thread_panics,
