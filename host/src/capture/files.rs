@@ -7,14 +7,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::block::Block;
 use super::format::MAX_PACKETS;
-use super::groups::{self, FileHead, Grouping};
+use super::groups::{self, Grouping};
 use super::input::Source;
 use super::origin::Boundary;
 use super::packets::Record;
 use super::pipe::{self, PipeClock};
+use super::plan::{Checked, Planned, look_at, plan};
 use super::reading::{Next, Reading};
 use super::steps::ClockSteps;
-use super::{CaptureError, Filter, LinkType, Packets};
+use super::{CaptureError, Filter, Packets};
 use crate::time::Time;
 
 /// How long a pipe that always has data may go without a pause, in which what waits is delivered.
@@ -67,15 +68,6 @@ pub struct Files {
     pipe: PipeState,
 }
 
-/// A source in its place among the captures.
-struct Planned {
-    source: Source,
-    /// Whether it begins a capture in any case.
-    begins: bool,
-    /// The time of its first packet, if it may continue a capture.
-    first: Option<Time>,
-}
-
 /// What is known of the pipe that is read.
 struct PipeState {
     clock: PipeClock,
@@ -84,12 +76,6 @@ struct PipeState {
     paused: Instant,
     /// When it was stopped, and the pauses since.
     stopped: Option<(Instant, u32)>,
-}
-
-/// Captures that were looked at before any is metered.
-struct Checked {
-    sources: Vec<(Source, FileHead)>,
-    errors: Vec<CaptureError>,
 }
 
 /// What an advance came to.
@@ -510,93 +496,4 @@ fn wall_clock() -> Time {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(Time::EPOCH, |since| Time::EPOCH.after(since))
-}
-
-/// Looks at every source that can be looked at: whether it is a capture and, if wanted, at its first
-/// packet.
-fn look_at(paths: Vec<PathBuf>, looks_inside: bool) -> Result<Checked, CaptureError> {
-    let mut checked = Checked {
-        sources: Vec::new(),
-        errors: Vec::new(),
-    };
-    let mut block = Block::new();
-    let mut standard_input = false;
-    for path in paths {
-        let looked = Source::of(path.clone()).and_then(|source| {
-            let first = match &source {
-                Source::File { path, len } => {
-                    let (path, len) = (path.clone(), *len);
-                    first_packet(Source::File { path, len }, looks_inside, &mut block)?
-                }
-                _ => None,
-            };
-            Ok((source, FileHead { path, first }))
-        });
-        match looked {
-            Ok((Source::StandardInput, _)) if standard_input => {
-                return Err(CaptureError::StandardInputTwice);
-            }
-            Ok((source, head)) => {
-                standard_input |= matches!(source, Source::StandardInput);
-                checked.sources.push((source, head));
-            }
-            Err(error) => checked.errors.push(error),
-        }
-    }
-    Ok(checked)
-}
-
-/// The time and link type of a file's first packet, if they are wanted and there is one. A file that is
-/// no capture is an error in any case.
-fn first_packet(
-    source: Source,
-    is_wanted: bool,
-    block: &mut Block,
-) -> Result<Option<(Time, LinkType)>, CaptureError> {
-    block.clear();
-    let mut reading = Reading::begin(source)?;
-    reading.read_header(block)?;
-    if !is_wanted {
-        return Ok(None);
-    }
-    let mut records = Vec::new();
-    match reading.next(block, &mut records) {
-        Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
-        // It is told again when the file is read.
-        Err(error) if error.is_damage() => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Puts sources into the order in which they are read.
-fn plan(sources: Vec<(Source, FileHead)>, grouping: Grouping) -> VecDeque<Planned> {
-    let planned = |source, begins, first| Planned {
-        source,
-        begins,
-        first,
-    };
-    match grouping {
-        Grouping::One => (sources.into_iter().enumerate())
-            .map(|(at, (source, _))| planned(source, at == 0, None))
-            .collect(),
-        Grouping::Each => (sources.into_iter())
-            .map(|(source, _)| planned(source, true, None))
-            .collect(),
-        Grouping::Auto => {
-            let (mut sources, heads): (Vec<_>, Vec<_>) = sources
-                .into_iter()
-                .map(|(source, head)| (Some(source), head))
-                .unzip();
-            let mut order = VecDeque::new();
-            for group in groups::group(&heads) {
-                for (nth, at) in group.into_iter().enumerate() {
-                    if let Some(source) = sources[at].take() {
-                        let first = heads[at].first.map(|(time, _)| time);
-                        order.push_back(planned(source, nth == 0, first));
-                    }
-                }
-            }
-            order
-        }
-    }
 }

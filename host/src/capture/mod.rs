@@ -1,9 +1,10 @@
 //! Where packets come from.
 //!
 //! [`Files`] reads capture files, pipes and standard input: pcap and pcapng in all their variants,
-//! plain or compressed with gzip or zstd, many of them as one capture. It hands out [`Packets`], a
-//! block's worth at a time, as slices of the very memory the file was read into. A [`Filter`] keeps
-//! out what a libpcap expression does not match. An [`Interface`] is captured through libpcap.
+//! plain or compressed with gzip or zstd. It hands out [`Packets`], a block's worth at a time, as slices
+//! of the very memory the file was read into. [`group`] says which files continue each other. A
+//! [`Filter`] keeps out what a libpcap expression does not match. An [`Interface`] is captured through
+//! libpcap.
 //!
 //! Nothing here understands a packet: what its bytes mean is the next station's business.
 
@@ -24,6 +25,7 @@ mod packets;
 mod pcap;
 mod pcapng;
 mod pipe;
+mod plan;
 mod reading;
 mod socket;
 mod sources;
