@@ -70,6 +70,8 @@ def meter(arguments, captures, world):
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "flows.jsonl"
         command = [arguments.flowloom, "meter", *captures, "-o", output, "--n-dissections", "0"]
+        # The definitions take all captures for one.
+        command += ["--group", "one"]
         command += ["--plugin-world", world]
         for name, grant in PLUGINS.items():
             command += ["--plugin", arguments.plugins / f"{name}.wasm"]
