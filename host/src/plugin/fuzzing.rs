@@ -147,7 +147,11 @@ fn try_columns(from: &mut Unstructured<'_>) -> Result<()> {
             valid: from.arbitrary()?,
         })
     })?;
-    let (taken, _) = outputs::columns(&declared, answered, rows);
+    // Small, so that some flows have more.
+    let most = from.int_in_range(0..=100)?;
+    let taken = outputs::columns(&declared, answered, rows, most);
+    assert!(taken.row_bytes.iter().all(|&bytes| bytes as usize <= most));
+    let taken = taken.values;
     assert!(taken.is_empty() && rows == 0 || taken.len() == declared.len());
     for (column, declared) in taken.iter().zip(&declared) {
         for row in 0..rows {
