@@ -1,7 +1,7 @@
 //! Capture files, pipes and standard input, one after the other.
 
 use std::collections::VecDeque;
-use std::io::Read;
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -9,7 +9,7 @@ use super::block::Block;
 use super::format::MAX_PACKETS;
 use super::groups::{self, Grouping};
 use super::input::Source;
-use super::origin::Boundary;
+use super::origin::{Boundary, Read};
 use super::packets::Record;
 use super::pipe::{self, PipeClock};
 use super::plan::{Checked, Planned, look_at, plan};
@@ -87,14 +87,6 @@ enum Advance {
     End,
 }
 
-/// What [`Files::next`] found.
-pub(super) enum Found<'a> {
-    Packets(Packets<'a>),
-    Pause(Option<Time>),
-    Boundary(Boundary),
-    End,
-}
-
 impl Files {
     /// Opens captures by their paths, to be read in this order as if they were one; `-` is standard
     /// input.
@@ -144,7 +136,7 @@ impl Files {
     }
 
     /// One capture from anything that can be read; `name` is what errors call it.
-    pub fn from_reader(name: impl Into<String>, reader: impl Read + Send + 'static) -> Self {
+    pub fn from_reader(name: impl Into<String>, reader: impl io::Read + Send + 'static) -> Self {
         let source = Source::Reader {
             name: name.into(),
             reader: Box::new(reader),
@@ -230,12 +222,12 @@ impl Files {
     }
 
     /// The next packets, or what else there is to know.
-    pub(super) fn next(&mut self) -> Result<Found<'_>, CaptureError> {
+    pub(super) fn next(&mut self) -> Result<Read<'_>, CaptureError> {
         Ok(match self.advance()? {
-            Advance::Records(from) => Found::Packets(self.packets(from)),
-            Advance::Pause(now) => Found::Pause(now),
-            Advance::Boundary(boundary) => Found::Boundary(boundary),
-            Advance::End => Found::End,
+            Advance::Records(from) => Read::Packets(self.packets(from)),
+            Advance::Pause(now) => Read::Pause(now),
+            Advance::Boundary(boundary) => Read::Boundary(boundary),
+            Advance::End => Read::End,
         })
     }
 

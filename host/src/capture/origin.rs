@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::files::Found;
 use super::{CaptureError, Dropped, Files, Interface, Live, Packets};
 use crate::load::Load;
 use crate::time::Time;
@@ -58,12 +57,7 @@ impl Origin {
                 if stop.is_stopped() {
                     files.stop();
                 }
-                Ok(match files.next()? {
-                    Found::Packets(packets) => Read::Packets(packets),
-                    Found::Pause(now) => Read::Pause(now),
-                    Found::Boundary(boundary) => Read::Boundary(boundary),
-                    Found::End => Read::End,
-                })
+                files.next()
             }
             Self::Live(live) => live.read(),
         }
