@@ -115,7 +115,7 @@ pub(crate) struct Live {
     /// Of sockets to which the kernel deals packets out.
     group: Option<Group>,
     socket: Option<Socket>,
-    /// One that is open again, until the others of its group are.
+    /// A reopened socket that waits for the other sockets of its group.
     waiting: Option<Waiting>,
     /// Since when the interface is gone, while its socket is still read.
     gone: Option<Instant>,

@@ -26,7 +26,7 @@ static BEFORE_MAIN: extern "C" fn() = note_closed;
 extern "C" fn note_closed() {
     for descriptor in 0..3 {
         #[allow(unsafe_code, reason = "the safe forms take descriptors that are open")]
-        // SAFETY: it asks for flags of a descriptor, and fails for one that is not open.
+        // SAFETY: F_GETFD only reads a descriptor's flags. It fails if the descriptor is not open.
         let is_closed = unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1;
         CLOSED.fetch_or(u8::from(is_closed) << descriptor, Ordering::Relaxed);
     }
