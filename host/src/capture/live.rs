@@ -117,8 +117,7 @@ pub(crate) struct Live {
     socket: Option<Socket>,
     /// A reopened socket that waits for the other sockets of its group.
     waiting: Option<Waiting>,
-    /// Since when the interface is gone, while its socket is still read.
-    gone: Option<Instant>,
+    errors: ReadErrors,
     /// When an interface that is gone is looked for again.
     retry: Instant,
     /// When the last packets are in, after a stop.
@@ -187,6 +186,21 @@ impl Socket {
     }
 }
 
+/// Errors of reading a socket, since the last reading without one.
+#[derive(Default)]
+struct ReadErrors {
+    first: Option<Instant>,
+}
+
+impl ReadErrors {
+    /// Counts an error at this time. Returns whether reading has failed for so long that the interface is
+    /// gone.
+    fn are_lasting(&mut self, now: Instant) -> bool {
+        let first = *self.first.get_or_insert(now);
+        now.saturating_duration_since(first) > READ_TIMEOUT + READ_TIMEOUT
+    }
+}
+
 impl Live {
     pub(crate) fn open(
         interface: &str,
@@ -218,7 +232,7 @@ impl Live {
             group: None,
             socket: None,
             waiting: None,
-            gone: None,
+            errors: ReadErrors::default(),
             retry: Instant::now(),
             end: None,
             dropped: Dropped::default(),
@@ -343,16 +357,15 @@ impl Live {
         let before = now();
         if let Err(error) = self.take() {
             // What the kernel had captured by then comes out yet.
-            let gone = *self.gone.get_or_insert_with(Instant::now);
             self.is_quiet = true;
-            if gone.elapsed() > READ_TIMEOUT + READ_TIMEOUT {
+            if self.errors.are_lasting(Instant::now()) {
                 self.lose(&error);
             } else {
                 std::thread::sleep(READ_TIMEOUT / 10);
             }
             return Ok(Read::Pause(None));
         }
-        self.gone = None;
+        self.errors = ReadErrors::default();
         self.is_quiet = self.records.is_empty();
         if !self.is_quiet {
             return Ok(self.hand_out());
@@ -456,7 +469,7 @@ impl Live {
                 self.dropped.gone += socket.received.sum.saturating_sub(handed_out);
             }
         }
-        self.gone = None;
+        self.errors = ReadErrors::default();
         self.retry = Instant::now() + RETRY;
     }
 
@@ -582,5 +595,17 @@ mod tests {
         }
         assert_eq!(read, [2, 0, 2, 0, 1]);
         assert_eq!((live.handed, live.clock_steps()), (5, 2));
+    }
+
+    #[test]
+    fn an_interface_is_gone_when_errors_last_and_an_error_that_passed_does_not_count() {
+        let (mut errors, start) = (ReadErrors::default(), Instant::now());
+        assert!(!errors.are_lasting(start));
+        assert!(!errors.are_lasting(start + READ_TIMEOUT));
+        assert!(errors.are_lasting(start + 3 * READ_TIMEOUT));
+        // What a reading without an error does.
+        errors = ReadErrors::default();
+        assert!(!errors.are_lasting(start + 4 * READ_TIMEOUT));
+        assert!(errors.are_lasting(start + 7 * READ_TIMEOUT));
     }
 }

@@ -6,7 +6,7 @@ use crate::value::Type;
 /// The columns of a flow: features, then what plugins add.
 #[derive(Clone, Debug)]
 pub struct Schema {
-    features: Vec<&'static Feature>,
+    pub(super) features: Vec<&'static Feature>,
     udps: Vec<UdpColumn>,
     /// The places of features whose values are hashes.
     hashed: Vec<usize>,

@@ -1,8 +1,11 @@
 //! What the meter does where NFStream does otherwise: each of these is a row of docs/differences.md.
 
+use std::sync::Arc;
+
 use etherparse::PacketBuilder;
 
 use super::Flow;
+use super::features::{Extract, Feature};
 use super::testing::{RAW, metered};
 use crate::capture::RawPacket;
 use crate::{Meter, Settings, Time, Value};
@@ -133,4 +136,18 @@ fn low_ipv6_addresses_have_no_ipv4_in_their_text() {
         panic!("no address")
     };
     assert_eq!(address.to_string(), "::102:304");
+}
+
+#[test]
+fn asking_for_one_value_computes_no_other() {
+    let mut flow = metered(Settings::default(), &[udp(1)]).remove(0);
+    let mut traps = *Feature::by_name("id").unwrap();
+    traps.name = "traps";
+    traps.value = Extract::Integer(|_| panic!("nobody asked for it"));
+    let traps: &'static Feature = Box::leak(Box::new(traps));
+    let mut schema = (*flow.schema).clone();
+    schema.features.insert(0, traps);
+    flow.schema = Arc::new(schema);
+    assert_eq!(number(&flow, "src_port"), 1);
+    assert_eq!(flow.get("no_such_column"), None);
 }

@@ -209,7 +209,7 @@ fn open(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
 
     use wit_component::{StringEncoding, embed_component_metadata};
@@ -236,7 +236,8 @@ mod tests {
           i32.const 1024)
         (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
 
-    fn load() -> Plugin {
+    /// Loads it, to be run by one meter.
+    pub(in super::super) fn load() -> Plugin {
         let mut bytes = wat::parse_str(MODULE).unwrap();
         let mut resolve = Resolve::default();
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");

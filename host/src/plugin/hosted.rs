@@ -533,3 +533,38 @@ impl Hosted {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::generation::tests::load;
+    use super::super::limits::EventTime;
+    use super::super::run::Run;
+    use super::*;
+
+    #[test]
+    fn work_of_the_host_on_its_behalf_is_billed_to_the_plugin() {
+        let mut hosted = Hosted::start(Arc::new(load()), Time::EPOCH, 0);
+        hosted.budget = Budget::new(EventTime::Ns(1_000_000), Run::default());
+        // The guest is not called at all.
+        let answer = hosted.call(100, Event::Batch { events: 100 }, |_, _| {
+            let start = thread_time();
+            while thread_time() - start < Duration::from_millis(101) {}
+            Ok(())
+        });
+        assert_eq!(answer, Some(()));
+        let report = hosted.report();
+        assert_eq!((report.calls, report.events, report.excesses), (1, 100, 1));
+        assert!(
+            matches!(
+                report.last_trap,
+                Some(Trap::TooSlow {
+                    allowed: 1_000_000,
+                    ..
+                })
+            ),
+            "{:?}",
+            report.last_trap
+        );
+        assert!(hosted.instance.is_none());
+    }
+}

@@ -239,3 +239,52 @@ fn value_type(kind: wit::ValueType) -> Type {
         wit::ValueType::Json => Type::Json,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Settings;
+
+    fn accept(version: usize, description: usize, of_output: usize) -> Result<Manifest, String> {
+        let schema = Settings::default().schema();
+        let terms = Terms {
+            name: "p",
+            grants: Grants::default(),
+            schema: &schema,
+            has_feature: true,
+        };
+        let declared = wit::Manifest {
+            version: "v".repeat(version),
+            description: "d".repeat(description),
+            outputs: vec![wit::Output {
+                name: "x".into(),
+                kind: wit::ValueType::Integer,
+                description: "o".repeat(of_output),
+            }],
+            packet: Vec::new(),
+            payload_bytes: 0,
+            packet_bytes: 0,
+            at_init: Vec::new(),
+            at_update: Vec::new(),
+            at_expire: Vec::new(),
+            packets_per_flow: None,
+            cuts_flows: false,
+            packed: false,
+            needs_one_meter: false,
+        };
+        Manifest::accept(declared, &terms).map_err(|problem| problem.to_string())
+    }
+
+    #[test]
+    fn texts_of_a_manifest_are_bounded() {
+        assert!(accept(MOST_VERSION, MOST_DESCRIPTION, MOST_DESCRIPTION).is_ok());
+        for (lens, what) in [
+            ([MOST_VERSION + 1, 0, 0], "version"),
+            ([0, MOST_DESCRIPTION + 1, 0], "description"),
+            ([0, 0, MOST_DESCRIPTION + 1], "description"),
+        ] {
+            let error = accept(lens[0], lens[1], lens[2]).unwrap_err();
+            assert!(error.contains(what), "{error}");
+        }
+    }
+}
