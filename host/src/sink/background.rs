@@ -211,6 +211,8 @@ impl BackgroundSink {
     /// # Errors
     ///
     /// What writing an earlier flow gave; nothing may be written afterwards.
+    // Flows are large: inlined, one is copied once.
+    #[inline]
     pub fn write(&mut self, mut flow: Flow) -> io::Result<()> {
         if self.is_live {
             self.make_room(&mut flow);

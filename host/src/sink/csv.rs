@@ -203,15 +203,24 @@ impl Lines {
 
     fn other_field(&mut self, value: Value<'_>) {
         match value {
+            Value::Text(_) | Value::Json(_) => self.text_field(value),
+            // Nothing else has characters that cannot stand in a field, and lists bring their quotes.
+            value => self.value(value),
+        }
+        self.push(b',');
+    }
+
+    /// Apart, so that addresses take the short way.
+    #[inline(never)]
+    fn text_field(&mut self, value: Value<'_>) {
+        match value {
             Value::Text(text) if self.formulas.escape(text) => {
                 self.text(&format!("'{text}"), write_text);
             }
             Value::Text(text) => self.text(text, write_text),
             Value::Json(json) => self.text(json, write_json),
-            // Nothing else has characters that cannot stand in a field, and lists bring their quotes.
             value => self.value(value),
         }
-        self.push(b',');
     }
 
     fn value(&mut self, value: Value<'_>) {
