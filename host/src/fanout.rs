@@ -1,7 +1,7 @@
-//! Several meters of one interface, each with a socket of its own.
+//! Several meters on one interface, each with its own socket.
 //!
 //! The kernel deals packets out to the sockets of a group (`PACKET_FANOUT`), and nothing is shared: for a
-//! wire that one reader cannot follow. What differs from [`parallel`](crate::parallel): the kernel hashes
+//! link that one reader cannot follow. What differs from [`parallel`](crate::parallel): the kernel hashes
 //! outer headers and puts fragments of IPv4 together, and flows come in the order in which the meters give
 //! them.
 
@@ -17,12 +17,12 @@ use std::time::{Duration, Instant};
 
 use crate::capture::{CaptureError, LinkType, Live, Origin, Read, Stop};
 use crate::flow::Flow;
-use crate::load::Load;
-use crate::meter::{Accounts, Meter};
-use crate::parallel::{Progress, Several, State};
+use crate::meter::{Counters, Meter};
+use crate::overload::OverloadLevel;
+use crate::parallel::{ParallelMeters, Progress, State};
 use crate::plugin::{PluginReport, PluginSet};
-use crate::running::Plugins;
-use crate::streamer::Busy;
+use crate::plugin_updates::PluginUpdates;
+use crate::streamer::CpuTime;
 use crate::time::thread_time;
 
 /// How often a meter says how it is doing when it has no flows to give.
@@ -30,11 +30,11 @@ const REPORT: Duration = Duration::from_millis(100);
 /// Flows that a meter gives at once.
 const MOST_FLOWS: usize = 4_096;
 /// Hauls on their way from all meters.
-const HAULS: usize = 8;
+const OUTPUTS: usize = 8;
 
 /// The meters at work.
 pub(crate) struct Fanout {
-    hauls: Receiver<Message>,
+    outputs: Receiver<Message>,
     interface: String,
     /// Ends the capture of all sockets: what they have captured is metered.
     stop_capture: Stop,
@@ -42,14 +42,14 @@ pub(crate) struct Fanout {
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     ready: VecDeque<Flow>,
-    /// The last that each meter said.
-    said: Vec<Said>,
+    /// The last status of each meter.
+    status: Vec<MeterStatus>,
     state: State,
 }
 
 /// What comes from the thread of a meter.
 enum Message {
-    Haul(Box<Haul>),
+    FanoutOutput(Box<FanoutOutput>),
     /// It ended with this panic.
     Panicked {
         meter: usize,
@@ -58,17 +58,17 @@ enum Message {
 }
 
 /// What a meter gives.
-struct Haul {
+struct FanoutOutput {
     meter: usize,
     flows: VecDeque<Flow>,
     problems: Vec<CaptureError>,
-    said: Said,
+    status: MeterStatus,
 }
 
 /// How a meter is doing.
 #[derive(Default)]
-struct Said {
-    accounts: Accounts,
+struct MeterStatus {
+    counters: Counters,
     progress: Progress,
     unknown_links: Vec<LinkType>,
     undissected: u64,
@@ -86,7 +86,7 @@ impl Fanout {
     /// Starts a thread for each meter and its socket.
     pub(crate) fn start(
         meters: Vec<(Live, Meter)>,
-        plugins: &Plugins,
+        plugins: &PluginUpdates,
         queue_bytes: usize,
         interface: String,
         stop_capture: Stop,
@@ -98,17 +98,17 @@ impl Fanout {
             .enumerate()
             .map(|(number, (live, mut meter))| {
                 meter.count_from(number as u64, count);
-                let one = One {
+                let meter = FanoutMeter {
                     number,
                     origin: Origin::Live(Box::new(live)),
                     meter,
                     plugins: plugins.clone(),
                     pending: None,
-                    load: Load::Normal,
-                    most_bytes: queue_bytes / 2 / (HAULS + 1 + count as usize),
+                    overload: OverloadLevel::Normal,
+                    most_bytes: queue_bytes / 2 / (OUTPUTS + 1 + count as usize),
                     stop: stop.clone(),
                 };
-                Box::new(move |giver: &SyncSender<Message>| one.run(giver)) as Work
+                Box::new(move |sender: &SyncSender<Message>| meter.run(sender)) as Work
             });
         Self::with(work.collect(), interface, stop_capture, stop)
     }
@@ -119,16 +119,16 @@ impl Fanout {
         stop_capture: Stop,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let (giver, hauls) = sync_channel(HAULS);
+        let (sender, outputs) = sync_channel(OUTPUTS);
         let count = work.len();
         let mut fanout = Self {
-            hauls,
+            outputs,
             interface,
             stop_capture,
             stop,
             threads: Vec::new(),
             ready: VecDeque::new(),
-            said: (0..count).map(|_| Said::default()).collect(),
+            status: (0..count).map(|_| MeterStatus::default()).collect(),
             state: State {
                 packets_per_meter: vec![0; count],
                 plugins: vec![Vec::new(); count],
@@ -136,13 +136,13 @@ impl Fanout {
             },
         };
         for (meter, work) in work.into_iter().enumerate() {
-            let giver = giver.clone();
+            let sender = sender.clone();
             let thread = thread::Builder::new().name(format!("flowloom-meter-{meter}"));
             fanout.threads.push(thread.spawn(move || {
                 // What the panic leaves behind is dropped with the work.
-                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&giver))) {
-                    let message = words_of(panic.as_ref());
-                    let _ = giver.send(Message::Panicked { meter, message });
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&sender))) {
+                    let message = panic_message(panic.as_ref());
+                    let _ = sender.send(Message::Panicked { meter, message });
                 }
             })?);
         }
@@ -151,14 +151,14 @@ impl Fanout {
 
     /// The capture of all others ends too: their flows come out, and the run fails.
     fn end_after_panic(&mut self, meter: usize, message: String) {
-        let said = &mut self.said[meter];
-        said.last = true;
-        said.memory = 0;
+        let status = &mut self.status[meter];
+        status.last = true;
+        status.memory = 0;
         let error = CaptureError::MeterPanicked {
             interface: self.interface.clone(),
             meter,
             message,
-            flows: std::mem::take(&mut said.flows_live),
+            flows: std::mem::take(&mut status.flows_live),
         };
         tracing::error!("{error}");
         self.state.problems.push(error);
@@ -166,49 +166,52 @@ impl Fanout {
     }
 
     fn sum(&mut self) {
-        let said = &self.said;
-        let sum = |of: fn(&Said) -> u64| said.iter().map(of).sum();
+        let status = &self.status;
+        let sum = |of: fn(&MeterStatus) -> u64| status.iter().map(of).sum();
         let state = &mut self.state;
-        state.accounts = said
+        state.counters = status
             .iter()
-            .fold(Accounts::default(), |sum, said| sum.and(&said.accounts));
-        state.progress = said
+            .fold(Counters::default(), |sum, status| sum.and(&status.counters));
+        state.progress = status
             .iter()
-            .fold(Progress::default(), |sum, said| sum.and(&said.progress));
-        state.undissected = sum(|said| said.undissected);
-        state.flows_live = sum(|said| said.flows_live);
-        state.memory = sum(|said| said.memory);
-        state.packets_per_meter = said.iter().map(|said| said.accounts.metered).collect();
-        state.plugins = said.iter().map(|said| said.plugins.clone()).collect();
-        for link in said.iter().flat_map(|said| &said.unknown_links) {
+            .fold(Progress::default(), |sum, status| sum.and(&status.progress));
+        state.undissected = sum(|status| status.undissected);
+        state.flows_live = sum(|status| status.flows_live);
+        state.memory = sum(|status| status.memory);
+        state.packets_per_meter = status
+            .iter()
+            .map(|status| status.counters.metered)
+            .collect();
+        state.plugins = status.iter().map(|status| status.plugins.clone()).collect();
+        for link in status.iter().flat_map(|status| &status.unknown_links) {
             if !state.unknown_links.contains(link) {
                 state.unknown_links.push(*link);
             }
         }
-        state.busy = Busy {
+        state.cpu_time = CpuTime {
             reader: None,
-            meters: said.iter().map(|said| said.busy).collect(),
+            meters: status.iter().map(|status| status.busy).collect(),
         };
-        state.finished = said.iter().all(|said| said.last);
+        state.finished = status.iter().all(|status| status.last);
     }
 
     fn disconnect(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        (_, self.hauls) = sync_channel(0);
+        (_, self.outputs) = sync_channel(0);
     }
 }
 
-impl Several for Fanout {
+impl ParallelMeters for Fanout {
     fn ready(&mut self) -> Option<Flow> {
         self.ready.pop_front()
     }
 
     fn gather(&mut self) {
-        match self.hauls.recv() {
-            Ok(Message::Haul(haul)) => {
-                self.ready = haul.flows;
-                self.state.problems.extend(haul.problems);
-                self.said[haul.meter] = haul.said;
+        match self.outputs.recv() {
+            Ok(Message::FanoutOutput(output)) => {
+                self.ready = output.flows;
+                self.state.problems.extend(output.problems);
+                self.status[output.meter] = output.status;
                 self.sum();
             }
             Ok(Message::Panicked { meter, message }) => {
@@ -243,21 +246,21 @@ impl Drop for Fanout {
 }
 
 /// One meter with its socket.
-struct One {
+struct FanoutMeter {
     number: usize,
     origin: Origin,
     meter: Meter,
-    plugins: Plugins,
+    plugins: PluginUpdates,
     /// Plugins that the meter could not go over to yet.
     pending: Option<Arc<PluginSet>>,
-    load: Load,
-    /// Bytes of plugins' values after which a haul is full.
+    overload: OverloadLevel,
+    /// Bytes of plugins' values after which an output is full.
     most_bytes: usize,
     stop: Arc<AtomicBool>,
 }
 
-impl One {
-    fn run(mut self, giver: &SyncSender<Message>) {
+impl FanoutMeter {
+    fn run(mut self, sender: &SyncSender<Message>) {
         let mut problems = Vec::new();
         let mut told = Instant::now();
         loop {
@@ -271,13 +274,13 @@ impl One {
                     break;
                 }
                 told = Instant::now();
-                let haul = Box::new(Haul {
+                let output = Box::new(FanoutOutput {
                     meter: self.number,
                     flows,
                     problems: std::mem::take(&mut problems),
-                    said: self.say(last && is_all),
+                    status: self.status(last && is_all),
                 });
-                if giver.send(Message::Haul(haul)).is_err() {
+                if sender.send(Message::FanoutOutput(output)).is_err() {
                     return;
                 }
                 if is_all {
@@ -292,10 +295,10 @@ impl One {
 
     /// Reads once; says whether that was the last time.
     fn read(&mut self, problems: &mut Vec<CaptureError>) -> bool {
-        let load = self.origin.load();
-        if load != Load::Normal || self.load != load {
-            self.load = load;
-            self.meter.relieve(load);
+        let level = self.origin.overload();
+        if level != OverloadLevel::Normal || self.overload != level {
+            self.overload = level;
+            self.meter.set_overload(level);
         }
         match self.origin.read() {
             _ if self.stop.load(Ordering::Relaxed) => return true,
@@ -319,7 +322,7 @@ impl One {
         false
     }
 
-    /// Flows that are ready, as many as a haul may have; says whether they are all.
+    /// Flows that are ready, as many as an output may have. Returns them, and whether they are all.
     fn flows(&mut self) -> (VecDeque<Flow>, bool) {
         let (mut flows, mut bytes) = (VecDeque::new(), 0);
         while flows.len() < MOST_FLOWS && bytes < self.most_bytes {
@@ -332,9 +335,9 @@ impl One {
         (flows, false)
     }
 
-    fn say(&self, last: bool) -> Said {
-        Said {
-            accounts: self.meter.accounts(),
+    fn status(&self, last: bool) -> MeterStatus {
+        MeterStatus {
+            counters: self.meter.counters(),
             progress: Progress::of(&self.origin),
             unknown_links: self.meter.unknown_links().to_vec(),
             undissected: self.meter.undissected(),
@@ -347,8 +350,8 @@ impl One {
     }
 }
 
-/// What a panic said.
-fn words_of(panic: &(dyn Any + Send)) -> String {
+/// Returns the message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
@@ -360,15 +363,15 @@ mod tests {
     use super::*;
     use crate::flow::testing::flows;
 
-    fn haul(meter: usize, flows: Vec<Flow>, last: bool) -> Message {
-        Message::Haul(Box::new(Haul {
+    fn output(meter: usize, flows: Vec<Flow>, last: bool) -> Message {
+        Message::FanoutOutput(Box::new(FanoutOutput {
             meter,
             flows: flows.into(),
             problems: Vec::new(),
-            said: Said {
+            status: MeterStatus {
                 flows_live: 7,
                 last,
-                ..Said::default()
+                ..MeterStatus::default()
             },
         }))
     }
@@ -377,17 +380,17 @@ mod tests {
     fn a_meter_that_panics_ends_the_run_and_the_flows_of_the_others_come_out() {
         let stop = Stop::default();
         let captures = stop.clone();
-        let fails = |giver: &SyncSender<Message>| {
-            giver.send(haul(0, flows(3), false)).unwrap();
+        let fails = |sender: &SyncSender<Message>| {
+            sender.send(output(0, flows(3), false)).unwrap();
             panic!("as the test asked for");
         };
-        let goes_on = move |giver: &SyncSender<Message>| {
+        let goes_on = move |sender: &SyncSender<Message>| {
             // It captures until it is asked to end, and has flows left then.
             while !captures.is_stopped() {
-                giver.send(haul(1, Vec::new(), false)).unwrap();
+                sender.send(output(1, Vec::new(), false)).unwrap();
             }
-            giver.send(haul(1, flows(5), false)).unwrap();
-            giver.send(haul(1, flows(2), true)).unwrap();
+            sender.send(output(1, flows(5), false)).unwrap();
+            sender.send(output(1, flows(2), true)).unwrap();
         };
         let work: Vec<Work> = vec![Box::new(fails), Box::new(goes_on)];
         let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
@@ -403,7 +406,7 @@ mod tests {
         assert!(!problem.is_damage());
         assert_eq!(
             problem.to_string(),
-            "meter 0 of eth0 panicked: as the test asked for; its live flows, 7 when it last said so, are \
+            "meter 0 of eth0 panicked: as the test asked for; its live flows, 7 when it last status so, are \
              lost, and the run ends"
         );
         // What is live is in the other meter.

@@ -10,11 +10,11 @@ use crate::decode::{Ignored, Packet, TunnelSet};
 use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use crate::flow::features::Group;
 use crate::flow::{Analyses, Flow, KeyHasher, Schema, StampedChunk, Timeouts};
-use crate::front::Front;
-use crate::load::Load;
+use crate::ingress::Ingress;
+use crate::overload::OverloadLevel;
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
-use crate::shard::Shard;
 use crate::time::Time;
+use crate::worker::MeterWorker;
 
 /// How packets become flows: NFStream's parameters, by their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -138,7 +138,7 @@ impl AccountingMode {
 
 /// What became of the packets that a meter was given: each was metered or ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Accounts {
+pub struct Counters {
     /// Packets given.
     pub packets: u64,
     /// Packets that are part of a flow.
@@ -153,7 +153,7 @@ pub struct Accounts {
     pub evicted: u64,
 }
 
-impl Accounts {
+impl Counters {
     /// Those of another meter too.
     pub(crate) fn and(self, other: &Self) -> Self {
         let mut ignored = self.ignored;
@@ -197,8 +197,8 @@ impl Accounts {
 /// # }
 /// ```
 pub struct Meter {
-    front: Front,
-    shard: Shard,
+    ingress: Ingress,
+    worker: MeterWorker,
 }
 
 /// Why there is no meter.
@@ -250,14 +250,14 @@ impl Meter {
     ) -> Result<Self, MeterError> {
         let hasher = KeyHasher::new();
         Ok(Self {
-            front: Front::new(&settings, hasher),
-            shard: Shard::new(&settings, hasher, 1, plugins, files)?,
+            ingress: Ingress::new(&settings, hasher),
+            worker: MeterWorker::new(&settings, hasher, 1, plugins, files)?,
         })
     }
 
     /// Gives packets the ordinals from `first` on, by steps: those between are other meters'.
     pub(crate) fn count_from(&mut self, first: u64, step: u64) {
-        self.front.count_from(first, step);
+        self.ingress.count_from(first, step);
     }
 
     /// Shows flows that begin from now on to another set of plugins: that of a
@@ -267,12 +267,12 @@ impl Meter {
     /// Where a plugin was replaced so often that four generations of it have live flows, nothing is
     /// done and the answer is `false`: ask again later.
     pub fn set_plugins(&mut self, plugins: &PluginSet) -> bool {
-        self.shard.switch(plugins, self.front.next)
+        self.worker.switch(plugins, self.ingress.next)
     }
 
     /// The columns of flows that begin now.
     pub fn schema(&self) -> &Arc<Schema> {
-        self.shard.schema()
+        self.worker.schema()
     }
 
     /// Meters some packets, in this order.
@@ -280,8 +280,8 @@ impl Meter {
         let mut packets = packets.into_iter();
         let mut chunk = StampedChunk::default();
         loop {
-            let has_more = self.front.fill(&mut chunk, &mut packets);
-            self.shard.push(&mut chunk.arrivals()[..chunk.len()]);
+            let has_more = self.ingress.fill(&mut chunk, &mut packets);
+            self.worker.push(&mut chunk.arrivals()[..chunk.len()]);
             if !has_more {
                 return;
             }
@@ -291,38 +291,38 @@ impl Meter {
     /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
     /// delivered. Packets may still come with earlier times.
     pub fn advance(&mut self, now: Time) {
-        self.shard.pass(now.ms(), self.front.next);
+        self.worker.pass(now.ms(), self.ingress.next);
         self.flush();
     }
 
     /// Delivers what waits for plugins, as no more may come for a while.
     pub fn flush(&mut self) {
-        self.shard.flush();
+        self.worker.flush();
     }
 
     /// Gives up what this load asks for, from now on: for a source that loses packets when they are
     /// not metered quickly enough.
-    pub fn relieve(&mut self, load: Load) {
-        self.shard.relieve(load);
+    pub fn set_overload(&mut self, level: OverloadLevel) {
+        self.worker.set_overload(level);
     }
 
     /// How many flows were not dissected because of the load.
     pub fn undissected(&self) -> u64 {
-        self.shard.undissected()
+        self.worker.undissected()
     }
 
     /// Ends all flows, which [`next_flow`](Self::next_flow) then gives: once it has given the last one,
-    /// [`accounts`](Self::accounts) and [`plugins`](Self::plugins) are complete. Nothing may be pushed
+    /// [`counters`](Self::counters) and [`plugins`](Self::plugins) are complete. Nothing may be pushed
     /// afterwards.
     pub fn finish(&mut self) {
-        self.shard.end_all(None);
+        self.worker.end_all(None);
     }
 
     /// Ends all flows, which [`next_flow`](Self::next_flow) then gives; once it has given the last one,
     /// what the boundary says begins anew. Until then nothing may be pushed.
     pub(crate) fn cross(&mut self, boundary: Boundary) {
-        self.shard.end_all(Some(boundary));
-        self.front.cross(boundary);
+        self.worker.end_all(Some(boundary));
+        self.ingress.cross(boundary);
     }
 
     /// The next flow that has ended.
@@ -331,40 +331,40 @@ impl Meter {
     /// ones it does not belong to come first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
         loop {
-            match self.shard.ready().pop() {
+            match self.worker.ready().pop() {
                 Some(flow) => return Some(flow),
-                None if self.shard.end_more() => {}
+                None if self.worker.end_more() => {}
                 None => return None,
             }
         }
     }
 
     /// What became of the packets so far.
-    pub fn accounts(&self) -> Accounts {
-        Accounts {
-            flows: self.shard.flows(),
-            evicted: self.shard.evicted(),
-            ..self.front.accounts
+    pub fn counters(&self) -> Counters {
+        Counters {
+            flows: self.worker.flows(),
+            evicted: self.worker.evicted(),
+            ..self.ingress.counters
         }
     }
 
     /// Link types of packets that were ignored for it.
     pub fn unknown_links(&self) -> &[LinkType] {
-        &self.front.unknown_links
+        &self.ingress.unknown_links
     }
 
     /// What the plugins did so far.
     pub fn plugins(&self) -> Vec<PluginReport> {
-        self.shard.plugins()
+        self.worker.plugins()
     }
 
     /// How many flows are live.
     pub fn live_flows(&self) -> usize {
-        self.shard.live_flows()
+        self.worker.live_flows()
     }
 
     /// Bytes that the flow table and the dissector hold for live flows.
     pub fn memory(&self) -> usize {
-        self.shard.memory()
+        self.worker.memory()
     }
 }

@@ -1,13 +1,13 @@
-//! Several meters side by side, fed by one reader.
+//! Several meters in parallel, fed by one reader.
 //!
 //! The reader decodes every packet once, stamps it, and deals packets out by a symmetric hash of
 //! their flow keys; every meter has its own flow table and plugin instances, and nothing is shared.
-//! Work goes in rounds: each meter gets its portion of a round, and what they all give back is put
+//! Work goes in batches: each meter gets its item of a batch, and what they all give back is put
 //! into one order, which does not depend on how many meters there are.
 
+mod batch;
+mod frame_window;
 mod reader;
-mod round;
-mod shows;
 mod work;
 
 use std::collections::VecDeque;
@@ -16,26 +16,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use self::reader::{Reader, Table};
-use self::round::{Harvest, Portion, Round, Tally};
-use self::shows::Shows;
+use self::batch::{PacketBatch, WorkItem, WorkResult, WorkerStats};
+use self::frame_window::FrameWindow;
+use self::reader::{Reader, WorkerQueue};
 use self::work::work;
 use crate::capture::{CaptureError, Dropped, LinkType, Origin};
 use crate::dissect::NdpiFiles;
 use crate::flow::{Flow, KeyHasher};
-use crate::front::Front;
-use crate::meter::{Accounts, MeterError, Settings};
+use crate::ingress::Ingress;
+use crate::meter::{Counters, MeterError, Settings};
 use crate::plugin::PluginReport;
-use crate::running::Plugins;
-use crate::shard::Shard;
-use crate::streamer::Busy;
+use crate::plugin_updates::PluginUpdates;
+use crate::streamer::CpuTime;
+use crate::worker::MeterWorker;
 
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.
-const ROUNDS_AHEAD: usize = 3;
+const BATCHES_AHEAD: usize = 3;
 
-/// Pieces of a meter's flows that can be there at a time: those on their way, the one that is given out,
+/// Pieces of a meter's flows that can be there at a time: those on their way, the one that the caller takes flows from,
 /// and the one that is being made.
-const PIECES: usize = ROUNDS_AHEAD + 2;
+const PIECES: usize = BATCHES_AHEAD + 2;
 
 /// How far the reading has come.
 #[derive(Clone, Copy, Debug, Default)]
@@ -83,8 +83,8 @@ impl Progress {
     }
 }
 
-/// Several meters at work, in threads of their own.
-pub(crate) trait Several: Send {
+/// Several meters that run in their own threads.
+pub(crate) trait ParallelMeters: Send {
     /// A flow that has ended, in the order of [`Meter::next_flow`](crate::Meter::next_flow) if they keep
     /// one.
     fn ready(&mut self) -> Option<Flow>;
@@ -101,41 +101,41 @@ pub(crate) trait Several: Send {
 
 /// The meters and their reader, at work.
 pub(crate) struct Parallel {
-    rounds: Receiver<Round>,
-    harvests: Vec<Receiver<Harvest>>,
+    batches: Receiver<PacketBatch>,
+    results: Vec<Receiver<WorkResult>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    /// What each meter gave in the last round, and how it is doing.
-    given: Vec<Given>,
+    /// What each meter gave in the last batch, and how it is doing.
+    outputs: Vec<WorkerOutput>,
     state: State,
 }
 
 /// What a meter gave.
-struct Given {
+struct WorkerOutput {
     /// In order.
     flows: VecDeque<Flow>,
     /// To the meter, which uses its memory again.
     emptied: Sender<VecDeque<Flow>>,
-    /// Whether more of the round comes.
+    /// Whether more of the batch comes.
     has_more: bool,
-    tally: Tally,
+    stats: WorkerStats,
 }
 
-impl Given {
+impl WorkerOutput {
     fn new(emptied: Sender<VecDeque<Flow>>) -> Self {
         Self {
             flows: VecDeque::new(),
             emptied,
             has_more: false,
-            tally: Tally::default(),
+            stats: WorkerStats::default(),
         }
     }
 }
 
-/// What is known by the rounds that are done.
+/// What is known by the batches that are done.
 #[derive(Default)]
 pub(crate) struct State {
-    pub(crate) accounts: Accounts,
+    pub(crate) counters: Counters,
     pub(crate) progress: Progress,
     pub(crate) problems: Vec<CaptureError>,
     pub(crate) unknown_links: Vec<LinkType>,
@@ -145,7 +145,7 @@ pub(crate) struct State {
     pub(crate) packets_per_meter: Vec<u64>,
     /// Of each meter.
     pub(crate) plugins: Vec<Vec<PluginReport>>,
-    pub(crate) busy: Busy,
+    pub(crate) cpu_time: CpuTime,
     pub(crate) finished: bool,
 }
 
@@ -155,42 +155,44 @@ impl Parallel {
         origin: Origin,
         settings: Settings,
         meters: usize,
-        plugins: Plugins,
+        plugins: PluginUpdates,
         ndpi_files: &NdpiFiles,
     ) -> Result<Self, MeterError> {
-        let mut shards = Vec::new();
+        let mut workers = Vec::new();
         let hasher = KeyHasher::new();
         let set = &plugins.set;
         for _ in 0..meters {
-            shards.push(Shard::new(&settings, hasher, meters, set, ndpi_files)?);
+            workers.push(MeterWorker::new(
+                &settings, hasher, meters, set, ndpi_files,
+            )?);
         }
         let stop = Arc::new(AtomicBool::new(false));
-        let (mut tables, mut harvests, mut threads) = (Vec::new(), Vec::new(), Vec::new());
-        let mut given = Vec::new();
+        let (mut queues, mut results, mut threads) = (Vec::new(), Vec::new(), Vec::new());
+        let mut outputs = Vec::new();
         let thread = |name| thread::Builder::new().name(name);
-        for (number, shard) in shards.into_iter().enumerate() {
-            let (portions, to_do) = sync_channel(ROUNDS_AHEAD);
-            let (done, harvest) = sync_channel(ROUNDS_AHEAD);
+        for (number, worker) in workers.into_iter().enumerate() {
+            let (items, to_do) = sync_channel(BATCHES_AHEAD);
+            let (done, result) = sync_channel(BATCHES_AHEAD);
             let (used, empty) = channel();
             let (empty_flows, emptied) = channel();
             let most_bytes = settings.flow_bytes(meters) / PIECES;
             let meter = thread(format!("flowloom-meter-{number}"))
-                .spawn(move || work(shard, &to_do, &done, &used, emptied, most_bytes));
+                .spawn(move || work(worker, &to_do, &done, &used, emptied, most_bytes));
             threads.push(meter.map_err(MeterError::Thread)?);
-            given.push(Given::new(empty_flows));
-            tables.push(Table {
-                portion: Portion::default(),
-                portions,
+            outputs.push(WorkerOutput::new(empty_flows));
+            queues.push(WorkerQueue {
+                item: WorkItem::default(),
+                items,
                 empty,
             });
-            harvests.push(harvest);
+            results.push(result);
         }
-        let (announce, rounds) = sync_channel(ROUNDS_AHEAD);
+        let (announce, batches) = sync_channel(BATCHES_AHEAD);
         let reader = Reader {
             origin,
-            front: Front::new(&settings, hasher),
-            tables,
-            shows: Shows::of(plugins.set.plugins(), &settings),
+            ingress: Ingress::new(&settings, hasher),
+            queues,
+            window: FrameWindow::of(plugins.set.plugins(), &settings),
             settings,
             plugins,
             passed_ms: None,
@@ -200,11 +202,11 @@ impl Parallel {
         let reader = thread("flowloom-reader".into()).spawn(move || reader.run(&announce));
         threads.push(reader.map_err(MeterError::Thread)?);
         Ok(Self {
-            rounds,
-            harvests,
+            batches,
+            results,
             stop,
             threads,
-            given,
+            outputs,
             state: State {
                 packets_per_meter: vec![0; meters],
                 plugins: vec![Vec::new(); meters],
@@ -215,31 +217,31 @@ impl Parallel {
 
     /// Waits for the next that a meter gives; its flows of before were taken.
     fn receive(&mut self, meter: usize) {
-        let Some(Ok(harvest)) = self.harvests.get(meter).map(Receiver::recv) else {
+        let Some(Ok(result)) = self.results.get(meter).map(Receiver::recv) else {
             return self.panic();
         };
-        self.state.packets_per_meter[meter] += harvest.packets;
-        if let Some(plugins) = harvest.plugins {
+        self.state.packets_per_meter[meter] += result.packets;
+        if let Some(plugins) = result.plugins {
             self.state.plugins[meter] = plugins;
         }
-        let given = &mut self.given[meter];
-        let emptied = std::mem::replace(&mut given.flows, harvest.flows);
+        let outputs = &mut self.outputs[meter];
+        let emptied = std::mem::replace(&mut outputs.flows, result.flows);
         // At the end the meter may be gone.
-        let _ = given.emptied.send(emptied);
-        given.has_more = harvest.has_more;
-        given.tally = harvest.tally.unwrap_or(given.tally);
+        let _ = outputs.emptied.send(emptied);
+        outputs.has_more = result.has_more;
+        outputs.stats = result.stats.unwrap_or(outputs.stats);
     }
 
     /// Adds up how the meters are doing.
     fn sum(&mut self) {
-        let tallies = || self.given.iter().map(|given| given.tally);
-        let sum = |of: fn(Tally) -> u64| tallies().map(of).sum();
-        self.state.accounts.flows = sum(|tally| tally.ended);
-        self.state.accounts.evicted = sum(|tally| tally.evicted);
-        self.state.undissected = sum(|tally| tally.undissected);
-        self.state.flows_live = sum(|tally| tally.flows_live);
-        self.state.memory = sum(|tally| tally.memory);
-        self.state.busy.meters = tallies().map(|tally| tally.busy).collect();
+        let stats = || self.outputs.iter().map(|outputs| outputs.stats);
+        let sum = |of: fn(WorkerStats) -> u64| stats().map(of).sum();
+        self.state.counters.flows = sum(|stats| stats.ended);
+        self.state.counters.evicted = sum(|stats| stats.evicted);
+        self.state.undissected = sum(|stats| stats.undissected);
+        self.state.flows_live = sum(|stats| stats.flows_live);
+        self.state.memory = sum(|stats| stats.memory);
+        self.state.cpu_time.meters = stats().map(|stats| stats.busy).collect();
     }
 
     /// A thread that went away without a word has panicked: so does the caller.
@@ -251,30 +253,30 @@ impl Parallel {
             }
         }
         self.state.finished = true;
-        for given in &mut self.given {
-            given.flows.clear();
-            given.has_more = false;
+        for outputs in &mut self.outputs {
+            outputs.flows.clear();
+            outputs.has_more = false;
         }
     }
 
     /// Whoever waits to send to us finds the channels gone.
     fn disconnect(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
-        self.harvests.clear();
-        (_, self.rounds) = sync_channel(0);
+        self.results.clear();
+        (_, self.batches) = sync_channel(0);
     }
 }
 
-impl Several for Parallel {
+impl ParallelMeters for Parallel {
     fn ready(&mut self) -> Option<Flow> {
-        for meter in 0..self.given.len() {
-            while self.given[meter].flows.is_empty() && self.given[meter].has_more {
+        for meter in 0..self.outputs.len() {
+            while self.outputs[meter].flows.is_empty() && self.outputs[meter].has_more {
                 self.receive(meter);
                 self.sum();
             }
         }
         // Each meter's flows are in order.
-        let flows = self.given.iter_mut().map(|given| &mut given.flows);
+        let flows = self.outputs.iter_mut().map(|outputs| &mut outputs.flows);
         let some = flows.filter_map(|flows| {
             let next = flows.front()?;
             Some(((next.ended, next.record.id), flows))
@@ -299,24 +301,24 @@ impl Several for Parallel {
     }
 
     fn gather(&mut self) {
-        let Ok(round) = self.rounds.recv() else {
+        let Ok(batch) = self.batches.recv() else {
             return self.panic();
         };
-        for meter in 0..self.given.len() {
+        for meter in 0..self.outputs.len() {
             self.receive(meter);
         }
         self.sum();
         let state = &mut self.state;
-        state.accounts = Accounts {
-            flows: state.accounts.flows,
-            evicted: state.accounts.evicted,
-            ..round.accounts
+        state.counters = Counters {
+            flows: state.counters.flows,
+            evicted: state.counters.evicted,
+            ..batch.counters
         };
-        state.progress = round.progress;
-        state.busy.reader = Some(round.busy);
-        state.problems.extend(round.problems);
-        state.unknown_links = round.unknown_links;
-        state.finished |= round.last;
+        state.progress = batch.progress;
+        state.cpu_time.reader = Some(batch.busy);
+        state.problems.extend(batch.problems);
+        state.unknown_links = batch.unknown_links;
+        state.finished |= batch.last;
     }
 }
 

@@ -10,15 +10,15 @@ use crate::anonymizer::{Anonymizer, KeyError, UnknownColumn};
 use crate::capture::{CaptureError, Dropped, FilterError, LinkType, Origin, Read, Stop};
 use crate::dissect::DissectError;
 use crate::flow::{Flow, Schema};
-use crate::load::Load;
-use crate::meter::{Accounts, Meter, MeterError};
-use crate::parallel::{Progress, Several};
+use crate::meter::{Counters, Meter, MeterError};
+use crate::overload::OverloadLevel;
+use crate::parallel::{ParallelMeters, Progress};
 use crate::plugin::{
     FollowError, Following, PluginError, PluginReport, PluginSet, PolicyError, Registry,
     RegistryError, SpecError,
 };
+use crate::plugin_updates::PluginUpdates;
 use crate::reload::Reloader;
-use crate::running::Plugins;
 use crate::supervised::ThreadPanics;
 use crate::time::thread_time;
 
@@ -72,18 +72,18 @@ impl Stopper {
 /// One meter works in the caller's thread, several in their own.
 enum Work {
     Alone(Box<Alone>),
-    Parallel(Box<dyn Several>),
+    Parallel(Box<dyn ParallelMeters>),
 }
 
 struct Alone {
     origin: Origin,
     meter: Meter,
-    plugins: Plugins,
+    plugins: PluginUpdates,
     /// Plugins that the meter could not go over to yet.
     pending: Option<Arc<PluginSet>>,
     problems: Vec<CaptureError>,
     finished: bool,
-    load: Load,
+    overload: OverloadLevel,
     /// Processor time of the thread before the run.
     start: Duration,
 }
@@ -98,7 +98,7 @@ pub enum StreamerError {
     /// The filter is not one.
     #[error(transparent)]
     Filter(#[from] FilterError),
-    /// A plugin is not loaded.
+    /// A plugin is not overload.
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// A folder of plugins cannot be read.
@@ -150,7 +150,7 @@ impl From<MeterError> for StreamerError {
 /// What happened in a run so far.
 #[derive(Debug)]
 pub struct Report<'a> {
-    /// Packets read from the captures: those that the filter kept out, and those of the accounts.
+    /// Packets read from the captures: those that the filter kept out, and those of the counters.
     pub packets_read: u64,
     /// Packets that the filter kept out.
     pub packets_filtered: u64,
@@ -165,7 +165,7 @@ pub struct Report<'a> {
     /// How often the clock of live packets stepped back; then all flows ended.
     pub clock_steps: u64,
     /// What became of the others.
-    pub accounts: Accounts,
+    pub counters: Counters,
     /// Flows that ended after [`max_nflows`](StreamerBuilder::max_nflows) had been given.
     pub flows_withheld: u64,
     /// Flows that were not dissected, as an interface's packets came too quickly.
@@ -187,12 +187,12 @@ pub struct Report<'a> {
     /// Link types of packets that were ignored for it.
     pub unknown_links: &'a [LinkType],
     /// How long the threads worked.
-    pub busy: Busy,
+    pub cpu_time: CpuTime,
 }
 
 /// Processor time that each thread of a run has taken, plugins included.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Busy {
+pub struct CpuTime {
     /// The reader of several meters; one that is alone reads itself.
     pub reader: Option<Duration>,
     /// Each meter. One that is alone works in the caller's thread, and what else that does counts.
@@ -251,10 +251,10 @@ impl Streamer {
     /// live.
     pub fn flows_begun(&self) -> u64 {
         match &self.work {
-            Work::Alone(alone) => alone.meter.accounts().flows + alone.meter.live_flows() as u64,
+            Work::Alone(alone) => alone.meter.counters().flows + alone.meter.live_flows() as u64,
             Work::Parallel(parallel) => {
                 let state = parallel.state();
-                state.accounts.flows + state.flows_live
+                state.counters.flows + state.flows_live
             }
         }
     }
@@ -262,7 +262,7 @@ impl Streamer {
     /// What happened so far.
     pub fn report(&self) -> Report<'_> {
         let progress = self.work.progress();
-        let accounts = self.work.accounts();
+        let counters = self.work.counters();
         Report {
             packets_read: progress.packets_read,
             packets_filtered: progress.packets_filtered,
@@ -271,7 +271,7 @@ impl Streamer {
             captures: progress.captures,
             files_skipped: progress.files_skipped,
             clock_steps: progress.clock_steps,
-            accounts,
+            counters,
             flows_undissected: match &self.work {
                 Work::Alone(alone) => alone.meter.undissected(),
                 Work::Parallel(parallel) => parallel.state().undissected,
@@ -285,11 +285,11 @@ impl Streamer {
                 Work::Parallel(parallel) => parallel.state().memory,
             },
             packets_per_meter: match &self.work {
-                Work::Alone(_) => vec![accounts.metered],
+                Work::Alone(_) => vec![counters.metered],
                 Work::Parallel(parallel) => parallel.state().packets_per_meter.clone(),
             },
             flows_withheld: match self.work.is_finished() {
-                true => accounts.flows - self.given,
+                true => counters.flows - self.given,
                 false => 0,
             },
             plugins: match &self.work {
@@ -317,12 +317,12 @@ impl Streamer {
                 Work::Alone(alone) => alone.meter.unknown_links(),
                 Work::Parallel(parallel) => &parallel.state().unknown_links,
             },
-            busy: match &self.work {
-                Work::Alone(alone) => Busy {
+            cpu_time: match &self.work {
+                Work::Alone(alone) => CpuTime {
                     reader: None,
                     meters: vec![thread_time().saturating_sub(alone.start)],
                 },
-                Work::Parallel(parallel) => parallel.state().busy.clone(),
+                Work::Parallel(parallel) => parallel.state().cpu_time.clone(),
             },
         }
     }
@@ -392,10 +392,10 @@ impl Work {
         }
     }
 
-    fn accounts(&self) -> Accounts {
+    fn counters(&self) -> Counters {
         match self {
-            Self::Alone(alone) => alone.meter.accounts(),
-            Self::Parallel(parallel) => parallel.state().accounts,
+            Self::Alone(alone) => alone.meter.counters(),
+            Self::Parallel(parallel) => parallel.state().counters,
         }
     }
 
@@ -430,10 +430,10 @@ impl Work {
 
 impl Alone {
     fn read(&mut self) {
-        let load = self.origin.load();
-        if load != Load::Normal || self.load != load {
-            self.load = load;
-            self.meter.relieve(load);
+        let level = self.origin.overload();
+        if level != OverloadLevel::Normal || self.overload != level {
+            self.overload = level;
+            self.meter.set_overload(level);
         }
         match self.origin.read() {
             Ok(Read::Packets(packets)) => {

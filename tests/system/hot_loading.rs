@@ -157,7 +157,7 @@ fn hundreds_of_replacements_lose_nothing() {
             (0, 0, 0)
         );
         assert_eq!(evil.flows_held, 0);
-        assert_eq!(report.accounts.flows, alone.len() as u64);
+        assert_eq!(report.counters.flows, alone.len() as u64);
     }
 }
 
@@ -486,7 +486,7 @@ fn a_folder_that_flaps_changes_nothing_but_its_plugins() {
             flows == alone,
             "the flows are not those of a run without plugins"
         );
-        assert_eq!(streamer.report().accounts.flows, alone.len() as u64);
+        assert_eq!(streamer.report().counters.flows, alone.len() as u64);
         fs::write(&file, &whole).expect("room for it");
         say("");
     }

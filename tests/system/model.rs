@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::{AccountingMode, Accounts, Meter, Settings, Time, Value};
+use flowloom::{AccountingMode, Meter, Settings, Time, Value};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -153,21 +153,21 @@ fn count(counters: &mut Counters, ms: i64, bytes: i64) {
 }
 
 /// What the naive meter makes of the packets.
-fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, Accounts) {
+fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, flowloom::Counters) {
     let (idle, active) = (settings.idle_timeout as i64, settings.active_timeout as i64);
     let mut live = HashMap::<_, Flow>::new();
     let mut ended = Vec::new();
-    let mut accounts = Accounts::default();
+    let mut counters = flowloom::Counters::default();
     let (mut captured, mut clock) = (START_MS * 1_000_000, 0);
     for step in steps {
         captured += step.step_ns;
-        accounts.packets += 1;
+        counters.packets += 1;
         if step.content == Content::Arp {
-            accounts.ignored[flowloom::decode::Ignored::NotIp.index()] += 1;
+            counters.ignored[flowloom::decode::Ignored::NotIp.index()] += 1;
             continue;
         }
-        accounts.metered += 1;
-        accounts.clamped += u64::from(captured < clock);
+        counters.metered += 1;
+        counters.clamped += u64::from(captured < clock);
         clock = clock.max(captured);
         let ms = clock / 1_000_000;
 
@@ -188,7 +188,7 @@ fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, Accounts) {
         }
         let flow = live.entry(key).or_insert_with(|| {
             let end = |end: End| (end.ip, end.port.into());
-            let id = accounts.packets as i64 - 1;
+            let id = counters.packets as i64 - 1;
             let none = Counters::default();
             (id, 0, end(src), end(dst), protocol, vlan, none, none, none)
         });
@@ -198,13 +198,13 @@ fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, Accounts) {
         count(if is_there { &mut flow.7 } else { &mut flow.8 }, ms, bytes);
     }
     ended.extend(live.into_values());
-    accounts.flows = ended.len() as u64;
+    counters.flows = ended.len() as u64;
     ended.sort();
-    (ended, accounts)
+    (ended, counters)
 }
 
 /// What Flowloom's meter makes of them, given in portions of this many.
-fn metered(steps: &[Step], settings: Settings, portion: usize) -> (Vec<Flow>, Accounts) {
+fn metered(steps: &[Step], settings: Settings, portion: usize) -> (Vec<Flow>, flowloom::Counters) {
     let mut meter = Meter::new(settings, &[]).expect("there are no plugins to fail");
     let frames: Vec<_> = steps.iter().map(Step::frame).collect();
     let mut captured = START_MS * 1_000_000;
@@ -230,7 +230,7 @@ fn metered(steps: &[Step], settings: Settings, portion: usize) -> (Vec<Flow>, Ac
         .collect();
     flows.sort();
     assert_eq!(meter.live_flows(), 0);
-    (flows, meter.accounts())
+    (flows, meter.counters())
 }
 
 fn ours(flow: &flowloom::Flow) -> Flow {
@@ -344,11 +344,11 @@ proptest! {
 
     #[test]
     fn flows_are_those_of_a_naive_meter((settings, steps, portion) in run()) {
-        let (expected, accounts) = naive(&steps, &settings);
+        let (expected, counters) = naive(&steps, &settings);
         let (flows, ours) = metered(&steps, settings, portion);
         prop_assert_eq!(&flows, &expected);
-        prop_assert_eq!(ours, accounts);
-        // The accounts sum.
+        prop_assert_eq!(ours, counters);
+        // The counters sum.
         prop_assert_eq!(ours.packets, steps.len() as u64);
         prop_assert_eq!(ours.packets, ours.metered + ours.ignored.iter().sum::<u64>());
         let packets: i64 = flows.iter().map(|flow| flow.6[2]).sum();
@@ -375,10 +375,10 @@ proptest! {
         }
         meter.finish();
         let flows: Vec<_> = std::iter::from_fn(|| meter.next_flow()).map(|flow| ours(&flow)).collect();
-        let accounts = meter.accounts();
-        prop_assert_eq!(accounts.flows, flows.len() as u64);
-        prop_assert_eq!(accounts.metered as i64, flows.iter().map(|flow| flow.6[2]).sum::<i64>());
-        prop_assert!(accounts.evicted <= accounts.flows);
+        let counters = meter.counters();
+        prop_assert_eq!(counters.flows, flows.len() as u64);
+        prop_assert_eq!(counters.metered as i64, flows.iter().map(|flow| flow.6[2]).sum::<i64>());
+        prop_assert!(counters.evicted <= counters.flows);
     }
 }
 
@@ -419,5 +419,5 @@ fn time_that_passes_without_packets_ends_idle_flows() {
     meter.finish();
     let flow = meter.next_flow().expect("a flow of the late packet");
     assert_eq!(ours(&flow).6[..3], [START_MS + 2, START_MS + 2, 1]);
-    assert_eq!(meter.accounts().clamped, 0);
+    assert_eq!(meter.counters().clamped, 0);
 }

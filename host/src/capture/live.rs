@@ -17,7 +17,7 @@ use super::packets::Record;
 use super::socket;
 use super::steps::ClockSteps;
 use super::{CaptureError, Filter, FilterError, LinkType, Packets};
-use crate::load::Load;
+use crate::overload::OverloadLevel;
 use crate::time::Time;
 
 /// How long the kernel may keep a packet so that others come with it, and how long a reading waits.
@@ -139,7 +139,7 @@ pub(crate) struct Live {
     paused: Instant,
     /// When the kernel's counters were read last.
     counted: Instant,
-    load: Load,
+    overload: OverloadLevel,
 }
 
 /// A socket that captures.
@@ -246,7 +246,7 @@ impl Live {
             is_busy: false,
             paused: Instant::now(),
             counted: Instant::now(),
-            load: Load::Normal,
+            overload: OverloadLevel::Normal,
         }
     }
 
@@ -339,10 +339,10 @@ impl Live {
             self.counted = Instant::now();
             self.count();
             let taken = self.taken();
-            let load = self.load.of(taken);
-            if load != self.load {
-                tracing::debug!("{:.0} % of the buffer is taken: {load:?}", 100.0 * taken);
-                self.load = load;
+            let level = self.overload.of(taken);
+            if level != self.overload {
+                tracing::debug!("{:.0} % of the buffer is taken: {level:?}", 100.0 * taken);
+                self.overload = level;
             }
         }
         let Some(socket) = &mut self.socket else {
@@ -521,8 +521,8 @@ impl Live {
     }
 
     /// What is to be given up for packets not to be lost.
-    pub(crate) fn load(&self) -> Load {
-        self.load
+    pub(crate) fn overload(&self) -> OverloadLevel {
+        self.overload
     }
 
     fn dropped_with(&self, socket: &Socket) -> Dropped {

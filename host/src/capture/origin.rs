@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{CaptureError, Dropped, Files, Interface, Live, Packets};
-use crate::load::Load;
+use crate::overload::OverloadLevel;
 use crate::time::Time;
 
 /// Files or an interface.
@@ -64,10 +64,10 @@ impl Origin {
     }
 
     /// What is to be given up for packets not to be lost; nothing for files, which wait.
-    pub(crate) fn load(&self) -> Load {
+    pub(crate) fn overload(&self) -> OverloadLevel {
         match self {
-            Self::Files(..) => Load::Normal,
-            Self::Live(live) => live.load(),
+            Self::Files(..) => OverloadLevel::Normal,
+            Self::Live(live) => live.overload(),
         }
     }
 

@@ -192,7 +192,7 @@ impl Meter {
             .and_then(|()| sink.finish());
         progress.clear();
         watch.end(&streamer, &losses);
-        // A live capture has accounts worth telling even so.
+        // A live capture has counters worth telling even so.
         let (writer, failure) = match written {
             Ok(busy) => (busy, None),
             Err(error) if kind != SourceKind::Files => {

@@ -142,7 +142,7 @@ impl Writer {
 
 fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
     let mut writer = Writer(Registry::with_prefix("flowloom"));
-    let accounts = &report.accounts;
+    let counters = &report.counters;
     let dropped = report.packets_dropped.unwrap_or_default();
     writer.counter(
         "packets_read",
@@ -153,12 +153,12 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
     writer.counter(
         "packets_metered",
         "Packets metered into flows",
-        accounts.metered,
+        counters.metered,
     );
     writer.counters(
         "packets_ignored",
         "Packets read that belong to no flow",
-        accounts
+        counters
             .ignored()
             .map(|(reason, count)| ("reason", reason.name().to_owned(), count)),
     );
@@ -174,7 +174,7 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
     writer.counter(
         "packets_clamped",
         "Packets out of order, which were given the time of an earlier one",
-        accounts.clamped,
+        counters.clamped,
     );
     let per_meter = report.packets_per_meter.iter().enumerate();
     writer.counters(
@@ -182,8 +182,11 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
         "Packets that each meter was given",
         per_meter.map(|(meter, packets)| ("meter", meter.to_string(), *packets)),
     );
-    let reader = report.busy.reader.map(|busy| ("reader".to_owned(), busy));
-    let meters = report.busy.meters.iter().enumerate();
+    let reader = report
+        .cpu_time
+        .reader
+        .map(|busy| ("reader".to_owned(), busy));
+    let meters = report.cpu_time.meters.iter().enumerate();
     let meters = meters.map(|(meter, busy)| (format!("meter-{meter}"), *busy));
     writer.seconds(
         "cpu_seconds",
@@ -193,11 +196,11 @@ fn text(report: &Report<'_>, losses: &Losses) -> Option<String> {
             .chain(meters)
             .map(|(name, busy)| ("thread", name, busy.as_secs_f64())),
     );
-    writer.counter("flows_ended", "Flows that have ended", accounts.flows);
+    writer.counter("flows_ended", "Flows that have ended", counters.flows);
     writer.counter(
         "flows_evicted",
         "Flows that ended early, for the table was full",
-        accounts.evicted,
+        counters.evicted,
     );
     writer.counter(
         "flows_undissected",

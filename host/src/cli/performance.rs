@@ -102,8 +102,8 @@ impl Performance {
 
 /// NFStream's five fields first, then ours. All count from the beginning of the run.
 fn line(report: &Report<'_>, losses: &Losses) -> Value {
-    let accounts = &report.accounts;
-    let ignored: u64 = accounts.ignored().map(|(_, count)| count).sum();
+    let counters = &report.counters;
+    let ignored: u64 = counters.ignored().map(|(_, count)| count).sum();
     let dropped = report.packets_dropped.unwrap_or_default();
     let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let plugins: Vec<_> = report
@@ -136,12 +136,12 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
     let meters: Vec<_> = report
         .packets_per_meter
         .iter()
-        .zip(&report.busy.meters)
+        .zip(&report.cpu_time.meters)
         .map(|(packets, busy)| json!({"packets": packets, "busy_seconds": busy.as_secs_f64()}))
         .collect();
     json!({
-        "flows_expired": accounts.flows,
-        "packets_processed": accounts.metered,
+        "flows_expired": counters.flows,
+        "packets_processed": counters.metered,
         "packets_ignored": ignored,
         "packets_dropped_filtered_by_kernel": dropped.sum(),
         "meters_packets_processing_balance": report.packets_per_meter,
@@ -158,13 +158,13 @@ fn line(report: &Report<'_>, losses: &Losses) -> Value {
         },
         "flows_live": report.flows_live,
         "flows_undissected": report.flows_undissected,
-        "flows_evicted": accounts.evicted,
+        "flows_evicted": counters.evicted,
         "flows_lost": {"queue": losses.queue(), "output": losses.output()},
         "flows_without_values": losses.values(),
         "memory_bytes": report.memory,
         "resident_bytes": resident_bytes(),
         "thread_panics": report.thread_panics,
-        "reader_busy_seconds": report.busy.reader.map(|busy| busy.as_secs_f64()),
+        "reader_busy_seconds": report.cpu_time.reader.map(|busy| busy.as_secs_f64()),
         "meters": meters,
         "plugins": plugins,
     })

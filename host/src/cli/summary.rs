@@ -24,16 +24,16 @@ pub(super) struct Run<'a> {
 
 /// Writes a line each for packets, flows, every plugin, and how busy the threads were.
 pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) -> io::Result<()> {
-    let accounts = &report.accounts;
+    let counters = &report.counters;
     writeln!(
         out,
         "packets  {} read, {} metered",
-        report.packets_read, accounts.metered
+        report.packets_read, counters.metered
     )?;
     if report.packets_filtered > 0 {
         writeln!(out, "         {} filtered out", report.packets_filtered)?;
     }
-    for (reason, count) in accounts.ignored() {
+    for (reason, count) in counters.ignored() {
         write!(out, "         {count} ignored, {}: {reason}", reason.name())?;
         if reason == Ignored::UnknownLinkType {
             let links: Vec<_> = report
@@ -75,11 +75,11 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
             writeln!(out, "         {count} {why}")?;
         }
     }
-    if accounts.clamped > 0 {
+    if counters.clamped > 0 {
         writeln!(
             out,
             "         {} out of order, given the time of an earlier one",
-            accounts.clamped
+            counters.clamped
         )?;
     }
     write!(out, "flows    {}", run.flows)?;
@@ -87,11 +87,11 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
         0 => writeln!(out)?,
         withheld => writeln!(out, " written, {withheld} more withheld by --max-nflows")?,
     }
-    if accounts.evicted > 0 {
+    if counters.evicted > 0 {
         writeln!(
             out,
             "         {} of them ended early, for the table was full",
-            accounts.evicted
+            counters.evicted
         )?;
     }
     if report.flows_undissected > 0 {
@@ -150,10 +150,10 @@ fn write_busy(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) -> io::R
         format!("{:.0} %", 100.0 * share)
     };
     write!(out, "busy     ")?;
-    if let Some(reader) = report.busy.reader {
+    if let Some(reader) = report.cpu_time.reader {
         write!(out, "reader {}, ", share(reader))?;
     }
-    let meters: Vec<_> = report.busy.meters.iter().copied().map(share).collect();
+    let meters: Vec<_> = report.cpu_time.meters.iter().copied().map(share).collect();
     let name = match meters.len() {
         1 => "meter",
         _ => "meters",

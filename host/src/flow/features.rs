@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 
 use super::FlowView;
-use super::record::Counters;
+use super::record::DirectionCounters;
 use super::splt::Part;
 use super::statistics::Over;
 use crate::dissect::Text;
@@ -133,7 +133,7 @@ impl Feature {
     }
 }
 
-/// Counters and times stay below 2^63: they count what one machine has seen.
+/// DirectionCounters and times stay below 2^63: they count what one machine has seen.
 fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -145,7 +145,7 @@ fn oui([a, b, c, ..]: [u8; 6]) -> [u8; 3] {
 /// The five counters of a direction.
 macro_rules! counters {
     ($direction:literal, $of:literal, $counters:expr) => {{
-        const COUNTERS: fn(&FlowView<'_>) -> Counters = $counters;
+        const COUNTERS: fn(&FlowView<'_>) -> DirectionCounters = $counters;
         [
             Feature::new(
                 concat!($direction, "_first_seen_ms"),

@@ -32,7 +32,7 @@ pub(crate) struct Record {
     pub(crate) src_mac: [u8; 6],
     pub(crate) dst_mac: [u8; 6],
     pub(crate) ip_version: u8,
-    pub(crate) directions: [Counters; 2],
+    pub(crate) directions: [DirectionCounters; 2],
 }
 
 /// What a packet is compared with stands in one cache line, what it changes in another.
@@ -40,7 +40,7 @@ const _: () = assert!(std::mem::offset_of!(Record, directions) == 64 && size_of:
 
 /// The packets of one direction.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counters {
+pub(crate) struct DirectionCounters {
     /// ms since 1970; 0 while there is no packet.
     pub(crate) first_seen_ms: u64,
     pub(crate) last_seen_ms: u64,
@@ -48,7 +48,7 @@ pub(crate) struct Counters {
     pub(crate) bytes: u64,
 }
 
-impl Counters {
+impl DirectionCounters {
     fn count(&mut self, time_ms: u64, bytes: u32) {
         if self.packets == 0 {
             self.first_seen_ms = time_ms;
@@ -109,9 +109,9 @@ impl Record {
     }
 
     /// Both directions together.
-    pub(crate) fn both(&self) -> Counters {
+    pub(crate) fn both(&self) -> DirectionCounters {
         let [there, back] = self.directions;
-        Counters {
+        DirectionCounters {
             first_seen_ms: there.first_seen_ms,
             last_seen_ms: self.last_seen_ms(),
             packets: self.packets(),

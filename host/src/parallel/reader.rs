@@ -1,75 +1,75 @@
-//! The reader: decodes every packet once and deals them out, in rounds.
+//! The reader: decodes every packet once and deals them out, in batches.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 
 use super::Progress;
-use super::round::{Portion, Round};
-use super::shows::Shows;
+use super::batch::{PacketBatch, WorkItem};
+use super::frame_window::FrameWindow;
 use crate::capture::{Boundary, CaptureError, Origin, Read};
 use crate::flow::{Stamped, StampedChunk};
-use crate::front::Front;
+use crate::ingress::Ingress;
 use crate::meter::Settings;
-use crate::running::Plugins;
+use crate::plugin_updates::PluginUpdates;
 use crate::time::thread_time;
 
-/// Packets of a round for each meter: some full batches of events, so that waking threads up costs
+/// Packets of a batch for each meter: some full batches of events, so that waking threads up costs
 /// little a packet.
-const ROUND_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 4_096 };
-/// Bytes of a round for each meter, for plugins that want to see packets.
-const ROUND_BYTES: usize = 1 << 20;
+const BATCH_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 4_096 };
+/// Bytes of a batch for each meter, for plugins that want to see packets.
+const BATCH_BYTES: usize = 1 << 20;
 
 /// One meter's side of the reader.
-pub(super) struct Table {
-    pub(super) portion: Portion,
-    pub(super) portions: SyncSender<Portion>,
+pub(super) struct WorkerQueue {
+    pub(super) item: WorkItem,
+    pub(super) items: SyncSender<WorkItem>,
     /// Portions that the meter is done with.
-    pub(super) empty: Receiver<Portion>,
+    pub(super) empty: Receiver<WorkItem>,
 }
 
 pub(super) struct Reader {
     pub(super) origin: Origin,
-    pub(super) front: Front,
-    pub(super) tables: Vec<Table>,
+    pub(super) ingress: Ingress,
+    pub(super) queues: Vec<WorkerQueue>,
     pub(super) settings: Settings,
-    pub(super) plugins: Plugins,
-    /// What the meters are given of frames.
-    pub(super) shows: Shows,
+    pub(super) plugins: PluginUpdates,
+    /// How much of each frame the meters get.
+    pub(super) window: FrameWindow,
     /// The last time that was passed on to the meters, in ms.
     pub(super) passed_ms: Option<u64>,
-    /// What begins anew behind this round.
+    /// What begins anew behind this batch.
     pub(super) boundary: Option<Boundary>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Reader {
-    pub(super) fn run(mut self, announce: &SyncSender<Round>) {
+    pub(super) fn run(mut self, announce: &SyncSender<PacketBatch>) {
         loop {
             let mut problems = Vec::new();
             let last = self.fill(&mut problems);
             let boundary = self.boundary.take();
             if let Some(boundary) = boundary {
-                self.front.cross(boundary);
+                self.ingress.cross(boundary);
                 self.passed_ms = None;
             }
-            for table in &mut self.tables {
-                let next = table.empty.try_recv().unwrap_or_default();
-                let mut portion = std::mem::replace(&mut table.portion, next);
-                portion.last = last;
-                portion.boundary = boundary;
-                portion.load = self.origin.load();
-                if table.portions.send(portion).is_err() {
+            for queue in &mut self.queues {
+                let next = queue.empty.try_recv().unwrap_or_default();
+                let mut item = std::mem::replace(&mut queue.item, next);
+                item.last = last;
+                item.boundary = boundary;
+                item.overload = self.origin.overload();
+                if queue.items.send(item).is_err() {
                     return;
                 }
             }
-            let (accounts, progress) = (self.front.accounts, Progress::of(&self.origin));
+            let (counters, progress) = (self.ingress.counters, Progress::of(&self.origin));
             if announce
-                .send(Round {
-                    accounts,
+                .send(PacketBatch {
+                    counters,
                     progress,
                     problems,
-                    unknown_links: self.front.unknown_links.clone(),
+                    unknown_links: self.ingress.unknown_links.clone(),
                     busy: thread_time(),
                     last,
                 })
@@ -81,31 +81,32 @@ impl Reader {
         }
     }
 
-    /// Deals out the packets of a round; says whether it is the last.
+    /// Deals out the packets of a batch; says whether it is the last.
     fn fill(&mut self, problems: &mut Vec<CaptureError>) -> bool {
-        let meters = self.tables.len();
+        let meters = self.queues.len();
         let changed = self.plugins.changed();
         if let Some(set) = &changed {
             // Flows of the plugins before are shown theirs until they end.
-            self.shows.widen(Shows::of(set.plugins(), &self.settings));
+            self.window
+                .widen(FrameWindow::of(set.plugins(), &self.settings));
         }
-        for table in &mut self.tables {
-            table.portion.first = self.front.next;
-            table.portion.plugins.clone_from(&changed);
+        for queue in &mut self.queues {
+            queue.item.first = self.ingress.next;
+            queue.item.plugins.clone_from(&changed);
         }
         let (mut packets, mut bytes) = (0, 0);
-        while packets < ROUND_PACKETS * meters && bytes < ROUND_BYTES * meters {
+        while packets < BATCH_PACKETS * meters && bytes < BATCH_BYTES * meters {
             if self.stop.load(Ordering::Relaxed) {
                 return true;
             }
             let found = match self.origin.read() {
                 Ok(Read::Packets(found)) => found,
-                // The meters deliver what waits at the end of a round.
+                // The meters deliver what waits at the end of a batch.
                 Ok(Read::Pause(now)) => {
                     if let Some(now) = now {
-                        let pass = (now.ms(), self.front.next);
-                        for table in &mut self.tables {
-                            table.portion.passes.push(pass);
+                        let pass = (now.ms(), self.ingress.next);
+                        for queue in &mut self.queues {
+                            queue.item.passes.push(pass);
                         }
                     }
                     return false;
@@ -124,13 +125,13 @@ impl Reader {
             let (mut found, mut chunk) = (found.iter(), StampedChunk::default());
             let mut has_more = true;
             while has_more {
-                has_more = self.front.fill(&mut chunk, &mut found);
+                has_more = self.ingress.fill(&mut chunk, &mut found);
                 for (stamped, frame) in chunk.iter() {
                     packets += 1;
                     bytes += deal(
-                        &mut self.tables,
+                        &mut self.queues,
                         &mut self.passed_ms,
-                        self.shows,
+                        self.window,
                         stamped,
                         frame,
                     );
@@ -144,23 +145,23 @@ impl Reader {
 /// Gives a packet to its meter, and its time to all; returns how many of its bytes went with it.
 #[inline]
 fn deal(
-    tables: &mut [Table],
+    queues: &mut [WorkerQueue],
     passed_ms: &mut Option<u64>,
-    shows: Shows,
+    window: FrameWindow,
     stamped: &Stamped,
     frame: &[u8],
 ) -> usize {
     let time_ms = stamped.time_ms();
     if *passed_ms != Some(time_ms) {
         *passed_ms = Some(time_ms);
-        for table in &mut *tables {
-            table.portion.passes.push((time_ms, stamped.ordinal));
+        for queue in &mut *queues {
+            queue.item.passes.push((time_ms, stamped.ordinal));
         }
     }
-    // The upper bits of the product: those of the hash itself choose within the table.
+    // The upper bits of the product: those of the hash itself choose within the queue.
     let spread = stamped.hash.wrapping_mul(0x9E37_79B1);
-    let meter = ((u64::from(spread) * tables.len() as u64) >> 32) as usize;
-    let shown = shows.of_frame(&stamped.packet, frame);
-    tables[meter].portion.add(stamped, shown);
+    let meter = ((u64::from(spread) * queues.len() as u64) >> 32) as usize;
+    let shown = window.of_frame(&stamped.packet, frame);
+    queues[meter].item.add(stamped, shown);
     shown.len()
 }

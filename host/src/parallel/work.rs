@@ -5,10 +5,10 @@ use std::sync::mpsc::{Receiver, Sender, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use super::round::{Harvest, Portion, Tally};
+use super::batch::{WorkItem, WorkResult, WorkerStats};
 use crate::flow::{CHUNK, Flow, ReadyFlows};
-use crate::load::Load;
-use crate::shard::{Outlet, Shard};
+use crate::overload::OverloadLevel;
+use crate::worker::{MeterWorker, Outlet};
 
 /// How often a meter tells what its plugins did.
 const REPORT: Duration = Duration::from_secs(1);
@@ -16,60 +16,60 @@ const REPORT: Duration = Duration::from_secs(1);
 const PIECE: usize = 1_024;
 
 /// A meter's thread. Flows with more than `most_bytes` of plugins' values go out in several pieces, also
-/// in the middle of a round: the meter then waits until somebody takes them.
+/// in the middle of a batch: the meter then waits until somebody takes them.
 ///
 /// That cannot block for ever. A meter waits for the reader of its own channel alone, who takes all pieces
-/// of a round from every meter before the next round's first, and whoever it waits for is at work on the
-/// same round: the reader of packets deals a round out to all meters before the next one.
+/// of a batch from every meter before the next batch's first, and whoever it waits for is at work on the
+/// same batch: the reader of packets deals a batch out to all meters before the next one.
 pub(super) fn work(
-    mut shard: Shard,
-    to_do: &Receiver<Portion>,
-    done: &SyncSender<Harvest>,
-    used: &Sender<Portion>,
+    mut worker: MeterWorker,
+    to_do: &Receiver<WorkItem>,
+    done: &SyncSender<WorkResult>,
+    used: &Sender<WorkItem>,
     emptied: Receiver<VecDeque<Flow>>,
     most_bytes: usize,
 ) {
     let emptied = Arc::new(Mutex::new(emptied));
-    shard.set_outlet(outlet(done.clone(), emptied.clone(), most_bytes));
-    let (mut reported, mut loaded) = (Instant::now(), Load::Normal);
+    worker.set_outlet(outlet(done.clone(), emptied.clone(), most_bytes));
+    let (mut reported, mut overload) = (Instant::now(), OverloadLevel::Normal);
     let mut plugins = None;
-    for mut portion in to_do {
-        let mut packets = portion.packets.len() as u64;
-        let last = portion.last;
-        plugins = portion.plugins.take().or(plugins);
-        plugins = plugins.filter(|plugins| !shard.switch(plugins, portion.first));
-        if portion.load != Load::Normal || loaded != portion.load {
-            loaded = portion.load;
-            shard.relieve(loaded);
+    for mut item in to_do {
+        let mut packets = item.packets.len() as u64;
+        let last = item.last;
+        plugins = item.plugins.take().or(plugins);
+        plugins = plugins.filter(|plugins| !worker.switch(plugins, item.first));
+        if item.overload != OverloadLevel::Normal || overload != item.overload {
+            overload = item.overload;
+            worker.set_overload(overload);
         }
-        meter(&mut shard, &portion);
-        let boundary = portion.boundary.take();
+        meter(&mut worker, &item);
+        let boundary = item.boundary.take();
         let ends = last || boundary.is_some();
         match ends {
-            true => shard.end_all(boundary),
-            false => shard.flush(),
+            true => worker.end_all(boundary),
+            false => worker.flush(),
         }
-        portion.clear();
+        item.clear();
         // The reader may be gone already; then there is nobody to fill it again.
-        let _ = used.send(portion);
+        let _ = used.send(item);
         let mut has_more = ends;
         loop {
-            while has_more && shard.ready().len() < PIECE {
-                has_more = shard.end_more();
+            while has_more && worker.ready().len() < PIECE {
+                has_more = worker.end_more();
             }
-            shard.let_out();
+            worker.let_out();
             let reports = last && !has_more || reported.elapsed() >= REPORT;
-            let harvest = Harvest {
-                flows: shard.ready().take_all(empty(&emptied)),
+            let result = WorkResult {
+                flows: worker.ready().take_all(empty(&emptied)),
                 has_more,
                 packets: std::mem::take(&mut packets),
                 plugins: reports.then(|| {
                     reported = Instant::now();
-                    shard.plugins()
+                    worker.plugins()
                 }),
-                tally: Some(Tally::of(&shard)),
+                stats: Some(WorkerStats::of(&worker)),
             };
-            if done.send(harvest).is_err() {
+            if done.send(result).is_err() {
                 return;
             }
             if !has_more {
@@ -82,23 +82,23 @@ pub(super) fn work(
     }
 }
 
-/// Where flows go in the middle of a round.
+/// Where flows go in the middle of a batch.
 fn outlet(
-    done: SyncSender<Harvest>,
+    done: SyncSender<WorkResult>,
     emptied: Arc<Mutex<Receiver<VecDeque<Flow>>>>,
     most_bytes: usize,
 ) -> Outlet {
     let take = move |ready: &mut ReadyFlows| {
         while ready.bytes() > most_bytes {
-            let harvest = Harvest {
+            let result = WorkResult {
                 flows: ready.take_piece(most_bytes, empty(&emptied)),
                 has_more: true,
                 packets: 0,
                 plugins: None,
-                tally: None,
+                stats: None,
             };
-            // Once there is nobody to take them the meter finds out at the end of the round.
-            let _ = done.send(harvest);
+            // Once there is nobody to take them the meter finds out at the end of the batch.
+            let _ = done.send(result);
         }
     };
     Outlet {
@@ -113,17 +113,17 @@ fn empty(emptied: &Mutex<Receiver<VecDeque<Flow>>>) -> VecDeque<Flow> {
     emptied.try_recv().unwrap_or_default()
 }
 
-fn meter(shard: &mut Shard, portion: &Portion) {
-    let mut passes = portion.passes.iter().copied().peekable();
+fn meter(worker: &mut MeterWorker, item: &WorkItem) {
+    let mut passes = item.passes.iter().copied().peekable();
     let mut at = 0;
-    while at < portion.packets.len() {
-        portion.prefetch(at + CHUNK);
-        let (len, mut chunk) = portion.chunk(at);
-        shard.push_between(&mut chunk[..len], &mut passes);
-        shard.let_out();
+    while at < item.packets.len() {
+        item.prefetch(at + CHUNK);
+        let (len, mut chunk) = item.chunk(at);
+        worker.push_between(&mut chunk[..len], &mut passes);
+        worker.let_out();
         at += len;
     }
     for (time_ms, ordinal) in passes {
-        shard.pass(time_ms, ordinal);
+        worker.pass(time_ms, ordinal);
     }
 }

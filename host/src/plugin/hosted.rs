@@ -161,7 +161,7 @@ impl Hosted {
     }
 
     /// While the meter cannot keep up (`on`), it is offered no flows if it takes too much of its time.
-    pub(super) fn relieve(&mut self, on: bool) {
+    pub(super) fn set_overload(&mut self, on: bool) {
         self.share.look(on, self.report.time);
     }
 

@@ -314,9 +314,9 @@ impl Station {
     }
 
     /// While the meter cannot keep up, plugins that take too much of its time are offered no flows.
-    pub(crate) fn relieve(&mut self, on: bool) {
+    pub(crate) fn set_overload(&mut self, on: bool) {
         for hosted in self.hosted.iter_mut().flatten() {
-            hosted.relieve(on);
+            hosted.set_overload(on);
         }
     }
 

@@ -12,14 +12,14 @@ use crate::decode::TunnelSet;
 use crate::dissect::NdpiFiles;
 use crate::fanout::Fanout;
 use crate::flow::Schema;
-use crate::load::Load;
 use crate::meter::{AccountingMode, Meter, Settings};
+use crate::overload::OverloadLevel;
 use crate::parallel::Parallel;
 use crate::plugin::{
     Columns, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, Run, Surroundings,
 };
+use crate::plugin_updates::PluginUpdates;
 use crate::reload::Reloader;
-use crate::running::Plugins;
 use crate::supervised::ThreadPanics;
 use crate::time::thread_time;
 
@@ -245,7 +245,7 @@ impl StreamerBuilder {
     }
 
     /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
-    /// loaded, replaced and removed while packets flow. `columns` says whether the flows' columns may
+    /// overload, replaced and removed while packets flow. `columns` says whether the flows' columns may
     /// change with them; without this call they do not.
     pub fn hot_loading(mut self, columns: Columns) -> Self {
         self.hot_loading = Some(columns);
@@ -291,7 +291,7 @@ impl StreamerBuilder {
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
         let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
-        let plugins = Plugins::new(registry.clone(), &self.settings.schema());
+        let plugins = PluginUpdates::new(registry.clone(), &self.settings.schema());
         let meters = self.meters(plugins.set.plugins());
         if let Some(registry) = &registry {
             registry.begin(Run {
@@ -347,7 +347,7 @@ impl StreamerBuilder {
                 pending: None,
                 problems: Vec::new(),
                 finished: false,
-                load: Load::Normal,
+                overload: OverloadLevel::Normal,
                 start: thread_time(),
             })),
             (origin, meters) => {

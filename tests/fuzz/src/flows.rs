@@ -4,28 +4,28 @@ use std::collections::{HashMap, HashSet};
 
 use flowloom::flow::Schema;
 use flowloom::sink::Format;
-use flowloom::{Accounts, Flow, Settings, Value};
+use flowloom::{Counters, Flow, Settings, Value};
 
-/// Asserts what must be true of a run's flows and accounts once it has ended.
-pub(crate) fn check(flows: &[Flow], accounts: Accounts, settings: &Settings) {
-    let ignored: u64 = accounts.ignored().map(|(_, count)| count).sum();
-    assert_eq!(accounts.packets, accounts.metered + ignored);
-    assert!(accounts.clamped <= accounts.metered);
-    assert_eq!(accounts.flows, flows.len() as u64);
+/// Asserts what must be true of a run's flows and counters once it has ended.
+pub(crate) fn check(flows: &[Flow], counters: Counters, settings: &Settings) {
+    let ignored: u64 = counters.ignored().map(|(_, count)| count).sum();
+    assert_eq!(counters.packets, counters.metered + ignored);
+    assert!(counters.clamped <= counters.metered);
+    assert_eq!(counters.flows, flows.len() as u64);
     let mut ids = HashSet::new();
     let mut packets = 0;
     let mut evicted = 0;
     let places = flows.first().map(|flow| Places::of(flow.schema()));
     for (flow, places) in flows.iter().zip(places.iter().cycle()) {
         assert!(ids.insert(flow.id()), "flow {} twice", flow.id());
-        assert!(flow.id() < accounts.packets);
+        assert!(flow.id() < counters.packets);
         let fields = Fields::of(flow, places);
         packets += fields.integer("bidirectional", "packets");
         evicted += u64::from(fields.integer("expiration", "id") == 3);
         fields.check(settings);
     }
-    assert_eq!(packets as u64, accounts.metered);
-    assert_eq!(evicted, accounts.evicted);
+    assert_eq!(packets as u64, counters.metered);
+    assert_eq!(evicted, counters.evicted);
     assert!(settings.max_flows > 0 || evicted == 0);
 }
 

@@ -47,16 +47,16 @@ pub fn meter(data: &[u8]) {
         }
         if step & 0x20 != 0 {
             flows.extend(std::iter::from_fn(|| meter.next_flow()));
-            assert_eq!(meter.accounts().flows, flows.len() as u64);
+            assert_eq!(meter.counters().flows, flows.len() as u64);
         }
     }
     push(&mut meter, &mut model, &mut waiting);
     meter.finish();
     flows.extend(std::iter::from_fn(|| meter.next_flow()));
-    let accounts = meter.accounts();
+    let counters = meter.counters();
     assert_eq!(meter.live_flows(), 0);
-    flows::check(&flows, accounts, &settings);
-    if !advanced && Model::knows(&settings, accounts) {
+    flows::check(&flows, counters, &settings);
+    if !advanced && Model::knows(&settings, counters) {
         model.check(&flows);
     }
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 use flowloom::capture::RawPacket;
 use flowloom::decode::{Decoder, Packet};
 use flowloom::flow::features::{Feature, Group};
-use flowloom::{AccountingMode, Accounts, Flow, Settings, Time, Value};
+use flowloom::{AccountingMode, Counters, Flow, Settings, Time, Value};
 
 /// Ends of a flow, protocol, VLAN and tunnel.
 type Key = (
@@ -55,8 +55,8 @@ impl Model {
     }
 
     /// Whether it has all that made these flows end: it knows nothing of connections or of full tables.
-    pub(crate) fn knows(settings: &Settings, accounts: Accounts) -> bool {
-        !settings.end_on_fin && accounts.evicted == 0
+    pub(crate) fn knows(settings: &Settings, counters: Counters) -> bool {
+        !settings.end_on_fin && counters.evicted == 0
     }
 
     pub(crate) fn push(&mut self, raw: &RawPacket<'_>) {

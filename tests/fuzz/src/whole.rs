@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use flowloom::capture::Files;
 use flowloom::sink::Format;
-use flowloom::{Accounts, Flow, Meter, Settings, Streamer};
+use flowloom::{Counters, Flow, Meter, Settings, Streamer};
 
 use super::bytes::Bytes;
 use super::capture::{MOST_PACKETS, files};
@@ -19,10 +19,10 @@ pub fn whole(data: &[u8]) {
     let settings = settings(&mut bytes);
     let meters = bytes.u8() & 7;
     let capture = bytes.0;
-    let Some((flows, accounts)) = metered(files(capture, capture.len().max(1)), settings) else {
+    let Some((flows, counters)) = metered(files(capture, capture.len().max(1)), settings) else {
         return;
     };
-    flows::check(&flows, accounts, &settings);
+    flows::check(&flows, counters, &settings);
     flows::lines(&flows, Format::Csv);
     // Each of several meters has its own share of a limit on live flows, and its own nDPI, which
     // remembers from one flow to the next.
@@ -35,13 +35,13 @@ pub fn whole(data: &[u8]) {
         assert_eq!(one, many);
         if let Some((lines, streamed)) = one {
             assert_eq!(lines, flows::lines(&flows, Format::JsonLines));
-            assert_eq!(streamed, accounts);
+            assert_eq!(streamed, counters);
         }
     }
 }
 
 /// The flows of one meter, which are those of the model; none if there are too many packets.
-fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Accounts)> {
+fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Counters)> {
     let mut meter = Meter::new(settings, &[]).expect("no plugin to go wrong");
     let mut model = Model::new(settings);
     let mut flows: Vec<Flow> = Vec::new();
@@ -65,16 +65,16 @@ fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Accounts)
     }
     meter.finish();
     flows.extend(std::iter::from_fn(|| meter.next_flow()));
-    let accounts = meter.accounts();
-    assert_eq!(accounts.packets, files.packets_read());
-    if Model::knows(&settings, accounts) {
+    let counters = meter.counters();
+    assert_eq!(counters.packets, files.packets_read());
+    if Model::knows(&settings, counters) {
         model.check(&flows);
     }
-    Some((flows, accounts))
+    Some((flows, counters))
 }
 
 /// What the streamer makes of a file; nothing if it cannot begin.
-fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String, Accounts)> {
+fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String, Counters)> {
     let mut streamer = Streamer::builder([file])
         .idle_timeout(settings.idle_timeout)
         .active_timeout(settings.active_timeout)
@@ -89,9 +89,9 @@ fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String
         .ok()?;
     let flows: Vec<_> = streamer.by_ref().collect();
     let report = streamer.report();
-    assert_eq!(report.packets_read, report.accounts.packets);
+    assert_eq!(report.packets_read, report.counters.packets);
     assert!(report.problems.len() <= 1);
-    Some((flows::lines(&flows, Format::JsonLines), report.accounts))
+    Some((flows::lines(&flows, Format::JsonLines), report.counters))
 }
 
 /// A temporary folder, in memory where there is one.

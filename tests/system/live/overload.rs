@@ -1,4 +1,4 @@
-//! What is given up when packets come too quickly: it is counted, and the accounts sum.
+//! What is given up when packets come too quickly: it is counted, and the counters sum.
 
 use std::path::Path;
 use std::thread;

@@ -11,13 +11,13 @@ const TCP_HEADER: usize = 20;
 
 /// How much of a frame the meters look at.
 #[derive(Clone, Copy)]
-pub(super) struct Shows {
+pub(super) struct FrameWindow {
     nothing: bool,
     payload: usize,
     bytes: usize,
 }
 
-impl Shows {
+impl FrameWindow {
     pub(super) fn widen(&mut self, other: Self) {
         *self = Self {
             nothing: self.nothing && other.nothing,

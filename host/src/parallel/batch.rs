@@ -1,4 +1,4 @@
-//! What goes between the reader and the meters: a round's packets to each meter, and back what they made
+//! What goes between the reader and the meters: a batch's packets to each meter, and back what they made
 //! of them.
 
 use std::array;
@@ -9,23 +9,23 @@ use std::time::Duration;
 use super::Progress;
 use crate::capture::{Boundary, CaptureError, LinkType};
 use crate::flow::{Arrival, CHUNK, Flow, Stamped, prefetch_all};
-use crate::load::Load;
-use crate::meter::Accounts;
+use crate::meter::Counters;
+use crate::overload::OverloadLevel;
 use crate::plugin::{PluginReport, PluginSet};
-use crate::shard::Shard;
 use crate::time::thread_time;
+use crate::worker::MeterWorker;
 
-/// What one meter is to do in a round.
+/// What one meter is to do in a batch.
 #[derive(Default)]
-pub(super) struct Portion {
-    pub(super) packets: Vec<Dealt>,
+pub(super) struct WorkItem {
+    pub(super) packets: Vec<BatchPacket>,
     /// The bytes of packets that plugins may be shown.
     pub(super) bytes: Vec<u8>,
     /// Times at which flows of any meter may fall idle, and the ordinals of the packets that tell.
     pub(super) passes: Vec<(u64, u64)>,
-    /// What is to be given up.
-    pub(super) load: Load,
-    /// The ordinal of the round's first packet.
+    /// The overload level from this batch on.
+    pub(super) overload: OverloadLevel,
+    /// The ordinal of the batch's first packet.
     pub(super) first: u64,
     /// The plugins for flows that begin from here on, where they change.
     pub(super) plugins: Option<Arc<PluginSet>>,
@@ -35,28 +35,28 @@ pub(super) struct Portion {
     pub(super) last: bool,
 }
 
-/// A packet that was dealt out.
-pub(super) struct Dealt {
+/// A packet of a work item.
+pub(super) struct BatchPacket {
     stamped: Stamped,
-    /// Where its bytes are in those of the portion.
+    /// Where its bytes are in those of the item.
     start: u32,
     len: u32,
 }
 
 /// It goes from one processor to another: two cache lines.
-const _: () = assert!(size_of::<Dealt>() == 128);
+const _: () = assert!(size_of::<BatchPacket>() == 128);
 
-impl Portion {
+impl WorkItem {
     pub(super) fn add(&mut self, stamped: &Stamped, shown: &[u8]) {
         let (start, len) = (self.bytes.len() as u32, shown.len() as u32);
         self.bytes.extend_from_slice(shown);
-        self.packets.push(Dealt {
+        self.packets.push(BatchPacket {
             stamped: stamped.clone(),
             start,
             len,
         });
-        if let Some(dealt) = self.packets.last_mut() {
-            dealt.stamped.packet.ip_end = len;
+        if let Some(packet) = self.packets.last_mut() {
+            packet.stamped.packet.ip_end = len;
         }
     }
 
@@ -65,7 +65,7 @@ impl Portion {
         let packets = &self.packets[at..];
         let len = packets.len().min(CHUNK);
         let arrival = |n: usize| {
-            let Dealt {
+            let BatchPacket {
                 stamped,
                 start,
                 len,
@@ -89,22 +89,22 @@ impl Portion {
     }
 }
 
-/// What one meter gives back after a round.
-pub(super) struct Harvest {
+/// What one meter gives back after a batch.
+pub(super) struct WorkResult {
     pub(super) flows: VecDeque<Flow>,
-    /// Whether more of the same round comes: at the end all flows do, which are many.
+    /// Whether more of the same batch comes: at the end all flows do, which are many.
     pub(super) has_more: bool,
-    /// Packets of the round, with its last flows.
+    /// Packets of the batch, with its last flows.
     pub(super) packets: u64,
-    /// After the last round, and about every second.
+    /// After the last batch, and about every second.
     pub(super) plugins: Option<Vec<PluginReport>>,
-    /// None where the meter is in the middle of the round.
-    pub(super) tally: Option<Tally>,
+    /// None where the meter is in the middle of the batch.
+    pub(super) stats: Option<WorkerStats>,
 }
 
 /// How a meter is doing.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Tally {
+pub(super) struct WorkerStats {
     pub(super) ended: u64,
     pub(super) evicted: u64,
     pub(super) undissected: u64,
@@ -114,22 +114,22 @@ pub(super) struct Tally {
     pub(super) busy: Duration,
 }
 
-impl Tally {
-    pub(super) fn of(shard: &Shard) -> Self {
+impl WorkerStats {
+    pub(super) fn of(worker: &MeterWorker) -> Self {
         Self {
-            ended: shard.flows(),
-            evicted: shard.evicted(),
-            undissected: shard.undissected(),
-            flows_live: shard.live_flows() as u64,
-            memory: shard.memory() as u64,
+            ended: worker.flows(),
+            evicted: worker.evicted(),
+            undissected: worker.undissected(),
+            flows_live: worker.live_flows() as u64,
+            memory: worker.memory() as u64,
             busy: thread_time(),
         }
     }
 }
 
-/// What the reader says of a round.
-pub(super) struct Round {
-    pub(super) accounts: Accounts,
+/// What the reader says of a batch.
+pub(super) struct PacketBatch {
+    pub(super) counters: Counters,
     pub(super) progress: Progress,
     pub(super) problems: Vec<CaptureError>,
     pub(super) unknown_links: Vec<LinkType>,

@@ -3,16 +3,16 @@
 use crate::capture::{Boundary, LinkType, RawPacket};
 use crate::decode::{Decoder, Ignored};
 use crate::flow::{KeyHasher, Stamped, StampedChunk};
-use crate::meter::{Accounts, Settings};
+use crate::meter::{Counters, Settings};
 use crate::time::Time;
 
 /// Sees every packet of a run, in order, however many meters there are behind it.
-pub(crate) struct Front {
+pub(crate) struct Ingress {
     decoder: Decoder,
     hasher: KeyHasher,
     /// The largest time of any metered packet so far: no later packet is given less.
     clock: Time,
-    pub(crate) accounts: Accounts,
+    pub(crate) counters: Counters,
     /// The ordinal of the next packet.
     pub(crate) next: u64,
     /// The ordinal of a capture's first packet.
@@ -23,13 +23,13 @@ pub(crate) struct Front {
     pub(crate) unknown_links: Vec<LinkType>,
 }
 
-impl Front {
+impl Ingress {
     pub(crate) fn new(settings: &Settings, hasher: KeyHasher) -> Self {
         Self {
             decoder: Decoder::new(settings.decode_tunnels),
             hasher,
             clock: Time::EPOCH,
-            accounts: Accounts::default(),
+            counters: Counters::default(),
             next: 0,
             first: 0,
             step: 1,
@@ -54,7 +54,7 @@ impl Front {
     fn take(&mut self, raw: &RawPacket<'_>, stamped: &mut Stamped) -> bool {
         let ordinal = self.next;
         self.next += self.step;
-        self.accounts.packets += 1;
+        self.counters.packets += 1;
         let decoded =
             self.decoder
                 .decode_into(&mut stamped.packet, raw.link, raw.data, raw.wire_len);
@@ -62,8 +62,8 @@ impl Front {
             self.ignore(reason, raw.link);
             return false;
         }
-        self.accounts.metered += 1;
-        self.accounts.clamped += u64::from(raw.time < self.clock);
+        self.counters.metered += 1;
+        self.counters.clamped += u64::from(raw.time < self.clock);
         self.clock = self.clock.max(raw.time);
         stamped.time = self.clock;
         stamped.ordinal = ordinal;
@@ -85,7 +85,7 @@ impl Front {
     }
 
     fn ignore(&mut self, reason: Ignored, link: LinkType) {
-        self.accounts.ignored[reason.index()] += 1;
+        self.counters.ignored[reason.index()] += 1;
         if reason == Ignored::UnknownLinkType && !self.unknown_links.contains(&link) {
             self.unknown_links.push(link);
         }

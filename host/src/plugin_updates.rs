@@ -7,14 +7,14 @@ use crate::plugin::{PluginSet, Registry};
 
 /// The plugins of a run, which may change.
 #[derive(Clone)]
-pub(crate) struct Plugins {
+pub(crate) struct PluginUpdates {
     registry: Option<Registry>,
     /// Those that the meters have.
     pub(crate) set: Arc<PluginSet>,
     number: u64,
 }
 
-impl Plugins {
+impl PluginUpdates {
     pub(crate) fn new(registry: Option<Registry>, schema: &Schema) -> Self {
         // A change in between is one more change.
         let number = registry.as_ref().map_or(0, Registry::number);

@@ -2,7 +2,7 @@
 
 /// How much is given up, for flows that begin then. What comes after it is lost packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Load {
+pub enum OverloadLevel {
     /// Nothing.
     #[default]
     Normal,
@@ -12,7 +12,7 @@ pub enum Load {
     Highest,
 }
 
-impl Load {
+impl OverloadLevel {
     /// By how much of the kernel's buffer is taken; what was given up stays so until there is room
     /// again.
     pub(crate) fn of(self, taken: f64) -> Self {
@@ -27,20 +27,20 @@ impl Load {
 
 #[cfg(test)]
 mod tests {
-    use super::Load;
+    use super::OverloadLevel;
 
     #[test]
     fn it_rises_at_once_and_falls_when_there_is_room() {
-        let mut load = Load::Normal;
+        let mut load = OverloadLevel::Normal;
         for (taken, expected) in [
-            (0.3, Load::Normal),
-            (0.5, Load::High),
-            (0.3, Load::High),
-            (0.8, Load::Highest),
-            (0.6, Load::Highest),
-            (0.25, Load::Highest),
-            (0.2, Load::Normal),
-            (1.2, Load::Highest),
+            (0.3, OverloadLevel::Normal),
+            (0.5, OverloadLevel::High),
+            (0.3, OverloadLevel::High),
+            (0.8, OverloadLevel::Highest),
+            (0.6, OverloadLevel::Highest),
+            (0.25, OverloadLevel::Highest),
+            (0.2, OverloadLevel::Normal),
+            (1.2, OverloadLevel::Highest),
         ] {
             load = load.of(taken);
             assert_eq!(load, expected, "{taken}");

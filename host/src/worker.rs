@@ -9,8 +9,8 @@ use crate::flow::{
     Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, KeyHasher, Meeting, Outputs,
     ReadyFlows, Schema,
 };
-use crate::load::Load;
 use crate::meter::{AccountingMode, MeterError, Settings};
+use crate::overload::OverloadLevel;
 use crate::plugin::{PluginReport, PluginSet, Station};
 
 /// Flows that end together once all do: their memory is used again by the next ones while it is
@@ -34,8 +34,8 @@ pub(crate) struct Outlet {
     pub(crate) take: Box<dyn FnMut(&mut ReadyFlows) + Send>,
 }
 
-/// A meter behind the front: gets the packets of its flows, in order.
-pub(crate) struct Shard {
+/// A meter behind the ingress: gets the packets of its flows, in order.
+pub(crate) struct MeterWorker {
     accounting_mode: AccountingMode,
     max_flows: usize,
     table: FlowTable,
@@ -47,12 +47,12 @@ pub(crate) struct Shard {
     ending: Option<Ending>,
     flows: u64,
     evicted: u64,
-    load: Load,
+    overload: OverloadLevel,
     /// Flows that were not dissected because of it.
     undissected: u64,
 }
 
-impl Shard {
+impl MeterWorker {
     /// One of `meters` meters, with its own instance of each plugin. The hashes of packets are the
     /// hasher's.
     pub(crate) fn new(
@@ -75,7 +75,7 @@ impl Shard {
             ending: None,
             flows: 0,
             evicted: 0,
-            load: Load::Normal,
+            overload: OverloadLevel::Normal,
             undissected: 0,
         })
     }
@@ -132,9 +132,9 @@ impl Shard {
     }
 
     /// Gives up what this load asks for, from now on.
-    pub(crate) fn relieve(&mut self, load: Load) {
-        self.load = load;
-        self.station.relieve(load >= Load::High);
+    pub(crate) fn set_overload(&mut self, level: OverloadLevel) {
+        self.overload = level;
+        self.station.set_overload(level >= OverloadLevel::High);
     }
 
     /// Delivers what waits for plugins.
@@ -286,7 +286,7 @@ impl Shard {
         self.table.count(place, arrival, size);
         if let Some(dissector) = &mut self.dissector {
             let n = self.table.record(place).packets();
-            if n == 1 && self.load == Load::Highest {
+            if n == 1 && self.overload == OverloadLevel::Highest {
                 dissector.skip(place);
                 self.undissected += 1;
             } else {
