@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use flowloom::capture::Files;
-use flowloom::plugin::{PluginSpec, Registry, Run};
+use flowloom::plugin::{PluginSpec, Registry, RunContext};
 use flowloom::{Meter, Settings};
 
 const SWITCHES: usize = 200;
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let registry = Registry::new(settings.schema())?;
     let spec = PluginSpec::new(plugin);
     registry.load(spec.clone())?;
-    registry.begin(Run::default())?;
+    registry.begin(RunContext::default())?;
     let (mut switches, mut batches) = (Vec::new(), Vec::new());
     // The version that the meter is to go over to.
     let mut next = None;

@@ -209,7 +209,7 @@ impl Streamer {
         StreamerBuilder::new(sources.into_iter().map(Into::into).collect())
     }
 
-    /// The columns of the flows, when the run began. With [`Columns::Free`](crate::plugin::Columns::Free) flows that begin later may
+    /// The columns of the flows, when the run began. With [`SchemaMode::PerFlow`](crate::plugin::SchemaMode::PerFlow) flows that begin later may
     /// have others.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema

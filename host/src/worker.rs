@@ -11,7 +11,7 @@ use crate::flow::{
 };
 use crate::meter::{AccountingMode, MeterError, Settings};
 use crate::overload::OverloadLevel;
-use crate::plugin::{PluginReport, PluginSet, Station};
+use crate::plugin::{PluginDispatcher, PluginReport, PluginSet};
 
 /// Flows that end together once all do: their memory is used again by the next ones while it is
 /// still in the cache.
@@ -40,7 +40,7 @@ pub(crate) struct MeterWorker {
     max_flows: usize,
     table: FlowTable,
     dissector: Option<Dissector>,
-    station: Station,
+    dispatcher: PluginDispatcher,
     ready: ReadyFlows,
     outlet: Option<Outlet>,
     /// Flows that end together, if some do.
@@ -69,7 +69,7 @@ impl MeterWorker {
                 .unwrap_or(usize::MAX),
             table: FlowTable::new(settings.timeouts(), settings.analyses(), hasher),
             dissector,
-            station: Station::open(plugins, settings.flow_bytes(meters))?,
+            dispatcher: PluginDispatcher::open(plugins, settings.flow_bytes(meters))?,
             ready: ReadyFlows::default(),
             outlet: None,
             ending: None,
@@ -87,7 +87,7 @@ impl MeterWorker {
         for at in 0..chunk.len() {
             self.meter(chunk, at);
         }
-        self.station.take(chunk, &mut self.ready);
+        self.dispatcher.take(chunk, &mut self.ready);
     }
 
     /// Meters packets among those of other meters, whose times end idle flows of this one too.
@@ -104,16 +104,16 @@ impl MeterWorker {
             }
             self.meter(chunk, at);
         }
-        self.station.take(chunk, &mut self.ready);
+        self.dispatcher.take(chunk, &mut self.ready);
     }
 
     #[inline]
     fn prefetch(&self, chunk: &[Arrival<'_>]) {
-        match self.station.is_empty() {
+        match self.dispatcher.is_empty() {
             true => self.table.prefetch(chunk, |_| ()),
             false => self
                 .table
-                .prefetch(chunk, |place| self.station.prefetch(place)),
+                .prefetch(chunk, |place| self.dispatcher.prefetch(place)),
         }
     }
 
@@ -134,12 +134,12 @@ impl MeterWorker {
     /// Gives up what this load asks for, from now on.
     pub(crate) fn set_overload(&mut self, level: OverloadLevel) {
         self.overload = level;
-        self.station.set_overload(level >= OverloadLevel::High);
+        self.dispatcher.set_overload(level >= OverloadLevel::High);
     }
 
     /// Delivers what waits for plugins.
     pub(crate) fn flush(&mut self) {
-        self.station.flush(&[], &mut self.ready);
+        self.dispatcher.flush(&[], &mut self.ready);
     }
 
     /// Begins to end all flows. Nothing may be pushed until [`end_more`](Self::end_more) has ended them
@@ -178,14 +178,14 @@ impl MeterWorker {
     /// Begins anew what a boundary says, once all flows have ended.
     fn cross(&mut self, boundary: Option<Boundary>) {
         match boundary {
-            None => self.station.finish(&mut self.ready),
+            None => self.dispatcher.finish(&mut self.ready),
             Some(Boundary::ClockStep) => {
-                self.station.flush(&[], &mut self.ready);
+                self.dispatcher.flush(&[], &mut self.ready);
                 self.table.restart(self.table.capture());
             }
             Some(Boundary::Capture) => {
-                self.station.finish(&mut self.ready);
-                self.station.restart();
+                self.dispatcher.finish(&mut self.ready);
+                self.dispatcher.restart();
                 self.table.restart(self.table.capture() + 1);
                 if let Some(dissector) = &mut self.dissector {
                     dissector.restart();
@@ -201,13 +201,13 @@ impl MeterWorker {
 
     /// The columns of flows that begin now.
     pub(crate) fn schema(&self) -> &Arc<Schema> {
-        self.station.schema()
+        self.dispatcher.schema()
     }
 
     /// Shows flows that begin with the packet of this ordinal, or later, to these plugins; says no if
     /// that cannot be done yet.
     pub(crate) fn switch(&mut self, plugins: &PluginSet, ordinal: u64) -> bool {
-        let done = self.station.switch(plugins, ordinal, &mut self.ready);
+        let done = self.dispatcher.switch(plugins, ordinal, &mut self.ready);
         if done && let Some(dissector) = &mut self.dissector {
             dissector.show(plugins.plugins());
         }
@@ -230,7 +230,7 @@ impl MeterWorker {
     }
 
     pub(crate) fn plugins(&self) -> Vec<PluginReport> {
-        self.station.reports()
+        self.dispatcher.reports()
     }
 
     pub(crate) fn live_flows(&self) -> usize {
@@ -252,21 +252,23 @@ impl MeterWorker {
                 let ended = Ended::by_its_packet(ordinal);
                 self.end(place, expiration, ended, &chunk[..at]);
                 self.table.reopen(place, &chunk[at]);
-                self.station.begin_flow(&chunk[at]);
+                self.dispatcher.begin_flow(&chunk[at]);
                 place
             }
             Meeting::Nobody => {
                 self.make_room(ordinal, &chunk[..at]);
-                self.station.begin_flow(&chunk[at]);
+                self.dispatcher.begin_flow(&chunk[at]);
                 self.table.open(&chunk[at])
             }
         };
         let closed = self.count(place, &chunk[at]);
         let mut cut = false;
-        if !self.station.is_empty() {
+        if !self.dispatcher.is_empty() {
             chunk[at].counted(place, self.table.record(place));
             let view = || view(&self.table, &self.dissector, place);
-            cut = self.station.packet(&chunk[..=at], &view, &mut self.ready);
+            cut = self
+                .dispatcher
+                .packet(&chunk[..=at], &view, &mut self.ready);
         }
         if cut || closed {
             let expiration = match cut {
@@ -314,7 +316,7 @@ impl MeterWorker {
         for places in places.chunks(CHUNK) {
             // Nobody has looked at them for a while.
             self.table
-                .prefetch_ends(places, |place| self.station.prefetch(place));
+                .prefetch_ends(places, |place| self.dispatcher.prefetch(place));
             for &place in places {
                 self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
                 self.table.forget(place);
@@ -343,7 +345,7 @@ impl MeterWorker {
     fn end(&mut self, place: u32, expiration: Expiration, ended: Ended, chunk: &[Arrival<'_>]) {
         self.flows += 1;
         let (record, statistics, splt) = self.table.take(place);
-        let schema = self.station.schema_of(record.id).clone();
+        let schema = self.dispatcher.schema_of(record.id).clone();
         let flow = Flow {
             record,
             statistics,
@@ -359,7 +361,7 @@ impl MeterWorker {
             schema,
             replaced: None,
         };
-        self.station.expire(place, flow, chunk, &mut self.ready);
+        self.dispatcher.expire(place, flow, chunk, &mut self.ready);
     }
 }
 

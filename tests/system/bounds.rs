@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::plugin::{Limits, PluginSpec, Registry, World};
+use flowloom::plugin::{CallMode, Limits, PluginSpec, Registry};
 use flowloom::{Meter, Settings, Time, Value};
 use tempfile::TempDir;
 
@@ -152,12 +152,12 @@ fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flo
         call: Duration::from_secs(60),
         ..spec.limits
     };
-    for world in [World::Quickest, World::Events] {
+    for world in [CallMode::Auto, CallMode::PerEvent] {
         let name = format!("evil{}", world as u8);
         let spec = PluginSpec {
             name: name.clone(),
             limits,
-            ..spec.clone().world(world)
+            ..spec.clone().calls(world)
         };
         let plugin = registry.load(spec).expect("it loads");
         let mut meter = Meter::new(settings, &[plugin]).expect("a meter");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use flowloom::capture::{LinkType, RawPacket};
 use flowloom::flow::UdpColumn;
-use flowloom::plugin::{Columns, PluginFolder, PluginSpec, Registry, Run, World};
+use flowloom::plugin::{CallMode, PluginFolder, PluginSpec, Registry, RunContext, SchemaMode};
 use flowloom::{Flow, Meter, Settings, Step, Streamer, StreamerBuilder, Time, Value};
 use tempfile::TempDir;
 
@@ -56,10 +56,10 @@ fn builder(capture: &Path, meters: usize) -> StreamerBuilder {
         .n_meters(meters)
 }
 
-fn evil(plus: u64, world: World) -> PluginSpec {
+fn evil(plus: u64, calls: CallMode) -> PluginSpec {
     PluginSpec::new(plugin("evil"))
         .option("plus", plus.to_string())
-        .world(world)
+        .calls(calls)
 }
 
 /// All core columns of a flow, in short.
@@ -114,9 +114,9 @@ fn hundreds_of_replacements_lose_nothing() {
     let (_folder, capture) = capture(PACKETS);
     let alone = alone(&capture);
     for (meters, world) in [
-        (1, World::Quickest),
-        (1, World::Events),
-        (2, World::Quickest),
+        (1, CallMode::Auto),
+        (1, CallMode::PerEvent),
+        (2, CallMode::Auto),
     ] {
         let streamer = builder(&capture, meters)
             .plugin(evil(0, world))
@@ -165,7 +165,7 @@ fn hundreds_of_replacements_lose_nothing() {
 fn traps_under_way_lose_nothing_but_the_plugin_s_values() {
     let (_folder, capture) = capture(PACKETS / 3);
     let alone = alone(&capture);
-    for (meters, world) in [(1, World::Quickest), (2, World::Events)] {
+    for (meters, world) in [(1, CallMode::Auto), (2, CallMode::PerEvent)] {
         let spec = evil(0, world)
             .option("mode", "silent")
             .option("at", "update")
@@ -210,9 +210,11 @@ impl Seconds {
             registry, meter, ..
         } = &mut seconds;
         registry
-            .load(evil(0, World::Quickest))
+            .load(evil(0, CallMode::Auto))
             .expect("an honest plugin");
-        registry.begin(Run::default()).expect("it opens again");
+        registry
+            .begin(RunContext::default())
+            .expect("it opens again");
         assert!(meter.set_plugins(&registry.set()));
         seconds
     }
@@ -254,7 +256,7 @@ impl Seconds {
     }
 
     fn replace(&mut self, version: u64) -> bool {
-        let spec = evil(version * VERSION as u64, World::Quickest);
+        let spec = evil(version * VERSION as u64, CallMode::Auto);
         self.registry.replace(spec).expect("the same file");
         self.meter.set_plugins(&self.registry.set())
     }
@@ -279,7 +281,7 @@ fn a_first_plugin_sees_all_packets_of_flows_that_begin_after_it() {
     seconds.go_on(10);
     seconds
         .registry
-        .load(evil(0, World::Quickest))
+        .load(evil(0, CallMode::Auto))
         .expect("an honest plugin");
     assert!(seconds.meter.set_plugins(&seconds.registry.set()));
     seconds.go_on(10);
@@ -319,7 +321,7 @@ fn flows_that_do_not_end_in_time_are_given_up() {
 #[test]
 fn a_version_that_traps_as_it_goes_is_gone() {
     let mut seconds = Seconds::new();
-    let spec = evil(0, World::Quickest)
+    let spec = evil(0, CallMode::Auto)
         .option("mode", "silent")
         .option("at", "finish");
     seconds
@@ -371,10 +373,10 @@ fn no_more_than_four_versions_are_alive() {
 #[test]
 fn other_columns_are_for_lines_that_name_them() {
     let (_folder, capture) = capture(20_000);
-    let other = || evil(0, World::Quickest).option("outputs", "other:integer");
+    let other = || evil(0, CallMode::Auto).option("outputs", "other:integer");
     // A table keeps its header.
     let streamer = builder(&capture, 1)
-        .plugin(evil(0, World::Quickest))
+        .plugin(evil(0, CallMode::Auto))
         .build()
         .expect("a plugin");
     let registry = streamer.registry().expect("a registry").clone();
@@ -397,7 +399,7 @@ fn other_columns_are_for_lines_that_name_them() {
     }
     // Lines do not need one.
     let streamer = builder(&capture, 1)
-        .hot_loading(Columns::Free)
+        .hot_loading(SchemaMode::PerFlow)
         .build()
         .expect("no plugin");
     let mut steps = 0;
@@ -407,7 +409,7 @@ fn other_columns_are_for_lines_that_name_them() {
         |registry| {
             steps += 1;
             match steps {
-                1 => registry.load(evil(0, World::Quickest)).map(|_| ()),
+                1 => registry.load(evil(0, CallMode::Auto)).map(|_| ()),
                 2 => registry.replace(other()).map(|_| ()),
                 3 => registry.remove("evil"),
                 _ => Ok(()),
@@ -442,7 +444,7 @@ fn a_folder_that_flaps_changes_nothing_but_its_plugins() {
         let streamer = builder(&capture, meters)
             .plugin_folder(PluginFolder::new(folder.path()).followed(true))
             .policy(&policy)
-            .hot_loading(Columns::Free)
+            .hot_loading(SchemaMode::PerFlow)
             .build()
             .expect("a folder");
         let mut step = 0;

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ChildStderr;
 
-use flowloom::plugin::{ChildCompiler, Columns, PluginSpec};
+use flowloom::plugin::{ChildCompiler, PluginSpec, SchemaMode};
 use flowloom::{Step, Streamer};
 
 use crate::command::{flowloom, meter};
@@ -206,7 +206,7 @@ fn reloading_what_breaks_parsers_loses_no_flow() {
             .n_dissections(0)
             .plugin(PluginSpec::new(&path))
             .compiler(compiler.clone())
-            .hot_loading(Columns::Fixed)
+            .hot_loading(SchemaMode::Fixed)
             .build()
             .expect("the plugin is a good one");
         for (n, (_, bytes)) in hostile.iter().enumerate() {

@@ -1,7 +1,7 @@
 //! Plugins that trap are started again, and nothing but their own values is lost.
 
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::plugin::{PluginSpec, Registry, World};
+use flowloom::plugin::{CallMode, PluginSpec, Registry};
 use flowloom::{Meter, Settings, Time};
 
 use crate::command::{Command, Run, meter};
@@ -176,7 +176,7 @@ fn flows_come_out_while_a_plugin_is_left_alone() {
     let spec = PluginSpec::new(plugin("evil"))
         .option("mode", "silent")
         .option("at", "init")
-        .world(World::Quickest);
+        .calls(CallMode::Auto);
     let evil = registry.load(spec).expect("it is well until it is called");
     let mut meter = Meter::new(settings, &[evil]).expect("the plugin opens");
     let capture = capture();

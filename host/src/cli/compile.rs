@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, Compiler, Image};
+use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler};
 
 use super::exit::{Exit, Failure};
 use super::number::within;
@@ -47,7 +47,7 @@ pub(super) enum CommandCompiler {
 }
 
 impl Compiler for CommandCompiler {
-    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
+    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
         match self {
             Self::Cached(compiler) => compiler.compile(plugin),
             Self::Plain(compiler) => compiler.compile(plugin),

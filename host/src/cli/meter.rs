@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use flowloom::capture;
 use flowloom::decode::TunnelSet;
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
-use flowloom::plugin::{Columns, Grants, PluginFolder, PluginSpec, World};
+use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, SchemaMode};
 use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputFiles};
 use flowloom::{AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -282,20 +282,20 @@ impl Meter {
             builder = builder.snapshot_length(bytes);
         }
         let world = match self.plugin_world {
-            PluginWorld::Quickest => World::Quickest,
-            PluginWorld::Events => World::Events,
+            PluginWorld::Quickest => CallMode::Auto,
+            PluginWorld::Events => CallMode::PerEvent,
         };
         for plugin in &self.plugins {
             let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
             let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
-            builder = builder.plugin(plugin.world(world));
+            builder = builder.plugin(plugin.calls(world));
         }
         let others = self
             .grants
             .iter()
             .filter(|(name, _)| !self.plugins.iter().any(|plugin| plugin.name == *name));
         if let Some(folder) = &self.plugin_folder {
-            let folder = PluginFolder::new(folder).followed(self.watch).world(world);
+            let folder = PluginFolder::new(folder).followed(self.watch).calls(world);
             builder = builder.plugin_folder(
                 others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants)),
             );
@@ -311,7 +311,7 @@ impl Meter {
             builder = builder.policy(policy);
         }
         if self.watch && self.output.format()? == Format::JsonLines {
-            builder = builder.hot_loading(Columns::Free);
+            builder = builder.hot_loading(SchemaMode::PerFlow);
         }
         Ok(builder)
     }

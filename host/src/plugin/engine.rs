@@ -10,11 +10,11 @@ use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::{Config, Engine};
 
 use super::bindings::{batch_feature, feature, log};
-use super::compile::{self, CompileError, Compiler, HostCost, Image};
-use super::error::Problem;
-use super::generation::Plugin;
+use super::compile::{self, CompileError, CompiledModule, Compiler, HostCost};
+use super::error::LoadErrorKind;
 use super::instance::{Exports, HostState};
 use super::limits::EPOCH;
+use super::loaded::Plugin;
 use super::log::Log;
 use super::pseudonym::Pseudonyms;
 use super::wasi;
@@ -79,18 +79,18 @@ impl PluginEngine {
     }
 
     /// Compiles a plugin's file, and checks what it imports and exports.
-    pub(super) fn compile(&self, file: Vec<u8>, path: &Path) -> Result<Compiled, Problem> {
+    pub(super) fn compile(&self, file: Vec<u8>, path: &Path) -> Result<Compiled, LoadErrorKind> {
         let compiled = match &self.compiler {
             Some(compiler) => compiler.compile(&file),
             None => compile::in_process(file),
         };
         let opened = compiled.and_then(|image| self.host.open(&image));
         let (component, cost) = opened.map_err(|error| match error {
-            CompileError::NotAComponent(reason) => Problem::NotAComponent {
+            CompileError::NotAComponent(reason) => LoadErrorKind::NotAComponent {
                 path: path.to_owned(),
                 reason,
             },
-            CompileError::DoesNotCompile(reason) => Problem::DoesNotCompile {
+            CompileError::DoesNotCompile(reason) => LoadErrorKind::DoesNotCompile {
                 path: path.to_owned(),
                 reason,
             },
@@ -108,7 +108,10 @@ impl HostLinker {
     }
 
     /// Opens an image.
-    pub(super) fn open(&self, image: &Image) -> Result<(Component, HostCost), CompileError> {
+    pub(super) fn open(
+        &self,
+        image: &CompiledModule,
+    ) -> Result<(Component, HostCost), CompileError> {
         // Whoever compiled it has looked at that as well; opening it costs memory.
         let cost = HostCost::of(image.bytes()).map_err(CompileError::DoesNotCompile)?;
         // SAFETY: an image is what an engine of this library has made of a component, in a process of
@@ -131,12 +134,12 @@ impl Compiled {
         component: &Component,
         cost: HostCost,
         host: &HostLinker,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, LoadErrorKind> {
         let engine = &host.engine;
         let ty = component.component_type();
         let mut linker = Cow::Borrowed(&host.linker);
         let mut functions = 0;
-        let other_types = |error: wasmtime::Error| Problem::OtherTypes {
+        let other_types = |error: wasmtime::Error| LoadErrorKind::OtherTypes {
             reason: format!("{error:#}"),
         };
         for (import, is) in ty.imports(engine) {
@@ -146,7 +149,7 @@ impl Compiled {
             {
                 functions += interface.exports(engine).len();
                 if functions > wasi::MOST_FUNCTIONS {
-                    return Err(Problem::OtherTypes {
+                    return Err(LoadErrorKind::OtherTypes {
                         reason: format!(
                             "it imports more than {} functions and types of wasi",
                             wasi::MOST_FUNCTIONS
@@ -213,15 +216,15 @@ fn is_ours(version: &str) -> bool {
         .is_some_and(|patch| patch.bytes().all(|b| b.is_ascii_digit()))
 }
 
-fn check_import(name: &str) -> Result<(), Problem> {
+fn check_import(name: &str) -> Result<(), LoadErrorKind> {
     match interface(name) {
-        Some((_, version)) if !is_ours(version) => Err(Problem::OtherVersion {
+        Some((_, version)) if !is_ours(version) => Err(LoadErrorKind::OtherVersion {
             wanted: version.to_owned(),
         }),
         // `manifest` holds types only; a component that uses them imports it.
         Some(("log" | "manifest", _)) => Ok(()),
         None if wasi::is_wasi(name) => Ok(()),
-        _ => Err(Problem::UnknownImport {
+        _ => Err(LoadErrorKind::UnknownImport {
             import: name
                 .chars()
                 .take(200)
@@ -232,7 +235,7 @@ fn check_import(name: &str) -> Result<(), Problem> {
 }
 
 /// Other exports than ours are left alone: some languages' tools add their own.
-fn check_exports(names: &[String]) -> Result<(), Problem> {
+fn check_exports(names: &[String]) -> Result<(), LoadErrorKind> {
     let features = || {
         names
             .iter()
@@ -243,10 +246,10 @@ fn check_exports(names: &[String]) -> Result<(), Problem> {
         return Ok(());
     }
     Err(match features().next() {
-        Some((_, version)) => Problem::OtherVersion {
+        Some((_, version)) => LoadErrorKind::OtherVersion {
             wanted: version.to_owned(),
         },
-        None => Problem::NoExports,
+        None => LoadErrorKind::NoExports,
     })
 }
 

@@ -12,11 +12,11 @@ pub struct PluginError {
     /// The operator's name for it.
     pub name: String,
     /// What is wrong.
-    pub problem: Box<Problem>,
+    pub problem: Box<LoadErrorKind>,
 }
 
 impl PluginError {
-    pub(super) fn new(name: &str, problem: Problem) -> Self {
+    pub(super) fn new(name: &str, problem: LoadErrorKind) -> Self {
         Self {
             name: name.to_owned(),
             problem: Box::new(problem),
@@ -28,7 +28,7 @@ impl PluginError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the texts say what each is")]
-pub enum Problem {
+pub enum LoadErrorKind {
     #[error("{} cannot be read: {error}", escaped_path(path))]
     Unreadable {
         path: PathBuf,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::error::Problem;
+use super::error::LoadErrorKind;
 use crate::bounded_file::{BoundedRead, BoundedReadError};
 
 /// Larger files are refused before they are read: Python components have 18 MB.
@@ -11,13 +11,13 @@ const READ: BoundedRead = BoundedRead::new(64 << 20);
 /// Reads a plugin's file.
 ///
 /// It is opened once, and what was read is what is compiled, whatever happens to the file.
-pub(super) fn read(path: &Path, follows_links: bool) -> Result<Vec<u8>, Problem> {
+pub(super) fn read(path: &Path, follows_links: bool) -> Result<Vec<u8>, LoadErrorKind> {
     let path = path.to_owned();
     let read = READ.follows_links(follows_links).bytes(&path);
     read.map_err(|error| match error {
-        BoundedReadError::Io(error) => Problem::Unreadable { path, error },
-        BoundedReadError::NotAFile(_) => Problem::NotAFile { path },
-        BoundedReadError::Link => Problem::Link { path },
-        BoundedReadError::TooLarge { size, most } => Problem::TooLarge { path, size, most },
+        BoundedReadError::Io(error) => LoadErrorKind::Unreadable { path, error },
+        BoundedReadError::NotAFile(_) => LoadErrorKind::NotAFile { path },
+        BoundedReadError::Link => LoadErrorKind::Link { path },
+        BoundedReadError::TooLarge { size, most } => LoadErrorKind::TooLarge { path, size, most },
     })
 }

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant};
 use notify_debouncer_mini::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_mini::{Debouncer, new_debouncer};
 
-use super::error::{PluginError, Problem};
+use super::error::{LoadErrorKind, PluginError};
 use super::grant::Grants;
 use super::policy::{Policy, PolicyError};
 use super::registry::Registry;
-use super::spec::{PluginSpec, SpecError, World};
+use super::spec::{CallMode, PluginSpec, SpecError};
 use crate::supervised::{ThreadPanics, spawn_supervised};
 
 /// How long a file must be left alone before it is looked at: copying one takes several writes.
@@ -26,7 +26,7 @@ pub struct PluginFolder {
     path: PathBuf,
     is_followed: bool,
     grants: Vec<(String, Grants)>,
-    world: World,
+    calls: CallMode,
 }
 
 /// Why a folder is not followed.
@@ -63,7 +63,7 @@ impl PluginFolder {
             path: path.into(),
             is_followed: false,
             grants: Vec::new(),
-            world: World::default(),
+            calls: CallMode::default(),
         }
     }
 
@@ -88,15 +88,15 @@ impl PluginFolder {
 
     /// Through which of the contract's worlds its plugins are called.
     #[must_use]
-    pub fn world(self, world: World) -> Self {
-        Self { world, ..self }
+    pub fn calls(self, calls: CallMode) -> Self {
+        Self { calls, ..self }
     }
 
     /// Its plugins as they are now, in the order of their names.
     pub(crate) fn specs(&self) -> Result<Vec<PluginSpec>, SpecError> {
         let mut specs = PluginSpec::folder(&self.path)?;
         for spec in &mut specs {
-            spec.world = self.world;
+            spec.calls = self.calls;
             // Whoever may put files there may not choose which others are read.
             spec.follows_links = !self.is_followed;
             for (_, grants) in self.grants.iter().filter(|(name, _)| *name == spec.name) {
@@ -284,7 +284,7 @@ impl Follower {
         self.seen.insert(name.clone(), seen);
         let update = || {
             if !self.is_ours(&name, &file) {
-                return Err(PluginError::new(&name, Problem::NameTaken).into());
+                return Err(PluginError::new(&name, LoadErrorKind::NameTaken).into());
             }
             let policy = Policy::at(self.policy.as_deref())?;
             Ok(self.folder.allowed(spec, &policy)?)
@@ -315,14 +315,14 @@ mod tests {
 
     use super::*;
     use crate::meter::Settings;
-    use crate::plugin::{CompileError, Compiler, Image, Surroundings};
+    use crate::plugin::{CompileError, CompiledModule, Compiler, RegistryConfig};
 
     /// Keeps what it is given to compile, which it never does.
     #[derive(Clone, Default)]
     struct Keeps(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl Compiler for Keeps {
-        fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
+        fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
             self.0.lock().unwrap().push(plugin.to_vec());
             assert_ne!(plugin, b"panic");
             Err(CompileError::DoesNotCompile("it is kept".into()))
@@ -333,14 +333,14 @@ mod tests {
     fn a_file_is_tried_once_it_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let kept = Keeps::default();
-        let surroundings = Surroundings {
+        let config = RegistryConfig {
             compiler: Some(Arc::new(kept.clone())),
-            ..Surroundings::default()
+            ..RegistryConfig::default()
         };
         let mut follower = Follower {
             folder: PluginFolder::new(folder.path()).followed(true),
             policy: None,
-            registry: Registry::with(Settings::default().schema(), surroundings).unwrap(),
+            registry: Registry::with(Settings::default().schema(), config).unwrap(),
             seen: BTreeMap::new(),
             moving: BTreeMap::new(),
             has_looked: true,
@@ -367,12 +367,12 @@ mod tests {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         };
         let (kept, panics) = (Keeps::default(), ThreadPanics::default());
-        let surroundings = Surroundings {
+        let config = RegistryConfig {
             compiler: Some(Arc::new(kept.clone())),
             thread_panics: panics.clone(),
-            ..Surroundings::default()
+            ..RegistryConfig::default()
         };
-        let registry = Registry::with(Settings::default().schema(), surroundings).unwrap();
+        let registry = Registry::with(Settings::default().schema(), config).unwrap();
         write("a.wasm", "panic");
         write("b.wasm", "second");
         let followed = PluginFolder::new(folder.path()).followed(true);

@@ -40,7 +40,7 @@ const MOST_TRAPS: u32 = 20;
 /// repeated.
 #[derive(Debug, Default)]
 pub(super) struct Health {
-    standing: Standing,
+    state: HealthState,
     /// In a row, without a trial passed.
     traps: u32,
     /// How often in a row it took more time than it may.
@@ -48,7 +48,7 @@ pub(super) struct Health {
 }
 
 #[derive(Debug, Default)]
-enum Standing {
+enum HealthState {
     #[default]
     Sound,
     /// It has no instance.
@@ -69,7 +69,7 @@ impl Health {
     pub(super) fn trapped(&mut self, now: Time) -> Option<Duration> {
         self.traps += 1;
         if self.traps >= MOST_TRAPS {
-            self.standing = Standing::Quarantined;
+            self.state = HealthState::Quarantined;
             return None;
         }
         Some(self.pause(self.traps, now, true))
@@ -92,22 +92,22 @@ impl Health {
             .saturating_mul(1 << (times - 1).min(16))
             .min(LONGEST_PAUSE);
         let until = now.after(pause);
-        self.standing = Standing::Pausing { until, is_suspect };
+        self.state = HealthState::Pausing { until, is_suspect };
         pause
     }
 
     /// Whether its pause is over.
     pub(super) fn may_start(&self, now: Time) -> bool {
-        matches!(self.standing, Standing::Pausing { until, .. } if now >= until)
+        matches!(self.state, HealthState::Pausing { until, .. } if now >= until)
     }
 
     /// There is a fresh instance.
     pub(super) fn started(&mut self, now: Time) {
-        self.standing = match self.standing {
-            Standing::Pausing {
+        self.state = match self.state {
+            HealthState::Pausing {
                 is_suspect: false, ..
-            } => Standing::Sound,
-            _ => Standing::OnTrial {
+            } => HealthState::Sound,
+            _ => HealthState::OnTrial {
                 until: now.after(TRIAL),
             },
         };
@@ -116,30 +116,30 @@ impl Health {
     /// Whether it gets one event a call.
     #[inline]
     pub(super) fn is_on_trial(&self) -> bool {
-        matches!(self.standing, Standing::OnTrial { .. })
+        matches!(self.state, HealthState::OnTrial { .. })
     }
 
     /// Whether a fresh instance may come with any packet.
     #[inline]
     pub(super) fn is_pausing(&self) -> bool {
-        matches!(self.standing, Standing::Pausing { .. })
+        matches!(self.state, HealthState::Pausing { .. })
     }
 
     /// Ends a trial that is passed.
     pub(super) fn pass(&mut self, now: Time) {
-        if let Standing::OnTrial { until } = self.standing
+        if let HealthState::OnTrial { until } = self.state
             && now >= until
         {
-            self.standing = Standing::Sound;
+            self.state = HealthState::Sound;
             self.traps = 0;
         }
     }
 
     pub(super) fn state(&self) -> PluginState {
-        match self.standing {
-            Standing::Sound | Standing::OnTrial { .. } => PluginState::Running,
-            Standing::Pausing { .. } => PluginState::Restarting,
-            Standing::Quarantined => PluginState::Quarantined,
+        match self.state {
+            HealthState::Sound | HealthState::OnTrial { .. } => PluginState::Running,
+            HealthState::Pausing { .. } => PluginState::Restarting,
+            HealthState::Quarantined => PluginState::Quarantined,
         }
     }
 }

@@ -7,7 +7,7 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::{batch_feature, feature, manifest};
 use super::compile::HostCost;
-use super::error::{Problem, Trap};
+use super::error::{LoadErrorKind, Trap};
 use super::limits::{ANSWER, Deadline, HANDLES, Limits, MemoryLimiter};
 use super::log::Log;
 use super::wasi::WasiState;
@@ -45,12 +45,12 @@ impl Instance {
         cost: HostCost,
         name: &str,
         limits: Limits,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, LoadErrorKind> {
         let limits = limits.measurable();
         // What the host keeps for it counts as its memory.
         let memory = MemoryLimiter::new(limits.memory, cost.instance);
         if cost.instance > limits.memory {
-            return Err(Problem::OpenTrapped(Trap::Memory {
+            return Err(LoadErrorKind::OpenTrapped(Trap::Memory {
                 asked: cost.instance,
                 allowed: limits.memory,
             }));
@@ -76,9 +76,9 @@ impl Instance {
             .call(limits.open, |instance| {
                 component.instantiate(&mut instance.store)
             })
-            .map_err(Problem::OpenTrapped)?;
+            .map_err(LoadErrorKind::OpenTrapped)?;
         // The functions' types are looked at only here.
-        let other_types = |error: wasmtime::Error| Problem::OtherTypes {
+        let other_types = |error: wasmtime::Error| LoadErrorKind::OtherTypes {
             reason: format!("{error:#}"),
         };
         instance.feature = exports

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::bindings::manifest as wit;
-use super::error::Problem;
+use super::error::LoadErrorKind;
 use super::grant::{Grant, Grants};
 use super::packet_fields::PacketField;
 use crate::flow::features::Feature;
@@ -65,15 +65,18 @@ pub(super) struct Terms<'a> {
 
 impl Manifest {
     /// Checks what a plugin declared.
-    pub(super) fn accept(declared: wit::Manifest, terms: &Terms<'_>) -> Result<Self, Problem> {
+    pub(super) fn accept(
+        declared: wit::Manifest,
+        terms: &Terms<'_>,
+    ) -> Result<Self, LoadErrorKind> {
         if declared.cuts_flows && !terms.has_feature {
-            return Err(Problem::CannotCut);
+            return Err(LoadErrorKind::CannotCut);
         }
         check_len("version", &declared.version, MOST_VERSION)?;
         check_len("description", &declared.description, MOST_DESCRIPTION)?;
         let packets_per_flow = match declared.packets_per_flow {
             None => u64::MAX,
-            Some(0) => return Err(Problem::NoPackets),
+            Some(0) => return Err(LoadErrorKind::NoPackets),
             Some(n) => n.into(),
         };
         Ok(Self {
@@ -106,18 +109,18 @@ impl Manifest {
 }
 
 impl Terms<'_> {
-    fn packet_fields(&self, names: &[String]) -> Result<Vec<&'static PacketField>, Problem> {
+    fn packet_fields(&self, names: &[String]) -> Result<Vec<&'static PacketField>, LoadErrorKind> {
         self.fields("packet", names, PacketField::by_name, |field| field.grant)
     }
 
-    fn flow_fields(&self, names: &[String]) -> Result<Vec<&'static Feature>, Problem> {
+    fn flow_fields(&self, names: &[String]) -> Result<Vec<&'static Feature>, LoadErrorKind> {
         let fields = self.fields("flow", names, Feature::by_name, |field| field.grant)?;
         match fields
             .iter()
             .find(|field| !self.schema.features().contains(field))
         {
             None => Ok(fields),
-            Some(field) => Err(Problem::NotThere {
+            Some(field) => Err(LoadErrorKind::NotThere {
                 field: field.name,
                 when: field.group.when(),
             }),
@@ -130,7 +133,7 @@ impl Terms<'_> {
         names: &'n [String],
         find: impl Fn(&str) -> Option<F>,
         grant: impl Fn(F) -> Grant,
-    ) -> Result<Vec<F>, Problem> {
+    ) -> Result<Vec<F>, LoadErrorKind> {
         let mut seen = HashSet::new();
         let one = |name: &'n String| {
             let shown = || {
@@ -139,14 +142,15 @@ impl Terms<'_> {
                     .flat_map(char::escape_debug)
                     .collect::<String>()
             };
-            let field = find(name).ok_or_else(|| Problem::UnknownField { of, field: shown() })?;
+            let field =
+                find(name).ok_or_else(|| LoadErrorKind::UnknownField { of, field: shown() })?;
             if !seen.insert(name) {
-                return Err(Problem::FieldTwice { of, field: shown() });
+                return Err(LoadErrorKind::FieldTwice { of, field: shown() });
             }
             let grant = grant(field);
             if !self.grants.allow(grant) {
                 let (name, grant) = (self.name.to_owned(), grant.flag().to_owned());
-                return Err(Problem::NotGranted {
+                return Err(LoadErrorKind::NotGranted {
                     name,
                     of,
                     field: shown(),
@@ -164,15 +168,15 @@ impl Terms<'_> {
         grant: &'static str,
         asked: u32,
         granted: u32,
-    ) -> Result<u32, Problem> {
+    ) -> Result<u32, LoadErrorKind> {
         match asked {
             0 => Ok(0),
-            _ if asked > Grants::MOST_BYTES => Err(Problem::TooManyBytes {
+            _ if asked > Grants::MOST_BYTES => Err(LoadErrorKind::TooManyBytes {
                 of,
                 asked,
                 most: Grants::MOST_BYTES,
             }),
-            _ if granted == 0 => Err(Problem::BytesNotGranted {
+            _ if granted == 0 => Err(LoadErrorKind::BytesNotGranted {
                 name: self.name.to_owned(),
                 of,
                 grant,
@@ -183,9 +187,9 @@ impl Terms<'_> {
     }
 }
 
-fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColumn>, Problem> {
+fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColumn>, LoadErrorKind> {
     if declared.len() > MOST_OUTPUTS {
-        return Err(Problem::TooManyOutputs {
+        return Err(LoadErrorKind::TooManyOutputs {
             count: declared.len(),
         });
     }
@@ -193,12 +197,12 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
     let one = |output: &'n wit::Output| {
         let name = &output.name;
         if !is_output_name(name) {
-            return Err(Problem::BadOutputName {
+            return Err(LoadErrorKind::BadOutputName {
                 name: name.chars().take(64).collect(),
             });
         }
         if !seen.insert(name) {
-            return Err(Problem::OutputTwice { name: name.clone() });
+            return Err(LoadErrorKind::OutputTwice { name: name.clone() });
         }
         check_len("description", &output.description, MOST_DESCRIPTION)?;
         Ok(UdpColumn::new(
@@ -211,9 +215,9 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
     declared.iter().map(one).collect()
 }
 
-fn check_len(of: &'static str, text: &str, most: usize) -> Result<(), Problem> {
+fn check_len(of: &'static str, text: &str, most: usize) -> Result<(), LoadErrorKind> {
     match text.len() {
-        len if len > most => Err(Problem::TextTooLong { of, len, most }),
+        len if len > most => Err(LoadErrorKind::TextTooLong { of, len, most }),
         _ => Ok(()),
     }
 }

@@ -6,10 +6,11 @@
 
 mod batch;
 mod bindings;
-mod budget;
 mod column;
 mod compile;
+mod cpu_budget;
 mod digest;
+mod dispatcher;
 mod engine;
 mod error;
 mod escape;
@@ -17,13 +18,13 @@ mod file;
 mod folder;
 #[cfg(fuzzing)]
 pub mod fuzzing;
-mod generation;
 mod grant;
 mod health;
-mod hosted;
 mod instance;
 mod json;
 mod limits;
+mod load_share;
+mod loaded;
 mod log;
 mod manifest;
 mod outputs;
@@ -33,32 +34,32 @@ mod pseudonym;
 mod record;
 mod registry;
 mod report;
-mod run;
-mod share;
+mod run_context;
+mod runner;
 mod spec;
-mod station;
 mod wasi;
 
 pub use compile::{
-    ChildCompiler, CompileCache, CompileError, Compiler, Image, component, serve as serve_compiler,
+    ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, component,
+    serve as serve_compiler,
 };
 pub use digest::{DigestError, Sha256};
-pub use error::{PluginError, Problem, Trap};
+pub(crate) use dispatcher::PluginDispatcher;
+pub use error::{LoadErrorKind, PluginError, Trap};
 pub use escape::{escaped, escaped_path, shown};
 pub use folder::{FollowError, PluginFolder};
 pub(crate) use folder::{Following, UpdateError, tell};
-pub use generation::Plugin;
 pub use grant::{Grant, GrantError, Grants};
 pub use health::PluginState;
 pub use limits::{EventTime, Limits};
+pub use loaded::Plugin;
 pub use manifest::Manifest;
 pub use packet_fields::{PACKET_FIELDS, PacketField};
 pub use policy::{Policy, PolicyError};
-pub use registry::{PluginSet, Registry, RegistryError, Surroundings};
+pub use registry::{PluginSet, Registry, RegistryConfig, RegistryError};
 pub use report::PluginReport;
-pub use run::{Columns, Run};
-pub use spec::{PluginSpec, SpecError, World};
-pub(crate) use station::Station;
+pub use run_context::{RunContext, SchemaMode};
+pub use spec::{CallMode, PluginSpec, SpecError};
 
 /// The version of the contract that this host speaks.
 pub const CONTRACT_VERSION: &str = "0.1.0";

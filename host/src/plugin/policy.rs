@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::digest::Sha256;
-use super::error::{PluginError, Problem};
+use super::error::{LoadErrorKind, PluginError};
 use super::grant::Grants;
 use super::limits::{ANSWER, EventTime, Limits};
 use super::spec::PluginSpec;
@@ -248,7 +248,7 @@ impl Policy {
         spec.limits = self.limits.apply(spec.limits);
         let Some(entry) = self.plugins.get(&spec.name) else {
             return match self.refuses_unlisted {
-                true => Err(PluginError::new(&spec.name, Problem::Unlisted)),
+                true => Err(PluginError::new(&spec.name, LoadErrorKind::Unlisted)),
                 false => Ok(spec),
             };
         };
@@ -267,7 +267,7 @@ impl Policy {
     pub(super) fn apply_to_found(&self, spec: PluginSpec) -> Result<PluginSpec, PluginError> {
         let spec = self.apply(spec)?;
         match spec.grants != Grants::default() && spec.sha256.is_none() {
-            true => Err(PluginError::new(&spec.name, Problem::NotPinned)),
+            true => Err(PluginError::new(&spec.name, LoadErrorKind::NotPinned)),
             false => Ok(spec),
         }
     }

@@ -7,9 +7,9 @@ use dashmap::DashMap;
 
 use super::compile::Compiler;
 use super::engine::PluginEngine;
-use super::error::{PluginError, Problem};
-use super::generation::{Plugin, PluginFile};
-use super::run::{Columns, Run};
+use super::error::{LoadErrorKind, PluginError};
+use super::loaded::{Plugin, PluginFile};
+use super::run_context::{RunContext, SchemaMode};
 use super::spec::PluginSpec;
 use crate::anonymizer::{AnonymizationKey, KeyError};
 use crate::flow::{Schema, UdpColumn};
@@ -31,7 +31,7 @@ struct Inner {
     engine: PluginEngine,
     /// The columns of flows without plugins.
     schema: Schema,
-    run: Arc<OnceLock<Run>>,
+    run: Arc<OnceLock<RunContext>>,
     entries: DashMap<String, Entry>,
     /// One change at a time, so that no more than one plugin is compiled at once.
     changing: Mutex<()>,
@@ -52,7 +52,7 @@ struct Entry {
 
 /// What a registry needs of the house that it stands in.
 #[derive(Clone, Default)]
-pub struct Surroundings {
+pub struct RegistryConfig {
     /// What compiles plugins. None, the default, compiles them in this process, and is for plugins that
     /// are trusted only: one made for it can end this process, or take as much time and memory as it
     /// likes. [`ChildCompiler`](super::ChildCompiler) is for all others.
@@ -114,20 +114,20 @@ impl Registry {
     ///
     /// The WebAssembly engine does not start, or there are no random bytes for a key.
     pub fn new(schema: Schema) -> Result<Self, RegistryError> {
-        Self::with(schema, Surroundings::default())
+        Self::with(schema, RegistryConfig::default())
     }
 
-    /// A registry with nothing in it, in these surroundings.
+    /// Creates an empty registry with this configuration.
     ///
     /// # Errors
     ///
     /// As [`new`](Self::new).
-    pub fn with(schema: Schema, surroundings: Surroundings) -> Result<Self, RegistryError> {
-        let Surroundings {
+    pub fn with(schema: Schema, config: RegistryConfig) -> Result<Self, RegistryError> {
+        let RegistryConfig {
             compiler,
             key,
             thread_panics,
-        } = surroundings;
+        } = config;
         let key = key.map_or_else(AnonymizationKey::random, Ok)?;
         let engine = PluginEngine::new(compiler, &key, &thread_panics)
             .map_err(|error| RegistryError::Engine(format!("{error:#}")))?;
@@ -152,7 +152,7 @@ impl Registry {
     /// What is wrong with it, or that there is one of its name.
     pub fn load(&self, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
         self.change(spec, |entry| match entry {
-            Some(_) => Err(Problem::NameTaken),
+            Some(_) => Err(LoadErrorKind::NameTaken),
             None => Ok(()),
         })
     }
@@ -166,7 +166,7 @@ impl Registry {
     pub fn replace(&self, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
         self.change(spec, |entry| match entry {
             Some(_) => Ok(()),
-            None => Err(Problem::NotLoaded),
+            None => Err(LoadErrorKind::NotLoaded),
         })
     }
 
@@ -176,7 +176,7 @@ impl Registry {
     /// # Errors
     ///
     /// A plugin cannot be opened.
-    pub fn begin(&self, run: Run) -> Result<(), PluginError> {
+    pub fn begin(&self, run: RunContext) -> Result<(), PluginError> {
         let _changing = self
             .0
             .changing
@@ -205,7 +205,7 @@ impl Registry {
                 self.publish();
                 Ok(())
             }
-            None => Err(PluginError::new(name, Problem::NotLoaded)),
+            None => Err(PluginError::new(name, LoadErrorKind::NotLoaded)),
         }
     }
 
@@ -233,13 +233,13 @@ impl Registry {
     fn change(
         &self,
         spec: PluginSpec,
-        fits: impl Fn(Option<&Entry>) -> Result<(), Problem>,
+        fits: impl Fn(Option<&Entry>) -> Result<(), LoadErrorKind>,
     ) -> Result<Arc<Plugin>, PluginError> {
         let _changing = self.changing();
         let name = spec.name.clone();
         let load = || {
             if !is_name(&name) {
-                return Err(Problem::BadName { name: name.clone() });
+                return Err(LoadErrorKind::BadName { name: name.clone() });
             }
             fits(self.0.entries.get(&name).as_deref())?;
             let file = PluginFile::read(&spec)?;
@@ -262,7 +262,7 @@ impl Registry {
         let spec = self.told(spec())?;
         let load = || {
             if !is_name(name) {
-                return Err(Problem::BadName {
+                return Err(LoadErrorKind::BadName {
                     name: name.to_owned(),
                 });
             }
@@ -300,7 +300,7 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, spec: PluginSpec, file: PluginFile) -> Result<Arc<Plugin>, Problem> {
+    fn put(&self, spec: PluginSpec, file: PluginFile) -> Result<Arc<Plugin>, LoadErrorKind> {
         let inner = &*self.0;
         let name = spec.name.clone();
         let number = inner.generations.fetch_add(1, Ordering::Relaxed);
@@ -331,15 +331,15 @@ impl Registry {
     }
 
     /// Whether a plugin can join a run that is under way.
-    fn check(&self, plugin: &Plugin) -> Result<(), Problem> {
+    fn check(&self, plugin: &Plugin) -> Result<(), LoadErrorKind> {
         let Some(run) = self.0.run.get() else {
             return Ok(());
         };
         let manifest = plugin.manifest();
         if manifest.needs_one_meter && run.meters > 1 {
-            return Err(Problem::NeedsOneMeter { meters: run.meters });
+            return Err(LoadErrorKind::NeedsOneMeter { meters: run.meters });
         }
-        if run.columns == Columns::Free {
+        if run.columns == SchemaMode::PerFlow {
             return Ok(());
         }
         let set = self.set();
@@ -350,7 +350,7 @@ impl Registry {
         let declared = manifest.outputs.iter();
         match same.eq(declared.map(|column| (column.name(), column.ty()))) {
             true => Ok(()),
-            false => Err(Problem::OtherColumns),
+            false => Err(LoadErrorKind::OtherColumns),
         }
     }
 
@@ -366,7 +366,7 @@ impl Registry {
         let plugins: Vec<_> = entries.into_iter().map(|(_, plugin)| plugin).collect();
         let mut set = inner.set.write().unwrap_or_else(PoisonError::into_inner);
         let schema = match inner.run.get() {
-            Some(run) if run.columns == Columns::Fixed => set.schema.clone(),
+            Some(run) if run.columns == SchemaMode::Fixed => set.schema.clone(),
             _ => Arc::new(inner.schema.with_udps(columns(&plugins))),
         };
         *set = Arc::new(PluginSet { plugins, schema });
@@ -389,13 +389,13 @@ mod tests {
 
     use super::*;
     use crate::meter::Settings;
-    use crate::plugin::{CompileError, Image};
+    use crate::plugin::{CompileError, CompiledModule};
 
     /// Says that it compiles, and goes on when it is told to.
     struct Waits(Mutex<(Sender<()>, Receiver<()>)>);
 
     impl Compiler for Waits {
-        fn compile(&self, _: &[u8]) -> Result<Image, CompileError> {
+        fn compile(&self, _: &[u8]) -> Result<CompiledModule, CompileError> {
             let both = self.0.lock().unwrap();
             both.0.send(()).unwrap();
             both.1.recv().unwrap();
@@ -406,11 +406,11 @@ mod tests {
     #[test]
     fn what_is_allowed_is_read_when_no_other_change_is_under_way() {
         let ((compiles, begun), (go_on, goes_on)) = (channel(), channel());
-        let surroundings = Surroundings {
+        let config = RegistryConfig {
             compiler: Some(Arc::new(Waits(Mutex::new((compiles, goes_on))))),
-            ..Surroundings::default()
+            ..RegistryConfig::default()
         };
-        let registry = Registry::with(Settings::default().schema(), surroundings).unwrap();
+        let registry = Registry::with(Settings::default().schema(), config).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         let spec = || PluginSpec::new(file.path()).name("p");
         let policy = AtomicU64::new(0);
@@ -425,7 +425,7 @@ mod tests {
                 starts.send(()).unwrap();
                 let refused = registry.update("p", || {
                     read = Some(policy.load(Ordering::SeqCst));
-                    Err::<PluginSpec, _>(PluginError::new("p", Problem::Unlisted))
+                    Err::<PluginSpec, _>(PluginError::new("p", LoadErrorKind::Unlisted))
                 });
                 assert!(refused.is_err());
                 read

@@ -26,19 +26,19 @@ pub struct PluginSpec {
     /// Which file it must be; any by default.
     pub sha256: Option<Sha256>,
     /// Through which of the contract's worlds it is called.
-    pub world: World,
+    pub calls: CallMode,
     /// Whether the path may be a symbolic link; it may, unless it was found in a folder that is followed.
     pub follows_links: bool,
 }
 
 /// Through which of the contract's worlds a plugin is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum World {
+pub enum CallMode {
     /// Columns of events where the plugin has them and does not cut flows, else one event a call.
     #[default]
-    Quickest,
+    Auto,
     /// One event a call where the plugin has that form: to compare both.
-    Events,
+    PerEvent,
 }
 
 impl PluginSpec {
@@ -54,7 +54,7 @@ impl PluginSpec {
             grants: Grants::default(),
             limits: Limits::default(),
             sha256: None,
-            world: World::default(),
+            calls: CallMode::default(),
             follows_links: true,
         }
     }
@@ -127,8 +127,8 @@ impl PluginSpec {
 
     /// Chooses the world.
     #[must_use]
-    pub fn world(self, world: World) -> Self {
-        Self { world, ..self }
+    pub fn calls(self, calls: CallMode) -> Self {
+        Self { calls, ..self }
     }
 }
 

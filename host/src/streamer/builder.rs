@@ -16,7 +16,8 @@ use crate::meter::{AccountingMode, Meter, Settings};
 use crate::overload::OverloadLevel;
 use crate::parallel::Parallel;
 use crate::plugin::{
-    Columns, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, Run, Surroundings,
+    Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, RegistryConfig, RunContext,
+    SchemaMode,
 };
 use crate::plugin_updates::PluginUpdates;
 use crate::reload::Reloader;
@@ -43,7 +44,7 @@ pub struct StreamerBuilder {
     plugin_folder: Option<PluginFolder>,
     policy: Option<PathBuf>,
     compiler: Option<Arc<dyn Compiler>>,
-    hot_loading: Option<Columns>,
+    hot_loading: Option<SchemaMode>,
     columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
     panics: ThreadPanics,
@@ -247,7 +248,7 @@ impl StreamerBuilder {
     /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
     /// overload, replaced and removed while packets flow. `columns` says whether the flows' columns may
     /// change with them; without this call they do not.
-    pub fn hot_loading(mut self, columns: Columns) -> Self {
+    pub fn hot_loading(mut self, columns: SchemaMode) -> Self {
         self.hot_loading = Some(columns);
         self
     }
@@ -294,7 +295,7 @@ impl StreamerBuilder {
         let plugins = PluginUpdates::new(registry.clone(), &self.settings.schema());
         let meters = self.meters(plugins.set.plugins());
         if let Some(registry) = &registry {
-            registry.begin(Run {
+            registry.begin(RunContext {
                 meters,
                 columns: self.hot_loading.unwrap_or_default(),
                 is_live: matches!(origin, Origin::Live(_)),
@@ -464,12 +465,12 @@ impl StreamerBuilder {
     }
 
     fn registry(&self, panics: &ThreadPanics) -> Result<Registry, StreamerError> {
-        let surroundings = Surroundings {
+        let config = RegistryConfig {
             compiler: self.compiler.clone(),
             key: self.anonymization_key.clone(),
             thread_panics: panics.clone(),
         };
-        let registry = Registry::with(self.settings.schema(), surroundings)?;
+        let registry = Registry::with(self.settings.schema(), config)?;
         let policy = Policy::at(self.policy.as_deref())?;
         for spec in self.plugins.clone() {
             registry.load(policy.apply(spec)?)?;

@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use flowloom::plugin::{ChildCompiler, PluginSpec, Registry, Surroundings, fuzzing};
+use flowloom::plugin::{ChildCompiler, PluginSpec, Registry, RegistryConfig, fuzzing};
 use flowloom::{Meter, Settings};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
@@ -71,13 +71,13 @@ fn modules(data: &[u8]) {
     };
     // SAFETY: this program serves as a compiler, see above.
     let compiler = unsafe { ChildCompiler::new("/proc/self/exe", [COMPILE]) };
-    let surroundings = Surroundings {
+    let config = RegistryConfig {
         compiler: Some(Arc::new(
             compiler.limits(Duration::from_secs(10), 512 << 20),
         )),
-        ..Surroundings::default()
+        ..RegistryConfig::default()
     };
-    let registry = Registry::with(settings.schema(), surroundings).expect("the engine starts");
+    let registry = Registry::with(settings.schema(), config).expect("the engine starts");
     match registry.load(PluginSpec::new(&path)) {
         Ok(plugin) => match Meter::new(settings, &[plugin]) {
             Ok(mut meter) => meter.finish(),

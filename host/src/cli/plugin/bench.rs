@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use flowloom::plugin::{Plugin, PluginReport, Problem, escaped};
+use flowloom::plugin::{LoadErrorKind, Plugin, PluginReport, escaped};
 use flowloom::{Meter, Settings};
 
 use super::super::compile::CompileBounds;
@@ -52,7 +52,7 @@ impl Bench {
         };
         let mut loaded = load(spec.clone(), settings)?;
         if let Err(error) = &loaded
-            && matches!(*error.problem, Problem::NotThere { .. })
+            && matches!(*error.problem, LoadErrorKind::NotThere { .. })
         {
             settings = every_analysis();
             loaded = load(spec, settings)?;

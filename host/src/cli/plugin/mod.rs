@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use flowloom::Settings;
-use flowloom::plugin::{Grants, PluginSpec, Policy, Registry, Surroundings};
+use flowloom::plugin::{Grants, PluginSpec, Policy, Registry, RegistryConfig};
 
 use super::compile::{self, CompileBounds};
 use super::exit::{Exit, Failure};
@@ -96,11 +96,11 @@ impl Chosen {
 
 /// A registry whose plugins are compiled as those of a run are.
 fn registry(settings: Settings, compile: &CompileBounds) -> Result<Registry, Failure> {
-    let surroundings = Surroundings {
+    let config = RegistryConfig {
         compiler: Some(Arc::new(compile.compiler())),
-        ..Surroundings::default()
+        ..RegistryConfig::default()
     };
-    Registry::with(settings.schema(), surroundings).map_err(Failure::failed)
+    Registry::with(settings.schema(), config).map_err(Failure::failed)
 }
 
 /// A run with every analysis, so that there is every field that a plugin may ask for.

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::private_folder::PrivateFolder;
-use super::{CompileError, Compiler, Image};
+use super::{CompileError, CompiledModule, Compiler};
 
 /// Keeps what another compiler made, in a folder that nobody else may open.
 ///
@@ -79,12 +79,12 @@ impl<C: Compiler> CompileCache<C> {
     }
 
     /// Finds a whole image.
-    fn find(&self, name: &str) -> Option<Image> {
-        let most = Image::MOST_BYTES + MAGIC.len() + DIGEST;
+    fn find(&self, name: &str) -> Option<CompiledModule> {
+        let most = CompiledModule::MOST_BYTES + MAGIC.len() + DIGEST;
         let mut bytes = self.folder.read(name, most as u64).ok()?;
         let (digest, image) = bytes.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
         let is_whole = Sha256::digest(image)[..] == *digest;
-        is_whole.then(|| Image(bytes.split_off(MAGIC.len() + DIGEST)))
+        is_whole.then(|| CompiledModule(bytes.split_off(MAGIC.len() + DIGEST)))
     }
 
     /// Keeps an image; where that fails it is made again the next time.
@@ -129,7 +129,7 @@ impl<C: Compiler> CompileCache<C> {
 }
 
 impl<C: Compiler> Compiler for CompileCache<C> {
-    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
+    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
         let name = self.name_of(plugin);
         if let Some(image) = self.find(&name) {
             return Ok(image);

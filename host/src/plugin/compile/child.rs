@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::answer::{self, Task};
-use super::{CompileError, Compiler, Image};
+use super::{CompileError, CompiledModule, Compiler};
 
 /// Compiles each plugin in a process of its own, with bounds to its time and memory.
 ///
@@ -98,7 +98,8 @@ impl ChildCompiler {
         let ended = self.run(task, plugin).map_err(failed)?;
         let reason = match ended {
             Ended::InTime { status, answer, .. }
-                if status.success() && answer.len() <= Image::MOST_BYTES + answer::OVERHEAD =>
+                if status.success()
+                    && answer.len() <= CompiledModule::MOST_BYTES + answer::OVERHEAD =>
             {
                 match answer::decode(answer) {
                     Some(answer) => return answer,
@@ -107,7 +108,7 @@ impl ChildCompiler {
             }
             Ended::InTime { status, .. } if status.success() => format!(
                 "its machine code has more than {} MiB",
-                Image::MOST_BYTES >> 20
+                CompiledModule::MOST_BYTES >> 20
             ),
             Ended::InTime { status, stderr, .. } => self.why(status, &stderr),
             Ended::Late => self.late(),
@@ -144,7 +145,7 @@ impl ChildCompiler {
             let stderr = scope.spawn(move || read(stderr, MOST_STDERR));
             let (tell, answered) = channel();
             scope.spawn(move || {
-                let most = (Image::MOST_BYTES + answer::OVERHEAD) as u64;
+                let most = (CompiledModule::MOST_BYTES + answer::OVERHEAD) as u64;
                 tell.send(read(stdout, most + 1))
             });
             let left = until.saturating_duration_since(Instant::now());
@@ -241,8 +242,8 @@ impl ChildCompiler {
 }
 
 impl Compiler for ChildCompiler {
-    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError> {
-        self.ask(Task::Compile, plugin).map(Image)
+    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
+        self.ask(Task::Compile, plugin).map(CompiledModule)
     }
 }
 

@@ -23,7 +23,7 @@ pub trait Compiler: Send + Sync {
     /// # Errors
     ///
     /// Why there is no code of it.
-    fn compile(&self, plugin: &[u8]) -> Result<Image, CompileError>;
+    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError>;
 }
 
 /// Why there is no machine code of a plugin's file. The text does not name the file.
@@ -49,9 +49,9 @@ impl CompileError {
 
 /// Machine code of a component, for this host on this processor. It is run as it is: only this library
 /// makes it.
-pub struct Image(Vec<u8>);
+pub struct CompiledModule(Vec<u8>);
 
-impl Image {
+impl CompiledModule {
     /// Bytes of the largest image that is accepted: Python's interpreter has a quarter of it.
     pub const MOST_BYTES: usize = 256 << 20;
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::answer::{self, Task};
-use super::{CompileError, Image, structure};
+use super::{CompileError, CompiledModule, structure};
 use crate::plugin::engine::{self, Compiled};
 use crate::time::thread_time;
 
@@ -52,24 +52,24 @@ fn image(plugin: Vec<u8>) -> Result<Vec<u8>, CompileError> {
 }
 
 /// Compiles a plugin's file in this process, where it may take as much as it likes.
-pub(crate) fn in_process(plugin: Vec<u8>) -> Result<Image, CompileError> {
+pub(crate) fn in_process(plugin: Vec<u8>) -> Result<CompiledModule, CompileError> {
     let said = |error: wasmtime::Error| CompileError::DoesNotCompile(format!("{error:#}"));
     let component = component(plugin)?;
     let engine = engine::engine().map_err(said)?;
     let image = engine.precompile_component(&component).map_err(said)?;
-    match image.len() > Image::MOST_BYTES {
+    match image.len() > CompiledModule::MOST_BYTES {
         true => Err(CompileError::DoesNotCompile(format!(
             "its machine code has {} MiB; at most {} are accepted",
             image.len() >> 20,
-            Image::MOST_BYTES >> 20
+            CompiledModule::MOST_BYTES >> 20
         ))),
-        false => Ok(Image(image)),
+        false => Ok(CompiledModule(image)),
     }
 }
 
 /// Does what the host does with an image, so that an image with which that goes wrong never gets there.
 /// Whether the component fits the contract is the host's to say.
-fn try_host_part(image: &Image) -> Result<(), CompileError> {
+fn try_host_part(image: &CompiledModule) -> Result<(), CompileError> {
     let said = |error: wasmtime::Error| CompileError::DoesNotCompile(format!("{error:#}"));
     let fail = |reason| Err(CompileError::DoesNotCompile(reason));
     let open = || {

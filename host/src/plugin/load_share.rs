@@ -10,14 +10,14 @@ const WATCH: Duration = Duration::from_millis(20);
 
 /// Watches one plugin of one meter.
 #[derive(Debug, Default)]
-pub(super) struct Share {
+pub(super) struct LoadShare {
     /// Whether it takes too much.
     pub(super) is_over: bool,
     /// When it was looked at, and the time that it had taken by then.
     last: Option<(Instant, Duration)>,
 }
 
-impl Share {
+impl LoadShare {
     /// Looks at a plugin that has taken so much time in all. Only while time is scarce (`on`) can it
     /// take too much, and then until it is not scarce any more.
     pub(super) fn look(&mut self, on: bool, taken: Duration) {
@@ -48,7 +48,7 @@ mod tests {
     fn who_takes_more_than_its_share_is_over_until_time_is_not_scarce() {
         let start = Instant::now();
         let ms = Duration::from_millis;
-        let mut share = Share::default();
+        let mut share = LoadShare::default();
         let mut look = |on, taken, now| {
             share.look_at(on, ms(taken), start + ms(now));
             share.is_over

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::batch::{Batch, Kind, Shown};
 use super::bindings::feature::Verdict;
-use super::budget::{Budget, Habit};
+use super::cpu_budget::{BudgetVerdict, CpuBudget};
 use super::error::Trap;
-use super::generation::Plugin;
 use super::health::Health;
 use super::instance::Instance;
+use super::load_share::LoadShare;
+use super::loaded::Plugin;
 use super::record::{self, Records};
 use super::report::PluginReport;
-use super::share::Share;
 use super::{manifest::Manifest, outputs};
 use crate::flow::slab::{Places, Segmented};
 use crate::flow::{Answer, Arrival, FlowView, prefetch};
@@ -22,7 +22,7 @@ use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
 /// One generation of a plugin on one meter: its instance, and the events that it is to be shown.
-pub(super) struct Hosted {
+pub(super) struct PluginRunner {
     plugin: Arc<Plugin>,
     /// None from a trap until it is started again.
     instance: Option<Instance>,
@@ -34,7 +34,7 @@ pub(super) struct Hosted {
     now: Time,
     /// The last event, while it is on trial.
     event: Option<Event>,
-    shape: Shape,
+    delivery: EventDelivery,
     /// For each place in the flow table the slot of its flow in the instance, plus one; 0 where the
     /// instance does not hold the flow.
     slots: Segmented<u32>,
@@ -43,13 +43,13 @@ pub(super) struct Hosted {
     packets_per_flow: u64,
     /// Flows that the instance may hold.
     most_flows: usize,
-    budget: Option<Budget>,
-    share: Share,
+    budget: Option<CpuBudget>,
+    share: LoadShare,
     report: PluginReport,
 }
 
 /// How events are delivered.
-enum Shape {
+enum EventDelivery {
     Columns(Batch),
     Records(Records),
 }
@@ -92,7 +92,7 @@ impl Event {
     }
 }
 
-impl Hosted {
+impl PluginRunner {
     pub(super) fn new(plugin: Arc<Plugin>, instance: Instance) -> Self {
         Self::with(plugin, Some(instance), 0)
     }
@@ -101,20 +101,20 @@ impl Hosted {
     /// is not, and cannot be opened, it is as if it had trapped.
     pub(super) fn start(plugin: Arc<Plugin>, now: Time, ordinal: u64) -> Self {
         let opened = plugin.instance();
-        let mut hosted = Self::with(plugin, None, u64::MAX);
-        hosted.now = now;
+        let mut runner = Self::with(plugin, None, u64::MAX);
+        runner.now = now;
         match opened {
-            Ok(instance) => (hosted.instance, hosted.since) = (Some(instance), ordinal),
-            Err(error) => hosted.stopped(Event::Start, &error.problem),
+            Ok(instance) => (runner.instance, runner.since) = (Some(instance), ordinal),
+            Err(error) => runner.stopped(Event::Start, &error.problem),
         }
-        hosted
+        runner
     }
 
     fn with(plugin: Arc<Plugin>, instance: Option<Instance>, since: u64) -> Self {
         let manifest = plugin.manifest();
-        let shape = match plugin.by_event() {
-            true => Shape::Records(Records::new(manifest, plugin.pseudonyms())),
-            false => Shape::Columns(Batch::new(manifest, plugin.pseudonyms())),
+        let delivery = match plugin.by_event() {
+            true => EventDelivery::Records(Records::new(manifest, plugin.pseudonyms())),
+            false => EventDelivery::Columns(Batch::new(manifest, plugin.pseudonyms())),
         };
         let report = PluginReport {
             name: plugin.name().to_owned(),
@@ -129,13 +129,13 @@ impl Hosted {
             health: Health::default(),
             now: Time::EPOCH,
             event: None,
-            shape,
+            delivery,
             slots: Segmented::default(),
             free: Places::default(),
             packets_per_flow: manifest.packets_per_flow,
             budget: plugin.budget(),
             most_flows: plugin.most_flows(),
-            share: Share::default(),
+            share: LoadShare::default(),
             report,
             plugin,
         }
@@ -157,7 +157,7 @@ impl Hosted {
 
     /// Whether it gets batches of events.
     pub(super) fn has_batches(&self) -> bool {
-        matches!(self.shape, Shape::Columns(_))
+        matches!(self.delivery, EventDelivery::Columns(_))
     }
 
     /// While the meter cannot keep up (`on`), it is offered no flows if it takes too much of its time.
@@ -167,7 +167,7 @@ impl Hosted {
 
     /// Tells it that nothing comes any more.
     pub(super) fn finish(&mut self) {
-        let by_event = matches!(self.shape, Shape::Records(_));
+        let by_event = matches!(self.delivery, EventDelivery::Records(_));
         self.call(0, Event::Finish, |instance, _| instance.finish(by_event));
     }
 
@@ -199,7 +199,7 @@ impl Hosted {
     /// what is known of the flow by then.
     pub(super) fn is_prompt(&self) -> bool {
         let manifest = self.plugin.manifest();
-        matches!(self.shape, Shape::Records(_))
+        matches!(self.delivery, EventDelivery::Records(_))
             || !manifest.at_init.is_empty()
             || !manifest.at_update.is_empty()
     }
@@ -207,11 +207,13 @@ impl Hosted {
     /// For how many events in a row there is room: for one where it is on trial, or may be with the next.
     #[inline]
     pub(super) fn room(&self) -> usize {
-        match &self.shape {
-            Shape::Columns(batch) if self.health.is_on_trial() => usize::from(batch.len() == 0),
-            Shape::Columns(batch) if self.health.is_pausing() => batch.room().min(1),
-            Shape::Columns(batch) => batch.room(),
-            Shape::Records(_) => usize::MAX,
+        match &self.delivery {
+            EventDelivery::Columns(batch) if self.health.is_on_trial() => {
+                usize::from(batch.len() == 0)
+            }
+            EventDelivery::Columns(batch) if self.health.is_pausing() => batch.room().min(1),
+            EventDelivery::Columns(batch) => batch.room(),
+            EventDelivery::Records(_) => usize::MAX,
         }
     }
 
@@ -226,7 +228,7 @@ impl Hosted {
     /// Reads what it was given of this chunk, before it goes.
     #[inline]
     pub(super) fn read(&mut self, chunk: &[Arrival<'_>]) {
-        if let Shape::Columns(batch) = &mut self.shape {
+        if let EventDelivery::Columns(batch) = &mut self.delivery {
             batch.read(chunk);
         }
     }
@@ -256,7 +258,7 @@ impl Hosted {
             now = arrival.time;
         }
         self.now = now;
-        if let Shape::Columns(batch) = &mut self.shape {
+        if let EventDelivery::Columns(batch) = &mut self.delivery {
             batch.packets(&shown, self.plugin.manifest(), chunk, view);
             if self.health.is_on_trial() {
                 let last = shown.iter().last();
@@ -300,8 +302,8 @@ impl Hosted {
     /// Calls it for one packet.
     fn call_packet(&mut self, kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> bool {
         let event = Event::of(kind, arrival);
-        let verdict = self.call(1, event, |instance, (manifest, shape)| {
-            let Shape::Records(records) = shape else {
+        let verdict = self.call(1, event, |instance, (manifest, delivery)| {
+            let EventDelivery::Records(records) = delivery else {
                 unreachable!("columns are not called for one packet")
             };
             let fields = if kind == Kind::Init {
@@ -342,7 +344,7 @@ impl Hosted {
         let event = Event::Expire {
             flow: flow.record.id,
         };
-        if let Shape::Columns(batch) = &mut self.shape {
+        if let EventDelivery::Columns(batch) = &mut self.delivery {
             batch.expire(slot, self.plugin.manifest(), flow, waiting);
             if self.health.is_on_trial() {
                 self.event = Some(event);
@@ -376,7 +378,7 @@ impl Hosted {
         waiting: usize,
         room: usize,
     ) -> Option<Answer> {
-        let Shape::Columns(batch) = &mut self.shape else {
+        let EventDelivery::Columns(batch) = &mut self.delivery else {
             return None;
         };
         batch.read(chunk);
@@ -386,15 +388,15 @@ impl Hosted {
         }
         let event = self.event.take().unwrap_or(Event::Batch { events });
         let most = self.plugin.spec().limits.output;
-        let answer = self.call(events as u64, event, |instance, (manifest, shape)| {
-            let Shape::Columns(batch) = shape else {
+        let answer = self.call(events as u64, event, |instance, (manifest, delivery)| {
+            let EventDelivery::Columns(batch) = delivery else {
                 unreachable!("records were handled above")
             };
             let columns = batch.lower(manifest.packed, |batch| instance.process(batch))?;
             let (outputs, rows) = (&manifest.outputs, batch.ended().len());
             Ok(outputs::columns(outputs, columns, rows, most))
         });
-        let Shape::Columns(batch) = &mut self.shape else {
+        let EventDelivery::Columns(batch) = &mut self.delivery else {
             return None;
         };
         let ended = batch.ended();
@@ -446,14 +448,14 @@ impl Hosted {
         &mut self,
         events: u64,
         event: Event,
-        call: impl FnOnce(&mut Instance, (&Manifest, &mut Shape)) -> Result<T, Trap>,
+        call: impl FnOnce(&mut Instance, (&Manifest, &mut EventDelivery)) -> Result<T, Trap>,
     ) -> Option<T> {
         let instance = self.instance.as_mut()?;
         instance.at(self.now);
         let is_exact = self.budget.as_ref().is_some_and(|budget| budget.is_exact);
         let before = is_exact.then(thread_time);
         let start = Instant::now();
-        let answer = call(instance, (self.plugin.manifest(), &mut self.shape));
+        let answer = call(instance, (self.plugin.manifest(), &mut self.delivery));
         let passed = start.elapsed();
         self.report.time += passed;
         self.report.calls += 1;
@@ -496,7 +498,7 @@ impl Hosted {
         };
         let allowed = budget.ns_per_event;
         match budget.spend(events, taken, self.now) {
-            Some(Habit::Exceeds(taken)) => {
+            Some(BudgetVerdict::Exceeds(taken)) => {
                 self.drop_instance();
                 self.report.excesses += 1;
                 let why = Trap::TooSlow { taken, allowed };
@@ -504,7 +506,7 @@ impl Hosted {
                 self.rest(event, &why, pause);
                 self.report.last_trap = Some(why);
             }
-            Some(Habit::Keeps) => self.health.keeps_to_its_time(),
+            Some(BudgetVerdict::Keeps) => self.health.keeps_to_its_time(),
             None => {}
         }
     }
@@ -536,23 +538,23 @@ impl Hosted {
 
 #[cfg(test)]
 mod tests {
-    use super::super::generation::tests::load;
     use super::super::limits::EventTime;
-    use super::super::run::Run;
+    use super::super::loaded::tests::load;
+    use super::super::run_context::RunContext;
     use super::*;
 
     #[test]
     fn work_of_the_host_on_its_behalf_is_billed_to_the_plugin() {
-        let mut hosted = Hosted::start(Arc::new(load()), Time::EPOCH, 0);
-        hosted.budget = Budget::new(EventTime::Ns(1_000_000), Run::default());
+        let mut runner = PluginRunner::start(Arc::new(load()), Time::EPOCH, 0);
+        runner.budget = CpuBudget::new(EventTime::Ns(1_000_000), RunContext::default());
         // The guest is not called at all.
-        let answer = hosted.call(100, Event::Batch { events: 100 }, |_, _| {
+        let answer = runner.call(100, Event::Batch { events: 100 }, |_, _| {
             let start = thread_time();
             while thread_time() - start < Duration::from_millis(101) {}
             Ok(())
         });
         assert_eq!(answer, Some(()));
-        let report = hosted.report();
+        let report = runner.report();
         assert_eq!((report.calls, report.events, report.excesses), (1, 100, 1));
         assert!(
             matches!(
@@ -565,6 +567,6 @@ mod tests {
             "{:?}",
             report.last_trap
         );
-        assert!(hosted.instance.is_none());
+        assert!(runner.instance.is_none());
     }
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use super::batch::MOST_EVENTS;
 use super::error::PluginError;
-use super::generation::Plugin;
-use super::hosted::Hosted;
 use super::limits::ANSWER;
+use super::loaded::Plugin;
 use super::registry::PluginSet;
 use super::report::PluginReport;
+use super::runner::PluginRunner;
 use crate::flow::{Answer, Arrival, Flow, FlowView, ReadyFlows, Schema, Table};
 use crate::time::Time;
 
@@ -23,13 +23,13 @@ const MOST_GENERATIONS: usize = 4;
 const DRAIN: Duration = Duration::from_secs(60);
 
 /// All plugins of a meter.
-pub(crate) struct Station {
+pub(crate) struct PluginDispatcher {
     /// Every generation that is in some set, at a place that does not change.
-    hosted: Vec<Option<Hosted>>,
+    runners: Vec<Option<PluginRunner>>,
     /// What earlier generations did, by name.
     past: Vec<PluginReport>,
     /// Sets whose flows are still live, the oldest first; the last is the current one.
-    sets: Vec<Live>,
+    sets: Vec<ActiveSet>,
     /// Ended flows whose values are still in some batch.
     waiting: ReadyFlows,
     /// Bytes of values that flows which wait may hold.
@@ -46,7 +46,7 @@ pub(crate) struct Station {
 }
 
 /// A set of plugins and its flows.
-struct Live {
+struct ActiveSet {
     /// The ids of its flows begin here, and end where the next set's begin.
     since: u64,
     schema: Arc<Schema>,
@@ -57,7 +57,7 @@ struct Live {
     until: Option<Time>,
 }
 
-impl Live {
+impl ActiveSet {
     fn is_current(&self) -> bool {
         self.until.is_none()
     }
@@ -71,18 +71,18 @@ impl Live {
 /// A plugin in a set.
 struct Member {
     name: String,
-    /// Its place in `hosted`; none once it was given up.
+    /// Its place in `runners`; none once it was given up.
     at: Option<usize>,
     /// Where its values stand among a flow's.
     first_output: usize,
 }
 
-impl Station {
+impl PluginDispatcher {
     /// Opens an instance of every plugin. Flows that wait may hold `most_bytes` of values, and one answer of
     /// each plugin at least.
     pub(crate) fn open(set: &PluginSet, most_bytes: usize) -> Result<Self, PluginError> {
-        let mut station = Self {
-            hosted: Vec::new(),
+        let mut dispatcher = Self {
+            runners: Vec::new(),
             past: Vec::new(),
             sets: Vec::new(),
             waiting: ReadyFlows::default(),
@@ -95,10 +95,10 @@ impl Station {
         };
         for plugin in set.plugins() {
             let instance = plugin.instance()?;
-            station.host(Hosted::new(plugin.clone(), instance));
+            dispatcher.add_runner(PluginRunner::new(plugin.clone(), instance));
         }
-        station.begin(set, 0);
-        Ok(station)
+        dispatcher.begin(set, 0);
+        Ok(dispatcher)
     }
 
     /// The columns of flows that begin now.
@@ -119,9 +119,9 @@ impl Station {
         self.flush(&[], ready);
         let is_new = |plugin: &&Arc<Plugin>| self.find(plugin).is_none();
         let is_crowded = |plugin: &Arc<Plugin>| {
-            let generations = self.hosted.iter().flatten();
+            let generations = self.runners.iter().flatten();
             generations
-                .filter(|hosted| hosted.name() == plugin.name())
+                .filter(|runner| runner.name() == plugin.name())
                 .count()
                 >= MOST_GENERATIONS
         };
@@ -133,7 +133,7 @@ impl Station {
         self.has_drained |= self.current().flows == 0;
         for plugin in set.plugins() {
             if self.find(plugin).is_none() {
-                self.host(Hosted::start(plugin.clone(), self.now, ordinal));
+                self.add_runner(PluginRunner::start(plugin.clone(), self.now, ordinal));
             }
         }
         self.begin(set, ordinal);
@@ -144,14 +144,14 @@ impl Station {
     /// Whether no flow is shown to any plugin.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.hosted.is_empty()
+        self.runners.is_empty()
     }
 
     /// Has brought what packets of the flow at this place will read.
     #[inline]
     pub(crate) fn prefetch(&self, place: u32) {
-        for hosted in self.hosted.iter().flatten() {
-            hosted.prefetch(place);
+        for runner in self.runners.iter().flatten() {
+            runner.prefetch(place);
         }
     }
 
@@ -181,8 +181,8 @@ impl Station {
     pub(crate) fn take(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) {
         self.show(chunk, None, ready);
         self.shown = 0;
-        for hosted in self.hosted.iter_mut().flatten() {
-            hosted.read(chunk);
+        for runner in self.runners.iter_mut().flatten() {
+            runner.read(chunk);
         }
     }
 
@@ -199,8 +199,8 @@ impl Station {
             let set = index(&self.sets, chunk[next.start].flow_id);
             for member in &self.sets[set].members {
                 // Every plugin sees the packet, whatever another one decides.
-                if let Some(hosted) = member.hosted(&mut self.hosted) {
-                    cuts |= hosted.show(chunk, next.clone(), view);
+                if let Some(runner) = member.runner(&mut self.runners) {
+                    cuts |= runner.show(chunk, next.clone(), view);
                 }
             }
             self.shown = next.end;
@@ -224,13 +224,13 @@ impl Station {
         self.has_drained |= self.sets[set].flows == 0 && !self.sets[set].is_current();
         let most_bytes = self.most_bytes();
         for member in &self.sets[set].members {
-            let Some(hosted) = member.hosted(&mut self.hosted) else {
+            let Some(runner) = member.runner(&mut self.runners) else {
                 count_abandoned(&mut self.past, &member.name);
                 continue;
             };
             let held = self.waiting.bytes() + ready.bytes() + flow.outputs.bytes();
             let room = most_bytes.saturating_sub(held);
-            if let Some((values, bytes)) = hosted.expire(place, &flow.view(), waiting, room) {
+            if let Some((values, bytes)) = runner.expire(place, &flow.view(), waiting, room) {
                 let columns = flow.schema.udps().len();
                 let first = member.first_output;
                 flow.outputs.put(columns, first, values, bytes);
@@ -248,12 +248,12 @@ impl Station {
         let waiting = self.waiting.len();
         let held = self.waiting.bytes() + ready.bytes();
         let mut room = self.most_bytes().saturating_sub(held);
-        let answer = |hosted: &mut Option<Hosted>| {
-            let answer = hosted.as_mut()?.flush(chunk, waiting, room)?;
+        let answer = |runner: &mut Option<PluginRunner>| {
+            let answer = runner.as_mut()?.flush(chunk, waiting, room)?;
             room -= answer.bytes();
             Some(answer)
         };
-        let answers: Vec<_> = self.hosted.iter_mut().map(answer).collect();
+        let answers: Vec<_> = self.runners.iter_mut().map(answer).collect();
         if waiting > 0 && answers.iter().any(Option::is_some) {
             self.give(answers);
         }
@@ -266,10 +266,10 @@ impl Station {
     /// Bytes of values that flows which wait may hold. Whoever takes flows away comes after every answer at
     /// the earliest.
     fn most_bytes(&self) -> usize {
-        self.most_bytes.max((self.hosted.len() + 1) * ANSWER)
+        self.most_bytes.max((self.runners.len() + 1) * ANSWER)
     }
 
-    /// Gives the waiting flows their values, of the hosted plugins in their order.
+    /// Gives the waiting flows their values, of the runner plugins in their order.
     fn give(&mut self, mut answers: Vec<Option<Answer>>) {
         for (at, answer) in answers.iter_mut().enumerate() {
             if let Some(answer) = answer
@@ -279,7 +279,7 @@ impl Station {
             }
         }
         let answers: Vec<_> = answers.into_iter().map(|a| a.map(Arc::new)).collect();
-        let table = |set: &Live| {
+        let table = |set: &ActiveSet| {
             let mut table = Table::new(set.schema.udps().len());
             for member in &set.members {
                 if let Some(Some(answer)) = member.at.map(|at| &answers[at]) {
@@ -315,16 +315,16 @@ impl Station {
 
     /// While the meter cannot keep up, plugins that take too much of its time are offered no flows.
     pub(crate) fn set_overload(&mut self, on: bool) {
-        for hosted in self.hosted.iter_mut().flatten() {
-            hosted.set_overload(on);
+        for runner in self.runners.iter_mut().flatten() {
+            runner.set_overload(on);
         }
     }
 
     /// Delivers all batches and tells every plugin that it was the last.
     pub(crate) fn finish(&mut self, ready: &mut ReadyFlows) {
         self.flush(&[], ready);
-        for hosted in self.hosted.iter_mut().flatten() {
-            hosted.finish();
+        for runner in self.runners.iter_mut().flatten() {
+            runner.finish();
         }
     }
 
@@ -339,12 +339,12 @@ impl Station {
             .iter()
             .filter_map(|member| member.at)
             .collect();
-        for (at, place) in self.hosted.iter_mut().enumerate() {
+        for (at, place) in self.runners.iter_mut().enumerate() {
             match place {
-                Some(hosted) if members.contains(&at) => hosted.restart(),
+                Some(runner) if members.contains(&at) => runner.restart(),
                 _ => {
-                    if let Some(hosted) = place.take() {
-                        let mut report = hosted.report();
+                    if let Some(runner) = place.take() {
+                        let mut report = runner.report();
                         (report.flows_held, report.memory) = (0, 0);
                         remember(&mut self.past, report);
                     }
@@ -364,9 +364,9 @@ impl Station {
             ..PluginReport::default()
         }));
         // Generations stand in the order in which they began, except where a place was used again.
-        let mut generations: Vec<_> = self.hosted.iter().flatten().collect();
-        generations.sort_by_key(|hosted| hosted.number());
-        let live = generations.into_iter().map(Hosted::report);
+        let mut generations: Vec<_> = self.runners.iter().flatten().collect();
+        generations.sort_by_key(|runner| runner.number());
+        let live = generations.into_iter().map(PluginRunner::report);
         for report in self.past.iter().cloned().chain(live) {
             match reports.iter_mut().find(|sum| sum.name == report.name) {
                 Some(sum) => sum.add(report),
@@ -376,30 +376,30 @@ impl Station {
         reports
     }
 
-    fn current(&self) -> &Live {
+    fn current(&self) -> &ActiveSet {
         &self.sets[self.sets.len() - 1]
     }
 
-    fn current_mut(&mut self) -> &mut Live {
+    fn current_mut(&mut self) -> &mut ActiveSet {
         let last = self.sets.len() - 1;
         &mut self.sets[last]
     }
 
     /// Where a plugin of this generation is.
     fn find(&self, plugin: &Arc<Plugin>) -> Option<usize> {
-        self.hosted
+        self.runners
             .iter()
-            .position(|hosted| hosted.as_ref().is_some_and(|hosted| hosted.is(plugin)))
+            .position(|runner| runner.as_ref().is_some_and(|runner| runner.is(plugin)))
     }
 
-    fn host(&mut self, hosted: Hosted) {
-        match self.hosted.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(hosted),
-            None => self.hosted.push(Some(hosted)),
+    fn add_runner(&mut self, runner: PluginRunner) {
+        match self.runners.iter_mut().find(|place| place.is_none()) {
+            Some(place) => *place = Some(runner),
+            None => self.runners.push(Some(runner)),
         }
     }
 
-    /// Makes a set the current one; its plugins are hosted.
+    /// Makes a set the current one; its plugins are runner.
     fn begin(&mut self, set: &PluginSet, since: u64) {
         let columns = set.schema().udps();
         let member = |plugin: &Arc<Plugin>| Member {
@@ -410,7 +410,7 @@ impl Station {
                 .position(|column| column.plugin() == plugin.name())
                 .unwrap_or_default(),
         };
-        self.sets.push(Live {
+        self.sets.push(ActiveSet {
             since,
             schema: set.schema().clone(),
             members: set.plugins().iter().map(member).collect(),
@@ -420,13 +420,13 @@ impl Station {
         self.take_stock();
     }
 
-    /// What follows from which plugins are hosted.
+    /// What follows from which plugins are runner.
     fn take_stock(&mut self) {
-        let hosted = || self.hosted.iter().flatten();
-        self.has_batches = hosted().any(Hosted::has_batches);
-        self.is_prompt = hosted().any(Hosted::is_prompt);
-        if hosted().next().is_none() {
-            self.hosted.clear();
+        let runner = || self.runners.iter().flatten();
+        self.has_batches = runner().any(PluginRunner::has_batches);
+        self.is_prompt = runner().any(PluginRunner::is_prompt);
+        if runner().next().is_none() {
+            self.runners.clear();
         }
     }
 
@@ -439,8 +439,8 @@ impl Station {
     fn retire(&mut self) {
         self.has_drained = false;
         self.sets.retain(|set| set.flows > 0 || set.is_current());
-        for at in 0..self.hosted.len() {
-            let is_shown = |set: &Live| {
+        for at in 0..self.runners.len() {
+            let is_shown = |set: &ActiveSet| {
                 !set.is_late(self.now) && set.members.iter().any(|member| member.at == Some(at))
             };
             if self.sets.iter().any(is_shown) {
@@ -449,12 +449,12 @@ impl Station {
             for member in self.sets.iter_mut().flat_map(|set| &mut set.members) {
                 member.at = member.at.filter(|its| *its != at);
             }
-            let Some(mut hosted) = self.hosted[at].take() else {
+            let Some(mut runner) = self.runners[at].take() else {
                 continue;
             };
-            hosted.finish();
-            tracing::info!("plugin {}: an earlier version is done", hosted.name());
-            let mut report = hosted.report();
+            runner.finish();
+            tracing::info!("plugin {}: an earlier version is done", runner.name());
+            let mut report = runner.report();
             // They are counted as abandoned when they end, and its memory is given back.
             (report.flows_held, report.memory) = (0, 0);
             remember(&mut self.past, report);
@@ -491,14 +491,14 @@ impl Station {
         } else {
             waiting
         };
-        let hosted = self.hosted.iter().flatten();
-        hosted.map(Hosted::room).fold(most, usize::min)
+        let runner = self.runners.iter().flatten();
+        runner.map(PluginRunner::room).fold(most, usize::min)
     }
 }
 
 /// Which set a flow is of.
 #[inline]
-fn index(sets: &[Live], flow: u64) -> usize {
+fn index(sets: &[ActiveSet], flow: u64) -> usize {
     let last = sets.len() - 1;
     match last {
         0 => 0,
@@ -524,7 +524,7 @@ fn count_abandoned(past: &mut [PluginReport], plugin: &str) {
 
 impl Member {
     #[inline]
-    fn hosted<'a>(&self, hosted: &'a mut [Option<Hosted>]) -> Option<&'a mut Hosted> {
-        hosted[self.at?].as_mut()
+    fn runner<'a>(&self, runner: &'a mut [Option<PluginRunner>]) -> Option<&'a mut PluginRunner> {
+        runner[self.at?].as_mut()
     }
 }

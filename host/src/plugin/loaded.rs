@@ -2,16 +2,16 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::budget::Budget;
+use super::cpu_budget::CpuBudget;
 use super::digest::Sha256;
 use super::engine::{Compiled, PluginEngine};
-use super::error::{PluginError, Problem};
+use super::error::{LoadErrorKind, PluginError};
 use super::file;
 use super::instance::Instance;
 use super::manifest::{Manifest, Terms};
 use super::pseudonym::Pseudonyms;
-use super::run::Run;
-use super::spec::{PluginSpec, World};
+use super::run_context::RunContext;
+use super::spec::{CallMode, PluginSpec};
 use crate::flow::Schema;
 
 /// A plugin that was compiled, opened once, and whose manifest was accepted.
@@ -25,7 +25,7 @@ pub struct Plugin {
     schema: Schema,
     by_event: bool,
     /// The run that it is part of, once there is one.
-    run: Arc<OnceLock<Run>>,
+    run: Arc<OnceLock<RunContext>>,
     /// Opened instances that no meter has yet.
     spare: Mutex<Vec<Instance>>,
 }
@@ -38,11 +38,11 @@ pub(super) struct PluginFile {
 
 impl PluginFile {
     /// Reads the file that is asked for.
-    pub(super) fn read(spec: &PluginSpec) -> Result<Self, Problem> {
+    pub(super) fn read(spec: &PluginSpec) -> Result<Self, LoadErrorKind> {
         let bytes = file::read(&spec.file, spec.follows_links)?;
         let sha256 = Sha256::of(&bytes);
         match spec.sha256 {
-            Some(wanted) if wanted != sha256 => Err(Problem::OtherFile {
+            Some(wanted) if wanted != sha256 => Err(LoadErrorKind::OtherFile {
                 path: spec.file.clone(),
                 is: sha256,
                 wanted,
@@ -60,18 +60,18 @@ impl Plugin {
         generation: u64,
         engine: &PluginEngine,
         schema: &Schema,
-        run: &Arc<OnceLock<Run>>,
-    ) -> Result<Self, Problem> {
+        run: &Arc<OnceLock<RunContext>>,
+    ) -> Result<Self, LoadErrorKind> {
         let PluginFile { bytes, sha256 } = file;
         if spec.grants.unveil() {
-            return Err(Problem::Unveiled);
+            return Err(LoadErrorKind::Unveiled);
         }
         let compiled = engine.compile(bytes, &spec.file)?;
         let has_feature = compiled.exports.feature.is_some();
         let (instance, manifest) = open(&spec, engine, &compiled, schema)?;
         let by_event = manifest.cuts_flows
             || compiled.exports.batch.is_none()
-            || spec.world == World::Events && has_feature;
+            || spec.calls == CallMode::PerEvent && has_feature;
         Ok(Self {
             spec,
             sha256,
@@ -113,11 +113,11 @@ impl Plugin {
     }
 
     /// What watches the time that its events take, if that is bounded.
-    pub(super) fn budget(&self) -> Option<Budget> {
-        Budget::new(self.spec.limits.event_time, self.run())
+    pub(super) fn budget(&self) -> Option<CpuBudget> {
+        CpuBudget::new(self.spec.limits.event_time, self.run())
     }
 
-    fn run(&self) -> Run {
+    fn run(&self) -> RunContext {
         self.run.get().copied().unwrap_or_default()
     }
 
@@ -136,7 +136,7 @@ impl Plugin {
         let (instance, manifest) =
             open(&self.spec, &self.engine, &self.compiled, &self.schema).map_err(fail)?;
         if manifest != self.manifest {
-            return Err(fail(Problem::OtherManifest));
+            return Err(fail(LoadErrorKind::OtherManifest));
         }
         Ok(instance)
     }
@@ -186,7 +186,7 @@ fn open(
     engine: &PluginEngine,
     compiled: &Compiled,
     schema: &Schema,
-) -> Result<(Instance, Manifest), Problem> {
+) -> Result<(Instance, Manifest), LoadErrorKind> {
     let terms = Terms {
         name: &spec.name,
         grants: spec.grants,
@@ -203,8 +203,8 @@ fn open(
     )?;
     let declared = instance
         .open(&spec.options)
-        .map_err(Problem::OpenTrapped)?
-        .map_err(Problem::Refused)?;
+        .map_err(LoadErrorKind::OpenTrapped)?
+        .map_err(LoadErrorKind::Refused)?;
     Ok((instance, Manifest::accept(declared, &terms)?))
 }
 
@@ -282,9 +282,9 @@ pub(super) mod tests {
     #[test]
     fn every_meter_that_restarts_has_an_instance_to_spare() {
         let plugin = load();
-        let run = Run {
+        let run = RunContext {
             meters: 3,
-            ..Run::default()
+            ..RunContext::default()
         };
         assert!(plugin.run.set(run).is_ok());
         // The one that loading opened.

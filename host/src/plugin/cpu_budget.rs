@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::limits::EventTime;
-use super::run::Run;
+use super::run_context::RunContext;
 use crate::time::Time;
 
 /// CPU time of an event, on average, where packets do not wait and the operator says nothing, ns.
@@ -23,7 +23,7 @@ const WINDOW: Duration = Duration::from_millis(100);
 
 /// Watches what the events of one plugin on one meter take.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(super) struct CpuBudget {
     pub(super) ns_per_event: u64,
     /// Whether a plugin that takes little of the time that passes may take as much as it likes for an
     /// event.
@@ -39,16 +39,16 @@ pub(super) struct Budget {
 
 /// What is to be said of a plugin.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Habit {
+pub(super) enum BudgetVerdict {
     /// Its events take no more than they may.
     Keeps,
     /// They take so many ns each, which is more.
     Exceeds(u64),
 }
 
-impl Budget {
+impl CpuBudget {
     /// What was allowed, if it is bounded in such a run.
-    pub(super) fn new(allowed: EventTime, run: Run) -> Option<Self> {
+    pub(super) fn new(allowed: EventTime, run: RunContext) -> Option<Self> {
         let (ns_per_event, is_usual) = match allowed {
             EventTime::Usual if run.is_live => (USUAL, true),
             EventTime::Usual | EventTime::Unbounded => return None,
@@ -66,7 +66,12 @@ impl Budget {
 
     /// Takes note of a call at this time of the packets, and of the time that it took: CPU time where
     /// that `is_exact`. Says what is to be said each time that there is enough to say it.
-    pub(super) fn spend(&mut self, events: u64, taken: Duration, now: Time) -> Option<Habit> {
+    pub(super) fn spend(
+        &mut self,
+        events: u64,
+        taken: Duration,
+        now: Time,
+    ) -> Option<BudgetVerdict> {
         let since = *self.since.get_or_insert(now);
         self.events += events;
         self.taken += taken;
@@ -80,10 +85,10 @@ impl Budget {
         (self.events, self.taken, self.since) = (0, Duration::ZERO, Some(now));
         if ns <= self.ns_per_event || is_quiet {
             self.is_exact = !self.spares_the_quiet;
-            return Some(Habit::Keeps);
+            return Some(BudgetVerdict::Keeps);
         }
         // It may have been the machine, which was busy with others.
-        std::mem::replace(&mut self.is_exact, true).then_some(Habit::Exceeds(ns))
+        std::mem::replace(&mut self.is_exact, true).then_some(BudgetVerdict::Exceeds(ns))
     }
 }
 
@@ -91,10 +96,10 @@ impl Budget {
 mod tests {
     use super::*;
 
-    const LIVE: Run = Run {
+    const LIVE: RunContext = RunContext {
         meters: 1,
         is_live: true,
-        columns: crate::plugin::Columns::Free,
+        columns: crate::plugin::SchemaMode::PerFlow,
     };
 
     fn at(ms: u64) -> Time {
@@ -107,8 +112,8 @@ mod tests {
 
     #[test]
     fn it_is_there_when_live_or_when_somebody_says_so() {
-        let ns = |allowed, run| Budget::new(allowed, run).map(|budget| budget.ns_per_event);
-        let files = Run::default();
+        let ns = |allowed, run| CpuBudget::new(allowed, run).map(|budget| budget.ns_per_event);
+        let files = RunContext::default();
         assert_eq!(ns(EventTime::Usual, LIVE), Some(80_000));
         assert_eq!(ns(EventTime::Usual, files), None);
         for run in [LIVE, files] {
@@ -120,46 +125,52 @@ mod tests {
     #[test]
     fn calls_just_under_their_deadline_are_too_much_when_live() {
         // A batch of 1,024 events in 99 ms is 96 µs an event.
-        let mut budget = Budget::new(EventTime::Usual, LIVE).unwrap();
+        let mut budget = CpuBudget::new(EventTime::Usual, LIVE).unwrap();
         let mut said = (1..=4).map(|n| budget.spend(1_024, ms(99), at(100 * n)));
         assert!(said.by_ref().take(3).all(|habit| habit.is_none()));
-        assert_eq!(said.next(), Some(Some(Habit::Exceeds(96_679))));
+        assert_eq!(said.next(), Some(Some(BudgetVerdict::Exceeds(96_679))));
     }
 
     #[test]
     fn it_is_measured_exactly_before_it_is_judged() {
-        let mut budget = Budget::new(EventTime::Usual, LIVE).unwrap();
+        let mut budget = CpuBudget::new(EventTime::Usual, LIVE).unwrap();
         assert!(!budget.is_exact);
         // By the clock it was slow; by its CPU time it is not, and then the clock is enough.
         assert_eq!(budget.spend(1_000, ms(300), at(1)), None);
         assert!(budget.is_exact);
-        assert_eq!(budget.spend(9_000, ms(250), at(2)), Some(Habit::Keeps));
+        assert_eq!(
+            budget.spend(9_000, ms(250), at(2)),
+            Some(BudgetVerdict::Keeps)
+        );
         assert!(!budget.is_exact);
         // One that somebody has set is exact from the first call on.
-        let mut set = Budget::new(EventTime::Ns(1_000), LIVE).unwrap();
+        let mut set = CpuBudget::new(EventTime::Ns(1_000), LIVE).unwrap();
         assert_eq!(
             set.spend(1_000, ms(300), at(1)),
-            Some(Habit::Exceeds(300_000))
+            Some(BudgetVerdict::Exceeds(300_000))
         );
     }
 
     #[test]
     fn on_a_quiet_wire_events_may_take_longer() {
-        let mut budget = Budget::new(EventTime::Usual, LIVE).unwrap();
+        let mut budget = CpuBudget::new(EventTime::Usual, LIVE).unwrap();
         // Two events every 100 ms take 0.4 ms: 200 µs each, and 0.4 % of the time.
         for n in 0..2_000 {
             let said = budget.spend(2, Duration::from_micros(400), at(100 * n));
-            assert!(matches!(said, None | Some(Habit::Keeps)), "{n}: {said:?}");
+            assert!(
+                matches!(said, None | Some(BudgetVerdict::Keeps)),
+                "{n}: {said:?}"
+            );
             assert!(!budget.is_exact);
         }
         // When they come more often they are too much.
         let said: Vec<_> = (0..2_000)
             .filter_map(|n| budget.spend(2, Duration::from_micros(400), at(200_000 + n)))
             .collect();
-        assert_eq!(said[0], Habit::Exceeds(200_000));
+        assert_eq!(said[0], BudgetVerdict::Exceeds(200_000));
         // It says so of who was told, whatever passes.
-        let mut set = Budget::new(EventTime::Ns(100_000), LIVE).unwrap();
+        let mut set = CpuBudget::new(EventTime::Ns(100_000), LIVE).unwrap();
         let said = (0..1_000).find_map(|n| set.spend(2, Duration::from_micros(400), at(100 * n)));
-        assert_eq!(said, Some(Habit::Exceeds(200_000)));
+        assert_eq!(said, Some(BudgetVerdict::Exceeds(200_000)));
     }
 }
