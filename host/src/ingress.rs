@@ -1,8 +1,8 @@
 //! The front of the meters: decodes packets and stamps them with time, ordinal and hash.
 
 use crate::capture::{Boundary, LinkType, RawPacket};
-use crate::decode::{Decoder, Ignored};
-use crate::flow::{KeyHasher, Stamped, StampedChunk};
+use crate::decode::{Decoder, IgnoreReason};
+use crate::flow::{DecodedChunk, DecodedPacket, KeyHasher};
 use crate::meter::{Counters, Settings};
 use crate::time::Time;
 
@@ -41,33 +41,33 @@ impl Ingress {
     #[inline]
     pub(crate) fn fill<'a>(
         &mut self,
-        chunk: &mut StampedChunk<'a>,
+        chunk: &mut DecodedChunk<'a>,
         packets: &mut impl Iterator<Item = RawPacket<'a>>,
     ) -> bool {
-        chunk.fill(packets, |raw, stamped| {
-            self.take(&raw, stamped).then_some(raw.data)
+        chunk.fill(packets, |raw, decoded| {
+            self.take(&raw, decoded).then_some(raw.data)
         })
     }
 
     /// Decodes and stamps a packet; says whether it is to be metered.
     #[inline]
-    fn take(&mut self, raw: &RawPacket<'_>, stamped: &mut Stamped) -> bool {
+    fn take(&mut self, raw: &RawPacket<'_>, decoded: &mut DecodedPacket) -> bool {
         let ordinal = self.next;
         self.next += self.step;
         self.counters.packets += 1;
-        let decoded =
+        let result =
             self.decoder
-                .decode_into(&mut stamped.packet, raw.link, raw.data, raw.wire_len);
-        if let Err(reason) = decoded {
+                .decode_into(&mut decoded.packet, raw.link, raw.data, raw.wire_len);
+        if let Err(reason) = result {
             self.ignore(reason, raw.link);
             return false;
         }
         self.counters.metered += 1;
         self.counters.clamped += u64::from(raw.time < self.clock);
         self.clock = self.clock.max(raw.time);
-        stamped.time = self.clock;
-        stamped.ordinal = ordinal;
-        stamped.hash = self.hasher.hash(&stamped.packet);
+        decoded.time = self.clock;
+        decoded.ordinal = ordinal;
+        decoded.hash = self.hasher.hash(&decoded.packet);
         true
     }
 
@@ -84,9 +84,9 @@ impl Ingress {
         (self.first, self.next, self.step) = (first, first, step);
     }
 
-    fn ignore(&mut self, reason: Ignored, link: LinkType) {
+    fn ignore(&mut self, reason: IgnoreReason, link: LinkType) {
         self.counters.ignored[reason.index()] += 1;
-        if reason == Ignored::UnknownLinkType && !self.unknown_links.contains(&link) {
+        if reason == IgnoreReason::UnknownLinkType && !self.unknown_links.contains(&link) {
             self.unknown_links.push(link);
         }
     }

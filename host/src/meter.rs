@@ -6,10 +6,10 @@
 use std::sync::Arc;
 
 use crate::capture::{Boundary, LinkType, RawPacket};
-use crate::decode::{Ignored, Packet, TunnelSet};
+use crate::decode::{IgnoreReason, Packet, TunnelSet};
 use crate::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use crate::flow::features::Group;
-use crate::flow::{Analyses, Flow, KeyHasher, Schema, StampedChunk, Timeouts};
+use crate::flow::{Analyses, DecodedChunk, Flow, KeyHasher, Schema, Timeouts};
 use crate::ingress::Ingress;
 use crate::overload::OverloadLevel;
 use crate::plugin::{Plugin, PluginError, PluginReport, PluginSet};
@@ -143,8 +143,8 @@ pub struct Counters {
     pub packets: u64,
     /// Packets that are part of a flow.
     pub metered: u64,
-    /// Packets that are not, by [`Ignored::index`].
-    pub ignored: [u64; Ignored::ALL.len()],
+    /// Packets that are not, by [`IgnoreReason::index`].
+    pub ignored: [u64; IgnoreReason::ALL.len()],
     /// Metered packets that came with a time before an earlier one's, and were given that.
     pub clamped: u64,
     /// Flows that ended.
@@ -171,8 +171,8 @@ impl Counters {
     }
 
     /// The reasons for which packets were ignored, and how many each.
-    pub fn ignored(&self) -> impl Iterator<Item = (Ignored, u64)> {
-        Ignored::ALL
+    pub fn ignored(&self) -> impl Iterator<Item = (IgnoreReason, u64)> {
+        IgnoreReason::ALL
             .into_iter()
             .zip(self.ignored)
             .filter(|(_, count)| *count > 0)
@@ -278,10 +278,10 @@ impl Meter {
     /// Meters some packets, in this order.
     pub fn push<'a>(&mut self, packets: impl IntoIterator<Item = RawPacket<'a>>) {
         let mut packets = packets.into_iter();
-        let mut chunk = StampedChunk::default();
+        let mut chunk = DecodedChunk::default();
         loop {
             let has_more = self.ingress.fill(&mut chunk, &mut packets);
-            self.worker.push(&mut chunk.arrivals()[..chunk.len()]);
+            self.worker.push(&mut chunk.flow_packets()[..chunk.len()]);
             if !has_more {
                 return;
             }

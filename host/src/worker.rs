@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::capture::Boundary;
 use crate::dissect::{Dissector, NdpiFiles};
 use crate::flow::{
-    Arrival, CHUNK, Ended, Expiration, Flow, FlowTable, FlowView, KeyHasher, Meeting, Outputs,
+    CHUNK, Ended, Expiration, Flow, FlowPacket, FlowTable, FlowView, KeyHasher, Lookup, Outputs,
     ReadyFlows, Schema,
 };
 use crate::meter::{AccountingMode, MeterError, Settings};
@@ -82,7 +82,7 @@ impl MeterWorker {
 
     /// Meters at most [`CHUNK`] packets.
     #[inline]
-    pub(crate) fn push(&mut self, chunk: &mut [Arrival<'_>]) {
+    pub(crate) fn push(&mut self, chunk: &mut [FlowPacket<'_>]) {
         self.prefetch(chunk);
         for at in 0..chunk.len() {
             self.meter(chunk, at);
@@ -93,7 +93,7 @@ impl MeterWorker {
     /// Meters packets among those of other meters, whose times end idle flows of this one too.
     pub(crate) fn push_between(
         &mut self,
-        chunk: &mut [Arrival<'_>],
+        chunk: &mut [FlowPacket<'_>],
         passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
     ) {
         self.prefetch(chunk);
@@ -108,12 +108,12 @@ impl MeterWorker {
     }
 
     #[inline]
-    fn prefetch(&self, chunk: &[Arrival<'_>]) {
+    fn prefetch(&self, chunk: &[FlowPacket<'_>]) {
         match self.dispatcher.is_empty() {
             true => self.table.prefetch(chunk, |_| ()),
             false => self
                 .table
-                .prefetch(chunk, |place| self.dispatcher.prefetch(place)),
+                .prefetch(chunk, |slot| self.dispatcher.prefetch(slot)),
         }
     }
 
@@ -123,11 +123,11 @@ impl MeterWorker {
     }
 
     #[inline]
-    fn pass_among(&mut self, time_ms: u64, ordinal: u64, chunk: &[Arrival<'_>]) {
+    fn pass_among(&mut self, time_ms: u64, ordinal: u64, chunk: &[FlowPacket<'_>]) {
         if self.table.is_behind(time_ms) {
-            let places = self.table.idle_at(time_ms);
-            self.end_idle(&places, ordinal, chunk);
-            self.table.recycle(places);
+            let slots = self.table.idle_at(time_ms);
+            self.end_idle(&slots, ordinal, chunk);
+            self.table.recycle(slots);
         }
     }
 
@@ -242,30 +242,30 @@ impl MeterWorker {
     }
 
     #[inline]
-    fn meter(&mut self, chunk: &mut [Arrival<'_>], at: usize) {
-        let arrival = &chunk[at];
-        let (time_ms, ordinal) = (arrival.time_ms(), arrival.ordinal);
+    fn meter(&mut self, chunk: &mut [FlowPacket<'_>], at: usize) {
+        let flow_packet = &chunk[at];
+        let (time_ms, ordinal) = (flow_packet.time_ms(), flow_packet.ordinal);
         self.pass_among(time_ms, ordinal, &chunk[..at]);
-        let place = match self.table.meet(&mut chunk[at]) {
-            Meeting::Flow(place) => place,
-            Meeting::Late(place, expiration) => {
+        let slot = match self.table.look_up(&mut chunk[at]) {
+            Lookup::Found(slot) => slot,
+            Lookup::Expired(slot, expiration) => {
                 let ended = Ended::by_its_packet(ordinal);
-                self.end(place, expiration, ended, &chunk[..at]);
-                self.table.reopen(place, &chunk[at]);
+                self.end(slot, expiration, ended, &chunk[..at]);
+                self.table.reopen(slot, &chunk[at]);
                 self.dispatcher.begin_flow(&chunk[at]);
-                place
+                slot
             }
-            Meeting::Nobody => {
+            Lookup::Absent => {
                 self.make_room(ordinal, &chunk[..at]);
                 self.dispatcher.begin_flow(&chunk[at]);
                 self.table.open(&chunk[at])
             }
         };
-        let closed = self.count(place, &chunk[at]);
+        let closed = self.count(slot, &chunk[at]);
         let mut cut = false;
         if !self.dispatcher.is_empty() {
-            chunk[at].counted(place, self.table.record(place));
-            let view = || view(&self.table, &self.dissector, place);
+            chunk[at].counted(slot, self.table.record(slot));
+            let view = || view(&self.table, &self.dissector, slot);
             cut = self
                 .dispatcher
                 .packet(&chunk[..=at], &view, &mut self.ready);
@@ -276,30 +276,30 @@ impl MeterWorker {
                 false => Expiration::Closed,
             };
             let ended = Ended::by_its_packet(ordinal);
-            self.end(place, expiration, ended, &chunk[..=at]);
-            self.table.remove(place);
+            self.end(slot, expiration, ended, &chunk[..=at]);
+            self.table.remove(slot);
         }
     }
 
     /// Counts a packet; says whether it closes the flow's connection.
     #[inline]
-    fn count(&mut self, place: u32, arrival: &Arrival<'_>) -> bool {
-        let size = self.accounting_mode.size(&arrival.packet);
-        self.table.count(place, arrival, size);
+    fn count(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) -> bool {
+        let size = self.accounting_mode.size(&flow_packet.packet);
+        self.table.count(slot, flow_packet, size);
         if let Some(dissector) = &mut self.dissector {
-            let n = self.table.record(place).packets();
+            let n = self.table.record(slot).packets();
             if n == 1 && self.overload == OverloadLevel::Highest {
-                dissector.skip(place);
+                dissector.skip(slot);
                 self.undissected += 1;
             } else {
-                dissector.see(place, n, arrival);
+                dissector.see(slot, n, flow_packet);
             }
         }
-        self.table.closes(place, arrival)
+        self.table.closes(slot, flow_packet)
     }
 
     /// Ends the oldest flow where there is no room for one more.
-    fn make_room(&mut self, ordinal: u64, chunk: &[Arrival<'_>]) {
+    fn make_room(&mut self, ordinal: u64, chunk: &[FlowPacket<'_>]) {
         if self.max_flows > 0
             && self.table.len() >= self.max_flows
             && let Some(oldest) = self.table.oldest()
@@ -312,14 +312,14 @@ impl MeterWorker {
     }
 
     /// Ends flows that are out of the wheel.
-    fn end_idle(&mut self, places: &[u32], ordinal: u64, chunk: &[Arrival<'_>]) {
-        for places in places.chunks(CHUNK) {
+    fn end_idle(&mut self, slots: &[u32], ordinal: u64, chunk: &[FlowPacket<'_>]) {
+        for slots in slots.chunks(CHUNK) {
             // Nobody has looked at them for a while.
             self.table
-                .prefetch_ends(places, |place| self.dispatcher.prefetch(place));
-            for &place in places {
-                self.end(place, Expiration::Idle, Ended::by_another(ordinal), chunk);
-                self.table.forget(place);
+                .prefetch_ends(slots, |slot| self.dispatcher.prefetch(slot));
+            for &slot in slots {
+                self.end(slot, Expiration::Idle, Ended::by_another(ordinal), chunk);
+                self.table.forget(slot);
             }
             self.let_out();
         }
@@ -340,11 +340,11 @@ impl MeterWorker {
         }
     }
 
-    /// Hands on a flow that has ended; its place is still taken. `chunk` has the packets so far, which
+    /// Hands on a flow that has ended; its slot is still taken. `chunk` has the packets so far, which
     /// plugins may not have been shown yet.
-    fn end(&mut self, place: u32, expiration: Expiration, ended: Ended, chunk: &[Arrival<'_>]) {
+    fn end(&mut self, slot: u32, expiration: Expiration, ended: Ended, chunk: &[FlowPacket<'_>]) {
         self.flows += 1;
-        let (record, statistics, splt) = self.table.take(place);
+        let (record, statistics, splt) = self.table.take(slot);
         let schema = self.dispatcher.schema_of(record.id).clone();
         let flow = Flow {
             record,
@@ -353,7 +353,7 @@ impl MeterWorker {
             application: self
                 .dissector
                 .as_mut()
-                .and_then(|dissector| dissector.take(place)),
+                .and_then(|dissector| dissector.take(slot)),
             expiration,
             capture: self.table.capture(),
             ended,
@@ -361,16 +361,16 @@ impl MeterWorker {
             schema,
             replaced: None,
         };
-        self.dispatcher.expire(place, flow, chunk, &mut self.ready);
+        self.dispatcher.expire(slot, flow, chunk, &mut self.ready);
     }
 }
 
 /// All that is known of a live flow.
 #[inline]
-fn view<'a>(table: &'a FlowTable, dissector: &'a Option<Dissector>, place: u32) -> FlowView<'a> {
-    let view = table.view(place);
+fn view<'a>(table: &'a FlowTable, dissector: &'a Option<Dissector>, slot: u32) -> FlowView<'a> {
+    let view = table.view(slot);
     match dissector {
-        Some(dissector) => view.with_application(dissector.application(place)),
+        Some(dissector) => view.with_application(dissector.application(slot)),
         None => view,
     }
 }

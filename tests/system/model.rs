@@ -163,7 +163,7 @@ fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, flowloom::Counters)
         captured += step.step_ns;
         counters.packets += 1;
         if step.content == Content::Arp {
-            counters.ignored[flowloom::decode::Ignored::NotIp.index()] += 1;
+            counters.ignored[flowloom::decode::IgnoreReason::NotIp.index()] += 1;
             continue;
         }
         counters.metered += 1;

@@ -200,7 +200,7 @@ impl Pcapng {
         let Some([interface, high, low, len, wire_len]) = self.order.words(body) else {
             return Ok(None);
         };
-        self.stamped(body, interface, high, low, len, wire_len)
+        self.decoded(body, interface, high, low, len, wire_len)
     }
 
     fn packet(&self, body: &[u8]) -> Result<Option<Record>, Damage> {
@@ -209,11 +209,11 @@ impl Pcapng {
         };
         // The other half of the first word counts dropped packets.
         let interface = u32::from(self.order.u16([body[0], body[1]]));
-        self.stamped(body, interface, high, low, len, wire_len)
+        self.decoded(body, interface, high, low, len, wire_len)
     }
 
     #[inline]
-    fn stamped(
+    fn decoded(
         &self,
         body: &[u8],
         interface: u32,

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use flowloom::Report;
-use flowloom::decode::Ignored;
+use flowloom::decode::IgnoreReason;
 use flowloom::plugin::{PluginReport, PluginState, escaped};
 use flowloom::sink::Losses;
 
@@ -35,7 +35,7 @@ pub(super) fn write(out: &mut impl Write, report: &Report<'_>, run: &Run<'_>) ->
     }
     for (reason, count) in counters.ignored() {
         write!(out, "         {count} ignored, {}: {reason}", reason.name())?;
-        if reason == Ignored::UnknownLinkType {
+        if reason == IgnoreReason::UnknownLinkType {
             let links: Vec<_> = report
                 .unknown_links
                 .iter()

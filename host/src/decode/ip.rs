@@ -3,27 +3,29 @@
 use etherparse::err::{ipv4, ipv6};
 use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, ip_number};
 
-use super::{Ignored, MAX_IP_HEADERS, Span, Walk, be16};
+use super::{IgnoreReason, MAX_IP_HEADERS, Span, Walk, be16};
 
 impl Walk<'_> {
     /// IP of the version that its first four bits tell, where nothing before it did.
-    pub(super) fn ip(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn ip(&mut self, span: Span) -> Result<(), IgnoreReason> {
         match self.bytes(span).first().map(|first| first >> 4) {
             Some(4) => self.ipv4(span),
             Some(6) => self.ipv6(span),
-            Some(_) => Err(Ignored::NotIp),
-            None => Err(span.short(1, Ignored::CutIp, Ignored::NotIp)),
+            Some(_) => Err(IgnoreReason::NotIp),
+            None => Err(span.short(1, IgnoreReason::CutIp, IgnoreReason::NotIp)),
         }
     }
 
     #[inline]
-    pub(super) fn ipv4(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn ipv4(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let header =
             Ipv4HeaderSlice::from_slice(self.bytes(span)).map_err(|error| match error {
-                ipv4::HeaderSliceError::Len(error) => {
-                    span.short(error.required_len, Ignored::CutIp, Ignored::MalformedIpv4)
-                }
-                ipv4::HeaderSliceError::Content(_) => Ignored::MalformedIpv4,
+                ipv4::HeaderSliceError::Len(error) => span.short(
+                    error.required_len,
+                    IgnoreReason::CutIp,
+                    IgnoreReason::MalformedIpv4,
+                ),
+                ipv4::HeaderSliceError::Content(_) => IgnoreReason::MalformedIpv4,
             })?;
         let header_len = header.slice().len();
         let total_len = match usize::from(header.total_len()) {
@@ -32,10 +34,10 @@ impl Walk<'_> {
             len => len,
         };
         if total_len < header_len {
-            return Err(Ignored::MalformedIpv4);
+            return Err(IgnoreReason::MalformedIpv4);
         }
         if header.fragments_offset().value() != 0 {
-            return Err(Ignored::LaterFragment);
+            return Err(IgnoreReason::LaterFragment);
         }
         self.nest()?;
         let packet = span.take(total_len);
@@ -47,13 +49,15 @@ impl Walk<'_> {
     }
 
     #[inline]
-    pub(super) fn ipv6(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn ipv6(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let header =
             Ipv6HeaderSlice::from_slice(self.bytes(span)).map_err(|error| match error {
-                ipv6::HeaderSliceError::Len(error) => {
-                    span.short(error.required_len, Ignored::CutIp, Ignored::MalformedIpv6)
-                }
-                ipv6::HeaderSliceError::Content(_) => Ignored::MalformedIpv6,
+                ipv6::HeaderSliceError::Len(error) => span.short(
+                    error.required_len,
+                    IgnoreReason::CutIp,
+                    IgnoreReason::MalformedIpv6,
+                ),
+                ipv6::HeaderSliceError::Content(_) => IgnoreReason::MalformedIpv6,
             })?;
         let header_len = header.slice().len();
         let total_len = match usize::from(header.payload_length()) {
@@ -73,7 +77,11 @@ impl Walk<'_> {
 
     /// Skips the extension headers that NFStream skips. Those of IPsec stay as the protocol.
     #[inline]
-    fn extensions(&self, mut next: IpNumber, mut span: Span) -> Result<(IpNumber, Span), Ignored> {
+    fn extensions(
+        &self,
+        mut next: IpNumber,
+        mut span: Span,
+    ) -> Result<(IpNumber, Span), IgnoreReason> {
         loop {
             match next {
                 ip_number::IPV6_HEADER_HOP_BY_HOP
@@ -81,25 +89,25 @@ impl Walk<'_> {
                 | ip_number::IPV6_FRAGMENTATION_HEADER
                 | ip_number::IPV6_DESTINATION_OPTIONS
                 | ip_number::MOBILITY_HEADER => {}
-                ip_number::IPV6_NO_NEXT_HEADER => return Err(Ignored::NoNextHeader),
+                ip_number::IPV6_NO_NEXT_HEADER => return Err(IgnoreReason::NoNextHeader),
                 _ => return Ok((next, span)),
             }
             // Every extension header is at least eight bytes long, in which stand the next header,
             // its own length, and the offset of a fragment.
             let bytes = self.bytes(span);
             let Some([following, len, fragment @ ..]) = bytes.first_chunk::<8>() else {
-                return Err(span.short(8, Ignored::CutIp, Ignored::MalformedIpv6));
+                return Err(span.short(8, IgnoreReason::CutIp, IgnoreReason::MalformedIpv6));
             };
             let len = if next == ip_number::IPV6_FRAGMENTATION_HEADER {
                 if be16(fragment, 0).is_some_and(|field| field >> 3 != 0) {
-                    return Err(Ignored::LaterFragment);
+                    return Err(IgnoreReason::LaterFragment);
                 }
                 8
             } else {
                 8 + 8 * usize::from(*len)
             };
             if bytes.len() < len {
-                return Err(span.short(len, Ignored::CutIp, Ignored::MalformedIpv6));
+                return Err(span.short(len, IgnoreReason::CutIp, IgnoreReason::MalformedIpv6));
             }
             next = IpNumber(*following);
             span = span.skip(len);
@@ -108,7 +116,7 @@ impl Walk<'_> {
 
     /// What an IP header carries: another one, or a transport header.
     #[inline]
-    fn above(&mut self, protocol: IpNumber, payload: Span) -> Result<(), Ignored> {
+    fn above(&mut self, protocol: IpNumber, payload: Span) -> Result<(), IgnoreReason> {
         if matches!(protocol, ip_number::IPV4 | ip_number::IPV6) && self.follow {
             return self.ip_in_ip(protocol, payload);
         }
@@ -117,23 +125,21 @@ impl Walk<'_> {
 
     /// An inner packet is metered in place of the outer one; bytes that do not start with an IP
     /// header leave the outer packet with protocol 4 or 41.
-    fn ip_in_ip(&mut self, protocol: IpNumber, payload: Span) -> Result<(), Ignored> {
+    fn ip_in_ip(&mut self, protocol: IpNumber, payload: Span) -> Result<(), IgnoreReason> {
         let outer = self.ip_headers;
         match self.ip(payload) {
-            Err(Ignored::NotIp | Ignored::MalformedIpv4 | Ignored::MalformedIpv6)
-                if self.ip_headers == outer =>
-            {
-                self.transport(protocol, payload)
-            }
+            Err(
+                IgnoreReason::NotIp | IgnoreReason::MalformedIpv4 | IgnoreReason::MalformedIpv6,
+            ) if self.ip_headers == outer => self.transport(protocol, payload),
             done => done,
         }
     }
 
     /// Counts an IP header, and with it takes the packet over from the one around it.
     #[inline]
-    fn nest(&mut self) -> Result<(), Ignored> {
+    fn nest(&mut self) -> Result<(), IgnoreReason> {
         if self.ip_headers == MAX_IP_HEADERS {
-            return Err(Ignored::TooDeep);
+            return Err(IgnoreReason::TooDeep);
         }
         self.ip_headers += 1;
         Ok(())
@@ -198,15 +204,15 @@ mod tests {
             with(packet.clone(), 2, &[0, 19]),
         ];
         for packet in malformed {
-            assert_eq!(decode(RAW, &packet), Err(Ignored::MalformedIpv4));
+            assert_eq!(decode(RAW, &packet), Err(IgnoreReason::MalformedIpv4));
         }
-        assert_eq!(decode_cut(RAW, &packet, 19), Err(Ignored::CutIp));
-        assert_eq!(decode(RAW, &packet[..19]), Err(Ignored::MalformedIpv4));
-        assert_eq!(decode(RAW, &[0x50; 40]), Err(Ignored::NotIp));
+        assert_eq!(decode_cut(RAW, &packet, 19), Err(IgnoreReason::CutIp));
+        assert_eq!(decode(RAW, &packet[..19]), Err(IgnoreReason::MalformedIpv4));
+        assert_eq!(decode(RAW, &[0x50; 40]), Err(IgnoreReason::NotIp));
 
         let packet = ipv6(0, &[17, 1, 1, 4, 0, 0, 0, 0]);
-        assert_eq!(decode(RAW, &packet), Err(Ignored::MalformedIpv6));
-        assert_eq!(decode_cut(RAW, &packet, 44), Err(Ignored::CutIp));
+        assert_eq!(decode(RAW, &packet), Err(IgnoreReason::MalformedIpv6));
+        assert_eq!(decode_cut(RAW, &packet, 44), Err(IgnoreReason::CutIp));
     }
 
     #[test]
@@ -214,13 +220,13 @@ mod tests {
         let first = with(ipv4_udp(53, b"x"), 6, &[0x20, 0]);
         assert_eq!(decode(RAW, &first).map(|p| p.dst_port), Ok(53));
         let later = with(first, 6, &[0x20, 1]);
-        assert_eq!(decode(RAW, &later), Err(Ignored::LaterFragment));
+        assert_eq!(decode(RAW, &later), Err(IgnoreReason::LaterFragment));
 
         let udp = &ipv6_udp(53, b"x")[40..];
         let fragment = |offset| ipv6(44, &[&[17, 0, 0, offset, 0, 0, 0, 1], udp].concat());
         let first = decode(RAW, &fragment(1)).expect("a first fragment");
         assert_eq!((first.dst_port, first.transport_size), (53, 9));
-        assert_eq!(decode(RAW, &fragment(9)), Err(Ignored::LaterFragment));
+        assert_eq!(decode(RAW, &fragment(9)), Err(IgnoreReason::LaterFragment));
     }
 
     #[test]
@@ -235,15 +241,18 @@ mod tests {
 
         let packet = decode(RAW, &ipv6(51, &[&options(17), udp].concat())).expect("metered");
         assert_eq!((packet.protocol, packet.transport_size), (51, 0));
-        assert_eq!(decode(RAW, &ipv6(59, b"")), Err(Ignored::NoNextHeader));
+        assert_eq!(decode(RAW, &ipv6(59, b"")), Err(IgnoreReason::NoNextHeader));
     }
 
     #[test]
     fn no_next_header_is_no_protocol() {
         for rest in [&b""[..], b"rest"] {
             let packet = ipv6(59, rest);
-            assert_eq!(decode(RAW, &packet), Err(Ignored::NoNextHeader));
-            assert_eq!(decode(RAW, &ipv4(41, &packet)), Err(Ignored::NoNextHeader));
+            assert_eq!(decode(RAW, &packet), Err(IgnoreReason::NoNextHeader));
+            assert_eq!(
+                decode(RAW, &ipv4(41, &packet)),
+                Err(IgnoreReason::NoNextHeader)
+            );
         }
     }
 
@@ -256,7 +265,7 @@ mod tests {
 
         let nested = |times| (0..times).fold(ipv4_udp(53, b"x"), |packet, _| ipv4(4, &packet));
         assert!(decode(RAW, &nested(7)).is_ok());
-        assert_eq!(decode(RAW, &nested(8)), Err(Ignored::TooDeep));
+        assert_eq!(decode(RAW, &nested(8)), Err(IgnoreReason::TooDeep));
     }
 
     #[test]
@@ -267,8 +276,11 @@ mod tests {
             assert_eq!(packet.src, SRC.into());
         }
         let later = with(ipv4_udp(53, b"x"), 6, &[0, 1]);
-        assert_eq!(decode(RAW, &ipv4(4, &later)), Err(Ignored::LaterFragment));
+        assert_eq!(
+            decode(RAW, &ipv4(4, &later)),
+            Err(IgnoreReason::LaterFragment)
+        );
         let cut = decode_cut(RAW, &ipv4(4, &ipv4_udp(53, b"x")), 30);
-        assert_eq!(cut, Err(Ignored::CutIp));
+        assert_eq!(cut, Err(IgnoreReason::CutIp));
     }
 }

@@ -2,7 +2,7 @@
 
 use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanSlice, ether_type};
 
-use super::{Ignored, Span, Walk, be16};
+use super::{IgnoreReason, Span, Walk, be16};
 use crate::capture::LinkType;
 
 pub(super) const MPLS: EtherType = EtherType(0x8847);
@@ -22,7 +22,7 @@ const AF_INET6: [u32; 5] = [24, 28, 30, 10, 23];
 impl Walk<'_> {
     /// A frame of this link type.
     #[inline]
-    pub(super) fn link(&mut self, link: LinkType, span: Span) -> Result<(), Ignored> {
+    pub(super) fn link(&mut self, link: LinkType, span: Span) -> Result<(), IgnoreReason> {
         match link.0 {
             1 => self.ethernet(span),
             _ => self.other_link(link, span),
@@ -30,7 +30,7 @@ impl Walk<'_> {
     }
 
     /// Numbers and names as in the tcpdump registry.
-    fn other_link(&mut self, link: LinkType, span: Span) -> Result<(), Ignored> {
+    fn other_link(&mut self, link: LinkType, span: Span) -> Result<(), IgnoreReason> {
         match link.0 {
             // NULL and LOOP differ in byte order, which shows.
             0 | 108 => self.loopback(span),
@@ -55,14 +55,14 @@ impl Walk<'_> {
             // IPV4, IPV6
             228 => self.ipv4(span),
             229 => self.ipv6(span),
-            _ => Err(Ignored::UnknownLinkType),
+            _ => Err(IgnoreReason::UnknownLinkType),
         }
     }
 
     #[inline]
-    pub(super) fn ethernet(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn ethernet(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
-        let header = Ethernet2HeaderSlice::from_slice(bytes).map_err(|_| Ignored::CutLink)?;
+        let header = Ethernet2HeaderSlice::from_slice(bytes).map_err(|_| IgnoreReason::CutLink)?;
         self.packet.src_mac = header.source();
         self.packet.dst_mac = header.destination();
         self.ethertype(header.ether_type(), span.skip(header.slice().len()))
@@ -70,7 +70,11 @@ impl Walk<'_> {
 
     /// What an ethertype announces. It decides what follows, whatever the bytes look like.
     #[inline]
-    pub(super) fn ethertype(&mut self, ethertype: EtherType, span: Span) -> Result<(), Ignored> {
+    pub(super) fn ethertype(
+        &mut self,
+        ethertype: EtherType,
+        span: Span,
+    ) -> Result<(), IgnoreReason> {
         match ethertype {
             ether_type::IPV4 => self.ipv4(span),
             ether_type::IPV6 => self.ipv6(span),
@@ -79,7 +83,7 @@ impl Walk<'_> {
     }
 
     /// Tags, labels and LLC; `vlan_id` is left as the innermost tag has it.
-    fn tagged(&mut self, mut ethertype: EtherType, mut span: Span) -> Result<(), Ignored> {
+    fn tagged(&mut self, mut ethertype: EtherType, mut span: Span) -> Result<(), IgnoreReason> {
         while self.tags < MAX_TAGS {
             self.tags += 1;
             match ethertype {
@@ -89,7 +93,7 @@ impl Walk<'_> {
                 | ether_type::PROVIDER_BRIDGING
                 | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
                     let tag = SingleVlanSlice::from_slice(self.bytes(span))
-                        .map_err(|_| Ignored::CutLink)?;
+                        .map_err(|_| IgnoreReason::CutLink)?;
                     self.packet.vlan_id = tag.vlan_identifier().value();
                     ethertype = tag.ether_type();
                     span = span.skip(4);
@@ -98,18 +102,18 @@ impl Walk<'_> {
                 PPPOE_SESSION => return self.pppoe(span),
                 // The length field of IEEE 802.3
                 EtherType(0..=1500) => return self.llc(span),
-                _ => return Err(Ignored::NotIp),
+                _ => return Err(IgnoreReason::NotIp),
             }
         }
-        Err(Ignored::TooDeep)
+        Err(IgnoreReason::TooDeep)
     }
 
     /// MPLS labels to the bottom of the stack (RFC 3032), behind which only the first bits tell
     /// what follows.
-    fn mpls(&mut self, mut span: Span) -> Result<(), Ignored> {
+    fn mpls(&mut self, mut span: Span) -> Result<(), IgnoreReason> {
         loop {
             let label = self.bytes(span).first_chunk::<4>();
-            let [_, _, bottom, _] = label.ok_or(Ignored::CutLink)?;
+            let [_, _, bottom, _] = label.ok_or(IgnoreReason::CutLink)?;
             span = span.skip(4);
             if bottom & 1 == 1 {
                 return self.ip(span);
@@ -118,64 +122,65 @@ impl Walk<'_> {
     }
 
     /// An 802.2 header: SNAP, which names an ethertype, or something else than IP.
-    pub(super) fn llc(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn llc(&mut self, span: Span) -> Result<(), IgnoreReason> {
         match self.bytes(span) {
             // Encapsulated Ethernet (RFC 1042) or a bridge tunnel (802.1H)
             [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, high, low, ..] => {
                 let ethertype = u16::from_be_bytes([*high, *low]);
                 if ethertype < 1536 {
-                    return Err(Ignored::NotIp);
+                    return Err(IgnoreReason::NotIp);
                 }
                 self.ethertype(EtherType(ethertype), span.skip(8))
             }
-            [0xaa, 0xaa, 0x03, rest @ ..] if rest.len() < 5 => Err(Ignored::CutLink),
-            [_, _, _, ..] => Err(Ignored::NotIp),
-            _ => Err(Ignored::CutLink),
+            [0xaa, 0xaa, 0x03, rest @ ..] if rest.len() < 5 => Err(IgnoreReason::CutLink),
+            [_, _, _, ..] => Err(IgnoreReason::NotIp),
+            _ => Err(IgnoreReason::CutLink),
         }
     }
 
     /// A BSD loopback header: the address family in the byte order of the capturing machine.
-    fn loopback(&mut self, span: Span) -> Result<(), Ignored> {
+    fn loopback(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let header = self.bytes(span).first_chunk::<4>();
-        let header = *header.ok_or(Ignored::CutLink)?;
+        let header = *header.ok_or(IgnoreReason::CutLink)?;
         let family = u32::from_be_bytes(header).min(u32::from_le_bytes(header));
         let content = span.skip(4);
         match family {
             AF_INET => self.ipv4(content),
             family if AF_INET6.contains(&family) => self.ipv6(content),
-            _ => Err(Ignored::NotIp),
+            _ => Err(IgnoreReason::NotIp),
         }
     }
 
     /// A Linux cooked header of `len` bytes with its protocol at `protocol_at`. MAC addresses stay
     /// zero: it knows one of two at most.
-    fn cooked(&mut self, span: Span, protocol_at: usize, len: usize) -> Result<(), Ignored> {
+    fn cooked(&mut self, span: Span, protocol_at: usize, len: usize) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
         if bytes.len() < len {
-            return Err(Ignored::CutLink);
+            return Err(IgnoreReason::CutLink);
         }
-        let protocol = be16(bytes, protocol_at).ok_or(Ignored::CutLink)?;
+        let protocol = be16(bytes, protocol_at).ok_or(IgnoreReason::CutLink)?;
         match EtherType(protocol) {
             SLL_LLC => self.llc(span.skip(len)),
-            EtherType(..1536) => Err(Ignored::NotIp),
+            EtherType(..1536) => Err(IgnoreReason::NotIp),
             ethertype => self.ethertype(ethertype, span.skip(len)),
         }
     }
 
     /// A per-packet information header: its length and the link type behind it, little-endian.
-    fn ppi(&mut self, span: Span) -> Result<(), Ignored> {
+    fn ppi(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let header = self.bytes(span).first_chunk::<8>();
-        let [_, _, len0, len1, link0, link1, link2, link3] = *header.ok_or(Ignored::CutLink)?;
+        let [_, _, len0, len1, link0, link1, link2, link3] =
+            *header.ok_or(IgnoreReason::CutLink)?;
         let len = usize::from(u16::from_le_bytes([len0, len1]));
         if len < 8 || len > self.bytes(span).len() {
-            return Err(Ignored::CutLink);
+            return Err(IgnoreReason::CutLink);
         }
         match u32::from_le_bytes([link0, link1, link2, link3]) {
             // Within itself it could go on for ever.
-            192 => Err(Ignored::UnknownLinkType),
+            192 => Err(IgnoreReason::UnknownLinkType),
             link => match u16::try_from(link) {
                 Ok(link) => self.link(LinkType(link), span.skip(len)),
-                Err(_) => Err(Ignored::UnknownLinkType),
+                Err(_) => Err(IgnoreReason::UnknownLinkType),
             },
         }
     }
@@ -208,12 +213,18 @@ mod tests {
         let endless = [0, 5, 0x81, 0].repeat(100);
         assert_eq!(
             decode(1, &ethernet(0x8100, &endless)),
-            Err(Ignored::TooDeep)
+            Err(IgnoreReason::TooDeep)
         );
         // An LLC header and a tag, again and again, in the longest packet that a capture may have
         let endless = [0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0, 0, 5, 0, 0].repeat(5_000_000);
-        assert_eq!(decode(1, &ethernet(0, &endless)), Err(Ignored::TooDeep));
-        assert_eq!(decode(1, &ethernet(0x8100, &[0, 5])), Err(Ignored::CutLink));
+        assert_eq!(
+            decode(1, &ethernet(0, &endless)),
+            Err(IgnoreReason::TooDeep)
+        );
+        assert_eq!(
+            decode(1, &ethernet(0x8100, &[0, 5])),
+            Err(IgnoreReason::CutLink)
+        );
     }
 
     #[test]
@@ -238,11 +249,14 @@ mod tests {
         let snap = |oui: u8| [&[0xaa, 0xaa, 3, 0, 0, oui, 8, 0][..], &ipv4_udp(53, b"x")].concat();
         assert!(decode(1, &ethernet(40, &snap(0))).is_ok());
         assert!(decode(1, &ethernet(40, &snap(0xf8))).is_ok());
-        assert_eq!(decode(1, &ethernet(40, &snap(0x0c))), Err(Ignored::NotIp));
+        assert_eq!(
+            decode(1, &ethernet(40, &snap(0x0c))),
+            Err(IgnoreReason::NotIp)
+        );
         let spanning_tree = [0x42, 0x42, 3, 0, 0];
         assert_eq!(
             decode(1, &ethernet(40, &spanning_tree)),
-            Err(Ignored::NotIp)
+            Err(IgnoreReason::NotIp)
         );
     }
 
@@ -251,10 +265,10 @@ mod tests {
         let packet = ipv4_udp(53, b"x");
         for ethertype in [0x0806, 0x9999, 1501] {
             let frame = ethernet(ethertype, &packet);
-            assert_eq!(decode(1, &frame), Err(Ignored::NotIp));
+            assert_eq!(decode(1, &frame), Err(IgnoreReason::NotIp));
         }
         let frame = ethernet(0x86dd, &[&packet[..], &[0; 20]].concat());
-        assert_eq!(decode(1, &frame), Err(Ignored::MalformedIpv6));
+        assert_eq!(decode(1, &frame), Err(IgnoreReason::MalformedIpv6));
     }
 
     #[test]
@@ -290,16 +304,20 @@ mod tests {
             assert_eq!(packet.ip_at as usize, header.len(), "{link}");
             assert_eq!((packet.src_mac, packet.dst_port), ([0; 6], 53), "{link}");
             for len in 0..header.len() {
-                assert_eq!(decode(link, &frame[..len]), Err(Ignored::CutLink), "{link}");
+                assert_eq!(
+                    decode(link, &frame[..len]),
+                    Err(IgnoreReason::CutLink),
+                    "{link}"
+                );
             }
         }
     }
 
     #[test]
     fn unknown_link_types_and_families_are_told() {
-        assert_eq!(decode(147, &[0; 60]), Err(Ignored::UnknownLinkType));
-        assert_eq!(decode(0, &[7, 0, 0, 0, 0x45]), Err(Ignored::NotIp));
+        assert_eq!(decode(147, &[0; 60]), Err(IgnoreReason::UnknownLinkType));
+        assert_eq!(decode(0, &[7, 0, 0, 0, 0x45]), Err(IgnoreReason::NotIp));
         let nested = [0, 0, 8, 0, 192, 0, 0, 0].repeat(9);
-        assert_eq!(decode(192, &nested), Err(Ignored::UnknownLinkType));
+        assert_eq!(decode(192, &nested), Err(IgnoreReason::UnknownLinkType));
     }
 }

@@ -5,7 +5,7 @@
 //! allocated or copied on the way, and a packet that cannot be metered comes back as the reason why.
 
 mod fields;
-mod ignored;
+mod ignore_reason;
 mod ip;
 mod link;
 mod packet;
@@ -16,7 +16,7 @@ mod tunnel_headers;
 mod tunnel_set;
 mod wifi;
 
-pub use ignored::Ignored;
+pub use ignore_reason::IgnoreReason;
 pub use packet::{Addr, Packet, Tunnel};
 pub use tunnel_set::{TunnelSet, UnknownTunnel};
 
@@ -46,7 +46,12 @@ impl Decoder {
     ///
     /// The reason why this packet is not metered. It is meant to be counted; the next frame may be
     /// as good as any.
-    pub fn decode(&self, link: LinkType, frame: &[u8], wire_len: u32) -> Result<Packet, Ignored> {
+    pub fn decode(
+        &self,
+        link: LinkType,
+        frame: &[u8],
+        wire_len: u32,
+    ) -> Result<Packet, IgnoreReason> {
         let mut packet = Packet::default();
         self.decode_into(&mut packet, link, frame, wire_len)?;
         Ok(packet)
@@ -65,7 +70,7 @@ impl Decoder {
         link: LinkType,
         frame: &[u8],
         wire_len: u32,
-    ) -> Result<(), Ignored> {
+    ) -> Result<(), IgnoreReason> {
         *packet = Packet {
             raw_size: wire_len,
             ..Packet::default()
@@ -149,7 +154,7 @@ impl Span {
 
     /// Why `len` bytes are not there: they were `cut` from a capture or the packet is `malformed`.
     #[cold]
-    fn short(self, len: usize, cut: Ignored, malformed: Ignored) -> Ignored {
+    fn short(self, len: usize, cut: IgnoreReason, malformed: IgnoreReason) -> IgnoreReason {
         if len > self.wire_len() {
             malformed
         } else {

@@ -3,7 +3,7 @@
 use etherparse::EtherType;
 
 use super::link::{MPLS, MPLS_MULTICAST};
-use super::{Ignored, Span, Walk, be16};
+use super::{IgnoreReason, Span, Walk, be16};
 
 /// Address and control field of PPP in HDLC framing (RFC 1662).
 const HDLC_PPP: [u8; 2] = [0xff, 0x03];
@@ -13,7 +13,7 @@ const CISCO_BROADCAST: u8 = 0x8f;
 
 impl Walk<'_> {
     /// A serial line: PPP with or without HDLC framing, or Cisco HDLC. The first byte tells.
-    pub(super) fn serial(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn serial(&mut self, span: Span) -> Result<(), IgnoreReason> {
         match self.bytes(span).first() {
             Some(&CISCO_UNICAST | &CISCO_BROADCAST) => self.cisco_hdlc(span),
             _ => self.ppp(span),
@@ -21,25 +21,25 @@ impl Walk<'_> {
     }
 
     /// Cisco HDLC: address, control, ethertype.
-    pub(super) fn cisco_hdlc(&mut self, span: Span) -> Result<(), Ignored> {
-        let ethertype = be16(self.bytes(span), 2).ok_or(Ignored::CutLink)?;
+    pub(super) fn cisco_hdlc(&mut self, span: Span) -> Result<(), IgnoreReason> {
+        let ethertype = be16(self.bytes(span), 2).ok_or(IgnoreReason::CutLink)?;
         self.ethertype(EtherType(ethertype), span.skip(4))
     }
 
     /// A PPP protocol field (RFC 1661), of one byte where it is compressed, and what it announces.
-    pub(super) fn ppp(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn ppp(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let span = if self.bytes(span).starts_with(&HDLC_PPP) {
             span.skip(HDLC_PPP.len())
         } else {
             span
         };
         let bytes = self.bytes(span);
-        let first = *bytes.first().ok_or(Ignored::CutLink)?;
+        let first = *bytes.first().ok_or(IgnoreReason::CutLink)?;
         // The last byte of a protocol number is odd and no other is.
         let (protocol, len) = if first & 1 == 1 {
             (u16::from(first), 1)
         } else {
-            (be16(bytes, 0).ok_or(Ignored::CutLink)?, 2)
+            (be16(bytes, 0).ok_or(IgnoreReason::CutLink)?, 2)
         };
         let content = span.skip(len);
         match protocol {
@@ -47,16 +47,16 @@ impl Walk<'_> {
             0x0057 => self.ipv6(content),
             0x0281 => self.ethertype(MPLS, content),
             0x0283 => self.ethertype(MPLS_MULTICAST, content),
-            _ => Err(Ignored::NotIp),
+            _ => Err(IgnoreReason::NotIp),
         }
     }
 
     /// PPPoE from its own header on (RFC 2516). Discovery, whose code is not 0, carries no PPP.
-    pub(super) fn pppoe(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn pppoe(&mut self, span: Span) -> Result<(), IgnoreReason> {
         match self.bytes(span) {
             [_, 0, _, _, _, _, ..] => self.ppp(span.skip(6)),
-            [_, _, _, _, _, _, ..] => Err(Ignored::NotIp),
-            _ => Err(Ignored::CutLink),
+            [_, _, _, _, _, _, ..] => Err(IgnoreReason::NotIp),
+            _ => Err(IgnoreReason::CutLink),
         }
     }
 }
@@ -86,9 +86,9 @@ mod tests {
             }
         }
         let control = [0xff, 3, 0xc0, 0x21, 1, 1, 0, 4];
-        assert_eq!(decode(9, &control), Err(Ignored::NotIp));
+        assert_eq!(decode(9, &control), Err(IgnoreReason::NotIp));
         let keep_alive = [0x8f, 0, 0x80, 0x35, 0, 0, 0, 2];
-        assert_eq!(decode(104, &keep_alive), Err(Ignored::NotIp));
-        assert_eq!(decode(9, &[0xff, 3]), Err(Ignored::CutLink));
+        assert_eq!(decode(104, &keep_alive), Err(IgnoreReason::NotIp));
+        assert_eq!(decode(9, &[0xff, 3]), Err(IgnoreReason::CutLink));
     }
 }

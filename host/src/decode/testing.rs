@@ -2,7 +2,7 @@
 
 use etherparse::PacketBuilder;
 
-use super::{Decoder, Ignored, Packet, Tunnel, TunnelSet};
+use super::{Decoder, IgnoreReason, Packet, Tunnel, TunnelSet};
 use crate::capture::LinkType;
 
 pub(super) const ETHERNET: u16 = 1;
@@ -18,12 +18,12 @@ pub(super) const SRC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(super) const DST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
 /// Decodes a frame that was captured whole, with every tunnel unwrapped.
-pub(super) fn decode(link: u16, frame: &[u8]) -> Result<Packet, Ignored> {
+pub(super) fn decode(link: u16, frame: &[u8]) -> Result<Packet, IgnoreReason> {
     decoder().decode(LinkType(link), frame, frame.len() as u32)
 }
 
 /// Decodes the first `len` bytes of a frame.
-pub(super) fn decode_cut(link: u16, frame: &[u8], len: usize) -> Result<Packet, Ignored> {
+pub(super) fn decode_cut(link: u16, frame: &[u8], len: usize) -> Result<Packet, IgnoreReason> {
     decoder().decode(LinkType(link), &frame[..len], frame.len() as u32)
 }
 

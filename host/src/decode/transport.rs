@@ -2,7 +2,7 @@
 
 use etherparse::{IpNumber, TcpHeaderSlice, UdpHeaderSlice, ip_number};
 
-use super::{Ignored, Span, Walk, be16};
+use super::{IgnoreReason, Span, Walk, be16};
 
 /// A TCP header without options.
 const TCP_LEN: usize = 20;
@@ -13,7 +13,7 @@ impl Walk<'_> {
     /// TCP, UDP and ICMP as far as they were captured; a protocol and no more of everything else,
     /// and of what is too short to be TCP or UDP.
     #[inline]
-    pub(super) fn transport(&mut self, protocol: IpNumber, span: Span) -> Result<(), Ignored> {
+    pub(super) fn transport(&mut self, protocol: IpNumber, span: Span) -> Result<(), IgnoreReason> {
         self.packet.protocol = protocol.0;
         self.packet.transport_at = span.at as u32;
         self.packet.payload_at = span.at as u32;
@@ -30,7 +30,7 @@ impl Walk<'_> {
     }
 
     #[inline]
-    fn tcp(&mut self, span: Span) -> Result<(), Ignored> {
+    fn tcp(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
         let header_len = match TcpHeaderSlice::from_slice(bytes) {
             Ok(header) => {
@@ -48,7 +48,7 @@ impl Walk<'_> {
     /// A TCP header that was cut, or whose data offset is below 5: its length as it states it, five
     /// words when the capture ends before the data offset.
     #[cold]
-    fn partial_tcp(&mut self, bytes: &[u8]) -> Result<usize, Ignored> {
+    fn partial_tcp(&mut self, bytes: &[u8]) -> Result<usize, IgnoreReason> {
         self.ports(bytes)?;
         self.packet.tcp_flags = bytes.get(13).copied().unwrap_or_default();
         Ok(bytes
@@ -57,7 +57,7 @@ impl Walk<'_> {
     }
 
     #[inline]
-    fn udp(&mut self, span: Span) -> Result<(), Ignored> {
+    fn udp(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
         match UdpHeaderSlice::from_slice(bytes) {
             Ok(header) => {
@@ -73,9 +73,9 @@ impl Walk<'_> {
     /// The ports of a header of which the capture may have no more. Without them the packet belongs
     /// to no flow.
     #[cold]
-    fn ports(&mut self, bytes: &[u8]) -> Result<(), Ignored> {
+    fn ports(&mut self, bytes: &[u8]) -> Result<(), IgnoreReason> {
         let (Some(src), Some(dst)) = (be16(bytes, 0), be16(bytes, 2)) else {
-            return Err(Ignored::CutTransport);
+            return Err(IgnoreReason::CutTransport);
         };
         self.packet.src_port = src;
         self.packet.dst_port = dst;
@@ -128,7 +128,7 @@ mod tests {
         for frame in [frame, ipv4_udp(80, b"x")] {
             for len in 20..24 {
                 let cut = decode_cut(RAW, &frame, len);
-                assert_eq!(cut, Err(Ignored::CutTransport), "{len}");
+                assert_eq!(cut, Err(IgnoreReason::CutTransport), "{len}");
             }
         }
     }

@@ -6,7 +6,7 @@
 
 use super::transport::UDP_LEN;
 use super::tunnel_headers::{self as headers, Content, Found};
-use super::{Ignored, Span, Tunnel, Walk};
+use super::{IgnoreReason, Span, Tunnel, Walk};
 
 /// UDP ports. A VXLAN or Geneve packet is one by its destination, as its source port is any.
 const GTP_U: u16 = 2152;
@@ -18,7 +18,7 @@ const TZSP: u16 = 37008;
 impl Walk<'_> {
     /// Unwraps a UDP packet whose port is that of a tunnel.
     #[inline]
-    pub(super) fn udp_tunnel(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn udp_tunnel(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let is_tunnel = |port| matches!(port, GTP_U | VXLAN | CAPWAP_DATA | GENEVE | TZSP);
         let (src, dst) = (self.packet.src_port, self.packet.dst_port);
         if self.follow && (is_tunnel(dst) || is_tunnel(src)) {
@@ -28,7 +28,7 @@ impl Walk<'_> {
     }
 
     #[inline(never)]
-    fn enter_udp(&mut self, ports: [u16; 2], payload: Span) -> Result<(), Ignored> {
+    fn enter_udp(&mut self, ports: [u16; 2], payload: Span) -> Result<(), IgnoreReason> {
         let [_, dst] = ports;
         let (tunnel, read): (_, fn(&[u8]) -> Found) = if ports.contains(&GTP_U) {
             (Tunnel::Gtp, headers::gtp)
@@ -47,7 +47,7 @@ impl Walk<'_> {
     }
 
     /// Unwraps GRE, of which `payload` is the header and what follows.
-    pub(super) fn gre(&mut self, payload: Span) -> Result<(), Ignored> {
+    pub(super) fn gre(&mut self, payload: Span) -> Result<(), IgnoreReason> {
         if !self.follow {
             return Ok(());
         }
@@ -59,7 +59,7 @@ impl Walk<'_> {
         tunnel: Tunnel,
         read: fn(&[u8]) -> Found,
         payload: Span,
-    ) -> Result<(), Ignored> {
+    ) -> Result<(), IgnoreReason> {
         if !self.tunnels.contains(tunnel) {
             return Ok(());
         }
@@ -86,13 +86,13 @@ impl Walk<'_> {
             Content::Prism => self.prism(span),
             Content::Avs => self.avs(span),
             Content::Ppp => self.ppp(span),
-            Content::LaterFragment => Err(Ignored::LaterFragment),
+            Content::LaterFragment => Err(IgnoreReason::LaterFragment),
         }
     }
 
     /// An 802.11 frame in CAPWAP. Some controllers swap the two bytes of its frame control field,
     /// which shows in the protocol version: the only one there is has the number 0.
-    fn capwap_wifi(&mut self, span: Span) -> Result<(), Ignored> {
+    fn capwap_wifi(&mut self, span: Span) -> Result<(), IgnoreReason> {
         match *self.bytes(span) {
             [flags, control, ..] if flags & 0x03 != 0 => self.wifi_with(control, flags, span),
             _ => self.wifi(span),
@@ -171,8 +171,8 @@ mod tests {
             let header = [0x30, 0xff, 0, 0, 0, 0, 0, 1];
             decode(RAW, &ipv4_udp(GTP_U, &[&header[..], content].concat()))
         };
-        assert_eq!(gtp(&[0xff; 30]), Err(Ignored::NotIp));
-        assert_eq!(gtp(&[0x41; 30]), Err(Ignored::MalformedIpv4));
+        assert_eq!(gtp(&[0xff; 30]), Err(IgnoreReason::NotIp));
+        assert_eq!(gtp(&[0x41; 30]), Err(IgnoreReason::MalformedIpv4));
         let packet = gtp(&ipv4(4, &inner())).expect("metered");
         assert_eq!((packet.tunnel, packet.protocol), (Tunnel::Gtp, 4));
         assert_eq!((packet.src_port, packet.transport_size), (0, 0));
@@ -237,7 +237,7 @@ mod tests {
         let mut later = header(2, 1, 0x80);
         later[7] = 8;
         let later = ipv4_udp(CAPWAP_DATA, &[&later[..], &plain].concat());
-        assert_eq!(decode(RAW, &later), Err(Ignored::LaterFragment));
+        assert_eq!(decode(RAW, &later), Err(IgnoreReason::LaterFragment));
     }
 
     #[test]
@@ -299,6 +299,6 @@ mod tests {
         let endless = (0..9).fold(inner(), |packet, _| {
             ipv4(47, &[&[0, 0, 8, 0][..], &packet].concat())
         });
-        assert_eq!(decode(RAW, &endless), Err(Ignored::TooDeep));
+        assert_eq!(decode(RAW, &endless), Err(IgnoreReason::TooDeep));
     }
 }

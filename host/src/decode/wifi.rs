@@ -1,6 +1,6 @@
 //! IEEE 802.11 data frames, and the headers that capture programs put before them.
 
-use super::{Ignored, Span, Walk};
+use super::{IgnoreReason, Span, Walk};
 
 /// Frame control, duration, three addresses, sequence control.
 const HEADER_LEN: usize = 24;
@@ -31,10 +31,10 @@ const FAILED_FCS: u8 = 0x40;
 
 impl Walk<'_> {
     /// An 802.11 frame.
-    pub(super) fn wifi(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn wifi(&mut self, span: Span) -> Result<(), IgnoreReason> {
         match *self.bytes(span) {
             [control, flags, ..] => self.wifi_with(control, flags, span),
-            _ => Err(Ignored::CutLink),
+            _ => Err(IgnoreReason::CutLink),
         }
     }
 
@@ -42,9 +42,14 @@ impl Walk<'_> {
     ///
     /// The source MAC address is that of the transmitter (address 2) and the destination is address
     /// 3, in whichever direction the frame goes: so has NFStream it.
-    pub(super) fn wifi_with(&mut self, control: u8, flags: u8, span: Span) -> Result<(), Ignored> {
+    pub(super) fn wifi_with(
+        &mut self,
+        control: u8,
+        flags: u8,
+        span: Span,
+    ) -> Result<(), IgnoreReason> {
         if control & TYPE != DATA || control & NO_DATA != 0 {
-            return Err(Ignored::NotIp);
+            return Err(IgnoreReason::NotIp);
         }
         let bytes = self.bytes(span);
         let mut len = HEADER_LEN;
@@ -53,8 +58,8 @@ impl Walk<'_> {
             len += 6;
         }
         if control & QOS != 0 {
-            if bytes.get(len).ok_or(Ignored::CutLink)? & AGGREGATED != 0 {
-                return Err(Ignored::NotIp);
+            if bytes.get(len).ok_or(IgnoreReason::CutLink)? & AGGREGATED != 0 {
+                return Err(IgnoreReason::NotIp);
             }
             len += 2;
             if flags & ORDER != 0 {
@@ -62,39 +67,41 @@ impl Walk<'_> {
                 len += 4;
             }
         }
-        let header = bytes.first_chunk::<HEADER_LEN>().ok_or(Ignored::CutLink)?;
+        let header = bytes
+            .first_chunk::<HEADER_LEN>()
+            .ok_or(IgnoreReason::CutLink)?;
         self.packet.src_mac = six(header, 10);
         self.packet.dst_mac = six(header, 16);
         let body = span.skip(len);
         // The flag may outlast the encryption: a receiver that decrypted the frame leaves it there.
         if flags & PROTECTED != 0 && !self.bytes(body).starts_with(&SNAP) {
-            return Err(Ignored::Encrypted);
+            return Err(IgnoreReason::Encrypted);
         }
         self.llc(body)
     }
 
     /// An 802.11 frame behind a radiotap header (version, padding, little-endian length, presence
     /// bits, fields).
-    pub(super) fn radiotap(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn radiotap(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
-        let header = bytes.first_chunk::<8>().ok_or(Ignored::CutLink)?;
+        let header = bytes.first_chunk::<8>().ok_or(IgnoreReason::CutLink)?;
         let len = usize::from(u16::from_le_bytes([header[2], header[3]]));
         if len < header.len() || len > bytes.len() {
-            return Err(Ignored::CutLink);
+            return Err(IgnoreReason::CutLink);
         }
         let flags = radiotap_flags(&bytes[..len]);
         if flags.is_some_and(|flags| flags & FAILED_FCS != 0) {
-            return Err(Ignored::BadFcs);
+            return Err(IgnoreReason::BadFcs);
         }
         self.wifi(span.skip(len))
     }
 
     /// An 802.11 frame behind a Prism header, whose second word is its length in the byte order of
     /// the capturing machine; some drivers write an AVS header under that link type.
-    pub(super) fn prism(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn prism(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
         let [code @ .., len0, len1, len2, len3] =
-            *bytes.first_chunk::<8>().ok_or(Ignored::CutLink)?;
+            *bytes.first_chunk::<8>().ok_or(IgnoreReason::CutLink)?;
         if u32::from_be_bytes(code) & 0xffff_f000 == 0x8021_1000 {
             return self.avs(span);
         }
@@ -104,16 +111,17 @@ impl Walk<'_> {
     }
 
     /// An 802.11 frame behind an AVS header: version and length, big-endian.
-    pub(super) fn avs(&mut self, span: Span) -> Result<(), Ignored> {
+    pub(super) fn avs(&mut self, span: Span) -> Result<(), IgnoreReason> {
         let bytes = self.bytes(span);
-        let [.., len0, len1, len2, len3] = *bytes.first_chunk::<8>().ok_or(Ignored::CutLink)?;
+        let [.., len0, len1, len2, len3] =
+            *bytes.first_chunk::<8>().ok_or(IgnoreReason::CutLink)?;
         self.wifi_behind(u32::from_be_bytes([len0, len1, len2, len3]), span)
     }
 
-    fn wifi_behind(&mut self, header_len: u32, span: Span) -> Result<(), Ignored> {
+    fn wifi_behind(&mut self, header_len: u32, span: Span) -> Result<(), IgnoreReason> {
         let len = header_len as usize;
         if len < 8 || len > self.bytes(span).len() {
-            return Err(Ignored::CutLink);
+            return Err(IgnoreReason::CutLink);
         }
         self.wifi(span.skip(len))
     }
@@ -174,14 +182,14 @@ mod tests {
         let null = wifi(0x48, &[], &[]);
         let aggregated = wifi(0x88, &[0x80, 0], &packet);
         for frame in [beacon, null, aggregated] {
-            assert_eq!(decode(WIFI, &frame), Err(Ignored::NotIp));
+            assert_eq!(decode(WIFI, &frame), Err(IgnoreReason::NotIp));
         }
         let mut protected = wifi(0x08, &[], &packet);
         protected[1] |= PROTECTED;
         assert!(decode(WIFI, &protected).is_ok(), "decrypted on reception");
         protected[HEADER_LEN] = 0x17;
-        assert_eq!(decode(WIFI, &protected), Err(Ignored::Encrypted));
-        assert_eq!(decode(WIFI, &protected[..20]), Err(Ignored::CutLink));
+        assert_eq!(decode(WIFI, &protected), Err(IgnoreReason::Encrypted));
+        assert_eq!(decode(WIFI, &protected[..20]), Err(IgnoreReason::CutLink));
     }
 
     #[test]
@@ -190,16 +198,19 @@ mod tests {
         let with = |header: &[u8]| decode(127, &[header, &frame].concat());
         assert!(with(&[0, 0, 8, 0, 0, 0, 0, 0]).is_ok());
         assert!(with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x10]).is_ok());
-        assert_eq!(with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x40]), Err(Ignored::BadFcs));
+        assert_eq!(
+            with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x40]),
+            Err(IgnoreReason::BadFcs)
+        );
         // A second word of presence bits, four bytes up to the alignment of the time, the time
         let mut header = [0; 25];
         header[2] = 25;
         header[4..8].copy_from_slice(&(HAS_TIME | HAS_FLAGS | MORE_PRESENCE_BITS).to_le_bytes());
         assert!(with(&header).is_ok());
         header[24] = FAILED_FCS;
-        assert_eq!(with(&header), Err(Ignored::BadFcs));
+        assert_eq!(with(&header), Err(IgnoreReason::BadFcs));
         header[2] = 7;
-        assert_eq!(with(&header), Err(Ignored::CutLink));
+        assert_eq!(with(&header), Err(IgnoreReason::CutLink));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Application, DissectError, NdpiFiles};
-use crate::flow::Arrival;
+use crate::flow::FlowPacket;
 use crate::plugin::Plugin;
 
 /// There is none.
@@ -25,7 +25,7 @@ impl Dissector {
         match *self {}
     }
 
-    pub(crate) fn see(&mut self, _: u32, _: u64, _: &Arrival<'_>) {
+    pub(crate) fn see(&mut self, _: u32, _: u64, _: &FlowPacket<'_>) {
         match *self {}
     }
 

@@ -8,9 +8,9 @@ use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 
 use super::{Application, DissectError, NdpiFiles};
 use crate::bounded_file::BoundedRead;
-use crate::flow::Arrival;
+use crate::flow::FlowPacket;
 use crate::flow::features::{Feature, Group};
-use crate::flow::slab::Segmented;
+use crate::flow::slab::SegmentedVec;
 use crate::plugin::Plugin;
 
 /// Larger lists are refused: nDPI's own have less than 1 MiB.
@@ -22,8 +22,8 @@ pub(crate) struct Dissector {
     files: NdpiFiles,
     /// Packets of a flow that are dissected.
     dissections: u64,
-    /// Of the flow in the same place of the flow table.
-    flows: Segmented<Dissection>,
+    /// Of the flow in the same slot of the flow table.
+    flows: SegmentedVec<Dissection>,
     /// Flows that hold memory of nDPI's.
     live: usize,
     /// Whether plugins are shown what is known so far.
@@ -69,7 +69,7 @@ impl Dissector {
             tool: Tool::new(files)?,
             files: files.clone(),
             dissections: dissections.into(),
-            flows: Segmented::default(),
+            flows: SegmentedVec::default(),
             live: 0,
             shows_live: is_shown_live(plugins),
         }))
@@ -87,21 +87,21 @@ impl Dissector {
 
     /// Sees a packet of a flow: the `n`-th, from 1 on.
     #[inline]
-    pub(crate) fn see(&mut self, place: u32, n: u64, arrival: &Arrival<'_>) {
+    pub(crate) fn see(&mut self, slot: u32, n: u64, flow_packet: &FlowPacket<'_>) {
         if n <= self.dissections {
-            self.dissect(place, n, arrival);
+            self.dissect(slot, n, flow_packet);
         }
     }
 
     /// Does not see a flow that begins: its application stays unknown.
-    pub(crate) fn skip(&mut self, place: u32) {
-        self.flows.reach(place);
-        self.flows[place] = Dissection::Done(Box::new(Application::unknown().clone()));
+    pub(crate) fn skip(&mut self, slot: u32) {
+        self.flows.reach(slot);
+        self.flows[slot] = Dissection::Done(Box::new(Application::unknown().clone()));
     }
 
-    fn dissect(&mut self, place: u32, n: u64, arrival: &Arrival<'_>) {
-        self.flows.reach(place);
-        let dissection = &mut self.flows[place];
+    fn dissect(&mut self, slot: u32, n: u64, flow_packet: &FlowPacket<'_>) {
+        self.flows.reach(slot);
+        let dissection = &mut self.flows[slot];
         let live = match dissection {
             Dissection::Live(live) => live,
             Dissection::Done(_) => return,
@@ -122,13 +122,13 @@ impl Dissector {
                 }
             }
         };
-        let packet = &arrival.packet;
-        let bytes = arrival
+        let packet = &flow_packet.packet;
+        let bytes = flow_packet
             .frame
             .get(packet.ip_at as usize..packet.ip_end as usize)
             .unwrap_or_default();
         let Tool { module, .. } = &mut self.tool;
-        live.protocol = module.dissect(&mut live.flow, bytes, arrival.time_ms());
+        live.protocol = module.dissect(&mut live.flow, bytes, flow_packet.time_ms());
         let is_known = live.protocol.is_known();
         if n == self.dissections || is_known && !module.wants_more(&mut live.flow) {
             let application = match is_known {
@@ -144,17 +144,17 @@ impl Dissector {
 
     /// What is known so far of a flow that has been seen, for plugins that are shown it.
     #[inline]
-    pub(crate) fn application(&self, place: u32) -> Option<&Application> {
-        match &self.flows[place] {
+    pub(crate) fn application(&self, slot: u32) -> Option<&Application> {
+        match &self.flows[slot] {
             Dissection::New => None,
             Dissection::Live(live) => live.so_far.as_ref(),
             Dissection::Done(application) => Some(application),
         }
     }
 
-    /// What is known of a flow that ends; another one may take its place.
-    pub(crate) fn take(&mut self, place: u32) -> Option<Box<Application>> {
-        match mem::take(&mut self.flows[place]) {
+    /// What is known of a flow that ends; another one may take its slot.
+    pub(crate) fn take(&mut self, slot: u32) -> Option<Box<Application>> {
+        match mem::take(&mut self.flows[slot]) {
             Dissection::New => None,
             Dissection::Live(mut live) => {
                 self.live -= 1;

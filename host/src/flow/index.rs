@@ -1,8 +1,8 @@
-//! From the hash of a flow key to the place of its record.
+//! From the hash of a flow key to the slot of its record.
 //!
 //! An extendible hash table: a directory of small open-addressing tables ("leaves"). A leaf that
 //! fills up is split in two, so that growth to millions of flows never makes a packet wait for a
-//! rehash of the whole. The table knows hashes and places only; who owns the records compares keys.
+//! rehash of the whole. The table knows hashes and slots only; who owns the records compares keys.
 
 use super::prefetch::prefetch;
 
@@ -25,7 +25,7 @@ pub(crate) struct Index {
     leaves: Vec<Leaf>,
 }
 
-/// Entries are the hash in the upper half and the place in the lower one.
+/// Entries are the hash in the upper half and the slot in the lower one.
 #[derive(Debug)]
 struct Leaf {
     entries: Box<[u64; LEAF]>,
@@ -42,22 +42,22 @@ impl Leaf {
         }
     }
 
-    fn add(&mut self, hash: u32, place: u32) {
-        let mut at = slot(hash);
+    fn add(&mut self, hash: u32, slot: u32) {
+        let mut at = home(hash);
         while self.entries[at] != FREE {
             at = (at + 1) % LEAF;
         }
-        self.entries[at] = entry(hash, place);
+        self.entries[at] = entry(hash, slot);
         self.len += 1;
     }
 }
 
-fn entry(hash: u32, place: u32) -> u64 {
-    u64::from(hash) << 32 | u64::from(place)
+fn entry(hash: u32, slot: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(slot)
 }
 
 #[inline]
-fn slot(hash: u32) -> usize {
+fn home(hash: u32) -> usize {
     hash as usize % LEAF
 }
 
@@ -79,22 +79,22 @@ impl Index {
     /// Has brought what `peek` reads.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u32) {
-        prefetch(&self.leaves[self.leaf(hash)].entries[slot(hash)]);
+        prefetch(&self.leaves[self.leaf(hash)].entries[home(hash)]);
     }
 
-    /// The first place stored under exactly this hash, most often the flow that is looked for: read
+    /// The first slot stored under exactly this hash, most often the flow that is looked for: read
     /// ahead of time for some packets together, so that the processor waits for memory only once.
     #[inline]
     pub(crate) fn peek(&self, hash: u32) -> Option<u32> {
-        let entry = self.leaves[self.leaf(hash)].entries[slot(hash)];
+        let entry = self.leaves[self.leaf(hash)].entries[home(hash)];
         ((entry >> 32) as u32 == hash && entry != FREE).then_some(entry as u32)
     }
 
-    /// The place under this hash for which `is_it` says yes.
+    /// The slot under this hash for which `is_it` says yes.
     #[inline]
     pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
         let entries = &self.leaves[self.leaf(hash)].entries;
-        let mut at = slot(hash);
+        let mut at = home(hash);
         loop {
             let entry = entries[at];
             if entry == FREE {
@@ -107,8 +107,8 @@ impl Index {
         }
     }
 
-    /// Adds a place under a hash; `place` is below `u32::MAX`, and not there yet.
-    pub(crate) fn insert(&mut self, hash: u32, place: u32) {
+    /// Adds a slot under a hash; `slot` is below `u32::MAX`, and not there yet.
+    pub(crate) fn insert(&mut self, hash: u32, slot: u32) {
         let mut leaf = self.leaf(hash);
         while self.leaves[leaf].len >= LEAF_FULL && self.leaves[leaf].depth < MAX_DEPTH {
             self.split(leaf);
@@ -118,15 +118,15 @@ impl Index {
             self.leaves[leaf].len < LEAF - 1,
             "more than 4 billion flows under one hash"
         );
-        self.leaves[leaf].add(hash, place);
+        self.leaves[leaf].add(hash, slot);
     }
 
-    /// Takes a place out; nothing happens if it is not there.
-    pub(crate) fn remove(&mut self, hash: u32, place: u32) {
+    /// Takes a slot out; nothing happens if it is not there.
+    pub(crate) fn remove(&mut self, hash: u32, slot: u32) {
         let leaf = self.leaf(hash);
         let Leaf { entries, len, .. } = &mut self.leaves[leaf];
-        let mut hole = slot(hash);
-        while entries[hole] != entry(hash, place) {
+        let mut hole = home(hash);
+        while entries[hole] != entry(hash, slot) {
             if entries[hole] == FREE {
                 return;
             }
@@ -139,8 +139,8 @@ impl Index {
             if entries[at] == FREE {
                 break;
             }
-            let home = slot((entries[at] >> 32) as u32);
-            if at.wrapping_sub(home) % LEAF >= at.wrapping_sub(hole) % LEAF {
+            let wanted = home((entries[at] >> 32) as u32);
+            if at.wrapping_sub(wanted) % LEAF >= at.wrapping_sub(hole) % LEAF {
                 entries[hole] = entries[at];
                 hole = at;
             }
@@ -205,7 +205,7 @@ mod tests {
         }
         for n in 0..200_000 {
             let expected = (n % 3 != 0).then_some(n);
-            assert_eq!(index.find(spread(n), |place| place == n), expected, "{n}");
+            assert_eq!(index.find(spread(n), |slot| slot == n), expected, "{n}");
         }
         assert!(index.leaves.len() > 16);
     }
@@ -213,12 +213,12 @@ mod tests {
     #[test]
     fn keeps_flows_of_one_hash_apart() {
         let mut index = Index::new();
-        for place in 0..100 {
-            index.insert(7, place);
+        for slot in 0..100 {
+            index.insert(7, slot);
         }
         index.remove(7, 50);
-        assert_eq!(index.find(7, |place| place == 50), None);
-        assert_eq!(index.find(7, |place| place == 99), Some(99));
+        assert_eq!(index.find(7, |slot| slot == 50), None);
+        assert_eq!(index.find(7, |slot| slot == 99), Some(99));
     }
 
     #[test]

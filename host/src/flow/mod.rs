@@ -1,11 +1,11 @@
 //! Flows: their key, the table of live ones, and the features of each.
 
-mod arrival;
 mod closing;
 pub mod features;
 mod index;
 mod key;
 mod outputs;
+mod packet;
 mod prefetch;
 mod protocols;
 mod ready;
@@ -19,14 +19,14 @@ mod table;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
-mod wheel;
+mod timing_wheel;
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
-pub(crate) use arrival::{Arrival, CHUNK, Stamped, StampedChunk};
 pub(crate) use key::KeyHasher;
 pub(crate) use outputs::{Answer, Column, Outputs, Table};
+pub(crate) use packet::{CHUNK, DecodedChunk, DecodedPacket, FlowPacket};
 pub(crate) use prefetch::{prefetch, prefetch_all};
 pub use protocols::{PROTOCOLS, Protocol};
 pub(crate) use ready::ReadyFlows;
@@ -35,7 +35,7 @@ pub(crate) use record::{Ended, Record};
 pub use schema::{Schema, UdpColumn};
 pub(crate) use splt::{Part, Splt};
 pub(crate) use statistics::Statistics;
-pub(crate) use table::{Analyses, FlowTable, Meeting, Timeouts};
+pub(crate) use table::{Analyses, FlowTable, Lookup, Timeouts};
 
 use crate::dissect::Application;
 use crate::value::Value;

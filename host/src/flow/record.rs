@@ -1,6 +1,6 @@
 //! What is kept of every live flow, and what an ended one still holds.
 
-use super::wheel::{Bucket, Turning};
+use super::timing_wheel::{Bucket, WheelEntry};
 use crate::decode::{Addr, Packet, Tunnel};
 
 /// Which way a packet goes in its flow.
@@ -137,7 +137,7 @@ impl Record {
     }
 }
 
-impl Turning for Record {
+impl WheelEntry for Record {
     fn bucket(&mut self) -> &mut Bucket {
         &mut self.bucket
     }

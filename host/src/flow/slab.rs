@@ -8,11 +8,11 @@ const SEGMENT_BYTES: usize = 8 << 20;
 
 /// A vector in segments. Elements are never moved.
 #[derive(Debug)]
-pub(crate) struct Segmented<T> {
+pub(crate) struct SegmentedVec<T> {
     segments: Vec<Vec<T>>,
 }
 
-impl<T> Default for Segmented<T> {
+impl<T> Default for SegmentedVec<T> {
     fn default() -> Self {
         Self {
             segments: Vec::new(),
@@ -20,7 +20,7 @@ impl<T> Default for Segmented<T> {
     }
 }
 
-impl<T> Segmented<T> {
+impl<T> SegmentedVec<T> {
     /// Elements a segment, as a power of two.
     const BITS: u32 = match cfg!(fuzzing) {
         true => 2,
@@ -48,7 +48,7 @@ impl<T> Segmented<T> {
     }
 }
 
-impl<T: Default> Segmented<T> {
+impl<T: Default> SegmentedVec<T> {
     /// Makes room for the element at `at`.
     pub(crate) fn reach(&mut self, at: u32) {
         let (segment, at) = ((at >> Self::BITS) as usize, at as usize % Self::LEN);
@@ -95,7 +95,7 @@ fn prefer_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
     }
 }
 
-impl<T> Index<u32> for Segmented<T> {
+impl<T> Index<u32> for SegmentedVec<T> {
     type Output = T;
 
     #[inline]
@@ -104,21 +104,21 @@ impl<T> Index<u32> for Segmented<T> {
     }
 }
 
-impl<T> IndexMut<u32> for Segmented<T> {
+impl<T> IndexMut<u32> for SegmentedVec<T> {
     #[inline]
     fn index_mut(&mut self, at: u32) -> &mut T {
         &mut self.segments[(at >> Self::BITS) as usize][at as usize % Self::LEN]
     }
 }
 
-/// Hands out places, the last one given back first, so that they stay dense.
+/// Hands out slots, the last one given back first, so that they stay dense.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct SlotAllocator {
     free: Vec<u32>,
     next: u32,
 }
 
-impl Places {
+impl SlotAllocator {
     pub(crate) fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.next += 1;
@@ -126,8 +126,8 @@ impl Places {
         })
     }
 
-    pub(crate) fn give_back(&mut self, place: u32) {
-        self.free.push(place);
+    pub(crate) fn give_back(&mut self, slot: u32) {
+        self.free.push(slot);
     }
 
     /// How many are taken.

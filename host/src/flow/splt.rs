@@ -36,7 +36,7 @@ struct Step {
     gap_and_direction: [u32; 2],
 }
 
-/// What is kept of a packet. The numbers are the lists' places.
+/// What is kept of a packet. The numbers are the places of the lists.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Part {
     /// 0 as the flow's first packet, 1 against it.

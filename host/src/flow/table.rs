@@ -1,16 +1,16 @@
 //! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
 
 use super::FlowView;
-use super::arrival::Arrival;
 use super::closing::Closing;
 use super::index::Index;
 use super::key::KeyHasher;
+use super::packet::FlowPacket;
 use super::prefetch::{prefetch, prefetch_all};
 use super::record::{Expiration, Record};
-use super::slab::{Places, Segmented};
+use super::slab::{SegmentedVec, SlotAllocator};
 use super::splt::Splt;
 use super::statistics::{Aligned, Statistics};
-use super::wheel::Wheel;
+use super::timing_wheel::TimingWheel;
 
 /// When flows end by themselves, in ms.
 #[derive(Clone, Copy, Debug)]
@@ -30,12 +30,12 @@ pub(crate) struct Analyses {
 }
 
 /// Whom a packet finds in the table.
-pub(crate) enum Meeting {
-    /// Its flow, at this place.
-    Flow(u32),
+pub(crate) enum Lookup {
+    /// Its flow, at this slot.
+    Found(u32),
     /// A flow of its key that has to end before it, and why.
-    Late(u32, Expiration),
-    Nobody,
+    Expired(u32, Expiration),
+    Absent,
 }
 
 #[derive(Debug)]
@@ -43,17 +43,17 @@ pub(crate) struct FlowTable {
     timeouts: Timeouts,
     hasher: KeyHasher,
     index: Index,
-    places: Places,
-    records: Segmented<Record>,
-    /// Of the flow in the same place of `records`, where they are wanted.
-    statistics: Option<Segmented<Aligned>>,
-    splt: Segmented<Splt>,
+    slots: SlotAllocator,
+    records: SegmentedVec<Record>,
+    /// Of the flow in the same slot of `records`, where they are wanted.
+    statistics: Option<SegmentedVec<Aligned>>,
+    splt: SegmentedVec<Splt>,
     /// Bytes that these have beside themselves.
     splt_beside: usize,
     /// How many packets of a flow `splt` has room for.
     splt_packets: u16,
-    closing: Option<Segmented<Closing>>,
-    wheel: Wheel,
+    closing: Option<SegmentedVec<Closing>>,
+    wheel: TimingWheel,
     due: Vec<u32>,
     /// The number of the capture that flows are of.
     capture: u32,
@@ -66,133 +66,138 @@ impl FlowTable {
             timeouts,
             hasher,
             index: Index::new(),
-            places: Places::default(),
-            records: Segmented::default(),
-            statistics: analyses.statistics.then(Segmented::default),
-            splt: Segmented::default(),
+            slots: SlotAllocator::default(),
+            records: SegmentedVec::default(),
+            statistics: analyses.statistics.then(SegmentedVec::default),
+            splt: SegmentedVec::default(),
             splt_beside: 0,
             splt_packets: analyses.splt,
-            closing: analyses.closing.then(Segmented::default),
-            wheel: Wheel::new(timeouts.idle_ms),
+            closing: analyses.closing.then(SegmentedVec::default),
+            wheel: TimingWheel::new(timeouts.idle_ms),
             due: Vec::new(),
             capture: 0,
         }
     }
 
     /// Has brought what the metering of these packets will read, all at once: the waits for memory overlap.
-    /// Nothing is found or changed. `also` is told the places, to do the same with what it has at them.
+    /// Nothing is found or changed. `also` is told the slots, to do the same with what it has at them.
     #[inline]
-    pub(crate) fn prefetch(&self, arrivals: &[Arrival<'_>], also: impl Fn(u32)) {
-        for arrival in arrivals {
-            self.index.prefetch(arrival.hash);
+    pub(crate) fn prefetch(&self, flow_packets: &[FlowPacket<'_>], also: impl Fn(u32)) {
+        for flow_packet in flow_packets {
+            self.index.prefetch(flow_packet.hash);
         }
-        for arrival in arrivals {
-            if let Some(place) = self.index.peek(arrival.hash) {
-                self.prefetch_flow(place, &also);
+        for flow_packet in flow_packets {
+            if let Some(slot) = self.index.peek(flow_packet.hash) {
+                self.prefetch_flow(slot, &also);
             }
         }
     }
 
-    /// Has brought what the ends of the flows at these places will read, as `prefetch`.
+    /// Has brought what the ends of the flows at these slots will read, as `prefetch`.
     #[inline]
-    pub(crate) fn prefetch_ends(&self, places: &[u32], also: impl Fn(u32)) {
-        for &place in places {
-            self.prefetch_flow(place, &also);
+    pub(crate) fn prefetch_ends(&self, slots: &[u32], also: impl Fn(u32)) {
+        for &slot in slots {
+            self.prefetch_flow(slot, &also);
         }
-        for &place in places {
-            let hash = self.hasher.hash_of(&self.records[place]);
+        for &slot in slots {
+            let hash = self.hasher.hash_of(&self.records[slot]);
             self.index.prefetch(hash);
         }
     }
 
     #[inline]
-    fn prefetch_flow(&self, place: u32, also: &impl Fn(u32)) {
-        prefetch_all(&self.records[place]);
-        also(place);
+    fn prefetch_flow(&self, slot: u32, also: &impl Fn(u32)) {
+        prefetch_all(&self.records[slot]);
+        also(slot);
         if let Some(statistics) = &self.statistics {
-            prefetch_all(&statistics[place]);
+            prefetch_all(&statistics[slot]);
         }
         if self.splt_packets > 0 {
-            prefetch(&self.splt[place]);
+            prefetch(&self.splt[slot]);
         }
     }
 
-    /// Finds the live flow of a packet and tells the packet its place in it.
+    /// Finds the live flow of a packet and tells the packet its slot in it.
     #[inline]
-    pub(crate) fn meet(&self, arrival: &mut Arrival<'_>) -> Meeting {
-        let (packet, time_ms) = (&arrival.packet, arrival.time_ms());
+    pub(crate) fn look_up(&self, flow_packet: &mut FlowPacket<'_>) -> Lookup {
+        let (packet, time_ms) = (&flow_packet.packet, flow_packet.time_ms());
         let mut found = None;
-        let place = self.index.find(arrival.hash, |place| {
-            let record = &self.records[place];
+        let slot = self.index.find(flow_packet.hash, |slot| {
+            let record = &self.records[slot];
             found = record
                 .direction_of(packet)
                 .map(|direction| (record, direction));
             found.is_some()
         });
-        let (Some(place), Some((record, direction))) = (place, found) else {
-            return Meeting::Nobody;
+        let (Some(slot), Some((record, direction))) = (slot, found) else {
+            return Lookup::Absent;
         };
         let delta_ms = time_ms - record.last_seen_ms();
         if delta_ms >= self.timeouts.idle_ms {
-            return Meeting::Late(place, Expiration::Idle);
+            return Lookup::Expired(slot, Expiration::Idle);
         }
         if time_ms - record.first_seen_ms() >= self.timeouts.active_ms {
-            return Meeting::Late(place, Expiration::Active);
+            return Lookup::Expired(slot, Expiration::Active);
         }
-        arrival.direction = direction;
-        arrival.delta_ms = delta_ms;
-        Meeting::Flow(place)
+        flow_packet.direction = direction;
+        flow_packet.delta_ms = delta_ms;
+        Lookup::Found(slot)
     }
 
     /// A new flow, opened by this packet, which is not counted yet.
-    pub(crate) fn open(&mut self, arrival: &Arrival<'_>) -> u32 {
-        let place = self.places.take();
-        self.records.reach(place);
-        self.records[place] = Record::open(&arrival.packet, arrival.ordinal, Default::default());
-        self.open_analyses(place);
-        self.index.insert(arrival.hash, place);
-        let deadline = arrival.time_ms().saturating_add(self.timeouts.idle_ms);
-        self.wheel.put(&mut self.records, place, deadline);
-        place
+    pub(crate) fn open(&mut self, flow_packet: &FlowPacket<'_>) -> u32 {
+        let slot = self.slots.take();
+        self.records.reach(slot);
+        self.records[slot] =
+            Record::open(&flow_packet.packet, flow_packet.ordinal, Default::default());
+        self.open_analyses(slot);
+        self.index.insert(flow_packet.hash, slot);
+        let deadline = flow_packet.time_ms().saturating_add(self.timeouts.idle_ms);
+        self.wheel.put(&mut self.records, slot, deadline);
+        slot
     }
 
-    /// A new flow in the place of one with the same key that has just ended. It stays where it is in
+    /// A new flow in the slot of one with the same key that has just ended. It stays where it is in
     /// the wheel, whose deadlines may be early.
-    pub(crate) fn reopen(&mut self, place: u32, arrival: &Arrival<'_>) {
-        let bucket = self.records[place].bucket;
-        self.records[place] = Record::open(&arrival.packet, arrival.ordinal, bucket);
-        self.open_analyses(place);
+    pub(crate) fn reopen(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) {
+        let bucket = self.records[slot].bucket;
+        self.records[slot] = Record::open(&flow_packet.packet, flow_packet.ordinal, bucket);
+        self.open_analyses(slot);
     }
 
-    fn open_analyses(&mut self, place: u32) {
+    fn open_analyses(&mut self, slot: u32) {
         if let Some(statistics) = &mut self.statistics {
-            statistics.reach(place);
-            statistics[place] = Aligned::default();
+            statistics.reach(slot);
+            statistics[slot] = Aligned::default();
         }
         if let Some(closing) = &mut self.closing {
-            closing.reach(place);
-            closing[place] = Closing::default();
+            closing.reach(slot);
+            closing[slot] = Closing::default();
         }
         if self.splt_packets > 0 {
-            self.splt.reach(place);
-            self.splt[place] = Splt::new(self.splt_packets);
+            self.splt.reach(slot);
+            self.splt[slot] = Splt::new(self.splt_packets);
         }
     }
 
     /// Counts a packet of the flow, `size` being what the accounting mode measures.
     #[inline]
-    pub(crate) fn count(&mut self, place: u32, arrival: &Arrival<'_>, size: u32) {
-        let record = &mut self.records[place];
-        let (direction, time_ms) = (arrival.direction, arrival.time_ms());
+    pub(crate) fn count(&mut self, slot: u32, flow_packet: &FlowPacket<'_>, size: u32) {
+        let record = &mut self.records[slot];
+        let (direction, time_ms) = (flow_packet.direction, flow_packet.time_ms());
         if let Some(statistics) = &mut self.statistics {
-            statistics[place]
-                .0
-                .add(record, direction, time_ms, size, arrival.packet.tcp_flags);
+            statistics[slot].0.add(
+                record,
+                direction,
+                time_ms,
+                size,
+                flow_packet.packet.tcp_flags,
+            );
         }
         if record.packets() < self.splt_packets.into() {
-            let splt = &mut self.splt[place];
+            let splt = &mut self.splt[slot];
             let before = splt.beside();
-            splt.add(direction, size, arrival.delta_ms);
+            splt.add(direction, size, flow_packet.delta_ms);
             self.splt_beside += splt.beside() - before;
         }
         record.count(direction, time_ms, size);
@@ -200,22 +205,26 @@ impl FlowTable {
 
     /// Whether a packet of the flow closes its connection; never where that is not wanted.
     #[inline]
-    pub(crate) fn closes(&mut self, place: u32, arrival: &Arrival<'_>) -> bool {
+    pub(crate) fn closes(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) -> bool {
         self.closing.as_mut().is_some_and(|closing| {
-            closing[place].ends_with(arrival.direction, &arrival.packet, arrival.frame)
+            closing[slot].ends_with(
+                flow_packet.direction,
+                &flow_packet.packet,
+                flow_packet.frame,
+            )
         })
     }
 
     /// All that is known of a live flow.
     #[inline]
-    pub(crate) fn view(&self, place: u32) -> FlowView<'_> {
+    pub(crate) fn view(&self, slot: u32) -> FlowView<'_> {
         FlowView {
-            record: &self.records[place],
+            record: &self.records[slot],
             statistics: self
                 .statistics
                 .as_ref()
-                .map(|statistics| &statistics[place].0),
-            splt: (self.splt_packets > 0).then(|| &self.splt[place]),
+                .map(|statistics| &statistics[slot].0),
+            splt: (self.splt_packets > 0).then(|| &self.splt[slot]),
             application: None,
             expiration: Expiration::Idle,
             capture: self.capture,
@@ -223,30 +232,30 @@ impl FlowTable {
     }
 
     /// All that is known of a flow that ends, to be kept.
-    pub(crate) fn take(&mut self, place: u32) -> (Record, Option<Box<Statistics>>, Splt) {
+    pub(crate) fn take(&mut self, slot: u32) -> (Record, Option<Box<Statistics>>, Splt) {
         let statistics = self
             .statistics
             .as_ref()
-            .map(|statistics| Box::new(statistics[place].0.clone()));
+            .map(|statistics| Box::new(statistics[slot].0.clone()));
         let splt = match self.splt_packets {
             0 => Splt::default(),
-            _ => std::mem::take(&mut self.splt[place]),
+            _ => std::mem::take(&mut self.splt[slot]),
         };
         self.splt_beside -= splt.beside();
-        (self.records[place].clone(), statistics, splt)
+        (self.records[slot].clone(), statistics, splt)
     }
 
     /// Takes out a flow before its time.
-    pub(crate) fn remove(&mut self, place: u32) {
-        self.wheel.remove(&mut self.records, place);
-        self.forget(place);
+    pub(crate) fn remove(&mut self, slot: u32) {
+        self.wheel.remove(&mut self.records, slot);
+        self.forget(slot);
     }
 
-    /// Gives a flow's place back once it has left the wheel.
-    pub(crate) fn forget(&mut self, place: u32) {
-        let hash = self.hasher.hash_of(&self.records[place]);
-        self.index.remove(hash, place);
-        self.places.give_back(place);
+    /// Gives a flow's slot back once it has left the wheel.
+    pub(crate) fn forget(&mut self, slot: u32) {
+        let hash = self.hasher.hash_of(&self.records[slot]);
+        self.index.remove(hash, slot);
+        self.slots.give_back(slot);
     }
 
     /// Whether `idle_at` would look at any flow.
@@ -260,11 +269,11 @@ impl FlowTable {
     pub(crate) fn idle_at(&mut self, time_ms: u64) -> Vec<u32> {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(&mut self.records, time_ms, &mut due);
-        due.retain(|&place| {
-            let deadline = self.deadline(place);
+        due.retain(|&slot| {
+            let deadline = self.deadline(slot);
             let is_idle = deadline <= time_ms;
             if !is_idle {
-                self.wheel.put(&mut self.records, place, deadline);
+                self.wheel.put(&mut self.records, slot, deadline);
             }
             is_idle
         });
@@ -273,20 +282,20 @@ impl FlowTable {
 
     /// The flow that has seen no packet for longest, to within a tick of the wheel.
     pub(crate) fn oldest(&mut self) -> Option<u32> {
-        while let Some((place, bucket_ms)) = self.wheel.first(&mut self.records) {
-            let deadline = self.deadline(place);
+        while let Some((slot, bucket_ms)) = self.wheel.first(&mut self.records) {
+            let deadline = self.deadline(slot);
             if deadline <= bucket_ms {
-                return Some(place);
+                return Some(slot);
             }
-            self.wheel.remove(&mut self.records, place);
-            self.wheel.put(&mut self.records, place, deadline);
+            self.wheel.remove(&mut self.records, slot);
+            self.wheel.put(&mut self.records, slot, deadline);
         }
         None
     }
 
     /// When the flow is idle unless packets come.
-    fn deadline(&self, place: u32) -> u64 {
-        let last_seen_ms = self.records[place].last_seen_ms();
+    fn deadline(&self, slot: u32) -> u64 {
+        let last_seen_ms = self.records[slot].last_seen_ms();
         last_seen_ms.saturating_add(self.timeouts.idle_ms)
     }
 
@@ -316,27 +325,27 @@ impl FlowTable {
         self.due = list;
     }
 
-    fn in_order(&self, mut places: Vec<u32>) -> Vec<u32> {
+    fn in_order(&self, mut slots: Vec<u32>) -> Vec<u32> {
         // Every id is read once, for it is not in the cache.
-        places.sort_by_cached_key(|&place| self.records[place].id);
-        places
+        slots.sort_by_cached_key(|&slot| self.records[slot].id);
+        slots
     }
 
     #[inline]
-    pub(crate) fn record(&self, place: u32) -> &Record {
-        &self.records[place]
+    pub(crate) fn record(&self, slot: u32) -> &Record {
+        &self.records[slot]
     }
 
     /// How many flows are live.
     pub(crate) fn len(&self) -> usize {
-        self.places.taken()
+        self.slots.taken()
     }
 
     /// Bytes held.
     pub(crate) fn memory(&self) -> usize {
-        let statistics = self.statistics.as_ref().map_or(0, Segmented::memory);
+        let statistics = self.statistics.as_ref().map_or(0, SegmentedVec::memory);
         let splt = self.splt.memory() + self.splt_beside;
-        let closing = self.closing.as_ref().map_or(0, Segmented::memory);
+        let closing = self.closing.as_ref().map_or(0, SegmentedVec::memory);
         let wheel = self.wheel.memory();
         self.index.memory() + self.records.memory() + wheel + statistics + splt + closing
     }

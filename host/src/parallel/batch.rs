@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::Progress;
 use crate::capture::{Boundary, CaptureError, LinkType};
-use crate::flow::{Arrival, CHUNK, Flow, Stamped, prefetch_all};
+use crate::flow::{CHUNK, DecodedPacket, Flow, FlowPacket, prefetch_all};
 use crate::meter::Counters;
 use crate::overload::OverloadLevel;
 use crate::plugin::{PluginReport, PluginSet};
@@ -37,7 +37,7 @@ pub(super) struct WorkItem {
 
 /// A packet of a work item.
 pub(super) struct BatchPacket {
-    stamped: Stamped,
+    decoded: DecodedPacket,
     /// Where its bytes are in those of the item.
     start: u32,
     len: u32,
@@ -47,32 +47,32 @@ pub(super) struct BatchPacket {
 const _: () = assert!(size_of::<BatchPacket>() == 128);
 
 impl WorkItem {
-    pub(super) fn add(&mut self, stamped: &Stamped, shown: &[u8]) {
+    pub(super) fn add(&mut self, decoded: &DecodedPacket, shown: &[u8]) {
         let (start, len) = (self.bytes.len() as u32, shown.len() as u32);
         self.bytes.extend_from_slice(shown);
         self.packets.push(BatchPacket {
-            stamped: stamped.clone(),
+            decoded: decoded.clone(),
             start,
             len,
         });
         if let Some(packet) = self.packets.last_mut() {
-            packet.stamped.packet.ip_end = len;
+            packet.decoded.packet.ip_end = len;
         }
     }
 
     /// The packets at `at` and behind it that are looked up together: how many there are, and they.
-    pub(super) fn chunk(&self, at: usize) -> (usize, [Arrival<'_>; CHUNK]) {
+    pub(super) fn chunk(&self, at: usize) -> (usize, [FlowPacket<'_>; CHUNK]) {
         let packets = &self.packets[at..];
         let len = packets.len().min(CHUNK);
-        let arrival = |n: usize| {
+        let flow_packet = |n: usize| {
             let BatchPacket {
-                stamped,
+                decoded,
                 start,
                 len,
             } = &packets[n.min(len - 1)];
-            Arrival::new(stamped, &self.bytes[*start as usize..][..*len as usize])
+            FlowPacket::new(decoded, &self.bytes[*start as usize..][..*len as usize])
         };
-        (len, array::from_fn(arrival))
+        (len, array::from_fn(flow_packet))
     }
 
     /// Has brought the packets at `at` and behind it that are looked up together.

@@ -8,7 +8,7 @@ use super::Progress;
 use super::batch::{PacketBatch, WorkItem};
 use super::frame_window::FrameWindow;
 use crate::capture::{Boundary, CaptureError, Origin, Read};
-use crate::flow::{Stamped, StampedChunk};
+use crate::flow::{DecodedChunk, DecodedPacket};
 use crate::ingress::Ingress;
 use crate::meter::Settings;
 use crate::plugin_updates::PluginUpdates;
@@ -122,17 +122,17 @@ impl Reader {
                     continue;
                 }
             };
-            let (mut found, mut chunk) = (found.iter(), StampedChunk::default());
+            let (mut found, mut chunk) = (found.iter(), DecodedChunk::default());
             let mut has_more = true;
             while has_more {
                 has_more = self.ingress.fill(&mut chunk, &mut found);
-                for (stamped, frame) in chunk.iter() {
+                for (decoded, frame) in chunk.iter() {
                     packets += 1;
                     bytes += deal(
                         &mut self.queues,
                         &mut self.passed_ms,
                         self.window,
-                        stamped,
+                        decoded,
                         frame,
                     );
                 }
@@ -148,20 +148,20 @@ fn deal(
     queues: &mut [WorkerQueue],
     passed_ms: &mut Option<u64>,
     window: FrameWindow,
-    stamped: &Stamped,
+    decoded: &DecodedPacket,
     frame: &[u8],
 ) -> usize {
-    let time_ms = stamped.time_ms();
+    let time_ms = decoded.time_ms();
     if *passed_ms != Some(time_ms) {
         *passed_ms = Some(time_ms);
         for queue in &mut *queues {
-            queue.item.passes.push((time_ms, stamped.ordinal));
+            queue.item.passes.push((time_ms, decoded.ordinal));
         }
     }
     // The upper bits of the product: those of the hash itself choose within the queue.
-    let spread = stamped.hash.wrapping_mul(0x9E37_79B1);
+    let spread = decoded.hash.wrapping_mul(0x9E37_79B1);
     let meter = ((u64::from(spread) * queues.len() as u64) >> 32) as usize;
-    let shown = window.of_frame(&stamped.packet, frame);
-    queues[meter].item.add(stamped, shown);
+    let shown = window.of_frame(&decoded.packet, frame);
+    queues[meter].item.add(decoded, shown);
     shown.len()
 }

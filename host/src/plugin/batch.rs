@@ -6,7 +6,7 @@ use super::manifest::Manifest;
 use super::packet_fields::{PacketField, Picked};
 use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
-use crate::flow::{Arrival, CHUNK, FlowView};
+use crate::flow::{CHUNK, FlowPacket, FlowView};
 use crate::value::Type;
 
 /// Events a call carries at most.
@@ -139,7 +139,7 @@ impl Batch {
         &mut self,
         shown: &Shown,
         manifest: &Manifest,
-        chunk: &[Arrival<'_>],
+        chunk: &[FlowPacket<'_>],
         flow: Option<&dyn Fn() -> FlowView<'f>>,
     ) {
         self.kinds.extend_from_slice(&shown.kinds[..shown.len]);
@@ -173,7 +173,7 @@ impl Batch {
 
     /// Reads what it was given of this chunk: before the next one, and before they are shown.
     #[inline]
-    pub(super) fn read(&mut self, chunk: &[Arrival<'_>]) {
+    pub(super) fn read(&mut self, chunk: &[FlowPacket<'_>]) {
         if self.unread.is_empty() {
             return;
         }
@@ -249,9 +249,9 @@ impl Batch {
 
 /// What the plugin is shown of a packet's bytes, from the IP header on.
 #[inline]
-pub(super) fn ip_bytes<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u8] {
+pub(super) fn ip_bytes<'a>(manifest: &Manifest, flow_packet: &FlowPacket<'a>) -> &'a [u8] {
     first(
-        arrival.packet.ip_bytes(arrival.frame),
+        flow_packet.packet.ip_bytes(flow_packet.frame),
         manifest.packet_bytes,
     )
 }
@@ -260,12 +260,12 @@ pub(super) fn ip_bytes<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u
 /// shown that of TCP and UDP alone: ICMP errors hold the header of another packet, tunnels hold packets,
 /// and routing protocols hold addresses.
 #[inline]
-pub(super) fn payload<'a>(manifest: &Manifest, arrival: &Arrival<'a>) -> &'a [u8] {
-    if manifest.hides_addresses && !matches!(arrival.packet.protocol, TCP | UDP) {
+pub(super) fn payload<'a>(manifest: &Manifest, flow_packet: &FlowPacket<'a>) -> &'a [u8] {
+    if manifest.hides_addresses && !matches!(flow_packet.packet.protocol, TCP | UDP) {
         return &[];
     }
     first(
-        arrival.packet.payload(arrival.frame),
+        flow_packet.packet.payload(flow_packet.frame),
         manifest.payload_bytes,
     )
 }

@@ -14,7 +14,7 @@ use super::loaded::Plugin;
 use super::registry::PluginSet;
 use super::report::PluginReport;
 use super::runner::PluginRunner;
-use crate::flow::{Answer, Arrival, Flow, FlowView, ReadyFlows, Schema, Table};
+use crate::flow::{Answer, Flow, FlowPacket, FlowView, ReadyFlows, Schema, Table};
 use crate::time::Time;
 
 /// Generations of one plugin that may have flows at once: each has memory of its own.
@@ -149,16 +149,16 @@ impl PluginDispatcher {
 
     /// Has brought what packets of the flow at this place will read.
     #[inline]
-    pub(crate) fn prefetch(&self, place: u32) {
+    pub(crate) fn prefetch(&self, slot: u32) {
         for runner in self.runners.iter().flatten() {
-            runner.prefetch(place);
+            runner.prefetch(slot);
         }
     }
 
     /// Takes note of a flow that begins with this packet.
     #[inline]
-    pub(crate) fn begin_flow(&mut self, arrival: &Arrival<'_>) {
-        self.now = arrival.time;
+    pub(crate) fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) {
+        self.now = flow_packet.time;
         self.current_mut().flows += 1;
         self.has_drained |= self.sets.len() > 1 && self.has_late_set();
     }
@@ -169,7 +169,7 @@ impl PluginDispatcher {
     #[inline]
     pub(crate) fn packet<'f>(
         &mut self,
-        chunk: &[Arrival<'_>],
+        chunk: &[FlowPacket<'_>],
         view: &dyn Fn() -> FlowView<'f>,
         ready: &mut ReadyFlows,
     ) -> bool {
@@ -178,7 +178,7 @@ impl PluginDispatcher {
 
     /// Shows what was not shown of a chunk, and lets it go.
     #[inline]
-    pub(crate) fn take(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) {
+    pub(crate) fn take(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) {
         self.show(chunk, None, ready);
         self.shown = 0;
         for runner in self.runners.iter_mut().flatten() {
@@ -188,7 +188,7 @@ impl PluginDispatcher {
 
     fn show<'f>(
         &mut self,
-        chunk: &[Arrival<'_>],
+        chunk: &[FlowPacket<'_>],
         view: Option<&dyn Fn() -> FlowView<'f>>,
         ready: &mut ReadyFlows,
     ) -> bool {
@@ -208,12 +208,12 @@ impl PluginDispatcher {
         cuts
     }
 
-    /// Shows the end of the flow at `place`, which is ready as soon as all its values are there.
+    /// Shows the end of the flow at `slot`, which is ready as soon as all its values are there.
     pub(crate) fn expire(
         &mut self,
-        place: u32,
+        slot: u32,
         mut flow: Flow,
-        chunk: &[Arrival<'_>],
+        chunk: &[FlowPacket<'_>],
         ready: &mut ReadyFlows,
     ) {
         self.show(chunk, None, ready);
@@ -230,7 +230,7 @@ impl PluginDispatcher {
             };
             let held = self.waiting.bytes() + ready.bytes() + flow.outputs.bytes();
             let room = most_bytes.saturating_sub(held);
-            if let Some((values, bytes)) = runner.expire(place, &flow.view(), waiting, room) {
+            if let Some((values, bytes)) = runner.expire(slot, &flow.view(), waiting, room) {
                 let columns = flow.schema.udps().len();
                 let first = member.first_output;
                 flow.outputs.put(columns, first, values, bytes);
@@ -244,7 +244,7 @@ impl PluginDispatcher {
     }
 
     /// Delivers all batches, with what is not read yet of this chunk: every ended flow is ready.
-    pub(crate) fn flush(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) {
+    pub(crate) fn flush(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) {
         let waiting = self.waiting.len();
         let held = self.waiting.bytes() + ready.bytes();
         let mut room = self.most_bytes().saturating_sub(held);
@@ -471,7 +471,7 @@ impl PluginDispatcher {
     /// Makes room for an event; says for how many packets in a row there is. All batches are delivered
     /// together, so that a flow waits for one boundary only.
     #[inline]
-    fn make_room(&mut self, chunk: &[Arrival<'_>], ready: &mut ReadyFlows) -> usize {
+    fn make_room(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) -> usize {
         let room = self.room();
         if room > 0 && !self.has_drained {
             return room;

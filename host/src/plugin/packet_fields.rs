@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::column::ColumnBuffer;
 use super::grant::Grant;
 use super::pseudonym::Pseudonyms;
-use crate::flow::Arrival;
+use crate::flow::FlowPacket;
 use crate::value::{AddressText, Type};
 
 /// A field of a packet.
@@ -30,21 +30,21 @@ pub struct PacketField {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Extract {
     Number {
-        of: fn(&Arrival<'_>) -> u64,
+        of: fn(&FlowPacket<'_>) -> u64,
         /// Puts those of several packets into a column.
         all: fn(Picked<'_, '_>, &mut ColumnBuffer),
     },
     /// The number of this address.
-    Pseudonym(fn(&Arrival<'_>) -> IpAddr),
-    Text(fn(&Arrival<'_>, &mut Text<'_>)),
+    Pseudonym(fn(&FlowPacket<'_>) -> IpAddr),
+    Text(fn(&FlowPacket<'_>, &mut Text<'_>)),
 }
 
 /// How a number is read from a packet, and, without a call for each, from several.
 macro_rules! number {
-    (|$arrival:ident| $value:expr) => {
+    (|$flow_packet:ident| $value:expr) => {
         Extract::Number {
-            of: |$arrival| $value,
-            all: |packets, column| column.extend_numbers(packets.iter().map(|$arrival| $value)),
+            of: |$flow_packet| $value,
+            all: |packets, column| column.extend_numbers(packets.iter().map(|$flow_packet| $value)),
         }
     };
 }
@@ -52,13 +52,13 @@ macro_rules! number {
 /// The packets of a chunk at some places.
 #[derive(Clone, Copy)]
 pub(super) struct Picked<'c, 'a> {
-    pub(super) chunk: &'c [Arrival<'a>],
+    pub(super) chunk: &'c [FlowPacket<'a>],
     pub(super) places: &'c [u8],
 }
 
 impl<'c, 'a> Picked<'c, 'a> {
     #[inline]
-    pub(super) fn iter(self) -> impl Iterator<Item = &'c Arrival<'a>> {
+    pub(super) fn iter(self) -> impl Iterator<Item = &'c FlowPacket<'a>> {
         let packet = move |&place: &u8| &self.chunk[usize::from(place)];
         self.places.iter().map(packet)
     }
@@ -129,7 +129,7 @@ impl PacketField {
     const fn address(
         name: &'static str,
         doc: &'static str,
-        write: fn(&Arrival<'_>, &mut Text<'_>),
+        write: fn(&FlowPacket<'_>, &mut Text<'_>),
     ) -> Self {
         Self {
             name,
@@ -145,7 +145,7 @@ impl PacketField {
     const fn pseudonym(
         name: &'static str,
         doc: &'static str,
-        address: fn(&Arrival<'_>) -> IpAddr,
+        address: fn(&FlowPacket<'_>) -> IpAddr,
     ) -> Self {
         Self {
             name,
@@ -167,8 +167,8 @@ impl PacketField {
     }
 }
 
-fn flag(arrival: &Arrival<'_>, bit: u8) -> u64 {
-    (arrival.packet.tcp_flags >> bit & 1).into()
+fn flag(flow_packet: &FlowPacket<'_>, bit: u8) -> u64 {
+    (flow_packet.packet.tcp_flags >> bit & 1).into()
 }
 
 /// All packet fields.

@@ -7,7 +7,7 @@ use super::manifest::Manifest;
 use super::packet_fields::{Extract, PacketField, Text};
 use super::pseudonym::Pseudonyms;
 use crate::flow::features::Feature;
-use crate::flow::{self, Arrival, FlowView};
+use crate::flow::{self, FlowPacket, FlowView};
 use crate::value::Value;
 
 /// Makes records, in memory that it uses again.
@@ -46,10 +46,10 @@ impl Records {
     pub(super) fn packet<T>(
         &mut self,
         manifest: &Manifest,
-        arrival: &Arrival<'_>,
+        flow_packet: &FlowPacket<'_>,
         call: impl FnOnce(Packet<'_>) -> T,
     ) -> T {
-        let packet = &arrival.packet;
+        let packet = &flow_packet.packet;
         for (text, name) in [
             (&mut self.src_ip, "src_ip"),
             (&mut self.dst_ip, "dst_ip"),
@@ -57,16 +57,16 @@ impl Records {
             (&mut self.dst_mac, "dst_mac"),
         ] {
             if let (Some(text), Some(field)) = (text, PacketField::by_name(name)) {
-                write(field, arrival, text);
+                write(field, flow_packet, text);
             }
         }
         let more = self
             .has_more
-            .then(|| more(manifest, arrival, &self.pseudonyms, &mut self.more));
+            .then(|| more(manifest, flow_packet, &self.pseudonyms, &mut self.more));
         call(Packet {
-            time_ns: arrival.time.ns(),
-            delta_time_ms: arrival.delta_ms,
-            direction: match arrival.direction {
+            time_ns: flow_packet.time.ns(),
+            delta_time_ms: flow_packet.delta_ms,
+            direction: match flow_packet.direction {
                 flow::Direction::SrcToDst => Direction::Src2dst,
                 flow::Direction::DstToSrc => Direction::Dst2src,
             },
@@ -85,15 +85,15 @@ impl Records {
             vlan_id: packet.vlan_id,
             tunnel_id: packet.tunnel as u32,
             tcp_flags: tcp_flags(packet.tcp_flags),
-            ttl: packet.ttl(arrival.frame),
-            ip_id: packet.ip_id(arrival.frame),
-            tcp_window: packet.tcp_window(arrival.frame),
-            tcp_seq: packet.tcp_seq(arrival.frame),
-            tcp_ack: packet.tcp_ack(arrival.frame),
-            icmp_type: packet.icmp_type(arrival.frame),
-            icmp_code: packet.icmp_code(arrival.frame),
-            ip_packet: (manifest.packet_bytes > 0).then(|| ip_bytes(manifest, arrival)),
-            payload: (manifest.payload_bytes > 0).then(|| payload(manifest, arrival)),
+            ttl: packet.ttl(flow_packet.frame),
+            ip_id: packet.ip_id(flow_packet.frame),
+            tcp_window: packet.tcp_window(flow_packet.frame),
+            tcp_seq: packet.tcp_seq(flow_packet.frame),
+            tcp_ack: packet.tcp_ack(flow_packet.frame),
+            icmp_type: packet.icmp_type(flow_packet.frame),
+            icmp_code: packet.icmp_code(flow_packet.frame),
+            ip_packet: (manifest.packet_bytes > 0).then(|| ip_bytes(manifest, flow_packet)),
+            payload: (manifest.payload_bytes > 0).then(|| payload(manifest, flow_packet)),
             more: more.as_deref(),
         })
     }
@@ -102,7 +102,7 @@ impl Records {
 /// The values of the asked fields that have no place in the record.
 fn more<'a>(
     manifest: &Manifest,
-    arrival: &Arrival<'_>,
+    flow_packet: &FlowPacket<'_>,
     pseudonyms: &Pseudonyms,
     texts: &'a mut Vec<String>,
 ) -> Vec<ValueParam<'a>> {
@@ -110,22 +110,24 @@ fn more<'a>(
     texts.resize_with(beside().count(), String::new);
     for (field, text) in beside().zip(texts.iter_mut()) {
         if field.grant != Grant::Default {
-            write(field, arrival, text);
+            write(field, flow_packet, text);
         }
     }
     let value = |(field, text): (&&PacketField, &'a String)| match field.value {
-        Extract::Number { of, .. } => ValueParam::Integer(of(arrival) as i64),
-        Extract::Pseudonym(address) => ValueParam::Integer(pseudonyms.of(address(arrival)) as i64),
+        Extract::Number { of, .. } => ValueParam::Integer(of(flow_packet) as i64),
+        Extract::Pseudonym(address) => {
+            ValueParam::Integer(pseudonyms.of(address(flow_packet)) as i64)
+        }
         Extract::Text(_) => ValueParam::Text(text),
     };
     beside().zip(texts.iter()).map(value).collect()
 }
 
-fn write(field: &PacketField, arrival: &Arrival<'_>, text: &mut String) {
+fn write(field: &PacketField, flow_packet: &FlowPacket<'_>, text: &mut String) {
     if let Extract::Text(write) = field.value {
         let mut bytes = std::mem::take(text).into_bytes();
         bytes.clear();
-        write(arrival, &mut Text(&mut bytes));
+        write(flow_packet, &mut Text(&mut bytes));
         *text = String::from_utf8(bytes).unwrap_or_default();
     }
 }

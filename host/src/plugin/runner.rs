@@ -16,8 +16,8 @@ use super::loaded::Plugin;
 use super::record::{self, Records};
 use super::report::PluginReport;
 use super::{manifest::Manifest, outputs};
-use crate::flow::slab::{Places, Segmented};
-use crate::flow::{Answer, Arrival, FlowView, prefetch};
+use crate::flow::slab::{SegmentedVec, SlotAllocator};
+use crate::flow::{Answer, FlowPacket, FlowView, prefetch};
 use crate::time::{Time, thread_time};
 use crate::value::UdpValue;
 
@@ -35,10 +35,10 @@ pub(super) struct PluginRunner {
     /// The last event, while it is on trial.
     event: Option<Event>,
     delivery: EventDelivery,
-    /// For each place in the flow table the slot of its flow in the instance, plus one; 0 where the
+    /// For each flow_slot in the flow table the slot of its flow in the instance, plus one; 0 where the
     /// instance does not hold the flow.
-    slots: Segmented<u32>,
-    free: Places,
+    slots: SegmentedVec<u32>,
+    free: SlotAllocator,
     /// As in its manifest.
     packets_per_flow: u64,
     /// Flows that the instance may hold.
@@ -83,11 +83,11 @@ impl fmt::Display for Event {
 }
 
 impl Event {
-    fn of(kind: Kind, arrival: &Arrival<'_>) -> Self {
+    fn of(kind: Kind, flow_packet: &FlowPacket<'_>) -> Self {
         Self::Packet {
             kind,
-            packet: arrival.ordinal,
-            flow: arrival.flow_id,
+            packet: flow_packet.ordinal,
+            flow: flow_packet.flow_id,
         }
     }
 }
@@ -130,8 +130,8 @@ impl PluginRunner {
             now: Time::EPOCH,
             event: None,
             delivery,
-            slots: Segmented::default(),
-            free: Places::default(),
+            slots: SegmentedVec::default(),
+            free: SlotAllocator::default(),
             packets_per_flow: manifest.packets_per_flow,
             budget: plugin.budget(),
             most_flows: plugin.most_flows(),
@@ -217,17 +217,17 @@ impl PluginRunner {
         }
     }
 
-    /// Has brought what packets of the flow at this place will read.
+    /// Has brought what packets of the flow at this flow_slot will read.
     #[inline]
-    pub(super) fn prefetch(&self, place: u32) {
-        if let Some(slot) = self.slots.get(place) {
+    pub(super) fn prefetch(&self, flow_slot: u32) {
+        if let Some(slot) = self.slots.get(flow_slot) {
             prefetch(slot);
         }
     }
 
     /// Reads what it was given of this chunk, before it goes.
     #[inline]
-    pub(super) fn read(&mut self, chunk: &[Arrival<'_>]) {
+    pub(super) fn read(&mut self, chunk: &[FlowPacket<'_>]) {
         if let EventDelivery::Columns(batch) = &mut self.delivery {
             batch.read(chunk);
         }
@@ -237,25 +237,25 @@ impl PluginRunner {
     /// the flow where there is only one.
     pub(super) fn show<'f>(
         &mut self,
-        chunk: &[Arrival<'_>],
+        chunk: &[FlowPacket<'_>],
         packets: Range<usize>,
         view: Option<&dyn Fn() -> FlowView<'f>>,
     ) -> bool {
         let (mut shown, mut now) = (Shown::default(), self.now);
-        for (at, arrival) in packets.clone().zip(&chunk[packets]) {
-            let (kind, slot) = match arrival.nth {
-                1 => (Kind::Init, self.begin(arrival)),
+        for (at, flow_packet) in packets.clone().zip(&chunk[packets]) {
+            let (kind, slot) = match flow_packet.nth {
+                1 => (Kind::Init, self.begin(flow_packet)),
                 nth => {
-                    let slot = self.slots[arrival.place].checked_sub(1);
+                    let slot = self.slots[flow_packet.slot].checked_sub(1);
                     // An instance before this one held it, or it has seen enough of it.
-                    let is_over = arrival.flow_id < self.since || nth > self.packets_per_flow;
+                    let is_over = flow_packet.flow_id < self.since || nth > self.packets_per_flow;
                     (Kind::Update, slot.filter(|_| !is_over))
                 }
             };
             if let Some(slot) = slot {
                 shown.push(at, kind, slot);
             }
-            now = arrival.time;
+            now = flow_packet.time;
         }
         self.now = now;
         if let EventDelivery::Columns(batch) = &mut self.delivery {
@@ -278,11 +278,11 @@ impl PluginRunner {
 
     /// The slot of a flow that begins, if it is to hold it.
     #[inline(never)]
-    fn begin(&mut self, arrival: &Arrival<'_>) -> Option<u32> {
-        self.slots.reach(arrival.place);
-        self.slots[arrival.place] = 0;
-        self.now = arrival.time;
-        if self.instance.is_none() && !self.start_again(arrival.ordinal) {
+    fn begin(&mut self, flow_packet: &FlowPacket<'_>) -> Option<u32> {
+        self.slots.reach(flow_packet.slot);
+        self.slots[flow_packet.slot] = 0;
+        self.now = flow_packet.time;
+        if self.instance.is_none() && !self.start_again(flow_packet.ordinal) {
             return None;
         }
         self.health.pass(self.now);
@@ -295,13 +295,18 @@ impl PluginRunner {
             return None;
         }
         let slot = self.free.take();
-        self.slots[arrival.place] = slot + 1;
+        self.slots[flow_packet.slot] = slot + 1;
         Some(slot)
     }
 
     /// Calls it for one packet.
-    fn call_packet(&mut self, kind: Kind, arrival: &Arrival<'_>, flow: &FlowView<'_>) -> bool {
-        let event = Event::of(kind, arrival);
+    fn call_packet(
+        &mut self,
+        kind: Kind,
+        flow_packet: &FlowPacket<'_>,
+        flow: &FlowView<'_>,
+    ) -> bool {
+        let event = Event::of(kind, flow_packet);
         let verdict = self.call(1, event, |instance, (manifest, delivery)| {
             let EventDelivery::Records(records) = delivery else {
                 unreachable!("columns are not called for one packet")
@@ -311,7 +316,7 @@ impl PluginRunner {
             } else {
                 &manifest.at_update
             };
-            records.packet(manifest, arrival, |packet| {
+            records.packet(manifest, flow_packet, |packet| {
                 record::flow(fields, flow, |flow| match kind {
                     Kind::Init => instance.init(packet, flow),
                     _ => instance.update(packet, flow),
@@ -328,12 +333,12 @@ impl PluginRunner {
     /// them are not numbers: at most `room`.
     pub(super) fn expire(
         &mut self,
-        place: u32,
+        flow_slot: u32,
         flow: &FlowView<'_>,
         waiting: u32,
         room: usize,
     ) -> Option<(Vec<UdpValue>, u32)> {
-        let slot = std::mem::take(&mut self.slots[place]);
+        let slot = std::mem::take(&mut self.slots[flow_slot]);
         if flow.record.id < self.since {
             self.report.flows_lost += 1;
             return None;
@@ -374,7 +379,7 @@ impl PluginRunner {
     /// waiting flows that ended in it. At most `room` bytes of the answer are not numbers.
     pub(super) fn flush(
         &mut self,
-        chunk: &[Arrival<'_>],
+        chunk: &[FlowPacket<'_>],
         waiting: usize,
         room: usize,
     ) -> Option<Answer> {
@@ -431,7 +436,7 @@ impl PluginRunner {
                 tracing::info!("plugin {}: started again", self.plugin.name());
                 self.instance = Some(instance);
                 self.since = ordinal;
-                self.free = Places::default();
+                self.free = SlotAllocator::default();
                 self.health.started(self.now);
                 true
             }

@@ -2,11 +2,11 @@
 //!
 //! A flow stands in the bucket of the moment at which it would be idle, as known when it was put
 //! there. A packet does not move it, so expiry costs nothing a packet; a flow that is found in a due
-//! bucket but has seen packets since is put into a later one. The buckets are lists of places, which
+//! bucket but has seen packets since is put into a later one. The buckets are lists of slots, which
 //! are read one independently of the other. Of a flow that ends before its time the list is not told:
 //! the flow itself knows in which bucket it stands, and an entry that says otherwise is stale.
 
-use super::slab::Segmented;
+use super::slab::SegmentedVec;
 
 /// Ticks that the wheel reaches ahead.
 const BUCKETS: u64 = if cfg!(fuzzing) { 16 } else { 4096 };
@@ -17,8 +17,8 @@ const KEPT: usize = 1_024;
 /// Stale entries that are not worth a look at all.
 const FEW: usize = if cfg!(any(test, fuzzing)) { 4 } else { 4_096 };
 
-/// What has a place in the wheel.
-pub(crate) trait Turning: Clone + Default {
+/// What has a slot in the wheel.
+pub(crate) trait WheelEntry: Clone + Default {
     fn bucket(&mut self) -> &mut Bucket;
 }
 
@@ -41,7 +41,7 @@ impl Default for Bucket {
 }
 
 #[derive(Debug)]
-pub(crate) struct Wheel {
+pub(crate) struct TimingWheel {
     buckets: Box<[Vec<u32>]>,
     entries: usize,
     stale: usize,
@@ -54,7 +54,7 @@ pub(crate) struct Wheel {
     first: u64,
 }
 
-impl Wheel {
+impl TimingWheel {
     /// For deadlines up to `horizon_ms` ahead.
     pub(crate) fn new(horizon_ms: u64) -> Self {
         let tick_ms = (horizon_ms / (BUCKETS - 2) + 1).max(LEAST_TICK_MS);
@@ -75,11 +75,11 @@ impl Wheel {
         time_ms >= self.next_ms
     }
 
-    /// Puts `place`, which stands nowhere, where it is found at the first tick at or after `deadline_ms`.
-    pub(crate) fn put<T: Turning>(
+    /// Puts `slot`, which stands nowhere, where it is found at the first tick at or after `deadline_ms`.
+    pub(crate) fn put<T: WheelEntry>(
         &mut self,
-        flows: &mut Segmented<T>,
-        place: u32,
+        flows: &mut SegmentedVec<T>,
+        slot: u32,
         deadline_ms: u64,
     ) {
         // A packet may be older than what `take_due` was told, hence the lower bound.
@@ -88,22 +88,25 @@ impl Wheel {
             .clamp(self.now + 1, self.now + BUCKETS - 1);
         self.first = self.first.min(tick);
         let bucket = Bucket::of(tick);
-        *flows[place].bucket() = bucket;
-        self.buckets[usize::from(bucket.0)].push(place);
+        *flows[slot].bucket() = bucket;
+        self.buckets[usize::from(bucket.0)].push(slot);
         self.entries += 1;
     }
 
     /// One of those whose time comes first, and that time.
-    pub(crate) fn first<T: Turning>(&mut self, flows: &mut Segmented<T>) -> Option<(u32, u64)> {
+    pub(crate) fn first<T: WheelEntry>(
+        &mut self,
+        flows: &mut SegmentedVec<T>,
+    ) -> Option<(u32, u64)> {
         self.first = self.first.max(self.now + 1);
         while self.first < self.now + BUCKETS {
             let bucket = Bucket::of(self.first);
-            let places = &mut self.buckets[usize::from(bucket.0)];
-            while let Some(&place) = places.last() {
-                if *flows[place].bucket() == bucket {
-                    return Some((place, self.first.saturating_mul(self.tick_ms)));
+            let slots = &mut self.buckets[usize::from(bucket.0)];
+            while let Some(&slot) = slots.last() {
+                if *flows[slot].bucket() == bucket {
+                    return Some((slot, self.first.saturating_mul(self.tick_ms)));
                 }
-                places.pop();
+                slots.pop();
                 self.entries -= 1;
                 self.stale -= 1;
             }
@@ -112,9 +115,9 @@ impl Wheel {
         None
     }
 
-    /// Takes `place` out before its time.
-    pub(crate) fn remove<T: Turning>(&mut self, flows: &mut Segmented<T>, place: u32) {
-        *flows[place].bucket() = Bucket::NONE;
+    /// Takes `slot` out before its time.
+    pub(crate) fn remove<T: WheelEntry>(&mut self, flows: &mut SegmentedVec<T>, slot: u32) {
+        *flows[slot].bucket() = Bucket::NONE;
         self.stale += 1;
         // Looking at all entries when half of them are stale costs little for each.
         if self.stale > FEW && self.stale > self.entries / 2 {
@@ -124,9 +127,9 @@ impl Wheel {
 
     /// Moves on to `time_ms` and takes out all that stood in the buckets up to it: what is not idle
     /// yet has to be put back.
-    pub(crate) fn take_due<T: Turning>(
+    pub(crate) fn take_due<T: WheelEntry>(
         &mut self,
-        flows: &mut Segmented<T>,
+        flows: &mut SegmentedVec<T>,
         time_ms: u64,
         due: &mut Vec<u32>,
     ) {
@@ -143,7 +146,11 @@ impl Wheel {
     }
 
     /// Takes out all there is.
-    pub(crate) fn take_all<T: Turning>(&mut self, flows: &mut Segmented<T>, all: &mut Vec<u32>) {
+    pub(crate) fn take_all<T: WheelEntry>(
+        &mut self,
+        flows: &mut SegmentedVec<T>,
+        all: &mut Vec<u32>,
+    ) {
         for tick in 0..BUCKETS {
             self.empty(Bucket::of(tick), flows, all);
         }
@@ -160,33 +167,34 @@ impl Wheel {
         self.entries * size_of::<u32>() + size_of_val(&*self.buckets)
     }
 
-    fn empty<T: Turning>(&mut self, bucket: Bucket, flows: &mut Segmented<T>, into: &mut Vec<u32>) {
-        let places = &mut self.buckets[usize::from(bucket.0)];
-        self.entries -= places.len();
+    fn empty<T: WheelEntry>(
+        &mut self,
+        bucket: Bucket,
+        flows: &mut SegmentedVec<T>,
+        into: &mut Vec<u32>,
+    ) {
+        let slots = &mut self.buckets[usize::from(bucket.0)];
+        self.entries -= slots.len();
         if self.stale == 0 {
-            into.append(places);
+            into.append(slots);
         } else {
-            let (before, taken) = (into.len(), places.len());
-            into.extend(
-                places
-                    .drain(..)
-                    .filter(|&place| leaves(flows, place, bucket)),
-            );
+            let (before, taken) = (into.len(), slots.len());
+            into.extend(slots.drain(..).filter(|&slot| leaves(flows, slot, bucket)));
             self.stale -= taken - (into.len() - before);
         }
-        places.shrink_to(KEPT);
+        slots.shrink_to(KEPT);
     }
 
     /// Drops all stale entries.
     #[cold]
-    fn sweep<T: Turning>(&mut self, flows: &mut Segmented<T>) {
+    fn sweep<T: WheelEntry>(&mut self, flows: &mut SegmentedVec<T>) {
         self.entries = 0;
-        for (bucket, places) in (0..).map(Bucket).zip(&mut self.buckets) {
-            places.retain(|&place| leaves(flows, place, bucket));
-            for &place in &*places {
-                *flows[place].bucket() = bucket;
+        for (bucket, slots) in (0..).map(Bucket).zip(&mut self.buckets) {
+            slots.retain(|&slot| leaves(flows, slot, bucket));
+            for &slot in &*slots {
+                *flows[slot].bucket() = bucket;
             }
-            self.entries += places.len();
+            self.entries += slots.len();
         }
         self.stale = 0;
     }
@@ -194,8 +202,8 @@ impl Wheel {
 
 /// Takes a flow out of this bucket; says whether it stood there. A flow that was taken out and put back
 /// may have two entries: the second says no.
-fn leaves<T: Turning>(flows: &mut Segmented<T>, place: u32, bucket: Bucket) -> bool {
-    let its = flows[place].bucket();
+fn leaves<T: WheelEntry>(flows: &mut SegmentedVec<T>, slot: u32, bucket: Bucket) -> bool {
+    let its = flows[slot].bucket();
     let stands = *its == bucket;
     if stands {
         *its = Bucket::NONE;
@@ -207,13 +215,13 @@ fn leaves<T: Turning>(flows: &mut Segmented<T>, place: u32, bucket: Bucket) -> b
 mod tests {
     use super::*;
 
-    impl Turning for Bucket {
+    impl WheelEntry for Bucket {
         fn bucket(&mut self) -> &mut Bucket {
             self
         }
     }
 
-    fn due(wheel: &mut Wheel, flows: &mut Segmented<Bucket>, time_ms: u64) -> Vec<u32> {
+    fn due(wheel: &mut TimingWheel, flows: &mut SegmentedVec<Bucket>, time_ms: u64) -> Vec<u32> {
         let mut due = Vec::new();
         wheel.take_due(flows, time_ms, &mut due);
         due.sort_unstable();
@@ -222,7 +230,7 @@ mod tests {
 
     #[test]
     fn gives_back_at_the_deadline_and_not_before() {
-        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(3);
         wheel.put(&mut flows, 0, 15_000);
         wheel.put(&mut flows, 1, 15_001);
@@ -235,7 +243,7 @@ mod tests {
 
     #[test]
     fn far_deadlines_are_looked_at_on_the_way_and_leaps_of_time_find_all() {
-        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(1);
         wheel.put(&mut flows, 0, u64::MAX);
         wheel.put(&mut flows, 1, 20_000);
@@ -246,28 +254,28 @@ mod tests {
 
     #[test]
     fn what_was_removed_is_not_found() {
-        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(4);
-        for place in 0..5 {
-            wheel.put(&mut flows, place, 100);
+        for slot in 0..5 {
+            wheel.put(&mut flows, slot, 100);
         }
-        for place in [4, 2, 0] {
-            wheel.remove(&mut flows, place);
+        for slot in [4, 2, 0] {
+            wheel.remove(&mut flows, slot);
         }
         assert_eq!(due(&mut wheel, &mut flows, 100), [1, 3]);
     }
 
     #[test]
     fn what_was_removed_and_put_back_is_found_once() {
-        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(20);
-        for place in 0..3 {
-            wheel.put(&mut flows, place, 100);
+        for slot in 0..3 {
+            wheel.put(&mut flows, slot, 100);
         }
         // Back into the same bucket, and into another one.
-        for (place, deadline) in [(0, 100), (1, 200)] {
-            wheel.remove(&mut flows, place);
-            wheel.put(&mut flows, place, deadline);
+        for (slot, deadline) in [(0, 100), (1, 200)] {
+            wheel.remove(&mut flows, slot);
+            wheel.put(&mut flows, slot, deadline);
         }
         assert_eq!(wheel.first(&mut flows), Some((0, 100)));
         assert_eq!(due(&mut wheel, &mut flows, 100), [0, 2]);
@@ -277,7 +285,7 @@ mod tests {
 
     #[test]
     fn stale_entries_do_not_pile_up() {
-        let (mut wheel, mut flows) = (Wheel::new(15_000), Segmented::default());
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(1);
         wheel.put(&mut flows, 1, 7_000);
         for n in 0..1_000 {

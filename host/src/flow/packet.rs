@@ -10,9 +10,9 @@ use crate::time::Time;
 /// Packets that are looked up together: the waits for memory overlap.
 pub(crate) const CHUNK: usize = 16;
 
-/// A packet, decoded and stamped.
+/// A decoded packet with its time, ordinal and hash.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stamped {
+pub(crate) struct DecodedPacket {
     pub(crate) packet: Packet,
     /// After the clamp.
     pub(crate) time: Time,
@@ -22,7 +22,7 @@ pub(crate) struct Stamped {
     pub(crate) hash: u32,
 }
 
-impl Stamped {
+impl DecodedPacket {
     #[inline]
     pub(crate) fn time_ms(&self) -> u64 {
         self.time.ms()
@@ -31,75 +31,75 @@ impl Stamped {
 
 /// A packet that comes to a meter, and later is found to belong to a flow.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Arrival<'a> {
-    stamped: &'a Stamped,
+pub(crate) struct FlowPacket<'a> {
+    decoded: &'a DecodedPacket,
     /// The captured bytes.
     pub(crate) frame: &'a [u8],
     pub(crate) direction: Direction,
     /// Since the flow's previous packet, of either direction; 0 for the first.
     pub(crate) delta_ms: u64,
-    /// Its flow's place in the table, while that is live.
-    pub(crate) place: u32,
+    /// Its flow's slot in the table, while that is live.
+    pub(crate) slot: u32,
     pub(crate) flow_id: u64,
     /// Which packet of the flow it is; the first is 1.
     pub(crate) nth: u64,
 }
 
-impl<'a> Arrival<'a> {
+impl<'a> FlowPacket<'a> {
     #[inline]
-    pub(crate) fn new(stamped: &'a Stamped, frame: &'a [u8]) -> Self {
+    pub(crate) fn new(decoded: &'a DecodedPacket, frame: &'a [u8]) -> Self {
         Self {
-            stamped,
+            decoded,
             frame,
             direction: Direction::SrcToDst,
             delta_ms: 0,
-            place: 0,
+            slot: 0,
             flow_id: 0,
             nth: 0,
         }
     }
 
-    /// It has been counted in the flow at `place`.
+    /// It has been counted in the flow at `slot`.
     #[inline]
-    pub(crate) fn counted(&mut self, place: u32, flow: &Record) {
-        self.place = place;
+    pub(crate) fn counted(&mut self, slot: u32, flow: &Record) {
+        self.slot = slot;
         self.flow_id = flow.id;
         self.nth = flow.packets();
     }
 }
 
-impl Deref for Arrival<'_> {
-    type Target = Stamped;
+impl Deref for FlowPacket<'_> {
+    type Target = DecodedPacket;
 
     #[inline]
-    fn deref(&self) -> &Stamped {
-        self.stamped
+    fn deref(&self) -> &DecodedPacket {
+        self.decoded
     }
 }
 
-/// Packets that are stamped together, and their captured bytes.
+/// Packets that are decoded together, and their captured bytes.
 #[derive(Default)]
-pub(crate) struct StampedChunk<'a> {
-    stamped: [Stamped; CHUNK],
+pub(crate) struct DecodedChunk<'a> {
+    decoded: [DecodedPacket; CHUNK],
     frames: [&'a [u8]; CHUNK],
     len: usize,
 }
 
-impl<'a> StampedChunk<'a> {
+impl<'a> DecodedChunk<'a> {
     /// Takes other packets: of each frame what `stamp` makes of it, if it takes it. Says whether there may
     /// be more.
     #[inline]
     pub(crate) fn fill<T>(
         &mut self,
         packets: &mut impl Iterator<Item = T>,
-        mut stamp: impl FnMut(T, &mut Stamped) -> Option<&'a [u8]>,
+        mut stamp: impl FnMut(T, &mut DecodedPacket) -> Option<&'a [u8]>,
     ) -> bool {
         self.len = 0;
         while self.len < CHUNK {
             let Some(packet) = packets.next() else {
                 return false;
             };
-            if let Some(frame) = stamp(packet, &mut self.stamped[self.len]) {
+            if let Some(frame) = stamp(packet, &mut self.decoded[self.len]) {
                 self.frames[self.len] = frame;
                 self.len += 1;
             }
@@ -107,9 +107,9 @@ impl<'a> StampedChunk<'a> {
         true
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Stamped, &'a [u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&DecodedPacket, &'a [u8])> {
         let frames = self.frames[..self.len].iter().copied();
-        self.stamped.iter().zip(frames)
+        self.decoded.iter().zip(frames)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -118,7 +118,7 @@ impl<'a> StampedChunk<'a> {
 
     /// The packets as they come to a meter; those at `len` and behind it are none.
     #[inline]
-    pub(crate) fn arrivals(&self) -> [Arrival<'_>; CHUNK] {
-        array::from_fn(|at| Arrival::new(&self.stamped[at], self.frames[at]))
+    pub(crate) fn flow_packets(&self) -> [FlowPacket<'_>; CHUNK] {
+        array::from_fn(|at| FlowPacket::new(&self.decoded[at], self.frames[at]))
     }
 }
