@@ -211,31 +211,26 @@ impl BackgroundSink {
     /// # Errors
     ///
     /// What writing an earlier flow gave; nothing may be written afterwards.
-    // Flows are large: inlined, one is copied once.
+    // Flows are large: nothing is done with one before it is in the batch, so that it is copied once.
     #[inline]
-    pub fn write(&mut self, mut flow: Flow) -> io::Result<()> {
-        if self.is_live {
-            self.make_room(&mut flow);
-        }
-        self.batch_bytes += flow.bytes();
+    pub fn write(&mut self, flow: Flow) -> io::Result<()> {
         self.batch.push(flow);
+        self.added()
+    }
+
+    /// Counts the flow that was added to the batch, and sends a batch that is full.
+    fn added(&mut self) -> io::Result<()> {
+        if let Some(flow) = self.batch.last_mut() {
+            if self.is_live {
+                make_room(&self.losses, self.most_bytes, flow);
+            }
+            self.batch_bytes += flow.bytes();
+        }
         self.losses.given.fetch_add(1, Ordering::AcqRel);
         match self.batch.len() >= BATCH || self.batch_bytes >= self.most_bytes / ALL_BATCHES {
             true => self.send(!self.is_live),
             false => Ok(()),
         }
-    }
-
-    /// Takes the values of plugins from a flow that there are too few bytes for.
-    fn make_room(&self, flow: &mut Flow) {
-        let waiting = &self.losses.waiting;
-        if flow.outputs.bytes() > 0
-            && waiting.load(Ordering::Relaxed) + flow.bytes() > self.most_bytes
-        {
-            flow.outputs.clear();
-            self.losses.values.fetch_add(1, Ordering::Relaxed);
-        }
-        waiting.fetch_add(flow.bytes(), Ordering::Relaxed);
     }
 
     /// Lets the flows so far be written if there is time to: called now and then, it keeps flows
@@ -315,6 +310,16 @@ impl BackgroundSink {
             None => self.not_started.take().map_or(Ok(Duration::ZERO), Err),
         }
     }
+}
+
+/// Takes the values of plugins from a flow if flows that wait would have more than `most_bytes` with them.
+fn make_room(losses: &Losses, most_bytes: usize, flow: &mut Flow) {
+    let waiting = &losses.waiting;
+    if flow.outputs.bytes() > 0 && waiting.load(Ordering::Relaxed) + flow.bytes() > most_bytes {
+        flow.outputs.clear();
+        losses.values.fetch_add(1, Ordering::Relaxed);
+    }
+    waiting.fetch_add(flow.bytes(), Ordering::Relaxed);
 }
 
 /// What a panic said.

@@ -203,23 +203,18 @@ impl Lines {
 
     fn other_field(&mut self, value: Value<'_>) {
         match value {
-            Value::Text(_) | Value::Json(_) => self.text_field(value),
+            Value::Text(text) => self.text_field(text),
+            Value::Json(json) => self.text(json, write_json),
             // Nothing else has characters that cannot stand in a field, and lists bring their quotes.
             value => self.value(value),
         }
         self.push(b',');
     }
 
-    /// Apart, so that addresses take the short way.
-    #[inline(never)]
-    fn text_field(&mut self, value: Value<'_>) {
-        match value {
-            Value::Text(text) if self.formulas.escape(text) => {
-                self.text(&format!("'{text}"), write_text);
-            }
-            Value::Text(text) => self.text(text, write_text),
-            Value::Json(json) => self.text(json, write_json),
-            value => self.value(value),
+    fn text_field(&mut self, text: &str) {
+        match self.formulas.escape(text) {
+            true => self.text(&format!("'{text}"), write_text),
+            false => self.text(text, write_text),
         }
     }
 
@@ -316,6 +311,8 @@ impl Lines {
     }
 
     /// Text of packets or plugins, as `write` has it where it cannot stand as it is.
+    // Not inlined: the fields of most flows are numbers and addresses.
+    #[inline(never)]
     fn text(&mut self, text: &str, write: impl Fn(&[u8], &mut Vec<u8>)) {
         if !is_special(text.as_bytes()) {
             return self.extend(text.as_bytes());
