@@ -20,7 +20,7 @@ pub(crate) const HOST: &str = env!("CARGO_MANIFEST_DIR");
 
 /// One of our own captures. Their paths are as if the command was called in `tests/captures`.
 pub(crate) fn captures() -> PathBuf {
-    Path::new(HOST).join("../tests/captures")
+    Path::new(HOST).join("../../tests/captures")
 }
 
 /// `flowloom meter SOURCE`

@@ -213,7 +213,7 @@ fn plugins_give_what_nfstreams_give() {
         println!("skipped: FLOWLOOM_ORACLE_PYTHON is not set");
         return;
     };
-    let tests = Path::new(HOST).join("../tests");
+    let tests = Path::new(HOST).join("../../tests");
     let splt = plugin("splt");
     let plugins = splt.parent().expect("a plugin is in a folder");
     let run = process::Command::new(&python)

@@ -26,7 +26,7 @@ fn what_was_found_stays_fixed() {
         ("meter", targets::meter),
         ("whole", targets::whole),
     ];
-    let folder = Path::new(HOST).join("../tests/fuzz/regressions");
+    let folder = Path::new(HOST).join("../../tests/fuzz/regressions");
     for (name, target) in targets {
         let Ok(files) = fs::read_dir(folder.join(name)) else {
             continue;

@@ -117,7 +117,7 @@ fn line(flow: &Flow) -> String {
 }
 
 pub(crate) fn folder() -> PathBuf {
-    Path::new(HOST).join("../tests/golden")
+    Path::new(HOST).join("../../tests/golden")
 }
 
 /// What the golden file holds, if it is not this. With FLOWLOOM_BLESS it is written instead.

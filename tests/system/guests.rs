@@ -13,7 +13,7 @@ use crate::flows::Flow;
 pub(crate) fn plugin(name: &str) -> PathBuf {
     let folder = match std::env::var_os("FLOWLOOM_PLUGINS") {
         Some(folder) => PathBuf::from(folder),
-        None => Path::new(HOST).join("../target/plugins"),
+        None => Path::new(HOST).join("../../target/plugins"),
     };
     let path = folder.join(name).with_extension("wasm");
     assert!(

@@ -6,8 +6,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use flowloom::UdpColumn;
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::flow::UdpColumn;
 use flowloom::plugin::{CallMode, PluginFolder, PluginSpec, Registry, RunContext, SchemaMode};
 use flowloom::{Flow, Meter, Settings, Step, Streamer, StreamerBuilder, Time, Value};
 use tempfile::TempDir;
@@ -150,7 +150,7 @@ fn hundreds_of_replacements_lose_nothing() {
             version > 100 && used > 50,
             "{used} of {version} versions were used"
         );
-        let report = streamer.report();
+        let report = streamer.summary();
         let evil = &report.plugins[0];
         assert_eq!(
             (evil.traps, evil.flows_abandoned, evil.flows_lost),
@@ -186,7 +186,7 @@ fn traps_under_way_lose_nothing_but_the_plugin_s_values() {
             flows == alone,
             "the flows are not those of a run without plugins"
         );
-        let report = streamer.report();
+        let report = streamer.summary();
         let evil = &report.plugins[0];
         assert!(evil.traps > 3, "{evil:?}");
         assert!(
@@ -488,7 +488,7 @@ fn a_folder_that_flaps_changes_nothing_but_its_plugins() {
             flows == alone,
             "the flows are not those of a run without plugins"
         );
-        assert_eq!(streamer.report().counters.flows, alone.len() as u64);
+        assert_eq!(streamer.summary().counters.flows, alone.len() as u64);
         fs::write(&file, &whole).expect("room for it");
         say("");
     }

@@ -212,7 +212,7 @@ fn reloading_what_breaks_parsers_loses_no_flow() {
         for (n, (_, bytes)) in hostile.iter().enumerate() {
             fs::write(&path, bytes).expect("room for it");
             streamer.reload_plugins();
-            while streamer.report().changes_refused <= n as u64 {
+            while streamer.summary().changes_refused <= n as u64 {
                 std::thread::sleep(std::time::Duration::from_millis(5));
             }
         }
@@ -224,7 +224,7 @@ fn reloading_what_breaks_parsers_loses_no_flow() {
                 Step::End => break,
             }
         }
-        let report = streamer.report();
+        let report = streamer.summary();
         assert_eq!(report.thread_panics, 0);
         assert_eq!(report.plugins[0].traps, 0);
         (flows, report.plugins[0].events)

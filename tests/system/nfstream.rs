@@ -169,7 +169,7 @@ fn flows_are_nfstreams() {
 fn nfstream(python: &OsString, captures: &[PathBuf]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = Command::new(python)
-        .arg(Path::new(HOST).join("../tests/oracle/nfstream_flows.py"))
+        .arg(Path::new(HOST).join("../../tests/oracle/nfstream_flows.py"))
         .args(ANALYSES)
         .arg("--output")
         .arg(folder.path())

@@ -13,7 +13,7 @@ use crate::guests::{plugin, udps};
 
 /// `flowloom plugin …` in a folder, with the compilers that `make sdk-tools` installs.
 fn in_folder(folder: &Path, words: &[&str]) -> Command {
-    let target = fs::canonicalize(Path::new(HOST).join("../target")).expect("the target folder");
+    let target = fs::canonicalize(Path::new(HOST).join("../../target")).expect("the target folder");
     flowloom()
         .folder(folder)
         .arg("plugin")

@@ -94,7 +94,7 @@ impl Module {
 pub(crate) fn typed(module: &str, edit: impl Fn(String) -> String) -> Vec<u8> {
     let mut bytes = wat::parse_str(module).expect("the module is one");
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let wit = Path::new(HOST).join("../wit");
+    let wit = Path::new(HOST).join("../../wit");
     for entry in std::fs::read_dir(wit).expect("wit/ can be read") {
         let path = entry.expect("wit/ can be read").path();
         let contract = std::fs::read_to_string(&path).expect("it is text");

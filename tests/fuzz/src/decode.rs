@@ -1,5 +1,5 @@
 use flowloom::capture::LinkType;
-use flowloom::decode::{Decoder, Packet};
+use flowloom_core::decode::{Decoder, Packet};
 
 use super::bytes::Bytes;
 use super::settings::tunnels;

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use flowloom::flow::Schema;
+use flowloom::Schema;
 use flowloom::sink::Format;
 use flowloom::{Counters, Flow, Settings, Value};
 

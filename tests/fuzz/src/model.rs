@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, HashMap};
 
 use flowloom::capture::RawPacket;
-use flowloom::decode::{Decoder, Packet};
-use flowloom::flow::features::{Feature, Group};
+use flowloom::fields::{Feature, Group};
 use flowloom::{AccountingMode, Counters, Flow, Settings, Time, Value};
+use flowloom_core::decode::{Decoder, Packet};
 
 /// Ends of a flow, protocol, VLAN and tunnel.
 type Key = (
-    (flowloom::decode::Addr, u16),
-    (flowloom::decode::Addr, u16),
+    (flowloom_core::decode::Addr, u16),
+    (flowloom_core::decode::Addr, u16),
     u8,
     u16,
     u8,
@@ -151,7 +151,7 @@ fn size(mode: AccountingMode, packet: &Packet) -> u64 {
 impl Listed {
     fn check(&self, name: &str, value: Value<'_>, splt: usize, directions: &[Direction; 3]) {
         let first = &self.first;
-        let ip = |addr: flowloom::decode::Addr| Value::Ip(addr.to_ip(first.ip_version));
+        let ip = |addr: flowloom_core::decode::Addr| Value::Ip(addr.to_ip(first.ip_version));
         let expected = match name {
             "id" => integer(self.id),
             "expiration_id" => integer(u64::from(self.is_active_end)),

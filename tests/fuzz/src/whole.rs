@@ -88,7 +88,7 @@ fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String
         .build()
         .ok()?;
     let flows: Vec<_> = streamer.by_ref().collect();
-    let report = streamer.report();
+    let report = streamer.summary();
     assert_eq!(report.packets_read, report.counters.packets);
     assert!(report.problems.len() <= 1);
     Some((flows::lines(&flows, Format::JsonLines), report.counters))

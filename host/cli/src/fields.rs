@@ -1,0 +1,372 @@
+//! `flowloom fields`
+
+use clap::{Args, ValueEnum};
+use flowloom::decode::Tunnel;
+use flowloom::dissect::CONFIDENCES;
+use flowloom::fields::{Expiration, FEATURES, PACKET_FIELDS, PROTOCOLS};
+use serde::Serialize;
+
+use super::exit::{Exit, Failure};
+use super::standard;
+
+/// Every field of flows, and every packet field that plugins may ask for.
+#[derive(Args)]
+pub(super) struct Fields {
+    /// How they are listed.
+    #[arg(long, default_value = "text", value_name = "FORMAT")]
+    format: ListFormat,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum ListFormat {
+    /// For reading in a terminal.
+    Text,
+    /// The page of the documentation.
+    Markdown,
+    /// One object, for programs.
+    Json,
+}
+
+/// Declared where they are computed; gathered here.
+#[derive(Serialize)]
+struct All {
+    flow_fields: Vec<Field>,
+    packet_fields: Vec<Field>,
+    protocols: Vec<Number>,
+    expiration_ids: Vec<Number>,
+    tunnel_ids: Vec<Number>,
+    confidences: Vec<Number>,
+}
+
+#[derive(Serialize)]
+struct Field {
+    name: &'static str,
+    #[serde(rename = "type")]
+    ty: &'static str,
+    unit: &'static str,
+    /// When flows have it; of packets plugins can always ask for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    there: Option<&'static str>,
+    /// Empty where nothing needs to be granted.
+    grant: &'static str,
+    definition: &'static str,
+}
+
+#[derive(Serialize)]
+struct Number {
+    number: i64,
+    name: &'static str,
+    meaning: &'static str,
+}
+
+impl All {
+    fn new() -> Self {
+        Self {
+            flow_fields: FEATURES
+                .iter()
+                .map(|field| Field {
+                    name: field.name,
+                    ty: field.ty.name(),
+                    unit: field.unit,
+                    there: Some(field.group.when()),
+                    grant: field.sensitivity.grant(),
+                    definition: field.doc,
+                })
+                .collect(),
+            packet_fields: PACKET_FIELDS
+                .iter()
+                .map(|field| Field {
+                    name: field.name,
+                    ty: field.ty.name(),
+                    unit: field.unit,
+                    there: None,
+                    grant: field.sensitivity.grant(),
+                    definition: field.doc,
+                })
+                .collect(),
+            protocols: PROTOCOLS
+                .iter()
+                .map(|protocol| Number {
+                    number: protocol.number.into(),
+                    name: protocol.name,
+                    meaning: protocol.note,
+                })
+                .collect(),
+            expiration_ids: Expiration::ALL
+                .into_iter()
+                .map(|expiration| Number {
+                    number: expiration.id(),
+                    name: expiration.name(),
+                    meaning: expiration.doc(),
+                })
+                .collect(),
+            tunnel_ids: [Tunnel::None]
+                .into_iter()
+                .chain(Tunnel::ALL)
+                .map(|tunnel| Number {
+                    number: tunnel as i64,
+                    name: tunnel.name(),
+                    meaning: tunnel.doc(),
+                })
+                .collect(),
+            confidences: CONFIDENCES
+                .into_iter()
+                .map(|confidence| Number {
+                    number: confidence.number.into(),
+                    name: confidence.name,
+                    meaning: confidence.doc,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Fields {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let text = match self.format {
+            ListFormat::Text => text(&All::new()),
+            ListFormat::Markdown => markdown(&All::new()),
+            ListFormat::Json => serde_json::to_string_pretty(&All::new())
+                .map(|json| json + "\n")
+                .map_err(Failure::failed)?,
+        };
+        standard::print(text)?;
+        Ok(Exit::Done)
+    }
+}
+
+fn text(all: &All) -> String {
+    let mut lines = Vec::new();
+    for (title, fields) in [
+        ("Fields of flows", &all.flow_fields),
+        (
+            "Fields of packets, which plugins may ask for",
+            &all.packet_fields,
+        ),
+    ] {
+        lines.push(format!("{title}\n"));
+        for field in fields {
+            let mut head = format!("  {}  {}", field.name, field.ty);
+            if !field.unit.is_empty() {
+                head += &format!(", {}", field.unit);
+            }
+            match field.there {
+                None | Some("always") => {}
+                Some(there) => head += &format!("; there {there}"),
+            }
+            if !field.grant.is_empty() {
+                head += &format!("; plugins need --grant NAME={}", field.grant);
+            }
+            lines.extend([head, format!("      {}", field.definition)]);
+        }
+        lines.push(String::new());
+    }
+    for (title, numbers) in [
+        ("protocol", &all.protocols),
+        ("expiration_id", &all.expiration_ids),
+        ("tunnel_id", &all.tunnel_ids),
+        ("application_confidence", &all.confidences),
+    ] {
+        lines.push(format!("Numbers of {title}\n"));
+        lines.extend(numbers.iter().map(
+            |Number {
+                 number,
+                 name,
+                 meaning,
+             }| {
+                format!("  {number:>3}  {name:<12}{meaning}")
+                    .trim_end()
+                    .to_owned()
+            },
+        ));
+        lines.push(String::new());
+    }
+    lines.pop();
+    lines.join("\n") + "\n"
+}
+
+fn markdown(all: &All) -> String {
+    let mut out = INTRODUCTION.to_owned();
+    out += "\n## Fields of flows\n\n";
+    out += "| field | type | unit | there | grant | definition |\n|---|---|---|---|---|---|\n";
+    for field in &all.flow_fields {
+        let Field {
+            name,
+            ty,
+            unit,
+            grant,
+            definition,
+            ..
+        } = field;
+        let there = field.there.unwrap_or_default();
+        out += &format!("| `{name}` | {ty} | {unit} | {there} | {grant} | {definition} |\n");
+    }
+    out += OUTPUTS_OF_PLUGINS;
+    out += "\n## Fields of packets\n\n";
+    out += FIELDS_OF_PACKETS;
+    out += "\n| field | type | unit | grant | definition |\n|---|---|---|---|---|\n";
+    for Field {
+        name,
+        ty,
+        unit,
+        grant,
+        definition,
+        ..
+    } in &all.packet_fields
+    {
+        out += &format!("| `{name}` | {ty} | {unit} | {grant} | {definition} |\n");
+    }
+    for (title, introduction, numbers) in [
+        ("protocol", PROTOCOL, &all.protocols),
+        ("expiration_id", EXPIRATION_ID, &all.expiration_ids),
+        ("tunnel_id", TUNNEL_ID, &all.tunnel_ids),
+        ("application_confidence", CONFIDENCE, &all.confidences),
+    ] {
+        out += &format!("\n## Numbers of `{title}`\n\n{introduction}\n");
+        out += "| number | name | |\n|---|---|---|\n";
+        for Number {
+            number,
+            name,
+            meaning,
+        } in numbers
+        {
+            out += &format!("| {number} | {name} | {meaning} |\n");
+        }
+    }
+    out += VALUES;
+    out
+}
+
+const INTRODUCTION: &str = "\
+# Fields
+
+Every field of flows, and every packet field that a plugin may ask for. This page is what
+`flowloom fields --format markdown` prints; `flowloom fields` lists the same in a terminal, and
+`--format json` for programs.
+
+Names, order and definitions are those of NFStream 6.6.0, unless a definition says otherwise; where
+values differ, [differences.md](differences.md) says so. \"There\" says when flows have the field.
+\"Grant\" is what `--grant NAME=…` has to say for the plugin of that name to see it; without an entry
+every plugin may.
+";
+
+const OUTPUTS_OF_PLUGINS: &str = "
+Then follow the outputs of plugins, in the order in which the plugins were given: columns
+`udps.<plugin>.<output>`, of the types that each plugin declares. Any of their values may be null:
+the plugin said so, or it was not there to give one.
+";
+
+const FIELDS_OF_PACKETS: &str = "\
+What a plugin can be shown of each packet. Sizes and ports are those of the innermost packet where a
+tunnel was unwrapped; only `raw_size` is the whole frame's. Bytes come beside these fields: of the
+payload with `--grant NAME=payload:N`, from the IP header on with `--grant NAME=bytes:N`, which
+shows the addresses as well.
+
+Payload is what was captured behind the header of TCP, of UDP, and of ICMP (its first eight bytes);
+where the capture ends in that header there is none, whatever `payload_size` says. What has no
+`transport_size` is payload from the end of the IP header and its extensions on, although its
+`payload_size` is 0.
+";
+
+const PROTOCOL: &str = "\
+The numbers are IANA's, of what follows the IP header and its extension headers. Any number is
+metered; these are met most.
+";
+
+const EXPIRATION_ID: &str = "\
+Why a flow ended.
+";
+
+const TUNNEL_ID: &str = "\
+The tunnel that a flow's packets were found in, the innermost one. The numbers are nDPI's as far as
+it has them.
+";
+
+const CONFIDENCE: &str = "\
+How a flow's application was found. The numbers and names are those of nDPI 4.2.
+";
+
+const VALUES: &str = "
+## How values are written
+
+| type | CSV | JSON lines |
+|---|---|---|
+| boolean | `1`, `0` | `true`, `false` |
+| u8, u16, u32, u64, i64 | decimal | number |
+| float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number, likewise; NaN and infinities are `null` |
+| text | as it is, control characters as `\\x1b` | string |
+| bytes | hexadecimal, `00ff` | string, likewise |
+| list of integers | `[0, 1, -1]` | array |
+| list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` |
+| JSON | its text on one line | the value on one line, not as a string with JSON in it |
+| null | empty | `null` |
+
+- CSV is RFC 4180 in UTF-8 with LF at the end of each line. The first line is the header. A value is
+  quoted only where it has a comma or a quotation mark in it. So each line is one flow.
+- Text of packets and plugins has no control character (U+0000 to U+001F, U+007F to U+009F) in an
+  output. CSV has `\\x` and the two hexadecimal digits of each: `\\x1b` for an escape, `\\x0a` for a line
+  feed. A backslash itself stays as it is, so a text that has these four characters looks the same. JSON
+  lines have `\\u001b`, and read back to the same text.
+- `--csv-formulas escape` writes an apostrophe before CSV text whose first character, blanks aside, is
+  `=`, `+`, `-` or `@`, also in their full width: a spreadsheet would run it as a formula. The default,
+  `keep`, writes it as it is. Numbers are never changed.
+- JSON lines are one object a line. Plugins' outputs stand in `udps`, an object with one object for
+  each plugin: `{\"udps\": {\"slicer\": {\"part\": 1}}}`.
+- IP addresses are in their canonical text (RFC 5952 for IPv6), MAC addresses are
+  `aa:bb:cc:dd:ee:ff`, OUIs the first eight characters of these.
+- Times are since 1970-01-01 UTC.
+- A column of `--columns-to-anonymize` is text in every row that is not null: the 128 hexadecimal
+  digits of keyed BLAKE2b-512 over what Python's `str` makes of the value, as in NFStream. That is
+  the text in the CSV column above, except that floats are written as Python writes them (`1e+16`,
+  `1e-05`, `nan`).
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_is_what_the_command_prints() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/fields.md");
+        let page = markdown(&All::new());
+        if std::env::var_os("FLOWLOOM_BLESS").is_some_and(|bless| bless == "1") {
+            std::fs::write(path, &page).unwrap();
+        }
+        let on_disk = std::fs::read_to_string(path).unwrap_or_default();
+        let differs = page
+            .lines()
+            .zip(on_disk.lines().chain(std::iter::repeat("")))
+            .find(|(printed, there)| printed != there);
+        assert!(
+            page == on_disk,
+            "docs/fields.md is not what `flowloom fields --format markdown` prints; \
+             FLOWLOOM_BLESS=1 cargo test writes it. First difference: {differs:#?}"
+        );
+    }
+
+    #[test]
+    fn tables_have_as_many_cells_in_every_row() {
+        let page = markdown(&All::new());
+        let mut cells = None;
+        for line in page.lines() {
+            let now = line.starts_with('|').then(|| line.matches('|').count());
+            assert!(cells.is_none() || now.is_none() || cells == now, "{line}");
+            cells = now;
+        }
+    }
+
+    #[test]
+    fn every_format_names_every_field() {
+        let all = All::new();
+        let json = serde_json::to_string(&all).unwrap();
+        for listed in [text(&all), markdown(&all), json] {
+            for name in FEATURES
+                .iter()
+                .map(|field| field.name)
+                .chain(PACKET_FIELDS.iter().map(|field| field.name))
+            {
+                assert!(listed.contains(name), "{name}");
+            }
+        }
+    }
+}

@@ -1,0 +1,523 @@
+//! `flowloom meter`
+
+use std::io::{self, IsTerminal as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use flowloom::decode::TunnelSet;
+use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
+use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, SchemaMode};
+use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputFiles};
+use flowloom::{
+    AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError, capture,
+};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::compile::Compile;
+use super::exit::{Exit, Failure};
+use super::live::{LiveOptions, Watch};
+use super::number::within;
+use super::output::OutputOptions;
+use super::overlap::Inputs;
+use super::privileges::{self, Account};
+use super::sources::{SourceKind, SourceOptions};
+use super::summary::{self, Run};
+use super::{log, standard};
+
+#[derive(Args)]
+pub(super) struct Meter {
+    #[command(flatten)]
+    from: SourceOptions,
+
+    #[command(flatten)]
+    output: OutputOptions,
+
+    /// Write keyed hashes (BLAKE2b-512, 128 hexadecimal digits) in place of these columns' values;
+    /// equal values have equal hashes. What plugins see stays as it is.
+    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
+    columns_to_anonymize: Vec<String>,
+
+    /// The key of these hashes, and of pseudonyms that plugins are granted: 128 hexadecimal digits, or a file that holds them: others can see the
+    /// words of a command [default: a random key for each run].
+    #[arg(long, value_name = "HEX|@FILE")]
+    anonymization_key: Option<String>,
+
+    /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
+    #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]")]
+    plugins: Vec<PluginSpec>,
+
+    /// A folder of plugins to run, after those given one by one: its files *.wasm in the order of their
+    /// names, without options.
+    #[arg(long = "plugins", value_name = "DIR")]
+    plugin_folder: Option<PathBuf>,
+
+    /// Keep to the folder of plugins while packets flow: files that appear are loaded, files that
+    /// change replace what runs, and what is gone is removed. Flows that have begun finish with the
+    /// version that they began with.
+    #[arg(long, requires = "plugin_folder")]
+    watch: bool,
+
+    /// What plugins are allowed: a TOML file (docs/security.md). It is followed with --watch.
+    #[arg(long, value_name = "FILE")]
+    policy: Option<PathBuf>,
+
+    #[command(flatten)]
+    compile: Compile,
+
+    /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
+    /// addresses, pseudonyms (numbers in their place), application, names, payload:N, bytes:N.
+    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
+    grants: Vec<(String, Grants)>,
+
+    /// How plugins that have both forms are called: by columns of events, or one event a call.
+    #[arg(long, default_value = "quickest", value_name = "WORLD")]
+    plugin_world: PluginWorld,
+
+    /// Seconds without a packet after which a flow ends.
+    #[arg(long, default_value_t = 15, value_name = "S", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    idle_timeout: u64,
+
+    /// Seconds after which a flow that is still alive ends.
+    #[arg(long, default_value_t = 1800, value_name = "S", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    active_timeout: u64,
+
+    /// End a flow with its TCP connection as well (expiration_id 2): with a reset, or the
+    /// acknowledgement of both sides' FIN. Packets that come later begin another flow.
+    #[arg(long, help_heading = METERING)]
+    end_on_fin: bool,
+
+    /// Which bytes count: 0 of the frame, 1 of the IP packet, 2 of transport header and payload,
+    /// 3 of the payload.
+    #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = within(0..=3_u8), allow_negative_numbers = true, help_heading = METERING)]
+    accounting_mode: u8,
+
+    /// Tunnels to look into: true (gtp,capwap,tzsp), false, or a list that may also name vxlan, gre
+    /// and geneve.
+    #[arg(long, default_value = "true", value_name = "WHICH", help_heading = METERING)]
+    decode_tunnels: TunnelSet,
+
+    /// Add statistics of packet sizes, inter-arrival times and TCP flags.
+    #[arg(long, help_heading = METERING)]
+    statistical_analysis: bool,
+
+    /// Add direction, size and inter-arrival time of so many of each flow's first packets.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u16::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    splt_analysis: u16,
+
+    /// Only packets that match this libpcap expression.
+    #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
+    bpf_filter: Option<String>,
+
+    /// Cut every packet to so many bytes.
+    #[arg(long, value_name = "BYTES", value_parser = within(1..=u32::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    snapshot_length: Option<u32>,
+
+    /// Give exactly so many flows, if there are as many; 0 gives all.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    max_nflows: u64,
+
+    /// Dissect so many of each flow's first packets for its application, at most 255; 0 leaves out
+    /// those columns, and all that they cost.
+    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", value_parser = within(0..=u8::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    n_dissections: u8,
+
+    /// Protocols to know besides nDPI's, in the format of its protos.txt.
+    #[arg(long, value_name = "FILE", help_heading = METERING)]
+    ndpi_protocols: Option<PathBuf>,
+
+    /// Categories of hosts to know besides nDPI's, in the format of its categories.txt.
+    #[arg(long, value_name = "FILE", help_heading = METERING)]
+    ndpi_categories: Option<PathBuf>,
+
+    /// End the oldest flow early when so many are live; 0 is no limit.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    max_flows: u64,
+
+    /// Megabytes (MiB) that flows which have ended may hold until they are written. Of captures that are
+    /// read, the metering waits; live, values of plugins are lost first.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = METERING)]
+    queue_mib: u32,
+
+    /// Meters that share the work, each in a thread of its own, at most 256; 0 takes all cores but one. The flows
+    /// and their order are the same for any number, but for applications that nDPI tells by earlier
+    /// flows.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=usize::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    n_meters: usize,
+
+    #[command(flatten)]
+    live: LiveOptions,
+}
+
+const METERING: &str = "Metering (NFStream's parameters)";
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PluginWorld {
+    Quickest,
+    Events,
+}
+
+/// `NAME=WHAT[,WHAT…]`
+pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
+    let (name, what) = text
+        .split_once('=')
+        .ok_or("give NAME=WHAT, as in slicer=addresses,payload:64")?;
+    let grants = what
+        .parse()
+        .map_err(|error: flowloom::plugin::GrantError| error.to_string())?;
+    Ok((name.to_owned(), grants))
+}
+
+impl Meter {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let sources = self.from.sources()?;
+        let (files, _) = capture::expand(sources.clone()).map_err(Failure::failed)?;
+        let inputs = self.inputs(&files);
+        self.check_outputs(&sources, &inputs)?;
+        let kind = SourceKind::of(&sources)?;
+        let is_live = kind == SourceKind::Interface;
+        let account = self.live.account(is_live, self.output.path())?;
+        let files = self.files_of_the_run(account.as_ref());
+        let mut watch = self.live.begin(kind, &files, account.as_ref())?;
+        let builder = self
+            .builder(&sources, account.as_ref())?
+            .thread_panics(watch.panics());
+        let mut streamer = builder.build().map_err(failure)?;
+        let mut sink = self.background(&streamer, kind, &inputs)?;
+        let losses = sink.losses();
+        let start = Instant::now();
+        let progress = Progress::new(!is_live);
+        let mut flows = 0_u64;
+        let written = write(&mut streamer, &mut sink, &mut watch, &progress, &mut flows)
+            .and_then(|()| sink.finish());
+        progress.clear();
+        watch.end(&streamer, &losses);
+        // A live capture has counters worth telling even so.
+        let (writer, failure) = match written {
+            Ok(busy) => (busy, None),
+            Err(error) if kind != SourceKind::Files => {
+                (Duration::ZERO, Some(self.output.lost(&error)))
+            }
+            Err(error) => return Err(self.output.lost(&error)),
+        };
+        let report = streamer.summary();
+        let run = Run {
+            flows,
+            losses: &losses,
+            writer,
+            lines_dropped: log::dropped(),
+            elapsed: start.elapsed(),
+        };
+        let mut text = Vec::new();
+        let _ = summary::write(&mut text, &report, &run);
+        log::end(&text);
+        if let Some(failure) = failure {
+            return Err(failure);
+        }
+        let complete = report.problems.is_empty()
+            && report.plugins.iter().all(|plugin| {
+                plugin.traps == 0 && plugin.excesses == 0 && plugin.flows_overflowed == 0
+            })
+            && losses.queue() + losses.values() + losses.output() == 0
+            && report.files_skipped == 0;
+        Ok(match complete {
+            true => Exit::Done,
+            false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
+            false => Exit::Failed,
+        })
+    }
+
+    fn builder(
+        &self,
+        sources: &[PathBuf],
+        account: Option<&Account>,
+    ) -> Result<StreamerBuilder, Failure> {
+        let mut builder = Streamer::builder(sources)
+            .grouping(self.from.grouping())
+            .skip_unreadable(self.from.skip_unreadable())
+            .idle_timeout(self.idle_timeout)
+            .active_timeout(self.active_timeout)
+            .end_on_fin(self.end_on_fin)
+            .accounting_mode(match self.accounting_mode {
+                0 => AccountingMode::Raw,
+                1 => AccountingMode::Ip,
+                2 => AccountingMode::Transport,
+                _ => AccountingMode::Payload,
+            })
+            .decode_tunnels(self.decode_tunnels)
+            .statistical_analysis(self.statistical_analysis)
+            .splt_analysis(self.splt_analysis)
+            .n_dissections(self.n_dissections)
+            .ndpi_files(NdpiFiles {
+                protocols: self.ndpi_protocols.clone(),
+                categories: self.ndpi_categories.clone(),
+            })
+            .max_nflows(self.max_nflows)
+            .max_flows(self.max_flows)
+            .queue_bytes(self.queue_bytes())
+            .n_meters(self.n_meters)
+            .columns_to_anonymize(&self.columns_to_anonymize);
+        builder = self.live.set(builder);
+        // Not read by clap, which would show it when it is wrong.
+        if let Some(key) = &self.anonymization_key {
+            if self.columns_to_anonymize.is_empty()
+                && self.plugins.is_empty()
+                && self.plugin_folder.is_none()
+            {
+                return Err(Failure::usage(
+                    "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin \
+                     that is granted pseudonyms",
+                ));
+            }
+            let key = match key.strip_prefix('@') {
+                Some(file) => AnonymizationKey::from_file(file),
+                None => key.parse(),
+            };
+            builder = builder.anonymization_key(key.map_err(Failure::usage)?);
+        }
+        if let Some(expression) = &self.bpf_filter {
+            builder = builder.bpf_filter(expression);
+        }
+        if let Some(bytes) = self.snapshot_length {
+            builder = builder.snapshot_length(bytes);
+        }
+        let world = match self.plugin_world {
+            PluginWorld::Quickest => CallMode::Auto,
+            PluginWorld::Events => CallMode::PerEvent,
+        };
+        for plugin in &self.plugins {
+            let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
+            let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
+            builder = builder.plugin(plugin.calls(world));
+        }
+        let others = self
+            .grants
+            .iter()
+            .filter(|(name, _)| !self.plugins.iter().any(|plugin| plugin.name == *name));
+        if let Some(folder) = &self.plugin_folder {
+            let folder = PluginFolder::new(folder).followed(self.watch).calls(world);
+            builder = builder.plugin_folder(
+                others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants)),
+            );
+        } else if let Some((name, _)) = others.into_iter().next() {
+            return Err(Failure::usage(format_args!(
+                "--grant {name}=…: there is no plugin of that name"
+            )));
+        }
+        if !self.plugins.is_empty() || self.plugin_folder.is_some() {
+            builder = builder.compiler(self.compile.compiler(account));
+        }
+        if let Some(policy) = &self.policy {
+            builder = builder.policy(policy);
+        }
+        if self.watch && self.output.format()? == Format::JsonLines {
+            builder = builder.hot_loading(SchemaMode::PerFlow);
+        }
+        Ok(builder)
+    }
+
+    /// The files that a live capture needs when it runs.
+    fn files_of_the_run(&self, account: Option<&Account>) -> privileges::Files {
+        let plugins = self.plugins.iter().map(|plugin| plugin.file.clone());
+        let key = self.anonymization_key.as_deref();
+        let compiles = !self.plugins.is_empty() || self.plugin_folder.is_some();
+        privileges::Files {
+            read: plugins
+                .chain(self.plugin_folder.clone())
+                .chain(self.policy.clone())
+                .chain(self.ndpi_protocols.clone())
+                .chain(self.ndpi_categories.clone())
+                .chain(key.and_then(|key| key.strip_prefix('@')).map(PathBuf::from))
+                .collect(),
+            own: match compiles {
+                true => self.compile.folder(account),
+                false => None,
+            },
+            compiles,
+            output: self.output.path().map(Path::to_owned),
+        }
+    }
+
+    /// The files that the run reads.
+    fn inputs(&self, sources: &[PathBuf]) -> Inputs {
+        let mut inputs = Inputs::default();
+        inputs.add("a source", sources);
+        inputs.add("the list of sources", self.from.list());
+        for plugin in &self.plugins {
+            inputs.add("a plugin", [&plugin.file]);
+            inputs.add("the text of a plugin's option", &plugin.option_files);
+        }
+        inputs.add("a plugin", &self.plugin_folder);
+        inputs.add("the policy", &self.policy);
+        inputs.add("the list of protocols", &self.ndpi_protocols);
+        inputs.add("the list of categories", &self.ndpi_categories);
+        let key = self.anonymization_key.as_deref();
+        inputs.add("the key", key.and_then(|key| key.strip_prefix('@')));
+        inputs
+    }
+
+    /// What is wrong with where flows and reports go, before anything is opened.
+    fn check_outputs(&self, sources: &[PathBuf], inputs: &Inputs) -> Result<(), Failure> {
+        let mut outputs = vec![("the output", self.output.places())];
+        let report = self.live.report_file().map(OutputFiles::new);
+        outputs.extend(report.map(|file| ("the performance report", file)));
+        inputs.check(&outputs)?;
+        self.output.check()?;
+        let list = self.from.list();
+        if (sources.iter().map(PathBuf::as_path).chain(list)).any(|source| source == Path::new("-"))
+        {
+            standard::check_input()?;
+        }
+        for source in sources {
+            standard::check_path(source)?;
+        }
+        Ok(())
+    }
+
+    fn background(
+        &self,
+        streamer: &Streamer,
+        kind: SourceKind,
+        inputs: &Inputs,
+    ) -> Result<BackgroundSink, Failure> {
+        // What a pipe or an interface gave cannot be metered again.
+        let is_once = kind != SourceKind::Files;
+        let sink = self.output.sink(streamer.schema(), is_once, inputs.ids())?;
+        Ok(match (kind, self.output.path()) {
+            // The writer of a pipe waits, as files do.
+            (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
+            (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
+            (SourceKind::Interface, None) => BackgroundSink::live(sink, OnFailure::End),
+        }
+        .queue_bytes(self.queue_bytes()))
+    }
+
+    fn queue_bytes(&self) -> usize {
+        (self.queue_mib as usize) << 20
+    }
+}
+
+/// Parameters out of range are wrong usage; the rest is for the operator to mend.
+fn failure(error: StreamerError) -> Failure {
+    match error {
+        StreamerError::Parameter { .. }
+        | StreamerError::Filter(_)
+        | StreamerError::UnknownColumn(_)
+        | StreamerError::Dissect(DissectError::Absent(_)) => Failure::usage(error),
+        _ => Failure::failed(error),
+    }
+}
+
+/// Writes all flows, and looks after the run meanwhile.
+fn write(
+    streamer: &mut Streamer,
+    sink: &mut BackgroundSink,
+    watch: &mut Watch,
+    progress: &Progress,
+    flows: &mut u64,
+) -> io::Result<()> {
+    loop {
+        match streamer.step() {
+            Step::Flow(flow) => {
+                sink.write(flow)?;
+                *flows += 1;
+            }
+            Step::Read => {
+                sink.flush()?;
+                watch.look(streamer, sink);
+                progress.show(streamer.progress(), *flows);
+            }
+            Step::End => return Ok(()),
+        }
+    }
+}
+
+/// How far the reading has come, on standard error where that is a terminal.
+struct Progress(Option<ProgressBar>);
+
+impl Progress {
+    fn new(has_end: bool) -> Self {
+        Self((has_end && io::stderr().is_terminal()).then(|| {
+            let bar = ProgressBar::no_length();
+            let style = ProgressStyle::with_template(
+                "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg} flows",
+            );
+            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        }))
+    }
+
+    fn show(&self, (read, total): (u64, Option<u64>), flows: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(total.unwrap_or(read));
+            bar.set_position(read);
+            bar.set_message(flows.to_string());
+        }
+    }
+
+    fn clear(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        meter: Meter,
+    }
+
+    fn parsed(words: &[&str]) -> Result<Meter, String> {
+        Words::try_parse_from([&["meter", "/nowhere.pcap"], words].concat())
+            .map(|words| words.meter)
+            .map_err(|error| error.to_string())
+    }
+
+    /// What is wrong before any capture is opened.
+    fn usage_error(words: &[&str]) -> String {
+        let failure = parsed(words).unwrap().run().unwrap_err();
+        assert_eq!(failure.exit, Exit::Usage);
+        failure.message
+    }
+
+    #[test]
+    fn standard_output_is_no_set_of_files() {
+        for (words, message) in [
+            (
+                ["--flows-per-file", "9"],
+                "--flows-per-file 9: standard output is not a file; give --output FILE",
+            ),
+            (
+                ["--rotate-files", "2"],
+                "--rotate-files 2: standard output is not a file; give --output FILE",
+            ),
+        ] {
+            assert_eq!(usage_error(&words), message);
+        }
+    }
+
+    #[test]
+    fn a_wrong_key_is_refused_and_not_shown() {
+        let columns = ["--columns-to-anonymize", "src_ip,dst_ip"];
+        for key in ["5ec2e7", "@/nowhere/5ec2e7"] {
+            let words = [&columns[..], &["--anonymization-key", key]].concat();
+            let message = usage_error(&words);
+            assert!(message.starts_with("anonymization_key: "), "{message}");
+            assert!(
+                !message.contains("5ec2e7") || key.starts_with('@'),
+                "{message}"
+            );
+        }
+        assert_eq!(
+            usage_error(&["--anonymization-key", "5ec2e7"]),
+            "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin that is \
+             granted pseudonyms"
+        );
+    }
+}

@@ -1,0 +1,266 @@
+//! `flowloom plugin bench`
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use flowloom::plugin::{LoadErrorKind, Plugin, PluginReport, escaped};
+use flowloom::{Meter, Settings};
+
+use super::super::compile::CompileBounds;
+use super::super::exit::{Exit, Failure};
+use super::super::number::within;
+use super::super::standard;
+use super::check::Costs;
+use super::traffic::Traffic;
+use super::{Chosen, every_analysis, registry};
+
+/// The most rounds: medians do not change with more.
+const MOST_ROUNDS: u32 = 10_000;
+
+#[derive(Args)]
+pub(crate) struct Bench {
+    #[command(flatten)]
+    chosen: Chosen,
+
+    #[command(flatten)]
+    compile: CompileBounds,
+
+    /// A capture to meter, of which up to 512 MiB are kept in memory [default: a small one, repeated].
+    #[arg(long, value_name = "CAPTURE")]
+    source: Option<PathBuf>,
+
+    /// How often it is metered with and without the plugin, in turn; medians count.
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = within(1..=MOST_ROUNDS), allow_negative_numbers = true)]
+    rounds: u32,
+}
+
+impl Bench {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let spec = self.chosen.spec()?;
+        // What the plugin does not need would only blur its share.
+        let mut settings = Settings {
+            n_dissections: 0,
+            ..Settings::default()
+        };
+        let load = |spec, settings| {
+            let registry = registry(settings, &self.compile)?;
+            let start = Instant::now();
+            Ok(registry.load(spec).map(|plugin| (plugin, start.elapsed())))
+        };
+        let mut loaded = load(spec.clone(), settings)?;
+        if let Err(error) = &loaded
+            && matches!(*error.problem, LoadErrorKind::NotThere { .. })
+        {
+            settings = every_analysis();
+            loaded = load(spec, settings)?;
+        }
+        let (plugin, load) = loaded.map_err(Failure::failed)?;
+        let costs = Costs::of(&plugin, load, settings)?;
+        let traffic = match &self.source {
+            Some(source) => Traffic::of(source),
+            None => Traffic::built_in(),
+        };
+        let traffic = traffic.map_err(Failure::failed)?;
+        if traffic.len() == 0 {
+            return Err(Failure::failed(format_args!(
+                "{} has no packets",
+                traffic.name
+            )));
+        }
+        let mut rounds = Vec::new();
+        for n in 0..self.rounds {
+            // Who comes first has the warmer or the colder machine.
+            let (with, without) = if n % 2 == 0 {
+                let without = measure(settings, &[], &traffic)?;
+                (
+                    measure(settings, std::slice::from_ref(&plugin), &traffic)?,
+                    without,
+                )
+            } else {
+                let with = measure(settings, std::slice::from_ref(&plugin), &traffic)?;
+                (with, measure(settings, &[], &traffic)?)
+            };
+            rounds.push(Round { with, without });
+        }
+        let traps = rounds.iter().any(|round| round.traps());
+        let mut said = Vec::new();
+        write(&mut said, &plugin, &costs, &traffic, &rounds).map_err(Failure::failed)?;
+        standard::print(String::from_utf8_lossy(&said))?;
+        Ok(match traps {
+            true => Exit::Incomplete,
+            false => Exit::Done,
+        })
+    }
+}
+
+/// The same packets, with the plugin and without it.
+struct Round {
+    with: Measured,
+    without: Measured,
+}
+
+struct Measured {
+    time: Duration,
+    flows: u64,
+    report: Option<PluginReport>,
+}
+
+impl Round {
+    fn traps(&self) -> bool {
+        self.report().is_some_and(|report| report.traps > 0)
+    }
+
+    fn report(&self) -> Option<&PluginReport> {
+        self.with.report.as_ref()
+    }
+
+    /// Time in calls into the plugin, ns an event.
+    fn event(&self) -> f64 {
+        self.report().map_or(0.0, |report| {
+            report.time.as_nanos() as f64 / report.events.max(1) as f64
+        })
+    }
+}
+
+fn measure(
+    settings: Settings,
+    plugins: &[Arc<Plugin>],
+    traffic: &Traffic,
+) -> Result<Measured, Failure> {
+    let mut meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
+    let mut packets = traffic.packets();
+    let start = Instant::now();
+    let mut flows = 0;
+    // Flows are taken in between, as a run does, or they would fill the memory.
+    for _ in 0..traffic.len().div_ceil(READ) {
+        meter.push(packets.by_ref().take(READ));
+        flows += drain(&mut meter);
+    }
+    meter.finish();
+    flows += drain(&mut meter);
+    Ok(Measured {
+        time: start.elapsed(),
+        flows,
+        report: meter.plugins().into_iter().next(),
+    })
+}
+
+/// Packets that are pushed at a time.
+const READ: usize = 4_096;
+
+fn drain(meter: &mut Meter) -> u64 {
+    let mut flows = 0;
+    while meter.next_flow().is_some() {
+        flows += 1;
+    }
+    flows
+}
+
+fn write(
+    out: &mut impl Write,
+    plugin: &Plugin,
+    costs: &Costs,
+    traffic: &Traffic,
+    rounds: &[Round],
+) -> io::Result<()> {
+    let Some(last) = rounds.last() else {
+        return Ok(());
+    };
+    let packets = traffic.len() as f64;
+    let a_packet = |time: Duration| time.as_nanos() as f64 / packets;
+    writeln!(
+        out,
+        "plugin       {} {}",
+        plugin.name(),
+        escaped(&plugin.manifest().version)
+    )?;
+    writeln!(out, "file         {costs}")?;
+    writeln!(
+        out,
+        "source       {}: {} packets, {} flows",
+        traffic.name,
+        traffic.len(),
+        last.without.flows
+    )?;
+    if let Some(report) = last.report() {
+        writeln!(
+            out,
+            "events       {} in {} calls, {}",
+            report.events,
+            report.calls,
+            spread(rounds.iter().map(Round::event), "ns an event")
+        )?;
+    }
+    for (what, values) in [
+        (
+            "without",
+            rounds
+                .iter()
+                .map(|round| a_packet(round.without.time))
+                .collect::<Vec<_>>(),
+        ),
+        (
+            "with",
+            rounds
+                .iter()
+                .map(|round| a_packet(round.with.time))
+                .collect(),
+        ),
+        (
+            "it adds",
+            rounds
+                .iter()
+                .map(|round| a_packet(round.with.time) - a_packet(round.without.time))
+                .collect(),
+        ),
+    ] {
+        writeln!(
+            out,
+            "{what:<12} {}",
+            spread(values.into_iter(), "ns a packet")
+        )?;
+    }
+    if let Some(report) = last.report() {
+        writeln!(out, "memory       {} KiB at the end", report.memory / 1024)?;
+        if let Some(trap) = &report.last_trap {
+            writeln!(out, "traps        {}: {trap}", report.traps)?;
+        }
+    }
+    if cfg!(debug_assertions) {
+        writeln!(
+            out,
+            "note         this flowloom is a debug build: its own share is several times too large"
+        )?;
+    }
+    Ok(())
+}
+
+/// `7.1 ns an event, median of 7 (6.9 to 8.0)`
+fn spread(values: impl Iterator<Item = f64>, unit: &str) -> String {
+    let mut values: Vec<_> = values.collect();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let median = match values.len() % 2 {
+        0 => (values[middle - 1] + values[middle]) / 2.0,
+        _ => values[middle],
+    };
+    format!(
+        "{median:.1} {unit}, median of {} ({:.1} to {:.1})",
+        values.len(),
+        values[0],
+        values[values.len() - 1]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_median_is_the_middle_or_between_the_two() {
+        let spread = |values: &[f64]| super::spread(values.iter().copied(), "ns");
+        assert_eq!(spread(&[3.0, 1.0, 9.0]), "3.0 ns, median of 3 (1.0 to 9.0)");
+        assert_eq!(spread(&[4.0, 1.0]), "2.5 ns, median of 2 (1.0 to 4.0)");
+    }
+}

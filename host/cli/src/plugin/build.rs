@@ -1,0 +1,150 @@
+//! `flowloom plugin build`
+
+use std::ffi::OsString;
+use std::io::{BufRead as _, BufReader};
+use std::path::{self, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+use std::{env, fs};
+
+use clap::Args;
+use flowloom::sink::OutputFiles;
+
+use super::super::exit::{Exit, Failure};
+use super::super::overlap::Inputs;
+use super::super::standard;
+use super::project::{FILE, Project};
+use super::sdk;
+
+#[derive(Args)]
+pub(crate) struct Build {
+    /// The plugin's folder, which has a flowloom-plugin.toml.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+}
+
+/// What the scripts exit with where a compiler is missing.
+const MISSING: i32 = 69;
+
+/// Names the folder of compilers that sdk/tools/install.sh fills.
+const TOOLS: &str = "FLOWLOOM_TOOLS";
+
+impl Build {
+    /// Runs the script of the language's SDK, which knows the compiler and all that it needs to be told.
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let project = Project::open(&self.folder)?;
+        let (plugin, language) = (&project.plugin, project.plugin.language);
+        let cannot = |what: &dyn std::fmt::Display| {
+            Failure::failed(format_args!("cannot build {}: {what}", plugin.name))
+        };
+        let source = project.folder.join(&plugin.source);
+        if !source.exists() {
+            return Err(cannot(&format_args!(
+                "there is no {}, which flowloom-plugin.toml names",
+                source.display()
+            )));
+        }
+        let copy = project.folder.join(&plugin.sdk);
+        if plugin.sdk == *sdk::FOLDER && !copy.exists() {
+            sdk::write_copy(&copy, language)?;
+        }
+        let script = format!("{}/sdk/{language}/build.sh", plugin.sdk.display());
+        if !project.folder.join(&script).exists() {
+            return Err(cannot(&format_args!(
+                "there is no {}: sdk in flowloom-plugin.toml names a folder with Flowloom's sdk and wit; \
+                 leave it out for a copy of them",
+                project.folder.join(&script).display()
+            )));
+        }
+        // A plugin that runs, or is watched, is replaced as a whole.
+        let (new, component) = (
+            format!("{}.new.wasm", plugin.name),
+            format!("{}.wasm", plugin.name),
+        );
+        let mut inputs = Inputs::default();
+        // A folder has the component in it.
+        inputs.add(
+            "the plugin's source",
+            Some(&source).filter(|it| it.is_file()),
+        );
+        inputs.add("the description of the plugin", [project.folder.join(FILE)]);
+        for name in [&new, &component] {
+            let file = OutputFiles::new(project.folder.join(name));
+            inputs.check(&[("the component", file)])?;
+        }
+        let start = Instant::now();
+        let mut command = Command::new("sh");
+        command
+            .args([&script, &new])
+            .arg(&plugin.source)
+            .current_dir(&project.folder)
+            .env("PATH", search_path(&project)?)
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Ok(flowloom) = env::current_exe() {
+            command.env("FLOWLOOM", flowloom);
+        }
+        // The script runs in another folder than the operator.
+        if let Some(tools) = env::var_os(TOOLS).and_then(|tools| path::absolute(tools).ok()) {
+            command.env(TOOLS, tools);
+        }
+        let mut child = command
+            .spawn()
+            .map_err(|error| cannot(&format_args!("sh does not start: {error}")))?;
+        let said = child.stderr.take().map(|stderr| tell(stderr, &script));
+        let status = child
+            .wait()
+            .map_err(|error| cannot(&format_args!("sh does not end: {error}")))?;
+        let said = said.unwrap_or_default();
+        if !status.success() {
+            let _ = fs::remove_file(project.folder.join(&new));
+            return Err(match status.code() {
+                Some(MISSING) => cannot(&said.join("; ")),
+                _ if said.is_empty() => cannot(&"the compiler's words are above"),
+                _ => cannot(&said.join("; ")),
+            });
+        }
+        let component = project.folder.join(component);
+        fs::rename(project.folder.join(&new), &component).map_err(|error| {
+            cannot(&format_args!(
+                "cannot write {}: {error}",
+                component.display()
+            ))
+        })?;
+        let size = fs::metadata(&component).map_or(0, |is| is.len());
+        standard::print(format_args!(
+            "{}: {size} bytes, in {:.1?}\n",
+            component.display(),
+            start.elapsed()
+        ))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Passes on what compilers say as they say it. The script's own words are kept for the one line that the
+/// command ends with.
+fn tell(stderr: impl std::io::Read, script: &str) -> Vec<String> {
+    let own = format!("{script}: ");
+    let mut said = Vec::new();
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line);
+        match line.strip_prefix(&own) {
+            Some(line) => said.push(line.to_owned()),
+            None => standard::complain(line),
+        }
+    }
+    said
+}
+
+/// The operator's, with compilers that were installed for this plugin before it.
+fn search_path(project: &Project) -> Result<OsString, Failure> {
+    let mut folders = Vec::new();
+    for own in [".venv/bin", "node_modules/.bin"] {
+        folders.extend(fs::canonicalize(project.folder.join(own)).ok());
+    }
+    if let Some(path) = env::var_os("PATH") {
+        folders.extend(env::split_paths(&path));
+    }
+    env::join_paths(folders)
+        .map_err(|error| Failure::failed(format_args!("a folder of PATH is not one: {error}")))
+}

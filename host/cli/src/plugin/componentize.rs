@@ -1,0 +1,55 @@
+//! `flowloom plugin componentize`
+
+use std::fs;
+use std::path::PathBuf;
+
+use clap::Args;
+use flowloom::BoundedRead;
+use flowloom::sink::OutputFiles;
+
+use super::super::compile::CompileBounds;
+use super::super::exit::{Exit, Failure};
+use super::super::overlap::Inputs;
+use super::super::standard;
+
+#[derive(Args)]
+pub(crate) struct Componentize {
+    /// The core module, as a compiler for wasm32-unknown-unknown writes it.
+    module: PathBuf,
+    /// Where the component goes.
+    #[arg(short, long)]
+    output: PathBuf,
+
+    #[command(flatten)]
+    compile: CompileBounds,
+}
+
+/// Larger modules are refused: Python's interpreter is a fourth of it.
+const MOST_BYTES: u64 = 64 << 20;
+
+impl Componentize {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let module = self.module.display();
+        let mut inputs = Inputs::default();
+        inputs.add("the module", [&self.module]);
+        inputs.check(&[("the component", OutputFiles::new(&self.output))])?;
+        standard::check_path(&self.output)?;
+        let bytes = BoundedRead::new(MOST_BYTES)
+            .bytes(&self.module)
+            .map_err(|error| Failure::failed(format_args!("cannot read {module}: {error}")))?;
+        let component = self.compile.compiler().componentize(&bytes);
+        let component = component.map_err(|error| {
+            let reason = error.reason();
+            Failure::failed(format_args!(
+                "{module} does not become a component: {reason}"
+            ))
+        })?;
+        fs::write(&self.output, component).map_err(|error| {
+            Failure::failed(format_args!(
+                "cannot write {}: {error}",
+                self.output.display()
+            ))
+        })?;
+        Ok(Exit::Done)
+    }
+}

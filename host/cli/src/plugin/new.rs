@@ -1,0 +1,140 @@
+//! `flowloom plugin new`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::super::exit::{Exit, Failure};
+use super::super::standard;
+use super::project::{Language, check_name};
+use super::sdk;
+
+#[derive(Args)]
+pub(crate) struct New {
+    /// What it is called; so is its folder, which is made here.
+    name: String,
+
+    /// What it is written in.
+    #[arg(long = "lang", value_name = "LANGUAGE")]
+    language: Language,
+
+    /// Take the SDK from Flowloom's sources, rather than write a copy of it into the folder.
+    #[arg(long, value_name = "FOLDER")]
+    sdk: Option<PathBuf>,
+}
+
+impl New {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        check_name(&self.name)?;
+        let folder = Path::new(&self.name);
+        let sdk = match &self.sdk {
+            Some(sources) => sdk::of_sources(sources)?.display().to_string(),
+            None => sdk::FOLDER.to_owned(),
+        };
+        fs::create_dir(folder).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => Failure::failed(format_args!(
+                "{} is there already: choose another name, or remove it",
+                folder.display()
+            )),
+            _ => Failure::failed(format_args!("cannot make {}: {error}", folder.display())),
+        })?;
+        let (source, templates) = template(self.language);
+        // Go takes a path for one only where it begins as one.
+        let sdk_path = match Path::new(&sdk).is_absolute() {
+            true => sdk.clone(),
+            false => format!("./{sdk}"),
+        };
+        let filled = |text: &str| {
+            text.replace("@NAME@", &self.name)
+                .replace("@LANGUAGE@", self.language.name())
+                .replace("@SOURCE@", source)
+                .replace("@SDK_PATH@", &sdk_path)
+                .replace("@SDK@", &sdk)
+        };
+        for (path, text) in COMMON.iter().chain(templates) {
+            sdk::write(&folder.join(path), filled(text).as_bytes())?;
+        }
+        sdk::write(&folder.join("tests/tls13.pcap"), CAPTURE)?;
+        if self.sdk.is_none() {
+            sdk::write_copy(&folder.join(sdk::FOLDER), self.language)?;
+        }
+        let source = match self.language {
+            Language::Rust => "src/lib.rs",
+            Language::Go => "main.go",
+            _ => source,
+        };
+        let name = &self.name;
+        standard::print(format_args!(
+            "{name}/{source} is the plugin; {name}/README.md says more.\n\
+             Next: flowloom plugin build {name} && flowloom plugin test {name}\n"
+        ))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The capture of the templates' test.
+pub(super) const CAPTURE: &[u8] = include_bytes!("../../../../tests/captures/tls13.pcap");
+
+type File = (&'static str, &'static str);
+
+macro_rules! text {
+    ($path:literal) => {
+        include_str!(concat!("../../templates/", $path))
+    };
+}
+
+const COMMON: &[File] = &[
+    ("flowloom-plugin.toml", text!("common/flowloom-plugin.toml")),
+    ("README.md", text!("common/README.md")),
+    (".gitignore", text!("common/gitignore")),
+    ("tests/tls13.jsonl", text!("common/tls13.jsonl")),
+];
+
+/// What the SDK builds, and the files.
+fn template(language: Language) -> (&'static str, &'static [File]) {
+    match language {
+        Language::Rust => (
+            ".",
+            &[
+                ("Cargo.toml", text!("rust/Cargo.toml")),
+                ("src/lib.rs", text!("rust/src/lib.rs")),
+            ],
+        ),
+        Language::C => ("plugin.c", &[("plugin.c", text!("c/plugin.c"))]),
+        Language::Zig => ("plugin.zig", &[("plugin.zig", text!("zig/plugin.zig"))]),
+        Language::JavaScript => ("plugin.js", &[("plugin.js", text!("javascript/plugin.js"))]),
+        Language::Python => ("plugin.py", &[("plugin.py", text!("python/plugin.py"))]),
+        Language::Go => (
+            ".",
+            &[
+                ("go.mod", text!("go/go.mod")),
+                ("main.go", text!("go/main.go")),
+            ],
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_templates_are_the_examples_of_the_readmes() {
+        for (language, readme) in [
+            (Language::C, include_str!("../../../../sdk/c/README.md")),
+            (
+                Language::JavaScript,
+                include_str!("../../../../sdk/javascript/README.md"),
+            ),
+            (
+                Language::Python,
+                include_str!("../../../../sdk/python/README.md"),
+            ),
+        ] {
+            let (_, files) = template(language);
+            let (_, code) = files[0].1.split_once("\n\n").expect("a first line");
+            assert!(readme.contains(code), "{language}");
+        }
+    }
+}

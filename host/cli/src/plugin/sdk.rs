@@ -1,0 +1,275 @@
+//! The SDKs that the command carries, so that it alone makes a plugin's folder that builds.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::exit::Failure;
+use super::project::Language;
+
+/// The folder of a plugin's that holds a copy.
+pub(super) const FOLDER: &str = "flowloom-sdk";
+
+/// A file of Flowloom's sources.
+struct File {
+    path: &'static str,
+    bytes: &'static [u8],
+}
+
+macro_rules! files {
+    ($($path:literal)*) => {
+        &[$(File {
+            path: $path,
+            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../", $path)),
+        }),*]
+    };
+}
+
+/// What every language needs.
+const COMMON: &[File] = files![
+    "LICENSE-APACHE"
+    "LICENSE-MIT"
+    "sdk/tools/env.sh"
+    "sdk/tools/install.sh"
+    "sdk/tools/package-lock.json"
+    "sdk/tools/package.json"
+    "sdk/tools/requirements.txt"
+    "wit/batch-feature.wit"
+    "wit/feature.wit"
+    "wit/log.wit"
+    "wit/manifest.wit"
+    "wit/worlds.wit"
+];
+
+const RUST: &[File] = files![
+    "sdk/rust/Cargo.toml"
+    "sdk/rust/README.md"
+    "sdk/rust/build.sh"
+    "sdk/rust/macros/Cargo.toml"
+    "sdk/rust/macros/src/fields.rs"
+    "sdk/rust/macros/src/lib.rs"
+    "sdk/rust/macros/src/options.rs"
+    "sdk/rust/macros/src/outputs.rs"
+    "sdk/rust/macros/src/tables.rs"
+    "sdk/rust/macros/src/target.rs"
+    "sdk/rust/src/bindings.rs"
+    "sdk/rust/src/chosen.rs"
+    "sdk/rust/src/event.rs"
+    "sdk/rust/src/export.rs"
+    "sdk/rust/src/fields.rs"
+    "sdk/rust/src/flows.rs"
+    "sdk/rust/src/instance.rs"
+    "sdk/rust/src/lib.rs"
+    "sdk/rust/src/log.rs"
+    "sdk/rust/src/options.rs"
+    "sdk/rust/src/outputs.rs"
+    "sdk/rust/src/plugin.rs"
+    "sdk/tools/rust.sh"
+];
+
+const C: &[File] = files![
+    "sdk/c/README.md"
+    "sdk/c/build.sh"
+    "sdk/c/generated/batch_plugin.c"
+    "sdk/c/generated/batch_plugin.h"
+    "sdk/c/generated/batch_plugin_component_type.o"
+    "sdk/c/include/flowloom.h"
+    "sdk/c/src/flowloom.c"
+];
+
+const ZIG: &[File] = files![
+    "sdk/zig/README.md"
+    "sdk/zig/build.sh"
+    "sdk/zig/flowloom.zig"
+];
+
+const JAVASCRIPT: &[File] = files![
+    "sdk/javascript/README.md"
+    "sdk/javascript/build.sh"
+    "sdk/javascript/flowloom/component.js"
+    "sdk/javascript/flowloom/fields.js"
+    "sdk/javascript/flowloom/index.js"
+    "sdk/javascript/flowloom/options.js"
+    "sdk/javascript/flowloom/outputs.js"
+    "sdk/javascript/flowloom/package.json"
+    "sdk/javascript/flowloom/rows.js"
+    "sdk/javascript/flowloom/utf8.js"
+];
+
+const PYTHON: &[File] = files![
+    "sdk/python/README.md"
+    "sdk/python/build.sh"
+    "sdk/python/flowloom/__init__.py"
+    "sdk/python/flowloom/component.py"
+    "sdk/python/flowloom/fields.py"
+    "sdk/python/flowloom/log.py"
+    "sdk/python/flowloom/options.py"
+    "sdk/python/flowloom/outputs.py"
+    "sdk/python/flowloom/plugin.py"
+    "sdk/python/flowloom/rows.py"
+    "sdk/python/join_stubs.py"
+];
+
+const GO: &[File] = files![
+    "sdk/go/README.md"
+    "sdk/go/abi.go"
+    "sdk/go/abi_other.go"
+    "sdk/go/build.sh"
+    "sdk/go/go.mod"
+    "sdk/go/level.go"
+    "sdk/go/options.go"
+    "sdk/go/outputs.go"
+    "sdk/go/plugin.go"
+    "sdk/go/row.go"
+    "sdk/go/wasi.wat"
+    "sdk/c/generated/batch_plugin_component_type.o"
+];
+
+fn files(language: Language) -> impl Iterator<Item = &'static File> {
+    let of_language: &[&[File]] = match language {
+        Language::Rust => &[RUST],
+        Language::C => &[C],
+        Language::Zig => &[ZIG, C],
+        Language::JavaScript => &[JAVASCRIPT],
+        Language::Python => &[PYTHON],
+        Language::Go => &[GO],
+    };
+    COMMON.iter().chain(of_language.iter().copied().flatten())
+}
+
+/// Writes the SDK of a language, and the contract, into a folder.
+pub(super) fn write_copy(folder: &Path, language: Language) -> Result<(), Failure> {
+    for file in files(language) {
+        write(&folder.join(file.path), file.bytes)?;
+    }
+    if language == Language::Rust {
+        write(&folder.join("Cargo.toml"), workspace()?.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// The workspace that the crates of the Rust SDK inherit from: ours, with what they use of it.
+fn workspace() -> Result<String, Failure> {
+    let manifest = |text: &str| {
+        text.parse::<toml::Table>()
+            .map_err(|error| Failure::failed(format_args!("the SDK's own manifest: {error}")))
+    };
+    let mut ours = manifest(include_str!("../../../../Cargo.toml"))?;
+    let mut used = Vec::new();
+    for file in RUST.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+        let of_crate = manifest(&String::from_utf8_lossy(file.bytes))?;
+        for section in ["dependencies", "dev-dependencies"] {
+            if let Some(table) = of_crate.get(section).and_then(toml::Value::as_table) {
+                used.extend(table.keys().cloned());
+            }
+        }
+    }
+    let mut workspace = match ours.remove("workspace") {
+        Some(toml::Value::Table(workspace)) => workspace,
+        _ => toml::Table::new(),
+    };
+    workspace.retain(|key, _| matches!(key, "dependencies" | "lints" | "package" | "resolver"));
+    if let Some(toml::Value::Table(dependencies)) = workspace.get_mut("dependencies") {
+        dependencies.retain(|name, _| used.iter().any(|used| used == name));
+    }
+    workspace.insert("members".into(), vec!["sdk/rust", "sdk/rust/macros"].into());
+    let mut contents = toml::Table::new();
+    contents.insert("workspace".into(), workspace.into());
+    Ok(contents.to_string())
+}
+
+/// Flowloom's sources, as given by `--sdk`.
+pub(super) fn of_sources(folder: &Path) -> Result<PathBuf, Failure> {
+    let found = fs::canonicalize(folder)
+        .ok()
+        .filter(|found| found.join("sdk").is_dir() && found.join("wit").is_dir());
+    found.ok_or_else(|| {
+        Failure::usage(format_args!(
+            "--sdk {}: that is no folder with Flowloom's sdk and wit in it",
+            folder.display()
+        ))
+    })
+}
+
+/// Writes a file, and makes the folders above it; scripts can be run.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let write = || {
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(path, bytes)?;
+        #[cfg(unix)]
+        if path.extension().is_some_and(|extension| extension == "sh") {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(())
+    };
+    write().map_err(|error: std::io::Error| {
+        Failure::failed(format_args!("cannot write {}: {error}", path.display()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Files below a folder of the sources that a plugin's author needs.
+    fn needed(root: &Path, below: &str, found: &mut BTreeSet<String>) {
+        for entry in fs::read_dir(root.join(below)).expect("a folder of the sources") {
+            let name = entry.expect("an entry").file_name();
+            let name = name.to_string_lossy();
+            let path = format!("{below}/{name}");
+            match name.as_ref() {
+                "examples" | "tests" | "__pycache__" => {}
+                // What only those who work on the SDKs need.
+                "bindings" => {}
+                _ if root.join(&path).is_dir() => needed(root, &path, found),
+                _ => _ = found.insert(path),
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_of_the_sdks_is_carried() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
+        let mut wanted = BTreeSet::new();
+        needed(&root, "sdk", &mut wanted);
+        needed(&root, "wit", &mut wanted);
+        for other in [
+            "sdk/README.md",
+            "sdk/build.sh",
+            "sdk/c/generated/README.md",
+            "sdk/tools/fields.py",
+        ] {
+            assert!(wanted.remove(other), "{other} is gone");
+        }
+        let carried: BTreeSet<_> = [COMMON, RUST, C, ZIG, JAVASCRIPT, PYTHON, GO]
+            .into_iter()
+            .flatten()
+            .map(|file| file.path.to_owned())
+            .filter(|path| !path.starts_with("LICENSE"))
+            .collect();
+        assert_eq!(carried, wanted);
+    }
+
+    #[test]
+    fn the_workspace_has_what_the_crates_inherit() {
+        let text = workspace().expect("our manifest is read");
+        let workspace = text.parse::<toml::Table>().expect("it is TOML");
+        let dependencies = workspace["workspace"]["dependencies"]
+            .as_table()
+            .expect("a table");
+        let names: Vec<_> = dependencies.keys().map(String::as_str).collect();
+        let expected = [
+            "flowloom-sdk-macros",
+            "proc-macro2",
+            "proptest",
+            "quote",
+            "syn",
+            "wit-bindgen",
+        ];
+        assert_eq!(names, expected);
+    }
+}

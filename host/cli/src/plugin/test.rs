@@ -1,0 +1,337 @@
+//! `flowloom plugin test`
+
+use std::path::PathBuf;
+
+use clap::Args;
+use flowloom::sink::{Format, OutputFiles};
+use flowloom::{BoundedRead, Streamer};
+use serde_json::{Map, Value};
+
+use super::super::compile::CompileBounds;
+use super::super::exit::{Exit, Failure};
+use super::super::overlap::Inputs;
+use super::super::standard;
+use super::project::{FILE, Golden, Project};
+use super::{sdk, sources};
+
+#[derive(Args)]
+pub(crate) struct Test {
+    /// The plugin's folder, which has a flowloom-plugin.toml; the plugin must have been built.
+    #[arg(value_name = "DIR")]
+    folder: PathBuf,
+
+    /// Write what the plugin adds as what is expected.
+    #[arg(long)]
+    bless: bool,
+
+    #[command(flatten)]
+    compile: CompileBounds,
+}
+
+/// A flow: what tells it from others, and the plugin's values in `udps`.
+type Row = Map<String, Value>;
+
+/// What tells a flow from others for those who read the expected rows.
+const KEY: [&str; 6] = [
+    "src_ip",
+    "src_port",
+    "dst_ip",
+    "dst_port",
+    "protocol",
+    "expiration_id",
+];
+
+/// Larger files of expected rows are refused.
+const MOST_BYTES: u64 = 256 << 20;
+
+/// Differences that are shown of a test.
+const SHOWN: usize = 20;
+
+impl Test {
+    pub(super) fn run(self) -> Result<Exit, Failure> {
+        let project = Project::open(&self.folder)?;
+        let name = &project.plugin.name;
+        if project.tests.is_empty() {
+            return Err(Failure::failed(format_args!(
+                "{name} has no test: add a [[test]] with `capture` and `expected` to {FILE}"
+            )));
+        }
+        let component = project.component();
+        if !component.exists() {
+            return Err(Failure::failed(format_args!(
+                "there is no {}: flowloom plugin build {}",
+                component.display(),
+                self.folder.display()
+            )));
+        }
+        if let Some(source) = sources::newer(&project) {
+            tracing::warn!(
+                "{} is older than {}, and is tested as it is: flowloom plugin build {}",
+                component.display(),
+                source.display(),
+                self.folder.display()
+            );
+        }
+        if self.bless {
+            check_expected(&project)?;
+        }
+        let mut failed = 0;
+        for test in &project.tests {
+            let rows = meter(&project, test, &self.compile)?;
+            let expected = project.folder.join(&test.expected);
+            let capture = test.capture.display();
+            if self.bless {
+                sdk::write(&expected, text(&rows).as_bytes())?;
+                standard::print(format_args!(
+                    "{}: {} flows written\n",
+                    expected.display(),
+                    rows.len()
+                ))?;
+                continue;
+            }
+            let differences = differences(&read(&expected)?, &rows);
+            if differences.is_empty() {
+                standard::print(format_args!(
+                    "{capture}: {} flows as expected\n",
+                    rows.len()
+                ))?;
+                continue;
+            }
+            failed += 1;
+            let mut said = format!("{capture}: not as {} expects\n", expected.display());
+            for difference in differences.iter().take(SHOWN) {
+                said += &format!("  {difference}\n");
+            }
+            if differences.len() > SHOWN {
+                said += &format!("  … and {} more\n", differences.len() - SHOWN);
+            }
+            standard::print(said)?;
+        }
+        if failed > 0 {
+            return Err(Failure::failed(format_args!(
+                "{failed} of {} tests of {name} failed; if the new values are right: flowloom plugin test {} --bless",
+                project.tests.len(),
+                self.folder.display()
+            )));
+        }
+        Ok(Exit::Done)
+    }
+}
+
+/// Expected values are not written over anything else that the plugin's folder has.
+fn check_expected(project: &Project) -> Result<(), Failure> {
+    let mut inputs = Inputs::default();
+    inputs.add("the plugin", [project.component()]);
+    let source = project.folder.join(&project.plugin.source);
+    inputs.add(
+        "the plugin's source",
+        Some(source).filter(|it| it.is_file()),
+    );
+    inputs.add("the description of the plugin", [project.folder.join(FILE)]);
+    let captures = project
+        .tests
+        .iter()
+        .map(|test| project.folder.join(&test.capture));
+    inputs.add("a capture", captures);
+    for test in &project.tests {
+        let expected = OutputFiles::new(project.folder.join(&test.expected));
+        inputs.check(&[("what a test expects", expected)])?;
+    }
+    Ok(())
+}
+
+/// The flows of a test's capture. A plugin that is stopped on the way has failed its test.
+fn meter(project: &Project, test: &Golden, compile: &CompileBounds) -> Result<Vec<Row>, Failure> {
+    let name = &project.plugin.name;
+    let settings = super::every_analysis();
+    let mut streamer = Streamer::builder([project.folder.join(&test.capture)])
+        .statistical_analysis(settings.statistical_analysis)
+        .splt_analysis(settings.splt_analysis)
+        .plugin(project.spec(test)?)
+        .compiler(compile.compiler())
+        .build()
+        .map_err(Failure::failed)?;
+    let mut lines = Vec::new();
+    let written = (|| {
+        let mut sink = Format::JsonLines.sink(&mut lines, streamer.schema())?;
+        for flow in &mut streamer {
+            sink.write(&flow)?;
+        }
+        sink.finish()
+    })();
+    written.map_err(Failure::failed)?;
+    for report in streamer.summary().plugins {
+        if let Some(trap) = report.last_trap {
+            return Err(Failure::failed(format_args!(
+                "{name} was stopped while it metered {}: {trap}",
+                test.capture.display()
+            )));
+        }
+        if report.bad_outputs > 0 {
+            return Err(Failure::failed(format_args!(
+                "{name} gave {} values not of the declared type",
+                report.bad_outputs
+            )));
+        }
+    }
+    if let Some(problem) = streamer.summary().problems.first() {
+        return Err(Failure::failed(problem));
+    }
+    let mut rows = rows(&String::from_utf8_lossy(&lines)).map_err(Failure::failed)?;
+    for row in &mut rows {
+        let values = row
+            .remove("udps")
+            .and_then(|mut udps| udps.get_mut(name).map(Value::take));
+        let mut kept = Row::new();
+        for key in KEY {
+            kept.extend(row.remove(key).map(|value| (key.to_owned(), value)));
+        }
+        kept.insert("udps".to_owned(), values.unwrap_or_default());
+        *row = kept;
+    }
+    Ok(rows)
+}
+
+fn rows(text: &str) -> Result<Vec<Row>, String> {
+    let rows = text.lines().enumerate().map(|(n, line)| {
+        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1))
+    });
+    rows.collect()
+}
+
+fn text(rows: &[Row]) -> String {
+    rows.iter()
+        .map(|row| Value::Object(row.clone()).to_string() + "\n")
+        .collect()
+}
+
+fn read(expected: &std::path::Path) -> Result<Vec<Row>, Failure> {
+    let path = expected.display();
+    let text = BoundedRead::new(MOST_BYTES)
+        .text(expected)
+        .map_err(|error| {
+            Failure::failed(format_args!(
+                "cannot read {path}: {error}; --bless writes it"
+            ))
+        })?;
+    rows(&text).map_err(|error| {
+        Failure::failed(format_args!(
+            "{path}, {error}; --bless writes the file anew"
+        ))
+    })
+}
+
+fn differences(expected: &[Row], rows: &[Row]) -> Vec<String> {
+    let mut found = Vec::new();
+    for (n, (expected, row)) in expected.iter().zip(rows).enumerate() {
+        let flow = format!("flow {}, {}", n + 1, key(row));
+        if KEY.iter().any(|name| expected.get(*name) != row.get(*name)) {
+            found.push(format!("{flow}: expected is {}", key(expected)));
+            continue;
+        }
+        let empty = Row::new();
+        let values = |row: &'_ Row| match row.get("udps") {
+            Some(Value::Object(values)) => values.clone(),
+            _ => empty.clone(),
+        };
+        let (expected, values) = (values(expected), values(row));
+        for (output, value) in &values {
+            match expected.get(output) {
+                None => found.push(format!("{flow}: {output} is {value}, and not expected")),
+                Some(expected) if !equal(expected, value) => {
+                    found.push(format!(
+                        "{flow}: {output} is {value}, expected is {expected}"
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        for output in expected
+            .keys()
+            .filter(|output| !values.contains_key(*output))
+        {
+            found.push(format!("{flow}: there is no {output}"));
+        }
+    }
+    if expected.len() != rows.len() {
+        found.push(format!(
+            "there are {} flows, expected are {}",
+            rows.len(),
+            expected.len()
+        ));
+    }
+    found
+}
+
+/// `192.0.2.1:54332 to 192.0.2.2:443, protocol 6`
+fn key(row: &Row) -> String {
+    let plain = |name: &str| match row.get(name) {
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => "?".to_owned(),
+    };
+    let [src_ip, src_port, dst_ip, dst_port, protocol, expiration] = KEY.map(plain);
+    format!(
+        "{src_ip}:{src_port} to {dst_ip}:{dst_port}, protocol {protocol}, expiration_id {expiration}"
+    )
+}
+
+/// Floats may differ in their last places: compilers and their mathematics do.
+fn equal(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| equal(a, b))
+        }
+        (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
+            match (x.as_f64(), y.as_f64()) {
+                (Some(x), Some(y)) => (x - y).abs() <= 1e-12 * x.abs().max(y.abs()),
+                _ => false,
+            }
+        }
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(udps: &str) -> Vec<Row> {
+        let text = format!(
+            r#"{{"src_ip":"a","src_port":1,"dst_ip":"b","dst_port":2,"protocol":6,"expiration_id":0,"udps":{udps}}}"#
+        );
+        rows(&text).expect("it is JSON")
+    }
+
+    #[test]
+    fn values_are_compared_one_by_one() {
+        let expected = row(r#"{"x":1,"y":0.3,"z":[1.0,2],"gone":null}"#);
+        let got = row(r#"{"x":2,"y":0.30000000000000004,"z":[1.0,3],"more":"?"}"#);
+        let flow = "flow 1, a:1 to b:2, protocol 6, expiration_id 0";
+        assert_eq!(
+            differences(&expected, &got),
+            [
+                format!("{flow}: x is 2, expected is 1"),
+                format!("{flow}: z is [1.0,3], expected is [1.0,2]"),
+                format!("{flow}: more is \"?\", and not expected"),
+                format!("{flow}: there is no gone"),
+            ]
+        );
+        assert_eq!(differences(&got, &got), Vec::<String>::new());
+    }
+
+    #[test]
+    fn other_flows_and_other_numbers_of_them_are_differences() {
+        let (one, mut two) = (row("{}"), row("{}"));
+        two.extend(row("{}"));
+        two[0].insert("src_port".into(), 9.into());
+        assert_eq!(
+            differences(&one, &two),
+            [
+                "flow 1, a:9 to b:2, protocol 6, expiration_id 0: expected is a:1 to b:2, protocol 6, \
+                 expiration_id 0",
+                "there are 2 flows, expected are 1",
+            ]
+        );
+    }
+}

@@ -1,0 +1,11 @@
+//! The tables of flow fields and packet fields, and what each field reveals.
+
+mod column_buffer;
+mod flow_fields;
+mod packet_fields;
+mod sensitivity;
+
+pub use column_buffer::{ColumnBuffer, TextWriter};
+pub use flow_fields::{Extract, FEATURES, Feature, Group};
+pub use packet_fields::{PACKET_FIELDS, PacketExtract, PacketField, Picked};
+pub use sensitivity::Sensitivity;

@@ -1,0 +1,110 @@
+//! Flows as JSON and other formats of serde.
+
+use std::fmt;
+
+use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
+use serde_json::value::RawValue;
+
+use super::{Flow, Udps};
+use crate::value::Value;
+
+/// An object of the flow's features, and of `udps` where there are plugins.
+impl Serialize for Flow {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.features() {
+            map.serialize_entry(name, &value)?;
+        }
+        if !self.udps().is_empty() {
+            map.serialize_entry("udps", &self.udps())?;
+        }
+        map.end()
+    }
+}
+
+/// An object with one of its outputs for each plugin.
+impl Serialize for Udps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for plugin in self.plugins() {
+            let outputs: Outputs<'_> = Outputs(*self, plugin);
+            map.serialize_entry(plugin, &outputs)?;
+        }
+        map.end()
+    }
+}
+
+struct Outputs<'a>(Udps<'a>, &'a str);
+
+impl Serialize for Outputs<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let of_plugin = self
+            .0
+            .iter()
+            .filter(|(column, _)| column.plugin() == self.1);
+        serializer.collect_map(of_plugin.map(|(column, value)| (column.name(), value)))
+    }
+}
+
+/// NaN and infinities are null, bytes are hexadecimal, lists are arrays; JSON is written as it is.
+impl Serialize for Value<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match *self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Boolean(value) => serializer.serialize_bool(value),
+            Self::Integer(value) => serializer.serialize_i64(value),
+            Self::Float(value) => serializer.serialize_f64(value),
+            Self::Integers(values) => values.serialize(serializer),
+            Self::Floats(values) => values.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Ip(address) => serializer.collect_str(&address),
+            Self::Mac(_) | Self::Oui(_) | Self::Bytes(_) => serializer.collect_str(&Written(*self)),
+            Self::Json(text) => match serde_json::from_str::<&RawValue>(text) {
+                Ok(json) => json.serialize(serializer),
+                Err(error) => Err(S::Error::custom(error)),
+            },
+        }
+    }
+}
+
+/// A value as its text.
+struct Written<'a>(Value<'a>);
+
+impl fmt::Display for Written<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Value::Bytes(bytes) => f.write_str(&hex::encode(bytes)),
+            value => {
+                value.write_text(f);
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_written_as_documented() {
+        for (value, expected) in [
+            (Value::Null, "null"),
+            (Value::Boolean(true), "true"),
+            (Value::Integer(1 << 60), "1152921504606846976"),
+            (Value::Float(0.1), "0.1"),
+            (Value::Float(f64::NAN), "null"),
+            (Value::Float(f64::INFINITY), "null"),
+            (Value::Floats(&[1.0, f64::NAN]), "[1.0,null]"),
+            (Value::Bytes(b"\x00\xff"), "\"00ff\""),
+            (
+                Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]),
+                "\"aa:bb:cc:00:01:02\"",
+            ),
+            (Value::Text("a\"\u{1b}"), "\"a\\\"\\u001b\""),
+            (Value::Json("{\"a\": [1, 2]}"), "{\"a\": [1, 2]}"),
+        ] {
+            assert_eq!(serde_json::to_string(&value).unwrap(), expected);
+        }
+    }
+}

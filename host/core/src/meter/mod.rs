@@ -1,0 +1,32 @@
+//! The meter: packets in, flows out.
+//!
+//! [`Ingress`] decodes packets. A [`MeterWorker`] counts them in its flow table and ends flows. One
+//! [`Meter`] is both; several workers can share one ingress.
+
+mod boundary;
+mod classifier;
+mod counters;
+mod extension;
+mod ingress;
+#[expect(
+    clippy::module_inception,
+    reason = "the meter is the type that this module is about"
+)]
+mod meter;
+mod overload;
+mod settings;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use boundary::Boundary;
+pub use classifier::{Classifier, NoClassifier};
+pub use counters::Counters;
+pub use extension::{Extension, NoExtension};
+pub use ingress::Ingress;
+pub use meter::Meter;
+pub use overload::OverloadLevel;
+pub use settings::{AccountingMode, DEFAULT_DISSECTIONS, QUEUE_BYTES, Settings};
+pub use worker::{MeterWorker, Outlet};

@@ -1,0 +1,39 @@
+//! Flows for tests.
+
+use etherparse::PacketBuilder;
+
+use super::{Meter, Settings};
+use crate::flow::Flow;
+use crate::link_type::{LinkType, RawPacket};
+use crate::time::Time;
+
+/// Raw IP.
+pub const RAW: LinkType = LinkType(101);
+
+/// Meters packets of raw IP, one a second.
+pub fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
+    let mut meter = Meter::new(settings);
+    meter.push(packets.iter().zip(0..).map(|(data, second)| RawPacket {
+        time: Time::from_ns(second * 1_000_000_000),
+        link: RAW,
+        wire_len: data.len() as u32,
+        data,
+    }));
+    meter.finish();
+    std::iter::from_fn(|| meter.next_flow()).collect()
+}
+
+/// So many flows of one packet each.
+pub fn flows(count: u64) -> Vec<Flow> {
+    let packets: Vec<_> = (0..count)
+        .map(|n| {
+            let mut packet = Vec::new();
+            PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+                .udp(1024 + n as u16, 53)
+                .write(&mut packet, b"query")
+                .expect("it fits");
+            packet
+        })
+        .collect();
+    metered(Settings::default(), &packets)
+}

@@ -1,0 +1,208 @@
+//! How far a TCP connection is on its way to its end.
+
+use super::Direction;
+use crate::decode::Packet;
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// The directions that have said that they are done, and what acknowledges that they have.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Closing {
+    /// By direction: the acknowledgement number that covers its FIN.
+    ends: [u32; 2],
+    /// A bit for each direction that has sent a FIN.
+    finished: u8,
+    /// A bit for each direction whose FIN is acknowledged.
+    acknowledged: u8,
+}
+
+const BOTH: u8 = 0b11;
+
+impl Closing {
+    /// Takes note of a packet; says whether it is the last of its connection: a reset, or the one
+    /// after which the FINs of both directions are acknowledged.
+    ///
+    /// Sequence numbers tell the last acknowledgement from those that were on their way when a FIN
+    /// was sent, and from repeated ones. Nothing checks that a reset is within the window.
+    #[inline]
+    pub(crate) fn ends_with(
+        &mut self,
+        direction: Direction,
+        packet: &Packet,
+        frame: &[u8],
+    ) -> bool {
+        let flags = packet.tcp_flags;
+        if flags & RST != 0 {
+            return true;
+        }
+        // Most packets come before any FIN.
+        if flags & FIN == 0 && self.finished == 0 {
+            return false;
+        }
+        let (own, other) = (direction as usize, 1 - direction as usize);
+        if flags & FIN != 0 {
+            self.finished |= 1 << own;
+            self.ends[own] = packet
+                .tcp_seq(frame)
+                .wrapping_add(packet.payload_size)
+                .wrapping_add(1 + u32::from(flags & SYN != 0));
+        }
+        if flags & ACK != 0 && self.finished & 1 << other != 0 {
+            let beyond = packet.tcp_ack(frame).wrapping_sub(self.ends[other]);
+            if beyond < 1 << 31 {
+                self.acknowledged |= 1 << other;
+            }
+        }
+        self.acknowledged == BOTH
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use etherparse::{PacketBuilder, TcpHeader};
+
+    use crate::flow::Flow;
+    use crate::meter::Settings;
+    use crate::meter::testing::metered;
+    use crate::value::Value;
+
+    const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
+    const SERVER: ([u8; 4], u16) = ([192, 0, 2, 2], 80);
+
+    /// `>` from the client, `<` from the server; flags by their first letters; numbers; bytes of
+    /// payload.
+    fn packet((way, flags, seq, ack, len): (char, &str, u32, u32, usize)) -> Vec<u8> {
+        let (src, dst) = match way {
+            '>' => (CLIENT, SERVER),
+            _ => (SERVER, CLIENT),
+        };
+        let mut header = TcpHeader::new(src.1, dst.1, seq, 512);
+        header.acknowledgment_number = ack;
+        header.syn = flags.contains('S');
+        header.ack = flags.contains('A');
+        header.fin = flags.contains('F');
+        header.rst = flags.contains('R');
+        let mut packet = Vec::new();
+        PacketBuilder::ipv4(src.0, dst.0, 64)
+            .tcp_header(header)
+            .write(&mut packet, &vec![0; len])
+            .unwrap();
+        packet
+    }
+
+    const HANDSHAKE: [(char, &str, u32, u32, usize); 3] = [
+        ('>', "S", 99, 0, 0),
+        ('<', "SA", 499, 100, 0),
+        ('>', "A", 100, 500, 0),
+    ];
+
+    /// Packets and expiration id of each flow, after a handshake.
+    fn flows(end_on_fin: bool, packets: &[(char, &str, u32, u32, usize)]) -> Vec<(i64, i64)> {
+        let settings = Settings {
+            end_on_fin,
+            ..Settings::default()
+        };
+        let packets = [&HANDSHAKE, packets].concat();
+        let packets: Vec<_> = packets.into_iter().map(packet).collect();
+        let number = |flow: &Flow, name| match flow.get(name) {
+            Some(Value::Integer(number)) => number,
+            other => panic!("{name}: {other:?}"),
+        };
+        metered(settings, &packets)
+            .iter()
+            .map(|flow| {
+                (
+                    number(flow, "bidirectional_packets"),
+                    number(flow, "expiration_id"),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_connection_ends_with_the_last_acknowledgement() {
+        let closing = [
+            ('>', "FA", 100, 500, 10),
+            ('<', "FA", 500, 111, 0),
+            ('>', "A", 111, 501, 0),
+        ];
+        assert_eq!(flows(true, &closing), [(6, 2)]);
+        assert_eq!(flows(false, &closing), [(6, 0)]);
+        // Without the last acknowledgement it is still open.
+        assert_eq!(flows(true, &closing[..2]), [(5, 0)]);
+    }
+
+    #[test]
+    fn a_side_that_is_done_still_receives() {
+        let half_closed = [
+            ('>', "FA", 100, 500, 0),
+            ('<', "A", 500, 101, 1000),
+            ('>', "A", 101, 1500, 0),
+            ('<', "FA", 1500, 101, 7),
+            // Acknowledges an earlier packet only.
+            ('>', "A", 101, 1507, 0),
+            // The FIN again, as its acknowledgement is late.
+            ('<', "FA", 1500, 101, 7),
+            ('>', "A", 101, 1508, 0),
+        ];
+        assert_eq!(flows(true, &half_closed), [(10, 2)]);
+    }
+
+    #[test]
+    fn both_sides_may_be_done_at_once() {
+        let crossing = [
+            ('>', "FA", 100, 500, 0),
+            ('<', "FA", 500, 100, 0),
+            ('>', "A", 101, 501, 0),
+            ('<', "A", 501, 101, 0),
+        ];
+        assert_eq!(flows(true, &crossing), [(7, 2)]);
+    }
+
+    #[test]
+    fn sequence_numbers_wrap() {
+        let wrapping = [
+            ('>', "FA", u32::MAX, 500, 0),
+            ('<', "FA", u32::MAX - 3, 0, 3),
+            ('>', "A", 0, 0, 0),
+        ];
+        assert_eq!(flows(true, &wrapping), [(6, 2)]);
+    }
+
+    #[test]
+    fn a_reset_ends_it_at_once_and_later_packets_are_another_flow() {
+        let reset = [
+            ('<', "RA", 500, 100, 0),
+            ('<', "R", 500, 0, 0),
+            ('>', "A", 100, 500, 9),
+        ];
+        assert_eq!(flows(true, &reset), [(4, 2), (1, 2), (1, 0)]);
+        assert_eq!(flows(false, &reset), [(6, 0)]);
+    }
+
+    #[test]
+    fn ports_used_again_are_another_flow() {
+        let closing = [
+            ('>', "FA", 100, 500, 0),
+            ('<', "FA", 500, 101, 0),
+            ('>', "A", 101, 501, 0),
+        ];
+        let again = [&closing[..], &HANDSHAKE, &closing].concat();
+        assert_eq!(flows(true, &again), [(6, 2), (6, 2)]);
+        assert_eq!(flows(false, &again), [(12, 0)]);
+    }
+
+    #[test]
+    fn a_late_packet_is_another_flow() {
+        let late = [
+            ('>', "FA", 100, 500, 0),
+            ('<', "FA", 500, 101, 0),
+            ('>', "A", 101, 501, 0),
+            ('<', "FA", 500, 101, 0),
+        ];
+        assert_eq!(flows(true, &late), [(6, 2), (1, 0)]);
+    }
+}

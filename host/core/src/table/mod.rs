@@ -1,0 +1,11 @@
+//! The live flows of a meter: an index by key, records in slots, and a timing wheel for timeouts.
+
+mod flow_table;
+mod hash_index;
+mod prefetch;
+mod slab;
+mod timing_wheel;
+
+pub use flow_table::{Analyses, FlowTable, Lookup, Timeouts};
+pub use prefetch::{prefetch, prefetch_all};
+pub use slab::{SegmentedVec, SlotAllocator};

@@ -1,0 +1,273 @@
+//! Which files continue one capture, and which are captures of their own.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use flowloom_core::link_type::LinkType;
+use flowloom_core::time::Time;
+use regex::Regex;
+
+/// How the files of a run are joined into captures.
+///
+/// With each capture all flows end, and clock, flow ids and dissector begin anew.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Grouping {
+    /// Rotated files of one link continue each other, as [`group`] and [`continues`] say; every other
+    /// file is a capture of its own.
+    #[default]
+    Auto,
+    /// All files are one capture, in the order in which they are given. NFStream's meaning.
+    One,
+    /// Every file is a capture of its own.
+    Each,
+}
+
+/// A capture file, as far as grouping needs to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileHead {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The time and the link type of its first packet; `None` if it has none.
+    pub first: Option<(Time, LinkType)>,
+}
+
+/// How far back from the newest packet so far a file of the same group may begin, and still continue
+/// the capture: rotation cuts between packets that several queues deliver slightly out of order.
+pub const MOST_OVERLAP: Duration = Duration::from_secs(1);
+
+/// Puts files into groups, which may each be one capture: files of one folder, one link type and one
+/// name but for the suffix that rotation gives it. A group is sorted by its files' first packets.
+///
+/// The numbers are places in `files`. Groups come in the order of their first member in `files`. Within
+/// a group a file still has to [continue](continues) the one before it.
+///
+/// The suffixes are those of `tcpdump -C`, `-W` (digits behind the name) and `-G` (a date and time),
+/// of dumpcap and editcap (`_00001_20260131235959`), and a number before the extension (`.1`). Endings
+/// `.gz` and `.zst` do not count.
+pub fn group(files: &[FileHead]) -> Vec<Vec<usize>> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    let mut known = HashMap::new();
+    for (at, file) in files.iter().enumerate() {
+        let link = file.first.map(|(_, link)| link);
+        let key = (folder(&file.path), base_name(&file.path), link);
+        let group = *known.entry(key).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        groups[group].push(at);
+    }
+    for group in &mut groups {
+        // Of files that begin at the same time the order of `files` stays.
+        group.sort_by_key(|&at| files[at].first.map(|(time, _)| time));
+    }
+    groups
+}
+
+/// Whether a file whose first packet has this time continues a capture whose newest packet so far is
+/// `newest`.
+pub fn continues(newest: Time, first: Time) -> bool {
+    first >= newest.before(MOST_OVERLAP)
+}
+
+/// The folder of a file, by one name whichever way it is written.
+fn folder(path: &Path) -> PathBuf {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    parent.canonicalize().unwrap_or_else(|_| parent.to_owned())
+}
+
+/// What stands in a name for what rotation changes. No file name has it.
+const ROTATED: &str = "\0";
+
+/// The name of a file without its rotation suffix.
+fn base_name(path: &Path) -> String {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut name = name.as_ref();
+    for ending in [".gz", ".zst"] {
+        name = name.strip_suffix(ending).unwrap_or(name);
+    }
+    let name = without_times(name);
+    let (stem, extension) = match name.rsplit_once('.') {
+        Some((stem, extension)) if !stem.is_empty() => (stem, Some(extension)),
+        _ => (&*name, None),
+    };
+    let digits = |text: &str| text.trim_end_matches(|c: char| c.is_ascii_digit()).len();
+    match extension {
+        // `cap.pcap3`; the first file of `tcpdump -C` is `cap.pcap`.
+        Some(extension) if extension.starts_with(|c: char| c.is_ascii_alphabetic()) => {
+            let extension = &extension[..digits(extension)];
+            let is_number = |text: &str| !text.is_empty() && digits(text) == 0;
+            match stem.rsplit_once('.') {
+                // `cap.3.pcap`, but not `192.0.2.1.pcap`
+                Some((before, number))
+                    if is_number(number)
+                        && !before.is_empty()
+                        && !is_number(before.rsplit('.').next().unwrap_or_default()) =>
+                {
+                    format!("{before}{ROTATED}.{extension}")
+                }
+                _ => format!("{stem}.{extension}"),
+            }
+        }
+        Some(_) => name,
+        // `cap3`
+        None => name[..digits(&name)].to_owned(),
+    }
+}
+
+/// Rotation suffixes that are times: each alternative is tried in this order.
+static TIMES: LazyLock<Regex> = LazyLock::new(|| {
+    const YEAR: &str = "(?:19|20)[0-9]{2}";
+    const MONTH: &str = "(?:0[1-9]|1[0-2])";
+    const DAY: &str = "(?:0[1-9]|[12][0-9]|3[01])";
+    const HOUR: &str = "(?:[01][0-9]|2[0-3])";
+    const SIXTY: &str = "[0-5][0-9]";
+    let date = format!("(?:{YEAR}[-_.]?{MONTH}[-_.]?{DAY}|{DAY}[-_.]{MONTH}[-_.]{YEAR})");
+    let zone = "(?:Z|[+-][0-9]{4})";
+    let time = format!("[-_.T@ ]?{HOUR}(?:[-_.:h]?{SIXTY}(?:[-_.:m]?{SIXTY}s?)?)?{zone}?");
+    let pattern = [
+        // dumpcap and editcap: a number of five digits or more, beside the time.
+        format!("_[0-9]{{5,}}_{YEAR}{MONTH}{DAY}{HOUR}{SIXTY}{SIXTY}"),
+        format!("_{YEAR}{MONTH}{DAY}{HOUR}{SIXTY}{SIXTY}_[0-9]{{5,}}"),
+        format!("{date}(?:{time})?"),
+        // strftime's %s: seconds since 1970, from 2001 to 2286.
+        "[1-9][0-9]{9}".to_owned(),
+        // Parts of a time that are told apart: month, day, hour, minute, second; hour, minute, second.
+        "[0-9]{2}(?:[-_:][0-9]{2}){2,4}".to_owned(),
+    ]
+    .join("|");
+    Regex::new(&pattern).unwrap_or_else(|error| unreachable!("the pattern is constant: {error}"))
+});
+
+/// The name with what stands in it for a time replaced.
+fn without_times(name: &str) -> String {
+    let bytes = name.as_bytes();
+    let is_digit = |at: Option<usize>| {
+        let byte = at.and_then(|at| bytes.get(at));
+        byte.is_some_and(u8::is_ascii_digit)
+    };
+    let (mut shown, mut from) = (String::new(), 0);
+    for found in TIMES.find_iter(name) {
+        // A part of a longer number is no time.
+        let starts_inside = is_digit(Some(found.start())) && is_digit(found.start().checked_sub(1));
+        if starts_inside || is_digit(Some(found.end())) {
+            continue;
+        }
+        shown.push_str(&name[from..found.start()]);
+        shown.push_str(ROTATED);
+        from = found.end();
+    }
+    shown.push_str(&name[from..]);
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn same(names: &[&str]) -> bool {
+        let mut bases = names.iter().map(|name| base_name(Path::new(name)));
+        let first = bases.next();
+        bases.all(|base| Some(base) == first)
+    }
+
+    #[test]
+    fn rotated_names_are_one_name() {
+        for names in [
+            // tcpdump -C, also with -W and with -G
+            &["cap.pcap", "cap.pcap1", "cap.pcap12"][..],
+            &["cap.pcap00", "cap.pcap01", "cap.pcap09"],
+            &["trace", "trace1", "trace2"],
+            &["c-20260131.pcap", "c-20260131.pcap1", "c-20260201.pcap"],
+            // tcpdump -G
+            &["eth0-20260131-235959.pcap", "eth0-20260201-000959.pcap"],
+            &[
+                "eth0_2026-01-31_23:59:59.pcap",
+                "eth0_2026-02-01_00:09:59.pcap",
+            ],
+            &[
+                "2026-01-31T23:59:59+0100.cap",
+                "2026-02-01T00:00:59+0100.cap",
+            ],
+            &["dump-1769900000.pcap", "dump-1769903600.pcap"],
+            &["t-01-31-23-59-59.pcap", "t-02-01-00-00-59.pcap"],
+            &["t_23-59-59.pcap", "t_00-00-59.pcap"],
+            // dumpcap, in both orders, and compressed later
+            &[
+                "d_00001_20260131235959.pcapng",
+                "d_00002_20260201000959.pcapng.gz",
+                "d_12345_20260201000959.pcapng.zst",
+            ],
+            &[
+                "d_20260131235959_00001.pcapng",
+                "d_20260201000959_00002.pcapng",
+            ],
+            // Flowloom's numbers
+            &["flows.1.pcap", "flows.2.pcap", "flows.10.pcap.gz"],
+            &[
+                "eth0_00001_20260131235959.pcap",
+                "eth0_00002_20260201000959.pcap",
+            ],
+        ] {
+            assert!(same(names), "{names:?}");
+        }
+    }
+
+    #[test]
+    fn other_names_are_other_captures() {
+        for names in [
+            ["monday.pcap", "tuesday.pcap"],
+            ["cap.pcap", "cap.pcapng"],
+            ["one_flow_1_5.pcap", "one_flow_6_10.pcap"],
+            ["one_flow_11_15.pcap", "one_flow_16_19.pcap"],
+            ["quic.pcap", "quic-29.pcap"],
+            ["capture1.pcap", "capture2.pcap"],
+            ["443-chrome.pcap", "443-firefox.pcap"],
+            ["host-10.20.30.40.pcap", "host-10.20.30.41.pcap"],
+            ["v1.2.pcap", "v2.2.pcap"],
+            ["192.0.2.1.pcap", "192.0.2.2.pcap"],
+            ["x_123456789012345.pcap", "x_123456789012346.pcap"],
+            [
+                "eth0_00001_20260131235959.pcap",
+                "eth1_00001_20260131235959.pcap",
+            ],
+        ] {
+            assert!(!same(&names), "{names:?}");
+        }
+    }
+
+    fn head(name: &str, seconds: u64, link: u16) -> FileHead {
+        FileHead {
+            path: name.into(),
+            first: Some((Time::from_ns(seconds * 1_000_000_000), LinkType(link))),
+        }
+    }
+
+    #[test]
+    fn groups_are_of_one_folder_name_and_link_and_sorted_by_time() {
+        let files = [
+            head("b/x.pcap2", 30, 1),
+            head("a/x.pcap1", 20, 1),
+            head("a/x.pcap", 10, 1),
+            head("b/x.pcap1", 20, 1),
+            head("a/x.pcap2", 30, 113),
+            FileHead {
+                path: "a/x.pcap3".into(),
+                first: None,
+            },
+        ];
+        assert_eq!(group(&files), [vec![3, 0], vec![2, 1], vec![4], vec![5]]);
+    }
+
+    #[test]
+    fn a_file_continues_if_it_begins_at_most_a_second_before_the_newest_packet() {
+        let at = |ms: u64| Time::from_ns(ms * 1_000_000);
+        assert!(continues(at(5_000), at(4_000)));
+        assert!(!continues(at(5_000), at(3_999)));
+        assert!(continues(at(5_000), at(9_000_000)));
+    }
+}

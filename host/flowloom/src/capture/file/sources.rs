@@ -1,0 +1,129 @@
+//! From what is named to files: folders are the captures in them.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use walkdir::{DirEntry, WalkDir};
+
+use super::block::Block;
+use super::input::Source;
+use super::reading::Reading;
+use crate::capture::CaptureError;
+
+/// Files that a run takes.
+const MOST_FILES: usize = 1_000_000;
+
+/// Extensions that captures have. Files of other names are taken if they begin like a capture.
+const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
+
+/// The files of a run, with each folder replaced by the captures in it and in its folders, in the order
+/// of their names; hidden files are left out. Says whether there was a folder.
+///
+/// # Errors
+///
+/// A folder cannot be read, or has no captures; or there are too many files.
+pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError> {
+    let (mut files, mut has_folder) = (Vec::new(), false);
+    for path in paths {
+        if path == Path::new("-") || !path.is_dir() {
+            files.push(path);
+        } else {
+            has_folder = true;
+            let before = files.len();
+            read_folder(&path, &mut files)?;
+            if files.len() == before {
+                return Err(CaptureError::NoCaptures {
+                    folder: path.display().to_string(),
+                });
+            }
+        }
+        if files.len() > MOST_FILES {
+            return Err(CaptureError::TooManyFiles { limit: MOST_FILES });
+        }
+    }
+    Ok((files, has_folder))
+}
+
+fn read_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CaptureError> {
+    let is_hidden =
+        |entry: &DirEntry| entry.depth() > 0 && entry.file_name().as_encoded_bytes()[0] == b'.';
+    let entries = WalkDir::new(folder)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| !is_hidden(entry));
+    for entry in entries {
+        let entry = entry.map_err(|error| CaptureError::Open {
+            capture: error.path().unwrap_or(folder).display().to_string(),
+            error: error.into(),
+        })?;
+        // A link to a file is a file, a link to a folder may lead in a circle.
+        if !entry.path().is_file() {
+            continue;
+        }
+        if has_extension(entry.file_name()) || begins_like_a_capture(entry.path()) {
+            files.push(entry.into_path());
+        }
+        if files.len() > MOST_FILES {
+            return Err(CaptureError::TooManyFiles { limit: MOST_FILES });
+        }
+    }
+    Ok(())
+}
+
+/// Whether a name has a capture's extension, with what rotation and compression put behind it.
+fn has_extension(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let name = name.strip_suffix(".gz").unwrap_or(&name);
+    let name = name.strip_suffix(".zst").unwrap_or(name);
+    let name = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    name.rsplit_once('.')
+        .is_some_and(|(_, extension)| EXTENSIONS.contains(&extension))
+}
+
+fn begins_like_a_capture(path: &Path) -> bool {
+    let header = Source::of(path.to_owned())
+        .and_then(Reading::begin)
+        .and_then(|mut reading| reading.read_header(&mut Block::new()));
+    header.is_ok_and(|is_complete| is_complete)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_folder_is_the_captures_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("b")).unwrap();
+        fs::create_dir(path(".hidden")).unwrap();
+        let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures");
+        fs::copy(captures.join("dns.pcap"), path("plain")).unwrap();
+        for name in [
+            "c.pcap",
+            "a.pcap12",
+            "b/x.pcapng.zst",
+            "notes.txt",
+            ".d.pcap",
+            ".hidden/e.pcap",
+        ] {
+            fs::write(path(name), "text").unwrap();
+        }
+        std::os::unix::fs::symlink(folder.path(), path("b/circle")).unwrap();
+        let (files, has_folder) = expand(vec!["-".into(), folder.path().into()]).unwrap();
+        let expected = ["a.pcap12", "b/x.pcapng.zst", "c.pcap", "plain"].map(path);
+        assert_eq!(files[0], Path::new("-"));
+        assert_eq!(files[1..], expected);
+        assert!(has_folder);
+    }
+
+    #[test]
+    fn a_folder_without_captures_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = expand(vec![folder.path().into()]).unwrap_err().to_string();
+        let name = folder.path().display();
+        assert_eq!(error, format!("there is no capture in the folder {name}"));
+    }
+}

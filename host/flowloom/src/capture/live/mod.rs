@@ -1,0 +1,5 @@
+//! Interfaces, captured through libpcap.
+
+pub(crate) mod interface;
+pub(crate) mod live_capture;
+pub(crate) mod socket;

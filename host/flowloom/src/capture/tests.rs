@@ -1,0 +1,410 @@
+//! Reading as a whole: every kind of source, whole and damaged.
+
+use std::fs;
+use std::io::{self, Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::file::format::{HEAD, Order};
+use super::testing::{BOTH, PcapFile, enhanced, interface, read_all, read_bytes, section};
+use super::{CaptureError, Damage, Files, Filter};
+
+/// Gives one byte, or an interruption, a read.
+struct Trickle(Cursor<Vec<u8>>, bool);
+
+impl Read for Trickle {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        self.0.read(&mut into[..1])
+    }
+}
+
+fn pcap(packets: u32) -> Vec<u8> {
+    PcapFile::default().with_packets(packets)
+}
+
+fn pcapng(packets: u64) -> Vec<u8> {
+    let order = Order::Big;
+    let mut bytes = section(order);
+    bytes.extend(interface(order, 1, 0, &[]));
+    for i in 0..packets {
+        bytes.extend(enhanced(order, 0, i, 60, &i.to_be_bytes()));
+    }
+    bytes
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).expect("memory takes all");
+    encoder.finish().expect("memory takes all")
+}
+
+fn zstandard(bytes: &[u8]) -> Vec<u8> {
+    zstd::encode_all(bytes, 1).expect("memory takes all")
+}
+
+fn write(dir: &TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = dir.path().join(name);
+    fs::write(&path, bytes).expect("the folder can be written to");
+    path
+}
+
+fn temp() -> TempDir {
+    tempfile::tempdir().expect("there is room for a folder")
+}
+
+fn open_error(path: &Path) -> String {
+    let error = Files::open([path]).err().expect("it cannot be opened");
+    assert!(!error.is_damage());
+    let dir = path.parent().unwrap_or(path).display().to_string();
+    error.to_string().replace(&format!("{dir}/"), "")
+}
+
+#[test]
+fn cut_anywhere_a_file_gives_what_is_before_the_cut() {
+    let header = |bytes: &[u8], packets: &[u8]| bytes.len() - packets.len();
+    let pcap_records = header(&pcap(1), &[0; 50]);
+    let pcapng_records = header(&pcapng(1), &[0; 40]);
+    for (whole, records, size) in [(pcap(3), pcap_records, 50), (pcapng(3), pcapng_records, 40)] {
+        // The pcapng header is two blocks, and may end between them.
+        let ends: Vec<_> = (0..=3).map(|i| records + i * size).chain([28]).collect();
+        for cut in HEAD..=whole.len() {
+            let (packets, errors) = read_bytes(&whole[..cut]);
+            assert_eq!(packets.len(), cut.saturating_sub(records) / size, "{cut}");
+            if ends.contains(&cut) && (cut != 28 || size == 40) {
+                assert!(errors.is_empty(), "{cut}: {errors:?}");
+                continue;
+            }
+            let [
+                CaptureError::Damaged {
+                    offset,
+                    packet,
+                    damage: Damage::Cut { have, need },
+                    ..
+                },
+            ] = &errors[..]
+            else {
+                panic!("{cut}: {errors:?}");
+            };
+            assert_eq!(*packet, packets.len() as u64 + 1);
+            assert_eq!(*offset as usize + have, cut);
+            assert!(need > have);
+        }
+        for cut in 1..HEAD {
+            let (packets, errors) = read_bytes(&whole[..cut]);
+            assert!(packets.is_empty());
+            assert_eq!(errors.len(), 1);
+            assert!(!errors[0].is_damage());
+        }
+    }
+}
+
+#[test]
+fn a_damaged_file_is_one_line() {
+    let (_, errors) = read_bytes(&pcap(2)[..100]);
+    assert_eq!(
+        errors[0].to_string(),
+        "test is damaged at byte 74, packet 2: the file ends inside the record, 26 of 50 bytes \
+         are there; the rest of it is not read"
+    );
+}
+
+#[test]
+fn many_packets_come_in_portions() {
+    let bytes = pcap(30_000);
+    let mut files = Files::from_reader("test", Cursor::new(bytes));
+    let mut next = 0_u32;
+    while let Some(packets) = files.read().expect("the file is whole") {
+        assert!((1..=4096).contains(&packets.len()));
+        for packet in packets.iter() {
+            assert_eq!(packet.data[..4], next.to_be_bytes());
+            next += 1;
+        }
+    }
+    assert_eq!(next, 30_000);
+    assert_eq!(files.packets_read(), 30_000);
+}
+
+#[test]
+fn a_pipe_may_give_byte_after_byte() {
+    let whole = read_bytes(pcapng(5));
+    let trickle = Trickle(Cursor::new(gzip(&pcapng(5))), false);
+    let (packets, errors) = read_all(Files::from_reader("pipe", trickle));
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(packets, whole.0);
+}
+
+#[test]
+#[cfg(unix)]
+fn a_named_pipe_is_a_file_to_read() {
+    let dir = temp();
+    let path = dir.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&path).status();
+    assert!(made.expect("mkfifo runs").success());
+    let files = Files::open([&path]).expect("a pipe is not opened yet");
+    assert_eq!(files.total_bytes(), None);
+    let writer = std::thread::spawn(move || fs::write(path, pcap(3)));
+    let (packets, errors) = read_all(files);
+    assert!(errors.is_empty(), "{errors:?}");
+    assert_eq!(packets.len(), 3);
+    let written = writer.join().expect("the writer lives");
+    written.expect("the pipe was read to its end");
+}
+
+#[test]
+fn compressed_in_several_pieces() {
+    let bytes = pcap(2000);
+    let (one, two) = bytes.split_at(30_001);
+    let expected = read_bytes(&bytes[..]).0;
+    for compress in [gzip, zstandard] {
+        let both = [compress(one), compress(two)].concat();
+        let (packets, errors) = read_bytes(both);
+        assert!(errors.is_empty(), "{errors:?}");
+        assert!(packets == expected);
+    }
+    // A frame to be skipped, as pzstd writes before each.
+    let mut skippable = vec![0x5a, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
+    skippable.extend(zstandard(&bytes));
+    assert!(read_bytes(skippable).0 == expected);
+}
+
+#[test]
+fn broken_compressed_data_is_damage() {
+    let bytes = pcap(20_000);
+    for compress in [gzip, zstandard] {
+        let mut compressed = compress(&bytes);
+        compressed.truncate(compressed.len() * 3 / 4);
+        let (packets, errors) = read_bytes(compressed);
+        assert!((1..20_000).contains(&packets.len()));
+        let [
+            CaptureError::Damaged {
+                offset,
+                packet,
+                damage: Damage::Compression(_),
+                ..
+            },
+        ] = &errors[..]
+        else {
+            panic!("{errors:?}");
+        };
+        assert_eq!(*packet, packets.len() as u64 + 1);
+        let record = 24 + (packet - 1) * 50..24 + packet * 50;
+        assert!(record.contains(offset), "{offset} {record:?}");
+    }
+}
+
+/// What was compressed before the damage comes out whole, in whatever portions it came in.
+#[test]
+fn nothing_before_damaged_compressed_data_is_lost() {
+    let bytes = pcap(20_000);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&bytes)
+        .and_then(|()| gzip.flush())
+        .expect("memory takes all");
+    let mut zstandard = zstd::Encoder::new(Vec::new(), 1).expect("the level is one of its own");
+    zstandard
+        .write_all(&bytes)
+        .and_then(|()| zstandard.flush())
+        .expect("memory takes all");
+    // Both have four kinds of blocks in two bits behind the one that marks the last, and in both
+    // the fourth is not in use.
+    const RESERVED: [u8; 3] = [0b111, 0, 0];
+    for good in [gzip.get_ref(), zstandard.get_ref()] {
+        let damaged = [&good[..], &RESERVED].concat();
+        let trickle = Trickle(Cursor::new(damaged.clone()), false);
+        for files in [
+            Files::from_reader("test", Cursor::new(damaged)),
+            Files::from_reader("test", trickle),
+        ] {
+            let (packets, errors) = read_all(files);
+            assert_eq!(packets.len(), 20_000);
+            let [
+                CaptureError::Damaged {
+                    offset,
+                    packet: 20_001,
+                    damage: Damage::Compression(_),
+                    ..
+                },
+            ] = &errors[..]
+            else {
+                panic!("{errors:?}");
+            };
+            assert_eq!(*offset, bytes.len() as u64);
+        }
+    }
+}
+
+#[test]
+fn a_list_is_one_capture_and_damage_ends_only_its_file() {
+    let dir = temp();
+    let paths = [
+        write(&dir, "1.pcap", &pcap(2)),
+        write(&dir, "2.pcap", &pcap(3)[..170]),
+        write(&dir, "3.csv", &zstandard(&pcapng(4))),
+    ];
+    let mut files = Files::open(&paths).expect("all are captures");
+    assert_eq!(files.bytes_read(), 0);
+    let sizes = paths.each_ref().map(|path| {
+        let is = fs::metadata(path).expect("it was written");
+        is.len()
+    });
+    assert_eq!(files.total_bytes(), Some(sizes.iter().sum::<u64>()));
+    let mut seen = Vec::new();
+    loop {
+        match files.read() {
+            Ok(Some(packets)) => seen.push(packets.len().to_string()),
+            Ok(None) => break,
+            Err(error) => {
+                assert!(error.is_damage());
+                seen.push("damage".into());
+            }
+        }
+    }
+    assert_eq!(seen, ["2", "2", "damage", "4"]);
+    assert_eq!(files.bytes_read(), sizes.iter().sum::<u64>());
+    assert!(files.read().expect("the end stays").is_none());
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_said_before_a_packet() {
+    let dir = temp();
+    let fine = write(&dir, "fine.pcap", &pcap(1));
+    let missing = dir.path().join("missing.pcap");
+    assert_eq!(
+        open_error(&missing),
+        "cannot open missing.pcap: No such file or directory (os error 2)"
+    );
+    assert!(Files::open([&fine, &missing]).is_err());
+    assert!(open_error(dir.path()).ends_with("is a directory: name the captures in it"));
+    assert_eq!(
+        open_error(&write(&dir, "empty", b"")),
+        "empty is empty: not even a file header is there"
+    );
+    let expected = "is not a capture: it begins with 48 65 6c 6c 6f; pcap and pcapng are read, \
+                    as they are or compressed with gzip or zstd";
+    for (name, bytes) in [("a", b"Hello".to_vec()), ("b", gzip(b"Hello"))] {
+        assert_eq!(
+            open_error(&write(&dir, name, &bytes)),
+            format!("{name} {expected}")
+        );
+    }
+    assert_eq!(
+        open_error(&write(&dir, "cut", &pcap(1)[..20])),
+        "cut has no packet: it ends inside its file header, after 20 bytes"
+    );
+    let none = Files::open::<PathBuf>([]).err().expect("nothing to read");
+    assert!(matches!(none, CaptureError::NoSource));
+}
+
+#[test]
+fn an_error_of_the_system_is_told_with_its_place() {
+    struct Failing;
+    impl Read for Failing {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(io::Error::from_raw_os_error(5))
+        }
+    }
+    let cut = Cursor::new(pcap(3)[..130].to_vec());
+    let (packets, errors) = read_all(Files::from_reader("disk", cut.chain(Failing)));
+    assert_eq!(packets.len(), 2);
+    assert!(errors[0].is_damage());
+    let message = errors[0].to_string();
+    assert!(
+        message.starts_with("cannot read disk from byte 130, packet 3 on: "),
+        "{message}"
+    );
+}
+
+#[test]
+fn the_filter_sees_packets_before_they_are_cut() {
+    let file = PcapFile::default();
+    let mut bytes = file.header();
+    for last in [1, 2, 3] {
+        let mut data = [0; 40];
+        data[39] = last;
+        bytes.extend(file.record([1, 0, 40, 90], &data));
+    }
+    let filter = Filter::new("ether[39] != 2 and len = 90").expect("a good expression");
+    let mut files = Files::from_reader("test", Cursor::new(bytes))
+        .with_filter(filter)
+        .with_snapshot_length(10);
+    let packets = files.read().expect("all is well").expect("packets");
+    let lengths: Vec<_> = packets
+        .iter()
+        .map(|packet| (packet.data.len(), packet.wire_len))
+        .collect();
+    assert_eq!(lengths, [(10, 90); 2]);
+    assert_eq!((files.packets_read(), files.packets_filtered()), (3, 1));
+}
+
+#[test]
+fn a_filter_that_no_packet_can_match_is_an_error() {
+    let file = PcapFile {
+        link: 101,
+        ..PcapFile::default()
+    };
+    let filter = Filter::new("ether src 1:2:3:4:5:6").expect("good on Ethernet");
+    let bytes = Cursor::new(file.with_packets(3));
+    let files = Files::from_reader("test", bytes).with_filter(filter);
+    let (packets, errors) = read_all(files);
+    assert!(packets.is_empty());
+    assert!(matches!(errors[..], [CaptureError::Filter(_)]));
+}
+
+proptest! {
+    /// Whatever follows a header, reading ends, in few errors, and lengths are true.
+    #[test]
+    fn nothing_makes_reading_panic_or_hang(
+        big in any::<bool>(),
+        kind in 0..3_usize,
+        noise in prop::collection::vec(
+            prop_oneof![3 => Just(0_u8), 2 => any::<u8>(), 2 => 0..64_u8],
+            0..400,
+        ),
+    ) {
+        let order = BOTH[usize::from(big)];
+        let mut bytes = match kind {
+            0 => PcapFile { order, ..PcapFile::default() }.header(),
+            1 => section(order),
+            _ => [section(order), interface(order, 1, 0, &[])].concat(),
+        };
+        bytes.extend(&noise);
+        let (packets, errors) = read_bytes(bytes);
+        prop_assert!(errors.len() <= 1);
+        for packet in packets {
+            prop_assert!(packet.wire_len as usize >= packet.data.len());
+        }
+    }
+
+    /// A capture with a few bytes changed gives at most what it had before, and no panic.
+    #[test]
+    fn changed_bytes_are_survived(
+        ng in any::<bool>(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        compression in 0..3,
+    ) {
+        let plain = if ng { pcapng(20) } else { pcap(20) };
+        let mut bytes = match compression {
+            0 => plain,
+            1 => gzip(&plain),
+            _ => zstandard(&plain),
+        };
+        for (at, value) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = value;
+        }
+        let (_, errors) = read_bytes(bytes);
+        prop_assert!(errors.len() <= 1);
+    }
+}
+
+#[test]
+fn captures_can_be_read_on_another_thread() {
+    fn is_send<T: Send>() {}
+    is_send::<Files>();
+}

@@ -1,0 +1,9 @@
+//! Plugins: features that users add, run in a sandbox.
+
+pub use flowloom_plugin::{
+    CONTRACT_VERSION, CallMode, ChildCompiler, CompileCache, CompileError, CompiledModule,
+    Compiler, DigestError, EventTime, FollowError, GrantError, Grants, Limits, LoadErrorKind,
+    Manifest, Plugin, PluginError, PluginFolder, PluginReport, PluginSet, PluginSpec, PluginState,
+    Policy, PolicyError, Registry, RegistryConfig, RegistryError, RunContext, SchemaMode, Sha256,
+    SpecError, Trap, componentize, escaped, escaped_path, serve_compiler, shown,
+};

@@ -1,0 +1,430 @@
+//! Several meters on one interface, each with its own socket.
+//!
+//! The kernel deals packets out to the sockets of a group (`PACKET_FANOUT`), and nothing is shared: for a
+//! link that one reader cannot follow. What differs from [`parallel`](crate::run::parallel): the kernel hashes
+//! outer headers and puts fragments of IPv4 together, and flows come in the order in which the meters give
+//! them.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use flowloom_core::flow::Flow;
+use flowloom_core::link_type::LinkType;
+use flowloom_core::meter::{Counters, OverloadLevel};
+use flowloom_plugin::{PluginReport, PluginSet, thread_time};
+
+use super::meter::Meter;
+use super::plugin_updates::PluginUpdates;
+use super::status::{CpuTime, ParallelMeters, Progress, State};
+use crate::capture::{CaptureError, Live, Origin, Read, Stop};
+
+/// How often a meter says how it is doing when it has no flows to give.
+const REPORT: Duration = Duration::from_millis(100);
+/// Flows that a meter gives at once.
+const MOST_FLOWS: usize = 4_096;
+/// Hauls on their way from all meters.
+const OUTPUTS: usize = 8;
+
+/// The meters at work.
+pub(crate) struct Fanout {
+    outputs: Receiver<Message>,
+    interface: String,
+    /// Ends the capture of all sockets: what they have captured is metered.
+    stop_capture: Stop,
+    /// Ends the meters: what their sockets have captured is dropped.
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<()>>,
+    ready: VecDeque<Flow>,
+    /// The last status of each meter.
+    status: Vec<MeterStatus>,
+    state: State,
+}
+
+/// What comes from the thread of a meter.
+enum Message {
+    FanoutOutput(Box<FanoutOutput>),
+    /// It ended with this panic.
+    Panicked {
+        meter: usize,
+        message: String,
+    },
+}
+
+/// What a meter gives.
+struct FanoutOutput {
+    meter: usize,
+    flows: VecDeque<Flow>,
+    problems: Vec<CaptureError>,
+    status: MeterStatus,
+}
+
+/// How a meter is doing.
+#[derive(Default)]
+struct MeterStatus {
+    counters: Counters,
+    progress: Progress,
+    unknown_links: Vec<LinkType>,
+    undissected: u64,
+    flows_live: u64,
+    memory: u64,
+    plugins: Vec<PluginReport>,
+    busy: Duration,
+    last: bool,
+}
+
+/// The work of a meter's thread.
+type Work = Box<dyn FnOnce(&SyncSender<Message>) + Send>;
+
+impl Fanout {
+    /// Starts a thread for each meter and its socket.
+    pub(crate) fn start(
+        meters: Vec<(Live, Meter)>,
+        plugins: &PluginUpdates,
+        queue_bytes: usize,
+        interface: String,
+        stop_capture: Stop,
+    ) -> io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let count = meters.len() as u64;
+        let work = meters
+            .into_iter()
+            .enumerate()
+            .map(|(number, (live, mut meter))| {
+                meter.count_from(number as u64, count);
+                let meter = FanoutMeter {
+                    number,
+                    origin: Origin::Live(Box::new(live)),
+                    meter,
+                    plugins: plugins.clone(),
+                    pending: None,
+                    overload: OverloadLevel::Normal,
+                    most_bytes: queue_bytes / 2 / (OUTPUTS + 1 + count as usize),
+                    stop: stop.clone(),
+                };
+                Box::new(move |sender: &SyncSender<Message>| meter.run(sender)) as Work
+            });
+        Self::with(work.collect(), interface, stop_capture, stop)
+    }
+
+    fn with(
+        work: Vec<Work>,
+        interface: String,
+        stop_capture: Stop,
+        stop: Arc<AtomicBool>,
+    ) -> io::Result<Self> {
+        let (sender, outputs) = sync_channel(OUTPUTS);
+        let count = work.len();
+        let mut fanout = Self {
+            outputs,
+            interface,
+            stop_capture,
+            stop,
+            threads: Vec::new(),
+            ready: VecDeque::new(),
+            status: (0..count).map(|_| MeterStatus::default()).collect(),
+            state: State {
+                packets_per_meter: vec![0; count],
+                plugins: vec![Vec::new(); count],
+                ..State::default()
+            },
+        };
+        for (meter, work) in work.into_iter().enumerate() {
+            let sender = sender.clone();
+            let thread = thread::Builder::new().name(format!("flowloom-meter-{meter}"));
+            fanout.threads.push(thread.spawn(move || {
+                // What the panic leaves behind is dropped with the work.
+                if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&sender))) {
+                    let message = panic_message(panic.as_ref());
+                    let _ = sender.send(Message::Panicked { meter, message });
+                }
+            })?);
+        }
+        Ok(fanout)
+    }
+
+    /// The capture of all others ends too: their flows come out, and the run fails.
+    fn end_after_panic(&mut self, meter: usize, message: String) {
+        let status = &mut self.status[meter];
+        status.last = true;
+        status.memory = 0;
+        let error = CaptureError::MeterPanicked {
+            interface: self.interface.clone(),
+            meter,
+            message,
+            flows: std::mem::take(&mut status.flows_live),
+        };
+        tracing::error!("{error}");
+        self.state.problems.push(error);
+        self.stop_capture.stop();
+    }
+
+    fn sum(&mut self) {
+        let status = &self.status;
+        let sum = |of: fn(&MeterStatus) -> u64| status.iter().map(of).sum();
+        let state = &mut self.state;
+        state.counters = status
+            .iter()
+            .fold(Counters::default(), |sum, status| sum.and(&status.counters));
+        state.progress = status
+            .iter()
+            .fold(Progress::default(), |sum, status| sum.and(&status.progress));
+        state.undissected = sum(|status| status.undissected);
+        state.flows_live = sum(|status| status.flows_live);
+        state.memory = sum(|status| status.memory);
+        state.packets_per_meter = status
+            .iter()
+            .map(|status| status.counters.metered)
+            .collect();
+        state.plugins = status.iter().map(|status| status.plugins.clone()).collect();
+        for link in status.iter().flat_map(|status| &status.unknown_links) {
+            if !state.unknown_links.contains(link) {
+                state.unknown_links.push(*link);
+            }
+        }
+        state.cpu_time = CpuTime {
+            reader: None,
+            meters: status.iter().map(|status| status.busy).collect(),
+        };
+        state.finished = status.iter().all(|status| status.last);
+    }
+
+    fn disconnect(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        (_, self.outputs) = sync_channel(0);
+    }
+}
+
+impl ParallelMeters for Fanout {
+    fn ready(&mut self) -> Option<Flow> {
+        self.ready.pop_front()
+    }
+
+    fn gather(&mut self) {
+        match self.outputs.recv() {
+            Ok(Message::FanoutOutput(output)) => {
+                self.ready = output.flows;
+                self.state.problems.extend(output.problems);
+                self.status[output.meter] = output.status;
+                self.sum();
+            }
+            Ok(Message::Panicked { meter, message }) => {
+                self.end_after_panic(meter, message);
+                self.sum();
+            }
+            // All threads have ended.
+            Err(_) => self.state.finished = true,
+        }
+    }
+
+    fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while !self.state.finished {
+            self.gather();
+        }
+        self.ready.clear();
+    }
+
+    fn state(&self) -> &State {
+        &self.state
+    }
+}
+
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        self.disconnect();
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// One meter with its socket.
+struct FanoutMeter {
+    number: usize,
+    origin: Origin,
+    meter: Meter,
+    plugins: PluginUpdates,
+    /// Plugins that the meter could not go over to yet.
+    pending: Option<Arc<PluginSet>>,
+    overload: OverloadLevel,
+    /// Bytes of plugins' values after which an output is full.
+    most_bytes: usize,
+    stop: Arc<AtomicBool>,
+}
+
+impl FanoutMeter {
+    fn run(mut self, sender: &SyncSender<Message>) {
+        let mut problems = Vec::new();
+        let mut told = Instant::now();
+        loop {
+            let last = self.read(&mut problems);
+            if last {
+                self.meter.finish();
+            }
+            loop {
+                let (flows, is_all) = self.flows();
+                if flows.is_empty() && !last && told.elapsed() < REPORT {
+                    break;
+                }
+                told = Instant::now();
+                let output = Box::new(FanoutOutput {
+                    meter: self.number,
+                    flows,
+                    problems: std::mem::take(&mut problems),
+                    status: self.status(last && is_all),
+                });
+                if sender.send(Message::FanoutOutput(output)).is_err() {
+                    return;
+                }
+                if is_all {
+                    break;
+                }
+            }
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Reads once; says whether that was the last time.
+    fn read(&mut self, problems: &mut Vec<CaptureError>) -> bool {
+        let level = self.origin.overload();
+        if level != OverloadLevel::Normal || self.overload != level {
+            self.overload = level;
+            self.meter.set_overload(level);
+        }
+        match self.origin.read() {
+            _ if self.stop.load(Ordering::Relaxed) => return true,
+            Ok(Read::Packets(packets)) => {
+                self.pending = self.plugins.changed().or(self.pending.take());
+                self.pending = self
+                    .pending
+                    .take()
+                    .filter(|plugins| !self.meter.set_plugins(plugins));
+                self.meter.push(packets.iter());
+            }
+            Ok(Read::Pause(Some(now))) => self.meter.advance(now),
+            Ok(Read::Pause(None)) => self.meter.flush(),
+            Ok(Read::Boundary(boundary)) => self.meter.cross(boundary),
+            Ok(Read::End) => return true,
+            Err(error) => {
+                tracing::warn!("{error}");
+                problems.push(error);
+            }
+        }
+        false
+    }
+
+    /// Flows that are ready, as many as an output may have. Returns them, and whether they are all.
+    fn flows(&mut self) -> (VecDeque<Flow>, bool) {
+        let (mut flows, mut bytes) = (VecDeque::new(), 0);
+        while flows.len() < MOST_FLOWS && bytes < self.most_bytes {
+            let Some(flow) = self.meter.next_flow() else {
+                return (flows, true);
+            };
+            bytes += flow.outputs.bytes();
+            flows.push_back(flow);
+        }
+        (flows, false)
+    }
+
+    fn status(&self, last: bool) -> MeterStatus {
+        MeterStatus {
+            counters: self.meter.counters(),
+            progress: Progress::of(&self.origin),
+            unknown_links: self.meter.unknown_links().to_vec(),
+            undissected: self.meter.undissected(),
+            flows_live: self.meter.live_flows() as u64,
+            memory: self.meter.memory() as u64,
+            plugins: self.meter.plugins(),
+            busy: thread_time(),
+            last,
+        }
+    }
+}
+
+/// Returns the message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use flowloom_core::meter::testing::flows;
+
+    use super::*;
+
+    fn output(meter: usize, flows: Vec<Flow>, last: bool) -> Message {
+        Message::FanoutOutput(Box::new(FanoutOutput {
+            meter,
+            flows: flows.into(),
+            problems: Vec::new(),
+            status: MeterStatus {
+                flows_live: 7,
+                last,
+                ..MeterStatus::default()
+            },
+        }))
+    }
+
+    #[test]
+    fn a_meter_that_panics_ends_the_run_and_the_flows_of_the_others_come_out() {
+        let stop = Stop::default();
+        let captures = stop.clone();
+        let fails = |sender: &SyncSender<Message>| {
+            sender.send(output(0, flows(3), false)).unwrap();
+            panic!("as the test asked for");
+        };
+        let goes_on = move |sender: &SyncSender<Message>| {
+            // It captures until it is asked to end, and has flows left then.
+            while !captures.is_stopped() {
+                sender.send(output(1, Vec::new(), false)).unwrap();
+            }
+            sender.send(output(1, flows(5), false)).unwrap();
+            sender.send(output(1, flows(2), true)).unwrap();
+        };
+        let work: Vec<Work> = vec![Box::new(fails), Box::new(goes_on)];
+        let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
+        let mut came = 0;
+        while !fanout.state().finished {
+            fanout.gather();
+            came += std::iter::from_fn(|| fanout.ready()).count();
+        }
+        assert_eq!(came, 3 + 5 + 2);
+        let [problem] = &fanout.state().problems[..] else {
+            panic!("{:?}", fanout.state().problems);
+        };
+        assert!(!problem.is_damage());
+        assert_eq!(
+            problem.to_string(),
+            "meter 0 of eth0 panicked: as the test asked for; its live flows, 7 when it last said so, are \
+             lost, and the run ends"
+        );
+        // What is live is in the other meter.
+        assert_eq!(fanout.state().flows_live, 7);
+    }
+
+    #[test]
+    fn meters_that_all_panic_end_the_run_as_well() {
+        fn fail(_: &SyncSender<Message>) {
+            panic!("no {}", "more");
+        }
+        let fails = || Box::new(fail) as Work;
+        let (stop, work) = (Stop::default(), vec![fails(), fails()]);
+        let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
+        fanout.stop();
+        let problems = &fanout.state().problems;
+        assert_eq!(problems.len(), 2);
+        assert!(problems[0].to_string().contains(" panicked: no more; "));
+    }
+}

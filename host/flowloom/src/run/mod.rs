@@ -1,0 +1,18 @@
+//! Runs: from sources to flows.
+
+mod builder;
+mod fanout;
+mod meter;
+mod parallel;
+mod plugin_updates;
+mod reload;
+mod single;
+mod status;
+mod streamer;
+mod summary;
+
+pub use builder::StreamerBuilder;
+pub use meter::{Meter, MeterError};
+pub use status::CpuTime;
+pub use streamer::{Step, Stopper, Streamer, StreamerError};
+pub use summary::RunSummary;

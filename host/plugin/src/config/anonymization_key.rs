@@ -1,0 +1,153 @@
+//! The key of pseudonyms and of anonymised columns.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use blake2::Blake2bMac512;
+use blake2::digest::KeyInit as _;
+
+use crate::bounded_file::BoundedRead;
+
+/// The key of an [`Anonymizer`]: 64 bytes, written as 128 hexadecimal digits.
+///
+/// Whoever has it can find out, by trying, which address stands behind a hash. It is never part of
+/// what is logged or printed.
+#[derive(Clone)]
+pub struct AnonymizationKey([u8; KEY_LEN]);
+
+const KEY_LEN: usize = 64;
+
+/// Larger key files are refused: a key is 128 digits and white space.
+const MOST_KEY_FILE_BYTES: u64 = 4 << 10;
+
+/// Why there is no key.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyError {
+    /// The text is not one. Neither is it part of the error.
+    #[error(
+        "anonymization_key: 128 hexadecimal digits (64 bytes) are accepted, and this has {0}; `openssl rand -hex 64` makes one"
+    )]
+    NotAKey(String),
+    /// The file cannot be read as text.
+    #[error(
+        "anonymization_key: {} cannot be read as text: {error}",
+        crate::escape::escaped_path(path)
+    )]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What reading gave.
+        error: std::io::Error,
+    },
+    /// The operating system gave no random bytes.
+    #[error("anonymization_key: there are no random bytes to make one of: {0}")]
+    NoRandomness(getrandom::Error),
+}
+
+impl AnonymizationKey {
+    /// A key that nobody knows: hashes cannot be compared with those of other runs.
+    ///
+    /// # Errors
+    ///
+    /// The operating system gives no random bytes.
+    pub fn random() -> Result<Self, KeyError> {
+        let mut bytes = [0; KEY_LEN];
+        getrandom::fill(&mut bytes).map_err(KeyError::NoRandomness)?;
+        Ok(Self(bytes))
+    }
+
+    /// The key that a file holds as text; white space around it is no part of it.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is not a regular file, has more than 4096 bytes, or has another text.
+    pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, KeyError> {
+        let path = path.into();
+        match BoundedRead::new(MOST_KEY_FILE_BYTES).text(&path) {
+            Ok(text) => text.trim().parse(),
+            Err(error) => Err(KeyError::Unreadable {
+                path,
+                error: error.into(),
+            }),
+        }
+    }
+}
+
+impl AnonymizationKey {
+    /// BLAKE2b-512 under this key, of nothing so far.
+    pub fn mac(&self) -> Blake2bMac512 {
+        Blake2bMac512::new(&self.0.into())
+    }
+}
+
+impl From<[u8; KEY_LEN]> for AnonymizationKey {
+    fn from(bytes: [u8; KEY_LEN]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl FromStr for AnonymizationKey {
+    type Err = KeyError;
+
+    fn from_str(text: &str) -> Result<Self, KeyError> {
+        let (pairs, rest) = text.as_bytes().as_chunks::<2>();
+        if pairs.len() != KEY_LEN || !rest.is_empty() {
+            let count = text.chars().count();
+            return Err(KeyError::NotAKey(format!("{count} characters")));
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+        let mut key = [0; KEY_LEN];
+        for (byte, [high, low]) in key.iter_mut().zip(pairs) {
+            *byte = digit(*high)
+                .zip(digit(*low))
+                .map(|(high, low)| high << 4 | low)
+                .ok_or_else(|| KeyError::NotAKey("other characters in it".to_owned()))?;
+        }
+        Ok(Self(key))
+    }
+}
+
+/// Says that there is a key, not which.
+impl fmt::Debug for AnonymizationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AnonymizationKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_read_and_never_shown() {
+        let digits = "Ab".repeat(64);
+        let key: AnonymizationKey = digits.parse().unwrap();
+        assert_eq!(key.0, [0xab; 64]);
+        assert_eq!(format!("{key:?}"), "AnonymizationKey(…)");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        std::fs::write(&path, format!("{digits}\n")).unwrap();
+        assert_eq!(AnonymizationKey::from_file(path).unwrap().0, key.0);
+
+        let error = |text: &str| text.parse::<AnonymizationKey>().unwrap_err().to_string();
+        for (wrong, what) in [
+            ("secret".to_owned(), "and this has 6 characters;"),
+            (digits.clone() + "0", "and this has 129 characters;"),
+            (
+                digits.replacen('A', "g", 1),
+                "and this has other characters in it;",
+            ),
+            (
+                digits.replacen("Ab", "+1", 1),
+                "and this has other characters in it;",
+            ),
+        ] {
+            assert!(error(&wrong).contains(what), "{}", error(&wrong));
+            assert!(!error(&wrong).contains(&wrong));
+        }
+        let [one, other] = [(); 2].map(|()| AnonymizationKey::random().unwrap().0);
+        assert_ne!(one, other);
+    }
+}

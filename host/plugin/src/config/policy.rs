@@ -1,0 +1,405 @@
+//! What an operator allows each plugin, from a file.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::grants::Grants;
+use super::limits::{ANSWER, EventTime, Limits};
+use super::spec::PluginSpec;
+use crate::bounded_file::BoundedRead;
+use crate::digest::Sha256;
+use crate::error::{LoadErrorKind, PluginError};
+
+/// What an operator allows each plugin: a TOML file, `flowloom.toml` by custom.
+///
+/// ```toml
+/// version = 1
+/// unlisted = "refuse"             # plugins that are not below; "allow" by default
+///
+/// [limits]                        # of every plugin
+/// call-ms = 50
+///
+/// [plugins.first_bytes]
+/// sha256 = "5b1e…"                # of its file
+/// grants = ["payload:64", "addresses"]
+/// options = { n = 64 }
+/// limits = { memory-mib = 32 }    # before those of all
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    refuses_unlisted: bool,
+    limits: LimitTable,
+    plugins: BTreeMap<String, Entry>,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[allow(missing_docs, reason = "the texts say what each is")]
+pub enum PolicyError {
+    #[error(
+        "the policy {} cannot be read as text: {error}",
+        crate::escape::escaped_path(path)
+    )]
+    Unreadable {
+        path: PathBuf,
+        error: std::io::Error,
+    },
+    #[error("the policy {}: {reason}", crate::escape::escaped_path(path))]
+    Wrong { path: PathBuf, reason: String },
+}
+
+/// Larger policies are refused: 64 plugins with long options need a tenth of it.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// The version that is read.
+const VERSION: u32 = 1;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Document {
+    version: u32,
+    #[serde(default)]
+    unlisted: Unlisted,
+    #[serde(default)]
+    limits: LimitTable,
+    #[serde(default)]
+    plugins: BTreeMap<String, Entry>,
+}
+
+/// For reading a version that is not ours: nothing else of it is known.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Option<i64>,
+}
+
+#[derive(Clone, Copy, Default, Deserialize, PartialEq)]
+#[serde(rename_all = "kebab-case")]
+enum Unlisted {
+    #[default]
+    Allow,
+    Refuse,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct Entry {
+    sha256: Option<Sha256>,
+    #[serde(default, deserialize_with = "grants")]
+    grants: Grants,
+    #[serde(default)]
+    options: BTreeMap<String, Scalar>,
+    #[serde(default)]
+    limits: LimitTable,
+}
+
+/// An option's value.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "an option is a text, a number, true or false")]
+enum Scalar {
+    Text(String),
+    Integer(i64),
+    Float(f64),
+    Boolean(bool),
+}
+
+impl Scalar {
+    fn text(&self) -> String {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Integer(number) => number.to_string(),
+            Self::Float(number) => number.to_string(),
+            Self::Boolean(value) => value.to_string(),
+        }
+    }
+}
+
+/// Limits that are said; those that are not stay.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct LimitTable {
+    call_ms: Option<u32>,
+    open_ms: Option<u32>,
+    memory_mib: Option<u32>,
+    flows: Option<u32>,
+    ns_per_event: Option<u32>,
+    output_kib: Option<u32>,
+}
+
+impl LimitTable {
+    fn apply(&self, limits: Limits) -> Limits {
+        let ms = |ms: Option<u32>, before| ms.map_or(before, |ms| Duration::from_millis(ms.into()));
+        Limits {
+            call: ms(self.call_ms, limits.call),
+            open: ms(self.open_ms, limits.open),
+            memory: self
+                .memory_mib
+                .map_or(limits.memory, |mib| (mib as usize) << 20),
+            flows: self.flows.map_or(limits.flows, |flows| flows as usize),
+            event_time: match self.ns_per_event {
+                None => limits.event_time,
+                Some(0) => EventTime::Unbounded,
+                Some(ns) => EventTime::Ns(ns.into()),
+            },
+            output: self
+                .output_kib
+                .map_or(limits.output, |kib| (kib as usize) << 10),
+        }
+    }
+
+    /// Refuses values that would stop every plugin, or that cannot be kept to.
+    fn check(&self, place: &str) -> Result<(), String> {
+        let all = 1..=u32::MAX;
+        let measurable = Limits::SHORTEST_CALL.as_millis() as u32..=u32::MAX;
+        for (key, value, accepted) in [
+            ("call-ms", self.call_ms, &measurable),
+            ("open-ms", self.open_ms, &measurable),
+            ("memory-mib", self.memory_mib, &all),
+            ("flows", self.flows, &all),
+            ("output-kib", self.output_kib, &(1..=(ANSWER >> 10) as u32)),
+        ] {
+            let (least, most) = (accepted.start(), accepted.end());
+            match value {
+                Some(value) if value < *least => {
+                    return Err(format!("{place}.{key} is {value}; give at least {least}"));
+                }
+                Some(value) if value > *most => {
+                    return Err(format!("{place}.{key} is {value}; give at most {most}"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn grants<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Grants, D::Error> {
+    Vec::<String>::deserialize(from)?
+        .iter()
+        .try_fold(Grants::default(), |grants, word| {
+            Ok(grants.and(word.parse().map_err(serde::de::Error::custom)?))
+        })
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read, is not a regular file, has more than 1 MiB, or is no policy of a version
+    /// that is known.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
+        let path = path.as_ref();
+        let text =
+            BoundedRead::new(MOST_BYTES)
+                .text(path)
+                .map_err(|error| PolicyError::Unreadable {
+                    path: path.to_owned(),
+                    error: error.into(),
+                })?;
+        Self::read(&text).map_err(|reason| PolicyError::Wrong {
+            path: path.to_owned(),
+            reason,
+        })
+    }
+
+    /// The policy in this file; without one, a policy that allows what specs say.
+    pub fn at(path: Option<&Path>) -> Result<Self, PolicyError> {
+        path.map_or_else(|| Ok(Self::default()), Self::from_file)
+    }
+
+    fn read(text: &str) -> Result<Self, String> {
+        let said = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+        // Before its keys are looked at: another version has others.
+        let versioned: Versioned = toml::from_str(text).map_err(said)?;
+        match versioned.version {
+            Some(1) => {}
+            None => return Err(format!("it does not begin with `version = {VERSION}`")),
+            Some(other) => {
+                return Err(format!(
+                    "it is of version {other}; this host reads {VERSION}"
+                ));
+            }
+        }
+        let document: Document = toml::from_str(text).map_err(said)?;
+        debug_assert_eq!(document.version, VERSION);
+        document.limits.check("limits")?;
+        for (name, entry) in &document.plugins {
+            entry.limits.check(&format!("plugins.{name}.limits"))?;
+        }
+        Ok(Self {
+            refuses_unlisted: document.unlisted == Unlisted::Refuse,
+            limits: document.limits,
+            plugins: document.plugins,
+        })
+    }
+
+    /// What becomes of a plugin that is asked for: its grants are those of both, options that were not
+    /// given come from here, and so do limits and the digest that its file must have.
+    ///
+    /// # Errors
+    ///
+    /// It may not be loaded.
+    pub fn apply(&self, spec: PluginSpec) -> Result<PluginSpec, PluginError> {
+        let mut spec = spec;
+        spec.limits = self.limits.apply(spec.limits);
+        let Some(entry) = self.plugins.get(&spec.name) else {
+            return match self.refuses_unlisted {
+                true => Err(PluginError::new(&spec.name, LoadErrorKind::Unlisted)),
+                false => Ok(spec),
+            };
+        };
+        spec.limits = entry.limits.apply(spec.limits);
+        spec.sha256 = entry.sha256.or(spec.sha256);
+        for (key, value) in &entry.options {
+            if !spec.options.iter().any(|(given, _)| given == key) {
+                spec.options.push((key.clone(), value.text()));
+            }
+        }
+        Ok(spec.grant(entry.grants))
+    }
+
+    /// As [`apply`](Self::apply), for a file that appeared in a folder: it gets more than the default
+    /// only if the policy says which file it is.
+    pub(crate) fn apply_to_found(&self, spec: PluginSpec) -> Result<PluginSpec, PluginError> {
+        let spec = self.apply(spec)?;
+        match spec.grants != Grants::default() && spec.sha256.is_none() {
+            true => Err(PluginError::new(&spec.name, LoadErrorKind::NotPinned)),
+            false => Ok(spec),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DIGEST: &str = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+    fn policy() -> Policy {
+        let text = format!(
+            "version = 1\nunlisted = \"refuse\"\n[limits]\ncall-ms = 50\nns-per-event = 0\n\
+             [plugins.a]\nsha256 = \"{DIGEST}\"\ngrants = [\"payload:64\", \"addresses\"]\n\
+             options = {{ n = 64, mode = \"x\", on = true, by = 0.5 }}\n\
+             limits = {{ memory-mib = 32 }}\n[plugins.b]\ngrants = [\"names\"]\n"
+        );
+        Policy::read(&text).unwrap()
+    }
+
+    fn error(text: &str) -> String {
+        Policy::read(text).unwrap_err()
+    }
+
+    #[test]
+    fn says_all_that_a_plugin_is_allowed() {
+        let spec = PluginSpec::new("a.wasm").option("mode", "given");
+        let spec = policy().apply(spec).unwrap();
+        let options: Vec<_> = spec.options.iter().map(|(k, v)| (&**k, &**v)).collect();
+        assert_eq!(
+            options,
+            [
+                ("mode", "given"),
+                ("by", "0.5"),
+                ("n", "64"),
+                ("on", "true")
+            ]
+        );
+        assert_eq!(spec.grants, "payload:64,addresses".parse().unwrap());
+        assert_eq!(spec.sha256.unwrap().to_string(), DIGEST);
+        assert_eq!(spec.limits.call, Duration::from_millis(50));
+        assert_eq!(spec.limits.open, Limits::default().open);
+        assert_eq!(spec.limits.memory, 32 << 20);
+        assert_eq!(spec.limits.event_time, EventTime::Unbounded);
+        let table = LimitTable::default();
+        assert_eq!(table.apply(Limits::default()), Limits::default());
+        let table = LimitTable {
+            ns_per_event: Some(7),
+            ..table
+        };
+        let limits = table.apply(Limits::default());
+        assert_eq!(limits.event_time, EventTime::Ns(7));
+    }
+
+    #[test]
+    fn what_is_not_in_it_may_be_refused() {
+        let error = policy().apply(PluginSpec::new("c.wasm")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "plugin `c`: is not in the policy, which refuses plugins that are not"
+        );
+        let all = Policy::read("version = 1").unwrap();
+        assert!(all.apply(PluginSpec::new("c.wasm")).is_ok());
+    }
+
+    #[test]
+    fn a_found_file_needs_its_digest_for_more_than_the_default() {
+        assert!(policy().apply_to_found(PluginSpec::new("a.wasm")).is_ok());
+        let error = policy()
+            .apply_to_found(PluginSpec::new("b.wasm"))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "plugin `b`: is granted more than the default, and was found in a folder that is followed: \
+             give the sha256 of its file in the policy"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_with_its_place() {
+        assert_eq!(error(""), "it does not begin with `version = 1`");
+        assert_eq!(
+            error("version = 2\nnew-key = 1"),
+            "it is of version 2; this host reads 1"
+        );
+        for (text, part) in [
+            ("version = 1\nplugin = 1", "unknown field `plugin`"),
+            (
+                "version = 1\nlimits = { cal-ms = 1 }",
+                "unknown field `cal-ms`",
+            ),
+            ("version = 1\nlimits = { call-ms = -1 }", "line 2"),
+            (
+                "version = 1\nlimits = { call-ms = 0 }",
+                "limits.call-ms is 0; give at least 20",
+            ),
+            (
+                "version = 1\nlimits = { call-ms = 19 }",
+                "limits.call-ms is 19; give at least 20",
+            ),
+            (
+                "version = 1\n[plugins.a.limits]\nopen-ms = 9",
+                "plugins.a.limits.open-ms is 9; give at least 20",
+            ),
+            (
+                "version = 1\nlimits = { output-kib = 0 }",
+                "limits.output-kib is 0; give at least 1",
+            ),
+            (
+                "version = 1\nlimits = { output-kib = 16385 }",
+                "limits.output-kib is 16385; give at most 16384",
+            ),
+            (
+                "version = 1\n[plugins.a.limits]\nflows = 0",
+                "plugins.a.limits.flows is 0; give at least 1",
+            ),
+            (
+                "version = 1\n[plugins.a]\nsha256 = \"9f\"",
+                "64 hexadecimal digits",
+            ),
+            (
+                "version = 1\n[plugins.a]\ngrants = [\"all\"]",
+                "`all` is not a grant",
+            ),
+            (
+                "version = 1\n[plugins.a.options]\nx = []",
+                "an option is a text, a number, true or false",
+            ),
+            ("version = 1\n[plugins.a", "line 2"),
+        ] {
+            assert!(error(text).contains(part), "{text}: {}", error(text));
+        }
+    }
+}

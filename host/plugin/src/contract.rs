@@ -1,0 +1,16 @@
+//! The contract, as wasmtime sees it.
+
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    reason = "generated; the contract in wit/ has the documentation"
+)]
+
+wasmtime::component::bindgen!({
+    path: "../../wit",
+    world: "dual-plugin",
+    ownership: Borrowing { duplicate_if_necessary: true },
+});
+
+pub(crate) use self::flowloom::plugin::{log, manifest};
+pub(crate) use exports::flowloom::plugin::{batch_feature, feature};

@@ -1,0 +1,201 @@
+//! JSON texts that plugins answer with.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// Characters of a number: every double can be written exactly enough in 24, every 64-bit integer in 20.
+const MOST_DIGITS: usize = 64;
+
+/// Takes a text that is one JSON value of RFC 7493 (I-JSON), which every reader understands alike, and
+/// puts it on one line.
+///
+/// Refuses what other readers may refuse, or read as something else: numbers that no double can hold or
+/// with more than 64 characters, lone surrogates, characters that Unicode reserves, an object with the
+/// same name twice, and nesting deeper than 127.
+pub(crate) fn json(text: &str) -> Option<Box<str>> {
+    serde_json::from_str::<Checked>(text).ok()?;
+    if has_long_number(text.as_bytes()) {
+        return None;
+    }
+    // Line breaks in valid JSON stand between its words only, where a space means the same.
+    Some(text.replace(['\n', '\r'], " ").into())
+}
+
+/// Whether a number of this valid JSON text is too long.
+fn has_long_number(text: &[u8]) -> bool {
+    let (mut digits, mut in_text, mut is_escaped) = (0, false, false);
+    for &byte in text {
+        if in_text {
+            in_text = is_escaped || byte != b'"';
+            is_escaped = !is_escaped && byte == b'\\';
+            continue;
+        }
+        match byte {
+            b'0'..=b'9' | b'.' | b'+' | b'-' | b'e' | b'E' => digits += 1,
+            _ => {
+                digits = 0;
+                in_text = byte == b'"';
+            }
+        }
+        if digits > MOST_DIGITS {
+            return true;
+        }
+    }
+    false
+}
+
+/// A value of which nothing is kept.
+struct Checked;
+
+impl<'de> Deserialize<'de> for Checked {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for Checked {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an I-JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self, E> {
+        match number.is_finite() {
+            true => Ok(self),
+            false => Err(E::custom("a number that no double holds")),
+        }
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Self, E> {
+        match text.chars().any(is_reserved) {
+            true => Err(E::custom("a character that Unicode reserves")),
+            false => Ok(self),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<Self, A::Error> {
+        while values.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self, A::Error> {
+        let mut names = HashSet::new();
+        while let Some(name) = members.next_key_seed(Name)? {
+            if !names.insert(name) {
+                return Err(de::Error::custom("a name twice"));
+            }
+            members.next_value::<Self>()?;
+        }
+        Ok(self)
+    }
+}
+
+/// The name of a member, borrowed where that is possible.
+struct Name;
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<Self::Value, D::Error> {
+        from.deserialize_str(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Name {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E: de::Error>(self, name: &str) -> Result<Self::Value, E> {
+        Checked.visit_str::<E>(name)?;
+        Ok(name.to_owned().into())
+    }
+
+    fn visit_borrowed_str<E: de::Error>(self, name: &'de str) -> Result<Self::Value, E> {
+        Checked.visit_str::<E>(name)?;
+        Ok(name.into())
+    }
+}
+
+/// The noncharacters of Unicode.
+fn is_reserved(c: char) -> bool {
+    matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_everybody_reads_alike_pass_on_one_line() {
+        for (text, line) in [
+            ("null", "null"),
+            (" -12.5e3 ", " -12.5e3 "),
+            ("18446744073709551615", "18446744073709551615"),
+            ("{\"a\":\r\n[1,\n2]}", "{\"a\":  [1, 2]}"),
+            (
+                r#"{"a": {"a": 1}, "b": [{"a": 1}, {"a": 1}]}"#,
+                r#"{"a": {"a": 1}, "b": [{"a": 1}, {"a": 1}]}"#,
+            ),
+            (r#""\ud83d\ude00 \" \\""#, r#""\ud83d\ude00 \" \\""#),
+        ] {
+            assert_eq!(json(text).as_deref(), Some(line), "{text}");
+        }
+        let digits = format!("\"{}\"", "1".repeat(100_000));
+        assert!(json(&digits).is_some(), "digits in a text are a text");
+        assert!(json(&format!("[{}0]", "1,".repeat(10_000))).is_some());
+    }
+
+    #[test]
+    fn values_that_some_refuse_or_read_otherwise_are_refused() {
+        let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(json(&deep(127)).is_some());
+        for text in [
+            "",
+            "{",
+            "1 2",
+            "NaN",
+            "1e999999",
+            "-1e999999",
+            r#""\ud800""#,
+            r#""\udc00\ud800""#,
+            r#"{"\ud800": 1}"#,
+            r#""\uffff""#,
+            "\"\u{fdd0}\"",
+            "{\"\u{1fffe}\": 1}",
+            r#"{"a": 1, "a": 2}"#,
+            r#"[{"b": {"a": 1, "\u0061": 2}}]"#,
+            &"1".repeat(100_000),
+            &"1".repeat(65),
+            &format!("0.{}", "1".repeat(100)),
+            &format!("[\"a\\\"\", {}]", "1".repeat(65)),
+            &deep(128),
+            &deep(100_000),
+        ] {
+            let shown: String = text.chars().take(80).collect();
+            assert_eq!(json(text), None, "{shown}");
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! One generation of a plugin: a version of it with its options, grants and limits.
+
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use flowloom_core::schema::Schema;
+
+use super::engine::{Compiled, PluginEngine};
+use super::file;
+use super::manifest::{Manifest, Terms};
+use crate::config::run_context::RunContext;
+use crate::config::spec::{CallMode, PluginSpec};
+use crate::digest::Sha256;
+use crate::error::{LoadErrorKind, PluginError};
+use crate::sandbox::instance::Instance;
+use crate::sandbox::pseudonyms::Pseudonyms;
+use crate::supervise::cpu_budget::CpuBudget;
+
+/// A plugin that was compiled, opened once, and whose manifest was accepted.
+pub struct Plugin {
+    spec: PluginSpec,
+    sha256: Sha256,
+    generation: u64,
+    manifest: Manifest,
+    compiled: Compiled,
+    engine: PluginEngine,
+    schema: Schema,
+    by_event: bool,
+    /// The run that it is part of, once there is one.
+    run: Arc<OnceLock<RunContext>>,
+    /// Opened instances that no meter has yet.
+    spare: Mutex<Vec<Instance>>,
+}
+
+/// What was read of a plugin's file, which may be another one by now.
+pub(crate) struct PluginFile {
+    bytes: Vec<u8>,
+    pub(crate) sha256: Sha256,
+}
+
+impl PluginFile {
+    /// Reads the file that is asked for.
+    pub(crate) fn read(spec: &PluginSpec) -> Result<Self, LoadErrorKind> {
+        let bytes = file::read(&spec.file, spec.follows_links)?;
+        let sha256 = Sha256::of(&bytes);
+        match spec.sha256 {
+            Some(wanted) if wanted != sha256 => Err(LoadErrorKind::OtherFile {
+                path: spec.file.clone(),
+                is: sha256,
+                wanted,
+            }),
+            _ => Ok(Self { bytes, sha256 }),
+        }
+    }
+}
+
+impl Plugin {
+    /// Compiles, opens and checks it.
+    pub(crate) fn load(
+        spec: PluginSpec,
+        file: PluginFile,
+        generation: u64,
+        engine: &PluginEngine,
+        schema: &Schema,
+        run: &Arc<OnceLock<RunContext>>,
+    ) -> Result<Self, LoadErrorKind> {
+        let PluginFile { bytes, sha256 } = file;
+        if spec.grants.unveil() {
+            return Err(LoadErrorKind::Unveiled);
+        }
+        let compiled = engine.compile(bytes, &spec.file)?;
+        let has_feature = compiled.exports.feature.is_some();
+        let (instance, manifest) = open(&spec, engine, &compiled, schema)?;
+        let by_event = manifest.cuts_flows
+            || compiled.exports.batch.is_none()
+            || spec.calls == CallMode::PerEvent && has_feature;
+        Ok(Self {
+            spec,
+            sha256,
+            generation,
+            manifest,
+            compiled,
+            engine: engine.clone(),
+            schema: schema.clone(),
+            by_event,
+            run: run.clone(),
+            spare: Mutex::new(vec![instance]),
+        })
+    }
+
+    /// An opened instance: a spare one, else a new one.
+    pub(crate) fn instance(&self) -> Result<Instance, PluginError> {
+        let spare = self.spare().pop();
+        spare.map_or_else(|| self.open(), Ok)
+    }
+
+    /// Opens instances until so many are to spare.
+    pub(crate) fn fill(&self, count: usize) -> Result<(), PluginError> {
+        while self.spare().len() < count {
+            let instance = self.open()?;
+            self.spare().push(instance);
+        }
+        Ok(())
+    }
+
+    /// Opens one more instance to spare, unless there is one for each meter.
+    pub(crate) fn open_spare(&self) -> Result<(), PluginError> {
+        let wanted = self.spare().len() + 1;
+        self.fill(wanted.min(self.run().meters.max(1)))
+    }
+
+    /// Flows that an instance may hold.
+    pub(crate) fn most_flows(&self) -> usize {
+        self.spec.limits.flows_of_instance(self.run().meters)
+    }
+
+    /// What watches the time that its events take, if that is bounded.
+    pub(crate) fn budget(&self) -> Option<CpuBudget> {
+        CpuBudget::new(self.spec.limits.event_time, self.run())
+    }
+
+    fn run(&self) -> RunContext {
+        self.run.get().copied().unwrap_or_default()
+    }
+
+    /// What addresses are called.
+    pub(crate) fn pseudonyms(&self) -> Pseudonyms {
+        self.engine.pseudonyms()
+    }
+
+    /// Has an instance opened aside: one will be wanted soon.
+    pub(crate) fn prepare(self: &Arc<Self>) {
+        self.engine.prepare(self);
+    }
+
+    fn open(&self) -> Result<Instance, PluginError> {
+        let fail = |problem| PluginError::new(&self.spec.name, problem);
+        let (instance, manifest) =
+            open(&self.spec, &self.engine, &self.compiled, &self.schema).map_err(fail)?;
+        if manifest != self.manifest {
+            return Err(fail(LoadErrorKind::OtherManifest));
+        }
+        Ok(instance)
+    }
+
+    fn spare(&self) -> MutexGuard<'_, Vec<Instance>> {
+        self.spare.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The operator's name for it.
+    pub fn name(&self) -> &str {
+        &self.spec.name
+    }
+
+    /// Bytes of its machine code and data, which all its instances share.
+    pub fn image_bytes(&self) -> usize {
+        self.compiled.cost.image
+    }
+
+    /// How it was asked for.
+    pub fn spec(&self) -> &PluginSpec {
+        &self.spec
+    }
+
+    /// The digest of its file.
+    pub fn sha256(&self) -> Sha256 {
+        self.sha256
+    }
+
+    /// Its number among all generations of all plugins of its registry, in the order of loading.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// What it adds and what it is shown.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// Whether it is called one event at a time.
+    pub fn by_event(&self) -> bool {
+        self.by_event
+    }
+}
+
+fn open(
+    spec: &PluginSpec,
+    engine: &PluginEngine,
+    compiled: &Compiled,
+    schema: &Schema,
+) -> Result<(Instance, Manifest), LoadErrorKind> {
+    let terms = Terms {
+        name: &spec.name,
+        grants: spec.grants,
+        schema,
+        has_feature: compiled.exports.feature.is_some(),
+    };
+    let mut instance = Instance::new(
+        engine.engine(),
+        &compiled.component,
+        &compiled.exports,
+        compiled.cost,
+        &spec.name,
+        spec.limits,
+    )?;
+    let declared = instance
+        .open(&spec.options)
+        .map_err(LoadErrorKind::OpenTrapped)?
+        .map_err(LoadErrorKind::Refused)?;
+    Ok((instance, Manifest::accept(declared, &terms)?))
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::path::Path;
+
+    use flowloom_core::meter::Settings;
+    use wit_component::{StringEncoding, embed_component_metadata};
+    use wit_parser::Resolve;
+
+    use super::*;
+    use crate::config::anonymization_key::AnonymizationKey;
+    use crate::supervised::ThreadPanics;
+
+    /// A module of the contract's world `plugin`, with an empty manifest: an empty record is all zeros.
+    /// It traps at the first packet.
+    const MODULE: &str = r#"(module
+        (memory (export "memory") 4)
+        (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
+        (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
+          i32.const 1024)
+        (func (export "flowloom:plugin/feature@0.1.0#init") (param i32) (result i32) unreachable)
+        (func (export "flowloom:plugin/feature@0.1.0#update") (param i32) (result i32) i32.const 0)
+        (func (export "flowloom:plugin/feature@0.1.0#expire") (param i64 i32 i32) (result i32)
+          i32.const 1024)
+        (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
+
+    /// Loads it, to be run by one meter.
+    pub(crate) fn load() -> Plugin {
+        let mut bytes = wat::parse_str(MODULE).unwrap();
+        let mut resolve = Resolve::default();
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        let (package, _) = resolve.push_dir(wit).unwrap();
+        let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+        embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
+        let engine = PluginEngine::new(
+            None,
+            &AnonymizationKey::random().unwrap(),
+            &ThreadPanics::default(),
+        )
+        .unwrap();
+        let sha256 = Sha256::of(&bytes);
+        let file = PluginFile { bytes, sha256 };
+        let schema = Settings::default().schema();
+        let run = Arc::default();
+        let loaded = Plugin::load(PluginSpec::new("x.wasm"), file, 0, &engine, &schema, &run);
+        loaded.map_err(|problem| problem.to_string()).unwrap()
+    }
+
+    impl Plugin {
+        /// Changes how many bytes its next instances may have.
+        pub(crate) fn set_memory(&mut self, bytes: usize) {
+            self.spec.limits.memory = bytes;
+        }
+    }
+
+    /// No component can do so of its own will: its bytes, options, limits, clock and random numbers are
+    /// the same for every instance. What the first instance said is made another's here.
+    #[test]
+    fn an_instance_with_another_manifest_is_refused() {
+        let mut plugin = load();
+        assert!(plugin.fill(2).is_ok());
+        let Manifest {
+            packets_per_flow, ..
+        } = plugin.manifest;
+        plugin.manifest.packets_per_flow = packets_per_flow - 1;
+        let error = plugin.fill(3).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "plugin `x`: gave another manifest when it was opened again with the same options"
+        );
+        // Those that were opened before are as good as ever.
+        assert!(plugin.instance().is_ok());
+        assert!(plugin.instance().is_ok());
+        assert_eq!(plugin.instance().err().unwrap().to_string(), error);
+    }
+
+    #[test]
+    fn every_meter_that_restarts_has_an_instance_to_spare() {
+        let plugin = load();
+        let run = RunContext {
+            meters: 3,
+            ..RunContext::default()
+        };
+        assert!(plugin.run.set(run).is_ok());
+        // The one that loading opened.
+        assert!(plugin.instance().is_ok());
+        for spare in [1, 2, 3, 3] {
+            plugin.open_spare().unwrap();
+            assert_eq!(plugin.spare().len(), spare);
+        }
+    }
+
+    #[test]
+    fn an_instance_that_cannot_be_opened_is_refused() {
+        let mut plugin = load();
+        // It starts with four pages.
+        plugin.spec.limits.memory = 3 << 16;
+        let error = plugin.fill(2).unwrap_err().to_string();
+        // With what the host keeps for it.
+        let start = "plugin `x`: failed while it was opened: it asked for 26";
+        assert!(error.starts_with(start), "{error}");
+        let end = " bytes of memory; 196608 are allowed";
+        assert!(error.ends_with(end), "{error}");
+        let mut instance = plugin.instance().unwrap();
+        assert!(matches!(instance.finish(true), Ok(())));
+        assert!(plugin.instance().is_err());
+    }
+}

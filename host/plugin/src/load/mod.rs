@@ -1,0 +1,9 @@
+//! From files to plugins that can be opened.
+
+pub(crate) mod compile;
+pub(crate) mod engine;
+pub(crate) mod file;
+pub(crate) mod folder;
+pub(crate) mod loaded;
+pub(crate) mod manifest;
+pub(crate) mod registry;

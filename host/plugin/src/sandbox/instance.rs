@@ -1,0 +1,240 @@
+//! One running instance of a plugin, in a store of its own.
+
+use std::time::Duration;
+
+use flowloom_core::time::Time;
+use wasmtime::component::InstancePre;
+use wasmtime::{Engine, Store};
+
+use super::log::Log;
+use super::wasi::WasiState;
+use crate::config::limits::{ANSWER, Deadline, HANDLES, Limits, MemoryLimiter};
+use crate::contract::manifest;
+use crate::contract::{batch_feature, feature};
+use crate::error::{LoadErrorKind, Trap};
+use crate::load::compile::HostCost;
+
+/// What the host keeps beside an instance.
+pub(crate) struct HostState {
+    pub(crate) deadline: Deadline,
+    memory: MemoryLimiter,
+    log: Log,
+    pub(crate) wasi: WasiState,
+}
+
+/// An instance that has not trapped. One that has is to be thrown away.
+pub(crate) struct Instance {
+    store: Store<HostState>,
+    feature: Option<feature::Guest>,
+    batch: Option<batch_feature::Guest>,
+    limits: Limits,
+}
+
+/// Which of the contract's interfaces a component exports.
+#[derive(Clone)]
+pub(crate) struct Exports {
+    pub(crate) feature: Option<feature::GuestIndices>,
+    pub(crate) batch: Option<batch_feature::GuestIndices>,
+}
+
+impl Instance {
+    /// Instantiates, which may run code of the plugin.
+    pub(crate) fn new(
+        engine: &Engine,
+        component: &InstancePre<HostState>,
+        exports: &Exports,
+        cost: HostCost,
+        name: &str,
+        limits: Limits,
+    ) -> Result<Self, LoadErrorKind> {
+        let limits = limits.measurable();
+        // What the host keeps for it counts as its memory.
+        let memory = MemoryLimiter::new(limits.memory, cost.instance);
+        if cost.instance > limits.memory {
+            return Err(LoadErrorKind::OpenTrapped(Trap::Memory {
+                asked: cost.instance,
+                allowed: limits.memory,
+            }));
+        }
+        let state = HostState {
+            deadline: Deadline::default(),
+            memory,
+            log: Log::new(name),
+            wasi: WasiState::default(),
+        };
+        let mut store = Store::new(engine, state);
+        store.limiter(|state| &mut state.memory);
+        store.epoch_deadline_callback(Deadline::check);
+        store.set_hostcall_fuel(ANSWER);
+        store.set_max_component_handles(HANDLES);
+        let mut instance = Self {
+            store,
+            feature: None,
+            batch: None,
+            limits,
+        };
+        let raw = instance
+            .call(limits.open, |instance| {
+                component.instantiate(&mut instance.store)
+            })
+            .map_err(LoadErrorKind::OpenTrapped)?;
+        // The functions' types are looked at only here.
+        let other_types = |error: wasmtime::Error| LoadErrorKind::OtherTypes {
+            reason: format!("{error:#}"),
+        };
+        instance.feature = exports
+            .feature
+            .as_ref()
+            .map(|e| e.load(&mut instance.store, &raw))
+            .transpose()
+            .map_err(other_types)?;
+        instance.batch = exports
+            .batch
+            .as_ref()
+            .map(|e| e.load(&mut instance.store, &raw))
+            .transpose()
+            .map_err(other_types)?;
+        Ok(instance)
+    }
+
+    /// Calls `open`; the inner error is the plugin's own.
+    pub(crate) fn open(
+        &mut self,
+        options: &[(String, String)],
+    ) -> Result<Result<manifest::Manifest, String>, Trap> {
+        let options: Vec<_> = options
+            .iter()
+            .map(|(key, value)| (key.as_str(), value.as_str()))
+            .collect();
+        self.call(self.limits.open, |instance| {
+            match (&instance.batch, &instance.feature) {
+                (Some(guest), _) => guest.call_open(&mut instance.store, &options),
+                (None, Some(guest)) => guest.call_open(&mut instance.store, &options),
+                (None, None) => {
+                    unreachable!("a component with neither interface is refused before")
+                }
+            }
+        })
+    }
+
+    pub(crate) fn init(
+        &mut self,
+        packet: feature::Packet<'_>,
+        flow: feature::Flow<'_>,
+    ) -> Result<feature::Verdict, Trap> {
+        self.event(|guest, store| guest.call_init(store, packet, flow))
+    }
+
+    pub(crate) fn update(
+        &mut self,
+        packet: feature::Packet<'_>,
+        flow: feature::Flow<'_>,
+    ) -> Result<feature::Verdict, Trap> {
+        self.event(|guest, store| guest.call_update(store, packet, flow))
+    }
+
+    pub(crate) fn expire(
+        &mut self,
+        flow: feature::Flow<'_>,
+    ) -> Result<Vec<feature::ValueResult>, Trap> {
+        self.event(|guest, store| guest.call_expire(store, flow))
+    }
+
+    pub(crate) fn process(
+        &mut self,
+        batch: batch_feature::Batch<'_>,
+    ) -> Result<Vec<batch_feature::OutputColumn>, Trap> {
+        self.call(self.limits.call, |instance| {
+            let Some(guest) = &instance.batch else {
+                unreachable!("columns go to batch features only")
+            };
+            guest.call_process(&mut instance.store, batch)
+        })
+    }
+
+    /// Calls `finish` on the interface that was given the events.
+    pub(crate) fn finish(&mut self, by_event: bool) -> Result<(), Trap> {
+        self.call(self.limits.call, |instance| {
+            match (&instance.batch, &instance.feature) {
+                (_, Some(guest)) if by_event => guest.call_finish(&mut instance.store),
+                (Some(guest), _) => guest.call_finish(&mut instance.store),
+                _ => Ok(()),
+            }
+        })
+    }
+
+    /// Says what packet time it is.
+    pub(crate) fn at(&mut self, now: Time) {
+        self.store.data_mut().wasi.now = now;
+    }
+
+    /// Lines of its log that were not shown.
+    pub(crate) fn lines_dropped(&self) -> u64 {
+        self.store.data().log.dropped
+    }
+
+    /// Bytes of memory and tables, and of what the host keeps for it.
+    pub(crate) fn memory(&self) -> usize {
+        self.store.data().memory.used
+    }
+
+    fn event<T>(
+        &mut self,
+        call: impl FnOnce(&feature::Guest, &mut Store<HostState>) -> wasmtime::Result<T>,
+    ) -> Result<T, Trap> {
+        self.call(self.limits.call, |instance| {
+            let Some(guest) = &instance.feature else {
+                unreachable!("events go to features only")
+            };
+            call(guest, &mut instance.store)
+        })
+    }
+
+    /// Every entry into the guest goes through here: lowering, the call and post-return are all
+    /// under the deadline.
+    fn call<T>(
+        &mut self,
+        allowed: Duration,
+        call: impl FnOnce(&mut Self) -> wasmtime::Result<T>,
+    ) -> Result<T, Trap> {
+        let state = self.store.data_mut();
+        state.deadline.start(allowed);
+        // What went wrong in an earlier call is not why this one fails.
+        state.memory.refused = None;
+        state.log.begin(state.wasi.now);
+        self.store.set_epoch_deadline(1);
+        call(self).map_err(|error| self.trap(&error, allowed))
+    }
+
+    fn trap(&self, error: &wasmtime::Error, allowed: Duration) -> Trap {
+        let state = self.store.data();
+        if state.deadline.passed {
+            Trap::Deadline {
+                allowed_ms: allowed.as_millis(),
+            }
+        } else if let Some(asked) = state.memory.refused {
+            Trap::Memory {
+                asked,
+                allowed: self.limits.memory,
+            }
+        } else {
+            let reason = match error.downcast_ref::<wasmtime::Trap>() {
+                Some(trap) => trap.to_string(),
+                None => error.root_cause().to_string(),
+            };
+            Trap::Stopped {
+                reason,
+                said: state.log.last_error.clone(),
+            }
+        }
+    }
+}
+
+impl HostState {
+    /// What plugins may import.
+    pub(crate) fn log(&mut self) -> &mut Log {
+        // Who is refused memory and still has something to say goes on, or says why not.
+        self.memory.refused = None;
+        &mut self.log
+    }
+}
