@@ -33,7 +33,7 @@ fn is_there(test: &str) -> bool {
 
 #[test]
 fn every_difference_has_a_test() {
-    let page = fs::read_to_string(Path::new(HOST).join("../../docs/differences.md"))
+    let page = fs::read_to_string(Path::new(HOST).join("../../docs/nfstream-differences.md"))
         .expect("the page is there");
     let rows: Vec<Vec<&str>> = page
         .lines()

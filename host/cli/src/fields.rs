@@ -245,7 +245,7 @@ Every field of flows, and every packet field that a plugin may ask for. This pag
 `--format json` for programs.
 
 Names, order and definitions are those of NFStream 6.6.0, unless a definition says otherwise; where
-values differ, [differences.md](differences.md) says so. \"There\" says when flows have the field.
+values differ, [nfstream-differences.md](nfstream-differences.md) says so. \"There\" says when flows have the field.
 \"Grant\" is what `--grant NAME=…` has to say for the plugin of that name to see it; without an entry
 every plugin may.
 ";

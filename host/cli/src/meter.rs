@@ -58,7 +58,7 @@ pub(super) struct Meter {
     #[arg(long, requires = "plugin_folder")]
     watch: bool,
 
-    /// What plugins are allowed: a TOML file (docs/security.md). It is followed with --watch.
+    /// What plugins are allowed: a TOML file (docs/sandbox.md). It is followed with --watch.
     #[arg(long, value_name = "FILE")]
     policy: Option<PathBuf>,
 

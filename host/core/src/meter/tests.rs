@@ -1,4 +1,4 @@
-//! What the meter does where NFStream does otherwise: each of these is a row of docs/differences.md.
+//! Differences from NFStream in metering: each test is a row of docs/nfstream-differences.md.
 
 use std::sync::Arc;
 
