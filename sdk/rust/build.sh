@@ -3,15 +3,15 @@
 #
 #     sdk/rust/build.sh OUTPUT.wasm FOLDER
 #
-# Takes rustup's target wasm32-unknown-unknown, which it adds where it can, or Debian's packages
+# Needs rustup's target wasm32-unknown-unknown, which the script adds if it can, or Debian's packages
 # rustc-web cargo-web rust-web-src lld-22.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 . "$root/sdk/tools/rust.sh"
 
-[ -f "$1/Cargo.toml" ] || fail "there is no $1/Cargo.toml"
+[ -f "$1/Cargo.toml" ] || fail "$1 is not a crate: it has no Cargo.toml"
 cargo_wasm --release --manifest-path "$1/Cargo.toml" --message-format json-render-diagnostics >"$work/messages"
-# The crate's own module is the last that cargo tells of.
+# The last module that cargo reports is that of the crate itself.
 module=$(sed -n 's/.*"reason":"compiler-artifact".*"filenames":\[[^]]*"\([^"]*\.wasm\)".*/\1/p' "$work/messages" | tail -n 1)
-[ -n "$module" ] || fail "$1 gives no WebAssembly module: its Cargo.toml needs crate-type = [\"cdylib\"]"
+[ -n "$module" ] || fail "$1 builds no WebAssembly module: its Cargo.toml needs crate-type = [\"cdylib\"]"
 componentize "$module"

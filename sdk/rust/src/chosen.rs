@@ -1,19 +1,21 @@
-//! Flow fields that an option names.
+//! Flow fields that are selected at run time, by an option.
 
 use crate::FlowFields;
 use crate::bindings::exports::flowloom::plugin::batch_feature::Column;
 use crate::bindings::exports::flowloom::plugin::feature::Value;
 use crate::fields::{FieldType, FlowColumns, record};
 
-/// Flow fields that only the options say: a model's, for example. In the place of a
-/// [`FlowFields`] struct, with the names given by [`Plugin::at_init`](crate::Plugin::at_init),
-/// [`at_update`](crate::Plugin::at_update) or [`at_expire`](crate::Plugin::at_expire).
+/// Flow fields that depend on the options, for example the inputs of a model.
+///
+/// Use it instead of a [`FlowFields`] struct. The plugin returns the names of the fields from
+/// [`Plugin::at_init`](crate::Plugin::at_init), [`at_update`](crate::Plugin::at_update) or
+/// [`at_expire`](crate::Plugin::at_expire).
 ///
 /// ```
 /// # use flowloom_sdk::{Chosen, Options, Outputs, Plugin};
 /// #[derive(Options)]
 /// struct Opts {
-///     /// A flow field, which is given as a float.
+///     /// The flow field to read as a float.
 ///     field: String,
 /// }
 ///
@@ -68,16 +70,17 @@ enum From<'a> {
 }
 
 impl<'a> Chosen<'a> {
-    /// Fields with these values: for tests of a plugin.
+    /// Creates fields with these values, for the tests of a plugin.
     pub fn of(numbers: &'a [f64]) -> Self {
         Chosen(From::Numbers(numbers))
     }
 
-    /// The n-th field, of the very type that it has in Flowloom; `name` is what is said where it is not.
+    /// Returns field `n`, counted from 0. `T` must be exactly the type that the field has in
+    /// Flowloom. The text of a panic contains `name`.
     ///
     /// # Panics
     ///
-    /// Where the field is of another type, or there is no n-th one.
+    /// Panics if the field has another type, or if there is no field `n`.
     pub fn get<T: FieldType<'a>>(&self, n: usize, name: &str) -> T {
         match self.0 {
             From::Columns(source, row) => T::get(&source.field::<T>(n, name), row),
@@ -86,11 +89,12 @@ impl<'a> Chosen<'a> {
         }
     }
 
-    /// The value of the n-th field: a number, or 0 or 1 for a boolean. Integers from 2^53 on are rounded.
+    /// Returns field `n`, counted from 0, as a float. A boolean is 0 or 1. Integers of 2^53 and more
+    /// are rounded.
     ///
     /// # Panics
     ///
-    /// Where the field is a text or a list, or there is no n-th one.
+    /// Panics if the field is a text or a list, or if there is no field `n`.
     #[inline]
     pub fn number(&self, n: usize) -> f64 {
         match self.0 {
@@ -117,11 +121,11 @@ impl<'a> Chosen<'a> {
 
 #[cold]
 fn no_number(n: usize) -> ! {
-    panic!("the chosen flow field {n} (counted from 0) is not a number")
+    panic!("the chosen flow field {n} (counted from 0) is missing or is not a number")
 }
 
 impl<'a> FlowFields<'a> for Chosen<'a> {
-    /// The plugin's methods give them.
+    /// Empty: the methods of the plugin return the names.
     const NAMES: &'static [&'static str] = &[];
     type Columns = FlowColumns<'a>;
 
@@ -146,7 +150,7 @@ mod tests {
     use crate::bindings::exports::flowloom::plugin::feature;
 
     #[test]
-    fn both_worlds_show_the_same() {
+    fn both_worlds_give_the_same_values() {
         let columns = [
             Column::U64s(vec![1, 2]),
             Column::Texts(Texts {
@@ -173,9 +177,9 @@ mod tests {
 
     #[test]
     #[should_panic(
-        expected = "Flowloom gave the field `number` as Value::Integer(2), while this plugin reads texts"
+        expected = "Flowloom gave the field `number` as Value::Integer(2), but this plugin reads texts"
     )]
-    fn another_type_is_told_with_the_name() {
+    fn a_wrong_type_panics_with_the_name() {
         let fields = [feature::Value::Integer(2)];
         Chosen::record(&fields).get::<&str>(0, "number");
     }

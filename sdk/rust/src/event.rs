@@ -1,40 +1,40 @@
-//! The event that a plugin is in, so that a panic can name it.
+//! The event that the plugin currently handles. The text of a panic names it.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::panic::PanicHookInfo;
 
-/// What Flowloom called the plugin for.
+/// The call from Flowloom that is in progress.
 pub(crate) enum Call {
-    /// Nothing.
+    /// No call.
     Outside,
     /// A call without a flow: `open` or `finish`.
     Plain(&'static str),
-    /// One event of a flow, by its kind.
+    /// One event: its kind and the id of its flow.
     One(u8, u64),
-    /// A batch: the kinds and slots of its events.
+    /// A batch: the kinds and the slots of its events.
     Batch(Vec<u8>, Vec<u32>),
 }
 
 thread_local! {
     static CALL: RefCell<Call> = const { RefCell::new(Call::Outside) };
-    /// Which event of the batch; past its end where it is in none.
+    /// The index of the current event in the batch. `usize::MAX` before the first event.
     static ROW: Cell<usize> = const { Cell::new(usize::MAX) };
 }
 
-/// The contract's numbers of the kinds of events.
+/// The number of the event kind `init` in the contract.
 pub(crate) const INIT: u8 = 0;
-/// See [`INIT`].
+/// The number of the event kind `update`.
 pub(crate) const UPDATE: u8 = 1;
-/// See [`INIT`].
+/// The number of the event kind `expire`.
 pub(crate) const EXPIRE: u8 = 2;
 
-/// Enters a call.
+/// Sets the call that is in progress.
 pub(crate) fn enter(call: Call) {
     CALL.with_borrow_mut(|current| *current = call);
 }
 
-/// Enters a batch, and gives its kinds and slots to `work`.
+/// Sets the batch that is in progress, and calls `work` with its kinds and slots.
 pub(crate) fn batch<T>(
     kinds: Vec<u8>,
     slots: Vec<u32>,
@@ -48,16 +48,16 @@ pub(crate) fn batch<T>(
     })
 }
 
-/// Goes to an event of the batch.
+/// Sets the index of the current event in the batch.
 #[inline(always)]
 pub(crate) fn at(row: usize) {
     ROW.set(row);
 }
 
-/// Logs every panic with its text, its place and the event.
+/// Installs a panic hook that logs the text, the location and the event of every panic.
 #[cfg_attr(
     not(target_family = "wasm"),
-    expect(dead_code, reason = "tests keep their own hook")
+    expect(dead_code, reason = "native tests keep the default panic hook")
 )]
 pub(crate) fn log_panics(plugin: &'static str) {
     std::panic::set_hook(Box::new(move |info| {
@@ -65,7 +65,7 @@ pub(crate) fn log_panics(plugin: &'static str) {
     }));
 }
 
-/// A panic in one line.
+/// Formats a panic as one line.
 pub(crate) fn describe(plugin: &str, info: &PanicHookInfo<'_>) -> String {
     let text = info.payload_as_str().unwrap_or("no text");
     let place = info
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_of_a_batch_is_named() {
+    fn the_text_names_an_event_of_a_batch() {
         let texts = batch(vec![INIT, EXPIRE], vec![7, 9], |_, _| {
             let before = CALL.with_borrow(|call| call.to_string());
             at(1);
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_its_own_is_named() {
+    fn the_text_names_a_single_event() {
         enter(Call::One(UPDATE, 12));
         assert_eq!(
             CALL.with_borrow(|call| call.to_string()),

@@ -1,8 +1,9 @@
-//! The macro that makes a plugin of a type.
+//! The macro that exports a type as a plugin.
 
-/// Makes a plugin of a type that implements [`Plugin`](crate::Plugin), once a crate.
+/// Exports a type that implements [`Plugin`](crate::Plugin) as the plugin of this crate. Use it once
+/// per crate.
 ///
-/// The crate must be a `cdylib`. The plugin's version is the crate's.
+/// The crate must be a `cdylib`. The version of the plugin is the version of the crate.
 #[macro_export]
 macro_rules! export {
     ($plugin:ty) => {
@@ -31,7 +32,7 @@ macro_rules! export {
                     call(
                         instance
                             .as_mut()
-                            .expect("Flowloom opens a plugin before it calls it"),
+                            .expect("Flowloom calls `open` before any other function"),
                     )
                 })
             }

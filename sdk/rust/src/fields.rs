@@ -1,32 +1,35 @@
-//! Fields of packets and flows: the types that they have in columns and in records, and the types
-//! that a plugin may read them as.
+//! Fields of packets and flows: their types in columns and in records, and the types as which a
+//! plugin may read them.
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{Column, Texts};
 use crate::bindings::exports::flowloom::plugin::feature;
 
-/// Which way a packet goes in its flow.
+/// The direction of a packet in its flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
-    /// As the flow's first packet.
+    /// The direction of the flow's first packet.
     Src2Dst,
-    /// Against it.
+    /// The opposite direction.
     Dst2Src,
 }
 
-/// What a plugin sees of each packet. Derive it for a struct with a field for each packet field.
+/// The data that a plugin requests of each packet. Derive it for a struct with one field per
+/// requested packet field.
 ///
-/// The names are Flowloom's names of packet fields; the compiler refuses one that does not exist and
-/// lists those that do. A field may have the type that it has in Flowloom or a wider one: `ip_size`
-/// is a `u32` and may be read as `u64` or `f64`. Texts are `&'a str`, or `String` where a copy
-/// is wanted.
+/// The names of the fields are Flowloom's names of packet fields. An unknown name is a compile error
+/// that lists the known names. A field has the type that it has in Flowloom, or a wider one:
+/// `ip_size` is a `u32` and may be read as `u64` or `f64`. A text is `&'a str`, or `String` for a
+/// copy.
 ///
-/// - `#[payload(64)]` marks a `&'a [u8]` that gets at most the first 64 bytes of transport payload,
-///   `#[bytes(64)]` one that gets at most the first 64 bytes from the IP header on. The operator may
-///   grant fewer. Without a number ask for it in
-///   [`Plugin::payload_bytes`](crate::Plugin::payload_bytes) or
+/// - `#[payload(64)]` marks a field of type `&'a [u8]`. It contains at most the first 64 bytes of the
+///   transport payload. The operator may grant fewer bytes.
+/// - `#[bytes(64)]` marks a field of type `&'a [u8]`. It contains at most the first 64 bytes of the
+///   packet, from its IP header on. The operator may grant fewer bytes.
+/// - `#[payload]` and `#[bytes]` without a number take the number from
+///   [`Plugin::payload_bytes`](crate::Plugin::payload_bytes) and
 ///   [`Plugin::packet_bytes`](crate::Plugin::packet_bytes).
-/// - `#[newer]` marks a field that a newer Flowloom has and this SDK does not know. The type must
-///   then be the very one that it has in Flowloom.
+/// - `#[newer]` marks a field that this SDK does not know, but a newer Flowloom has. Its type must be
+///   exactly the type that it has in Flowloom.
 ///
 /// ```
 /// use flowloom_sdk::{Direction, PacketFields};
@@ -40,7 +43,7 @@ pub enum Direction {
 /// }
 /// ```
 ///
-/// Reading what was not declared does not compile:
+/// Reading a field that the struct does not declare is a compile error:
 ///
 /// ```compile_fail,E0609
 /// # use flowloom_sdk::{Direction, PacketFields};
@@ -54,7 +57,7 @@ pub enum Direction {
 /// }
 /// ```
 ///
-/// nor does a field that does not exist,
+/// So is a field that Flowloom does not have:
 ///
 /// ```compile_fail
 /// # use flowloom_sdk::PacketFields;
@@ -64,7 +67,7 @@ pub enum Direction {
 /// }
 /// ```
 ///
-/// nor a type that cannot hold it:
+/// So is a type that cannot hold the values of the field:
 ///
 /// ```compile_fail,E0277
 /// # use flowloom_sdk::PacketFields;
@@ -74,17 +77,17 @@ pub enum Direction {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a view of a packet",
+    message = "`{Self}` does not implement `PacketFields`",
     note = "derive it: `#[derive(flowloom_sdk::PacketFields)] struct Packet {{ ip_size: u32 }}`"
 )]
 pub trait PacketFields<'a>: Sized {
-    /// The packet fields, in the order of the struct.
+    /// The names of the packet fields, in the order of the struct.
     const NAMES: &'static [&'static str];
-    /// The number in `#[payload(…)]`, 0 for `#[payload]`; none without.
+    /// The number in `#[payload(…)]`, 0 for `#[payload]`, `None` without the attribute.
     const PAYLOAD_BYTES: Option<u32>;
-    /// The number in `#[bytes(…)]`, 0 for `#[bytes]`; none without.
+    /// The number in `#[bytes(…)]`, 0 for `#[bytes]`, `None` without the attribute.
     const PACKET_BYTES: Option<u32>;
-    /// The struct's fields in columns.
+    /// The columns of the struct's fields.
     #[doc(hidden)]
     type Columns: Copy;
     #[doc(hidden)]
@@ -95,12 +98,15 @@ pub trait PacketFields<'a>: Sized {
     fn record(record: &'a feature::Packet) -> Self;
 }
 
-/// What a plugin sees of a flow at an event. Derive it for a struct with a field for each flow
-/// field; `()` sees nothing.
+/// The data that a plugin requests of a flow at an event. Derive it for a struct with one field per
+/// requested flow field. `()` requests nothing.
 ///
-/// The names are Flowloom's names of flow fields; names and types are checked as those of
-/// [`PacketFields`]. Lists are `&'a [i64]` or `Vec<i64>`. A field without a value is 0, false or empty. `#[newer]` marks a field that a newer
-/// Flowloom has and this SDK does not know; its type must be the very one that it has in Flowloom.
+/// The names of the fields are Flowloom's names of flow fields. The derive checks names and types as
+/// for [`PacketFields`]. A list is `&'a [i64]` or `Vec<i64>`. If the flow lacks a field, its value is
+/// 0, false or empty.
+///
+/// `#[newer]` marks a field that this SDK does not know, but a newer Flowloom has. Its type must be
+/// exactly the type that it has in Flowloom.
 ///
 /// ```
 /// use flowloom_sdk::FlowFields;
@@ -122,13 +128,13 @@ pub trait PacketFields<'a>: Sized {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a view of a flow",
+    message = "`{Self}` does not implement `FlowFields`",
     note = "derive it: `#[derive(flowloom_sdk::FlowFields)] struct AtExpire {{ src2dst_packets: u64 }}`, or use `()`"
 )]
 pub trait FlowFields<'a>: Sized {
-    /// The flow fields, in the order of the struct.
+    /// The names of the flow fields, in the order of the struct.
     const NAMES: &'static [&'static str];
-    /// The struct's fields in columns.
+    /// The columns of the struct's fields.
     #[doc(hidden)]
     type Columns: Copy;
     #[doc(hidden)]
@@ -157,9 +163,9 @@ impl<'a> FlowFields<'a> for () {
     fn record(_: &'a [feature::Value]) {}
 }
 
-/// A type that a plugin may read a field of type `T` as: the same or a wider one.
+/// A type that can hold every value of a field of type `T`: `T` itself or a wider type.
 #[diagnostic::on_unimplemented(
-    message = "this field is a `{T}` in Flowloom, which `{Self}` cannot hold",
+    message = "this field has the type `{T}` in Flowloom; `{Self}` cannot hold all its values",
     label = "use `{T}` or a wider type"
 )]
 pub trait Holds<T> {
@@ -213,7 +219,7 @@ impl Holds<&[i64]> for Vec<i64> {
     }
 }
 
-/// The packet columns of a batch, and how many rows each has.
+/// The packet columns of a batch, and their number of rows.
 #[derive(Clone, Copy)]
 #[doc(hidden)]
 pub struct PacketColumns<'a> {
@@ -236,7 +242,7 @@ impl<'a> PacketColumns<'a> {
     }
 }
 
-/// The flow columns of one kind of event in a batch, and how many rows each has.
+/// The flow columns for one event kind of a batch, and their number of rows.
 #[derive(Clone, Copy)]
 #[doc(hidden)]
 pub struct FlowColumns<'a> {
@@ -246,23 +252,23 @@ pub struct FlowColumns<'a> {
 
 impl<'a> FlowColumns<'a> {
     pub fn field<T: FieldType<'a>>(&self, index: usize, name: &str) -> T::Column {
-        // A host may leave out what would have no row.
+        // The contract lets the host omit columns without rows.
         if self.rows == 0 {
             return T::EMPTY;
         }
         let column = self
             .columns
             .get(index)
-            .unwrap_or_else(|| panic!("Flowloom gave no column of the field `{name}`"));
+            .unwrap_or_else(|| panic!("Flowloom gave no column for the field `{name}`"));
         match T::column(column) {
             Some(found) => T::cut(found, self.rows).unwrap_or_else(|| {
                 panic!(
-                    "Flowloom gave too short a column of the field `{name}`: {} rows were expected",
+                    "Flowloom gave a column for the field `{name}` with fewer than {} rows",
                     self.rows
                 )
             }),
             None => panic!(
-                "Flowloom gave the field `{name}` as {}, while this plugin reads {}",
+                "Flowloom gave the field `{name}` as {}, but this plugin reads {}",
                 case(column),
                 T::CASE
             ),
@@ -285,26 +291,26 @@ fn case(column: &Column) -> &'static str {
     }
 }
 
-/// A type that fields have in Flowloom.
+/// A type of fields in Flowloom.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
-    message = "no field of Flowloom is a `{Self}`",
-    note = "fields are u8, u16, u32, u64, i64, f64, bool, &'a str or &'a [i64]"
+    message = "no field of Flowloom has the type `{Self}`",
+    note = "fields have the types u8, u16, u32, u64, i64, f64, bool, &'a str or &'a [i64]"
 )]
 pub trait FieldType<'a>: Sized {
-    /// What the contract calls its columns.
+    /// The name of the contract's column case for this type.
     const CASE: &'static str;
     type Column: Copy;
     const EMPTY: Self::Column;
-    /// What stands for a null, as in columns, which have none.
+    /// The value that replaces a null of the event world. Columns have no nulls.
     const NULL: Self;
-    /// The column's values, where it is of this type.
+    /// Returns the values of the column, or `None` if the column has another type.
     fn column(column: &'a Column) -> Option<Self::Column>;
-    /// The first `rows` rows, where there are so many. That all columns are cut to one length lets
-    /// the compiler check it once a row instead of once a field.
+    /// Returns the first `rows` rows, or `None` if the column has fewer. Because all columns are cut
+    /// to the same length, the compiler needs one bounds check per row instead of one per field.
     fn cut(column: Self::Column, rows: usize) -> Option<Self::Column>;
     fn get(column: &Self::Column, row: usize) -> Self;
-    /// From a value of a record.
+    /// Converts a value of a record. Returns `None` if it has another type.
     fn value(value: &'a feature::Value) -> Option<Self>;
 }
 
@@ -354,7 +360,7 @@ plain! {
     f64 = 0.0, f64, F64s, "f64s", |v| v, Float(f) => Some(f);
 }
 
-/// The texts of a column. They were found to be UTF-8 as a whole.
+/// The texts of a column. The concatenation of all texts is valid UTF-8.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct TextColumn<'a> {
@@ -401,7 +407,7 @@ impl<'a> FieldType<'a> for &'a str {
     }
 }
 
-/// Lists of integers of a column.
+/// The lists of integers of a column.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct ListColumn<'a> {
@@ -447,7 +453,7 @@ impl<'a> FieldType<'a> for &'a [i64] {
     }
 }
 
-/// Bytes of packets; empty ones where the operator granted none.
+/// The byte strings of a column. Every one is empty if the host gave no column.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
 pub struct ByteColumn<'a> {
@@ -465,11 +471,14 @@ impl<'a> ByteColumn<'a> {
             Some(Column::Texts(Texts { bytes, ends })) => {
                 assert!(
                     ends.len() >= rows,
-                    "Flowloom gave too short a column of `{name}`"
+                    "Flowloom gave a column for `{name}` with fewer than {rows} rows"
                 );
                 ByteColumn { bytes, ends }
             }
-            Some(other) => panic!("Flowloom gave `{name}` as {}, not as texts", case(other)),
+            Some(other) => panic!(
+                "Flowloom gave `{name}` as {}, but this plugin reads texts",
+                case(other)
+            ),
         }
     }
 
@@ -489,25 +498,25 @@ fn reach(ends: &[u32], row: usize) -> std::ops::Range<usize> {
     start as usize..ends[row] as usize
 }
 
-/// Helpers of the derives for the event world.
+/// Functions that the derives use in the event world.
 #[doc(hidden)]
 pub mod record {
     use super::{Direction, FieldType, feature};
 
-    /// The next of the values that came in the manifest's order.
+    /// Takes the next value. The values are in the manifest's order.
     pub fn next<'a, T: FieldType<'a>>(
         values: &mut impl Iterator<Item = &'a feature::Value>,
         name: &str,
     ) -> T {
         let value = values
             .next()
-            .unwrap_or_else(|| panic!("Flowloom gave no value of the field `{name}`"));
+            .unwrap_or_else(|| panic!("Flowloom gave no value for the field `{name}`"));
         if *value == feature::Value::Null {
             return T::NULL;
         }
         T::value(value).unwrap_or_else(|| {
             panic!(
-                "Flowloom gave the field `{name}` as {value:?}, while this plugin reads {}",
+                "Flowloom gave the field `{name}` as {value:?}, but this plugin reads {}",
                 T::CASE
             )
         })
@@ -516,7 +525,7 @@ pub mod record {
     pub fn text<'a>(value: &'a Option<String>, name: &str) -> &'a str {
         match value {
             Some(text) => text,
-            None => panic!("Flowloom gave no value of the field `{name}`"),
+            None => panic!("Flowloom gave no value for the field `{name}`"),
         }
     }
 

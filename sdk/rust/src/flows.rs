@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// States by slot, a small number that is used again.
+/// The states by slot. Slots are small numbers, and Flowloom reuses them.
 pub(crate) struct Slots<S>(Vec<Option<S>>);
 
 impl<S> Slots<S> {
@@ -38,10 +38,11 @@ impl<S> Default for Slots<S> {
     }
 }
 
-/// States by the flow's id.
+/// The states by flow id.
 pub(crate) type Ids<S> = HashMap<u64, S, BuildHasherDefault<IdHasher>>;
 
-/// Spreads ids, which are ordinals, over the table: Fibonacci hashing.
+/// Hashes flow ids with Fibonacci hashing. Ids are consecutive numbers; the hash spreads them over
+/// the table.
 #[derive(Default)]
 pub(crate) struct IdHasher(u64);
 
@@ -67,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_is_used_again() {
+    fn a_slot_can_be_reused() {
         let mut slots = Slots::default();
         assert_eq!(slots.get(5), None);
         slots.open(5, 'a');

@@ -1,4 +1,4 @@
-//! An opened plugin, called through either world of the contract.
+//! An opened plugin, which either world of the contract can call.
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{Batch, Column, OutputColumn};
 use crate::bindings::exports::flowloom::plugin::feature::{Flow, Packet, Value, Verdict};
@@ -19,7 +19,12 @@ pub struct Instance<P: Plugin> {
 }
 
 impl<P: Plugin> Instance<P> {
-    /// Opens the plugin, and says what it declares.
+    /// Opens the plugin and returns its manifest.
+    ///
+    /// # Errors
+    ///
+    /// Returns a text for the operator if the options are invalid, if the plugin rejects them, or if
+    /// the requested bytes and the packet struct disagree.
     pub fn open(
         name: &'static str,
         version: &str,
@@ -56,7 +61,7 @@ impl<P: Plugin> Instance<P> {
         ))
     }
 
-    /// The first packet of a flow.
+    /// Handles the first packet of a flow.
     pub fn init(&mut self, packet: &Packet, flow: &Flow) -> Verdict {
         event::enter(Call::One(INIT, flow.id));
         let state = self.plugin.init(
@@ -68,7 +73,7 @@ impl<P: Plugin> Instance<P> {
         verdict
     }
 
-    /// A later packet of a flow.
+    /// Handles a later packet of a flow.
     pub fn update(&mut self, packet: &Packet, flow: &Flow) -> Verdict {
         event::enter(Call::One(UPDATE, flow.id));
         let state = self.ids.get_mut(&flow.id).unwrap_or_else(|| no_init());
@@ -80,7 +85,7 @@ impl<P: Plugin> Instance<P> {
         verdict(&self.plugin, self.cuts_flows, state)
     }
 
-    /// The end of a flow.
+    /// Handles the end of a flow and returns the values of its outputs.
     pub fn expire(&mut self, flow: &Flow) -> Vec<Value> {
         event::enter(Call::One(EXPIRE, flow.id));
         let state = self.ids.remove(&flow.id).unwrap_or_else(|| no_init());
@@ -89,7 +94,7 @@ impl<P: Plugin> Instance<P> {
             .values()
     }
 
-    /// Some events in columns.
+    /// Handles a batch of events and returns the output columns of its expired flows.
     pub fn process(&mut self, events: Batch) -> Vec<OutputColumn> {
         let Batch {
             kinds,
@@ -102,7 +107,7 @@ impl<P: Plugin> Instance<P> {
             expired,
         } = events;
         let Column::U32s(slots) = slots else {
-            panic!("Flowloom gave the slots in another form than u32s");
+            panic!("Flowloom gave the slots in a column that is not u32s");
         };
         let columns = Columns {
             packets: &packets,
@@ -169,15 +174,15 @@ impl<P: Plugin> Instance<P> {
         }
     }
 
-    /// After the last flow.
+    /// Handles the end of the instance, after the last flow.
     pub fn finish(&mut self) {
         event::enter(Call::Plain("finish"));
         self.plugin.finish();
     }
 }
 
-/// The beginnings and ends of flows in a batch. They are apart from the updates, of which there are
-/// many more, so that the loop over those stays small.
+/// Handles the init and expire events of a batch. Updates are far more frequent. Keeping the other
+/// kinds out of their loop keeps the loop small.
 struct Ends<'a, P: Plugin> {
     packets: <P::Packet<'a> as PacketFields<'a>>::Columns,
     opened: <P::AtInit<'a> as FlowFields<'a>>::Columns,
@@ -205,7 +210,7 @@ impl<P: Plugin> Ends<'_, P> {
                 instance.plugin.expire(state, &flow).push(&mut self.outputs);
                 self.expires += 1;
             }
-            _ => panic!("Flowloom gave an event of the unknown kind {kind}"),
+            _ => panic!("Flowloom gave an event of unknown kind {kind}"),
         }
     }
 }
@@ -220,7 +225,7 @@ struct Columns<'a> {
     expired: &'a [Column],
 }
 
-/// How many events of each kind a batch has.
+/// The number of events of each kind in a batch.
 struct Rows {
     inits: usize,
     updates: usize,
@@ -228,7 +233,7 @@ struct Rows {
 }
 
 impl Rows {
-    /// Counts eight at a time: of 0, 1 and 2, the low bit says update and the next one expire.
+    /// Counts eight events at a time. Kinds are 0, 1 and 2: bit 0 means update, bit 1 means expire.
     fn count(kinds: &[u8]) -> Rows {
         let (mut updates, mut expires) = (0, 0);
         let mut add = |eight: [u8; 8]| {
@@ -261,18 +266,18 @@ fn verdict<P: Plugin>(plugin: &P, cuts_flows: bool, state: &P::State) -> Verdict
 
 #[cold]
 fn no_init() -> ! {
-    panic!("Flowloom gave an event of a flow that had no init")
+    panic!("Flowloom gave an event of a flow without an init")
 }
 
-/// Whether a plugin that asks for bytes has a field for them, and the other way round. What it asks
-/// for may depend on its options, so that the compiler cannot tell.
+/// Checks that a plugin requests bytes if and only if its packet struct has a field for them. The
+/// number of bytes may depend on the options, so the compiler cannot check it.
 fn check(field: &str, method: &str, declared: Option<u32>, asked: u32) -> Result<(), String> {
     match (declared, asked) {
         (None, 1..) => Err(format!(
-            "{method} asks for {asked} bytes, but the packet has no #[{field}]"
+            "{method} requests {asked} bytes, but the packet struct has no #[{field}] field"
         )),
         (Some(_), 0) => Err(format!(
-            "the packet has a #[{field}], but {method} asks for 0 bytes"
+            "the packet struct has a #[{field}] field, but {method} requests 0 bytes"
         )),
         _ => Ok(()),
     }

@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![allow(
     clippy::test_attr_in_doctest,
-    reason = "the README shows an author a whole crate, its test included"
+    reason = "the README shows a complete crate, including its test"
 )]
 
-// The derives name this crate as their users do.
+// The derives refer to this crate as `flowloom_sdk`, as they do in an author's crate.
 extern crate self as flowloom_sdk;
 
 #[doc(hidden)]
@@ -27,7 +27,7 @@ pub use options::{OptionSpec, OptionValue, Options};
 pub use outputs::{Bytes, Json, Output, OutputType, Outputs};
 pub use plugin::Plugin;
 
-/// For the macros; not for authors.
+/// Items that the macros use. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {
     pub use crate::bindings;

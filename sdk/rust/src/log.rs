@@ -1,21 +1,21 @@
-//! Lines for Flowloom's log: [`error!`](crate::error), [`warn!`](crate::warn),
+//! Macros that write lines to Flowloom's log: [`error!`](crate::error), [`warn!`](crate::warn),
 //! [`info!`](crate::info), [`debug!`](crate::debug).
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// Something failed.
+    /// An operation failed.
     Error,
-    /// Something is odd.
+    /// Something unexpected happened; the plugin continues.
     Warn,
-    /// Worth knowing.
+    /// Useful information for the operator.
     Info,
-    /// For the plugin's author.
+    /// Details for the author of the plugin.
     Debug,
 }
 
-/// Writes one line. Flowloom shortens long lines, and drops and counts what comes too fast. In a
-/// native test it goes to standard error.
+/// Writes one line to Flowloom's log. Flowloom truncates long lines. It drops and counts lines that
+/// exceed the rate limit. In a native test, the line goes to standard error.
 pub fn write(level: Level, line: &str) {
     #[cfg(target_family = "wasm")]
     {
@@ -32,25 +32,25 @@ pub fn write(level: Level, line: &str) {
     eprintln!("{level:?}: {line}");
 }
 
-/// Logs that something failed; takes what `format!` takes.
+/// Logs a failed operation. Takes the arguments of `format!`.
 #[macro_export]
 macro_rules! error {
     ($($arg:tt)+) => { $crate::log::write($crate::log::Level::Error, &::std::format!($($arg)+)) };
 }
 
-/// Logs that something is odd; takes what `format!` takes.
+/// Logs something unexpected. Takes the arguments of `format!`.
 #[macro_export]
 macro_rules! warn {
     ($($arg:tt)+) => { $crate::log::write($crate::log::Level::Warn, &::std::format!($($arg)+)) };
 }
 
-/// Logs something worth knowing; takes what `format!` takes.
+/// Logs information for the operator. Takes the arguments of `format!`.
 #[macro_export]
 macro_rules! info {
     ($($arg:tt)+) => { $crate::log::write($crate::log::Level::Info, &::std::format!($($arg)+)) };
 }
 
-/// Logs something for the plugin's author; takes what `format!` takes.
+/// Logs details for the author of the plugin. Takes the arguments of `format!`.
 #[macro_export]
 macro_rules! debug {
     ($($arg:tt)+) => { $crate::log::write($crate::log::Level::Debug, &::std::format!($($arg)+)) };

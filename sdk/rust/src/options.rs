@@ -1,14 +1,21 @@
-//! What the operator may set.
+//! The options of a plugin, which the operator sets.
 
 use std::fmt::Write;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
-/// What the operator may set, from `key=value` on the command line. Derive it for a struct with a
-/// field for each option, described by its doc comment; `()` takes no option.
+/// The options of a plugin, given as `key=value` on the command line. Derive it for a struct with one
+/// field per option. The doc comment of a field is the description of the option. `()` accepts no
+/// option.
 ///
-/// `#[option(default = …)]` gives what stands where the operator says nothing; an `Option` is `None`
-/// there, and anything else is required. An unknown key, a value that cannot be read, a missing or
-/// repeated option are errors which name key and value and list what is accepted.
+/// If the operator does not give an option:
+///
+/// - The value in `#[option(default = …)]` applies.
+/// - Without a default, an `Option` is `None`.
+/// - Every other option is required.
+///
+/// An unknown key, an invalid value, and a missing or repeated option are errors. The error names
+/// the key, and the value where there is one. All but the one for a repeated option also list the
+/// options that the plugin accepts.
 ///
 /// ```
 /// use std::num::NonZeroU32;
@@ -25,31 +32,35 @@ use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a struct of options",
+    message = "`{Self}` does not implement `Options`",
     note = "derive it: `#[derive(flowloom_sdk::Options)] struct Opts {{ … }}`, or use `()`"
 )]
 pub trait Options: Sized {
-    /// What is accepted, in the order of the struct.
+    /// The accepted options, in the order of the struct.
     const SPECS: &'static [OptionSpec];
 
-    /// Reads options in the order in which they were given.
+    /// Parses the given options, in the order in which the operator gave them.
+    ///
+    /// # Errors
+    ///
+    /// Returns a text for the operator about the first invalid option.
     fn parse(given: &[(String, String)]) -> Result<Self, String>;
 }
 
 /// One option that a plugin accepts.
 #[derive(Clone, Copy, Debug)]
 pub struct OptionSpec {
-    /// Its key on the command line.
+    /// The key on the command line.
     pub key: &'static str,
-    /// The values that it accepts.
+    /// A description of the accepted values.
     pub accepts: &'static str,
-    /// What stands where it is not given; none where it is required, empty where it is optional.
+    /// The default value. `None` if the option is required, empty if it is optional.
     pub default: Option<&'static str>,
-    /// One sentence for people.
+    /// One sentence for people that describes the option.
     pub description: &'static str,
 }
 
-/// A value of an option. Implement it for a type of your own, an enum for example.
+/// A type of option values. Implement it for your own types, for example for an enum.
 ///
 /// ```
 /// use flowloom_sdk::OptionValue;
@@ -72,21 +83,21 @@ pub struct OptionSpec {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a type of an option",
+    message = "`{Self}` cannot be the type of an option",
     label = "implement `flowloom_sdk::OptionValue` for it",
-    note = "these have it: bool, integers, non-zero integers, f64, String, and an Option of each"
+    note = "these types implement it: bool, integers, non-zero integers, f64, String, and an Option of each"
 )]
 pub trait OptionValue: Sized {
-    /// What is accepted, for people: "an integer from 0 to 255".
+    /// A description of the accepted values for people: "an integer from 0 to 255".
     const ACCEPTS: &'static str;
-    /// Whether the option may be left out without a default.
+    /// Whether the option may be omitted although it has no default.
     #[doc(hidden)]
     const OPTIONAL: bool = false;
 
-    /// Reads it; `None` for what is not accepted.
+    /// Parses a value. Returns `None` if the value is not accepted.
     fn parse(value: &str) -> Option<Self>;
 
-    /// What stands where the option is left out without a default.
+    /// Returns the value of an omitted option without a default. `None` if the option is required.
     #[doc(hidden)]
     fn absent() -> Option<Self> {
         None
@@ -141,7 +152,7 @@ impl Options for () {
     }
 }
 
-/// The given options, each known and given once.
+/// The given options. Every key is known and occurs once.
 #[doc(hidden)]
 pub struct Given<'a> {
     options: &'a [(String, String)],
@@ -164,7 +175,7 @@ impl<'a> Given<'a> {
         Ok(Given { options, specs })
     }
 
-    /// The value of the n-th option.
+    /// Parses the value of option `n`.
     pub fn take<T: OptionValue>(&self, n: usize) -> Result<T, String> {
         let spec = &self.specs[n];
         let given = self.options.iter().find(|(key, _)| key == spec.key);
@@ -192,7 +203,7 @@ impl<'a> Given<'a> {
     }
 }
 
-/// What a plugin accepts, in one line.
+/// Lists the options that a plugin accepts, in one line.
 fn accepted(specs: &[OptionSpec]) -> String {
     if specs.is_empty() {
         return "this plugin takes none".to_owned();
@@ -250,7 +261,7 @@ mod tests {
         `bias` (a number, default -1.5): What to add";
 
     #[test]
-    fn defaults_stand_where_nothing_is_given() {
+    fn omitted_options_have_their_defaults() {
         let limit = NonZeroU32::new(20).expect("not 0");
         assert_eq!(
             parse(&[("path", "a=b")]),
@@ -264,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn given_values_are_read() {
+    fn given_values_are_parsed() {
         let limit = NonZeroU32::new(3).expect("not 0");
         assert_eq!(
             parse(&[("port", "53"), ("path", ""), ("limit", "3"), ("bias", "2")]),
@@ -278,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_key_and_value_and_what_is_accepted() {
+    fn errors_name_the_key_the_value_and_the_accepted_options() {
         for (given, wrong) in [
             (&[("lmit", "3")][..], "there is no option `lmit`"),
             (
@@ -292,13 +303,13 @@ mod tests {
             (&[("port", "53")], "option `path` is missing"),
         ] {
             let given: Vec<_> = given.to_vec();
-            // The first wrong option in the order of the struct is the one that is told.
+            // The error is about the first invalid option in the order of the struct.
             assert_eq!(parse(&given), Err(format!("{wrong}; {ACCEPTED}")));
         }
     }
 
     #[test]
-    fn an_option_counts_once() {
+    fn a_repeated_option_is_an_error() {
         assert_eq!(
             parse(&[("path", "a"), ("path", "b")]),
             Err("option `path` is given twice".to_owned())
@@ -306,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_without_options_says_so() {
+    fn a_plugin_without_options_accepts_none() {
         assert_eq!(
             <()>::parse(&[("n".to_owned(), "1".to_owned())]),
             Err("there is no option `n`; this plugin takes none".to_owned())

@@ -6,12 +6,13 @@ use crate::bindings::exports::flowloom::plugin::batch_feature::{
 use crate::bindings::exports::flowloom::plugin::feature;
 use crate::bindings::flowloom::plugin::manifest::ValueType;
 
-/// The columns that a plugin adds to every flow: one for each field of the struct, described by its
-/// doc comment.
+/// The columns that a plugin adds to every flow. Derive it for a struct with one field per column.
 ///
-/// Types are `bool`, the integers that fit `i64`, `f64`, `f32`, `String`, [`Bytes`], `Vec<i64>`,
-/// `Vec<f64>`, [`Json`], and an `Option` of each where a flow may have no value. Names are those of
-/// the fields: `[a-z][a-z0-9_]{0,31}`, at most 64 of them.
+/// - The name of the field is the name of the column: `[a-z][a-z0-9_]{0,31}`. A plugin has at most 64
+///   columns.
+/// - The doc comment of the field is the description of the column.
+/// - The types are `bool`, the integers that fit `i64`, `f64`, `f32`, `String`, [`Bytes`],
+///   `Vec<i64>`, `Vec<f64>` and [`Json`]. Use an `Option` of one of them if a flow may have no value.
 ///
 /// ```
 /// use flowloom_sdk::Outputs;
@@ -25,7 +26,8 @@ use crate::bindings::flowloom::plugin::manifest::ValueType;
 /// }
 /// ```
 ///
-/// A field without a doc comment does not compile, nor one of a type that Flowloom does not store:
+/// A field without a doc comment is a compile error. So is a field of a type that is not listed
+/// above:
 ///
 /// ```compile_fail
 /// # use flowloom_sdk::Outputs;
@@ -44,15 +46,15 @@ use crate::bindings::flowloom::plugin::manifest::ValueType;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a struct of outputs",
+    message = "`{Self}` does not implement `Outputs`",
     note = "derive it: `#[derive(flowloom_sdk::Outputs)] struct Out {{ /// Mean size, bytes. \n mean: f64 }}`"
 )]
 pub trait Outputs: Sized {
-    /// What the plugin declares, in the order of the struct.
+    /// The declared columns, in the order of the struct.
     const OUTPUTS: &'static [Output];
     #[doc(hidden)]
     type Columns;
-    /// Columns with room for so many flows.
+    /// Creates columns with capacity for this number of flows.
     #[doc(hidden)]
     fn columns(flows: usize) -> Self::Columns;
     #[doc(hidden)]
@@ -66,27 +68,27 @@ pub trait Outputs: Sized {
 /// One declared output.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
-    /// Its name below `udps.<plugin>`.
+    /// The name of the column. The full name is `udps.<plugin>.<name>`.
     pub name: &'static str,
-    /// The type of its values.
+    /// The type of the values.
     #[doc(hidden)]
     pub kind: ValueType,
-    /// One sentence for people.
+    /// One sentence for people that describes the value and gives its unit.
     pub description: &'static str,
 }
 
-/// Bytes as an output; Flowloom writes them in hexadecimal.
+/// Bytes as an output. Text formats write them in hexadecimal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bytes(pub Vec<u8>);
 
-/// Text that is one JSON value, as an output. Flowloom checks it, and writes it as JSON.
+/// Text that is one JSON value, as an output. Flowloom validates it and writes it as JSON.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Json(pub String);
 
-/// A type that an output may have.
+/// A type of output values.
 #[diagnostic::on_unimplemented(
     message = "Flowloom has no output of type `{Self}`",
-    label = "not a type of an output",
+    label = "cannot be the type of an output",
     note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Json, or an Option of one of these",
     note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
 )]
@@ -99,7 +101,7 @@ pub trait OutputType: Sized {
     fn column(flows: usize) -> Self::Column;
     #[doc(hidden)]
     fn push(self, column: &mut Self::Column);
-    /// What stands in a column in the place of a null.
+    /// Returns the value that a column contains in place of a null.
     #[doc(hidden)]
     fn nothing() -> Self;
     #[doc(hidden)]
@@ -112,7 +114,7 @@ pub trait OutputType: Sized {
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "Flowloom has no output of type `{Self}`",
-    label = "not a type of an output",
+    label = "cannot be the type of an output",
     note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Json, or an Option of one of these",
     note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
 )]
@@ -216,7 +218,7 @@ scalars! {
     f64 => Float, Floats(f64), Float;
 }
 
-/// Values of no fixed length, end to end.
+/// Concatenated values of variable length.
 #[doc(hidden)]
 pub struct Runs<T> {
     values: Vec<T>,
@@ -233,7 +235,8 @@ impl<T: Clone> Runs<T> {
 
     fn push(&mut self, run: &[T]) {
         self.values.extend_from_slice(run);
-        let end = u32::try_from(self.values.len()).expect("the outputs of a batch fit into memory");
+        let end = u32::try_from(self.values.len())
+            .expect("the outputs of a batch have fewer than 2^32 elements");
         self.ends.push(end);
     }
 }

@@ -2,15 +2,17 @@
 
 use crate::{FlowFields, Options, Outputs, PacketFields};
 
-/// A plugin: what it wants to see, what it keeps of each flow, and what it makes of it.
+/// A plugin. It declares which data it requests, which state it keeps per flow, and which columns it
+/// computes.
 ///
-/// Of every flow Flowloom shows it the first packet ([`init`](Self::init)), each later one
-/// ([`update`](Self::update)) and the end ([`expire`](Self::expire)), in this order. Flows are
-/// interleaved; the SDK keeps one [`State`](Self::State) for each and hands out the right one.
+/// For every flow Flowloom calls [`init`](Self::init) with the first packet, [`update`](Self::update)
+/// with each later packet, and [`expire`](Self::expire) at the end, in this order. Events of
+/// different flows are interleaved. The SDK keeps one [`State`](Self::State) per flow and passes it
+/// to these methods.
 ///
-/// A plugin cannot reach anything but its own memory. Where it panics, its values of the flows that
-/// it held are null, a fresh instance serves the next flows, and the panic's text and event are in
-/// Flowloom's log.
+/// A plugin can access only its own memory. If it panics, its values are null for the flows that the
+/// instance held, and a new instance handles later flows. Flowloom's log contains the text and the
+/// event of the panic.
 ///
 /// ```
 /// use flowloom_sdk::{Outputs, PacketFields, Plugin};
@@ -59,32 +61,37 @@ use crate::{FlowFields, Options, Outputs, PacketFields};
 /// # fn main() {}
 /// ```
 pub trait Plugin: Sized {
-    /// One sentence for people: what the plugin computes.
+    /// One sentence for people that describes what the plugin computes.
     const DESCRIPTION: &'static str;
 
-    /// What the operator may set; `()` for nothing.
+    /// The options that the operator may set; `()` for none.
     type Options: Options;
-    /// What the plugin sees of each packet.
+    /// The data that the plugin requests of each packet; `()` for none.
     type Packet<'a>: PacketFields<'a>;
-    /// What it sees of the flow at its first packet; `()` for nothing.
+    /// The flow fields that the plugin requests at the first packet; `()` for none.
     type AtInit<'a>: FlowFields<'a>;
-    /// What it sees of the flow at every later packet, which costs at every packet; `()` for nothing.
+    /// The flow fields that the plugin requests at every later packet; `()` for none. They cost time
+    /// for every packet.
     type AtUpdate<'a>: FlowFields<'a>;
-    /// What it sees of the flow at its end; `()` for nothing.
+    /// The flow fields that the plugin requests at the end of the flow; `()` for none.
     type AtExpire<'a>: FlowFields<'a>;
-    /// What it keeps of a flow from its first packet to its end.
+    /// The state that the plugin keeps for a flow, from its first packet to its end.
     type State;
-    /// The columns that it adds to every flow.
+    /// The columns that the plugin adds to every flow.
     type Outputs: Outputs;
 
-    /// Called once, before any event. The same options must give a plugin that asks for the same
-    /// things. The operator reads the error, and the plugin is not loaded.
+    /// Opens the plugin. Flowloom calls it once per instance, before any event. The same options must
+    /// always give a plugin with the same manifest.
+    ///
+    /// # Errors
+    ///
+    /// Return a text for the operator to reject the options. Flowloom then does not load the plugin.
     fn open(options: Self::Options) -> Result<Self, String>;
 
-    /// The first packet of a flow.
+    /// Handles the first packet of a flow and returns the state of the flow.
     fn init(&mut self, packet: &Self::Packet<'_>, flow: &Self::AtInit<'_>) -> Self::State;
 
-    /// A later packet of a flow.
+    /// Handles a later packet of a flow.
     fn update(
         &mut self,
         state: &mut Self::State,
@@ -92,61 +99,63 @@ pub trait Plugin: Sized {
         flow: &Self::AtUpdate<'_>,
     );
 
-    /// The end of a flow.
+    /// Handles the end of a flow and returns its output values.
     fn expire(&mut self, state: Self::State, flow: &Self::AtExpire<'_>) -> Self::Outputs;
 
-    /// After the last flow of this instance.
+    /// Handles the end of this instance, after its last flow.
     fn finish(&mut self) {}
 
-    /// The flow fields at the first packet. By default those of the struct; give them here where they
-    /// depend on an option ([`Chosen`](crate::Chosen)).
+    /// Returns the names of the flow fields to request at the first packet. The default is the names
+    /// in the struct. Override it if the names depend on an option (see [`Chosen`](crate::Chosen)).
     fn at_init(&self) -> Vec<String> {
         names(<Self::AtInit<'static> as FlowFields>::NAMES)
     }
 
-    /// The flow fields at later packets, as [`at_init`](Self::at_init).
+    /// Returns the names of the flow fields to request at later packets; see
+    /// [`at_init`](Self::at_init).
     fn at_update(&self) -> Vec<String> {
         names(<Self::AtUpdate<'static> as FlowFields>::NAMES)
     }
 
-    /// The flow fields at the end, as [`at_init`](Self::at_init).
+    /// Returns the names of the flow fields to request at the end; see [`at_init`](Self::at_init).
     fn at_expire(&self) -> Vec<String> {
         names(<Self::AtExpire<'static> as FlowFields>::NAMES)
     }
 
-    /// With `Some(n)`, n at least 1: no update after the first n packets of a flow. Expire still comes.
+    /// Returns `Some(n)`, n at least 1, to receive no update after the first n packets of a flow. The
+    /// plugin still receives expire. The default is `None`: no limit.
     fn packets_per_flow(&self) -> Option<u32> {
         None
     }
 
-    /// How many bytes of each packet's transport payload the packet's `#[payload]` field gets at
-    /// most. By default the number in that attribute; give it here where it depends on an option.
+    /// Returns the maximum number of bytes in the `#[payload]` field of a packet. The default is the
+    /// number in that attribute. Override it if the number depends on an option.
     fn payload_bytes(&self) -> u32 {
         <Self::Packet<'static> as PacketFields>::PAYLOAD_BYTES.unwrap_or(0)
     }
 
-    /// How many bytes of each packet, from its IP header on, the packet's `#[bytes]` field gets at
-    /// most. By default the number in that attribute; give it here where it depends on an option.
+    /// Returns the maximum number of bytes in the `#[bytes]` field of a packet. The default is the
+    /// number in that attribute. Override it if the number depends on an option.
     fn packet_bytes(&self) -> u32 {
         <Self::Packet<'static> as PacketFields>::PACKET_BYTES.unwrap_or(0)
     }
 
-    /// Whether [`cuts`](Self::cuts) is asked. Such a plugin is called one event at a time, which
-    /// costs some hundred nanoseconds an event instead of a few.
+    /// Returns whether the plugin may end flows early with [`cuts`](Self::cuts). Flowloom calls such
+    /// a plugin one event at a time. An event then costs some hundred nanoseconds instead of a few.
     fn cuts_flows(&self) -> bool {
         false
     }
 
-    /// Asked after each init and update of a plugin that [cuts flows](Self::cuts_flows): whether the
-    /// flow ends with the packet just seen. Its `expiration_id` is then -1, and the next packet
-    /// begins a new flow.
+    /// Returns whether the flow ends with the packet that the plugin just handled. The SDK calls it
+    /// after each init and update if [`cuts_flows`](Self::cuts_flows) returns true. The
+    /// `expiration_id` of a cut flow is -1, and the next packet starts a new flow.
     fn cuts(&self, state: &Self::State) -> bool {
         let _ = state;
         false
     }
 
-    /// Whether the plugin keeps anything across flows in `self`, which several meters would split:
-    /// the run is held to one meter.
+    /// Returns whether the plugin keeps state across flows in `self`. Several meters would split that
+    /// state, so Flowloom limits the run to one meter.
     fn needs_one_meter(&self) -> bool {
         false
     }

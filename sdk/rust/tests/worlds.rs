@@ -1,4 +1,4 @@
-//! Both worlds give the same values for the same events.
+//! Both worlds must give the same values for the same events.
 
 mod host;
 
@@ -10,7 +10,7 @@ use host::{Event, Fact, Facts};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Every packet field that the SDK knows, and one that it does not.
+/// Every packet field that the SDK knows.
 #[derive(Debug, PacketFields)]
 #[allow(dead_code, reason = "all are read through Debug")]
 struct Packet<'a> {
@@ -126,7 +126,7 @@ struct Out {
     json_or: Option<Json>,
 }
 
-/// Writes down all that it sees.
+/// Records everything that it receives.
 struct Scribe {
     payload: u32,
 }
@@ -160,7 +160,7 @@ impl Plugin for Scribe {
     fn expire(&mut self, mut seen: Vec<String>, flow: &AtExpire<'_>) -> Out {
         seen.push(format!("{flow:?}"));
         let seen = seen.join("\n");
-        // Bits that differ from flow to flow, so that nulls and values alternate.
+        // The bits differ between flows, so that some flows have nulls and others have values.
         let dice = seen
             .bytes()
             .fold(7_u32, |dice, byte| dice.wrapping_mul(31) ^ u32::from(byte));
@@ -190,7 +190,7 @@ impl Plugin for Scribe {
     }
 }
 
-/// Facts of a packet whose values all differ, as far as their types let them.
+/// Creates a packet whose values all differ, as far as their types allow.
 fn packet(n: u64) -> Facts {
     use Fact::{Bool, Text, U8, U16, U32, U64};
     let flags = n as u8;
@@ -267,7 +267,8 @@ fn event(kind: u8, flow: u64, slot: u32, n: u64) -> Event {
     }
 }
 
-/// Makes of any numbers the events of a real run: slots are dense and used again, ids are not.
+/// Converts arbitrary numbers into a valid sequence of events. Slots are dense and reused, as in a
+/// real run; ids are neither.
 fn events(steps: &[(u32, u8, u64)]) -> Vec<Event> {
     let mut living = [None; 6];
     let mut events = Vec::new();
@@ -335,7 +336,7 @@ fn every_field_has_its_own_value() {
 }
 
 #[test]
-fn the_manifest_says_what_the_structs_say() {
+fn the_manifest_matches_the_structs() {
     let (_, manifest) = Instance::<Scribe>::open("scribe", "1.2.3", &options(3)).expect("it opens");
     assert_eq!(manifest.version, "1.2.3");
     assert_eq!(manifest.packet[..3], ["dst_oui", "time_ns", "time_ms"]);
@@ -354,16 +355,16 @@ fn the_manifest_says_what_the_structs_say() {
 }
 
 #[test]
-fn a_field_without_bytes_is_refused_when_opened() {
+fn open_rejects_a_bytes_field_without_requested_bytes() {
     assert_eq!(
         Instance::<Scribe>::open("scribe", "0", &options(0))
             .err()
             .as_deref(),
-        Some("the packet has a #[payload], but payload_bytes asks for 0 bytes")
+        Some("the packet struct has a #[payload] field, but payload_bytes requests 0 bytes")
     );
 }
 
-/// As if the operator had granted none.
+/// The operator granted no bytes.
 #[test]
 fn bytes_that_are_not_granted_are_empty() {
     let (mut scribe, manifest) =
@@ -382,10 +383,8 @@ fn bytes_that_are_not_granted_are_empty() {
 }
 
 #[test]
-#[should_panic(
-    expected = "Flowloom gave the field `raw_size` as u64s, while this plugin reads u32s"
-)]
-fn another_case_is_named() {
+#[should_panic(expected = "Flowloom gave the field `raw_size` as u64s, but this plugin reads u32s")]
+fn a_wrong_column_type_panics_with_both_types() {
     let (mut scribe, manifest) =
         Instance::<Scribe>::open("scribe", "0", &options(3)).expect("it opens");
     let mut batch = host::batch(&manifest, &[event(0, 9, 0, 6)]);
@@ -400,9 +399,9 @@ fn another_case_is_named() {
 
 #[test]
 #[should_panic(
-    expected = "Flowloom gave the field `src_port` as Value::Float(1.0), while this plugin reads u16s"
+    expected = "Flowloom gave the field `src_port` as Value::Float(1.0), but this plugin reads u16s"
 )]
-fn another_value_is_named() {
+fn a_wrong_value_type_panics_with_both_types() {
     let flow = feature::Flow {
         id: 1,
         fields: vec![Value::Float(1.0)],
@@ -410,9 +409,9 @@ fn another_value_is_named() {
     let _ = <AtInit as FlowFields>::record(&flow.fields);
 }
 
-/// Columns have no null, so a record's is what stands for it there.
+/// Columns have no nulls, so a null of a record is read as the value that columns have instead.
 #[test]
-fn a_null_is_nothing() {
+fn a_null_is_read_as_zero_or_empty() {
     let nulls = vec![Value::Null; 7];
     assert_eq!(
         format!("{:?}", <AtExpire<'_> as FlowFields>::record(&nulls)),
@@ -422,14 +421,14 @@ fn a_null_is_nothing() {
 }
 
 #[test]
-#[should_panic(expected = "an event of a flow that had no init")]
-fn an_update_without_an_init_is_refused() {
+#[should_panic(expected = "an event of a flow without an init")]
+fn an_update_without_an_init_panics() {
     let (mut scribe, manifest) =
         Instance::<Scribe>::open("scribe", "0", &options(3)).expect("it opens");
     scribe.process(host::batch(&manifest, &[event(1, 9, 3, 6)]));
 }
 
-/// Ends every flow at its second packet, where it says that it cuts.
+/// Ends every flow at its second packet, if its manifest says that it cuts flows.
 struct Cutter {
     says_so: bool,
 }
@@ -471,12 +470,12 @@ impl Plugin for Cutter {
 
 #[derive(Options)]
 struct CutterOpts {
-    /// Whether to say so.
+    /// Whether the manifest sets `cuts-flows`.
     cut: bool,
 }
 
 #[test]
-fn a_flow_is_cut_only_by_a_plugin_that_says_so() {
+fn only_a_plugin_with_cuts_flows_can_cut() {
     for (says_so, last) in [("true", Verdict::Cut), ("false", Verdict::Keep)] {
         let options = [("cut".to_owned(), says_so.to_owned())];
         let (mut cutter, manifest) =

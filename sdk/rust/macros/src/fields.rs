@@ -1,4 +1,4 @@
-//! The views of packets and flows.
+//! The derives of `PacketFields` and `FlowFields`.
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
@@ -114,18 +114,18 @@ pub(crate) fn flow(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// The code for the fields of a view.
+/// The generated code for the fields of a struct.
 struct View {
     lifetime: Lifetime,
-    /// The names for the manifest; the n-th has the n-th column and the n-th value.
+    /// The names for the manifest. Name n belongs to column n and value n.
     names: Vec<String>,
-    /// Types of the struct's columns.
+    /// The types of the columns.
     types: Vec<TokenStream>,
-    /// How to find them in a batch.
+    /// Expressions that find the columns in a batch.
     columns: Vec<TokenStream>,
-    /// How to read the struct's fields from them.
+    /// Expressions that read the struct's fields from the columns.
     rows: Vec<TokenStream>,
-    /// How to read them from a record.
+    /// Expressions that read the struct's fields from a record.
     records: Vec<TokenStream>,
 }
 
@@ -141,7 +141,7 @@ impl View {
         }
     }
 
-    /// A field of the tables, which the struct may hold in another type.
+    /// Adds a field of the tables. The struct may hold it in a wider type.
     fn known(&mut self, field: &Field, kind: &str, record: Option<TokenStream>) {
         let lifetime = &self.lifetime;
         let kind = match kind {
@@ -156,7 +156,7 @@ impl View {
         self.add(field, &kind, record);
     }
 
-    /// A field that only the host knows, in the very type of the struct.
+    /// Adds a field that only the host knows. Its type in Flowloom is the type in the struct.
     fn newer(&mut self, field: &Field) {
         let kind = &field.ty;
         self.add(field, &quote!(#kind), None);
@@ -184,7 +184,7 @@ impl View {
         self.names.push(name);
     }
 
-    /// Bytes of the packet, which have a place of their own.
+    /// Adds the payload or the bytes of the packet. They are not in the list of fields.
     fn bytes(&mut self, field: &Field, column: Ident, place: Ident) {
         let (ident, _) = target::name(field);
         let (lifetime, index) = (&self.lifetime, Index::from(self.columns.len()));
@@ -197,7 +197,8 @@ impl View {
     }
 }
 
-/// How to read a packet field that has a place of its own in the record.
+/// Returns the expression that reads a packet field from the record, or `None` if the record has no
+/// field of its own for it.
 fn record(name: &str, kind: &str) -> Option<TokenStream> {
     let ident = Ident::new(name, Span::call_site());
     Some(match name {
@@ -219,7 +220,7 @@ fn record(name: &str, kind: &str) -> Option<TokenStream> {
     })
 }
 
-/// The type of a field of a table; an error that lists the table where it is not in it.
+/// Returns the type of a field. If the table does not contain the field, the error lists the table.
 fn kind<'a>(ident: &Ident, name: &str, table: &[(String, &'a str)], what: &str) -> Result<&'a str> {
     if let Some((_, kind)) = table.iter().find(|(known, _)| known == name) {
         return Ok(kind);
@@ -235,7 +236,7 @@ fn kind<'a>(ident: &Ident, name: &str, table: &[(String, &'a str)], what: &str) 
     Err(Error::new_spanned(
         ident,
         format!(
-            "this SDK knows no {what} `{name}`{hint}\n`#[newer]` asks a newer Flowloom for it; these are known:\n{}",
+            "unknown {what} `{name}`{hint}\nto request a field of a newer Flowloom, add `#[newer]`; this SDK knows:\n{}",
             known.join("\n")
         ),
     ))
@@ -248,7 +249,7 @@ fn attribute<'a>(field: &'a Field, name: &str) -> Option<&'a Attribute> {
         .find(|attribute| attribute.path().is_ident(name))
 }
 
-/// The number in `#[payload(64)]`; 0 for `#[payload]`.
+/// Returns the number in `#[payload(64)]`, or 0 for `#[payload]`.
 fn count(attribute: &Attribute) -> Result<TokenStream> {
     match &attribute.meta {
         Meta::Path(_) => Ok(quote!(::core::option::Option::Some(0))),
@@ -275,40 +276,40 @@ mod tests {
 
     use super::*;
 
-    fn refused(derived: Result<TokenStream>) -> String {
-        derived.expect_err("it is refused").to_string()
+    fn error_of(derived: Result<TokenStream>) -> String {
+        derived.expect_err("the derive fails").to_string()
     }
 
     #[test]
-    fn an_unknown_name_is_told_with_its_neighbour_and_the_table() {
-        let error = refused(packet(&parse_quote! { struct Packet { ip_sise: u32 } }));
+    fn the_error_of_an_unknown_name_suggests_a_name_and_lists_the_table() {
+        let error = error_of(packet(&parse_quote! { struct Packet { ip_sise: u32 } }));
         assert!(
             error.starts_with(
-                "this SDK knows no packet field `ip_sise`; did you mean `ip_size`?\n\
-             `#[newer]` asks a newer Flowloom for it; these are known:\n  time_ns: u64\n"
+                "unknown packet field `ip_sise`; did you mean `ip_size`?\n\
+             to request a field of a newer Flowloom, add `#[newer]`; this SDK knows:\n  time_ns: u64\n"
             ),
             "{error}"
         );
-        let error = refused(flow(&parse_quote! { struct AtEnd { entropy: f64 } }));
+        let error = error_of(flow(&parse_quote! { struct AtEnd { entropy: f64 } }));
         assert!(
-            error.starts_with("this SDK knows no flow field `entropy`\n"),
+            error.starts_with("unknown flow field `entropy`\n"),
             "{error}"
         );
     }
 
     #[test]
-    fn only_structs_with_names_and_one_lifetime_are_views() {
+    fn only_structs_with_named_fields_and_one_lifetime_are_accepted() {
         assert_eq!(
-            refused(packet(&parse_quote! { struct Packet(u32); })),
-            "PacketFields takes names from fields: give them some"
+            error_of(packet(&parse_quote! { struct Packet(u32); })),
+            "PacketFields needs a struct with named fields"
         );
         assert_eq!(
-            refused(packet(&parse_quote! { enum Packet {} })),
-            "PacketFields is for structs"
+            error_of(packet(&parse_quote! { enum Packet {} })),
+            "PacketFields can only be derived for structs"
         );
         assert_eq!(
-            refused(flow(&parse_quote! { struct AtEnd<'a, T> { id: u64 } })),
-            "FlowFields is for structs with at most one lifetime"
+            error_of(flow(&parse_quote! { struct AtEnd<'a, T> { id: u64 } })),
+            "FlowFields can only be derived for structs with at most one lifetime"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! The derives of `flowloom-sdk`, which documents them with the traits that they implement.
+//! The derive macros of `flowloom-sdk`. The traits in that crate document them.
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -9,7 +9,7 @@ mod outputs;
 mod tables;
 mod target;
 
-/// See the trait of the same name.
+/// Derives the trait `PacketFields` for a struct.
 #[proc_macro_derive(PacketFields, attributes(payload, bytes, newer))]
 pub fn packet_fields(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -18,7 +18,7 @@ pub fn packet_fields(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// See the trait of the same name.
+/// Derives the trait `FlowFields` for a struct.
 #[proc_macro_derive(FlowFields, attributes(newer))]
 pub fn flow_fields(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -27,7 +27,7 @@ pub fn flow_fields(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// See the trait of the same name.
+/// Derives the trait `Outputs` for a struct.
 #[proc_macro_derive(Outputs)]
 pub fn outputs(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
@@ -36,7 +36,7 @@ pub fn outputs(input: TokenStream) -> TokenStream {
         .into()
 }
 
-/// See the trait of the same name.
+/// Derives the trait `Options` for a struct.
 #[proc_macro_derive(Options, attributes(option))]
 pub fn options(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

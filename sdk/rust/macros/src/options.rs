@@ -1,4 +1,4 @@
-//! The options.
+//! The derive of `Options`.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -54,7 +54,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
     })
 }
 
-/// The text of `#[option(default = …)]`, as an operator would write it.
+/// Returns the value in `#[option(default = …)]` in the form in which an operator would give it.
 fn default(field: &Field) -> Result<Option<String>> {
     let mut found = None;
     for attribute in &field.attrs {
@@ -63,7 +63,7 @@ fn default(field: &Field) -> Result<Option<String>> {
         }
         attribute.parse_nested_meta(|meta| {
             if !meta.path.is_ident("default") {
-                return Err(meta.error("an option has a `default` and nothing else"));
+                return Err(meta.error("unknown key: `option` accepts only `default`"));
             }
             found = Some(text(&meta.value()?.parse()?)?);
             Ok(())
@@ -79,15 +79,15 @@ fn text(value: &Expr) -> Result<String> {
             Lit::Int(number) => Ok(number.base10_digits().to_owned()),
             Lit::Float(number) => Ok(number.base10_digits().to_owned()),
             Lit::Bool(truth) => Ok(truth.value.to_string()),
-            other => Err(Error::new(other.span(), WANTED)),
+            other => Err(Error::new(other.span(), NOT_A_LITERAL)),
         },
         Expr::Unary(ExprUnary {
             op: UnOp::Neg(_),
             expr,
             ..
         }) => Ok(format!("-{}", text(expr)?)),
-        other => Err(Error::new_spanned(other, WANTED)),
+        other => Err(Error::new_spanned(other, NOT_A_LITERAL)),
     }
 }
 
-const WANTED: &str = "a default is a literal: a number, a text, true or false";
+const NOT_A_LITERAL: &str = "the default must be a literal: a number, a string, true or false";

@@ -1,4 +1,4 @@
-//! The outputs.
+//! The derive of `Outputs`.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -7,7 +7,7 @@ use syn::{DeriveInput, Error, Index, Result};
 
 use crate::target::{self, Target};
 
-/// The contract's limit on the outputs of a plugin.
+/// The contract's maximum number of outputs per plugin.
 const MOST: usize = 64;
 
 /// Derives `Outputs`.
@@ -17,7 +17,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         return Err(Error::new_spanned(
             target.name,
             format!(
-                "a plugin has at most {MOST} outputs; these are {}",
+                "a plugin has at most {MOST} outputs, but this struct has {}",
                 target.fields.len()
             ),
         ));
@@ -33,7 +33,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         if !allowed(&name) {
             return Err(Error::new_spanned(
                 ident,
-                format!("an output's name is [a-z][a-z0-9_]{{0,31}}, which `{name}` is not"),
+                format!("the output name `{name}` does not match [a-z][a-z0-9_]{{0,31}}"),
             ));
         }
         descriptions.push(target::description(field, "output")?);
@@ -96,19 +96,19 @@ mod tests {
 
     use super::*;
 
-    fn refused(input: DeriveInput) -> String {
-        derive(&input).expect_err("it is refused").to_string()
+    fn error_of(input: DeriveInput) -> String {
+        derive(&input).expect_err("the derive fails").to_string()
     }
 
     #[test]
-    fn an_output_needs_words_and_a_lawful_name() {
+    fn an_output_needs_a_doc_comment_and_a_valid_name() {
         assert_eq!(
-            refused(parse_quote! { struct Out { mean: f64 } }),
-            "output `mean` needs a doc comment, which is its description for people"
+            error_of(parse_quote! { struct Out { mean: f64 } }),
+            "output `mean` needs a doc comment: it is the description of the output"
         );
         assert_eq!(
-            refused(parse_quote! { struct Out { /** Mean. */ meanSize: f64 } }),
-            "an output's name is [a-z][a-z0-9_]{0,31}, which `meanSize` is not"
+            error_of(parse_quote! { struct Out { /** Mean. */ meanSize: f64 } }),
+            "the output name `meanSize` does not match [a-z][a-z0-9_]{0,31}"
         );
     }
 
@@ -116,8 +116,8 @@ mod tests {
     fn there_are_at_most_64_outputs() {
         let fields = (0..65).map(|n| quote::format_ident!("o{n}"));
         assert_eq!(
-            refused(parse_quote! { struct Out { #(/** One. */ #fields: bool),* } }),
-            "a plugin has at most 64 outputs; these are 65"
+            error_of(parse_quote! { struct Out { #(/** One. */ #fields: bool),* } }),
+            "a plugin has at most 64 outputs, but this struct has 65"
         );
     }
 }

@@ -1,9 +1,9 @@
-//! Flowloom's tables of packet fields and flow fields, as far as this SDK knows them.
+//! The packet fields and flow fields of Flowloom that this SDK knows.
 
-/// A field's name and type.
+/// The name and the type of a field.
 pub(crate) type Row = (&'static str, &'static str);
 
-/// Packet fields.
+/// The packet fields.
 pub(crate) const PACKET: &[Row] = &[
     ("time_ns", "u64"),
     ("time_ms", "u64"),
@@ -45,7 +45,7 @@ pub(crate) const PACKET: &[Row] = &[
     ("icmp_code", "u8"),
 ];
 
-/// Flow fields of which there is one.
+/// The flow fields that exist once per flow.
 const FLOW: &[Row] = &[
     ("id", "u64"),
     ("capture", "u32"),
@@ -78,7 +78,8 @@ const FLOW: &[Row] = &[
     ("content_type", "&str"),
 ];
 
-/// Flow fields of which there is one for each of `bidirectional_`, `src2dst_` and `dst2src_`.
+/// The flow fields that exist three times, with the prefixes `bidirectional_`, `src2dst_` and
+/// `dst2src_`.
 const DIRECTED: &[Row] = &[
     ("first_seen_ms", "u64"),
     ("last_seen_ms", "u64"),
@@ -103,7 +104,7 @@ const DIRECTED: &[Row] = &[
     ("fin_packets", "u64"),
 ];
 
-/// All flow fields.
+/// Returns all flow fields.
 pub(crate) fn flow() -> Vec<(String, &'static str)> {
     let one = FLOW.iter().map(|&(name, kind)| (name.to_owned(), kind));
     let directed = ["bidirectional", "src2dst", "dst2src"]
@@ -116,7 +117,7 @@ pub(crate) fn flow() -> Vec<(String, &'static str)> {
     one.chain(directed).collect()
 }
 
-/// All packet fields.
+/// Returns all packet fields.
 pub(crate) fn packet() -> Vec<(String, &'static str)> {
     PACKET
         .iter()
@@ -124,7 +125,8 @@ pub(crate) fn packet() -> Vec<(String, &'static str)> {
         .collect()
 }
 
-/// The name of the table that is nearest to a wrong one, where it is near.
+/// Returns the name in the table that is most similar to a wrong name. Returns `None` if the edit
+/// distance is more than a third of the length of that name.
 pub(crate) fn nearest<'a>(wrong: &str, table: &'a [(String, &str)]) -> Option<&'a str> {
     table
         .iter()
@@ -134,7 +136,7 @@ pub(crate) fn nearest<'a>(wrong: &str, table: &'a [(String, &str)]) -> Option<&'
         .map(|(_, name)| name)
 }
 
-/// How many characters must be put in, taken out or changed (Levenshtein).
+/// Returns the Levenshtein distance: the number of bytes to insert, remove or change.
 fn distance(a: &str, b: &str) -> usize {
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.bytes().enumerate() {
@@ -154,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_near_name_is_found() {
+    fn a_similar_name_is_found() {
         let table = packet();
         assert_eq!(nearest("ip_sise", &table), Some("ip_size"));
         assert_eq!(nearest("srcport", &table), Some("src_port"));

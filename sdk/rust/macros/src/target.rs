@@ -1,4 +1,4 @@
-//! The struct that a derive is put on.
+//! The struct to which a derive is applied.
 
 use proc_macro2::{Ident, Span};
 use syn::ext::IdentExt;
@@ -14,7 +14,7 @@ pub(crate) struct Target<'a> {
 }
 
 impl<'a> Target<'a> {
-    /// Parses it; a lifetime is for what it borrows from an event.
+    /// Parses a struct that may have one lifetime, for data that it borrows from an event.
     pub(crate) fn new(input: &'a DeriveInput, derive: &str) -> Result<Self> {
         let fields = match &input.data {
             Data::Struct(data) => match &data.fields {
@@ -23,14 +23,14 @@ impl<'a> Target<'a> {
                 Fields::Unnamed(_) => {
                     return Err(Error::new_spanned(
                         &data.fields,
-                        format!("{derive} takes names from fields: give them some"),
+                        format!("{derive} needs a struct with named fields"),
                     ));
                 }
             },
             _ => {
                 return Err(Error::new_spanned(
                     &input.ident,
-                    format!("{derive} is for structs"),
+                    format!("{derive} can only be derived for structs"),
                 ));
             }
         };
@@ -43,7 +43,9 @@ impl<'a> Target<'a> {
                 other => {
                     return Err(Error::new_spanned(
                         other,
-                        format!("{derive} is for structs with at most one lifetime"),
+                        format!(
+                            "{derive} can only be derived for structs with at most one lifetime"
+                        ),
                     ));
                 }
             }
@@ -55,38 +57,38 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// As [`new`](Self::new), where nothing may be borrowed.
+    /// Parses a struct that may not have a lifetime.
     pub(crate) fn owned(input: &'a DeriveInput, derive: &str) -> Result<Self> {
         let target = Self::new(input, derive)?;
         match target.lifetime {
             Some(lifetime) => Err(Error::new_spanned(
                 lifetime,
-                format!("{derive} is for structs that own all"),
+                format!("{derive} can only be derived for structs without lifetimes"),
             )),
             None => Ok(target),
         }
     }
 
-    /// The struct's lifetime or a new one.
+    /// Returns the lifetime of the struct, or a new one.
     pub(crate) fn lifetime(&self) -> Lifetime {
         self.lifetime
             .cloned()
             .unwrap_or_else(|| Lifetime::new("'a", Span::call_site()))
     }
 
-    /// Whether the struct borrows.
+    /// Returns whether the struct has a lifetime.
     pub(crate) fn borrows(&self) -> bool {
         self.lifetime.is_some()
     }
 }
 
-/// A field's identifier, and its name in Flowloom.
+/// Returns the identifier of a field and its name in Flowloom.
 pub(crate) fn name(field: &Field) -> (&Ident, String) {
     let ident = field.ident.as_ref().expect("the struct has named fields");
     (ident, ident.unraw().to_string())
 }
 
-/// A field's doc comment in one line; an error where there is none.
+/// Returns the doc comment of a field as one line. A field without one is an error.
 pub(crate) fn description(field: &Field, what: &str) -> Result<String> {
     let mut words = Vec::new();
     for attribute in &field.attrs {
@@ -102,7 +104,7 @@ pub(crate) fn description(field: &Field, what: &str) -> Result<String> {
         let (ident, name) = name(field);
         return Err(Error::new_spanned(
             ident,
-            format!("{what} `{name}` needs a doc comment, which is its description for people"),
+            format!("{what} `{name}` needs a doc comment: it is the description of the {what}"),
         ));
     }
     Ok(words.join(" "))

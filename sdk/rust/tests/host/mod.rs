@@ -1,4 +1,5 @@
-//! A host in small: it shows the same events through either world, as a manifest asks for them.
+//! A minimal host. It sends the same events through either world, with the fields that the manifest
+//! requests.
 
 use flowloom_sdk::__private::Instance;
 use flowloom_sdk::__private::batch_feature::{
@@ -8,10 +9,10 @@ use flowloom_sdk::__private::feature::{self, Value};
 use flowloom_sdk::__private::manifest::{Manifest, ValueType};
 use flowloom_sdk::Plugin;
 
-/// What is true of a packet or a flow: values by name.
+/// The field values of a packet or a flow, by name.
 pub(crate) type Facts = Vec<(&'static str, Fact)>;
 
-/// One value, of the type that Flowloom's tables give it.
+/// One field value, in the type that Flowloom's tables define.
 #[derive(Clone, Debug)]
 pub(crate) enum Fact {
     U8(u8),
@@ -25,12 +26,12 @@ pub(crate) enum Fact {
     List(Vec<i64>),
 }
 
-/// Something that happens to a flow.
+/// An event of a flow.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) kind: u8,
     pub(crate) flow: u64,
-    /// The flow's place among the living ones.
+    /// The index of the flow among the live flows.
     pub(crate) slot: u32,
     pub(crate) facts: Facts,
     pub(crate) packet: Facts,
@@ -38,10 +39,10 @@ pub(crate) struct Event {
     pub(crate) payload: Vec<u8>,
 }
 
-/// What the expired flows got, in order.
+/// The output values of the expired flows, in order.
 pub(crate) type Rows = Vec<Vec<Value>>;
 
-/// Runs the events one at a time.
+/// Sends the events one at a time.
 pub(crate) fn one_by_one<P: Plugin>(options: &[(String, String)], events: &[Event]) -> Rows {
     let (mut plugin, manifest) = Instance::<P>::open("test", "0", options).expect("it opens");
     let mut rows = Vec::new();
@@ -64,7 +65,7 @@ pub(crate) fn one_by_one<P: Plugin>(options: &[(String, String)], events: &[Even
     rows
 }
 
-/// Runs the events in batches of the given sizes, over and over.
+/// Sends the events in batches. The sizes are used in turn, repeatedly.
 pub(crate) fn in_batches<P: Plugin>(
     options: &[(String, String)],
     events: &[Event],
@@ -143,7 +144,7 @@ fn asked(manifest: &Manifest, kind: u8) -> &[String] {
 fn find<'a>(facts: &'a Facts, name: &str) -> &'a Fact {
     let found = facts.iter().find(|(known, _)| *known == name);
     &found
-        .unwrap_or_else(|| panic!("nothing is known of `{name}`"))
+        .unwrap_or_else(|| panic!("the event has no value for `{name}`"))
         .1
 }
 
@@ -191,7 +192,7 @@ macro_rules! take {
 fn column<'a>(facts: impl Iterator<Item = &'a Fact>) -> Column {
     let mut facts = facts.peekable();
     match facts.peek() {
-        // Without a row the case is not looked at.
+        // Without rows the SDK does not check the case.
         None => Column::Packed(Vec::new()),
         Some(Fact::U8(_)) => Column::U8s(take!(facts, U8)),
         Some(Fact::Bool(_)) => Column::U8s(take!(facts, Bool).into_iter().map(u8::from).collect()),
@@ -215,7 +216,7 @@ fn column<'a>(facts: impl Iterator<Item = &'a Fact>) -> Column {
     }
 }
 
-/// What the record has no place for.
+/// Packet fields that have no field of their own in the record.
 const MORE: [&str; 3] = ["time_ms", "src_oui", "dst_oui"];
 
 pub(crate) fn packet(manifest: &Manifest, event: &Event) -> feature::Packet {
@@ -277,7 +278,7 @@ pub(crate) fn packet(manifest: &Manifest, event: &Event) -> feature::Packet {
     }
 }
 
-/// One value of an answered column, whose case must be the declared one.
+/// Returns one value of an output column. The case of the column must match the declared type.
 fn cell(column: &OutputColumn, kind: ValueType, row: usize) -> Value {
     if column.valid.get(row) == Some(&0) {
         return Value::Null;
@@ -304,6 +305,6 @@ fn cell(column: &OutputColumn, kind: ValueType, row: usize) -> Value {
             Value::Floats(lists.values[reach(&lists.ends)].to_vec())
         }
         (Values::Jsons(texts), ValueType::Json) => Value::Json(text(texts)),
-        (values, kind) => panic!("{kind:?} was declared, {values:?} came"),
+        (values, kind) => panic!("declared type {kind:?}, but the plugin returned {values:?}"),
     }
 }
