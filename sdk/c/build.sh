@@ -3,9 +3,9 @@
 #
 #     sdk/c/build.sh OUTPUT.wasm SOURCE…
 #
-# Takes clang with Debian's packages clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc where they are,
-# else `zig cc` (PyPI's ziglang, or zig in the path). FLOWLOOM_CC=clang or zig decides; CFLAGS is passed
-# on.
+# Uses clang if Debian's packages clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc are installed, and
+# otherwise `zig cc` (PyPI's ziglang, or zig in the path). FLOWLOOM_CC=clang or FLOWLOOM_CC=zig selects
+# one. CFLAGS is passed to the compiler.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
@@ -19,18 +19,18 @@ set -- -O3 -mexec-model=reactor ${CFLAGS-} -I "$sdk/include" "$@" \
     "$sdk/src/flowloom.c" "$sdk/generated/batch_plugin.c" "$sdk/generated/batch_plugin_component_type.o"
 case $cc in
 zig)
-    # Its own stack would be 16 MiB, which every instance would begin with.
+    # Zig's default stack is 16 MiB, which every instance would allocate.
     need_zig
     "$zig" cc -target wasm32-wasi-musl -s -Wl,-z,stack-size=65536 "$@" -o "$work/core.wasm"
     ;;
 clang)
-    need clang-22 "apt-get install clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc"
+    need clang-22 "run \`apt-get install clang-22 lld-22 libclang-rt-22-dev-wasm32 wasi-libc\`"
     lib=/usr/lib/wasm32-wasi
     clang-22 --target=wasm32-wasip1 -nostdlib -isystem /usr/include/wasm32-wasi -L$lib \
         -fuse-ld=/usr/bin/wasm-ld-22 "$@" $lib/crt1-reactor.o -lc \
         /usr/lib/llvm-22/lib/clang/22/lib/wasi/libclang_rt.builtins-wasm32.a \
         -Wl,--strip-all -o "$work/core.wasm"
     ;;
-*) fail "FLOWLOOM_CC is clang or zig, not $cc" ;;
+*) fail "FLOWLOOM_CC must be clang or zig, not $cc" ;;
 esac
 componentize "$work/core.wasm"

@@ -1,5 +1,5 @@
-// Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
-// plugins/first_bytes_stats in C.
+// Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload
+// bytes. The C version of plugins/first_bytes_stats.
 
 #include <math.h>
 #include <stdlib.h>
@@ -7,23 +7,23 @@
 
 #include "flowloom.h"
 
-// The most payload bytes that it can be told to keep of a flow.
+// The maximum of the option `n`: payload bytes to keep per flow.
 enum { MOST = 4096 };
 
-// What it sees of each packet, and what it adds to a flow, in the order of the lists in flowloom_open.
+// Indexes of the packet fields and of the outputs, in the order of the lists in flowloom_open.
 enum { IP_SIZE };
 enum { COUNT, MEAN, STDDEV, BYTES, ENTROPY };
 
-// What it keeps of a flow.
+// The state of a flow.
 struct state {
   int64_t count;
   double mean;
   double squares; // sum of the squared differences from the mean
   uint8_t *first; // the flow's first payload bytes
-  size_t bytes;   // how many of them
+  size_t bytes;   // number of bytes in `first`
 };
 
-static size_t most; // payload bytes that count
+static size_t most; // payload bytes to use
 
 const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest) {
   static const char *const packet[] = {"ip_size", NULL};
@@ -66,12 +66,12 @@ void flowloom_update(void *of_flow, const flowloom_packet *packet, const flowloo
   size_t taken = most - state->bytes < payload.size ? most - state->bytes : payload.size;
   if (taken == 0) return;
   state->first = realloc(state->first, state->bytes + taken);
-  if (state->first == NULL) flowloom_fail("no memory for the first bytes of a flow");
+  if (state->first == NULL) flowloom_fail("cannot allocate memory for the first bytes of a flow");
   memcpy(state->first + state->bytes, payload.data, taken);
   state->bytes += taken;
 }
 
-// Byte values are added up in their order: sums of floats depend on it.
+// Sums in the order of the byte values, because the result of a float sum depends on the order.
 static double entropy(const uint8_t *bytes, size_t size) {
   size_t counts[256] = {0};
   double entropy = 0;

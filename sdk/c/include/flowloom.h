@@ -1,8 +1,8 @@
-// Flowloom's plugin interface for C and C++: write the five functions at the end of this file, and
-// build them with sdk/c/build.sh.
+// Flowloom's plugin interface for C and C++. Implement the five functions at the end of this file, and
+// build the plugin with sdk/c/build.sh.
 //
-// The interface is called with columns of events, about a thousand a call; src/flowloom.c takes them
-// apart and calls your functions event by event, within your plugin's sandbox.
+// Flowloom calls the plugin with columns of events, about a thousand events per call. src/flowloom.c
+// splits them and calls your functions once per event, inside the sandbox of the plugin.
 #ifndef FLOWLOOM_H
 #define FLOWLOOM_H
 
@@ -25,7 +25,7 @@ typedef enum flowloom_type {
   FLOWLOOM_INTEGER,
   FLOWLOOM_FLOAT,
   FLOWLOOM_TEXT,  // UTF-8
-  FLOWLOOM_BYTES, // written in hexadecimal
+  FLOWLOOM_BYTES, // text formats write them in hexadecimal
   FLOWLOOM_INTEGERS,
   FLOWLOOM_FLOATS,
   FLOWLOOM_JSON, // UTF-8 that is one JSON value
@@ -35,41 +35,41 @@ typedef enum flowloom_type {
 typedef struct flowloom_output {
   const char *name;        // [a-z][a-z0-9_]{0,31}
   flowloom_type type;
-  const char *description; // one sentence for people, with the unit
+  const char *description; // one sentence for people, with the unit of the value
 } flowloom_output;
 
-// What a plugin adds and what it asks for. flowloom_open fills it in; what it leaves alone is zero,
-// and asks for nothing. Lists of names end with NULL; the names are those of `flowloom fields`.
-// Everything that it points to has to outlive the call.
+// The columns that a plugin adds and the data that it requests. flowloom_open fills it in. Members that
+// it does not set are zero and request nothing. Lists of names end with NULL; `flowloom fields` prints
+// the names. Pointers must remain valid after flowloom_open returns.
 typedef struct flowloom_manifest {
   const char *version;
-  const char *description;        // one sentence for people: what the plugin computes
-  const flowloom_output *outputs; // at most 64, in the order of flowloom_set_…
+  const char *description;        // one sentence for people that describes what the plugin computes
+  const flowloom_output *outputs; // at most 64; flowloom_set_… uses their indexes
   size_t n_outputs;
-  const char *const *packet;      // fields of each packet
-  const char *const *at_init;     // fields of the flow at its first packet
-  const char *const *at_update;   // fields of the flow at every later packet: they cost at each
-  const char *const *at_expire;   // fields of the flow at its end
-  uint32_t payload_bytes;         // so many bytes of each packet's transport payload
-  uint32_t packet_bytes;          // so many bytes of each packet from its IP header on
-  uint32_t packets_per_flow;      // no update after so many packets of a flow; 0 is no bound
-  bool needs_one_meter;           // keeps state across flows
-  size_t state_size;              // bytes that it keeps of each flow
+  const char *const *packet;      // packet fields
+  const char *const *at_init;     // flow fields at the first packet
+  const char *const *at_update;   // flow fields at every later packet; they cost time for every packet
+  const char *const *at_expire;   // flow fields at the end of the flow
+  uint32_t payload_bytes;         // number of bytes of each packet's transport payload
+  uint32_t packet_bytes;          // number of bytes of each packet, from its IP header on
+  uint32_t packets_per_flow;      // no update after this number of packets of a flow; 0 is no limit
+  bool needs_one_meter;           // the plugin keeps state across flows; the run has one meter
+  size_t state_size;              // bytes of state per flow
 } flowloom_manifest;
 
-// Bytes, or text without a NUL at its end. Good until the function that was given them returns.
+// Bytes, or text without a terminating NUL. Valid until your function returns.
 typedef struct flowloom_bytes {
   const uint8_t *data;
   size_t size;
 } flowloom_bytes;
 
-// Integers, good for as long.
+// Integers. Valid until your function returns.
 typedef struct flowloom_integers {
   const int64_t *data;
   size_t size;
 } flowloom_integers;
 
-// The fields of a packet or of a flow at one event, read by flowloom_unsigned and so on.
+// The fields of a packet or of a flow at one event. Read them with flowloom_unsigned, flowloom_text etc.
 typedef struct flowloom_row {
   const exports_flowloom_plugin_batch_feature_column_t *columns;
   size_t n_columns;
@@ -81,13 +81,14 @@ typedef struct flowloom_row {
 typedef flowloom_row flowloom_packet;
 typedef flowloom_row flowloom_flow;
 
-// The operator's options. Those that flowloom_open does not read are errors, which list what it reads.
+// The options that the operator gave. Options that flowloom_open does not read are errors; the error
+// lists the options that it reads.
 typedef struct flowloom_options flowloom_options;
 
-// The outputs of the flow that ends; those that are not set are null.
+// The outputs of the flow that ends. Outputs that are not set are null.
 typedef struct flowloom_outputs flowloom_outputs;
 
-// How much a line in Flowloom's log matters.
+// The severity of a line in Flowloom's log.
 typedef enum flowloom_level {
   FLOWLOOM_ERROR,
   FLOWLOOM_WARN,
@@ -98,31 +99,33 @@ typedef enum flowloom_level {
 // Writes a line to Flowloom's log.
 void flowloom_log(flowloom_level level, const char *line);
 
-// Ends this instance of the plugin with an error in Flowloom's log. The values of the flows that it
-// held are null; the capture goes on, and a fresh instance serves new flows.
+// Writes an error to Flowloom's log and traps, which ends this instance of the plugin. Its values are null
+// for the flows that the instance held. The capture continues, and a new instance handles new flows.
 FLOWLOOM_NORETURN void flowloom_fail(const char *why);
 
-// Text pieces joined, the last of which is NULL, in memory that is never freed: for errors of
-// flowloom_open.
+// Concatenates strings. The last argument must be NULL. The result is never freed; use it for the errors
+// of flowloom_open.
 const char *flowloom_join(const char *first, ...);
 
-// The value of an option, NULL where the operator did not give it.
+// Returns the value of an option, or NULL if the operator did not give it.
 const char *flowloom_option(const flowloom_options *options, const char *key);
 
-// Reads an option that is an integer into `value`, which keeps what it has where the operator did not
-// give it. The answer is an error to be returned by flowloom_open, or NULL.
+// Reads an integer option from `least` to `most` into `value`. If the operator did not give the option,
+// `value` is unchanged. Returns NULL, or an error that flowloom_open must return.
 const char *flowloom_integer_option(const flowloom_options *options, const char *key, int64_t least,
                                     int64_t most, int64_t *value);
 
-// Sets the n-th output of a flow, once. Its type has to be the one declared.
+// Sets output n of the flow, counted from 0. The instance ends with an error if the output is already set
+// or was declared with another type.
 void flowloom_set_boolean(flowloom_outputs *outputs, size_t n, bool value);
 void flowloom_set_integer(flowloom_outputs *outputs, size_t n, int64_t value);
 void flowloom_set_float(flowloom_outputs *outputs, size_t n, double value);
-// For texts, bytes and JSON.
+// Sets an output of type text, bytes or JSON.
 void flowloom_set_bytes(flowloom_outputs *outputs, size_t n, const void *data, size_t size);
 void flowloom_set_integers(flowloom_outputs *outputs, size_t n, const int64_t *data, size_t size);
 void flowloom_set_floats(flowloom_outputs *outputs, size_t n, const double *data, size_t size);
 
+// Ends the instance with an error: the field was not requested, or has another type.
 FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t field);
 
 static inline const exports_flowloom_plugin_batch_feature_column_t *
@@ -131,7 +134,8 @@ flowloom_column(const flowloom_row *row, size_t field) {
   return &row->columns[field];
 }
 
-// The n-th field of those asked for: a boolean or an unsigned integer.
+// Returns a boolean or an unsigned integer. `field` is the index in the list of requested fields, here
+// and in the functions below.
 static inline uint64_t flowloom_unsigned(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   switch (column->tag) {
@@ -143,7 +147,7 @@ static inline uint64_t flowloom_unsigned(const flowloom_row *row, size_t field) 
   }
 }
 
-// The n-th field: a signed integer (expiration_id).
+// Returns a signed integer (expiration_id).
 static inline int64_t flowloom_signed(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_S64S)
@@ -151,7 +155,7 @@ static inline int64_t flowloom_signed(const flowloom_row *row, size_t field) {
   return column->val.s64s.ptr[row->row];
 }
 
-// The n-th field: a float.
+// Returns a float.
 static inline double flowloom_float(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_F64S)
@@ -166,7 +170,7 @@ flowloom_text_of(const exports_flowloom_plugin_batch_feature_texts_t *texts, siz
   return bytes;
 }
 
-// The n-th field: a text.
+// Returns a text.
 static inline flowloom_bytes flowloom_text(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_TEXTS)
@@ -174,7 +178,7 @@ static inline flowloom_bytes flowloom_text(const flowloom_row *row, size_t field
   return flowloom_text_of(&column->val.texts, row->row);
 }
 
-// The n-th field: a list of integers (splt_ps).
+// Returns a list of integers (splt_ps).
 static inline flowloom_integers flowloom_list(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_INTEGER_LISTS)
@@ -185,8 +189,8 @@ static inline flowloom_integers flowloom_list(const flowloom_row *row, size_t fi
   return integers;
 }
 
-// The first payload_bytes bytes of the packet's transport payload, or as many as were captured and
-// granted.
+// Returns the first payload_bytes bytes of the packet's transport payload. There are fewer if the operator
+// granted fewer or if the packet was not fully captured.
 static inline flowloom_bytes flowloom_payload(const flowloom_packet *packet) {
   flowloom_bytes none = {NULL, 0};
   return packet->payload && packet->payload->is_some
@@ -194,7 +198,8 @@ static inline flowloom_bytes flowloom_payload(const flowloom_packet *packet) {
              : none;
 }
 
-// The first packet_bytes bytes of the packet from its IP header on.
+// Returns the first packet_bytes bytes of the packet, from its IP header on. There may be fewer, as in
+// flowloom_payload.
 static inline flowloom_bytes flowloom_packet_bytes(const flowloom_packet *packet) {
   flowloom_bytes none = {NULL, 0};
   return packet->bytes && packet->bytes->is_some
@@ -202,23 +207,24 @@ static inline flowloom_bytes flowloom_packet_bytes(const flowloom_packet *packet
              : none;
 }
 
-// The plugin: five functions that you write.
+// The five functions that a plugin implements.
 
-// Called once, before any event: fills in the manifest. Answers NULL, or an error that the operator
-// reads; the plugin is then not loaded. The same options must give the same manifest.
+// Fills in the manifest. Called once per instance, before any event. Returns NULL, or an error: Flowloom
+// then shows the error to the operator and does not load the plugin. The same options must always give
+// the same manifest.
 const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest);
 
-// The first packet of a flow. `state` has state_size bytes, all zero, and stays where it is until
-// flowloom_expire has returned.
+// Handles the first packet of a flow. `state` has state_size bytes, all zero. Its address does not change
+// until flowloom_expire returns.
 void flowloom_init(void *state, const flowloom_packet *packet, const flowloom_flow *flow);
 
-// A later packet of a flow.
+// Handles a later packet of a flow.
 void flowloom_update(void *state, const flowloom_packet *packet, const flowloom_flow *flow);
 
-// The end of a flow: sets the outputs, and frees what the state points to.
+// Handles the end of a flow. Sets the outputs, and frees the memory to which the state points.
 void flowloom_expire(void *state, const flowloom_flow *flow, flowloom_outputs *outputs);
 
-// After the last flow of this instance.
+// Handles the end of this instance, after its last flow.
 void flowloom_finish(void);
 
 #ifdef __cplusplus

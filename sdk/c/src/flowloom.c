@@ -1,4 +1,4 @@
-// Takes batches of events apart, and calls a plugin's functions event by event.
+// Splits batches of events, and calls the functions of the plugin once per event.
 
 #include "../include/flowloom.h"
 
@@ -12,7 +12,7 @@ typedef exports_flowloom_plugin_batch_feature_values_t values;
 
 enum { INIT, UPDATE, EXPIRE };
 
-// States lie in blocks, so that none ever moves.
+// The number of states per block. States are allocated in blocks, so that their addresses never change.
 enum { BLOCK = 1024 };
 
 struct flowloom_options {
@@ -22,11 +22,11 @@ struct flowloom_options {
   size_t size;
 };
 
-// One output's values of a batch's expired flows.
+// The values of one output for the expired flows of a batch.
 typedef struct {
   uint8_t *valid;
   void *scalars;
-  char *run; // bytes, integers or floats, end to end
+  char *run; // concatenated bytes, integers or floats
   size_t run_size, run_room;
   uint32_t *ends;
 } output;
@@ -38,17 +38,18 @@ struct flowloom_outputs {
 };
 
 static flowloom_manifest manifest;
-static const char *known_options; // those that were read, for the error about others
+static const char *known_options; // the options that the plugin read; the error about others lists them
 static char **blocks;
 static size_t n_blocks;
 
-static void *keep(void *memory) {
+// Ends the instance if an allocation failed.
+static void *allocated(void *memory) {
   if (memory == NULL) flowloom_fail("the plugin is out of memory");
   return memory;
 }
 
 static void *allocate(size_t count, size_t size) {
-  return count == 0 || size == 0 ? NULL : keep(calloc(count, size));
+  return count == 0 || size == 0 ? NULL : allocated(calloc(count, size));
 }
 
 void flowloom_log(flowloom_level level, const char *line) {
@@ -67,7 +68,7 @@ const char *flowloom_join(const char *first, ...) {
   va_start(pieces, first);
   for (const char *piece = first; piece; piece = va_arg(pieces, const char *)) size += strlen(piece);
   va_end(pieces);
-  char *joined = keep(malloc(size)), *end = joined;
+  char *joined = allocated(malloc(size)), *end = joined;
   va_start(pieces, first);
   for (const char *piece = first; piece; piece = va_arg(pieces, const char *)) {
     size_t length = strlen(piece);
@@ -91,8 +92,8 @@ static const char *number(int64_t value) {
 
 FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t field) {
   flowloom_fail(field < row->n_columns
-                    ? flowloom_join("field ", number((int64_t)field), " has another type", NULL)
-                    : flowloom_join("field ", number((int64_t)field), " was not asked for", NULL));
+                    ? flowloom_join("field ", number((int64_t)field), " was read as another type", NULL)
+                    : flowloom_join("field ", number((int64_t)field), " was not requested", NULL));
 }
 
 // Options
@@ -127,15 +128,15 @@ const char *flowloom_integer_option(const flowloom_options *options, const char 
   return NULL;
 }
 
-// An error where an option was given twice, or never read.
+// Returns an error if an option was given twice or was not read, and NULL otherwise.
 static const char *check(const flowloom_options *options) {
-  const char *takes = known_options ? known_options : "none";
+  const char *accepted = known_options ? known_options : "no options";
   for (size_t n = 0; n < options->size; n++) {
     for (size_t earlier = 0; earlier < n; earlier++)
       if (strcmp(options->keys[n], options->keys[earlier]) == 0)
         return flowloom_join("option `", options->keys[n], "` is given twice", NULL);
     if (!options->read[n])
-      return flowloom_join("there is no option `", options->keys[n], "`; this plugin takes ", takes,
+      return flowloom_join("unknown option `", options->keys[n], "`; this plugin accepts ", accepted,
                            NULL);
   }
   return NULL;
@@ -156,7 +157,7 @@ static batch_plugin_list_string_t names(const char *const *from) {
 }
 
 static const char *terminated(const batch_plugin_string_t *text) {
-  char *copy = keep(malloc(text->len + 1));
+  char *copy = allocated(malloc(text->len + 1));
   if (text->len) memcpy(copy, text->ptr, text->len);
   copy[text->len] = 0;
   return copy;
@@ -210,10 +211,10 @@ static inline void *state_of(uint32_t slot) {
 
 static void *fresh_state(uint32_t slot) {
   while (slot / BLOCK >= n_blocks) {
-    // A power of two has been filled: there is no room for one more.
+    // The capacity is the next power of two, so it is exhausted if the size is a power of two.
     if ((n_blocks & (n_blocks - 1)) == 0)
-      blocks = keep(realloc(blocks, (n_blocks ? 2 * n_blocks : 1) * sizeof *blocks));
-    blocks[n_blocks++] = keep(malloc(BLOCK * manifest.state_size + 1));
+      blocks = allocated(realloc(blocks, (n_blocks ? 2 * n_blocks : 1) * sizeof *blocks));
+    blocks[n_blocks++] = allocated(malloc(BLOCK * manifest.state_size + 1));
   }
   void *state = state_of(slot);
   if (manifest.state_size) memset(state, 0, manifest.state_size);
@@ -259,7 +260,7 @@ void exports_flowloom_plugin_batch_feature_process(batch *events, output_columns
       outputs.row++;
       break;
     default:
-      flowloom_fail("Flowloom gave an event of an unknown kind");
+      flowloom_fail("Flowloom gave an event of unknown kind");
     }
   }
   end(&outputs, answer);
@@ -292,15 +293,15 @@ static void begin(flowloom_outputs *outputs, size_t rows) {
   }
 }
 
-// The n-th output, as the flow that ends has a value for it.
+// Marks output n of the current flow as set, and returns its column.
 static output *set(flowloom_outputs *outputs, size_t n, flowloom_type type) {
   if (n >= manifest.n_outputs)
-    flowloom_fail(flowloom_join("there is no output ", number((int64_t)n), NULL));
+    flowloom_fail(flowloom_join("output ", number((int64_t)n), " is not declared", NULL));
   if (manifest.outputs[n].type != type)
-    flowloom_fail(flowloom_join("output `", manifest.outputs[n].name, "` has another type", NULL));
+    flowloom_fail(flowloom_join("output `", manifest.outputs[n].name, "` was set to another type", NULL));
   output *column = &outputs->columns[n];
   if (column->valid[outputs->row])
-    flowloom_fail(flowloom_join("output `", manifest.outputs[n].name, "` is set twice", NULL));
+    flowloom_fail(flowloom_join("output `", manifest.outputs[n].name, "` was set twice", NULL));
   column->valid[outputs->row] = 1;
   return column;
 }
@@ -321,7 +322,7 @@ static void set_run(output *column, size_t row, const void *data, size_t size) {
   size_t needed = column->run_size + size;
   if (needed > column->run_room) {
     column->run_room = 2 * needed;
-    column->run = keep(realloc(column->run, column->run_room));
+    column->run = allocated(realloc(column->run, column->run_room));
   }
   if (size) memcpy(column->run + column->run_size, data, size);
   column->run_size = needed;
@@ -342,7 +343,8 @@ void flowloom_set_floats(flowloom_outputs *outputs, size_t n, const double *data
   set_run(set(outputs, n, FLOWLOOM_FLOATS), outputs->row, data, size * sizeof *data);
 }
 
-// Where a flow has no value, its end is the one before; ends count elements.
+// Completes the ends: a flow without a value has the end of the flow before. Converts ends from bytes to
+// elements.
 static void finish_ends(output *column, size_t rows, size_t element) {
   uint32_t last = 0;
   for (size_t row = 0; row < rows; row++) {
@@ -362,7 +364,7 @@ static void end(flowloom_outputs *outputs, output_columns *answer) {
     values *to = &answer->ptr[n].values;
     size_t element = type == FLOWLOOM_INTEGERS || type == FLOWLOOM_FLOATS ? 8 : 1;
     if (column->ends) finish_ends(column, rows, element);
-    to->tag = (uint8_t)type; // both name the types in one order
+    to->tag = (uint8_t)type; // both enumerations have the same order
     switch (type) {
     case FLOWLOOM_BOOLEAN:
       to->val.booleans.ptr = column->scalars;

@@ -1,8 +1,8 @@
-// The largest packet of a flow, and who sent it.
+// The size of a flow's largest packet, and whether the source of the flow sent it.
 
 #include "flowloom.h"
 
-// Fields of a packet and outputs, by their place in the lists below.
+// Indexes of the packet fields and of the outputs, in the order of the lists below.
 enum { IP_SIZE, DIRECTION };
 enum { SIZE, BY_SOURCE };
 
