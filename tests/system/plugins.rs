@@ -185,21 +185,21 @@ fn names_that_are_none_are_refused() {
 }
 
 #[test]
-fn options_reach_the_plugin_and_it_says_what_it_takes() {
-    const TAKES: &str = "this plugin takes `limit` (an integer from 1 to 18446744073709551615, \
+fn options_reach_the_plugin_and_errors_list_the_accepted_ones() {
+    const ACCEPTS: &str = "this plugin accepts `limit` (an integer from 1 to 18446744073709551615, \
                          default 20): Packets after which a flow ends";
     for (option, problem) in [
         (
             "limit=0",
             "option `limit` must be an integer from 1 to 18446744073709551615, not \"0\"",
         ),
-        ("length=3", "there is no option `length`"),
+        ("length=3", "unknown option `length`"),
     ] {
         meter("http.pcap")
             .plugin(&format!("slicer,{option}"))
             .run()
             .fails(&format!(
-                "plugin `slicer`: refused its options: {problem}; {TAKES}"
+                "plugin `slicer`: refused its options: {problem}; {ACCEPTS}"
             ));
     }
     meter("http.pcap")

@@ -132,7 +132,7 @@ mod tests {
             open(&[("limit", "0")]).err().as_deref(),
             Some(
                 "option `limit` must be an integer from 1 to 18446744073709551615, not \"0\"; this \
-                 plugin takes `limit` (an integer from 1 to 18446744073709551615, default 20): \
+                 plugin accepts `limit` (an integer from 1 to 18446744073709551615, default 20): \
                  Packets after which a flow ends"
             )
         );

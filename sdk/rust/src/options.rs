@@ -166,7 +166,7 @@ impl<'a> Given<'a> {
     ) -> Result<Self, String> {
         for (n, (key, _)) in options.iter().enumerate() {
             if !specs.iter().any(|spec| spec.key == key) {
-                return Err(format!("there is no option `{key}`; {}", accepted(specs)));
+                return Err(format!("unknown option `{key}`; {}", accepted(specs)));
             }
             if options[..n].iter().any(|(earlier, _)| earlier == key) {
                 return Err(format!("option `{key}` is given twice"));
@@ -206,9 +206,9 @@ impl<'a> Given<'a> {
 /// Lists the options that a plugin accepts, in one line.
 fn accepted(specs: &[OptionSpec]) -> String {
     if specs.is_empty() {
-        return "this plugin takes none".to_owned();
+        return "this plugin accepts no options".to_owned();
     }
-    let mut line = String::from("this plugin takes");
+    let mut line = String::from("this plugin accepts");
     for (n, spec) in specs.iter().enumerate() {
         let _ = write!(
             line,
@@ -254,7 +254,7 @@ mod tests {
         Opts::parse(&given)
     }
 
-    const ACCEPTED: &str = "this plugin takes \
+    const ACCEPTED: &str = "this plugin accepts \
         `limit` (an integer from 1 to 4294967295, default 20): Packets that count; \
         `port` (an integer from 0 to 65535, optional): The only port; \
         `path` (a text, required): Where to look; \
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn errors_name_the_key_the_value_and_the_accepted_options() {
         for (given, wrong) in [
-            (&[("lmit", "3")][..], "there is no option `lmit`"),
+            (&[("lmit", "3")][..], "unknown option `lmit`"),
             (
                 &[("limit", "0")],
                 "option `limit` must be an integer from 1 to 4294967295, not \"0\"",
@@ -320,7 +320,7 @@ mod tests {
     fn a_plugin_without_options_accepts_none() {
         assert_eq!(
             <()>::parse(&[("n".to_owned(), "1".to_owned())]),
-            Err("there is no option `n`; this plugin takes none".to_owned())
+            Err("unknown option `n`; this plugin accepts no options".to_owned())
         );
     }
 }
