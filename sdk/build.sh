@@ -1,10 +1,11 @@
 #!/bin/sh
-# Builds the example of each SDK, or of those named, into target/plugins/first_bytes_stats_LANGUAGE.wasm:
+# Builds the examples of the SDKs into target/plugins/first_bytes_stats_LANGUAGE.wasm:
 #
 #     sdk/build.sh [c|go|javascript|python|zig …]
 #
-# Without names, languages whose compilers are not there are left out, and it says so. PLUGIN and FOLDER
-# name another plugin than first_bytes_stats, and where its sources are for each language.
+# Without arguments it builds all languages, and skips those whose compiler is missing with a message.
+# PLUGIN selects another plugin than first_bytes_stats; FOLDER is the folder with its sources in each
+# language.
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -20,7 +21,7 @@ source() {
     python) echo "$plugin.py" ;;
     zig) echo "$plugin.zig" ;;
     *)
-        echo "sdk/build.sh: there is no SDK for $1" >&2
+        echo "sdk/build.sh: unknown language $1; give c, go, javascript, python or zig" >&2
         exit 1
         ;;
     esac
@@ -37,7 +38,7 @@ for language in "$@"; do
     0) echo "$output: $(wc -c <"$output") bytes" ;;
     69)
         [ "$are_named" = 0 ] || exit 1
-        echo "sdk/build.sh: without $language" >&2
+        echo "sdk/build.sh: skipped $language" >&2
         ;;
     *) exit "$code" ;;
     esac

