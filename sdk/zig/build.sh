@@ -3,14 +3,14 @@
 #
 #     sdk/zig/build.sh OUTPUT.wasm SOURCE.zig
 #
-# The source may import those beside it, and "flowloom". Takes Zig 0.17: PyPI's ziglang
-# (sdk/tools/install.sh puts one into target/sdk-tools), or zig in the path.
+# The source may import the files beside it, and "flowloom". Needs Zig 0.17: PyPI's ziglang
+# (sdk/tools/install.sh installs it into target/sdk-tools), or zig in the path.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
 need_zig
 c=$root/sdk/c
-# Its own stack would be 16 MiB, which every instance would begin with.
+# Zig's default stack is 16 MiB, which every instance would allocate.
 "$zig" build-exe -target wasm32-wasi-musl -lc -mexec-model=reactor -O ReleaseFast -fstrip --stack 65536 \
     -femit-bin="$work/core.wasm" "$c/src/flowloom.c" "$c/generated/batch_plugin.c" \
     "$c/generated/batch_plugin_component_type.o" \

@@ -1,4 +1,4 @@
-//! Flowloom's plugin interface for Zig, over the C SDK, which takes batches of events apart.
+//! Flowloom's plugin interface for Zig. It wraps the C SDK, which splits batches of events.
 //!
 //! A plugin is a file with a `State` and five functions:
 //!
@@ -8,25 +8,28 @@
 //!     pub fn expire(state: *State, flow: *const Row, outputs: *Outputs) void
 //!     pub fn finish() void
 //!
-//! and exports itself: `comptime { flowloom.plugin(@This()); }`. sdk/c/include/flowloom.h says what the
-//! functions are to do, and the meaning of everything here.
+//! The file exports the plugin with `comptime { flowloom.plugin(@This()); }`. sdk/c/include/flowloom.h
+//! documents the functions and the types.
 
 const std = @import("std");
 
-/// For what a state points to.
+/// The allocator for the memory to which a state points.
 pub const allocator = std.heap.c_allocator;
 
+/// The type of an output.
 pub const Type = enum(c_uint) { boolean, integer, float, text, bytes, integers, floats, json };
 
+/// One column that a plugin adds to every flow.
 pub const Output = extern struct {
     name: [*:0]const u8,
     type: Type,
     description: [*:0]const u8,
 };
 
-/// Lists of names end with null.
+/// A list of names. It ends with null.
 pub const Names = [*:null]const ?[*:0]const u8;
 
+/// The columns that a plugin adds and the data that it requests.
 pub const Manifest = extern struct {
     version: ?[*:0]const u8,
     description: ?[*:0]const u8,
@@ -40,30 +43,31 @@ pub const Manifest = extern struct {
     packet_bytes: u32,
     packets_per_flow: u32,
     needs_one_meter: bool,
-    /// Set by `plugin`.
+    /// Set by the function `plugin`.
     state_size: usize,
 };
 
-/// The operator's options.
+/// The options that the operator gave.
 pub const Options = opaque {
-    /// Its value, null where it was not given.
+    /// Returns the value of an option, or null if the operator did not give it.
     pub fn text(options: *const Options, key: [*:0]const u8) ?[*:0]const u8 {
         return flowloom_option(options, key);
     }
 
-    /// Reads an integer within bounds into `value`. The answer is an error, for `open` to return.
+    /// Reads an integer option from `least` to `most` into `value`. If the operator did not give the option,
+    /// `value` is unchanged. Returns null, or an error that `open` must return.
     pub fn integer(options: *const Options, key: [*:0]const u8, least: i64, most: i64, value: *i64) ?[*:0]const u8 {
         return flowloom_integer_option(options, key, least, most, value);
     }
 };
 
-/// The outputs of the flow that ends; what is not set is null.
+/// The outputs of the flow that ends. Outputs that are not set are null.
 pub const Outputs = opaque {
     pub const boolean = flowloom_set_boolean;
     pub const integer = flowloom_set_integer;
     pub const float = flowloom_set_float;
 
-    /// Of a text, bytes or JSON.
+    /// Sets an output of type text, bytes or JSON.
     pub fn bytes(outputs: *Outputs, n: usize, value: []const u8) void {
         flowloom_set_bytes(outputs, n, value.ptr, value.len);
     }
@@ -77,8 +81,8 @@ pub const Outputs = opaque {
     }
 };
 
-/// The fields of a packet or of a flow at one event, by their place in the manifest's list. Slices are
-/// good until the function that was given the row returns.
+/// The fields of a packet or of a flow at one event. `field` is the index in the manifest's list. Slices are
+/// valid until your function returns.
 pub const Row = extern struct {
     columns: [*]const Column,
     n_columns: usize,
@@ -86,7 +90,7 @@ pub const Row = extern struct {
     payload_column: ?*const OptionColumn,
     bytes_column: ?*const OptionColumn,
 
-    /// A boolean or an unsigned integer.
+    /// Returns a boolean or an unsigned integer.
     pub fn unsigned(row: *const Row, field: usize) u64 {
         const column = row.at(field);
         return switch (column.tag) {
@@ -98,28 +102,32 @@ pub const Row = extern struct {
         };
     }
 
+    /// Returns a signed integer.
     pub fn signed(row: *const Row, field: usize) i64 {
         return row.of(.s64s, field).val.list.at(i64, row.row);
     }
 
+    /// Returns a float.
     pub fn float(row: *const Row, field: usize) f64 {
         return row.of(.f64s, field).val.list.at(f64, row.row);
     }
 
+    /// Returns a text.
     pub fn text(row: *const Row, field: usize) []const u8 {
         return row.of(.texts, field).val.runs.at(u8, row.row);
     }
 
+    /// Returns a list of integers.
     pub fn list(row: *const Row, field: usize) []const i64 {
         return row.of(.integer_lists, field).val.runs.at(i64, row.row);
     }
 
-    /// The first bytes of the packet's transport payload.
+    /// Returns the first `payload_bytes` bytes of the packet's transport payload, or fewer.
     pub fn payload(row: *const Row) []const u8 {
         return bytesOf(row.payload_column, row.row);
     }
 
-    /// The first bytes of the packet from its IP header on.
+    /// Returns the first `packet_bytes` bytes of the packet, from its IP header on, or fewer.
     pub fn bytes(row: *const Row) []const u8 {
         return bytesOf(row.bytes_column, row.row);
     }
@@ -141,7 +149,7 @@ pub const Row = extern struct {
     }
 };
 
-// The layouts of sdk/c/generated/batch_plugin.h.
+// The memory layouts in sdk/c/generated/batch_plugin.h.
 
 const Tag = enum(u8) { u8s, u16s, u32s, u64s, s64s, f64s, texts, integer_lists, packed_numbers, packed_texts };
 
@@ -178,7 +186,7 @@ const OptionColumn = extern struct {
     val: Column,
 };
 
-/// How much a line in Flowloom's log matters.
+/// The severity of a line in Flowloom's log.
 pub const Level = enum(c_uint) { err, warn, info, debug };
 
 /// Writes a line to Flowloom's log.
@@ -186,7 +194,7 @@ pub fn log(level: Level, line: [*:0]const u8) void {
     flowloom_log(level, line);
 }
 
-/// Ends this instance of the plugin with an error in Flowloom's log.
+/// Writes an error to Flowloom's log and ends this instance of the plugin.
 pub fn fail(why: [*:0]const u8) noreturn {
     flowloom_fail(why);
 }
@@ -203,7 +211,7 @@ extern fn flowloom_set_bytes(*Outputs, usize, [*]const u8, usize) void;
 extern fn flowloom_set_integers(*Outputs, usize, [*]const i64, usize) void;
 extern fn flowloom_set_floats(*Outputs, usize, [*]const f64, usize) void;
 
-/// Exports a plugin.
+/// Exports a file as the plugin.
 pub fn plugin(comptime P: type) void {
     const Exported = struct {
         fn open(options: *const Options, manifest: *Manifest) callconv(.c) ?[*:0]const u8 {

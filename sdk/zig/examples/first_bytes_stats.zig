@@ -1,5 +1,5 @@
-//! Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
-//! plugins/first_bytes_stats in Zig.
+//! Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload
+//! bytes. The Zig version of plugins/first_bytes_stats.
 
 const std = @import("std");
 const flowloom = @import("flowloom");
@@ -8,10 +8,10 @@ comptime {
     flowloom.plugin(@This());
 }
 
-/// The most payload bytes that it can be told to keep of a flow.
+/// The maximum of the option `n`: payload bytes to keep per flow.
 const most_bytes = 4096;
 
-// What it sees of each packet, and what it adds to a flow, by the place in these lists.
+// The packet fields and the outputs. The code refers to them by their index in these lists.
 const ip_size = 0;
 const packet_fields = [_:null]?[*:0]const u8{"ip_size"};
 const outputs = [_]flowloom.Output{
@@ -22,14 +22,14 @@ const outputs = [_]flowloom.Output{
     .{ .name = "entropy", .type = .float, .description = "Shannon entropy of the first payload bytes, bits a byte; null without payload." },
 };
 
-/// Payload bytes that count.
+/// Payload bytes to use.
 var most: usize = 0;
 
-/// What it keeps of a flow.
+/// The state of a flow.
 pub const State = struct {
     count: i64 = 0,
     mean: f64 = 0,
-    /// Sum of the squared differences from the mean.
+    /// The sum of the squared differences from the mean.
     squares: f64 = 0,
     first: std.ArrayList(u8) = .empty,
 };
@@ -63,7 +63,7 @@ pub fn update(state: *State, packet: *const flowloom.Row, _: *const flowloom.Row
     const payload = packet.payload();
     const taken = @min(most - state.first.items.len, payload.len);
     state.first.appendSlice(flowloom.allocator, payload[0..taken]) catch
-        flowloom.fail("no memory for the first bytes of a flow");
+        flowloom.fail("cannot allocate memory for the first bytes of a flow");
 }
 
 pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) void {
@@ -78,7 +78,7 @@ pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) voi
 
 pub fn finish() void {}
 
-/// Byte values are added up in their order: sums of floats depend on it.
+/// Sums in the order of the byte values, because the result of a float sum depends on the order.
 fn entropy(bytes: []const u8) f64 {
     var counts: [256]u32 = @splat(0);
     for (bytes) |byte| counts[byte] += 1;
