@@ -8,11 +8,11 @@ import (
 	"unsafe"
 )
 
-// The component model's canonical ABI of the world `batch-plugin`, by hand: Go has no generator of
-// bindings that could be installed from a package registry.
+// This file implements the component model's canonical ABI for the world `batch-plugin` by hand. No
+// bindings generator for Go can be installed from a package registry.
 
-// The host asks for memory before each call, for its arguments, and no more after it: one block serves
-// all calls.
+// arena contains the arguments of a call. The host allocates them before the call, and they are not used
+// after it, so all calls share one block.
 var arena struct {
 	block []uint64
 	used  uintptr // bytes
@@ -21,13 +21,13 @@ var arena struct {
 
 //go:wasmexport cabi_realloc
 func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
-	// Sizes never change: lists are of known length.
+	// The host never resizes an allocation, because it knows the length of each list.
 	if size == 0 {
 		return unsafe.Pointer(&arena)
 	}
 	at := (arena.used + 7) &^ 7
 	if room := uintptr(len(arena.block)) * 8; at+uintptr(size) > room {
-		// What was given out stays; the next call begins with the larger block.
+		// Keep the full block alive until the end of the call. The next call starts with the larger block.
 		arena.full = append(arena.full, arena.block)
 		arena.block = make([]uint64, max(2*room, 2*uintptr(size), 64<<10)/8)
 		at = 0
@@ -36,35 +36,35 @@ func realloc(old unsafe.Pointer, oldSize, align, size uint32) unsafe.Pointer {
 	return unsafe.Add(unsafe.Pointer(&arena.block[0]), at)
 }
 
-func done() {
+func releaseArguments() {
 	arena.used = 0
 	arena.full = nil
 }
 
-// What the host reads after a call, until the next one.
-var kept []any
+// retained keeps the results of a call alive. The host reads them before the next call.
+var retained []any
 
-func keep[T any](values []T) list {
+func retain[T any](values []T) list {
 	if len(values) == 0 {
 		return list{}
 	}
-	kept = append(kept, values)
+	retained = append(retained, values)
 	return list{uint32(uintptr(unsafe.Pointer(&values[0]))), uint32(len(values))}
 }
 
-func keepText(text string) list { return keep([]byte(text)) }
+func retainText(text string) list { return retain([]byte(text)) }
 
-func keepTexts(texts []string) list {
+func retainTexts(texts []string) list {
 	lists := make([]list, len(texts))
 	for n, text := range texts {
-		lists[n] = keepText(text)
+		lists[n] = retainText(text)
 	}
-	return keep(lists)
+	return retain(lists)
 }
 
 type manifestResult struct {
 	isErr                       uint8
-	version                     list // the error's text where isErr
+	version                     list // the text of the error if isErr is 1
 	description                 list
 	outputs                     list
 	packet                      list
@@ -90,37 +90,37 @@ var declared []Output
 
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#open
 func open(given unsafe.Pointer, length uint32) unsafe.Pointer {
-	defer told("open")
+	defer logPanic("open")
 	options := &Options{}
 	for _, pair := range view[[2]list](list{uint32(uintptr(given)), length}) {
 		options.keys = append(options.keys, string(view[byte](pair[0])))
 		options.values = append(options.values, string(view[byte](pair[1])))
 		options.read = append(options.read, false)
 	}
-	done()
-	kept = nil
+	releaseArguments()
+	retained = nil
 	manifest, err := exported.open(options)
 	if err == nil {
 		err = options.check()
 	}
 	if err != nil {
-		return answer(manifestResult{isErr: 1, version: keepText(err.Error())})
+		return answer(manifestResult{isErr: 1, version: retainText(err.Error())})
 	}
 	declared = manifest.Outputs
 	outputs := make([]outputRecord, len(declared))
 	for n, output := range declared {
-		outputs[n] = outputRecord{keepText(output.Name), uint8(output.Type), keepText(output.Description)}
+		outputs[n] = outputRecord{retainText(output.Name), uint8(output.Type), retainText(output.Description)}
 	}
 	result := manifestResult{
-		version:        keepText(manifest.Version),
-		description:    keepText(manifest.Description),
-		outputs:        keep(outputs),
-		packet:         keepTexts(manifest.Packet),
+		version:        retainText(manifest.Version),
+		description:    retainText(manifest.Description),
+		outputs:        retain(outputs),
+		packet:         retainTexts(manifest.Packet),
 		payloadBytes:   manifest.PayloadBytes,
 		packetBytes:    manifest.PacketBytes,
-		atInit:         keepTexts(manifest.AtInit),
-		atUpdate:       keepTexts(manifest.AtUpdate),
-		atExpire:       keepTexts(manifest.AtExpire),
+		atInit:         retainTexts(manifest.AtInit),
+		atUpdate:       retainTexts(manifest.AtUpdate),
+		atExpire:       retainTexts(manifest.AtExpire),
 		packetsPerFlow: manifest.PacketsPerFlow,
 		needsOneMeter:  manifest.NeedsOneMeter,
 	}
@@ -132,14 +132,14 @@ func open(given unsafe.Pointer, length uint32) unsafe.Pointer {
 
 func answer[T any](result T) unsafe.Pointer {
 	whole := []T{result}
-	kept = append(kept, whole)
+	retained = append(retained, whole)
 	return unsafe.Pointer(&whole[0])
 }
 
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#process
 func process(given unsafe.Pointer) unsafe.Pointer {
-	defer told("a batch")
-	kept = kept[:0]
+	defer logPanic("a batch")
+	retained = retained[:0]
 	events := (*batch)(given)
 	expires := 0
 	for _, kind := range view[uint8](events.kinds) {
@@ -149,7 +149,7 @@ func process(given unsafe.Pointer) unsafe.Pointer {
 	}
 	outputs := newOutputs(declared, expires)
 	exported.process(events, outputs)
-	done()
+	releaseArguments()
 	if expires == 0 {
 		return answer(list{})
 	}
@@ -158,27 +158,27 @@ func process(given unsafe.Pointer) unsafe.Pointer {
 		from := &outputs.columns[n]
 		from.finish()
 		to := &columns[n]
-		to.valid = keep(from.valid)
-		// The cases of `values` have the order of the types.
+		to.valid = retain(from.valid)
+		// The cases of `values` have the same order as the types.
 		to.values.tag = uint8(declared[n].Type)
-		to.values.ends = keep(from.ends)
+		to.values.ends = retain(from.ends)
 		switch declared[n].Type {
 		case Boolean:
-			to.values.values = keep(from.booleans)
+			to.values.values = retain(from.booleans)
 		case Integer, Integers:
-			to.values.values = keep(from.integers)
+			to.values.values = retain(from.integers)
 		case Float, Floats:
-			to.values.values = keep(from.floats)
+			to.values.values = retain(from.floats)
 		default:
-			to.values.values = keep(from.bytes)
+			to.values.values = retain(from.bytes)
 		}
 	}
-	return answer(keep(columns))
+	return answer(retain(columns))
 }
 
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#finish
 func finish() {
-	defer told("finish")
+	defer logPanic("finish")
 	exported.finish()
 }
 
@@ -192,8 +192,9 @@ func Log(level Level, line string) {
 	}
 }
 
-// told says in the log why a plugin panics: what Go prints goes nowhere.
-func told(where string) {
+// logPanic logs the text of a panic and continues the panic. The output of Go's runtime is discarded, so
+// the log is the only place for the text.
+func logPanic(where string) {
 	why := recover()
 	if why == nil {
 		return
@@ -205,12 +206,12 @@ func told(where string) {
 	case string:
 		text = why
 	}
-	Log(Error, text+" in "+where+" ("+place()+")")
+	Log(Error, text+" in "+where+" ("+panicLocation()+")")
 	panic(why)
 }
 
-// place is the innermost call that is not of Go's runtime or of this package.
-func place() string {
+// panicLocation returns the file and line of the innermost call in package main.
+func panicLocation() string {
 	var callers [32]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
 	for {

@@ -4,5 +4,5 @@ package flowloom
 
 import "os"
 
-// Log writes a line to Flowloom's log; to standard error outside of a component.
+// Log writes a line to standard error. In a component it writes to Flowloom's log.
 func Log(level Level, line string) { os.Stderr.WriteString(line + "\n") }

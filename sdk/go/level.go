@@ -1,9 +1,9 @@
 package flowloom
 
-// A Level says how much a line in Flowloom's log matters.
+// A Level is the severity of a line in Flowloom's log.
 type Level uint32
 
-// The levels.
+// The levels, from the most severe one.
 const (
 	Error Level = iota
 	Warn

@@ -5,15 +5,15 @@ import (
 	"strconv"
 )
 
-// Options are what the operator set. Those that Open does not read are errors, which list what it
-// reads.
+// Options are the options that the operator gave. Options that Open does not read are errors; the error
+// lists the options that it reads.
 type Options struct {
 	keys, values []string
 	read         []bool
 	known        string
 }
 
-// Text is the value of an option, and whether it was given.
+// Text returns the value of an option, and whether the operator gave it.
 func (o *Options) Text(key string) (string, bool) {
 	if o.known != "" {
 		o.known += ", "
@@ -28,12 +28,12 @@ func (o *Options) Text(key string) (string, bool) {
 	return "", false
 }
 
-// Integer is the value of an option that is an integer within bounds, or what stands where it is not
-// given.
-func (o *Options) Integer(key string, otherwise, least, most int64) (int64, error) {
+// Integer returns the value of an integer option, or byDefault if the operator did not give it. It returns
+// an error if the value is not an integer from least to most.
+func (o *Options) Integer(key string, byDefault, least, most int64) (int64, error) {
 	text, given := o.Text(key)
 	if !given {
-		return otherwise, nil
+		return byDefault, nil
 	}
 	value, err := strconv.ParseInt(text, 10, 64)
 	if err != nil || value < least || value > most {
@@ -44,10 +44,11 @@ func (o *Options) Integer(key string, otherwise, least, most int64) (int64, erro
 	return value, nil
 }
 
+// check returns an error if an option was given twice or was not read.
 func (o *Options) check() error {
-	takes := o.known
-	if takes == "" {
-		takes = "none"
+	accepted := o.known
+	if accepted == "" {
+		accepted = "no options"
 	}
 	for n, key := range o.keys {
 		for _, earlier := range o.keys[:n] {
@@ -56,7 +57,7 @@ func (o *Options) check() error {
 			}
 		}
 		if !o.read[n] {
-			return errors.New("there is no option `" + key + "`; this plugin takes " + takes)
+			return errors.New("unknown option `" + key + "`; this plugin accepts " + accepted)
 		}
 	}
 	return nil

@@ -1,6 +1,7 @@
 package flowloom
 
-// Outputs are those of the flow that ends. Each is set once, to a value of its type.
+// Outputs are the outputs of the flow that ends. Set each output at most once, to a value of its type; any
+// other use panics. Outputs are counted from 0.
 type Outputs struct {
 	declared []Output
 	columns  []output
@@ -8,7 +9,7 @@ type Outputs struct {
 	rows     int
 }
 
-// One output's values of a batch's expired flows.
+// output contains the values of one output for the expired flows of a batch.
 type output struct {
 	valid    []uint8
 	booleans []uint8
@@ -37,7 +38,7 @@ func newOutputs(declared []Output, rows int) *Outputs {
 	return o
 }
 
-// Boolean sets the n-th output.
+// Boolean sets output n.
 func (o *Outputs) Boolean(n int, value bool) {
 	c := o.set(n, Boolean)
 	if value {
@@ -45,16 +46,16 @@ func (o *Outputs) Boolean(n int, value bool) {
 	}
 }
 
-// Integer sets the n-th output.
+// Integer sets output n.
 func (o *Outputs) Integer(n int, value int64) { o.set(n, Integer).integers[o.row] = value }
 
-// Float sets the n-th output.
+// Float sets output n.
 func (o *Outputs) Float(n int, value float64) { o.set(n, Float).floats[o.row] = value }
 
-// Text sets the n-th output, a text or JSON.
+// Text sets output n, of type Text or JSON.
 func (o *Outputs) Text(n int, value string) { o.Bytes(n, []byte(value)) }
 
-// Bytes sets the n-th output: bytes, a text, or JSON.
+// Bytes sets output n, of type Bytes, Text or JSON.
 func (o *Outputs) Bytes(n int, value []byte) {
 	t := o.declared[n].Type
 	if t != Text && t != JSON {
@@ -65,33 +66,34 @@ func (o *Outputs) Bytes(n int, value []byte) {
 	c.ends[o.row] = uint32(len(c.bytes))
 }
 
-// Integers sets the n-th output.
+// Integers sets output n.
 func (o *Outputs) Integers(n int, value []int64) {
 	c := o.set(n, Integers)
 	c.integers = append(c.integers, value...)
 	c.ends[o.row] = uint32(len(c.integers))
 }
 
-// Floats sets the n-th output.
+// Floats sets output n.
 func (o *Outputs) Floats(n int, value []float64) {
 	c := o.set(n, Floats)
 	c.floats = append(c.floats, value...)
 	c.ends[o.row] = uint32(len(c.floats))
 }
 
+// set marks output n of the current flow as set, and returns its column.
 func (o *Outputs) set(n int, t Type) *output {
 	c := &o.columns[n]
 	if o.declared[n].Type != t {
-		panic("output " + o.declared[n].Name + " has another type")
+		panic("output `" + o.declared[n].Name + "` was set to another type")
 	}
 	if c.valid[o.row] == 1 {
-		panic("output " + o.declared[n].Name + " is set twice")
+		panic("output `" + o.declared[n].Name + "` was set twice")
 	}
 	c.valid[o.row] = 1
 	return c
 }
 
-// Where a flow has no value, its end is the one before.
+// finish completes the ends: a flow without a value has the end of the flow before.
 func (c *output) finish() {
 	last := uint32(0)
 	for n := range c.ends {

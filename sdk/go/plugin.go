@@ -1,23 +1,24 @@
-// Package flowloom is for plugins of Flowloom in Go: a type with five methods, exported by
+// Package flowloom is the SDK for Flowloom plugins in Go. A plugin is a type with five methods. The program
+// exports it with
 //
 //	func init() { flowloom.Export(&MyPlugin{}) }
 //	func main() {}
 //
-// and made a component by sdk/go/build.sh.
+// and sdk/go/build.sh builds the component.
 package flowloom
 
-// A Plugin keeps a State of each flow.
+// A Plugin computes columns of flows. The SDK keeps one State per flow.
 type Plugin[State any] interface {
-	// Open is called once, before any event. The operator reads the error, and the plugin is not
-	// loaded. The same options must give the same manifest.
+	// Open is called once per instance, before any event. If it returns an error, Flowloom shows the error
+	// to the operator and does not load the plugin. The same options must always give the same manifest.
 	Open(options *Options) (Manifest, error)
-	// Init sees the first packet of a flow; state is zero.
+	// Init handles the first packet of a flow. The state is zero.
 	Init(state *State, packet, flow Row)
-	// Update sees a later packet of a flow.
+	// Update handles a later packet of a flow.
 	Update(state *State, packet, flow Row)
-	// Expire sees the end of a flow, and sets the outputs. What it does not set is null.
+	// Expire handles the end of a flow and sets the outputs. Outputs that it does not set are null.
 	Expire(state *State, flow Row, outputs *Outputs)
-	// Finish is called after the last flow of this instance.
+	// Finish handles the end of this instance, after its last flow.
 	Finish()
 }
 
@@ -30,36 +31,36 @@ const (
 	Integer
 	Float
 	Text
-	Bytes // written in hexadecimal
+	Bytes // text formats write them in hexadecimal
 	Integers
 	Floats
-	JSON // a text that is one JSON value
+	JSON // text that is one JSON value
 )
 
 // An Output is a column that a plugin adds to every flow.
 type Output struct {
 	Name        string // [a-z][a-z0-9_]{0,31}
 	Type        Type
-	Description string // one sentence for people, with the unit
+	Description string // one sentence for people, with the unit of the value
 }
 
-// A Manifest says what a plugin adds and what it asks for. Names of fields are those of `flowloom
-// fields`.
+// A Manifest declares the columns that a plugin adds and the data that it requests. `flowloom fields`
+// prints the names of the fields.
 type Manifest struct {
 	Version        string
-	Description    string // one sentence for people: what the plugin computes
+	Description    string // one sentence for people that describes what the plugin computes
 	Outputs        []Output
-	Packet         []string // fields of each packet
-	AtInit         []string // fields of the flow at its first packet
-	AtUpdate       []string // fields of the flow at every later packet: they cost at each
-	AtExpire       []string // fields of the flow at its end
-	PayloadBytes   uint32   // so many bytes of each packet's transport payload
-	PacketBytes    uint32   // so many bytes of each packet from its IP header on
-	PacketsPerFlow uint32   // no update after so many packets of a flow; 0 is no bound
-	NeedsOneMeter  bool     // keeps state across flows
+	Packet         []string // packet fields
+	AtInit         []string // flow fields at the first packet
+	AtUpdate       []string // flow fields at every later packet; they cost time for every packet
+	AtExpire       []string // flow fields at the end of the flow
+	PayloadBytes   uint32   // number of bytes of each packet's transport payload
+	PacketBytes    uint32   // number of bytes of each packet, from its IP header on
+	PacketsPerFlow uint32   // no update after this number of packets of a flow; 0 is no limit
+	NeedsOneMeter  bool     // the plugin keeps state across flows; the run has one meter
 }
 
-// Export makes p the plugin of this program.
+// Export exports p as the plugin of this program.
 func Export[State any](p Plugin[State]) { exported = &instance[State]{plugin: p} }
 
 var exported interface {
@@ -70,7 +71,7 @@ var exported interface {
 
 type instance[State any] struct {
 	plugin Plugin[State]
-	// One by slot. Pointers, so that a state stays where it is.
+	// The states by slot. They are pointers, so that the address of a state never changes.
 	states []*State
 }
 
@@ -111,7 +112,7 @@ func (i *instance[State]) process(events *batch, outputs *Outputs) {
 			expired.row++
 			outputs.row++
 		default:
-			panic("Flowloom gave an event of an unknown kind")
+			panic("Flowloom gave an event of unknown kind")
 		}
 	}
 }

@@ -1,17 +1,20 @@
 package flowloom
 
-import "unsafe"
+import (
+	"strconv"
+	"unsafe"
+)
 
-// A Row has the fields of a packet or of a flow at one event, read by their place in the manifest's
-// list. Texts, lists and bytes are good until the method that was given the row returns: copy what you
-// keep.
+// A Row contains the fields of a packet or of a flow at one event. Read a field by its index in the
+// manifest's list. Reading it as another type panics. Texts, lists and bytes are valid until your method
+// returns; copy the ones that you keep.
 type Row struct {
 	columns        []column
 	row            uint32
 	payload, bytes *optionColumn
 }
 
-// Unsigned is a boolean or an unsigned integer.
+// Unsigned returns a boolean or an unsigned integer.
 func (r Row) Unsigned(field int) uint64 {
 	c := &r.columns[field]
 	switch c.tag {
@@ -24,36 +27,37 @@ func (r Row) Unsigned(field int) uint64 {
 	case u64s:
 		return view[uint64](c.values)[r.row]
 	}
-	panic("a field has another type than an unsigned integer")
+	panic("field " + strconv.Itoa(field) + " was read as another type")
 }
 
-// Signed is a signed integer.
+// Signed returns a signed integer.
 func (r Row) Signed(field int) int64 { return view[int64](r.column(field, s64s).values)[r.row] }
 
-// Float is a float.
+// Float returns a float.
 func (r Row) Float(field int) float64 { return view[float64](r.column(field, f64s).values)[r.row] }
 
-// Text is a text.
+// Text returns a text.
 func (r Row) Text(field int) []byte { return run[byte](r.column(field, texts), r.row) }
 
-// List is a list of integers.
+// List returns a list of integers.
 func (r Row) List(field int) []int64 { return run[int64](r.column(field, integerLists), r.row) }
 
-// Payload has the first bytes of the packet's transport payload.
+// Payload returns the first PayloadBytes bytes of the packet's transport payload, or fewer.
 func (r Row) Payload() []byte { return r.payload.at(r.row) }
 
-// Bytes has the first bytes of the packet from its IP header on.
+// Bytes returns the first PacketBytes bytes of the packet, from its IP header on, or fewer.
 func (r Row) Bytes() []byte { return r.bytes.at(r.row) }
 
 func (r Row) column(field int, tag uint8) *column {
 	c := &r.columns[field]
 	if c.tag != tag {
-		panic("a field has another type than it is read as")
+		panic("field " + strconv.Itoa(field) + " was read as another type")
 	}
 	return c
 }
 
-// The layouts of the contract (wit/batch-feature.wit) in 32-bit memory: Go's own pointers have 64 bits.
+// The memory layouts of the contract (wit/batch-feature.wit). The memory has 32-bit addresses, but Go's
+// pointers have 64 bits.
 
 const (
 	u8s = iota
@@ -71,7 +75,7 @@ type list struct{ address, length uint32 }
 type column struct {
 	tag    uint8
 	values list
-	ends   list // of texts and lists
+	ends   list // only for texts and lists
 }
 
 type optionColumn struct {
@@ -87,7 +91,7 @@ type batch struct {
 	opened, updated, expired list
 }
 
-// view is a list without a copy.
+// view returns the elements of a list without a copy.
 func view[T any](l list) []T {
 	if l.length == 0 {
 		return nil
@@ -95,7 +99,7 @@ func view[T any](l list) []T {
 	return unsafe.Slice((*T)(address(l.address)), l.length)
 }
 
-// address is a place in memory that the host wrote, which is within the arena.
+// address returns a pointer to memory that the host wrote. It is inside the arena.
 func address(at uint32) unsafe.Pointer {
 	place := uintptr(at)
 	return *(*unsafe.Pointer)(unsafe.Pointer(&place))

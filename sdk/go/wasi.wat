@@ -1,13 +1,16 @@
-;; What Go's runtime asks of WASI at its start and afterwards, answered without any: a clock that ticks
-;; at every look, random numbers from a fixed seed, writes that go nowhere, and no arguments,
-;; environment or files.
+;; A replacement for the WASI functions that Go's runtime imports:
+;;
+;; - The clock advances by 1 µs at every call.
+;; - Random numbers come from a fixed seed.
+;; - Output is discarded.
+;; - There are no arguments, environment variables or files.
 (module
   (import "plugin" "memory" (memory 0))
 
   (global $time (mut i64) (i64.const 0))
   (global $random (mut i64) (i64.const 0x9e3779b97f4a7c15))
 
-  ;; Errors of WASI preview 1.
+  ;; Error codes of WASI preview 1.
   (global $badf i32 (i32.const 8))
   (global $nosys i32 (i32.const 52))
 
@@ -27,7 +30,7 @@
     (i64.store (local.get $to) (global.get $time))
     (i32.const 0))
 
-  ;; Marsaglia's xorshift, a byte a step.
+  ;; Marsaglia's xorshift generator, one byte per step.
   (func (export "random_get") (param $to i32) (param $size i32) (result i32)
     (block $done
       (loop $byte
@@ -41,7 +44,7 @@
         (br $byte)))
     (i32.const 0))
 
-  ;; All of it is written.
+  ;; Reports that all bytes were written.
   (func (export "fd_write") (param $fd i32) (param $parts i32) (param $count i32) (param $written i32) (result i32)
     (local $size i32)
     (block $done

@@ -1,5 +1,5 @@
-// Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
-// plugins/first_bytes_stats in Go.
+// Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload
+// bytes. The Go version of plugins/first_bytes_stats.
 package main
 
 import (
@@ -8,10 +8,10 @@ import (
 	"flowloom"
 )
 
-// The most payload bytes that it can be told to keep of a flow.
+// The maximum of the option `n`: payload bytes to keep per flow.
 const mostBytes = 4096
 
-// What it sees of each packet, and what it adds to a flow, by the place in the manifest's lists.
+// Indexes of the packet fields and of the outputs, in the order of the manifest's lists.
 const ipSize = 0
 
 const (
@@ -22,7 +22,7 @@ const (
 	entropy
 )
 
-// State is what it keeps of a flow.
+// State is the state of a flow.
 type State struct {
 	count   int64
 	mean    float64
@@ -32,7 +32,7 @@ type State struct {
 
 // FirstBytesStats is the plugin.
 type FirstBytesStats struct {
-	most int // payload bytes that count
+	most int // payload bytes to use
 }
 
 func (p *FirstBytesStats) Open(options *flowloom.Options) (flowloom.Manifest, error) {
@@ -71,11 +71,11 @@ func (p *FirstBytesStats) Update(state *State, packet, _ flowloom.Row) {
 func (p *FirstBytesStats) Expire(state *State, _ flowloom.Row, outputs *flowloom.Outputs) {
 	outputs.Integer(count, state.count)
 	outputs.Float(mean, state.mean)
-	spread := 0.0
+	deviation := 0.0
 	if state.count > 1 {
-		spread = math.Sqrt(state.squares / float64(state.count-1))
+		deviation = math.Sqrt(state.squares / float64(state.count-1))
 	}
-	outputs.Float(stddev, spread)
+	outputs.Float(stddev, deviation)
 	outputs.Integer(bytes, int64(len(state.first)))
 	if len(state.first) > 0 {
 		outputs.Float(entropy, shannon(state.first))
@@ -84,7 +84,7 @@ func (p *FirstBytesStats) Expire(state *State, _ flowloom.Row, outputs *flowloom
 
 func (p *FirstBytesStats) Finish() {}
 
-// Byte values are added up in their order: sums of floats depend on it.
+// shannon sums in the order of the byte values, because the result of a float sum depends on the order.
 func shannon(bytes []byte) float64 {
 	var counts [256]int
 	for _, b := range bytes {
