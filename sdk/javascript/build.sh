@@ -3,15 +3,15 @@
 #
 #     sdk/javascript/build.sh OUTPUT.wasm MODULE.js
 #
-# The module may import those beside it, packages of its folder's node_modules, and "flowloom". Takes
-# componentize-qjs (npm; sdk/tools/install.sh puts one into target/sdk-tools). What it builds in has no
-# WASI: nothing of the machine can be reached.
+# The module may import the modules beside it, packages in the node_modules of its folder, and "flowloom".
+# Needs componentize-qjs (npm; sdk/tools/install.sh installs it into target/sdk-tools). The component has no
+# WASI, so it cannot access the machine.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
 need_npm componentize-qjs componentize-qjs
 module=$1
-[ -f "$module" ] || fail "there is no $module"
+[ -f "$module" ] || fail "cannot find $module"
 folder=$(dirname "$module")
 cp "$folder"/*.js "$work"
 mkdir "$work/node_modules"

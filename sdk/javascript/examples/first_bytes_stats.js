@@ -1,7 +1,7 @@
-// Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
-// plugins/first_bytes_stats in JavaScript.
+// Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload
+// bytes. The JavaScript version of plugins/first_bytes_stats.
 
-let most; // payload bytes that count
+let most; // payload bytes to use
 
 export function open(options) {
   most = options.integer("n", 64, { least: 1, most: 4096 });
@@ -47,7 +47,7 @@ export function expire(state) {
 
 export function finish() {}
 
-// Byte values are added up in their order: sums of floats depend on it.
+// Sums in the order of the byte values, because the result of a float sum depends on the order.
 function entropy(bytes) {
   const counts = new Array(256).fill(0);
   for (const byte of bytes) counts[byte]++;

@@ -1,4 +1,4 @@
-// The contract's two interfaces, over the functions of an author's module.
+// Implements the two interfaces of the contract with the functions of the author's module.
 
 import { FLOW, PACKET } from "./fields.js";
 import { log } from "./index.js";
@@ -9,11 +9,11 @@ import { Rows, slots } from "./rows.js";
 const INIT = 0;
 const UPDATE = 1;
 
-// `feature` and `batchFeature`, as the component exports them.
+// Returns `feature` and `batchFeature`, which the component exports.
 export function component(author, host) {
   log.write = (level, line) => host.write(level, String(line));
   const instance = new Instance(author);
-  const bind = (name) => (...given) => told(name, () => instance[name](...given));
+  const bind = (name) => (...given) => logExceptions(name, () => instance[name](...given));
   const open = bind("open");
   const finish = bind("finish");
   return {
@@ -22,9 +22,9 @@ export function component(author, host) {
   };
 }
 
-// Says in the log what went wrong: nothing else is left of an exception. What is thrown as a text is
-// an answer.
-function told(name, call) {
+// Calls a function and logs its exceptions. An exception becomes a trap, which has no text, so the log is
+// the only place for the text. A thrown string is not logged: it is the error result of `open`.
+function logExceptions(name, call) {
   try {
     return call();
   } catch (error) {
@@ -58,7 +58,8 @@ class Instance {
   manifest(manifest) {
     const { payloadBytes = 0, packetBytes = 0, packet = [], atInit = [], atUpdate = [], atExpire = [] } = manifest;
     this.outputs = Object.entries(manifest.outputs ?? {}).map(([name, [kind, description]]) => {
-      if (!TYPES.includes(kind)) throw `output \`${name}\` is none of ${TYPES.join(", ")}, but ${kind}`;
+      if (!TYPES.includes(kind))
+        throw `output \`${name}\` must have one of the types ${TYPES.join(", ")}, not ${kind}`;
       return { name, kind, description };
     });
     this.names = new Set(this.outputs.map(({ name }) => name));
@@ -154,7 +155,8 @@ class Instance {
 
   check(answer) {
     for (const name in answer) {
-      if (!this.names.has(name)) throw new Error(`expire gave a value for \`${name}\`, which is no output`);
+      if (!this.names.has(name))
+        throw new Error(`expire returned a value for \`${name}\`, which is not a declared output`);
     }
     return answer;
   }

@@ -1,16 +1,16 @@
-// What an author's module may import: `import { log, OptionError } from "flowloom"`.
+// The module that plugins import: `import { log, OptionError } from "flowloom"`.
 
 export { OptionError, Options } from "./options.js";
 
-// Lines for Flowloom's log; on the console outside of a component.
+// Writes lines to Flowloom's log. Outside of a component it writes to the console.
 export const log = {
-  // Something failed. The last such line is shown where a call fails for good.
+  // Logs a failed operation. If a call traps, Flowloom shows the last such line with the trap.
   error: (line) => log.write("error", line),
-  // Something is odd.
+  // Logs something unexpected; the plugin continues.
   warn: (line) => log.write("warn", line),
-  // Worth knowing.
+  // Logs information for the operator.
   info: (line) => log.write("info", line),
-  // For the plugin's author.
+  // Logs details for the author of the plugin.
   debug: (line) => log.write("debug", line),
   write: (level, line) => console.error(level, line),
 };

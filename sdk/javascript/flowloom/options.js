@@ -1,15 +1,15 @@
-// What the operator may set.
+// The options of a plugin, which the operator sets.
 
-// What is wrong with the options, for the operator.
+// An error in the options. Flowloom shows its message to the operator.
 export class OptionError extends Error {}
 
-// The options of a run, read one by one in `open`. Those that are never read are errors, which list
-// what was.
+// The options that the operator gave. `open` reads them one by one. Options that it does not read are
+// errors; the error lists the options that it reads.
 export class Options {
   #given = new Map();
   #read = new Map();
 
-  // Options as pairs of key and value.
+  // `given` is a list of pairs of key and value. Throws an OptionError if a key occurs twice.
   constructor(given) {
     for (const [key, value] of given) {
       if (this.#given.has(key)) throw new OptionError(`option \`${key}\` is given twice`);
@@ -17,11 +17,13 @@ export class Options {
     }
   }
 
+  // Returns a text. Every method returns `fallback` if the operator did not give the option, and throws
+  // an OptionError if the value is invalid.
   text(key, fallback = null) {
     return this.#take(key, (text) => text, "a text", fallback);
   }
 
-  // An integer within bounds: integer("n", 64, { least: 1, most: 4096 }).
+  // Returns an integer from `least` to `most`: integer("n", 64, { least: 1, most: 4096 }).
   integer(key, fallback = null, { least = -(2 ** 53), most = 2 ** 53 } = {}) {
     const parse = (text) => {
       const value = /^-?\d+$/.test(text) ? Number(text) : NaN;
@@ -30,19 +32,21 @@ export class Options {
     return this.#take(key, parse, `an integer from ${least} to ${most}`, fallback);
   }
 
+  // Returns a number.
   number(key, fallback = null) {
     const parse = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? undefined : Number(text));
     return this.#take(key, parse, "a number", fallback);
   }
 
+  // Returns a boolean, given as `true` or `false`.
   boolean(key, fallback = null) {
     return this.#take(key, (text) => ({ true: true, false: false })[text], "true or false", fallback);
   }
 
-  // Called after `open`.
+  // Throws an OptionError if an option was not read. The SDK calls it after `open`.
   check() {
     for (const key of this.#given.keys()) {
-      if (!this.#read.has(key)) throw new OptionError(`there is no option \`${key}\`; ${this.#accepted()}`);
+      if (!this.#read.has(key)) throw new OptionError(`unknown option \`${key}\`; ${this.#accepted()}`);
     }
   }
 
@@ -56,8 +60,8 @@ export class Options {
   }
 
   #accepted() {
-    if (this.#read.size === 0) return "this plugin takes none";
+    if (this.#read.size === 0) return "this plugin accepts no options";
     const options = [...this.#read].map(([key, what]) => `\`${key}\` (${what})`);
-    return `this plugin takes ${options.join("; ")}`;
+    return `this plugin accepts ${options.join("; ")}`;
   }
 }

@@ -1,4 +1,4 @@
-// The values of a plugin's outputs, for a record and for columns.
+// Converts output values to the contract's types, for records and for columns.
 
 import { encode } from "./utf8.js";
 
@@ -19,7 +19,7 @@ const CASES = {
   json: "jsons",
 };
 
-// A column of values, some of which may be missing.
+// Returns the column for these values. null and undefined become null.
 export function outputColumn(kind, values) {
   const isThere = (value) => value !== null && value !== undefined;
   const valid = values.every(isThere) ? new Uint8Array() : Uint8Array.from(values, (value) => Number(isThere(value)));
@@ -32,7 +32,7 @@ export function outputColumn(kind, values) {
   return { values: { tag: CASES[kind], val }, valid };
 }
 
-// Values of no fixed length, end to end.
+// Concatenates values of variable length.
 function runs(name, values) {
   const all = [];
   const ends = values.map((value) => {

@@ -1,45 +1,48 @@
-// Packets and flows as an author sees them, made of a row of packed columns or of a record.
+// Creates the packet and flow objects that a plugin receives, from a row of packed columns or from a record.
 //
-// QuickJS reads `{ a: columns[0][row], … }` much faster than a loop over names, so the functions that
-// make objects are written out for the fields that a plugin asks for.
+// QuickJS evaluates `{ a: columns[0][row], … }` much faster than a loop over names. The SDK therefore
+// generates the function that creates the object, for the fields that the plugin requests.
 
 import { decode } from "./utf8.js";
 
 const ARRAYS = { boolean: Uint8Array, u8: Uint8Array, u16: Uint16Array, u32: Uint32Array, f64: Float64Array };
 
-// The rows of one kind: a packet, or the flow at init, update or expire.
+// The rows of one type: packets, or flows at init, update or expire.
 export class Rows {
   constructor(what, names, table, extra = []) {
     const unknown = names.find((name) => !(name in table));
-    if (unknown) throw new Error(`this SDK knows no field \`${unknown}\` of a ${what}`);
+    if (unknown)
+      throw new Error(`unknown ${what} field \`${unknown}\`; \`flowloom fields\` lists the fields`);
     this.names = names;
-    // Their places in a packet's record, if they have one.
+    // The property names in a packet's record. Some fields have none.
     this.places = names.map((name) => name.replace(/_([a-z])/g, (_, letter) => letter.toUpperCase()));
     this.kinds = names.map((name) => table[name]);
     this.extra = extra;
     const cells = this.kinds.map((kind, n) => cell(kind, n));
     const properties = [...names, ...extra].map((name, n) => `${name}: ${cells[n] ?? `columns[${n}][row]`}`);
-    // The (columns, row) of a batch to an object.
+    // Converts a row of a batch to an object.
     this.row = new Function("columns", "row", `return {${properties.join(", ")}};`);
   }
 
-  // What `row` reads of a batch.
+  // Converts the columns of a batch to the form that `row` reads.
   columns(columns, extra = []) {
     return [...columns.map((column, n) => read(column, this.kinds[n])), ...extra.map((column) => runs(column))];
   }
 
+  // Converts the values of a record to an object.
   ofValues(values) {
     const row = {};
     this.names.forEach((name, n) => (row[name] = values[n].val));
     return row;
   }
 
+  // Converts the record of a packet to an object.
   ofPacket(record) {
     const row = {};
     let more = 0;
     this.names.forEach((name, n) => {
       const value = record[this.places[n]];
-      // A u32 of 2^31 or more comes as a negative number.
+      // QuickJS passes a u32 of 2^31 or more as a negative number.
       if (this.kinds[n] === "u32") row[name] = value >>> 0;
       else if (value !== undefined) row[name] = plain(value);
       else row[name] = FLAGS.includes(name) ? record.tcpFlags[name] : record.more[more++].val;
@@ -49,11 +52,11 @@ export class Rows {
   }
 }
 
-// Where the record has the bytes.
+// The property names of the byte strings in a packet's record.
 const PLACES = { payload: "payload", bytes: "ipPacket" };
 const FLAGS = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
 
-// The direction is an enumeration, the TCP flags are a set; as fields, both are numbers.
+// Converts the direction, an enumeration, and the TCP flags, a set, to numbers. Other values are unchanged.
 function plain(value) {
   if (value === "src2dst") return 0;
   if (value === "dst2src") return 1;
@@ -61,7 +64,7 @@ function plain(value) {
   return FLAGS.reduce((bits, flag, n) => bits | (value[flag] << n), 0);
 }
 
-// The expression that reads a cell of the n-th column. Numbers of 64 bits are exact up to 2^53.
+// Returns the expression that reads a cell of column n. 64-bit numbers are exact up to 2^53.
 function cell(kind, n) {
   switch (kind) {
     case "boolean":
@@ -74,6 +77,7 @@ function cell(kind, n) {
   }
 }
 
+// Converts a packed column to the form that the expression of `cell` reads.
 function read(column, kind) {
   switch (kind) {
     case "text":
@@ -89,7 +93,7 @@ function read(column, kind) {
   }
 }
 
-// Slots are u32.
+// Returns the slots of a batch.
 export function slots(column) {
   return array(Uint32Array, column.val);
 }
@@ -103,7 +107,7 @@ function runs(column) {
   return cut(column.val.bytes, array(Uint32Array, column.val.ends));
 }
 
-// Views into values that lie end to end.
+// Splits concatenated values into views.
 function cut(values, ends) {
   const part = Array.isArray(values) ? "slice" : "subarray";
   const found = new Array(ends.length);

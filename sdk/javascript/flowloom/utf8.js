@@ -1,4 +1,4 @@
-// Texts as bytes: QuickJS has no TextEncoder.
+// Conversion between strings and UTF-8 bytes. QuickJS has no TextEncoder and no TextDecoder.
 
 export function decode(bytes) {
   let text = "";
