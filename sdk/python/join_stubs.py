@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Joins the stubs in a component of componentize-py: join_stubs.py COMPONENT.wasm, in place.
+"""Joins the stub modules of a component in place: join_stubs.py COMPONENT.wasm
 
-With --stub-wasi the component has a core module for each of 26 interfaces, of functions that trap,
-and an instance of each. Flowloom allows a plugin 32 core instances, as each costs it address space;
-this leaves one for all stubs, and 13 altogether.
+componentize-py --stub-wasi adds a core module for each of 26 interfaces, whose functions trap, and one
+instance of each module. Flowloom allows 32 core instances per plugin, because each one costs address
+space. After this script, one instance contains all stubs, and the component has 13 instances in total.
 
-A stub is a module that is instantiated without arguments and has nothing but functions. The first
-one's place is taken by a module of all their functions, the others' instances become empty, so that
-every index stays what it is, and aliases of their exports point to the first.
+A stub is a module that contains only functions and is instantiated without arguments. The script replaces
+the first stub with a module that contains the functions of all stubs. The instances of the other stubs
+become empty, so that all indexes remain valid. Aliases of their exports refer to the first instance.
 """
 
 import sys
@@ -15,7 +15,7 @@ from pathlib import Path
 
 CUSTOM, MODULE, INSTANCE, ALIAS = 0, 1, 2, 6  # sections of a component
 TYPE, FUNCTION, EXPORT, CODE = 1, 3, 7, 10  # sections of a core module
-FUNC_BY_CORE_EXPORT = b"\x00\x00\x01"  # the begin of an alias
+FUNC_BY_CORE_EXPORT = b"\x00\x00\x01"  # the first bytes of an alias of a core function
 
 
 class Reader:
@@ -45,7 +45,7 @@ class Reader:
         return self.data[at : self.at]
 
     def sections(self):
-        """The sections of a module or component, as kind and contents."""
+        """Yields the sections of a module or component, as kind and contents."""
         self.take(8)
         while not self.done():
             kind = self.take(1)[0]
@@ -73,7 +73,7 @@ def vector(items):
 
 
 def stub(module):
-    """The functions of a stub as (type, exported name, body), or None for other modules."""
+    """Returns the functions of a stub as (type, exported name, body), or None for other modules."""
     sections = dict(Reader(module).sections())
     sections.pop(CUSTOM, None)
     if set(sections) != {TYPE, FUNCTION, EXPORT, CODE}:
@@ -114,7 +114,7 @@ def joined(functions):
 def join(component):
     sections = list(Reader(component).sections())
     stubs = [stub(contents) for kind, contents in sections if kind == MODULE]
-    of_instance = {}  # the module of each stub's instance
+    of_instance = {}  # the index of the module for each instance of a stub
     first = None
     modules = instances = 0
     written = []
@@ -138,7 +138,7 @@ def join(component):
             contents = vector(items)
         written.append((kind, contents))
     if first is None:
-        sys.exit("join_stubs.py: this component has no stubs: is it of componentize-py --stub-wasi?")
+        sys.exit("join_stubs.py: the component has no stubs; build it with componentize-py --stub-wasi")
     functions = [
         (kind, renamed(instance, name), body)
         for instance, module in of_instance.items()
@@ -155,12 +155,13 @@ def join(component):
 
 
 def renamed(instance, name):
-    """Functions of two stubs may have the same name."""
+    """Returns a name that is unique in the joined module. Functions of two stubs may have the same name."""
     return b"%d %s" % (instance, name)
 
 
 def instance(reader):
-    """The module where it is instantiated without arguments, and the bytes."""
+    """Returns the index of the module and the encoded instance. The index is None for an inline instance and
+    for an instance with arguments."""
     at = reader.at
     is_inline, module = reader.take(1) == b"\x01", None
     if is_inline:

@@ -1,5 +1,7 @@
-"""Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes:
-plugins/first_bytes_stats in Python."""
+"""Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload bytes.
+
+The Python version of plugins/first_bytes_stats.
+"""
 
 import math
 
@@ -8,14 +10,14 @@ from flowloom import Output
 
 
 class State:
-    """What it keeps of a flow."""
+    """The state of a flow."""
 
     __slots__ = ("count", "first", "mean", "squares")
 
     def __init__(self):
         self.count = 0
         self.mean = 0.0
-        # Sum of the squared differences from the mean.
+        # The sum of the squared differences from the mean.
         self.squares = 0.0
         self.first = b""
 
@@ -62,7 +64,7 @@ class FirstBytesStats(flowloom.Plugin):
 
 
 def entropy(data):
-    """Byte values are added up in their order: sums of floats depend on it."""
+    """Sums in the order of the byte values, because the result of a float sum depends on the order."""
     entropy = 0.0
     for value in sorted(set(data)):
         share = data.count(value) / len(data)

@@ -1,4 +1,4 @@
-"""Flowloom plugins in Python: a class with five methods, made a component by componentize-py."""
+"""The SDK for Flowloom plugins in Python. A plugin is a class with five methods."""
 
 from . import log
 from .options import OptionError, Options
@@ -9,14 +9,14 @@ __all__ = ["Json", "OptionError", "Options", "Output", "Plugin", "export", "log"
 
 
 def export(plugin):
-    """The two classes that componentize-py looks for in an author's module:
+    """Returns the two classes that componentize-py expects in the author's module:
 
         Feature, BatchFeature = flowloom.export(MyPlugin)
 
-    Outside of a component, in a test for example, they are None.
+    Outside of a component, for example in a test, both are None.
     """
     try:
-        import wit_world  # noqa: F401  made by componentize-py, of the contract
+        import wit_world  # noqa: F401  componentize-py generates it from the contract
     except ModuleNotFoundError:
         return None, None
     from .component import Instance

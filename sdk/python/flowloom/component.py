@@ -1,4 +1,4 @@
-"""The contract's two interfaces, over one plugin. Imported while a component is built, and only then."""
+"""Implements the two interfaces of the contract with one plugin. Imported only when a component is built."""
 
 from componentize_py_types import Err
 from wit_world.exports import BatchFeature, Feature, batch_feature, feature
@@ -10,7 +10,7 @@ from .rows import Rows
 
 INIT, UPDATE, EXPIRE = range(3)
 
-#: An output's type in the manifest, its value in a record, its values in a column.
+#: For each type of outputs: its type in the manifest, its value in a record, its values in a column.
 KINDS = {
     "bool": (manifest.ValueType.BOOLEAN, feature.Value_Boolean, batch_feature.Values_Booleans),
     "int": (manifest.ValueType.INTEGER, feature.Value_Integer, batch_feature.Values_Integers),
@@ -24,7 +24,7 @@ KINDS = {
 
 
 class Instance:
-    """A plugin and what it keeps of its flows."""
+    """An opened plugin and the states of its flows."""
 
     def __init__(self, plugin):
         self.make = plugin
@@ -32,7 +32,7 @@ class Instance:
         self.ids = {}
 
     def classes(self):
-        """`Feature` and `BatchFeature`, as componentize-py wants them."""
+        """Returns the classes `Feature` and `BatchFeature`, which componentize-py expects."""
         one = self
 
         class OneFeature(Feature):
@@ -64,7 +64,10 @@ class Instance:
         return OneFeature, OneBatchFeature
 
     def call(self, where, function, *arguments):
-        """Calls, and says in the log what went wrong: nothing else is left of an exception."""
+        """Calls a function and logs its exceptions.
+
+        An exception becomes a trap, which has no text. The log is the only place for the text.
+        """
         try:
             return function(*arguments)
         except Err:
@@ -166,7 +169,7 @@ class Instance:
     def check(self, answer):
         if not self.names.issuperset(answer):
             wrong = next(name for name in answer if name not in self.names)
-            raise KeyError(f"expire gave a value for `{wrong}`, which is no output")
+            raise KeyError(f"expire returned a value for `{wrong}`, which is not a declared output")
 
 
 def value(kind, value):
@@ -174,7 +177,7 @@ def value(kind, value):
 
 
 def output_column(kind, values):
-    """A column of values, some of which may be None."""
+    """Returns the column for these values. None becomes null."""
     valid = b"" if None not in values else bytes(value is not None for value in values)
     if kind in ("int", "float"):
         values = [0 if value is None else value for value in values]
@@ -186,7 +189,7 @@ def output_column(kind, values):
 
 
 def runs(kind, values):
-    """Values of no fixed length, end to end."""
+    """Concatenates values of variable length."""
     ends, end = [], 0
     if kind in ("str", "Json"):
         values = [None if value is None else value.encode() for value in values]
@@ -206,7 +209,7 @@ def joined(lists):
 
 
 def place(error):
-    """File and line of the innermost call. The source itself cannot be read in a component."""
+    """Returns file and line of the innermost call. A component cannot read the source line itself."""
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

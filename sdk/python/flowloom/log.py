@@ -1,4 +1,4 @@
-"""Lines for Flowloom's log; on standard error outside of a component."""
+"""Functions that write lines to Flowloom's log. Outside of a component they write to standard error."""
 
 import sys
 
@@ -9,22 +9,22 @@ except ModuleNotFoundError:
 
 
 def error(line):
-    """Something failed. The last such line is shown where a call fails for good."""
+    """Logs a failed operation. If a call traps, Flowloom shows the last such line with the trap."""
     write("ERROR", line)
 
 
 def warn(line):
-    """Something is odd."""
+    """Logs something unexpected; the plugin continues."""
     write("WARN", line)
 
 
 def info(line):
-    """Worth knowing."""
+    """Logs information for the operator."""
     write("INFO", line)
 
 
 def debug(line):
-    """For the plugin's author."""
+    """Logs details for the author of the plugin."""
     write("DEBUG", line)
 
 

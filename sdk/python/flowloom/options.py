@@ -1,13 +1,17 @@
-"""What the operator may set."""
+"""The options of a plugin, which the operator sets."""
 
 
 class OptionError(ValueError):
-    """What is wrong with the options, for the operator."""
+    """An error in the options. Flowloom shows its text to the operator."""
 
 
 class Options:
-    """The options of a run, read one by one in `open`. Those that are never read are errors, which
-    list what was."""
+    """The options that the operator gave.
+
+    `open` reads them one by one. Options that it does not read are errors; the error lists the options that
+    it reads. Every method returns `default` if the operator did not give the option, and raises an
+    OptionError if the value is invalid.
+    """
 
     def __init__(self, given):
         self._given = {}
@@ -18,11 +22,11 @@ class Options:
             self._given[key] = value
 
     def text(self, key, default=None):
-        """A text."""
+        """Returns a text."""
         return self._take(key, str, "a text", default)
 
     def integer(self, key, default=None, least=-(2**63), most=2**63 - 1):
-        """An integer within bounds."""
+        """Returns an integer from `least` to `most`."""
 
         def parse(text):
             value = int(text)
@@ -33,19 +37,19 @@ class Options:
         return self._take(key, parse, f"an integer from {least} to {most}", default)
 
     def number(self, key, default=None):
-        """A float."""
+        """Returns a float."""
         return self._take(key, float, "a number", default)
 
     def boolean(self, key, default=None):
-        """`true` or `false`."""
+        """Returns a boolean, given as `true` or `false`."""
         words = {"true": True, "false": False}
         return self._take(key, words.__getitem__, "true or false", default)
 
     def check(self):
-        """Called after `open`."""
+        """Raises an OptionError if an option was not read. The SDK calls it after `open`."""
         for key in self._given:
             if key not in self._read:
-                raise OptionError(f"there is no option `{key}`; {self._accepted()}")
+                raise OptionError(f"unknown option `{key}`; {self._accepted()}")
 
     def _take(self, key, parse, accepts, default):
         self._read[key] = accepts if default is None else f"{accepts}, default {default}"
@@ -59,5 +63,5 @@ class Options:
 
     def _accepted(self):
         if not self._read:
-            return "this plugin takes none"
-        return "this plugin takes " + "; ".join(f"`{key}` ({what})" for key, what in self._read.items())
+            return "this plugin accepts no options"
+        return "this plugin accepts " + "; ".join(f"`{key}` ({what})" for key, what in self._read.items())

@@ -1,14 +1,16 @@
-"""The columns that a plugin adds."""
+"""The columns that a plugin adds to every flow."""
 
 
 class Json(str):
-    """Text that is one JSON value: the type of an output."""
+    """A type of outputs: text that is one JSON value."""
 
 
 class Output:
-    """A column: its name (`[a-z][a-z0-9_]{0,31}`), its type, and a sentence for people with its unit.
+    """One column.
 
-    The type is one of bool, int, float, str, bytes, list[int], list[float] and Json.
+    The name matches `[a-z][a-z0-9_]{0,31}`. The type is one of bool, int, float, str, bytes, list[int],
+    list[float] and Json; another type raises a TypeError. The description is one sentence for people,
+    with the unit of the value.
     """
 
     TYPES = ("bool", "int", "float", "str", "bytes", "list[int]", "list[float]", "Json")
@@ -19,4 +21,5 @@ class Output:
         self.type = str(self.type)
         self.description = description
         if self.type not in self.TYPES:
-            raise TypeError(f"output `{name}` is none of {', '.join(self.TYPES)}, but {self.type}")
+            types = ", ".join(self.TYPES)
+            raise TypeError(f"output `{name}` must have one of the types {types}, not {self.type}")

@@ -1,55 +1,62 @@
-"""What an author writes."""
+"""The base class of plugins."""
 
 
 class Plugin:
-    """A plugin: what it adds to a flow, what it wants to see, and five methods.
+    """A plugin: the columns that it adds, the data that it requests, and five methods.
 
-    What is set here may also be set by `open`, on `self`, where it depends on an option. Names of
-    fields are those of `flowloom fields`.
+    If a value depends on an option, `open` sets the attribute on `self`. `flowloom fields` prints the names
+    of the fields.
     """
 
-    #: The plugin's own version, for people.
+    #: The version of the plugin itself, for people.
     version = "0.1.0"
-    #: One sentence for people: what it computes.
+    #: One sentence for people that describes what the plugin computes.
     description = ""
-    #: The columns that it adds to every flow, as `Output`s.
+    #: The columns that the plugin adds to every flow, as `Output`s.
     outputs = ()
-    #: Fields of each packet.
+    #: Names of packet fields.
     packet = ()
-    #: So many bytes of each packet's transport payload, as `packet.payload`.
+    #: The maximum number of bytes in `packet.payload`, the transport payload.
     payload_bytes = 0
-    #: So many bytes of each packet from its IP header on, as `packet.bytes`.
+    #: The maximum number of bytes in `packet.bytes`, the packet from its IP header on.
     packet_bytes = 0
-    #: Fields of the flow at its first packet, at every later one (which costs), and at its end.
+    #: Names of flow fields at the first packet.
     at_init = ()
+    #: Names of flow fields at every later packet. They cost time for every packet.
     at_update = ()
+    #: Names of flow fields at the end of the flow.
     at_expire = ()
-    #: No update after so many packets of a flow.
+    #: No update after this number of packets of a flow; None is no limit.
     packets_per_flow = None
-    #: Whether `cuts` is asked. Such a plugin is called one event at a time, which costs.
+    #: Whether the plugin may end flows early with `cuts`. Flowloom then passes one event per call, which
+    #: costs several times as much.
     cuts_flows = False
-    #: Keeps state across flows in `self`: the run is held to one meter.
+    #: Whether the plugin keeps state across flows in `self`. Flowloom then limits the run to one meter.
     needs_one_meter = False
 
     def open(self, options):
-        """Called once, before any event. Reads the options; an `OptionError` goes to the operator."""
+        """Reads the options. Flowloom calls it once per instance, before any event.
+
+        If it raises an `OptionError`, Flowloom shows the error to the operator and does not load the plugin.
+        """
 
     def init(self, packet, flow):
-        """The first packet of a flow. The answer is what the plugin keeps of the flow."""
+        """Handles the first packet of a flow. Returns the state of the flow."""
         raise NotImplementedError
 
     def update(self, state, packet, flow):
-        """A later packet of a flow."""
+        """Handles a later packet of a flow."""
         raise NotImplementedError
 
     def expire(self, state, flow):
-        """The end of a flow. The answer has a value for each output by its name; what is missing or
-        None is null."""
+        """Handles the end of a flow. Returns a dictionary of output values by name. A missing value and
+        None are null."""
         raise NotImplementedError
 
     def finish(self):
-        """After the last flow of this instance."""
+        """Handles the end of this instance, after its last flow."""
 
     def cuts(self, state):
-        """With `cuts_flows`, asked after each init and update: whether the flow ends here."""
+        """Returns whether the flow ends with the current packet. The SDK calls it after each init and update
+        if `cuts_flows` is set."""
         return False

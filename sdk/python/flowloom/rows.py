@@ -1,6 +1,7 @@
-"""Packets and flows as an author sees them: named tuples, of a column each or of a record.
+"""Creates the packets and flows that a plugin receives: named tuples, from columns or from a record.
 
-Built by functions that are not interpreted, row by row, while the batch is gone through.
+For columns, built-in functions create one row at a time while the SDK iterates over the batch. They are
+faster than interpreted code.
 """
 
 from collections import namedtuple
@@ -9,12 +10,13 @@ from itertools import chain, repeat
 
 
 class Rows:
-    """The rows of one kind: a packet, or the flow at init, update or expire."""
+    """The rows of one type: packets, or flows at init, update or expire."""
 
     def __init__(self, title, names, table, extra=()):
         unknown = [name for name in names if name not in table]
         if unknown:
-            raise ValueError(f"this SDK knows no field `{unknown[0]}` of a {title.lower()}")
+            kind = title.lower()
+            raise ValueError(f"unknown {kind} field `{unknown[0]}`; `flowloom fields` lists the fields")
         self.kinds = [table[name] for name in names]
         self.names = list(names)
         self.extra = extra
@@ -22,7 +24,7 @@ class Rows:
         self._new = partial(tuple.__new__, self.type)
 
     def of_columns(self, columns, extra=()):
-        """A function that gives one row after the other."""
+        """Returns a function that returns the next row at each call."""
         if not columns and not extra:
             return repeat(self.type()).__next__ if not self.type._fields else no_row
         read = [read_column(column, kind) for column, kind in zip(columns, self.kinds)]
@@ -30,31 +32,31 @@ class Rows:
         return map(self._new, zip(*read)).__next__
 
     def of_values(self, values):
-        """A row of values, of which each has its type's wrapper on."""
+        """Returns the row of these values, which are instances of the contract's variant."""
         return self._new([value.value for value in values])
 
     def of_packet(self, record):
-        """A row of a packet's record."""
+        """Returns the row of a packet's record."""
         more = iter(record.more or ())
         row = [read_place(record, name, more) for name in self.names]
         row += [getattr(record, PLACES[name]) or b"" for name in self.extra]
         return self._new(row)
 
 
-#: Where the record has the bytes.
+#: The attributes of the byte strings in a packet's record.
 PLACES = {"payload": "payload", "bytes": "ip_packet"}
-#: The record has them together.
+#: The TCP flags, in the order of the bits. The record has one set for all of them.
 FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr")
 
 
 def read_place(record, name, more):
-    """A field's own place in the record, or the next of those that have none."""
+    """Returns a field of the record, or the next value of `more` if the record has no such field."""
     if name in FLAGS:
         return bool(record.tcp_flags.value >> FLAGS.index(name) & 1)
     value = getattr(record, name, more)
     if value is more:
         return next(more).value
-    # The direction is an enumeration, the TCP flags are a set; as fields, both are numbers.
+    # Convert the direction, an enumeration, and the TCP flags, a set, to numbers.
     return getattr(value, "value", value)
 
 
@@ -73,4 +75,4 @@ def read_bytes(column):
 
 
 def no_row():
-    raise RuntimeError("Flowloom gave an event without a row for it")
+    raise RuntimeError("Flowloom gave an event without a row")
