@@ -1,9 +1,9 @@
-// The largest packet of a flow, and who sent it.
+// The size of a flow's largest packet, and whether the source of the flow sent it.
 package main
 
 import "flowloom"
 
-// Fields of a packet and outputs, by their place in the manifest's lists.
+// Indexes of the packet fields and of the outputs, in the order of the manifest's lists.
 const (
 	ipSize = iota
 	direction
@@ -14,13 +14,13 @@ const (
 	bySource
 )
 
-// State is what it keeps of a flow.
+// State is the state of a flow.
 type State struct {
 	size     uint64
 	bySource bool
 }
 
-// Biggest is the plugin.
+// Biggest is the plugin; it has no data of its own.
 type Biggest struct{}
 
 func (p *Biggest) Open(options *flowloom.Options) (flowloom.Manifest, error) {

@@ -1,4 +1,4 @@
-"""The largest packet of a flow, and who sent it."""
+"""The size of a flow's largest packet, and whether the source of the flow sent it."""
 
 import flowloom
 from flowloom import Output

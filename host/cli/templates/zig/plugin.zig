@@ -1,4 +1,4 @@
-//! The largest packet of a flow, and who sent it.
+//! The size of a flow's largest packet, and whether the source of the flow sent it.
 
 const flowloom = @import("flowloom");
 
@@ -6,7 +6,7 @@ comptime {
     flowloom.plugin(@This());
 }
 
-// Fields of a packet and outputs, by their place in the lists below.
+// Indexes of the packet fields and of the outputs, in the order of the lists below.
 const ip_size = 0;
 const direction = 1;
 const size = 0;
@@ -18,7 +18,7 @@ const outputs = [_]flowloom.Output{
     .{ .name = "by_source", .type = .boolean, .description = "Whether the flow's source sent it." },
 };
 
-/// What it keeps of a flow.
+/// The state of a flow.
 pub const State = struct {
     size: u64 = 0,
     by_source: bool = false,

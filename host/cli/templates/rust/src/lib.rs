@@ -1,24 +1,24 @@
-//! The largest packet of a flow, and who sent it.
+//! The size of a flow's largest packet, and whether the source of the flow sent it.
 
 use flowloom_sdk::{Direction, Outputs, PacketFields, Plugin};
 
 struct Biggest;
 
-/// What it sees of each packet; `flowloom fields` lists what there is.
+/// The packet fields to request. `flowloom fields` lists all fields.
 #[derive(PacketFields)]
 struct Packet {
     direction: Direction,
     ip_size: u64,
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 struct State {
     size: u64,
     by_source: bool,
 }
 
-/// What it adds to a flow. The comments are what people read about these columns.
+/// The columns to add to a flow. The doc comments are the descriptions of the columns.
 #[derive(Debug, PartialEq, Outputs)]
 struct Out {
     /// Largest ip_size of the flow, bytes.
@@ -65,7 +65,7 @@ impl Plugin for Biggest {
 flowloom_sdk::export!(Biggest);
 
 #[test]
-fn the_first_of_the_largest_counts() {
+fn the_first_of_several_largest_packets_determines_by_source() {
     let packet = |direction, ip_size| Packet { direction, ip_size };
     let mut state = Biggest.init(&packet(Direction::Src2Dst, 40), &());
     Biggest.update(&mut state, &packet(Direction::Dst2Src, 1500), &());
