@@ -1,4 +1,4 @@
-//! Count, mean, spread and extremes of a flow's packet sizes, for each direction.
+//! Count, mean, standard deviation, minimum and maximum of a flow's packet sizes, for each direction.
 
 mod spread;
 
@@ -9,21 +9,21 @@ use crate::spread::Spread;
 /// The plugin.
 pub struct PacketStats;
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet {
     direction: Direction,
     ip_size: u32,
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 pub struct Sizes {
-    /// By direction: an index is quicker than a branch that nobody can predict.
+    /// By direction. Indexing is faster than a branch on the direction, which is hard to predict.
     directions: [Spread; 2],
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
     /// Packets from source to destination.
@@ -32,9 +32,9 @@ pub struct Out {
     src2dst_mean: Option<f64>,
     /// Sample standard deviation of their ip_size, bytes; 0 for one packet.
     src2dst_stddev: Option<f64>,
-    /// Least ip_size of them, bytes.
+    /// Minimum of their ip_size, bytes.
     src2dst_min: Option<u32>,
-    /// Most ip_size of them, bytes.
+    /// Maximum of their ip_size, bytes.
     src2dst_max: Option<u32>,
     /// Packets from destination to source.
     dst2src_count: i64,
@@ -42,15 +42,15 @@ pub struct Out {
     dst2src_mean: Option<f64>,
     /// Sample standard deviation of their ip_size, bytes; 0 for one packet.
     dst2src_stddev: Option<f64>,
-    /// Least ip_size of them, bytes.
+    /// Minimum of their ip_size, bytes.
     dst2src_min: Option<u32>,
-    /// Most ip_size of them, bytes.
+    /// Maximum of their ip_size, bytes.
     dst2src_max: Option<u32>,
 }
 
 impl Plugin for PacketStats {
     const DESCRIPTION: &'static str =
-        "Count, mean, spread and extremes of packet sizes, for each direction.";
+        "Count, mean, standard deviation, minimum and maximum of packet sizes, for each direction.";
 
     type Options = ();
     type Packet<'a> = Packet;
@@ -111,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_directions_are_apart() {
+    fn directions_are_counted_separately() {
         use Direction::{Dst2Src, Src2Dst};
         let out = run(&[
             (Src2Dst, 40),
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn one_packet_spreads_by_nothing_and_none_has_no_values() {
+    fn one_packet_has_deviation_zero_and_no_packet_has_nulls() {
         let out = run(&[(Direction::Src2Dst, 52)]);
         assert_eq!((out.src2dst_count, out.src2dst_stddev), (1, Some(0.0)));
         assert_eq!((out.src2dst_min, out.src2dst_max), (Some(52), Some(52)));
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn large_sizes_do_not_cancel_out() {
-        // The largest that an IP header can announce.
+        // The largest size that an IP header can declare.
         let base = 65_575 - 2;
         let out = run(&[
             (Direction::Src2Dst, base),

@@ -1,11 +1,11 @@
-//! Count, mean, spread and extremes of sizes.
+//! Count, mean, standard deviation, minimum and maximum of sizes.
 
-/// Sizes seen so far: sums of whole numbers, which are exact.
+/// Statistics of the sizes added so far. The sums are integers, and therefore exact.
 pub(crate) struct Spread {
     count: u64,
     sum: u64,
-    /// There is room for four billion of the largest packets that an IP header can announce. The less a
-    /// flow takes, the more flows a plugin may hold, and the more of them are in the processor's cache.
+    /// The sum of the squares. 64 bits are enough for four billion packets of the largest size that an IP
+    /// header can declare. A smaller state allows more flows, and more of them fit into the CPU cache.
     squares: u64,
     min: u32,
     max: u32,
@@ -47,8 +47,8 @@ impl Spread {
             0 => None,
             1 => Some(0.0),
             count => {
-                // count (count - 1) times the variance. Of most flows it fits into the 64 bits that
-                // WebAssembly calculates with.
+                // The variance multiplied by count * (count - 1). For most flows it fits into 64 bits, the
+                // largest integers of WebAssembly.
                 let spread = match (u32::try_from(self.squares), u32::try_from(self.sum)) {
                     (Ok(squares), Ok(sum)) if count < 1 << 32 => {
                         (count * u64::from(squares) - u64::from(sum) * u64::from(sum)) as f64
