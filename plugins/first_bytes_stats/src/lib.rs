@@ -1,8 +1,8 @@
-//! Count, mean and spread of a flow's packet sizes, and the entropy of its first payload bytes.
+//! Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload bytes.
 
 use flowloom_sdk::{Options, Outputs, PacketFields, Plugin};
 
-/// The most payload bytes that it can be told to keep of a flow.
+/// The maximum of the option `n`.
 const MOST: u32 = 4096;
 
 /// The plugin.
@@ -10,15 +10,15 @@ pub struct FirstBytesStats {
     n: u32,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// How many of a flow's first payload bytes count, at most 4096.
+    /// Number of payload bytes per flow to use for the entropy, 1 to 4096.
     #[option(default = 64)]
     n: u32,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     ip_size: u32,
@@ -26,17 +26,17 @@ pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 pub struct State {
     count: i64,
     mean: f64,
-    /// Sum of the squared differences from the mean.
+    /// The sum of the squared differences from the mean.
     squares: f64,
     first: Vec<u8>,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
     /// Packets of the flow.
@@ -65,7 +65,7 @@ impl Plugin for FirstBytesStats {
 
     fn open(Opts { n }: Opts) -> Result<Self, String> {
         if n == 0 || n > MOST {
-            return Err(format!("option `n` is from 1 to {MOST}, not {n}"));
+            return Err(format!("option `n` must be from 1 to {MOST}, not {n}"));
         }
         Ok(FirstBytesStats { n })
     }
@@ -107,7 +107,8 @@ impl Plugin for FirstBytesStats {
 
 flowloom_sdk::export!(FirstBytesStats);
 
-/// Shannon entropy, bits a byte. Byte values are added up in their order: sums of floats depend on it.
+/// Returns the Shannon entropy in bits per byte. It sums in the order of the byte values, because the result
+/// of a float sum depends on the order.
 fn entropy(bytes: &[u8]) -> Option<f64> {
     let mut counts = [0_u32; 256];
     for &byte in bytes {
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_taken_from_packet_after_packet_until_there_are_n() {
+    fn bytes_are_collected_from_packets_until_there_are_n() {
         let out = run(4, &[(40, b"ab"), (60, b""), (20, b"abxx")]);
         assert_eq!(
             out,
@@ -154,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn no_payload_has_no_entropy_and_equal_bytes_have_none_of_it() {
+    fn no_payload_has_no_entropy_and_equal_bytes_have_entropy_zero() {
         let out = run(64, &[(52, b"")]);
         assert_eq!((out.stddev, out.bytes, out.entropy), (0.0, 0, None));
         assert_eq!(run(64, &[(52, b"aaaa")]).entropy, Some(0.0));
     }
 
     #[test]
-    fn every_byte_value_once_is_eight_bits() {
+    fn every_byte_value_once_has_eight_bits() {
         let all: Vec<u8> = (0..=255).collect();
         assert_eq!(run(256, &[(284, &all)]).entropy, Some(8.0));
     }
@@ -170,8 +171,8 @@ mod tests {
     fn n_has_bounds() {
         for n in [0, 4097] {
             let error = FirstBytesStats::open(Opts { n }).err();
-            let said = format!("option `n` is from 1 to 4096, not {n}");
-            assert_eq!(error, Some(said));
+            let expected = format!("option `n` must be from 1 to 4096, not {n}");
+            assert_eq!(error, Some(expected));
         }
     }
 }
