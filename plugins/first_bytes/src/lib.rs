@@ -2,7 +2,7 @@
 
 use flowloom_sdk::{Bytes, Direction, Options, Outputs, PacketFields, Plugin};
 
-/// The most bytes that it can be told to keep of a direction.
+/// The maximum of the option `n`.
 const MOST: u32 = 4096;
 
 /// The plugin.
@@ -10,15 +10,15 @@ pub struct FirstBytes {
     n: u32,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// How many bytes of each direction, at most 4096.
+    /// Number of bytes per direction, 1 to 4096.
     #[option(default = 32)]
     n: u32,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     direction: Direction,
@@ -27,18 +27,18 @@ pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// What it keeps of a flow, by direction.
+/// The state of a flow, by direction.
 #[derive(Default)]
 pub struct State {
     directions: [Beginning; 2],
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// The first payload bytes from source to destination; null where there were none.
+    /// The first payload bytes from source to destination; null without payload.
     src2dst: Option<Bytes>,
-    /// The first payload bytes from destination to source; null where there were none.
+    /// The first payload bytes from destination to source; null without payload.
     dst2src: Option<Bytes>,
 }
 
@@ -55,7 +55,7 @@ impl Plugin for FirstBytes {
 
     fn open(Opts { n }: Opts) -> Result<Self, String> {
         if n == 0 || n > MOST {
-            return Err(format!("option `n` is from 1 to {MOST}, not {n}"));
+            return Err(format!("option `n` must be from 1 to {MOST}, not {n}"));
         }
         Ok(FirstBytes { n })
     }
@@ -85,12 +85,12 @@ impl Plugin for FirstBytes {
 
 flowloom_sdk::export!(FirstBytes);
 
-/// The first payload bytes of a direction.
+/// The collected payload bytes of a direction.
 #[derive(Default)]
 struct Beginning {
     bytes: Vec<u8>,
-    /// Bytes are missing behind those that are there: a packet was not captured whole, or the operator
-    /// granted less. What comes later would stand in the wrong place.
+    /// Whether the next bytes are missing: a packet was not fully captured, or the operator granted fewer
+    /// bytes. Later bytes would be at a wrong position.
     ended: bool,
 }
 
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn directions_are_apart_and_packets_are_joined() {
+    fn payloads_are_joined_per_direction() {
         let out = run(
             5,
             &[
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_a_gap_is_left_out() {
+    fn bytes_after_a_gap_are_ignored() {
         let out = run(
             8,
             &[
@@ -163,7 +163,7 @@ mod tests {
             ],
         );
         assert_eq!((out.src2dst, out.dst2src), (bytes(b"abcd"), None));
-        // The rest of this packet is not asked for.
+        // With n = 4, the rest of the packet is not needed.
         assert_eq!(run(4, &[(Src2Dst, b"abcd", 9)]).src2dst, bytes(b"abcd"));
     }
 
@@ -173,7 +173,7 @@ mod tests {
             let error = FirstBytes::open(Opts { n }).err();
             assert_eq!(
                 error,
-                Some(format!("option `n` is from 1 to 4096, not {n}"))
+                Some(format!("option `n` must be from 1 to 4096, not {n}"))
             );
         }
     }
