@@ -2,7 +2,7 @@
 
 use flowloom_sdk::{Direction, Options, Outputs, PacketFields, Plugin};
 
-/// The most payload bytes that it can be told to keep of a direction.
+/// The maximum of the option `n`.
 const MOST: u32 = 4096;
 
 /// The plugin.
@@ -10,15 +10,15 @@ pub struct Entropy {
     n: u32,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// How many of each direction's first payload bytes count, at most 4096.
+    /// Number of payload bytes per direction to use, 1 to 4096.
     #[option(default = 256)]
     n: u32,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     direction: Direction,
@@ -26,38 +26,38 @@ pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// What it keeps of a flow: the first payload bytes of each direction.
+/// The state of a flow: the first payload bytes of each direction.
 #[derive(Default)]
 pub struct State {
     directions: [Vec<u8>; 2],
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// Payload bytes from source to destination that the other values are of.
+    /// Number of payload bytes from source to destination that are used.
     src2dst_bytes: i64,
-    /// Their Shannon entropy, bits a byte.
+    /// Shannon entropy of these bytes, bits per byte.
     src2dst_entropy: Option<f64>,
-    /// How many different values they have.
+    /// Number of different byte values.
     src2dst_distinct: Option<i64>,
-    /// Mean of their values.
+    /// Mean of the byte values.
     src2dst_mean: Option<f64>,
-    /// Standard deviation of their values, of the bytes as a whole (divided by n).
+    /// Population standard deviation of the byte values (divided by n).
     src2dst_stddev: Option<f64>,
-    /// Share of printable ASCII, tabs and ends of lines among them.
+    /// Share of printable ASCII, tabs and line ends, 0 to 1.
     src2dst_printable: Option<f64>,
-    /// Payload bytes from destination to source that the other values are of.
+    /// Number of payload bytes from destination to source that are used.
     dst2src_bytes: i64,
-    /// Their Shannon entropy, bits a byte.
+    /// Shannon entropy of these bytes, bits per byte.
     dst2src_entropy: Option<f64>,
-    /// How many different values they have.
+    /// Number of different byte values.
     dst2src_distinct: Option<i64>,
-    /// Mean of their values.
+    /// Mean of the byte values.
     dst2src_mean: Option<f64>,
-    /// Standard deviation of their values, of the bytes as a whole (divided by n).
+    /// Population standard deviation of the byte values (divided by n).
     dst2src_stddev: Option<f64>,
-    /// Share of printable ASCII, tabs and ends of lines among them.
+    /// Share of printable ASCII, tabs and line ends, 0 to 1.
     dst2src_printable: Option<f64>,
 }
 
@@ -75,7 +75,7 @@ impl Plugin for Entropy {
 
     fn open(Opts { n }: Opts) -> Result<Self, String> {
         if n == 0 || n > MOST {
-            return Err(format!("option `n` is from 1 to {MOST}, not {n}"));
+            return Err(format!("option `n` must be from 1 to {MOST}, not {n}"));
         }
         Ok(Entropy { n })
     }
@@ -117,7 +117,7 @@ impl Plugin for Entropy {
 
 flowloom_sdk::export!(Entropy);
 
-/// How the values of some bytes are distributed.
+/// The distribution of byte values.
 #[derive(Clone, Copy)]
 struct Distribution {
     bytes: i64,
@@ -143,7 +143,7 @@ impl Distribution {
             let share = f64::from(count) / n;
             entropy -= share * share.log2();
             distinct += 1;
-            // At most 4096 * 255^2: exact.
+            // At most 4096 * 255^2, so the sums are exact.
             sum += value * u64::from(count);
             squares += value * value * u64::from(count);
             if matches!(value, 0x09 | 0x0a | 0x0d | 0x20..=0x7e) {
@@ -151,13 +151,13 @@ impl Distribution {
             }
         }
         let mean = sum as f64 / n;
-        let spread = squares as f64 - sum as f64 * mean;
+        let deviation = squares as f64 - sum as f64 * mean;
         Some(Distribution {
             bytes: bytes.len() as i64,
             entropy,
             distinct,
             mean,
-            stddev: (spread.max(0.0) / n).sqrt(),
+            stddev: (deviation.max(0.0) / n).sqrt(),
             printable: f64::from(printable) / n,
         })
     }
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn directions_are_apart_and_end_after_n_bytes() {
+    fn directions_are_separate_and_end_after_n_bytes() {
         let out = run(
             4,
             &[
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn every_value_once_is_eight_bits_and_one_value_is_none() {
+    fn every_value_once_has_eight_bits_and_equal_values_have_zero() {
         let all: Vec<u8> = (0..=255).collect();
         let out = run(256, &[(Src2Dst, &all)]);
         assert_eq!(
@@ -234,7 +234,7 @@ mod tests {
             let error = Entropy::open(Opts { n }).err();
             assert_eq!(
                 error,
-                Some(format!("option `n` is from 1 to 4096, not {n}"))
+                Some(format!("option `n` must be from 1 to 4096, not {n}"))
             );
         }
     }
