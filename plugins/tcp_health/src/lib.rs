@@ -1,4 +1,4 @@
-//! Retransmissions, segments out of order, zero windows, and round-trip times of the handshake.
+//! Retransmissions, out-of-order segments, zero windows, and round-trip times of the handshake.
 
 use flowloom_sdk::{Direction, Outputs, PacketFields, Plugin};
 
@@ -8,13 +8,13 @@ const SYN: u8 = 2;
 const RST: u8 = 4;
 const ACK: u8 = 16;
 
-/// How late a segment may come and still be out of order where the round-trip time is not known, ns.
+/// The maximum delay of an out-of-order segment if the round-trip time is not known, ns.
 const LATE: u64 = 3_000_000;
 
 /// The plugin.
 pub struct TcpHealth;
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet {
     time_ns: u64,
@@ -27,7 +27,7 @@ pub struct Packet {
     tcp_window: u16,
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 pub struct State {
     is_tcp: bool,
@@ -35,30 +35,30 @@ pub struct State {
     handshake: Handshake,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, Default, PartialEq, Outputs)]
 pub struct Out {
-    /// Segments from source to destination that had been sent before.
+    /// Segments from source to destination that were sent before.
     src2dst_retransmissions: Option<i64>,
-    /// Segments from source to destination that came late.
+    /// Segments from source to destination that arrived out of order.
     src2dst_out_of_order: Option<i64>,
-    /// Segments by which the source said that it cannot take more.
+    /// Segments from source to destination with window 0: the source cannot receive more data.
     src2dst_zero_windows: Option<i64>,
-    /// Segments from destination to source that had been sent before.
+    /// Segments from destination to source that were sent before.
     dst2src_retransmissions: Option<i64>,
-    /// Segments from destination to source that came late.
+    /// Segments from destination to source that arrived out of order.
     dst2src_out_of_order: Option<i64>,
-    /// Segments by which the destination said that it cannot take more.
+    /// Segments from destination to source with window 0: the destination cannot receive more data.
     dst2src_zero_windows: Option<i64>,
-    /// From SYN to SYN-ACK, ms: to the destination and back, as the capture saw it.
+    /// Time from SYN to SYN-ACK, ms: round trip between capture point and destination.
     server_rtt_ms: Option<f64>,
-    /// From SYN-ACK to ACK, ms: to the source and back.
+    /// Time from SYN-ACK to ACK, ms: round trip between capture point and source.
     client_rtt_ms: Option<f64>,
 }
 
 impl Plugin for TcpHealth {
     const DESCRIPTION: &'static str =
-        "TCP retransmissions, segments out of order, zero windows and handshake times.";
+        "TCP retransmissions, out-of-order segments, zero windows and handshake times.";
 
     type Options = ();
     type Packet<'a> = Packet;
@@ -82,7 +82,7 @@ impl Plugin for TcpHealth {
     }
 
     fn update(&mut self, state: &mut State, packet: &Packet, _: &()) {
-        // No segment is without any flag: its header was not captured.
+        // Every TCP segment has a flag. Without one, its header was not captured.
         if !state.is_tcp || packet.tcp_flags == 0 {
             return;
         }
@@ -116,13 +116,15 @@ impl Plugin for TcpHealth {
 
 flowloom_sdk::export!(TcpHealth);
 
-/// One direction. Sequence numbers wrap: one is before another if it is less than 2^31 away.
+/// One direction of a connection. Sequence numbers wrap around: `a` is before `b` if the distance from `a` to `b`
+/// is less than 2^31.
 #[derive(Default)]
 struct Side {
-    /// Behind the farthest byte that was sent, and when that was.
+    /// The highest sequence number sent so far plus 1, and the time of that segment in ns.
     reached: Option<(u32, u64)>,
-    /// What it last acknowledged, and the window that it last offered.
+    /// The last acknowledgement number that this side sent.
     acknowledged: Option<u32>,
+    /// The last window that this side offered.
     window: Option<u16>,
     retransmissions: i64,
     out_of_order: i64,
@@ -140,20 +142,20 @@ impl Side {
         }
         let mut is_probe = false;
         if let Some((reached, when)) = self.reached {
-            // One byte at the edge of a closed window asks whether it is open again.
+            // A window probe: one byte at the edge of a closed window.
             is_probe = size == 1 && seq == reached && other.window == Some(0);
-            // Nothing, or one byte that was acknowledged, asks whether the other side is there.
+            // A keep-alive: no byte or one byte, directly before the next new byte.
             let is_keep_alive =
                 size <= 1 && seq == reached.wrapping_sub(1) && !has(SYN | FIN | RST);
-            // It goes on behind a byte that was such a question.
-            let goes_on = size > 1 && seq == reached.wrapping_sub(1);
-            let carries = size > 0 || has(SYN | FIN);
-            if carries && !is_keep_alive {
+            // New data that repeats one byte, which a probe or keep-alive sent before.
+            let repeats_probe = size > 1 && seq == reached.wrapping_sub(1);
+            let takes_space = size > 0 || has(SYN | FIN);
+            if takes_space && !is_keep_alive {
                 let is_known = size > 0
                     && other
                         .acknowledged
                         .is_some_and(|acknowledged| !is_before(acknowledged, end));
-                let is_behind = is_before(seq, reached) && !goes_on;
+                let is_behind = is_before(seq, reached) && !repeats_probe;
                 let is_late = packet.time_ns.saturating_sub(when) < late && end != reached;
                 match (is_known, is_behind) {
                     (true, _) => self.retransmissions += 1,
@@ -177,18 +179,19 @@ impl Side {
     }
 }
 
-/// Whether `a` comes before `b`.
+/// Returns whether sequence number `a` is before `b`.
 fn is_before(a: u32, b: u32) -> bool {
     (a.wrapping_sub(b) as i32) < 0
 }
 
-/// When the three segments of the handshake came, ns.
+/// The times of the three segments of the handshake, ns.
 #[derive(Default)]
 struct Handshake {
-    /// The last SYN before the answer.
+    /// The last SYN before the SYN-ACK.
     syn: Option<u64>,
-    /// The first answer, and what acknowledges it.
+    /// The first SYN-ACK: its time, and the acknowledgement number that confirms it.
     answer: Option<(u64, u32)>,
+    /// The ACK that confirms the SYN-ACK.
     acknowledgement: Option<u64>,
 }
 
@@ -200,7 +203,7 @@ impl Handshake {
         }
         match (packet.direction, packet.tcp_flags & (SYN | ACK | RST)) {
             (Direction::Src2Dst, SYN) if self.answer.is_none() => self.syn = Some(now),
-            // The first one: later ones answer a SYN that was sent again.
+            // Only the first SYN-ACK counts. Later ones answer a retransmitted SYN.
             (Direction::Dst2Src, flags)
                 if flags == SYN | ACK && self.syn.is_some() && self.answer.is_none() =>
             {
@@ -215,10 +218,12 @@ impl Handshake {
         }
     }
 
+    /// Returns the time from SYN to SYN-ACK.
     fn server(&self) -> Option<u64> {
         Some(self.answer?.0.saturating_sub(self.syn?))
     }
 
+    /// Returns the time from SYN-ACK to ACK.
     fn client(&self) -> Option<u64> {
         Some(self.acknowledgement?.saturating_sub(self.answer?.0))
     }
@@ -233,7 +238,7 @@ mod tests {
     use super::*;
     use Direction::{Dst2Src, Src2Dst};
 
-    /// A packet at so many ms, with a window.
+    /// Creates a packet with this time in ms and an open window.
     fn packet(ms: u64, direction: Direction, flags: u8, seq: u32, ack: u32, size: u32) -> Packet {
         Packet {
             time_ns: ms * 1_000_000,
@@ -257,7 +262,7 @@ mod tests {
         TcpHealth.expire(state, &())
     }
 
-    /// A handshake of 20 ms, after which both sides are at 1, across the end of sequence numbers.
+    /// Creates a handshake of 20 ms, in which the sequence numbers wrap around. The next one is 0 for both sides.
     fn handshake() -> Vec<Packet> {
         vec![
             packet(0, Src2Dst, SYN, u32::MAX, 0, 0),
@@ -285,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_syn_that_is_sent_again_is_a_retransmission() {
+    fn a_repeated_syn_is_a_retransmission() {
         let out = run(vec![
             packet(0, Src2Dst, SYN, 7, 0, 0),
             packet(1_000, Src2Dst, SYN, 7, 0, 0),
@@ -298,20 +303,20 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_soon_behind_is_out_of_order_and_later_was_sent_again() {
-        let ahead = |late: u64| {
+    fn an_old_segment_is_out_of_order_within_the_round_trip_and_later_a_retransmission() {
+        let with_delay = |late: u64| {
             after([
                 packet(100, Dst2Src, ACK, 0, 0, 10),
                 packet(101, Dst2Src, ACK, 20, 0, 10),
                 packet(101 + late, Dst2Src, ACK, 10, 0, 10),
             ])
         };
-        let out = ahead(19);
+        let out = with_delay(19);
         assert_eq!(
             (out.dst2src_out_of_order, out.dst2src_retransmissions),
             (Some(1), Some(0))
         );
-        let out = ahead(20);
+        let out = with_delay(20);
         assert_eq!(
             (out.dst2src_out_of_order, out.dst2src_retransmissions),
             (Some(0), Some(1))
@@ -320,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_was_sent_again_however_soon() {
+    fn an_acknowledged_segment_is_always_a_retransmission() {
         let out = after([
             packet(100, Dst2Src, ACK, 0, 0, 10),
             packet(101, Dst2Src, ACK, 10, 0, 10),
@@ -334,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn questions_whether_someone_is_there_are_neither() {
+    fn probes_and_keep_alives_do_not_count() {
         let closed = Packet {
             tcp_window: 0,
             ..packet(102, Src2Dst, ACK, 0, 10, 0)
@@ -342,7 +347,7 @@ mod tests {
         let out = after([
             packet(100, Dst2Src, ACK, 0, 0, 10),
             closed,
-            // A probe of the window, and again with what follows; then a keep-alive.
+            // A window probe, the same byte with more data, then two keep-alives.
             packet(300, Dst2Src, ACK, 10, 0, 1),
             packet(500, Dst2Src, ACK, 10, 0, 5),
             packet(900, Dst2Src, ACK, 14, 0, 0),
