@@ -1,34 +1,34 @@
-//! How regularly the source of a flow sends.
+//! Regularity of the times at which the source of a flow sends.
 
 use flowloom_sdk::{Direction, Options, Outputs, PacketFields, Plugin};
 
 const TCP: u8 = 6;
 
-/// Intervals that make a score: of fewer, quartiles say nothing.
+/// The minimum number of intervals for a score. Quartiles of fewer intervals are not meaningful.
 const LEAST: usize = 3;
 
-/// The most intervals that it can be told to keep of a flow.
+/// The maximum of the option `most`.
 const MOST: u32 = 100_000;
 
 /// The plugin.
 pub struct Beacon {
-    /// Nanoseconds.
+    /// The option `quiet_ms` in nanoseconds.
     quiet: u64,
     most: u32,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// Milliseconds without a packet of the source after which its next one begins a burst.
+    /// Milliseconds without a packet from the source after which its next packet begins a burst.
     #[option(default = 500)]
     quiet_ms: u32,
-    /// Intervals of a flow that count, at most 100000: the first ones.
+    /// Number of intervals per flow to use, 1 to 100000. Later intervals are ignored.
     #[option(default = 1000)]
     most: u32,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet {
     time_ns: u64,
@@ -37,37 +37,38 @@ pub struct Packet {
     protocol: u8,
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 pub struct State {
-    /// When the burst began that goes on, and its last packet came, ns.
+    /// The current burst: the times of its first and its last packet, ns.
     burst: Option<(u64, u64)>,
     bursts: i64,
-    /// Between the begins of bursts, ms.
+    /// The times between the beginnings of successive bursts, ms.
     intervals: Vec<f64>,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// Bursts of the flow's source.
+    /// Number of bursts that the source sent.
     bursts: i64,
-    /// Mean time between the begins of two, ms; null where there is one.
+    /// Mean time between the beginnings of successive bursts, ms; null for fewer than two bursts.
     mean_ms: Option<f64>,
     /// Median of these times, ms.
     median_ms: Option<f64>,
-    /// Coefficient of variation of these times: their population standard deviation, divided by their mean.
+    /// Coefficient of variation of these times: population standard deviation divided by mean.
     variation: Option<f64>,
     /// Median absolute deviation of these times from their median, ms.
     mad_ms: Option<f64>,
-    /// Bowley's skewness of these times, -1 to 1; null for fewer than three.
+    /// Bowley's skewness of these times, -1 to 1; null for fewer than three times.
     skewness: Option<f64>,
-    /// How regular they are, 0 to 1; null for fewer than three.
+    /// Regularity of these times, 0 to 1; null for fewer than three times.
     score: Option<f64>,
 }
 
 impl Plugin for Beacon {
-    const DESCRIPTION: &'static str = "How regularly the source of a flow sends.";
+    const DESCRIPTION: &'static str =
+        "Regularity of the times at which the source of a flow sends.";
 
     type Options = Opts;
     type Packet<'a> = Packet;
@@ -79,7 +80,9 @@ impl Plugin for Beacon {
 
     fn open(Opts { quiet_ms, most }: Opts) -> Result<Self, String> {
         if most == 0 || most > MOST {
-            return Err(format!("option `most` is from 1 to {MOST}, not {most}"));
+            return Err(format!(
+                "option `most` must be from 1 to {MOST}, not {most}"
+            ));
         }
         Ok(Beacon {
             quiet: u64::from(quiet_ms) * 1_000_000,
@@ -94,9 +97,9 @@ impl Plugin for Beacon {
     }
 
     fn update(&mut self, state: &mut State, packet: &Packet, _: &()) {
-        // A source acknowledges when it is sent something, which is not its own doing.
-        let is_silent = packet.protocol == TCP && packet.payload_size == 0;
-        if packet.direction == Direction::Dst2Src || is_silent {
+        // Pure acknowledgements are ignored: the times of the other side determine them.
+        let is_acknowledgement = packet.protocol == TCP && packet.payload_size == 0;
+        if packet.direction == Direction::Dst2Src || is_acknowledgement {
             return;
         }
         let now = packet.time_ns;
@@ -157,14 +160,14 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
     (count > 0).then(|| values.sum::<f64>() / count as f64)
 }
 
-/// Of sorted values, between two neighbours by how far it is from each.
+/// Returns a quantile of sorted values, by linear interpolation between neighbours. `None` without values.
 fn quantile(sorted: &[f64], q: f64) -> Option<f64> {
     let at = q * sorted.len().checked_sub(1)? as f64;
     let (below, above) = (sorted[at.floor() as usize], sorted[at.ceil() as usize]);
     Some(below + (above - below) * at.fract())
 }
 
-/// Bowley's: where the median lies between the quartiles, from -1 to 1. 0 where these are one.
+/// Returns Bowley's skewness, -1 to 1. It is 0 if both quartiles are equal.
 fn skewness(sorted: &[f64]) -> Option<f64> {
     let (low, median, high) = (
         quantile(sorted, 0.25)?,
@@ -182,7 +185,7 @@ mod tests {
     use super::*;
     use Direction::{Dst2Src, Src2Dst};
 
-    /// Packets by their time in ms, direction and payload.
+    /// Runs the plugin for TCP packets, given by time in ms, direction and payload size.
     fn run(most: u32, packets: &[(u64, Direction, u32)]) -> Out {
         let opts = Opts {
             quiet_ms: 500,
@@ -204,8 +207,8 @@ mod tests {
     }
 
     #[test]
-    fn a_beacon_is_one() {
-        // A SYN, then every ten seconds a question of two packets, answers, and acknowledgements.
+    fn regular_bursts_have_score_one() {
+        // A SYN, then every ten seconds a request of two packets, a response, and an acknowledgement.
         let mut packets = vec![(0, Src2Dst, 0)];
         for n in 1..=6 {
             let begin = n * 10_000;
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_those_of_the_definitions() {
+    fn values_match_the_definitions() {
         // Intervals of 1, 2, 3 and 10 seconds.
         let packets = [0, 1_000, 3_000, 6_000, 16_000].map(|ms| (ms, Src2Dst, 1));
         let out = run(1000, &packets);
