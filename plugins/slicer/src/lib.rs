@@ -9,7 +9,7 @@ pub struct Slicer {
     limit: u64,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
     /// Packets after which a flow ends.
@@ -17,7 +17,7 @@ pub struct Opts {
     limit: NonZeroU64,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
     /// Packets of the flow.
@@ -81,7 +81,7 @@ mod tests {
         Slicer::open(Opts::parse(&options)?)
     }
 
-    /// How many packets a flow gets before the plugin cuts it.
+    /// Returns the number of packets after which the plugin cuts the flow.
     fn cut_after(plugin: &mut Slicer) -> u64 {
         let mut packets = plugin.init(&(), &());
         while !plugin.cuts(&packets) {
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_limit() {
+    fn a_limit_of_zero_is_an_error() {
         assert_eq!(
             open(&[("limit", "0")]).err().as_deref(),
             Some(
