@@ -1,12 +1,12 @@
-//! Directions, sizes and times of a flow's first packets: NFStream's SPLT plugin.
+//! Directions, sizes and times of a flow's first packets, like NFStream's SPLT plugin.
 
 use flowloom_sdk::{Direction, Options, Outputs, PacketFields, Plugin};
 
-/// The longest sequence. The answers to a thousand flows that end together have to fit into what
-/// Flowloom takes of a plugin in one call, 16 MiB.
+/// The maximum length of a sequence. The values of a thousand flows that end in one batch must fit into 16 MiB,
+/// the limit of Flowloom for the result of one call.
 const LONGEST: u32 = 512;
 
-/// What stands where a flow has no packet.
+/// The value for a missing packet.
 const NO_PACKET: i64 = -1;
 
 /// The plugin.
@@ -15,18 +15,18 @@ pub struct Splt {
     size: fn(&Packet) -> u32,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// How many of a flow's first packets are told, from 1 to 512.
+    /// Number of packets per flow in the lists, 1 to 512.
     #[option(default = 20)]
     sequence_length: u32,
-    /// What size is: 0 raw_size, 1 ip_size, 2 transport_size, 3 payload_size.
+    /// Size of a packet: 0 raw_size, 1 ip_size, 2 transport_size, 3 payload_size.
     #[option(default = 0)]
     accounting_mode: u32,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet {
     direction: Direction,
@@ -37,7 +37,7 @@ pub struct Packet {
     payload_size: u32,
 }
 
-/// What it keeps of a flow: as much as there were packets, since most flows are short.
+/// The state of a flow. Its size depends on the number of packets, because most flows are short.
 #[derive(Default)]
 pub struct Sequence(Vec<Step>);
 
@@ -47,14 +47,14 @@ struct Step {
     gap_ms: u64,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// Which way each of the first packets goes: 0 as the first one, 1 against it, -1 where there was none.
+    /// Direction of each of the first packets: 0 src2dst, 1 dst2src, -1 if the flow has fewer packets.
     splt_direction: Vec<i64>,
-    /// Size of each of the first packets, by accounting_mode, bytes; -1 where there was none.
+    /// Size of each of the first packets by accounting_mode, bytes; -1 if the flow has fewer packets.
     splt_ps: Vec<i64>,
-    /// Time from the packet before, of either direction, to each of the first packets, ms; 0 for the first, -1 where there was none.
+    /// Time from the previous packet of either direction to each of the first packets, ms; 0 for the first packet, -1 if the flow has fewer packets.
     splt_piat_ms: Vec<i64>,
 }
 
@@ -73,7 +73,7 @@ impl Plugin for Splt {
         let length = options.sequence_length;
         if length == 0 || length > LONGEST {
             return Err(format!(
-                "option `sequence_length` is from 1 to {LONGEST}, not {length}"
+                "option `sequence_length` must be from 1 to {LONGEST}, not {length}"
             ));
         }
         let size: fn(&Packet) -> u32 = match options.accounting_mode {
@@ -83,7 +83,7 @@ impl Plugin for Splt {
             3 => |packet| packet.payload_size,
             other => {
                 return Err(format!(
-                    "option `accounting_mode` is from 0 to 3, not {other}"
+                    "option `accounting_mode` must be from 0 to 3, not {other}"
                 ));
             }
         };
@@ -135,7 +135,8 @@ mod tests {
         })
     }
 
-    /// Three packets, of which the second goes back; Flowloom shows no more than are asked for.
+    /// Runs the plugin for three packets, the second in the opposite direction. As in Flowloom, the plugin receives
+    /// no more packets than it requests.
     fn run(mut plugin: Splt) -> Out {
         let packet = |direction, delta_time_ms, size| Packet {
             direction,
@@ -158,8 +159,8 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_minus_one() {
-        let out = run(open(5, 0).expect("5 packets can be told"));
+    fn missing_packets_are_minus_one() {
+        let out = run(open(5, 0).expect("5 is a valid length"));
         assert_eq!(
             out,
             Out {
@@ -172,13 +173,13 @@ mod tests {
 
     #[test]
     fn a_sequence_ends_at_its_length() {
-        let out = run(open(2, 0).expect("2 packets can be told"));
+        let out = run(open(2, 0).expect("2 is a valid length"));
         assert_eq!(out.splt_direction, [0, 1]);
         assert_eq!(out.splt_piat_ms, [0, 7]);
     }
 
     #[test]
-    fn the_accounting_mode_says_what_size_is() {
+    fn the_accounting_mode_selects_the_size() {
         let sizes = |mode| run(open(3, mode).expect("a mode")).splt_ps;
         assert_eq!(sizes(1), [40, 60, 1500]);
         assert_eq!(sizes(2), [20, 40, 1480]);
@@ -187,12 +188,20 @@ mod tests {
 
     #[test]
     fn options_have_bounds() {
-        for (length, mode, said) in [
-            (0, 0, "option `sequence_length` is from 1 to 512, not 0"),
-            (513, 0, "option `sequence_length` is from 1 to 512, not 513"),
-            (20, 4, "option `accounting_mode` is from 0 to 3, not 4"),
+        for (length, mode, expected) in [
+            (
+                0,
+                0,
+                "option `sequence_length` must be from 1 to 512, not 0",
+            ),
+            (
+                513,
+                0,
+                "option `sequence_length` must be from 1 to 512, not 513",
+            ),
+            (20, 4, "option `accounting_mode` must be from 0 to 3, not 4"),
         ] {
-            assert_eq!(open(length, mode).err().as_deref(), Some(said));
+            assert_eq!(open(length, mode).err().as_deref(), Some(expected));
         }
     }
 }
