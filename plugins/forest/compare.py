@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Whether the plugin `forest` predicts what scikit-learn predicts, on every flow.
+"""Compares the predictions of the plugin `forest` with those of scikit-learn, for every flow.
 
-    make forest        (this, in a Python environment of its own)
+    make forest        (runs this script in its own Python environment)
     plugins/forest/compare.py [--flowloom COMMAND] [CAPTURES …]
 
-Meters captures (files or folders; by default our own, and those of FLOWLOOM_CAPTURES), trains on every
-second flow, deploys, and compares classes and probabilities, to the last bit: at the end of flows, after
-some packets, and with flows cut there. What scikit-learn is asked about after some packets are the
-flows that the plugin `slicer` cuts.
+The script meters captures (files or folders; by default our own, and those in FLOWLOOM_CAPTURES). It trains on
+every second flow, exports the model, and runs the plugin. It compares classes and probabilities, which must be
+equal to the last bit: at the end of flows, after some packets, and with flows that are cut there. The inputs
+of scikit-learn for a prediction after some packets are the flows that the plugin `slicer` cuts.
 """
 
 import argparse
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 LABEL = "application_category_name"
 PACKETS = (1, 4)
 DONE_OR_DAMAGED = (0, 3)
-#: A slice has an active timeout of its own; without one, every flow begins with the slice of its id.
+#: The active timeout applies to each slice separately. Without it, the first slice of a flow has the flow's id.
 WITHOUT_ACTIVE_TIMEOUT = ("--active-timeout", str(10**9))
 
 
@@ -93,12 +93,15 @@ class Meter:
 
 
 def key(row):
-    """What names a flow among those of several captures."""
+    """Returns a key that identifies a flow across several captures."""
     return row.get("capture"), row["id"]
 
 
 def disagree(forest, names, rows, seen, early):
-    """Rows whose prediction is not scikit-learn's of what was seen, one of which goes with each."""
+    """Yields a line for each row whose prediction differs from scikit-learn's.
+
+    `seen` contains, for each row, the flow at the time of the prediction.
+    """
     features = table(seen, names)
     classes = forest.predict(features)
     probabilities = forest.predict_proba(features).max(axis=1)

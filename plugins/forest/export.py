@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Writes a trained forest of scikit-learn as a file that the plugin `forest` reads.
+"""Exports a forest that scikit-learn trained to a file that the plugin `forest` reads.
 
     plugins/forest/export.py MODEL.joblib -o MODEL.forest [--features NAME,NAME …]
 
 The model is a RandomForestClassifier, an ExtraTreesClassifier or a DecisionTreeClassifier, saved with
-joblib.dump; load only what you trust. Its features are columns of Flowloom's flows, which it knows by
-name where it was trained on a data frame; else name them, in the order of training. As a module:
-`export(model, features)` gives the text. README.md describes the format.
+joblib.dump. Load only models that you trust. The features are columns of Flowloom's flows. The model knows
+their names if it was trained on a data frame. Otherwise give the names in the order of the training.
+
+As a module, `export(model, features)` returns the text of the file. README.md describes the format.
 """
 
 import argparse
@@ -16,17 +17,17 @@ import sklearn
 
 
 def export(model, features=None):
-    """The text of a forest."""
+    """Returns the text of the file."""
     if tuple(int(part) for part in sklearn.__version__.split(".")[:2]) < (1, 3):
-        sys.exit("export.py: scikit-learn 1.3 or newer is needed: earlier trees keep no shares")
+        sys.exit("export.py: this scikit-learn is too old; install 1.3 or newer, which stores the shares of leaves")
     if features is None:
         features = getattr(model, "feature_names_in_", None)
     if features is None:
-        sys.exit("export.py: the model does not know its features' names: give --features")
+        sys.exit("export.py: the model has no feature names; give --features")
     if len(features) != model.n_features_in_:
-        sys.exit(f"export.py: {len(features)} features are named, the model has {model.n_features_in_}")
+        sys.exit(f"export.py: got {len(features)} feature names, but the model has {model.n_features_in_} features")
     if model.n_outputs_ != 1:
-        sys.exit("export.py: the model predicts several outputs; the plugin takes one")
+        sys.exit("export.py: the model has several outputs; the plugin supports only one")
     trees = [tree.tree_ for tree in getattr(model, "estimators_", [model])]
     lines = [
         "flowloom-forest 1",
@@ -43,12 +44,12 @@ def names(word, values):
     texts = [str(value) for value in values]
     for text in texts:
         if not text or any(c in text for c in "\t\r\n"):
-            sys.exit(f"export.py: {text!r} cannot be a name of {word}: it has a tab or a line's end, or is empty")
+            sys.exit(f"export.py: invalid name {text!r} in {word}: it is empty or contains a tab or a line end")
     return "\t".join([word, *texts])
 
 
 def nodes(tree):
-    """A line for each node, parents before children, left ones before right ones."""
+    """Yields a line for each node: parents before children, left children before right children."""
     order, todo = [], [0]
     while todo:
         node = todo.pop()
@@ -66,7 +67,7 @@ def nodes(tree):
 
 
 def number(value):
-    """The shortest text that reads as this very float."""
+    """Returns the shortest text that parses to exactly this float."""
     return repr(float(value)).removesuffix(".0")
 
 

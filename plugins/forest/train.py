@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Trains a random forest on flows that Flowloom wrote, and exports it for the plugin `forest`.
+"""Trains a random forest on Flowloom's flows, and exports it for the plugin `forest`.
 
     flowloom meter CAPTURE … --statistical-analysis -o flows.csv
     plugins/forest/train.py flows.csv -o model.forest [--label application_category_name] [--trees 100]
 
-An example, and a short one: the label is what nDPI says of a flow, and every second flow is kept back to
-say how often the forest agrees.
+This is a short example. The label is nDPI's category of a flow. The script trains on every second flow and
+tests the forest on the others.
 """
 
 import argparse
@@ -16,22 +16,22 @@ import numpy
 from export import export
 from sklearn.ensemble import RandomForestClassifier
 
-#: Sizes, times and counters, no addresses, ports or dates: what a flow looks like.
-LOOKS = re.compile(r"(bidirectional|src2dst|dst2src)_(\w+_(ps|piat_ms|packets)|packets|bytes|duration_ms)")
+#: The columns to use as features: sizes, durations and counters, but no addresses, ports or dates.
+FEATURES = re.compile(r"(bidirectional|src2dst|dst2src)_(\w+_(ps|piat_ms|packets)|packets|bytes|duration_ms)")
 
 
 def read(file):
-    """The flows of a CSV, as dictionaries."""
+    """Returns the flows of a CSV file as dictionaries."""
     with open(file, encoding="utf-8", newline="") as rows:
         return list(csv.DictReader(rows))
 
 
 def features(flows):
-    return [name for name in flows[0] if LOOKS.fullmatch(name)]
+    return [name for name in flows[0] if FEATURES.fullmatch(name)]
 
 
 def table(flows, names):
-    """A row of numbers for each flow, as scikit-learn will have them."""
+    """Returns one row of 32-bit floats per flow, the form that scikit-learn uses internally."""
     return numpy.array([[float(flow[name]) for name in names] for flow in flows], dtype=numpy.float32)
 
 
@@ -53,7 +53,7 @@ def main():
     forest, names = train(flows[::2], arguments.label, arguments.trees)
     others = flows[1::2]
     right = forest.predict(table(others, names)) == [flow[arguments.label] for flow in others]
-    print(f"{len(names)} features, {len(forest.classes_)} classes; it agrees on {right.mean():.1%} of {len(others)} flows kept back")
+    print(f"{len(names)} features, {len(forest.classes_)} classes; accuracy {right.mean():.1%} on {len(others)} other flows")
     with open(arguments.output, "w", encoding="utf-8") as file:
         file.write(export(forest, names))
 

@@ -1,4 +1,4 @@
-//! Predicts a flow's class with a random forest that scikit-learn trained.
+//! Predicts the class of a flow with a random forest that scikit-learn trained.
 
 mod model;
 
@@ -11,43 +11,43 @@ use model::{Model, Prediction};
 /// The plugin.
 pub struct Forest {
     model: Model,
-    /// Packets after which it predicts, if the flow has so many.
+    /// The number of packets after which the plugin predicts. Shorter flows are predicted at their end.
     packets: Option<NonZeroU32>,
     cut: bool,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// The forest, as plugins/forest/export.py writes it: `model=@FILE`.
+    /// The forest, in the format of plugins/forest/export.py: `model=@FILE`.
     model: String,
-    /// Predict after so many packets of a flow, rather than at its end.
+    /// Predict after this number of packets of a flow instead of at its end.
     packets: Option<NonZeroU32>,
-    /// End the flow there.
+    /// End the flow after these packets.
     #[option(default = false)]
     cut: bool,
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 pub struct State {
     packets: u32,
     early: Option<Prediction>,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// The class that the forest gives the flow.
+    /// The predicted class of the flow.
     prediction: String,
-    /// Its probability by the forest: the mean of its trees.
+    /// Probability of this class: the mean over the trees of the forest.
     probability: f64,
-    /// Whether it was predicted after `packets` packets, rather than at the flow's end.
+    /// Whether the class was predicted after `packets` packets; false if at the end of a shorter flow.
     early: bool,
 }
 
 impl Plugin for Forest {
     const DESCRIPTION: &'static str =
-        "A flow's class by a random forest that scikit-learn trained.";
+        "The class of a flow, predicted by a random forest that scikit-learn trained.";
 
     type Options = Opts;
     type Packet<'a> = ();
@@ -59,7 +59,7 @@ impl Plugin for Forest {
 
     fn open(options: Opts) -> Result<Self, String> {
         if options.cut && options.packets.is_none() {
-            return Err("`cut` needs `packets`: after how many packets a flow ends".to_owned());
+            return Err("option `cut` needs option `packets`, the number of packets after which a flow ends".to_owned());
         }
         let model = options
             .model
@@ -72,7 +72,7 @@ impl Plugin for Forest {
         })
     }
 
-    /// A flow of one packet has no update.
+    /// A flow of one packet has no update, so a prediction after one packet needs the fields at init.
     fn at_init(&self) -> Vec<String> {
         match self.predicts_within() {
             Some(1) => self.model.features.clone(),
@@ -94,7 +94,7 @@ impl Plugin for Forest {
     fn packets_per_flow(&self) -> Option<u32> {
         match self.packets {
             Some(packets) => Some(packets.get()),
-            // All is known at the end.
+            // Without `packets`, the plugin needs only the fields at expire.
             None => Some(1),
         }
     }
@@ -117,11 +117,11 @@ impl Plugin for Forest {
     }
 
     fn cuts(&self, state: &State) -> bool {
-        self.is_time(state)
+        self.has_enough_packets(state)
     }
 
     fn expire(&mut self, state: State, flow: &Chosen<'_>) -> Out {
-        let early = state.early.is_some() || self.is_time(&state);
+        let early = state.early.is_some() || self.has_enough_packets(&state);
         let prediction = state.early.unwrap_or_else(|| self.model.predict(flow));
         Out {
             prediction: self.model.classes[prediction.class].clone(),
@@ -132,7 +132,8 @@ impl Plugin for Forest {
 }
 
 impl Forest {
-    /// After how many packets it predicts in the middle of a flow. A flow that it cuts there ends there.
+    /// Returns the number of packets after which the plugin predicts while the flow continues. `None` if it
+    /// predicts at the end, or cuts the flow there.
     fn predicts_within(&self) -> Option<u32> {
         match self.cut {
             true => None,
@@ -147,7 +148,8 @@ impl Forest {
         }
     }
 
-    fn is_time(&self, state: &State) -> bool {
+    /// Returns whether the flow has reached the number of packets in the option `packets`.
+    fn has_enough_packets(&self, state: &State) -> bool {
         self.packets
             .is_some_and(|packets| state.packets >= packets.get())
     }
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn it_predicts_at_the_end() {
-        let mut plugin = open(None, false).expect("the model is one");
+        let mut plugin = open(None, false).expect("the model is valid");
         assert_eq!(plugin.at_expire(), ["bidirectional_packets"]);
         assert_eq!((plugin.at_init().len(), plugin.at_update().len()), (0, 0));
         assert_eq!(run(&mut plugin, 2), out("short", 1.0, false));
@@ -203,20 +205,20 @@ mod tests {
     }
 
     #[test]
-    fn it_predicts_early_where_there_are_so_many_packets() {
-        let mut plugin = open(Some(2), false).expect("the model is one");
+    fn it_predicts_early_if_the_flow_is_long_enough() {
+        let mut plugin = open(Some(2), false).expect("the model is valid");
         assert_eq!(plugin.at_update(), ["bidirectional_packets"]);
         assert_eq!(plugin.packets_per_flow(), Some(2));
         assert_eq!(run(&mut plugin, 1), out("short", 1.0, false));
         assert_eq!(run(&mut plugin, 9), out("short", 1.0, true));
-        let mut plugin = open(Some(1), false).expect("the model is one");
+        let mut plugin = open(Some(1), false).expect("the model is valid");
         assert_eq!(plugin.at_init(), ["bidirectional_packets"]);
         assert_eq!(run(&mut plugin, 9), out("short", 1.0, true));
     }
 
     #[test]
-    fn it_cuts_where_it_is_told_to() {
-        let mut plugin = open(Some(3), true).expect("the model is one");
+    fn it_cuts_after_the_number_of_packets() {
+        let mut plugin = open(Some(3), true).expect("the model is valid");
         assert!(plugin.cuts_flows() && plugin.at_update().is_empty());
         let mut state = plugin.init(&(), &Chosen::of(&[]));
         plugin.update(&mut state, &(), &Chosen::of(&[]));
@@ -229,7 +231,9 @@ mod tests {
         );
         assert_eq!(
             open(None, true).err().as_deref(),
-            Some("`cut` needs `packets`: after how many packets a flow ends")
+            Some(
+                "option `cut` needs option `packets`, the number of packets after which a flow ends"
+            )
         );
     }
 }

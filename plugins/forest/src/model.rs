@@ -1,41 +1,42 @@
-//! A random forest in the format that plugins/forest/README.md describes.
+//! A random forest. plugins/forest/README.md describes its file format.
 
 use std::str::{FromStr, Lines};
 
 use flowloom_sdk::Chosen;
 
-/// A forest.
+/// A random forest.
 #[derive(Debug)]
 pub(crate) struct Model {
-    /// The flow fields that it is asked about, by name.
+    /// The names of the flow fields that are the inputs.
     pub(crate) features: Vec<String>,
-    /// What it tells apart.
+    /// The names of the classes.
     pub(crate) classes: Vec<String>,
-    /// Where each tree begins in `nodes`.
+    /// The index of each tree's first node in `nodes`.
     trees: Vec<usize>,
     nodes: Vec<Node>,
-    /// Classes and their shares, of leaf after leaf.
+    /// Classes and their shares, for all leaves.
     shares: Vec<(u16, f64)>,
-    /// The flow's features, as scikit-learn sees them.
+    /// The inputs of the current flow, as 32-bit floats like in scikit-learn.
     values: Vec<f32>,
-    /// Sums over the trees.
+    /// For each class, the sum of its shares over the trees.
     sums: Vec<f64>,
 }
 
-/// A node of a tree. A left child follows its parent, and a right one is farther on: every walk ends.
+/// A node of a tree. Children always follow their parent: the left child directly, the right child later. Every
+/// walk from a root therefore ends.
 #[derive(Clone, Copy, Debug)]
 enum Node {
-    /// Left where the feature is at most the threshold, else to the node `right`.
+    /// Continues at the next node if the feature is at most the threshold, and at the node `right` otherwise.
     Inner {
         feature: u16,
         right: u32,
         threshold: f64,
     },
-    /// Its shares.
+    /// A range of `shares`.
     Leaf { begin: u32, end: u32 },
 }
 
-/// What the forest says of a flow.
+/// The prediction for a flow.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Prediction {
     pub(crate) class: usize,
@@ -47,10 +48,10 @@ const MOST_CLASSES: usize = 4_096;
 const MOST_NODES: usize = 2_000_000;
 
 impl Model {
-    /// The class of the greatest mean share, the first of equal ones.
+    /// Returns the class with the greatest mean share, or the first of several equal ones.
     ///
-    /// As scikit-learn does it, to the last bit: features are compared as 32-bit floats with thresholds
-    /// of 64 bits, and shares are added up in the order of the trees, then divided.
+    /// The result is equal to scikit-learn's to the last bit. Features are compared as 32-bit floats with 64-bit
+    /// thresholds. Shares are summed in the order of the trees, and the sum is divided by their number.
     pub(crate) fn predict(&mut self, flow: &Chosen<'_>) -> Prediction {
         for (n, value) in self.values.iter_mut().enumerate() {
             *value = flow.number(n) as f32;
@@ -102,8 +103,10 @@ impl FromStr for Model {
         let line = reader.next()?;
         if line != "flowloom-forest 1" {
             return Err(match line.strip_prefix("flowloom-forest ") {
-                Some(version) => format!("it is of version {version}; this plugin reads 1"),
-                None => "it is no forest: plugins/forest/export.py writes one".to_owned(),
+                Some(version) => {
+                    format!("unsupported version {version}; this plugin reads version 1")
+                }
+                None => "not a forest; create one with plugins/forest/export.py".to_owned(),
             });
         }
         let features = reader.names("features", MOST_FEATURES)?;
@@ -123,12 +126,15 @@ impl FromStr for Model {
         }
         match reader.lines.next() {
             None => Ok(model),
-            Some(_) => Err(format!("line {}: it should end here", reader.line + 1)),
+            Some(_) => Err(format!(
+                "line {}: expected the end of the file",
+                reader.line + 1
+            )),
         }
     }
 }
 
-/// Reads line after line, and knows where it is.
+/// Reads lines and counts them.
 struct Reader<'a> {
     lines: Lines<'a>,
     line: usize,
@@ -139,14 +145,14 @@ impl<'a> Reader<'a> {
         self.line += 1;
         self.lines
             .next()
-            .ok_or_else(|| format!("it ends too early, after line {}", self.line - 1))
+            .ok_or_else(|| format!("unexpected end of file after line {}", self.line - 1))
     }
 
     fn wrong(&self, expected: &str) -> String {
-        format!("line {}: {expected} is expected", self.line)
+        format!("line {}: expected {expected}", self.line)
     }
 
-    /// `WORD`, and names with tabs between.
+    /// Reads a line with `WORD` and names, separated by tabs.
     fn names(&mut self, word: &str, most: usize) -> Result<Vec<String>, String> {
         let mut words = self.next()?.split('\t');
         let is_word = words.next() == Some(word);
@@ -154,12 +160,12 @@ impl<'a> Reader<'a> {
         match is_word && (1..=most).contains(&names.len()) {
             true => Ok(names),
             false => Err(self.wrong(&format!(
-                "`{word}` and 1 to {most} names, tabs between them,"
+                "`{word}` and 1 to {most} names, separated by tabs"
             ))),
         }
     }
 
-    /// `WORD N`
+    /// Reads a line `WORD N`.
     fn count(&mut self, word: &str) -> Result<usize, String> {
         let line = self.next()?;
         line.strip_prefix(word)
@@ -191,7 +197,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// `FEATURE THRESHOLD RIGHT`, the last counted from the tree's first node.
+    /// Parses a line `FEATURE THRESHOLD RIGHT`. RIGHT is counted from the first node of the tree.
     fn inner(&self, line: &str, model: &Model, begin: usize, end: usize) -> Result<Node, String> {
         let at = model.nodes.len();
         let mut words = line.split(' ');
@@ -199,7 +205,7 @@ impl<'a> Reader<'a> {
             let feature: u16 = words.next()?.parse().ok()?;
             let threshold: f64 = words.next()?.parse().ok()?;
             let right = begin + words.next()?.parse::<u32>().ok()? as usize;
-            // Two nodes on at least: the left child follows its parent.
+            // The left child is at + 1, so the right child is at + 2 or later.
             let fits = usize::from(feature) < model.features.len()
                 && (at + 2..end).contains(&right)
                 && words.next().is_none();
@@ -210,11 +216,13 @@ impl<'a> Reader<'a> {
             })
         })();
         node.ok_or_else(|| {
-            self.wrong("a node, as the numbers of a feature, a threshold and a node farther on,")
+            self.wrong(
+                "a node: the number of a feature, a threshold and the number of a later node",
+            )
         })
     }
 
-    /// `CLASS:SHARE …`
+    /// Parses a line `CLASS:SHARE …`.
     fn leaf(&self, line: &str, model: &mut Model) -> Result<Node, String> {
         let begin = model.shares.len();
         for word in line.split(' ') {
@@ -225,7 +233,7 @@ impl<'a> Reader<'a> {
             });
             match share {
                 Some(share) => model.shares.push(share),
-                None => return Err(self.wrong("a leaf of classes and their shares")),
+                None => return Err(self.wrong("a leaf: classes and their shares")),
             }
         }
         Ok(Node::Leaf {
@@ -244,7 +252,7 @@ mod tests {
 
     #[test]
     fn trees_are_walked_and_their_shares_averaged() {
-        let mut model: Model = MODEL.parse().expect("it is a forest");
+        let mut model: Model = MODEL.parse().expect("the model is valid");
         assert_eq!((model.features.len(), model.classes.len()), (2, 2));
         let mut predict = |a, b| {
             let prediction = model.predict(&Chosen::of(&[a, b]));
@@ -252,79 +260,83 @@ mod tests {
         };
         assert_eq!(predict(10.0, 0.0), (0, 0.75));
         assert_eq!(predict(10.5, 0.0), (1, 0.75));
-        // The first of equal classes.
+        // Of equal classes, the first one.
         assert_eq!(predict(0.0, 1.0), (0, 0.5));
         // 0.1 as a 32-bit float is more than 0.1.
         assert_eq!(predict(0.0, 0.1), (0, 0.5));
     }
 
     #[test]
-    fn what_is_wrong_is_told_by_line() {
+    fn errors_name_the_line() {
         let error = |from: &str, to: &str| {
             assert!(MODEL.contains(from));
             MODEL.replacen(from, to, 1).parse::<Model>().unwrap_err()
         };
-        for (from, to, said) in [
-            (MODEL, "", "it ends too early, after line 0"),
+        for (from, to, expected) in [
+            (MODEL, "", "unexpected end of file after line 0"),
             (
                 "flowloom-",
                 "",
-                "it is no forest: plugins/forest/export.py writes one",
+                "not a forest; create one with plugins/forest/export.py",
             ),
             (
                 "forest 1",
                 "forest 2",
-                "it is of version 2; this plugin reads 1",
+                "unsupported version 2; this plugin reads version 1",
             ),
             (
                 "classes\t",
                 "classes ",
-                "line 3: `classes` and 1 to 4096 names, tabs between them, is expected",
+                "line 3: expected `classes` and 1 to 4096 names, separated by tabs",
             ),
             (
                 "trees 2",
                 "trees 0",
-                "line 4: `trees` and a number from 1 to 2000000 is expected",
+                "line 4: expected `trees` and a number from 1 to 2000000",
             ),
-            ("trees 2", "trees 3", "it ends too early, after line 12"),
-            ("trees 2", "trees 1", "line 11: it should end here"),
+            ("trees 2", "trees 3", "unexpected end of file after line 12"),
+            (
+                "trees 2",
+                "trees 1",
+                "line 11: expected the end of the file",
+            ),
             (
                 "1 0.1 4",
                 "2 0.1 4",
-                "line 6: a node, as the numbers of a feature, a threshold and a node farther on, is expected",
+                "line 6: expected a node: the number of a feature, a threshold and the number of a later node",
             ),
             (
                 "1 0.1 4",
                 "1 0.1 1",
-                "line 6: a node, as the numbers of a feature, a threshold and a node farther on, is expected",
+                "line 6: expected a node: the number of a feature, a threshold and the number of a later node",
             ),
             (
                 "1 0.1 4",
                 "1 0.1 5",
-                "line 6: a node, as the numbers of a feature, a threshold and a node farther on, is expected",
+                "line 6: expected a node: the number of a feature, a threshold and the number of a later node",
             ),
             (
                 "0:0.5 1:0.5",
                 "0:0.5 2:0.5",
-                "line 10: a leaf of classes and their shares is expected",
+                "line 10: expected a leaf: classes and their shares",
             ),
             (
                 "0:0.5 1:0.5",
                 "0:NaN",
-                "line 10: a leaf of classes and their shares is expected",
+                "line 10: expected a leaf: classes and their shares",
             ),
             (
                 "tree 5",
                 "tree 1",
-                "line 6: a node, as the numbers of a feature, a threshold and a node farther on, is expected",
+                "line 6: expected a node: the number of a feature, a threshold and the number of a later node",
             ),
             (
                 "tree 5",
                 "tree 2000000",
-                "line 11: a node, as the numbers of a feature, a threshold and a node farther on, is expected",
+                "line 11: expected a node: the number of a feature, a threshold and the number of a later node",
             ),
         ] {
-            assert_eq!(error(from, to), said, "{from} as {to}");
+            assert_eq!(error(from, to), expected, "{from} as {to}");
         }
     }
 }
