@@ -1,4 +1,4 @@
-//! What DHCP clients say about themselves: NFStream's DHCP plugin.
+//! Information that DHCP clients send about themselves, like NFStream's DHCP plugin.
 
 mod message;
 
@@ -9,7 +9,7 @@ use flowloom_sdk::{FlowFields, Options, Outputs, PacketFields, Plugin};
 use crate::message::{Kind, Message};
 
 const UDP: u8 = 17;
-/// The port of DHCP servers.
+/// The UDP port of DHCP servers.
 const SERVER: u16 = 67;
 
 /// The plugin.
@@ -17,7 +17,7 @@ pub struct Dhcp {
     split: bool,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
     /// Whether a flow ends with the message that ends its transaction.
@@ -25,7 +25,7 @@ pub struct Opts {
     split: bool,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     protocol: u8,
@@ -34,34 +34,35 @@ pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// What it sees of the flow at its first packet.
+/// The flow fields that the plugin requests at the first packet.
 #[derive(FlowFields)]
 pub struct AtInit<'a> {
     src_ip: &'a str,
 }
 
-/// What it keeps of a flow; nothing of one to another port.
+/// The state of a flow. `None` for flows that are not DHCP.
 pub struct State(Option<Box<Client>>);
 
 /// A flow from a client to a server.
 #[derive(Default)]
 struct Client {
-    /// Whether it has no address yet.
+    /// Whether the source address is 0.0.0.0: the client has no address yet.
     is_unspecified: bool,
+    /// Whether the message that ends the flow has arrived.
     is_done: bool,
     out: Out,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, Default, PartialEq, Outputs)]
 pub struct Out {
     /// Host name (option 12) of the last message with one.
     dhcp_12: Option<String>,
     /// Address that the client requests (option 50) in its last REQUEST.
     dhcp_50: Option<String>,
-    /// Options that the client requests (option 55) in its last REQUEST, by number, with commas.
+    /// Numbers of the options that the client requests (option 55) in its last REQUEST, separated by commas.
     dhcp_55: Option<String>,
-    /// Largest message that the client takes (option 57), bytes.
+    /// Maximum message size that the client accepts (option 57), bytes, of the last message with one.
     dhcp_57: Option<i64>,
     /// Vendor class (option 60) of the last message with one.
     dhcp_60: Option<String>,
@@ -69,7 +70,7 @@ pub struct Out {
     dhcp_77: Option<String>,
     /// Numbers of the options of the client's last REQUEST, in their order.
     dhcp_options: Vec<i64>,
-    /// Address that the client already has, by its last REQUEST with one.
+    /// Current address of the client (ciaddr) in its last REQUEST with one.
     dhcp_addr: Option<String>,
     /// Type of the first message with one: DISCOVER, REQUEST, INFORM, ….
     dhcp_msg_type: Option<String>,
@@ -78,7 +79,7 @@ pub struct Out {
 }
 
 impl Plugin for Dhcp {
-    const DESCRIPTION: &'static str = "What DHCP clients say about themselves.";
+    const DESCRIPTION: &'static str = "Information that DHCP clients send about themselves.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
@@ -106,7 +107,7 @@ impl Plugin for Dhcp {
 
     fn update(&mut self, state: &mut State, packet: &Packet<'_>, _: &()) {
         if let (State(Some(client)), Some(message)) = (state, Message::parse(packet.payload)) {
-            client.hear(&message);
+            client.add(&message);
         }
     }
 
@@ -126,7 +127,7 @@ impl Plugin for Dhcp {
 flowloom_sdk::export!(Dhcp);
 
 impl Client {
-    fn hear(&mut self, message: &Message<'_>) {
+    fn add(&mut self, message: &Message<'_>) {
         let out = &mut self.out;
         for &(code, value) in &message.options {
             match code {
@@ -166,7 +167,7 @@ fn text(value: &[u8]) -> String {
     String::from_utf8_lossy(value).into_owned()
 }
 
-/// An integer in network byte order, where it fits an output.
+/// Parses an integer in network byte order. Returns `None` if it does not fit into an output.
 fn number(value: &[u8]) -> Option<i64> {
     let fits = value.len() < size_of::<i64>();
     fits.then(|| {
@@ -195,7 +196,8 @@ mod tests {
     const REQUEST: (u8, &[u8]) = (53, &[3]);
     const ACK: (u8, &[u8]) = (53, &[5]);
 
-    /// Shows messages of one flow, up to the one that ends it.
+    /// Runs the plugin for the messages of one flow, up to the one that ends it. Returns the outputs and the
+    /// number of messages.
     fn run(src_ip: &str, dst_port: u16, messages: &[Vec<u8>]) -> (Out, usize) {
         let mut plugin = Dhcp { split: true };
         let packet = |payload| Packet {
@@ -213,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_without_an_address_has_a_flow_a_message() {
+    fn a_client_without_an_address_has_one_flow_per_message() {
         let discover = message([0; 4], &[DISCOVER, (12, b"laptop"), (60, b"udhcp")]);
         let request = message([0; 4], &[REQUEST]);
         let (out, shown) = run("0.0.0.0", 67, &[discover, request]);
@@ -230,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_tells_most() {
+    fn a_request_sets_most_outputs() {
         let request = message(
             [192, 0, 2, 7],
             &[
@@ -270,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn other_flows_have_nothing_and_are_not_cut() {
+    fn other_flows_have_no_values_and_are_not_cut() {
         let ack = message([0; 4], &[ACK, (12, b"host")]);
         let (out, shown) = run("0.0.0.0", 68, &[ack.clone(), ack]);
         assert_eq!((out, shown), (Out::default(), 2));
     }
 
     #[test]
-    fn odd_values_are_no_values() {
+    fn invalid_values_are_null_or_replaced() {
         let request = message(
             [0; 4],
             &[
@@ -295,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn flows_end_early_only_when_they_are_to() {
+    fn flows_are_cut_only_with_split() {
         assert!(Dhcp { split: true }.cuts_flows());
         assert!(!Dhcp { split: false }.cuts_flows());
     }

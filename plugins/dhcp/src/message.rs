@@ -2,26 +2,26 @@
 
 use std::net::Ipv4Addr;
 
-/// Bytes before the options, the magic cookie included.
+/// The number of bytes before the options, including the magic cookie.
 const HEADER: usize = 240;
 const COOKIE: [u8; 4] = [99, 130, 83, 99];
 
 const PAD: u8 = 0;
 const END: u8 = 255;
 
-/// A DHCP message, as far as it was captured.
+/// A DHCP message. It may be truncated, because the packet was not fully captured.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Message<'a> {
-    /// `ciaddr`: the address that the client already has; 0.0.0.0 without one.
+    /// `ciaddr`: the current address of the client; 0.0.0.0 if it has none.
     pub(crate) client: Ipv4Addr,
-    /// The client's hardware address, `hlen` bytes of `chaddr`.
+    /// The hardware address of the client: the first `hlen` bytes of `chaddr`, at most 16.
     pub(crate) hardware: &'a [u8],
     /// Codes and values of the options in the order of the message, without padding.
     pub(crate) options: Vec<(u8, &'a [u8])>,
 }
 
 impl<'a> Message<'a> {
-    /// Reads the payload of a UDP packet; none where that is no DHCP message.
+    /// Parses the payload of a UDP packet. Returns `None` if it is not a DHCP message.
     pub(crate) fn parse(payload: &'a [u8]) -> Option<Self> {
         let (header, mut rest) = payload.split_at_checked(HEADER)?;
         if !matches!(header[0], 1 | 2) || header[236..] != COOKIE {
@@ -36,7 +36,7 @@ impl<'a> Message<'a> {
                 END => break,
                 _ => {}
             }
-            // One that was cut off is as good as missing.
+            // Ignore an option that is truncated.
             let Some((&length, after)) = rest.split_first() else {
                 break;
             };
@@ -53,7 +53,7 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The type of the message (option 53); none where it does not say, as in BOOTP.
+    /// Returns the type of the message (option 53). `None` if the option is missing, as in BOOTP.
     pub(crate) fn kind(&self) -> Option<Kind> {
         match self.option(53)? {
             &[number] => Some(Kind(number)),
@@ -61,30 +61,31 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The value of an option, of the last one where it is there more than once.
+    /// Returns the value of an option. If it occurs several times, the last one counts.
     pub(crate) fn option(&self, code: u8) -> Option<&'a [u8]> {
         let mut found = self.options.iter().rev();
         found.find_map(|&(found, value)| (found == code).then_some(value))
     }
 }
 
-/// The type of a message, by its number.
+/// The type of a message, as its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Kind(u8);
 
 impl Kind {
-    /// The client asks for an address, or asks to keep one.
+    /// The client requests an address, or requests to keep its address.
     pub(crate) const REQUEST: Kind = Kind(3);
-    /// The client found that somebody else has the address.
+    /// The client reports that another host uses the address.
     pub(crate) const DECLINE: Kind = Kind(4);
-    /// The server gives the address.
+    /// The server assigns the address.
     pub(crate) const ACK: Kind = Kind(5);
-    /// The server refuses.
+    /// The server rejects the request.
     pub(crate) const NACK: Kind = Kind(6);
-    /// The client has an address and asks for the rest.
+    /// The client has an address and requests other parameters.
     pub(crate) const INFORM: Kind = Kind(8);
 
-    /// NFStream's name of the first eight, IANA's name of the others, or the number.
+    /// Returns the name: NFStream's for the first eight types, IANA's for other known ones, and the number
+    /// otherwise.
     pub(crate) fn name(self) -> String {
         const NAMES: [&str; 18] = [
             "DISCOVER",
@@ -117,7 +118,7 @@ impl Kind {
 pub(crate) mod tests {
     use super::*;
 
-    /// A message of a client with that address and those options, without an end.
+    /// Creates a message with this `ciaddr` and these options, without an END option.
     pub(crate) fn message(client: [u8; 4], options: &[(u8, &[u8])]) -> Vec<u8> {
         let mut message = vec![0; HEADER];
         message[..3].copy_from_slice(&[1, 1, 6]);
@@ -132,7 +133,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn options_end_at_the_end_and_padding_is_none() {
+    fn options_stop_at_end_and_padding_is_skipped() {
         let mut bytes = message([192, 0, 2, 1], &[(53, &[3])]);
         bytes.extend([PAD, PAD, 12, 1, b'h', END, 60, 1, b'x']);
         let read = Message::parse(&bytes).expect("a message");
@@ -143,7 +144,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_option_that_is_cut_off_is_missing_wherever_it_is_cut() {
+    fn a_truncated_option_is_ignored() {
         let bytes = message([0; 4], &[(53, &[1]), (12, b"host")]);
         for cut in 1..=5 {
             let read = Message::parse(&bytes[..bytes.len() - cut]).expect("the header is whole");
@@ -152,7 +153,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_last_of_an_option_counts() {
+    fn the_last_of_several_equal_options_counts() {
         let bytes = message([0; 4], &[(12, b"one"), (12, b"two")]);
         let read = Message::parse(&bytes).expect("a message");
         assert_eq!(read.option(12), Some(&b"two"[..]));
@@ -160,7 +161,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_dhcp_is_none() {
+    fn other_payloads_are_rejected() {
         let good = message([0; 4], &[]);
         assert!(Message::parse(&good).is_some());
         assert_eq!(Message::parse(&good[..HEADER - 1]), None);
@@ -186,7 +187,7 @@ pub(crate) mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever the options say of their lengths, they are within the message.
+        /// Whatever lengths the options declare, their values are inside the message.
         #[test]
         fn any_bytes_are_read_within_their_bounds(hardware: u8, rest: Vec<u8>) {
             let mut bytes = message([0; 4], &[]);
