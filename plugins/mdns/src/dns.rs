@@ -1,18 +1,18 @@
 //! The PTR answers of a DNS message (RFC 1035).
 
-/// The most bytes of a name.
+/// The maximum length of a name, in bytes.
 const LONGEST_NAME: usize = 255;
 
-/// The most labels of a message's names: with each of its records a message may point to the longest
-/// name, which nobody does who means well.
+/// The maximum number of labels that are read per message. An attacker could let each record of a message point to
+/// the longest name, and increase the cost of the message.
 const MOST_LABELS: usize = 1024;
 
 const PTR: u16 = 12;
 
-/// Shows the names that the PTR records of a message's answer section point to, in their order, as far
-/// as the message is whole. Labels are joined by dots.
+/// Calls `show` for each name to which a PTR record in the answer section points, in the order of the records. If
+/// the message is truncated, it stops there. Labels are joined with dots.
 pub(crate) fn pointers(message: &[u8], show: &mut impl FnMut(&[u8])) {
-    // Where the message ends early there is nothing more to read.
+    // `None` means that the message is truncated or invalid. The names so far were passed to `show`.
     let _ = read(message, show);
 }
 
@@ -41,7 +41,7 @@ fn read(message: &[u8], show: &mut impl FnMut(&[u8])) -> Option<()> {
     Some(())
 }
 
-/// Where a name ends.
+/// Returns the offset after a name.
 fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     loop {
         match *message.get(at)? {
@@ -53,8 +53,8 @@ fn skip_name(message: &[u8], mut at: usize) -> Option<usize> {
     }
 }
 
-/// The name at an offset. A name may go on elsewhere in the message, and only before where it began
-/// last: it comes to an end. `labels` is how many labels and places to go on there may still be.
+/// Reads the name at an offset. A compression pointer must point before the previous start of the name, so that the
+/// name always ends. `labels` is the remaining number of labels and pointers.
 fn read_name(message: &[u8], mut at: usize, name: &mut Vec<u8>, labels: &mut usize) -> Option<()> {
     let mut began = at;
     loop {
@@ -78,7 +78,7 @@ fn read_name(message: &[u8], mut at: usize, name: &mut Vec<u8>, labels: &mut usi
             }
             _ => return None,
         }
-        // On the wire a name has a length before its first label, too.
+        // In the message, the first label has a length byte too.
         if name.len() + 1 > LONGEST_NAME {
             return None;
         }
@@ -94,7 +94,7 @@ fn be16(bytes: &[u8], at: usize) -> Option<u16> {
 pub(crate) mod tests {
     use super::*;
 
-    /// The names that are shown.
+    /// Returns the names of a message.
     fn shown(message: &[u8]) -> Vec<String> {
         let mut names = Vec::new();
         pointers(message, &mut |name| {
@@ -103,7 +103,7 @@ pub(crate) mod tests {
         names
     }
 
-    /// A name without compression.
+    /// Encodes a name without compression.
     fn plain(name: &str) -> Vec<u8> {
         let mut bytes = Vec::new();
         for label in name.split('.') {
@@ -127,7 +127,7 @@ pub(crate) mod tests {
         vec![0, 0, 0x84, 0, 0, questions, 0, answers, 0, 0, 0, 0]
     }
 
-    /// An answer that points to these names.
+    /// Creates an answer whose PTR records point to these names.
     pub(crate) fn answer(names: &[&str]) -> Vec<u8> {
         let mut message = header(0, names.len() as u8);
         for name in names {
@@ -137,7 +137,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_compressed_name_goes_on_where_it_points() {
+    fn a_compression_pointer_is_followed() {
         let mut message = header(1, 1);
         message.extend(plain("_http._tcp.local"));
         message.extend([0, 12, 0, 1]);
@@ -148,7 +148,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn records_of_other_types_are_passed_over() {
+    fn records_of_other_types_are_skipped() {
         let mut message = header(0, 3);
         message.extend(record(&plain("a.local"), 47, &[0xc0, 12, 0, 4, 0x40]));
         message.extend(record(&plain("b"), PTR, &plain("one.local")));
@@ -157,7 +157,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_whole_is_read_wherever_a_message_is_cut() {
+    fn complete_records_of_a_truncated_message_are_read() {
         let message = answer(&["one.local", "two.local"]);
         let one = answer(&["one.local"]).len();
         for cut in 0..=message.len() {
@@ -168,7 +168,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_name_that_points_to_itself_is_none() {
+    fn a_name_that_points_to_itself_is_rejected() {
         let mut message = header(0, 3);
         let at = message.len() as u8 + 1 + 10;
         message.extend(record(&[0], PTR, &[0xc0, at]));
@@ -178,7 +178,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_message_has_a_most_of_labels() {
+    fn the_labels_of_a_message_are_limited() {
         // A name of 100 labels, and records that point to it.
         let name = plain(&["x"; 100].join("."));
         let mut message = header(1, 100);
@@ -187,12 +187,12 @@ pub(crate) mod tests {
         for _ in 0..100 {
             message.extend(record(&[0], PTR, &[0xc0, 12]));
         }
-        // Beside its labels each takes a pointer and an end.
+        // Each name takes its labels, a pointer and an end.
         assert_eq!(shown(&message).len(), MOST_LABELS / 102);
     }
 
     #[test]
-    fn names_have_a_longest_length() {
+    fn the_length_of_a_name_is_limited() {
         let name = |labels: usize, last: usize| {
             let mut labels = vec!["x".repeat(49); labels];
             labels.push("y".repeat(last));
@@ -203,18 +203,18 @@ pub(crate) mod tests {
     }
 
     proptest::proptest! {
-        /// Whatever the message says of lengths and places, a name ends and is not too long.
+        /// Whatever lengths and offsets the message declares, a name ends and is not too long.
         #[test]
         fn any_bytes_are_read(counts: [u8; 2], rest: Vec<u8>) {
             let mut message = header(counts[0], counts[1]);
             message.extend(rest);
             for name in shown(&message) {
-                // Each byte that is not UTF-8 became three.
+                // A byte that is not UTF-8 is replaced by three bytes.
                 assert!(name.len() <= 3 * LONGEST_NAME);
             }
         }
 
-        /// A name of any labels is read as it was written, unless it is too long.
+        /// A name of any labels is read unchanged, unless it is too long.
         #[test]
         fn names_are_read_as_they_are_written(labels in proptest::collection::vec("[a-z]{1,63}", 1..6)) {
             let name = labels.join(".");

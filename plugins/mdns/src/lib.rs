@@ -1,4 +1,4 @@
-//! The names that multicast DNS answers give: NFStream's MDNS plugin.
+//! The names in multicast DNS answers, like NFStream's MDNS plugin.
 
 mod dns;
 
@@ -7,23 +7,24 @@ use std::collections::BTreeSet;
 use flowloom_sdk::{Json, Outputs, PacketFields, Plugin};
 
 const UDP: u8 = 17;
-/// The port of multicast DNS.
+/// The UDP port of multicast DNS.
 const MDNS: u16 = 5353;
 
-/// The most bytes of a flow's list. The answers to a thousand flows that end together have to fit
-/// into what Flowloom takes of a plugin in one call, 16 MiB.
+/// The maximum size of a flow's list, in bytes. The values of a thousand flows that end in one batch must fit into
+/// 16 MiB, the limit of Flowloom for the result of one call.
 const LONGEST_LIST: usize = 15_000;
 
-/// The most bytes of the lists of all living flows, in a memory of 256 MB: names are kept twice.
+/// The maximum size of the lists of all live flows, in bytes. An instance has 256 MB of memory, and each name is
+/// stored twice.
 const ROOM: usize = 64 << 20;
 
 /// The plugin.
 pub struct Mdns {
-    /// Bytes that lists may still get.
+    /// The remaining number of bytes for the lists of all live flows.
     room: usize,
 }
 
-/// What it sees of each packet. A message has at most 9000 bytes, headers included (RFC 6762).
+/// The packet fields that the plugin requests. A message has at most 9000 bytes including headers (RFC 6762).
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     protocol: u8,
@@ -32,29 +33,30 @@ pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// What it keeps of a flow; nothing of one to another port.
+/// The state of a flow. `None` for flows to other ports.
 pub struct State(Option<Box<Names>>);
 
-/// Names, each once.
+/// The names of a flow, each once.
 #[derive(Default)]
 struct Names {
     seen: BTreeSet<Box<str>>,
-    /// In quotes as JSON has them, commas between them.
+    /// The names as JSON strings, separated by commas.
     list: String,
+    /// Whether a name did not fit.
     is_full: bool,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// Names that PTR answers point to, a list of texts: each once, in the order of the packets, commas replaced by spaces.
+    /// Names to which PTR answers point: a list of texts, each once, in packet order, with commas replaced by spaces.
     mdns_ptr: Json,
-    /// Whether there were more names than the list holds.
+    /// Whether names are missing because a limit was reached.
     mdns_ptr_cut: bool,
 }
 
 impl Plugin for Mdns {
-    const DESCRIPTION: &'static str = "The names that multicast DNS answers give.";
+    const DESCRIPTION: &'static str = "The names in multicast DNS answers.";
 
     type Options = ();
     type Packet<'a> = Packet<'a>;
@@ -135,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn each_name_is_told_once_and_without_commas() {
+    fn each_name_is_listed_once_and_without_commas() {
         let out = run(
             MDNS,
             &[
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_become_the_same_are_one() {
+    fn names_that_become_equal_are_listed_once() {
         let out = run(MDNS, &[answer(&["x,y", "x y", "y"])]);
         assert_eq!(out.mdns_ptr.0, r#"["x y","y"]"#);
     }
@@ -167,9 +169,9 @@ mod tests {
     }
 
     #[test]
-    fn a_list_has_a_longest_length_and_says_so() {
+    fn a_list_that_exceeds_its_limit_is_marked() {
         let name = |n| format!("{n:04}{}", "x".repeat(45));
-        // Quotes and, but for the first, a comma.
+        // Each name has two quotes and, except for the first, a comma.
         let full = (LONGEST_LIST + 1) / (49 + 3);
         let messages =
             |names: usize| -> Vec<_> { (0..names).map(|n| answer(&[&name(n)])).collect() };
@@ -181,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn all_lists_together_have_a_bound_and_give_back_what_they_had() {
+    fn all_lists_share_a_limit_and_release_their_bytes() {
         let mut room = 28;
         let mut names = Names::default();
         for name in ["1234567", "1234567", "abcdefg", "tuvwxyz", "a"] {
