@@ -1,15 +1,15 @@
-//! Every flow field, by the groups that a run may be without.
+//! All flow fields, in groups that an operator may select.
 
 use flowloom_sdk::Chosen;
 use serde_json::{Map, Value};
 
-/// Groups that an operator may add to the fields that are always there, and what each one is.
+/// The groups that an operator may add to the fields that are always present.
 pub(crate) const GROUPS: &str = "tunnel, statistics, splt, application";
 
-/// A field's name and type.
+/// The name and the type of a field.
 type Field = (String, Kind);
 
-/// The type that a field has in Flowloom.
+/// The type of a field in Flowloom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Kind {
     U8,
@@ -23,17 +23,17 @@ enum Kind {
     List,
 }
 
-/// What is written of a flow, in the order of Flowloom's own columns.
+/// The selected flow fields, in the order of Flowloom's own columns.
 pub(crate) struct Fields(Vec<Field>);
 
 impl Fields {
-    /// The fields that are always there, and those of the groups in `groups`, joined by `+`.
+    /// Selects the fields that are always present, and those of the groups in `groups`, which are joined by `+`.
     pub(crate) fn with(groups: &str) -> Result<Self, String> {
         let groups: Vec<_> = groups.split('+').filter(|name| !name.is_empty()).collect();
         let known: Vec<_> = GROUPS.split(", ").collect();
         if let Some(group) = groups.iter().find(|group| !known.contains(group)) {
             return Err(format!(
-                "option `fields` names the group `{group}`, which is none of {GROUPS}"
+                "option `fields` has the unknown group `{group}`; the groups are {GROUPS}"
             ));
         }
         let has = |group| groups.contains(&group);
@@ -55,12 +55,12 @@ impl Fields {
         Ok(Fields(fields))
     }
 
-    /// Their names.
+    /// Returns the names of the fields.
     pub(crate) fn names(&self) -> Vec<String> {
         self.0.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// Their values, into an object.
+    /// Adds the values of the fields to an object.
     pub(crate) fn read(&self, flow: &Chosen<'_>, into: &mut Map<String, Value>) {
         for (n, (name, kind)) in self.0.iter().enumerate() {
             let value = match kind {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_add_fields_in_their_places() {
+    fn groups_add_fields_in_the_order_of_the_columns() {
         let always = names("");
         assert_eq!(always.len(), 30);
         assert!(!always.contains(&"tunnel_id".to_owned()));
@@ -175,9 +175,12 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_group_is_told() {
-        let said = "option `fields` names the group `stats`, which is none of tunnel, statistics, \
-                    splt, application";
-        assert_eq!(Fields::with("tunnel+stats").err().as_deref(), Some(said));
+    fn an_unknown_group_is_an_error() {
+        let expected = "option `fields` has the unknown group `stats`; the groups are tunnel, \
+                        statistics, splt, application";
+        assert_eq!(
+            Fields::with("tunnel+stats").err().as_deref(),
+            Some(expected)
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! Every packet of a flow, and the flow, as one JSON value.
+//! All packets of a flow and the flow itself as one JSON value.
 
 mod fields;
 mod packet;
@@ -11,64 +11,65 @@ use serde_json::{Map, Value};
 use crate::fields::Fields;
 use crate::packet::Packet;
 
-/// The most bytes of a flow's packets, whatever is asked for. What Flowloom takes of a plugin in one call
-/// is 16 MiB.
+/// The upper limit for the packets of a flow, in bytes, whatever the option `kib` says. Flowloom accepts at most
+/// 16 MiB as the result of one call.
 const LONGEST: usize = 15 << 20;
 
-/// The most bytes of the packets of all living flows, in a memory of 256 MB.
+/// The maximum size of the packets of all live flows, in bytes. An instance has 256 MB of memory.
 const MOST_KEPT: usize = 128 << 20;
 
-/// What a packet takes besides its text.
+/// The overhead per packet in addition to its text, in bytes.
 const OVERHEAD: usize = 32;
 
 /// The plugin.
 pub struct FlowSlicer {
     max_packets: usize,
     bytes: u32,
-    /// The most bytes of a flow's packets.
+    /// The maximum size of a flow's packets, in bytes.
     longest: usize,
     fields: Fields,
-    /// Bytes of the packets of all living flows.
+    /// The current size of the packets of all live flows, in bytes.
     kept: usize,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// How many of a flow's packets are told.
+    /// Maximum number of packets per flow.
     #[option(default = 1000)]
     max_packets: NonZeroU32,
-    /// How many bytes of each packet, from its IP header on.
+    /// Maximum number of bytes of each packet, from its IP header on.
     #[option(default = 1500)]
     bytes: NonZeroU32,
-    /// How many KiB the packets of a flow may have. Flowloom takes 64 KiB of a flow, unless its policy says more.
+    /// Maximum size of the packets of a flow, KiB. Flowloom accepts 64 KiB per flow unless the policy allows more.
     #[option(default = 56)]
     kib: NonZeroU32,
-    /// What is told of the flow besides what is always there: tunnel, statistics, splt, application, joined by +.
+    /// Groups of flow fields to add: tunnel, statistics, splt, application, joined by +.
     #[option(default = "tunnel")]
     fields: String,
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 pub struct State {
-    /// Packets as objects.
+    /// The packets as JSON objects.
     packets: Vec<Box<str>>,
     bytes: usize,
     is_truncated: bool,
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, PartialEq, Outputs)]
 pub struct Out {
-    /// The flow: flow_id, packet_num (how many packets are told) and all_data, a list of objects with a type: packet1, packet2, … and flow1.
+    /// The flow: flow_id, packet_num (number of packets in the value) and all_data, a list of objects with a type: packet1, packet2, … and flow1.
     flow: Json,
-    /// Whether packets are missing: there were more than max_packets, or more bytes than can be kept.
+    /// Whether packets are missing: the flow had more than max_packets, or a size limit was reached.
     truncated: bool,
 }
 
 impl Plugin for FlowSlicer {
-    const DESCRIPTION: &'static str = "Every packet of a flow, and the flow, as one JSON value.";
+    const DESCRIPTION: &'static str =
+        "All packets of a flow and the flow itself as one JSON value.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
@@ -96,8 +97,8 @@ impl Plugin for FlowSlicer {
         self.fields.names()
     }
 
-    /// It cuts none. But called event by event it answers with one flow, instead of with up to a
-    /// thousand of which all may be large.
+    /// The plugin never cuts a flow. It sets `cuts_flows` so that Flowloom calls it event by event. A result then has
+    /// the value of one flow instead of up to a thousand, which may all be large.
     fn cuts_flows(&self) -> bool {
         true
     }
@@ -138,7 +139,7 @@ impl Plugin for FlowSlicer {
 
 flowloom_sdk::export!(FlowSlicer);
 
-/// The whole value.
+/// Returns the JSON value of a flow.
 fn document(id: &Value, state: &State, flow: &Value) -> String {
     let (flow, count) = (flow.to_string(), state.packets.len());
     let mut text = format!("{{\"flow_id\":{id},\"packet_num\":{count},\"all_data\":[");
@@ -168,10 +169,10 @@ mod tests {
             kib: NonZeroU32::new(kib).expect("not 0"),
             fields: String::new(),
         })
-        .expect("the options are good")
+        .expect("the options are valid")
     }
 
-    /// Shows a flow of so many packets of so many bytes.
+    /// Runs the plugin for a flow with this number of packets of this size.
     fn show(plugin: &mut FlowSlicer, packets: usize, bytes: usize) -> State {
         let bytes = vec![0; bytes];
         let mut state = plugin.init(&packet(&bytes), &());
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_is_its_packets_and_itself() {
+    fn the_value_contains_the_packets_and_the_flow() {
         let state = show(&mut open(1000), 3, 2);
         let flow = serde_json::json!({"type": "flow1", "id": 7});
         let text = document(&7.into(), &state, &flow);
@@ -197,25 +198,25 @@ mod tests {
     }
 
     #[test]
-    fn the_packet_too_many_is_what_truncates() {
-        for (packets, told, is_truncated) in [(3, 3, false), (4, 3, true), (9, 3, true)] {
+    fn a_packet_above_the_limit_truncates_the_flow() {
+        for (packets, expected, is_truncated) in [(3, 3, false), (4, 3, true), (9, 3, true)] {
             let state = show(&mut open(3), packets, 2);
             assert_eq!(
                 (state.packets.len(), state.is_truncated),
-                (told, is_truncated)
+                (expected, is_truncated)
             );
         }
     }
 
     #[test]
-    fn a_thousand_packets_of_an_ethernet_are_told_whole() {
+    fn a_thousand_packets_of_1500_bytes_fit() {
         let state = show(&mut open(1000), 1000, 1500);
         assert!(!state.is_truncated);
         assert_eq!(state.packets.len(), 1000);
     }
 
     #[test]
-    fn a_flow_has_a_longest_length() {
+    fn the_size_of_a_flow_is_limited() {
         let mut plugin = open(1000);
         let state = show(&mut plugin, 1000, 65_000);
         assert!(state.is_truncated && !state.packets.is_empty());
@@ -223,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_fits_into_what_flowloom_takes_of_it() {
+    fn the_option_kib_limits_the_size_of_a_flow() {
         let state = show(&mut open_with(1000, 56), 1000, 1500);
         assert!(state.is_truncated && state.packets.len() > 10);
         assert!(state.bytes <= 56 << 10);
     }
 
     #[test]
-    fn all_flows_together_have_a_bound_and_give_back_what_they_had() {
+    fn all_flows_share_a_limit_and_release_their_bytes() {
         let mut plugin = open(1000);
         let mut states: Vec<State> = Vec::new();
         while states.last().is_none_or(|state| !state.packets.is_empty()) {

@@ -4,7 +4,7 @@ use flowloom_sdk::{Direction, PacketFields};
 use serde::ser::Error;
 use serde::{Serialize, Serializer};
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     time_ms: u64,
@@ -35,7 +35,7 @@ pub struct Packet<'a> {
     fin: bool,
 }
 
-/// The fields by NFStream's names, and which packet of the flow it is.
+/// The JSON object of a packet, with NFStream's names of the fields.
 #[derive(Serialize)]
 struct Line<'a> {
     r#type: String,
@@ -68,7 +68,7 @@ struct Line<'a> {
 }
 
 impl Packet<'_> {
-    /// The n-th packet of a flow, counted from 1, as text.
+    /// Returns the JSON object as text. `n` is the number of the packet in its flow, counted from 1.
     pub(crate) fn to_json(&self, n: usize) -> String {
         let line = Line {
             r#type: format!("packet{n}"),
@@ -117,7 +117,7 @@ fn hexadecimal<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::E
 pub(crate) mod tests {
     use super::*;
 
-    /// A segment with these bytes from its IP header on.
+    /// Creates a TCP segment with these bytes from its IP header on.
     pub(crate) fn packet(bytes: &[u8]) -> Packet<'_> {
         Packet {
             time_ms: 1_700_000_000_000,
@@ -149,7 +149,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_packet_is_an_object_of_its_fields() {
+    fn a_packet_becomes_an_object_with_all_fields() {
         assert_eq!(
             packet(b"\x45\x00\xfe").to_json(2),
             "{\"type\":\"packet2\",\"time\":1700000000000,\"delta_time\":7,\"direction\":1,\
