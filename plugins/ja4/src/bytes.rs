@@ -1,10 +1,10 @@
-//! Bytes that are read from their beginning.
+//! A reader of bytes.
 
-/// What is left of them.
+/// The bytes that are not yet read. Reading methods return `None` if too few are left.
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Bytes<'a> {
-    /// Whether they begin so, as far as they reach.
+    /// Returns whether the bytes begin with `prefix`. If there are fewer bytes, it compares only those.
     pub(crate) fn starts_like(&self, prefix: &[u8]) -> bool {
         self.0
             .iter()
@@ -12,6 +12,7 @@ impl<'a> Bytes<'a> {
             .all(|(byte, wanted)| byte == wanted)
     }
 
+    /// Reads `length` bytes.
     pub(crate) fn take(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(length)?;
         self.0 = rest;
@@ -28,7 +29,7 @@ impl<'a> Bytes<'a> {
         Some(u32::from(high) << 16 | u32::from(self.u16()?))
     }
 
-    /// An integer of QUIC, which says itself how long it is (RFC 9000, section 16).
+    /// Reads a variable-length integer of QUIC (RFC 9000, section 16).
     pub(crate) fn varint(&mut self) -> Option<usize> {
         let first = *self.0.first()?;
         let bytes = self.take(1 << (first >> 6))?;
@@ -40,23 +41,24 @@ impl<'a> Bytes<'a> {
         usize::try_from(number).ok()
     }
 
-    /// Passes over so many integers of QUIC.
+    /// Skips `count` variable-length integers of QUIC.
     pub(crate) fn varints(&mut self, count: usize) -> Option<()> {
         (0..count).try_for_each(|_| self.varint().map(|_| ()))
     }
 
-    /// What a length of one byte says.
+    /// Reads a length of one byte, and returns that number of bytes.
     pub(crate) fn list8(&mut self) -> Option<Bytes<'a>> {
         let length = self.take(1)?[0];
         self.take(length.into()).map(Bytes)
     }
 
-    /// What a length of two bytes says.
+    /// Reads a length of two bytes, and returns that number of bytes.
     pub(crate) fn list16(&mut self) -> Option<Bytes<'a>> {
         let length = self.u16()?;
         self.take(length.into()).map(Bytes)
     }
 
+    /// Reads all bytes as 16-bit integers. Returns `None` if the number of bytes is odd.
     pub(crate) fn u16s(self) -> Option<Vec<u16>> {
         let (pairs, rest) = self.0.as_chunks();
         let numbers = pairs.iter().map(|pair| u16::from_be_bytes(*pair));
@@ -68,9 +70,9 @@ impl<'a> Bytes<'a> {
 mod tests {
     use super::*;
 
-    /// The examples of RFC 9000, appendix A.1, but for the one of eight bytes, which is large.
+    /// The examples of RFC 9000, appendix A.1, except the one of eight bytes, which exceeds 32 bits.
     #[test]
-    fn integers_of_quic_are_as_long_as_they_say() {
+    fn quic_integers_have_variable_lengths() {
         for (bytes, number) in [
             (&[0x9d, 0x7f, 0x3e, 0x7d][..], 494_878_333),
             (&[0x7b, 0xbd], 15_293),

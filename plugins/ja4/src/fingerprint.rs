@@ -1,4 +1,4 @@
-//! The fingerprint of a ClientHello, by FoxIO's specification of JA4.
+//! The fingerprint of a ClientHello, according to FoxIO's specification of JA4.
 
 use std::fmt::Write;
 
@@ -9,29 +9,29 @@ use crate::hello::Hello;
 const SERVER_NAME: u16 = 0x0000;
 const ALPN: u16 = 0x0010;
 
-/// Numbers go up to what two digits can say.
+/// The maximum of the counts in a fingerprint, which have two digits.
 const MOST: usize = 99;
 
-/// What carries TLS.
+/// The transport of TLS.
 #[derive(Clone, Copy)]
 pub(crate) enum Transport {
-    /// TCP, with records.
+    /// TCP, with TLS records.
     Tcp,
-    /// QUIC.
+    /// QUIC, without TLS records.
     Quic,
 }
 
-/// A fingerprint.
+/// The fingerprint of a TLS client.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Fingerprint {
-    /// JA4: what the hello is like, and hashes of its lists.
+    /// JA4: a summary of the ClientHello, and hashes of its lists.
     pub(crate) hashed: String,
-    /// JA4_r: the same with the lists themselves.
+    /// JA4_r: the same with the lists instead of their hashes.
     pub(crate) raw: String,
 }
 
 impl Fingerprint {
-    /// The fingerprint of a client.
+    /// Computes the fingerprint of a ClientHello.
     pub(crate) fn of(hello: &Hello, over: Transport) -> Self {
         let mut ciphers = without_grease(&hello.ciphers);
         let mut extensions = without_grease(&hello.extensions);
@@ -50,7 +50,8 @@ impl Fingerprint {
         );
         ciphers.sort_unstable();
         extensions.sort_unstable();
-        // They are told in the first part, and would tell destinations apart instead of clients.
+        // The specification excludes these two from the hash: the first part contains them, and they depend on the
+        // destination instead of the client.
         extensions.retain(|&kind| kind != SERVER_NAME && kind != ALPN);
         let b = list(&ciphers);
         let mut c = list(&extensions);
@@ -65,7 +66,7 @@ impl Fingerprint {
     }
 }
 
-/// Values 0x0a0a, 0x1a1a, … 0xfafa, which mean nothing (RFC 8701).
+/// Returns whether a value is a GREASE value, 0x0a0a, 0x1a1a, … 0xfafa, which has no meaning (RFC 8701).
 fn is_grease(value: u16) -> bool {
     let [high, low] = value.to_be_bytes();
     high == low && low & 0x0f == 0x0a
@@ -76,7 +77,7 @@ fn without_grease(values: &[u16]) -> Vec<u16> {
     values.filter(|&value| !is_grease(value)).collect()
 }
 
-/// The highest version that is offered, or that of the message where no list of them says more.
+/// Returns the highest version in `supported_versions`, or the version of the message if that list is empty.
 fn version(hello: &Hello) -> &'static str {
     let offered = without_grease(&hello.versions).into_iter().max();
     match offered.unwrap_or(hello.version) {
@@ -90,8 +91,8 @@ fn version(hello: &Hello) -> &'static str {
     }
 }
 
-/// First and last character of the first protocol; of its hexadecimal digits where one of them is
-/// neither a letter nor a digit.
+/// Returns the first and the last character of the first protocol. If one of them is neither a letter nor a digit,
+/// it returns the first and the last digit of the name in hexadecimal.
 fn protocol(name: &[u8]) -> String {
     let (Some(&first), Some(&last)) = (name.first(), name.last()) else {
         return "00".to_owned();
@@ -112,7 +113,7 @@ fn list(values: &[u16]) -> String {
     list
 }
 
-/// Twelve digits; zeros where there is nothing to hash.
+/// Returns the first twelve hexadecimal digits of the SHA-256 hash, or zeros for an empty list.
 fn hash(list: &str) -> String {
     if list.is_empty() {
         return "0".repeat(12);
@@ -193,13 +194,13 @@ mod tests {
     }
 
     #[test]
-    fn quic_is_told_from_tcp() {
+    fn quic_has_its_own_first_character() {
         let fingerprint = Fingerprint::of(&example(), Transport::Quic);
         assert_eq!(fingerprint.hashed, "q13d1516h2_8daaf6152771_e5627efa2ab1");
     }
 
     #[test]
-    fn nothing_has_zeros_for_a_hash() {
+    fn the_hash_of_an_empty_list_is_zeros() {
         let hello = Hello {
             version: 0x0301,
             ..Hello::default()
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn server_name_and_protocols_count_and_are_not_hashed() {
+    fn server_name_and_alpn_are_counted_but_not_hashed() {
         let hello = Hello {
             extensions: vec![SERVER_NAME, ALPN],
             names_server: true,
@@ -251,10 +252,10 @@ mod tests {
         );
     }
 
-    /// The specification's list, and what it says of one character.
+    /// The examples in the specification, and its rule for one character.
     #[test]
-    fn protocols_that_are_no_words_are_told_by_their_digits() {
-        for (name, told) in [
+    fn protocols_with_other_characters_use_hexadecimal_digits() {
+        for (name, expected) in [
             (&b""[..], "00"),
             (b"http/1.1", "h1"),
             (b"x", "xx"),
@@ -267,7 +268,7 @@ mod tests {
             (b"\x30\x31\xab\xcd", "3d"),
             (b"\x30\xab\xcd\x31", "01"),
         ] {
-            assert_eq!(protocol(name), told, "{name:?}");
+            assert_eq!(protocol(name), expected, "{name:?}");
         }
     }
 }

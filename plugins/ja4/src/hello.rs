@@ -1,17 +1,17 @@
-//! The ClientHello of TLS (RFC 8446 and those before it), in the records that carry it.
+//! The ClientHello of TLS (RFC 8446 and its predecessors), and the TLS records that carry it.
 
 use crate::bytes::Bytes;
 
-/// The longest handshake message that is waited for, bytes.
+/// The maximum length of a handshake message, bytes. Longer ones are ignored.
 pub(crate) const LONGEST: usize = 16 << 10;
 
-/// The most records that a handshake message is put together of. It may have been split to hide it, but
-/// whoever sends a byte a record only wants it to cost something.
+/// The maximum number of records of a handshake message. A client may split the message to hide it. A message in
+/// many very small records is more likely an attempt to waste time.
 const MOST_RECORDS: usize = 256;
 
 const HANDSHAKE: u8 = 22;
 const CLIENT_HELLO: u8 = 1;
-/// A record's payload: 2^14 bytes, and what compression may add in old versions.
+/// The maximum payload of a record: 2^14 bytes, plus 2048 bytes for compression in old versions.
 const LONGEST_RECORD: usize = (1 << 14) + 2048;
 
 const SERVER_NAME: u16 = 0;
@@ -19,17 +19,17 @@ const SIGNATURE_ALGORITHMS: u16 = 13;
 const ALPN: u16 = 16;
 const SUPPORTED_VERSIONS: u16 = 43;
 
-/// What a client offers, as far as JA4 looks at it. Lists are in the order of the message, values
-/// that are there to be ignored (GREASE, RFC 8701) included.
+/// The parts of a ClientHello that JA4 uses. Lists are in the order of the message and include GREASE values
+/// (RFC 8701).
 #[derive(Debug, Default, PartialEq)]
 pub(crate) struct Hello {
     /// The version in the message itself.
     pub(crate) version: u16,
-    /// Cipher suites.
+    /// The cipher suites.
     pub(crate) ciphers: Vec<u16>,
-    /// Types of the extensions.
+    /// The types of the extensions.
     pub(crate) extensions: Vec<u16>,
-    /// Whether the extension server_name is among them.
+    /// Whether there is an extension server_name.
     pub(crate) names_server: bool,
     /// The extension supported_versions.
     pub(crate) versions: Vec<u16>,
@@ -39,18 +39,18 @@ pub(crate) struct Hello {
     pub(crate) protocol: Vec<u8>,
 }
 
-/// What the beginning of a stream is.
+/// The result of a search at the beginning of a stream.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Found {
-    /// A whole ClientHello.
+    /// A complete ClientHello.
     Hello(Hello),
-    /// The beginning of one.
+    /// The beginning of a ClientHello.
     Beginning,
     /// Something else.
     Nothing,
 }
 
-/// Looks for a ClientHello in a stream of records, from its first byte on.
+/// Searches for a ClientHello in a stream of TLS records. It must begin at the first byte.
 pub(crate) fn find(stream: &[u8]) -> Found {
     match message(stream) {
         Message::Whole(message) => Hello::parse(&message).map_or(Found::Nothing, Found::Hello),
@@ -59,7 +59,7 @@ pub(crate) fn find(stream: &[u8]) -> Found {
     }
 }
 
-/// Looks for a ClientHello in a stream that has no records, as that of QUIC.
+/// Searches for a ClientHello in a stream without TLS records, as in QUIC.
 pub(crate) fn find_without_records(stream: &[u8]) -> Found {
     match body(stream) {
         Message::Whole(message) => Hello::parse(&message).map_or(Found::Nothing, Found::Hello),
@@ -75,12 +75,12 @@ enum Message {
     None,
 }
 
-/// Takes a handshake message out of its records, of which it may fill several.
+/// Extracts a handshake message from one or several records.
 fn message(stream: &[u8]) -> Message {
     let mut rest = Bytes(stream);
     let mut message = Vec::new();
     for _ in 0..MOST_RECORDS {
-        // The version of a record is 3.x whatever version of TLS there will be.
+        // The version of a record is 3.x in every version of TLS.
         let is_handshake =
             rest.starts_like(&[HANDSHAKE, 3]) && rest.0.get(2).is_none_or(|x| *x <= 4);
         if !is_handshake {
@@ -103,7 +103,7 @@ fn message(stream: &[u8]) -> Message {
     Message::None
 }
 
-/// The body of a handshake message.
+/// Returns the body of a handshake message.
 fn body(message: &[u8]) -> Message {
     match *message {
         [kind, ..] if kind != CLIENT_HELLO => Message::None,
@@ -120,7 +120,7 @@ fn body(message: &[u8]) -> Message {
 }
 
 impl Hello {
-    /// Reads the body of a ClientHello; none where lengths in it do not agree.
+    /// Parses the body of a ClientHello. Returns `None` if its lengths are inconsistent.
     fn parse(body: &[u8]) -> Option<Self> {
         let mut body = Bytes(body);
         let mut hello = Hello {
@@ -131,7 +131,7 @@ impl Hello {
         body.list8()?;
         hello.ciphers = body.list16()?.u16s()?;
         body.list8()?;
-        // Before TLS 1.2 there may be no extensions at all.
+        // Before TLS 1.2, the extensions may be absent.
         if body.0.is_empty() {
             return Some(hello);
         }
@@ -161,7 +161,7 @@ impl Hello {
 pub(crate) mod tests {
     use super::*;
 
-    /// An extension.
+    /// Encodes an extension.
     pub(crate) fn extension(kind: u16, value: &[u8]) -> Vec<u8> {
         let mut bytes = kind.to_be_bytes().to_vec();
         bytes.extend((value.len() as u16).to_be_bytes());
@@ -169,14 +169,14 @@ pub(crate) mod tests {
         bytes
     }
 
-    /// A list of numbers behind its length in two bytes.
+    /// Encodes a list of numbers with a length of two bytes.
     fn numbers(numbers: &[u16]) -> Vec<u8> {
         let mut bytes = (numbers.len() as u16 * 2).to_be_bytes().to_vec();
         bytes.extend(numbers.iter().flat_map(|number| number.to_be_bytes()));
         bytes
     }
 
-    /// A ClientHello of TLS 1.2, as a handshake message.
+    /// Creates a ClientHello of TLS 1.2 as a handshake message.
     pub(crate) fn handshake(ciphers: &[u16], extensions: Option<&[Vec<u8>]>) -> Vec<u8> {
         let mut body = vec![3, 3];
         body.extend([7; 32]);
@@ -192,7 +192,7 @@ pub(crate) mod tests {
         [&[CLIENT_HELLO], &length[1..], &body].concat()
     }
 
-    /// A handshake message in records of at most so many bytes.
+    /// Splits a handshake message into records of at most `most` bytes.
     pub(crate) fn records(message: &[u8], most: usize) -> Vec<u8> {
         let record = |part: &[u8]| {
             let mut record = vec![HANDSHAKE, 3, 1];
@@ -217,7 +217,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_hello_is_read() {
+    fn a_hello_is_parsed() {
         let hello = Hello {
             version: 0x0303,
             ciphers: vec![0x0a0a, 0x1301],
@@ -229,7 +229,7 @@ pub(crate) mod tests {
         };
         for most in [1, 3, 50, 16_384] {
             let mut stream = records(&full(), most);
-            stream.extend(b"whatever comes behind it");
+            stream.extend(b"any bytes after the message");
             let Found::Hello(found) = find(&stream) else {
                 panic!("records of {most} bytes hold a hello");
             };
@@ -238,7 +238,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn every_beginning_of_a_hello_is_one() {
+    fn every_prefix_of_a_hello_is_a_beginning() {
         for most in [5, 16_384] {
             let stream = records(&full(), most);
             for end in 0..stream.len() {
@@ -256,7 +256,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn what_is_no_hello_is_nothing() {
+    fn other_messages_are_rejected() {
         let good = records(&full(), 16_384);
         // Type and version of the record, a length of 0, type and length of the message, the length
         // of the ciphers.
@@ -275,7 +275,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn lengths_have_to_agree() {
+    fn inconsistent_lengths_are_rejected() {
         for value in [&b"\0\x05\x03\x04\x03\x04\x03"[..], b"\0\x08\x04\x03", b""] {
             let message = handshake(&[5], Some(&[extension(SIGNATURE_ALGORITHMS, value)]));
             assert_eq!(find(&records(&message, 999)), Found::Nothing, "{value:?}");
@@ -283,7 +283,7 @@ pub(crate) mod tests {
     }
 
     proptest::proptest! {
-        /// A hello with any bytes in the place of some of its own is read or it is not.
+        /// A hello with some bytes replaced causes no panic.
         #[test]
         fn any_bytes_are_read(at in 0_usize..200, noise: Vec<u8>) {
             let mut stream = records(&full(), 16_384);

@@ -1,20 +1,22 @@
-//! The protection of a client's Initial packets, whose keys follow from what everybody sees
-//! (RFC 9001, section 5; RFC 9369 for version 2).
+//! The protection of a client's Initial packets (RFC 9001, section 5; RFC 9369 for version 2). Their keys are
+//! derived from values in the packets themselves.
 
 use aes::Aes128;
 use aes::cipher::generic_array::GenericArray;
 use aes::cipher::{BlockEncrypt, KeyInit};
 use sha2::{Digest, Sha256};
 
-/// Bytes at the end of a packet that prove that nobody changed it. Whoever knows the keys could, so
-/// they prove nothing here.
+/// The length of the authentication tag at the end of a packet. The plugin does not verify the tag: the keys are
+/// public, so the tag does not prove who sent the packet.
 const TAG: usize = 16;
 
-/// A version of QUIC that speaks TLS and whose keys are known: their salt, and how labels begin.
+/// A supported version of QUIC.
 pub(crate) struct Version {
+    /// The salt from which the keys are derived.
     salt: [u8; 20],
+    /// The prefix of the labels of the key derivation.
     prefix: &'static str,
-    /// What stands for an Initial packet among the types of packets.
+    /// The number of the packet type Initial.
     initial: u8,
 }
 
@@ -41,7 +43,7 @@ const DRAFTS_23_TO_28: Version = Version {
 };
 
 impl Version {
-    /// The version of that number.
+    /// Returns the version with this number.
     pub(crate) fn of(number: u32) -> Option<&'static Self> {
         match number {
             1 => Some(&V1),
@@ -52,7 +54,7 @@ impl Version {
         }
     }
 
-    /// The type of a packet as version 1 numbers them: 0 Initial, 1 0-RTT, 2 Handshake, 3 Retry.
+    /// Converts a packet type to the numbers of version 1: 0 Initial, 1 0-RTT, 2 Handshake, 3 Retry.
     pub(crate) fn kind(&self, number: u8) -> u8 {
         number.wrapping_sub(self.initial) & 3
     }
@@ -66,7 +68,7 @@ pub(crate) struct Keys {
 }
 
 impl Keys {
-    /// They follow from the connection id that the client made up for the server.
+    /// Derives the keys from the connection id that the client chose for the server.
     pub(crate) fn new(version: &Version, connection: &[u8]) -> Self {
         let secret = hmac(&version.salt, &[connection]);
         let secret = expand(&secret, "client in");
@@ -78,8 +80,8 @@ impl Keys {
         }
     }
 
-    /// Takes the protection off a packet, whose number stands at `number`, and gives its frames. Where
-    /// the keys are others than the packet's these are noise.
+    /// Removes the protection of a packet, and returns its frames. `number` is the offset of the packet number. If
+    /// the keys do not belong to the packet, the frames are random bytes.
     pub(crate) fn open(&self, packet: &[u8], number: usize) -> Option<Vec<u8>> {
         let mask = self.mask(packet, number)?;
         let first = packet.first()? ^ mask[0] & 0x0f;
@@ -93,25 +95,26 @@ impl Keys {
         }
         let end = packet.len().checked_sub(TAG)?;
         let mut frames = packet.get(number + length..end)?.to_vec();
-        self.turn(&mut frames, counted);
+        self.apply_key_stream(&mut frames, counted);
         Some(frames)
     }
 
-    /// What hides the first byte and the number of a packet: it follows from its other bytes.
+    /// Returns the header protection mask of a packet, which a sample of its bytes determines. It covers the first
+    /// byte and the packet number.
     fn mask(&self, packet: &[u8], number: usize) -> Option<[u8; 16]> {
         let sample = packet.get(number + 4..)?.first_chunk::<16>()?;
         Some(encrypt(&self.header, *sample))
     }
 
-    /// Encrypts, which is what decrypts, too: AES in the counter mode of GCM. The number of a packet
-    /// is that of its last four bytes, which no client's hello gets beyond.
-    fn turn(&self, frames: &mut [u8], number: [u8; 4]) {
+    /// Encrypts or decrypts frames with the key stream: AES in counter mode, as in GCM. The packet number has at most
+    /// four bytes here, which is enough for the packets of a ClientHello.
+    fn apply_key_stream(&self, frames: &mut [u8], number: [u8; 4]) {
         let mut block = [0; 16];
         block[..12].copy_from_slice(&self.iv);
         for (byte, number) in block[8..12].iter_mut().zip(number) {
             *byte ^= number;
         }
-        // The counter's first value is that of the tag. Several blocks at a time are quicker.
+        // Counter value 1 belongs to the tag, so the frames begin at 2. Encrypting several blocks at once is faster.
         let mut stream: Vec<_> = (2_u32..)
             .take(frames.len().div_ceil(16))
             .map(|counter| {
@@ -125,13 +128,12 @@ impl Keys {
         }
     }
 
-    /// Puts the protection on a packet with a number of two bytes and room for the tag, which stays as
-    /// it is.
+    /// Protects a packet with a packet number of two bytes. The packet has space for the tag, which stays unchanged.
     #[cfg(test)]
     pub(crate) fn seal(&self, packet: &mut [u8], number: usize) {
         let counted = [0, 0, packet[number], packet[number + 1]];
         let end = packet.len() - TAG;
-        self.turn(&mut packet[number + 2..end], counted);
+        self.apply_key_stream(&mut packet[number + 2..end], counted);
         let mask = self.mask(packet, number).expect("it is long enough");
         packet[0] ^= mask[0] & 0x0f;
         packet[number] ^= mask[1];
@@ -145,7 +147,7 @@ fn encrypt(key: &Aes128, block: [u8; 16]) -> [u8; 16] {
     block.into()
 }
 
-/// HMAC-SHA256 (RFC 2104) of some parts, with a key of at most 64 bytes.
+/// Returns HMAC-SHA256 (RFC 2104) of the concatenated parts. The key has at most 64 bytes.
 fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let padded = |pad: u8| {
         let mut block = [pad; 64];
@@ -163,7 +165,8 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     outer.finalize().into()
 }
 
-/// HKDF-Expand-Label (RFC 8446, section 7.1) without a context, up to a hash's length.
+/// Returns HKDF-Expand-Label (RFC 8446, section 7.1) with an empty context. `length` is at most 32; the caller uses
+/// only that number of bytes.
 fn expand_label(secret: &[u8; 32], label: &str, length: u8) -> [u8; 32] {
     let name = 6 + label.len() as u8;
     hmac(
@@ -189,9 +192,9 @@ mod tests {
         bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The examples of RFC 9001 and RFC 9369, appendix A: keys of a connection id.
+    /// The examples of RFC 9001 and RFC 9369, appendix A: keys that are derived from a connection id.
     #[test]
-    fn keys_are_those_of_the_examples() {
+    fn keys_match_the_examples() {
         let connection = [0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08];
         for (version, key, iv, header) in [
             (
@@ -218,9 +221,9 @@ mod tests {
         }
     }
 
-    /// RFC 9001, appendix A.2: the mask of the example's header.
+    /// RFC 9001, appendix A.2: the header protection mask of the example.
     #[test]
-    fn the_mask_is_that_of_the_example() {
+    fn the_mask_matches_the_example() {
         let keys = Keys::new(&V1, &[0x83, 0x94, 0xc8, 0xf0, 0x3e, 0x51, 0x57, 0x08]);
         let sample = [
             0xd1, 0xb1, 0xc9, 0x8d, 0xd7, 0x68, 0x9f, 0xb8, 0xec, 0x11, 0xd2, 0x42, 0xb1, 0x23,

@@ -1,4 +1,4 @@
-//! JA4, the fingerprint of a TLS client, by FoxIO's specification:
+//! JA4, the fingerprint of a TLS client, according to FoxIO's specification:
 //! <https://github.com/FoxIO-LLC/ja4/blob/main/technical_details/JA4.md>
 
 mod bytes;
@@ -16,8 +16,8 @@ use crate::fingerprint::{Fingerprint, Transport};
 use crate::quic::Quic;
 use crate::stream::{MOST_KEPT, Segment, Stream};
 
-/// The most bytes that all living flows keep together, in a memory of 256 MB. Beyond, a ClientHello is
-/// found only where it comes in one piece.
+/// The maximum number of bytes that all live flows keep together. An instance has 256 MB of memory. If the limit is
+/// reached, the plugin finds a ClientHello only if it arrives in one piece.
 const ROOM: usize = 64 << 20;
 
 const TCP: u8 = 6;
@@ -26,19 +26,19 @@ const UDP: u8 = 17;
 /// The plugin.
 pub struct Ja4 {
     packets: NonZeroU32,
-    /// Bytes that flows may keep besides what they keep.
+    /// The remaining number of bytes that flows may keep.
     room: usize,
 }
 
-/// What the operator may set.
+/// The options of the plugin.
 #[derive(Options)]
 pub struct Opts {
-    /// How many of a flow's first packets are looked at.
+    /// Number of packets per flow to examine.
     #[option(default = 32)]
     packets: NonZeroU32,
 }
 
-/// What it sees of each packet.
+/// The packet fields that the plugin requests.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     direction: Direction,
@@ -50,26 +50,26 @@ pub struct Packet<'a> {
     payload: &'a [u8],
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 pub struct State(Search);
 
 enum Search {
-    /// The flow is one of neither TCP nor UDP.
+    /// The flow is neither TCP nor UDP.
     None,
-    /// In both directions: who sent the flow's first packet need not be the client.
+    /// One stream per direction. The sender of the flow's first packet may not be the client.
     Tcp(Box<[Stream; 2]>),
-    /// In both directions; nothing is kept before there is QUIC.
+    /// Both directions. `None` until the flow contains QUIC.
     Udp(Option<Box<Quic>>),
-    /// It came to an end.
+    /// The search has found a ClientHello.
     Found(Box<Fingerprint>),
 }
 
-/// What it adds to a flow.
+/// The columns that the plugin adds to a flow.
 #[derive(Debug, Default, PartialEq, Outputs)]
 pub struct Out {
     /// JA4 of the flow's first TLS ClientHello, over TCP or QUIC; null without one.
     ja4: Option<String>,
-    /// JA4_r: the same with the sorted lists themselves in the place of their hashes.
+    /// JA4_r: the same with the sorted lists instead of their hashes.
     ja4_r: Option<String>,
 }
 
@@ -118,10 +118,10 @@ impl Plugin for Ja4 {
                 };
                 let stream = &mut streams[packet.direction as usize];
                 let most = most(stream.kept());
-                (stream.hear(&segment, most), Transport::Tcp)
+                (stream.push(&segment, most), Transport::Tcp)
             }
             Search::Udp(flow) => {
-                let hello = Quic::hear(flow, packet.payload, most(before));
+                let hello = Quic::push(flow, packet.payload, most(before));
                 (hello, Transport::Quic)
             }
             Search::None | Search::Found(_) => return,
@@ -152,7 +152,7 @@ impl Plugin for Ja4 {
 flowloom_sdk::export!(Ja4);
 
 impl Search {
-    /// Bytes of the flow's packets that are kept.
+    /// Returns the number of bytes that the flow keeps.
     fn kept(&self) -> usize {
         match self {
             Search::Tcp(streams) => streams.iter().map(Stream::kept).sum(),
@@ -184,9 +184,9 @@ mod tests {
     }
 
     #[test]
-    fn all_flows_together_keep_a_bounded_number_of_bytes() {
+    fn all_flows_share_a_limit_of_bytes() {
         let (mut plugin, mut states) = (open(), Vec::new());
-        // Flows of which every packet but the first comes behind a gap.
+        // Flows in which every packet except the first comes after a gap.
         for _ in 0..ROOM / 30_000 + 100 {
             let mut state = plugin.init(&segment(1, b"x"), &());
             for n in 1..4 {

@@ -1,34 +1,35 @@
-//! What a client sends in the Initial packets of QUIC (RFC 9000).
+//! The data that a client sends in the Initial packets of QUIC (RFC 9000).
 
 use crate::bytes::Bytes;
 use crate::hello::{self, Hello};
 use crate::initial::{Keys, Version};
 use crate::stream::{Segment, Stream};
 
-/// The longest connection id.
+/// The maximum length of a connection id, bytes.
 const LONGEST_ID: usize = 20;
 
-/// The least bytes of a datagram with an Initial packet of a client, which servers insist on (RFC 9000,
-/// section 14.1). Keys are not worth computing for less.
+/// The minimum length of a datagram with a client's Initial packet, bytes. Servers require it (RFC 9000, section
+/// 14.1), so the plugin derives no keys for shorter datagrams.
 const SHORTEST: usize = 1200;
 
-/// The most packets of a datagram that are looked at: there are four kinds.
+/// The maximum number of packets per datagram to examine. There are four types of packets.
 const MOST_PACKETS: usize = 4;
 
 /// A flow that carries QUIC.
 pub(crate) struct Quic {
-    /// They follow from the connection id that the client began with; it goes on with the server's.
+    /// The keys, derived from the first connection id of the client. Later packets have the id that the server
+    /// chose.
     keys: Keys,
     stream: Stream,
 }
 
-/// Bytes of the client's stream, and where in it they stand.
+/// An offset in the client's stream, and the bytes at this offset.
 type Piece = (u32, Vec<u8>);
 
 impl Quic {
-    /// Takes a datagram of either side, and gives the hello that is complete with it. There is a flow
-    /// from the client's first packet on.
-    pub(crate) fn hear(
+    /// Processes a datagram of either side. Returns the ClientHello if this datagram completes it. Sets `flow` at the
+    /// first Initial packet of the client. The stream keeps at most `most` bytes.
+    pub(crate) fn push(
         flow: &mut Option<Box<Quic>>,
         datagram: &[u8],
         most: usize,
@@ -37,7 +38,7 @@ impl Quic {
         for n in 0..MOST_PACKETS {
             let (packet, behind) = Packet::split(rest)?;
             rest = behind;
-            // A client's Initial is the first packet of its datagram.
+            // The Initial packet of a client is the first packet of its datagram.
             let may_begin = n == 0 && datagram.len() >= SHORTEST;
             let Some(pieces) = Quic::pieces(flow, &packet, may_begin) else {
                 continue;
@@ -50,7 +51,7 @@ impl Quic {
                     size: bytes.len() as u32,
                     bytes,
                 };
-                let hello = stream.hear(&segment, most);
+                let hello = stream.push(&segment, most);
                 if hello.is_some() {
                     return hello;
                 }
@@ -59,12 +60,12 @@ impl Quic {
         None
     }
 
-    /// Bytes of its stream that it keeps.
+    /// Returns the number of bytes that the stream keeps.
     pub(crate) fn kept(&self) -> usize {
         self.stream.kept()
     }
 
-    /// What an Initial packet of the client carries; none in other packets.
+    /// Returns the stream data in an Initial packet of the client, and `None` for other packets.
     fn pieces(
         flow: &mut Option<Box<Quic>>,
         packet: &Packet<'_>,
@@ -78,7 +79,7 @@ impl Quic {
         if !may_begin {
             return None;
         }
-        // The client's first one, or the first behind a server's Retry.
+        // The first Initial packet of the client, or the first one after a Retry of the server.
         let keys = Keys::new(packet.version, packet.connection);
         let pieces = open(&keys)?;
         let stream = Stream::of_quic();
@@ -87,18 +88,18 @@ impl Quic {
     }
 }
 
-/// A packet with a long header. A datagram may have several.
+/// A packet with a long header. A datagram may contain several.
 struct Packet<'a> {
     version: &'static Version,
-    /// The id that it is for.
+    /// The destination connection id.
     connection: &'a [u8],
     bytes: &'a [u8],
-    /// Where its number stands, if it is an Initial packet.
+    /// The offset of the packet number. `None` if this is not an Initial packet.
     number: Option<usize>,
 }
 
 impl<'a> Packet<'a> {
-    /// The first packet of a datagram, and what is behind it.
+    /// Returns the first packet of a datagram, and the bytes after it.
     fn split(datagram: &'a [u8]) -> Option<(Self, &'a [u8])> {
         const INITIAL: u8 = 0;
         const RETRY: u8 = 3;
@@ -132,8 +133,8 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// The CRYPTO frames of an Initial packet; none where there are frames that it may not have, as in
-/// one that was opened with other keys than its own.
+/// Returns the data in the CRYPTO frames of an Initial packet. Returns `None` if there are frames that an Initial
+/// packet may not contain, which happens if the packet was decrypted with wrong keys.
 fn crypto(frames: &[u8]) -> Option<Vec<Piece>> {
     let mut rest = Bytes(frames);
     let mut pieces = Vec::new();
@@ -142,7 +143,7 @@ fn crypto(frames: &[u8]) -> Option<Vec<Piece>> {
         match kind {
             // PADDING and PING.
             0 | 1 => {}
-            // ACK, with its first range, the others, and the counts of congestion.
+            // ACK: the first range, the other ranges, and the ECN counts.
             2 | 3 => {
                 rest.varints(2)?;
                 let ranges = rest.varint()?;
@@ -163,7 +164,7 @@ fn crypto(frames: &[u8]) -> Option<Vec<Piece>> {
                     pieces.push((offset as u32, bytes.to_vec()));
                 }
             }
-            // CONNECTION_CLOSE, with a reason.
+            // CONNECTION_CLOSE: a reason phrase follows.
             0x1c => {
                 rest.varints(2)?;
                 let length = rest.varint()?;
@@ -192,14 +193,14 @@ mod tests {
         handshake(&[0x1301, 0x1302, 0x1303], None)
     }
 
-    /// A CRYPTO frame.
+    /// Encodes a CRYPTO frame.
     fn frame(offset: usize, bytes: &[u8]) -> Vec<u8> {
         let varint = |number: usize| (0x4000 | number as u16).to_be_bytes();
         [&[6][..], &varint(offset), &varint(bytes.len()), bytes].concat()
     }
 
-    /// An Initial packet: a token, two bytes of number, and 16 bytes in the place of its tag. It is as
-    /// long as it has to be at least.
+    /// Creates an Initial packet of at least the minimum length. It has a token, a packet number of two bytes, and 16
+    /// bytes instead of the tag.
     fn initial(number: u32, id: &[u8], frames: &[u8]) -> Vec<u8> {
         let mut frames = frames.to_vec();
         frames.resize(frames.len().max(SHORTEST), 0);
@@ -223,17 +224,17 @@ mod tests {
         packet
     }
 
-    /// The fingerprint that is known with one of these datagrams.
-    fn hears(datagrams: &[Vec<u8>]) -> Option<String> {
+    /// Returns the fingerprint that is found in these datagrams.
+    fn find(datagrams: &[Vec<u8>]) -> Option<String> {
         let mut flow = None;
         let mut hellos = datagrams
             .iter()
-            .map(|each| Quic::hear(&mut flow, each, MOST_KEPT));
+            .map(|each| Quic::push(&mut flow, each, MOST_KEPT));
         let hello = hellos.find_map(|hello| hello)?;
         Some(Fingerprint::of(&hello, Transport::Quic).raw)
     }
 
-    fn told() -> Option<String> {
+    fn expected() -> Option<String> {
         Some("q12i030000_1301,1302,1303_".to_owned())
     }
 
@@ -243,13 +244,13 @@ mod tests {
             let mut frames = frame(0, &hello());
             frames.extend([0; 40]);
             let datagram = initial(number, &CONNECTION, &frames);
-            assert_eq!(hears(&[datagram]), told(), "{number:x}");
+            assert_eq!(find(&[datagram]), expected(), "{number:x}");
         }
         assert!(Version::of(0xff00_0016).is_none() && Version::of(0).is_none());
     }
 
     #[test]
-    fn a_hello_may_be_in_frames_and_packets_of_any_order() {
+    fn a_hello_may_be_split_into_frames_and_packets_in_any_order() {
         let hello = hello();
         let (one, two) = hello.split_at(30);
         let (two, three) = two.split_at(9);
@@ -257,37 +258,37 @@ mod tests {
         let first = [&frame(39, three)[..], &[0, 1], &frame(0, one), &ack].concat();
         let later = initial(1, b"server", &frame(30, two));
         let first = initial(1, &CONNECTION, &first);
-        assert_eq!(hears(&[first.clone(), later.clone()]), told());
+        assert_eq!(find(&[first.clone(), later.clone()]), expected());
         // Both in one datagram.
         let both = [first.clone(), later.clone()].concat();
-        assert_eq!(hears(&[both]), told());
-        // What goes on may be shorter.
+        assert_eq!(find(&[both]), expected());
+        // Later datagrams may be shorter.
         let short = unpadded(1, b"server", &frame(30, two));
-        assert_eq!(hears(&[first.clone(), short]), told());
-        // Behind something of the server.
+        assert_eq!(find(&[first.clone(), short]), expected());
+        // After a packet with other keys.
         let other = initial(1, b"client", &frame(0, &hello));
-        assert_eq!(hears(&[other, first, later]), told());
+        assert_eq!(find(&[other, first, later]), expected());
     }
 
     #[test]
     fn a_part_is_not_a_hello() {
         let hello = hello();
         assert_eq!(
-            hears(&[initial(1, &CONNECTION, &frame(0, &hello[..40]))]),
+            find(&[initial(1, &CONNECTION, &frame(0, &hello[..40]))]),
             None
         );
         let whole = initial(1, &CONNECTION, &frame(0, &hello));
-        assert_eq!(hears(std::slice::from_ref(&whole)), told());
+        assert_eq!(find(std::slice::from_ref(&whole)), expected());
         for cut in [1, 16, 17, 1200] {
             let cut = whole[..whole.len() - cut].to_vec();
-            assert_eq!(hears(&[cut]), None);
+            assert_eq!(find(&[cut]), None);
         }
         let short = unpadded(1, &CONNECTION, &frame(0, &hello));
-        assert_eq!(hears(&[short]), None);
+        assert_eq!(find(&[short]), None);
     }
 
     #[test]
-    fn packets_with_other_frames_are_not_opened() {
+    fn packets_with_other_frames_are_rejected() {
         for frames in [&[8, 0][..], &[2, 5, 0], &[6, 0, 9, 1], &[0x1c, 0, 0, 3, 1]] {
             assert_eq!(crypto(frames), None, "{frames:?}");
         }
@@ -296,11 +297,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_heard(first in 0xc0_u8.., noise: Vec<u8>) {
+        fn any_bytes_are_rejected_without_a_panic(first in 0xc0_u8.., noise: Vec<u8>) {
             let mut datagram = vec![first, 0, 0, 0, 1];
             datagram.extend(noise);
             datagram.resize(SHORTEST, 0);
-            assert_eq!(hears(&[datagram]), None);
+            assert_eq!(find(&[datagram]), None);
         }
     }
 }

@@ -1,50 +1,51 @@
-//! A stream of bytes that comes in segments, put together as far as a ClientHello needs it.
+//! Reassembly of a stream from segments, as far as a ClientHello needs it.
 
 use crate::hello::{self, Found, Hello};
 
-/// The most bytes that one direction keeps: a hello of which some came, and segments that came early.
+/// The maximum number of bytes that one direction keeps: the beginning of a ClientHello, and early segments.
 pub(crate) const MOST_KEPT: usize = 2 * hello::LONGEST;
-/// What a segment that came early takes besides its bytes.
+/// The overhead of an early segment in addition to its bytes, in bytes.
 const OVERHEAD: usize = 64;
 
-/// A segment, as those of TCP.
+/// A segment of TCP, or a piece of a QUIC stream.
 pub(crate) struct Segment<'a> {
-    /// Whether it is a SYN, which takes a sequence number of its own.
+    /// Whether it is a SYN, which occupies one sequence number.
     pub(crate) syn: bool,
-    /// Sequence number of its first byte, or of the SYN before it.
+    /// The sequence number of the first byte, or of the SYN before it.
     pub(crate) seq: u32,
-    /// Payload bytes that were sent.
+    /// The number of payload bytes that were sent.
     pub(crate) size: u32,
-    /// Those of them that were captured.
+    /// The payload bytes that were captured.
     pub(crate) bytes: &'a [u8],
 }
 
-/// One direction of a connection. It keeps nothing while what comes is in order and no beginning of a
-/// hello.
+/// One direction of a connection. It keeps no bytes while segments arrive in order and do not begin with the
+/// beginning of a ClientHello.
 pub(crate) struct Stream {
-    /// What a hello looks like in it.
+    /// Searches for a ClientHello at the beginning of some bytes.
     find: fn(&[u8]) -> Found,
-    /// Sequence number of the byte that comes next; none before the first segment.
+    /// The next expected sequence number. `None` before the first segment.
     next: Option<u32>,
-    /// The beginning of a hello.
+    /// The beginning of a ClientHello. Empty if there is none.
     beginning: Vec<u8>,
-    /// Segments behind a gap.
-    early: Vec<Early>,
+    /// Early segments: those after a gap.
+    early: Vec<EarlySegment>,
 }
 
-struct Early {
+/// A segment that arrived before its predecessor.
+struct EarlySegment {
     seq: u32,
     size: u32,
     bytes: Vec<u8>,
 }
 
 impl Stream {
-    /// One direction of a TCP connection, which carries records.
+    /// Creates one direction of a TCP connection, which carries TLS records.
     pub(crate) fn of_tcp() -> Self {
         Stream::new(None, hello::find)
     }
 
-    /// What a client sends over QUIC, from offset 0 on, in place of sequence numbers.
+    /// Creates the stream of a QUIC client. Offsets, which begin at 0, replace the sequence numbers.
     pub(crate) fn of_quic() -> Self {
         Stream::new(Some(0), hello::find_without_records)
     }
@@ -58,13 +59,13 @@ impl Stream {
         }
     }
 
-    /// Takes a segment, and gives the hello that is complete with it. It keeps at most `most` bytes
-    /// after it, which are no fewer than it kept before.
-    pub(crate) fn hear(&mut self, segment: &Segment<'_>, most: usize) -> Option<Hello> {
+    /// Processes a segment. Returns the ClientHello if this segment completes it. The stream then keeps at most
+    /// `most` bytes. `most` must not be less than the number of bytes that it keeps now.
+    pub(crate) fn push(&mut self, segment: &Segment<'_>, most: usize) -> Option<Hello> {
         let mut seq = segment.seq;
         if segment.syn {
             seq = seq.wrapping_add(1);
-            // A SYN with another number begins another connection.
+            // A SYN with another sequence number starts a new connection.
             if self.next.is_some_and(|next| next != seq) {
                 *self = Stream::new(None, self.find);
             }
@@ -75,21 +76,21 @@ impl Stream {
         }
         if is_after(seq, next) {
             if self.kept() + OVERHEAD + segment.bytes.len() <= most {
-                self.early.push(Early {
+                self.early.push(EarlySegment {
                     seq,
                     size: segment.size,
                     bytes: segment.bytes.to_vec(),
                 });
                 return None;
             }
-            // What is missing does not come any more: on from here.
+            // Too many bytes are waiting for the gap to close. Give up the gap, and continue with this segment.
             *self = Stream::new(Some(seq), self.find);
         }
         let hello = self.append(seq, segment.size, segment.bytes, most);
         hello.or_else(|| self.catch_up(most))
     }
 
-    /// After the last segment: whether there is a hello behind a gap.
+    /// Processes the end of the stream. Returns a ClientHello that is after a gap.
     pub(crate) fn end(mut self) -> Option<Hello> {
         while let Some(first) = self.first_early() {
             self.beginning.clear();
@@ -101,13 +102,13 @@ impl Stream {
         None
     }
 
-    /// Goes on with segments that came early and are no longer so.
+    /// Appends early segments that are no longer after a gap.
     fn catch_up(&mut self, most: usize) -> Option<Hello> {
         loop {
             let next = self.next?;
             let mut early = self.early.iter();
             let at = early.position(|segment| !is_after(segment.seq, next))?;
-            let Early { seq, size, bytes } = self.early.swap_remove(at);
+            let EarlySegment { seq, size, bytes } = self.early.swap_remove(at);
             let hello = self.append(seq, size, &bytes, most);
             if hello.is_some() {
                 return hello;
@@ -121,7 +122,7 @@ impl Stream {
         starts.min_by_key(|seq| seq.wrapping_sub(next))
     }
 
-    /// Takes the part of a segment that is new; the segment does not begin behind a gap.
+    /// Appends the new part of a segment. The segment must not begin after a gap.
     fn append(&mut self, seq: u32, size: u32, bytes: &[u8], most: usize) -> Option<Hello> {
         let known = self.next?.wrapping_sub(seq);
         if known >= size {
@@ -134,7 +135,7 @@ impl Stream {
             self.beginning.extend_from_slice(new);
             found = (self.find)(&self.beginning);
         }
-        // What went on with something that was no hello may begin with one.
+        // The beginning was not a ClientHello. A ClientHello may begin with this segment.
         if found == Found::Nothing {
             self.beginning = Vec::new();
             found = (self.find)(new);
@@ -145,22 +146,22 @@ impl Stream {
             Found::Beginning if self.beginning.is_empty() => self.beginning = new.to_vec(),
             Found::Beginning => {}
         }
-        // Bytes that were not captured are a gap that nothing closes; and a hello in very many records
-        // is longer than any that a client sends.
+        // Bytes that were not captured are a gap that never closes. A ClientHello that exceeds the limit, because it
+        // has very many records, is not from a real client.
         if bytes.len() < size as usize || self.kept() > most {
             self.beginning = Vec::new();
         }
         None
     }
 
-    /// Bytes that it keeps.
+    /// Returns the number of bytes that the stream keeps.
     pub(crate) fn kept(&self) -> usize {
         let early = self.early.iter().map(|early| OVERHEAD + early.bytes.len());
         self.beginning.len() + early.sum::<usize>()
     }
 }
 
-/// Whether a sequence number comes after another, around which numbers begin anew.
+/// Returns whether sequence number `seq` is after `other`. Sequence numbers wrap around.
 fn is_after(seq: u32, other: u32) -> bool {
     seq.wrapping_sub(other).cast_signed() > 0
 }
@@ -190,39 +191,42 @@ mod tests {
         }
     }
 
-    /// Whether there is a hello in these segments, at the end at the latest.
-    fn hears(segments: &[Segment<'_>]) -> bool {
+    /// Returns whether these segments contain a ClientHello. It may be found only at the end of the stream.
+    fn finds_hello(segments: &[Segment<'_>]) -> bool {
         let mut stream = Stream::of_tcp();
         segments
             .iter()
-            .any(|segment| stream.hear(segment, MOST_KEPT).is_some())
+            .any(|segment| stream.push(segment, MOST_KEPT).is_some())
             || stream.end().is_some()
     }
 
     #[test]
-    fn a_hello_may_be_split_anywhere_and_come_in_any_order() {
+    fn a_hello_may_be_split_anywhere_and_arrive_in_any_order() {
         let hello = hello();
-        // Sequence numbers begin anew within it.
+        // The sequence numbers wrap around inside the ClientHello.
         let isn = u32::MAX - 20;
         let at = |offset: usize| isn.wrapping_add(1 + offset as u32);
         for split in 1..hello.len() {
             let (one, two) = hello.split_at(split);
             let [one, two] = [data(at(0), one), data(at(split), two)];
-            assert!(hears(&[syn(isn), one, two]), "split at {split}");
+            assert!(finds_hello(&[syn(isn), one, two]), "split at {split}");
             let (one, two) = hello.split_at(split);
             let [one, two] = [data(at(0), one), data(at(split), two)];
-            assert!(hears(&[syn(isn), two, one]), "split at {split}, turned");
+            assert!(
+                finds_hello(&[syn(isn), two, one]),
+                "split at {split}, reversed"
+            );
         }
         let bytes: Vec<_> = hello.chunks(1).enumerate().rev().collect();
         let mut segments = vec![syn(isn)];
         segments.extend(bytes.iter().map(|&(offset, byte)| data(at(offset), byte)));
-        assert!(hears(&segments), "byte by byte from the end");
+        assert!(finds_hello(&segments), "byte by byte from the end");
     }
 
     #[test]
-    fn what_is_sent_again_counts_once() {
+    fn retransmissions_are_ignored() {
         let hello = hello();
-        assert!(hears(&[
+        assert!(finds_hello(&[
             syn(9),
             syn(9),
             data(10, &hello[..30]),
@@ -234,14 +238,14 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_may_follow_something_else() {
+    fn a_hello_may_follow_other_data() {
         let hello = hello();
         let connect = b"CONNECT example.com:443 HTTP/1.1\r\n\r\n";
         let then = 10 + connect.len() as u32;
-        assert!(hears(&[data(10, connect), data(then, &hello)]));
-        // A record that only looks like the beginning of one.
-        assert!(hears(&[data(10, &[22]), data(11, &hello)]));
-        assert!(hears(&[
+        assert!(finds_hello(&[data(10, connect), data(then, &hello)]));
+        // Bytes that only look like the beginning of a record.
+        assert!(finds_hello(&[data(10, &[22]), data(11, &hello)]));
+        assert!(finds_hello(&[
             data(10, &[22, 3, 1, 0]),
             data(14, b"\0"),
             data(15, &hello)
@@ -249,9 +253,9 @@ mod tests {
     }
 
     #[test]
-    fn another_connection_begins_anew() {
+    fn a_new_connection_resets_the_stream() {
         let hello = hello();
-        assert!(hears(&[
+        assert!(finds_hello(&[
             syn(9),
             data(10, &hello[..30]),
             syn(4_000_000_000),
@@ -260,38 +264,38 @@ mod tests {
     }
 
     #[test]
-    fn a_gap_in_a_hello_is_not_passed_over() {
+    fn a_gap_in_a_hello_is_not_skipped() {
         let hello = hello();
-        assert!(!hears(&[
+        assert!(!finds_hello(&[
             syn(9),
             data(10, &hello[..30]),
             data(41, &hello[31..])
         ]));
-        // Captured in part: the bytes behind the cut are a gap.
+        // Partly captured: the bytes after the cut are a gap.
         let cut = Segment {
             size: 40,
             ..data(10, &hello[..30])
         };
-        assert!(!hears(&[syn(9), cut, data(50, &hello[40..])]));
+        assert!(!finds_hello(&[syn(9), cut, data(50, &hello[40..])]));
     }
 
     #[test]
-    fn a_hello_behind_a_gap_is_found_at_the_end() {
-        assert!(hears(&[syn(9), data(99, &hello())]));
+    fn a_hello_after_a_gap_is_found_at_the_end() {
+        assert!(finds_hello(&[syn(9), data(99, &hello())]));
     }
 
     #[test]
-    fn what_is_kept_is_bounded_and_a_stream_goes_on_behind_it() {
+    fn kept_bytes_are_limited_and_the_stream_continues_after_the_limit() {
         let hello = hello();
         for (size, captured) in [(1000, 1000), (1000, 0)] {
             let mut stream = Stream::of_tcp();
-            assert!(stream.hear(&syn(9), MOST_KEPT).is_none());
+            assert!(stream.push(&syn(9), MOST_KEPT).is_none());
             let mut seq = 100;
             while stream.next == Some(10) {
                 let bytes = vec![0; captured];
                 assert!(
                     stream
-                        .hear(
+                        .push(
                             &Segment {
                                 size,
                                 ..data(seq, &bytes)
@@ -301,17 +305,17 @@ mod tests {
                         .is_none()
                 );
                 assert!(stream.kept() <= MOST_KEPT);
-                assert!(seq < 10_000_000, "it waits for ever");
+                assert!(seq < 10_000_000, "the stream never gives up the gap");
                 seq += 2 * size;
             }
             let next = stream.next.expect("there were segments");
-            assert!(stream.hear(&data(next, &hello), MOST_KEPT).is_some());
+            assert!(stream.push(&data(next, &hello), MOST_KEPT).is_some());
         }
     }
 
     #[test]
-    fn the_beginning_of_a_hello_is_bounded() {
-        // The longest message, in records of some bytes.
+    fn the_beginning_of_a_hello_is_limited() {
+        // A message of almost the maximum length, in records of different sizes.
         let mut message = vec![1, 0, 0x3f, 0xf0];
         message.resize(hello::LONGEST - 20, 0);
         for most in [1, 60, 70, 16_384] {
@@ -320,7 +324,7 @@ mod tests {
             for (n, part) in bytes.chunks(1200).enumerate() {
                 assert!(
                     stream
-                        .hear(&data(10 + n as u32 * 1200, part), MOST_KEPT)
+                        .push(&data(10 + n as u32 * 1200, part), MOST_KEPT)
                         .is_none()
                 );
                 assert!(stream.kept() <= MOST_KEPT);
@@ -330,9 +334,9 @@ mod tests {
     }
 
     proptest::proptest! {
-        /// Any segments, many of which go on where others end, and are the beginning of a hello.
+        /// Any segments. Many of them continue other segments, and many contain the beginning of a ClientHello.
         #[test]
-        fn any_segments_are_heard_within_the_bound(
+        fn any_segments_are_processed_within_the_limit(
             segments in proptest::collection::vec((0_u32..200, 0_u32..400, 0_usize..300), 1..60),
             noise: Vec<u8>,
         ) {
@@ -343,13 +347,13 @@ mod tests {
             for (seq, size, captured) in segments {
                 let from = (seq as usize).min(bytes.len());
                 let bytes = &bytes[from..bytes.len().min(from + captured.min(size as usize))];
-                let _ = stream.hear(&Segment { syn: seq == 0, seq, size, bytes }, MOST_KEPT);
+                let _ = stream.push(&Segment { syn: seq == 0, seq, size, bytes }, MOST_KEPT);
                 assert!(stream.kept() <= MOST_KEPT);
             }
             let _ = stream.end();
         }
 
-        /// A hello cut into pieces that come in any order, some of them again.
+        /// A ClientHello in pieces that arrive in any order, each of them twice.
         #[test]
         fn any_pieces_in_any_order_are_a_hello(
             cuts in proptest::collection::btree_set(1_usize..50, 0..6),
@@ -365,7 +369,7 @@ mod tests {
             for (&(start, end), _) in order {
                 segments.push(data(10 + start as u32, &hello[start..end]));
             }
-            assert!(hears(&segments));
+            assert!(finds_hello(&segments));
         }
     }
 }
