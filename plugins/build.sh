@@ -1,10 +1,10 @@
 #!/bin/sh
-# Builds plugins into target/plugins/NAME.wasm: those named (guests of tests too), or all of this
-# folder.
+# Builds plugins into target/plugins/NAME.wasm. Without arguments it builds all plugins of this folder.
+# NAME may also be a guest of the tests.
 #
 #     plugins/build.sh [NAME …]
 #
-# FLOWLOOM is the flowloom command that makes components of them (target/debug/flowloom).
+# FLOWLOOM is the flowloom command that converts modules to components (default: target/debug/flowloom).
 set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -24,7 +24,7 @@ fi
 packages=
 for name in "$@"; do
     [ -f "plugins/$name/Cargo.toml" ] || [ -f "tests/guests/$name/Cargo.toml" ] ||
-        { say "there is no plugin plugins/$name"; exit 1; }
+        { say "unknown plugin $name: there is no plugins/$name/Cargo.toml"; exit 1; }
     packages="$packages -p $name"
 done
 # shellcheck disable=SC2086 # one word each
@@ -37,7 +37,7 @@ for name in "$@"; do
     elif command -v wasm-tools >/dev/null; then
         wasm-tools component new "$core/$name.wasm" -o "target/plugins/$name.wasm"
     else
-        say "there is no $flowloom: build it (cargo build), or name one in FLOWLOOM"
+        say "cannot find $flowloom; build it with \`cargo build\`, or set FLOWLOOM to the command"
         exit 1
     fi
     echo "target/plugins/$name.wasm: $(wc -c <"target/plugins/$name.wasm") bytes"
