@@ -13,7 +13,7 @@ pub enum Direction {
     Dst2Src,
 }
 
-/// The data that a plugin requests of each packet. Derive it for a struct with one field per
+/// The data that a plugin requests for each packet. Derive it for a struct with one field per
 /// requested packet field.
 ///
 /// The names of the fields are Flowloom's names of packet fields. An unknown name is a compile error
@@ -57,7 +57,7 @@ pub enum Direction {
 /// }
 /// ```
 ///
-/// So is a field that Flowloom does not have:
+/// A field that Flowloom does not have is a compile error:
 ///
 /// ```compile_fail
 /// # use flowloom_sdk::PacketFields;
@@ -67,7 +67,7 @@ pub enum Direction {
 /// }
 /// ```
 ///
-/// So is a type that cannot hold the values of the field:
+/// A type that cannot hold all values of the field is a compile error:
 ///
 /// ```compile_fail,E0277
 /// # use flowloom_sdk::PacketFields;
@@ -98,7 +98,7 @@ pub trait PacketFields<'a>: Sized {
     fn record(record: &'a feature::Packet) -> Self;
 }
 
-/// The data that a plugin requests of a flow at an event. Derive it for a struct with one field per
+/// The data that a plugin requests for a flow at an event. Derive it for a struct with one field per
 /// requested flow field. `()` requests nothing.
 ///
 /// The names of the fields are Flowloom's names of flow fields. The derive checks names and types as

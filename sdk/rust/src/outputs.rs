@@ -26,8 +26,7 @@ use crate::bindings::flowloom::plugin::manifest::ValueType;
 /// }
 /// ```
 ///
-/// A field without a doc comment is a compile error. So is a field of a type that is not listed
-/// above:
+/// A field without a doc comment is a compile error. A field of another type is a compile error, too:
 ///
 /// ```compile_fail
 /// # use flowloom_sdk::Outputs;

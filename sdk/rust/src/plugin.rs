@@ -66,7 +66,7 @@ pub trait Plugin: Sized {
 
     /// The options that the operator may set; `()` for none.
     type Options: Options;
-    /// The data that the plugin requests of each packet; `()` for none.
+    /// The data that the plugin requests for each packet; `()` for none.
     type Packet<'a>: PacketFields<'a>;
     /// The flow fields that the plugin requests at the first packet; `()` for none.
     type AtInit<'a>: FlowFields<'a>;
