@@ -4,7 +4,7 @@
     tests/languages/measure.py --flowloom target/release/flowloom CAPTURE [--repetitions 5]
 
 Every plugin runs in turn, some times over, so that whatever else the machine does falls on all alike;
-of each number the least counts. "ns a packet" is what Flowloom reports, time by the clock in calls into
+of each number the least counts. "ns per packet" is what Flowloom reports, time by the clock in calls into
 the plugin and back, divided by packets. "Load" is the processor time of a run over an empty
 capture, less that of one without a plugin.
 """
@@ -20,6 +20,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "first_bytes_stats"
 EMPTY = ROOT / "tests/captures/empty.pcap"
 BOTH_WORLDS = {"", "_javascript", "_python"}
+HEAD = (
+    "| language | size, KB | load, ms | memory, MB | ns per packet, in batches | relative to Rust "
+    "| ns per packet, event by event | relative to Rust |"
+)
 
 
 def main():
@@ -42,7 +46,7 @@ def main():
                 keep(least, world, events * ns / packets)
                 keep(least, "memory", memory)
     rust = found[arguments.plugins / f"{NAME}.wasm"]
-    print("| language | size, KB | load, ms | memory, MB | ns a packet | to Rust | event by event | to Rust |")
+    print(HEAD)
     print("| :-- | --: | --: | --: | --: | --: | --: | --: |")
     for plugin, least in found.items():
         suffix = plugin.stem.removeprefix(NAME)
