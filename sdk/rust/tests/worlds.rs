@@ -10,7 +10,7 @@ use host::{Event, Fact, Facts};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Every packet field that the SDK knows.
+/// All packet fields that the SDK knows, except the pseudonyms.
 #[derive(Debug, PacketFields)]
 #[allow(dead_code, reason = "all are read through Debug")]
 struct Packet<'a> {
@@ -270,10 +270,10 @@ fn event(kind: u8, flow: u64, slot: u32, n: u64) -> Event {
 /// Converts arbitrary numbers into a valid sequence of events. Slots are dense and reused, as in a
 /// real run; ids are neither.
 fn events(steps: &[(u32, u8, u64)]) -> Vec<Event> {
-    let mut living = [None; 6];
+    let mut live = [None; 6];
     let mut events = Vec::new();
     for (next, &(slot, dice, n)) in (1_u64 << 33..).zip(steps) {
-        let flow = &mut living[slot as usize];
+        let flow = &mut live[slot as usize];
         match *flow {
             None => {
                 *flow = Some(next);
@@ -286,7 +286,7 @@ fn events(steps: &[(u32, u8, u64)]) -> Vec<Event> {
             Some(id) => events.push(event(1, id, slot, n)),
         }
     }
-    for (slot, flow) in (0..).zip(living) {
+    for (slot, flow) in (0..).zip(live) {
         if let Some(id) = flow {
             events.push(event(2, id, slot, u64::from(slot)));
         }
@@ -392,7 +392,7 @@ fn a_wrong_column_type_panics_with_both_types() {
         .packet
         .iter()
         .position(|name| name == "raw_size")
-        .expect("it asks for it");
+        .expect("the plugin requests it");
     batch.packets[index] = Column::U64s(vec![1]);
     scribe.process(batch);
 }
