@@ -5,23 +5,27 @@ use std::path::Path;
 
 use crate::command::{HOST, meter};
 
-/// `decode::ip::tests::NAME` is in `host/src/decode/ip.rs` or `host/src/decode/ip/tests.rs`, and
-/// `system::golden::NAME` in `tests/system/golden.rs`.
+/// Returns whether there is a test of this path: `decode::ip::tests::NAME` is in `decode/ip.rs` or
+/// `decode/ip/tests.rs` of a crate, and `system::golden::NAME` in `tests/system/golden.rs`.
 fn is_there(test: &str) -> bool {
     let (module, name) = test.rsplit_once("::").expect("a path");
     let root = Path::new(HOST);
     let files = match module.strip_prefix("system::") {
         Some(file) => {
             let file = file.replace("::", "/");
-            vec![root.join(format!("../tests/system/{file}.rs"))]
+            vec![root.join(format!("../../tests/system/{file}.rs"))]
         }
         None => {
             let file = module.replace("::", "/");
             let inline = file.strip_suffix("/tests").unwrap_or(&file);
-            vec![
-                root.join(format!("src/{file}.rs")),
-                root.join(format!("src/{inline}.rs")),
-            ]
+            let in_crate = |name| {
+                let sources = root.join(format!("../{name}/src"));
+                [file.as_str(), inline].map(|file| sources.join(format!("{file}.rs")))
+            };
+            ["core", "plugin", "flowloom"]
+                .into_iter()
+                .flat_map(in_crate)
+                .collect()
         }
     };
     files.iter().any(|file| {
