@@ -53,6 +53,7 @@ check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	sdk/tools/fields.py --check
+	tests/structure/imports.py
 	$(BINDINGS) --check
 
 # Apart from the others' target folder, which other features would build anew.
@@ -84,7 +85,7 @@ bench: setup ## Measure against controls in the same run (release build; takes a
 	tests/bench/run.py
 
 bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStream's and softflowd's (release build; needs root)
-	$(CARGO) build --release -p flowloom --bins --examples
+	$(CARGO) build --release -p flowloom-cli -p flowloom --bins --examples
 	$(CARGO) build --release -p flowloom-bench
 	tests/bench/live.py
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the instructions that the flowloom command takes for a packet, by part of the code.
 
-    tests/bench/instructions.py [FLOWLOOM]
+    tests/bench/instructions.py [FOLDER]
 
 Time differs from run to run, instructions hardly do: a change that makes one part of the packet path
 longer shows here on the busiest machine. Runs under valgrind's callgrind, on traffic that is made with
@@ -20,7 +20,7 @@ PACKETS = 100_000
 PARTS = [
     ("capture", "reading records"),
     ("decode", "decoding"),
-    ("flow", "flow table, statistics, SPLT"),
+    ("core", "flow table, statistics, SPLT"),
     ("plugin", "events into columns, values out of them"),
     ("sink", "CSV"),
     ("other", "the rest of Flowloom"),
@@ -31,10 +31,13 @@ PARTS = [
 
 
 def part(place):
-    ours = re.search(r"\bhost/src/(\w+)", place)
+    ours = re.search(r"\bhost/(\w+)/src/(\w+)", place)
     if ours:
-        names = dict(PARTS)
-        return ours[1] if ours[1] in names else "other"
+        crate, module = ours.groups()
+        for name in (module, crate):
+            if name in dict(PARTS):
+                return name
+        return "other"
     if "???" in place:
         return "guest"
     if "libc" in place or "sysdeps" in place or place.startswith("./"):
@@ -61,13 +64,22 @@ def counted(line, folder):
 
 
 def main():
-    flowloom = sys.argv[1] if len(sys.argv) > 1 else ROOT / "target/release/flowloom"
-    traffic = Path(flowloom).parent / "traffic"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "target/release"
+    traffic, flowloom = folder / "traffic", folder / "flowloom"
+    # The command compiles plugins in another process, which valgrind cannot start.
+    library = folder / "examples/meter"
     plugin = ROOT / "target/plugins/packet_stats.wasm"
-    options = {
-        "core": [],
-        "with statistics and SPLT 20": ["--statistical-analysis", "--splt-analysis", "20"],
-        "with packet_stats": ["--plugin", str(plugin)],
+    meter = [flowloom, "meter", "-o", "/dev/null", "--n-dissections", "0"]
+    ways = {
+        "core": meter,
+        "with statistics and SPLT 20": [
+            *meter,
+            "--statistical-analysis",
+            "--splt-analysis",
+            "20",
+        ],
+        "core, by the library": [library, "/dev/null"],
+        "with packet_stats, by the library": [library, "/dev/null", plugin],
     }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -81,19 +93,19 @@ def main():
         empty = made("empty", "uniform", 1, packets=1)
         for capture in [made("zipf", "zipf", PACKETS // 10), made("uniform", "uniform", 100)]:
             rows = {}
-            for what, more in options.items():
-                line = [flowloom, "meter", "-o", "/dev/null", "--n-dissections", "0", *more]
+            for what, line in ways.items():
                 line = [str(word) for word in line]
-                counts = counted([*line, str(capture)], folder)
+                at = 2 if line[0] == str(library) else len(line)
+                counts = counted([*line[:at], str(capture), *line[at:]], folder)
                 # Starting, and compiling plugins, is no packet's cost.
-                start = counted([*line, str(empty)], folder)
+                start = counted([*line[:at], str(empty), *line[at:]], folder)
                 rows[what] = {p: (counts[p] - start[p]) / PACKETS for p, _ in PARTS}
             print(f"### {capture.stem}: {PACKETS:,} packets, instructions a packet\n")
-            print("| part | " + " | ".join(options) + " |")
-            print("| :-- |" + " --: |" * len(options))
+            print("| part | " + " | ".join(ways) + " |")
+            print("| :-- |" + " --: |" * len(ways))
             for name, doc in PARTS:
-                print(f"| {doc} | " + " | ".join(f"{rows[w][name]:.0f}" for w in options) + " |")
-            print("| all | " + " | ".join(f"{sum(rows[w].values()):.0f}" for w in options) + " |\n")
+                print(f"| {doc} | " + " | ".join(f"{rows[w][name]:.0f}" for w in ways) + " |")
+            print("| all | " + " | ".join(f"{sum(rows[w].values()):.0f}" for w in ways) + " |\n")
 
 
 if __name__ == "__main__":

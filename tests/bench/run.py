@@ -111,8 +111,7 @@ def say(*words):
 def build():
     say("building …")
     # One by one: together their dependencies would have other features than in every other build.
-    flowloom = ["flowloom", "--bins", "--examples"]
-    for package in [flowloom, ["flowloom-bench"]]:
+    for package in [["flowloom-cli"], ["flowloom", "--examples"], ["flowloom-bench"]]:
         cargo = ["cargo", "build", "--release", "--quiet", "-p", *package]
         subprocess.run(cargo, cwd=ROOT, check=True)
     subprocess.run(

@@ -14,3 +14,6 @@ wasmtime::component::bindgen!({
 
 pub(crate) use self::flowloom::plugin::{log, manifest};
 pub(crate) use exports::flowloom::plugin::{batch_feature, feature};
+
+/// The version of the contract that this host speaks.
+pub const CONTRACT_VERSION: &str = "0.1.0";

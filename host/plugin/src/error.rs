@@ -51,13 +51,13 @@ pub enum LoadErrorKind {
     NotAComponent { path: PathBuf, reason: String },
     #[error("{} does not compile: {}", escaped_path(path), shown(reason))]
     DoesNotCompile { path: PathBuf, reason: String },
-    #[error("needs flowloom:plugin {}, this host has {has}", shown(wanted), has = super::CONTRACT_VERSION)]
+    #[error("needs flowloom:plugin {}, this host has {has}", shown(wanted), has = crate::contract::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
         "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log and wasi 0.2 may be imported"
     )]
     UnknownImport { import: String },
-    #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = super::CONTRACT_VERSION)]
+    #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = crate::contract::CONTRACT_VERSION)]
     NoExports,
     #[error("does not fit the contract: {}", shown(reason))]
     OtherTypes { reason: String },
@@ -98,8 +98,8 @@ pub enum LoadErrorKind {
     },
     #[error("asks for the {of} field `{field}` twice")]
     FieldTwice { of: &'static str, field: String },
-    #[error("declares {count} outputs; at most {most} are accepted", most = crate::config::limits::MOST_OUTPUTS)]
-    TooManyOutputs { count: usize },
+    #[error("declares {count} outputs; at most {most} are accepted")]
+    TooManyOutputs { count: usize, most: usize },
     #[error("declares an output `{}`, which is not a name: give [a-z][a-z0-9_]{{0,31}}", name.escape_debug())]
     BadOutputName { name: String },
     #[error("gives a {of} of {len} bytes; at most {most} are accepted")]

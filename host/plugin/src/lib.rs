@@ -38,6 +38,7 @@ pub use config::limits::{EventTime, Limits};
 pub use config::policy::{Policy, PolicyError};
 pub use config::run_context::{RunContext, SchemaMode};
 pub use config::spec::{CallMode, PluginSpec, SpecError};
+pub use contract::CONTRACT_VERSION;
 pub use digest::{DigestError, Sha256};
 pub use dispatch::dispatcher::PluginDispatcher;
 pub use error::{LoadErrorKind, PluginError, Trap};
@@ -54,6 +55,3 @@ pub use supervise::health::PluginState;
 pub use supervise::report::PluginReport;
 pub use supervised::{ThreadPanics, spawn_supervised};
 pub use thread_time::thread_time;
-
-/// The version of the contract that this host speaks.
-pub const CONTRACT_VERSION: &str = "0.1.0";

@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| flowloom::plugin::fuzzing::columns(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| flowloom_plugin::fuzzing::columns(data));

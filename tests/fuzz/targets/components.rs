@@ -89,7 +89,7 @@ fn component(data: &[u8]) -> Option<Vec<u8>> {
     let (resolve, world) = &*CONTRACT;
     wit_component::embed_component_metadata(&mut bytes, resolve, *world, StringEncoding::UTF8)
         .ok()?;
-    flowloom::plugin::component(bytes).ok()
+    flowloom::plugin::componentize(bytes).ok()
 }
 
 /// Three flows of two packets each; returns how many came out, with all their packets.

@@ -10,7 +10,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arbitrary::{Result, Unstructured};
-use flowloom::plugin::{ChildCompiler, PluginSpec, Registry, RegistryConfig, fuzzing};
+use flowloom::plugin::{ChildCompiler, PluginSpec, Registry, RegistryConfig};
+use flowloom_plugin::fuzzing;
 use flowloom::{Meter, Settings};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
@@ -40,7 +41,7 @@ static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let mut module = wat::parse_str(MODULE).expect("a module");
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .expect("the module takes its type");
-    let component = flowloom::plugin::component(module.clone()).expect("it is whole");
+    let component = flowloom::plugin::componentize(module.clone()).expect("it is whole");
     [module, component]
 });
 

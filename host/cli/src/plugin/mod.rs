@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod check;
 mod componentize;
+mod language;
 mod new;
 mod project;
 mod sdk;

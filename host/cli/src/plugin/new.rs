@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::super::exit::{Exit, Failure};
 use super::super::standard;
-use super::project::{Language, check_name};
+use super::language::Language;
+use super::project::check_name;
 use super::sdk;
 
 #[derive(Args)]

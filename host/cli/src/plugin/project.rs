@@ -1,54 +1,21 @@
 //! A plugin's folder, as its `flowloom-plugin.toml` describes it.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fmt, io};
 
-use clap::ValueEnum;
 use flowloom::BoundedRead;
 use flowloom::plugin::{Grants, PluginSpec};
 use serde::Deserialize;
 
 use super::super::exit::Failure;
+use super::language::Language;
 
 /// The file that makes a folder a plugin's.
 pub(super) const FILE: &str = "flowloom-plugin.toml";
 
 /// Larger descriptions are refused.
 const MOST_BYTES: u64 = 1 << 20;
-
-/// What a plugin is written in.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Language {
-    Rust,
-    C,
-    Zig,
-    #[value(name = "javascript")]
-    JavaScript,
-    Python,
-    Go,
-}
-
-impl Language {
-    /// Its folder in `sdk/`.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Rust => "rust",
-            Self::C => "c",
-            Self::Zig => "zig",
-            Self::JavaScript => "javascript",
-            Self::Python => "python",
-            Self::Go => "go",
-        }
-    }
-}
-
-impl fmt::Display for Language {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
 
 /// A plugin's folder.
 #[derive(Debug)]

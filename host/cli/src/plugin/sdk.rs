@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::exit::Failure;
-use super::project::Language;
+use super::language::Language;
 
 /// The folder of a plugin's that holds a copy.
 pub(super) const FOLDER: &str = "flowloom-sdk";

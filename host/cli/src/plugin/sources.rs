@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::project::{FILE, Language, Project};
+use super::language::Language;
+use super::project::{FILE, Project};
 
 /// Folders that sources are not in: what tools put there, and tests.
 const OTHERS: [&str; 4] = ["target", "node_modules", "__pycache__", "tests"];

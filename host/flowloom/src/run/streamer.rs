@@ -36,7 +36,7 @@ use crate::dissect::DissectError;
 ///         println!("{name}: {value:?}");
 ///     }
 /// }
-/// assert!(streamer.report().problems.is_empty());
+/// assert!(streamer.summary().problems.is_empty());
 /// # Ok(())
 /// # }
 /// ```

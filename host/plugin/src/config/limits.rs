@@ -2,14 +2,6 @@
 
 use std::time::Duration;
 
-use wasmtime::{ResourceLimiter, StoreContextMut, UpdateDeadline};
-
-use crate::sandbox::instance::HostState;
-use crate::thread_time::thread_time;
-
-/// Outputs that a plugin may declare.
-pub(crate) const MOST_OUTPUTS: usize = 64;
-
 /// How often the epoch moves on, and hence how exactly deadlines are kept.
 pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 
@@ -89,111 +81,6 @@ impl Limits {
     /// 64 bytes each.
     pub(crate) fn flows_of_instance(&self, meters: usize) -> usize {
         (self.flows / meters.max(1)).max(1).min(self.memory / 64)
-    }
-}
-
-/// Memory and tables of one store.
-#[derive(Debug)]
-pub(crate) struct MemoryLimiter {
-    most: usize,
-    pub(crate) used: usize,
-    /// What was asked for in vain, for the message.
-    pub(crate) refused: Option<usize>,
-}
-
-impl MemoryLimiter {
-    /// One for `most` bytes, of which so many are `used` already.
-    pub(crate) fn new(most: usize, used: usize) -> Self {
-        Self {
-            most,
-            used,
-            refused: None,
-        }
-    }
-
-    fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let used = self.used.saturating_add(desired.saturating_sub(current));
-        let fits = used <= self.most;
-        if fits {
-            self.used = used;
-        } else {
-            self.refused = Some(used);
-        }
-        fits
-    }
-}
-
-impl ResourceLimiter for MemoryLimiter {
-    fn memory_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        Ok(self.grow(current, desired))
-    }
-
-    fn table_growing(
-        &mut self,
-        current: usize,
-        desired: usize,
-        _: Option<usize>,
-    ) -> wasmtime::Result<bool> {
-        const ELEMENT: usize = 16;
-        Ok(self.grow(
-            current.saturating_mul(ELEMENT),
-            desired.saturating_mul(ELEMENT),
-        ))
-    }
-
-    /// A component of an ordinary language has one or two; each costs the host address space.
-    fn instances(&self) -> usize {
-        32
-    }
-
-    fn tables(&self) -> usize {
-        32
-    }
-
-    fn memories(&self) -> usize {
-        4
-    }
-}
-
-/// The deadline of the call that is under way.
-///
-/// It is judged by the thread's CPU time, so that a busy machine does not change results: a thread
-/// that merely was not scheduled goes on. The clock is first read when the first epoch of the call
-/// ends, since most calls are over long before.
-#[derive(Debug, Default)]
-pub(crate) struct Deadline {
-    allowed: Duration,
-    since: Option<Duration>,
-    pub(crate) passed: bool,
-}
-
-impl Deadline {
-    pub(crate) fn start(&mut self, allowed: Duration) {
-        *self = Self {
-            allowed,
-            since: None,
-            passed: false,
-        };
-    }
-
-    /// What to do at the end of an epoch.
-    pub(crate) fn check(
-        mut store: StoreContextMut<'_, HostState>,
-    ) -> wasmtime::Result<UpdateDeadline> {
-        let now = thread_time();
-        let deadline = &mut store.data_mut().deadline;
-        let since = *deadline.since.get_or_insert(now);
-        deadline.passed = now.saturating_sub(since) + EPOCH > deadline.allowed;
-        Ok(if deadline.passed {
-            UpdateDeadline::Interrupt
-        } else {
-            UpdateDeadline::Continue(1)
-        })
     }
 }
 

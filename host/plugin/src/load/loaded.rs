@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use flowloom_core::schema::Schema;
 
-use super::engine::{Compiled, PluginEngine};
+use super::engine::PluginEngine;
 use super::file;
+use super::linker::Compiled;
 use super::manifest::{Manifest, Terms};
 use crate::config::run_context::RunContext;
 use crate::config::spec::{CallMode, PluginSpec};
@@ -129,7 +130,13 @@ impl Plugin {
 
     /// Has an instance opened aside: one will be wanted soon.
     pub(crate) fn prepare(self: &Arc<Self>) {
-        self.engine.prepare(self);
+        let plugin = Arc::downgrade(self);
+        self.engine.run_aside(move || {
+            if let Some(plugin) = plugin.upgrade() {
+                // An error is reported when the instance is needed.
+                let _ = plugin.open_spare();
+            }
+        });
     }
 
     fn open(&self) -> Result<Instance, PluginError> {

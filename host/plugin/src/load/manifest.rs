@@ -7,9 +7,11 @@ use flowloom_core::schema::{Schema, UdpColumn};
 use flowloom_core::value::Type;
 
 use crate::config::grants::Grants;
-use crate::config::limits::MOST_OUTPUTS;
 use crate::contract::manifest as wit;
 use crate::error::LoadErrorKind;
+
+/// Outputs that a plugin may declare.
+pub(crate) const MOST_OUTPUTS: usize = 64;
 
 /// Bytes of its version, and of each description.
 const MOST_VERSION: usize = 256;
@@ -191,6 +193,7 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
     if declared.len() > MOST_OUTPUTS {
         return Err(LoadErrorKind::TooManyOutputs {
             count: declared.len(),
+            most: MOST_OUTPUTS,
         });
     }
     let mut seen = HashSet::new();

@@ -6,21 +6,14 @@ use flowloom_core::time::Time;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
+use super::deadline::Deadline;
+use super::host_cost::HostCost;
+use super::host_state::{HostState, WasiState};
 use super::log::Log;
-use super::wasi::WasiState;
-use crate::config::limits::{ANSWER, Deadline, HANDLES, Limits, MemoryLimiter};
-use crate::contract::manifest;
-use crate::contract::{batch_feature, feature};
+use super::memory_limiter::MemoryLimiter;
+use crate::config::limits::{ANSWER, HANDLES, Limits};
+use crate::contract::{batch_feature, feature, manifest};
 use crate::error::{LoadErrorKind, Trap};
-use crate::load::compile::HostCost;
-
-/// What the host keeps beside an instance.
-pub(crate) struct HostState {
-    pub(crate) deadline: Deadline,
-    memory: MemoryLimiter,
-    log: Log,
-    pub(crate) wasi: WasiState,
-}
 
 /// An instance that has not trapped. One that has is to be thrown away.
 pub(crate) struct Instance {
@@ -64,7 +57,7 @@ impl Instance {
         };
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
-        store.epoch_deadline_callback(Deadline::check);
+        store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.check()));
         store.set_hostcall_fuel(ANSWER);
         store.set_max_component_handles(HANDLES);
         let mut instance = Self {
@@ -227,14 +220,5 @@ impl Instance {
                 said: state.log.last_error.clone(),
             }
         }
-    }
-}
-
-impl HostState {
-    /// What plugins may import.
-    pub(crate) fn log(&mut self) -> &mut Log {
-        // Who is refused memory and still has something to say goes on, or says why not.
-        self.memory.refused = None;
-        &mut self.log
     }
 }

@@ -9,12 +9,11 @@
 //! - what is written to standard output and standard error goes to the plugin's log;
 //! - `exit` ends the call as a trap.
 
-use flowloom_core::time::Time;
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{Linker, Resource, ResourceAny, ResourceType, Val};
 use wasmtime::{AsContextMut as _, Engine, Error, Result, StoreContextMut};
 
-use super::instance::HostState;
+use super::host_state::HostState;
 use crate::contract::log::Level;
 
 /// Of a resource that is handed out; which one makes no difference.
@@ -29,17 +28,6 @@ const MOST_RANDOM: u64 = 64 << 10;
 
 /// Bytes that it may write at once, as it is told.
 const WRITE: u64 = 4_096;
-
-/// What there is to a plugin's WASI.
-#[derive(Default)]
-pub(crate) struct WasiState {
-    /// Packet time.
-    pub(crate) now: Time,
-    /// How many random numbers were drawn.
-    drawn: u64,
-    /// Of standard output and standard error, what does not end in a line feed yet.
-    lines: [String; 2],
-}
 
 /// Functions and types of WASI that a plugin may import: all of its interfaces have some four hundred.
 pub(crate) const MOST_FUNCTIONS: usize = 4_096;
@@ -205,17 +193,6 @@ impl Answer {
             }
             Self::Exit => return Err(Error::msg("it called exit")),
         }))
-    }
-}
-
-impl WasiState {
-    /// SplitMix64 (Steele, Lea, Flood 2014) of how many there were: the same numbers in every run.
-    fn random(&mut self) -> u64 {
-        self.drawn = self.drawn.wrapping_add(1);
-        let mut z = self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
     }
 }
 

@@ -7,6 +7,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::private_folder::PrivateFolder;
 use super::{CompileError, CompiledModule, Compiler};
+use crate::sandbox::engine_config::engine;
 
 /// Keeps what another compiler made, in a folder that nobody else may open.
 ///
@@ -50,7 +51,7 @@ impl<C: Compiler> CompileCache<C> {
     ///
     /// Why the folder cannot be used, as a person reads it.
     pub fn open(folder: impl AsRef<Path>, compiler: C) -> Result<Self, (String, C)> {
-        let fingerprint = super::super::engine::engine()
+        let fingerprint = engine()
             .map(|engine| super::fingerprint(&engine))
             .map_err(|error| format!("{error:#}"));
         let opened = fingerprint.and_then(|fingerprint| {

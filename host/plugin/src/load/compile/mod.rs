@@ -3,7 +3,6 @@
 pub(crate) mod answer;
 mod cache;
 mod child;
-mod cost;
 mod private_folder;
 pub(crate) mod structure;
 mod work;
@@ -12,7 +11,6 @@ use wasmtime::Engine;
 
 pub use cache::CompileCache;
 pub use child::ChildCompiler;
-pub(crate) use cost::HostCost;
 pub(crate) use work::in_process;
 pub use work::{componentize, serve};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::answer::{self, Task};
 use super::{CompileError, CompiledModule, structure};
-use crate::load::engine::{self, Compiled};
+use crate::load::linker::{Compiled, HostLinker};
+use crate::sandbox::engine_config::engine;
 use crate::thread_time::thread_time;
 
 /// Bytes of the stack on which a plugin is parsed and compiled.
@@ -55,7 +56,7 @@ fn image(plugin: Vec<u8>) -> Result<Vec<u8>, CompileError> {
 pub(crate) fn in_process(plugin: Vec<u8>) -> Result<CompiledModule, CompileError> {
     let said = |error: wasmtime::Error| CompileError::DoesNotCompile(format!("{error:#}"));
     let component = componentize(plugin)?;
-    let engine = engine::engine().map_err(said)?;
+    let engine = engine().map_err(said)?;
     let image = engine.precompile_component(&component).map_err(said)?;
     match image.len() > CompiledModule::MOST_BYTES {
         true => Err(CompileError::DoesNotCompile(format!(
@@ -73,7 +74,7 @@ fn try_host_part(image: &CompiledModule) -> Result<(), CompileError> {
     let said = |error: wasmtime::Error| CompileError::DoesNotCompile(format!("{error:#}"));
     let fail = |reason| Err(CompileError::DoesNotCompile(reason));
     let open = || {
-        let linker = engine::HostLinker::new().map_err(said)?;
+        let linker = HostLinker::new().map_err(said)?;
         let (component, cost) = linker.open(image)?;
         let _ = Compiled::new(&component, cost, &linker);
         Ok(thread_time())

@@ -102,7 +102,7 @@ fn at_most(what: &str, count: u64, most: u64) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::load::compile::work::in_process;
+    use crate::load::compile::in_process;
 
     /// A component with another one in it so many times, 2 to the power of `levels`.
     fn doubling(levels: u32, inside: &str) -> String {

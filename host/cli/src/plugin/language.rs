@@ -1,0 +1,39 @@
+//! The languages that plugins are written in.
+
+use std::fmt;
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+/// The language of a plugin.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Language {
+    Rust,
+    C,
+    Zig,
+    #[value(name = "javascript")]
+    JavaScript,
+    Python,
+    Go,
+}
+
+impl Language {
+    /// Returns the name of its folder in `sdk/`.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Rust => "rust",
+            Self::C => "c",
+            Self::Zig => "zig",
+            Self::JavaScript => "javascript",
+            Self::Python => "python",
+            Self::Go => "go",
+        }
+    }
+}
+
+impl fmt::Display for Language {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,176 @@
+//! Components, linked to what the host offers.
+
+use std::borrow::Cow;
+
+use wasmtime::Engine;
+use wasmtime::component::types::ComponentItem;
+use wasmtime::component::{Component, InstancePre, Linker};
+
+use super::compile::{CompileError, CompiledModule};
+use crate::contract::{batch_feature, feature, log};
+use crate::error::LoadErrorKind;
+use crate::sandbox::engine_config::engine;
+use crate::sandbox::host_cost::HostCost;
+use crate::sandbox::host_state::HostState;
+use crate::sandbox::instance::Exports;
+use crate::sandbox::log::Log;
+use crate::sandbox::wasi;
+
+/// The engine, and what plugins may import.
+#[derive(Clone)]
+pub(crate) struct HostLinker {
+    pub(crate) engine: Engine,
+    pub(crate) linker: Linker<HostState>,
+}
+
+/// A compiled component that fits the contract.
+pub(crate) struct Compiled {
+    pub(crate) component: InstancePre<HostState>,
+    pub(crate) exports: Exports,
+    /// What it costs the host.
+    pub(crate) cost: HostCost,
+}
+
+impl HostLinker {
+    pub(crate) fn new() -> wasmtime::Result<Self> {
+        let engine = engine()?;
+        let mut linker = Linker::new(&engine);
+        log::add_to_linker::<_, HasLog>(&mut linker, HostState::log)?;
+        Ok(Self { engine, linker })
+    }
+
+    /// Opens an image.
+    pub(crate) fn open(
+        &self,
+        image: &CompiledModule,
+    ) -> Result<(Component, HostCost), CompileError> {
+        // Whoever compiled it has looked at that as well; opening it costs memory.
+        let cost = HostCost::of(image.bytes()).map_err(CompileError::DoesNotCompile)?;
+        // SAFETY: an image is what an engine of this library has made of a component, in a process of
+        // the same user or in a file that only this user can write.
+        #[allow(
+            unsafe_code,
+            reason = "code that was compiled elsewhere is taken on trust"
+        )]
+        let component = unsafe { Component::deserialize(&self.engine, image.bytes()) };
+        match component {
+            Ok(component) => Ok((component, cost)),
+            Err(error) => Err(CompileError::DoesNotCompile(format!("{error:#}"))),
+        }
+    }
+}
+
+impl Compiled {
+    /// Checks what a component imports and exports, and links it.
+    pub(crate) fn new(
+        component: &Component,
+        cost: HostCost,
+        host: &HostLinker,
+    ) -> Result<Self, LoadErrorKind> {
+        let engine = &host.engine;
+        let ty = component.component_type();
+        let mut linker = Cow::Borrowed(&host.linker);
+        let mut functions = 0;
+        let other_types = |error: wasmtime::Error| LoadErrorKind::OtherTypes {
+            reason: format!("{error:#}"),
+        };
+        for (import, is) in ty.imports(engine) {
+            check_import(import)?;
+            if let ComponentItem::ComponentInstance(interface) = &is.ty
+                && wasi::is_wasi(import)
+            {
+                functions += interface.exports(engine).len();
+                if functions > wasi::MOST_FUNCTIONS {
+                    return Err(LoadErrorKind::OtherTypes {
+                        reason: format!(
+                            "it imports more than {} functions and types of wasi",
+                            wasi::MOST_FUNCTIONS
+                        ),
+                    });
+                }
+                wasi::define(linker.to_mut(), engine, import, interface).map_err(other_types)?;
+            }
+        }
+        let exports: Vec<_> = ty
+            .exports(engine)
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        check_exports(&exports)?;
+        let component = linker.instantiate_pre(component).map_err(other_types)?;
+        let exports = |name| {
+            exports
+                .iter()
+                .any(|export| interface(export).is_some_and(|(short, _)| short == name))
+        };
+        let exports = Exports {
+            feature: exports("feature")
+                .then(|| feature::GuestIndices::new(&component))
+                .transpose()
+                .map_err(other_types)?,
+            batch: exports("batch-feature")
+                .then(|| batch_feature::GuestIndices::new(&component))
+                .transpose()
+                .map_err(other_types)?,
+        };
+        Ok(Self {
+            component,
+            exports,
+            cost,
+        })
+    }
+}
+
+/// `feature` and `0.1.0` of `flowloom:plugin/feature@0.1.0`.
+fn interface(name: &str) -> Option<(&str, &str)> {
+    name.strip_prefix("flowloom:plugin/")?.split_once('@')
+}
+
+/// Versions 0.1.x are the host's own.
+fn is_ours(version: &str) -> bool {
+    version
+        .strip_prefix("0.1.")
+        .is_some_and(|patch| patch.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn check_import(name: &str) -> Result<(), LoadErrorKind> {
+    match interface(name) {
+        Some((_, version)) if !is_ours(version) => Err(LoadErrorKind::OtherVersion {
+            wanted: version.to_owned(),
+        }),
+        // `manifest` holds types only; a component that uses them imports it.
+        Some(("log" | "manifest", _)) => Ok(()),
+        None if wasi::is_wasi(name) => Ok(()),
+        _ => Err(LoadErrorKind::UnknownImport {
+            import: name
+                .chars()
+                .take(200)
+                .flat_map(char::escape_debug)
+                .collect(),
+        }),
+    }
+}
+
+/// Other exports than ours are left alone: some languages' tools add their own.
+fn check_exports(names: &[String]) -> Result<(), LoadErrorKind> {
+    let features = || {
+        names
+            .iter()
+            .filter_map(|name| interface(name))
+            .filter(|(name, _)| matches!(*name, "feature" | "batch-feature"))
+    };
+    if features().any(|(_, version)| is_ours(version)) {
+        return Ok(());
+    }
+    Err(match features().next() {
+        Some((_, version)) => LoadErrorKind::OtherVersion {
+            wanted: version.to_owned(),
+        },
+        None => LoadErrorKind::NoExports,
+    })
+}
+
+struct HasLog;
+
+impl wasmtime::component::HasData for HasLog {
+    type Data<'a> = &'a mut Log;
+}
