@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help bindings demo build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
+.PHONY: help bindings demo schedules build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -66,6 +66,9 @@ deny: $(CARGO_DENY) ## Licences, bans and sources of all dependencies
 
 fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGETS
 	tests/fuzz/run.sh $(FUZZ_TARGETS)
+
+schedules: setup ## Run the threads of meters and sinks under many schedules (shuttle)
+	tests/schedules/run.sh
 
 soak: plugins guests ## Meter an interface for SOAK_SECONDS (600) under adverse conditions (needs root)
 	tests/soak/run.py --seconds $(or $(SOAK_SECONDS),600)

@@ -7,6 +7,7 @@
 
 mod anonymize;
 pub mod capture;
+mod concurrency;
 pub mod decode;
 pub mod dissect;
 pub mod fields;

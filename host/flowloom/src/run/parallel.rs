@@ -12,9 +12,6 @@ mod work;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
-use std::thread::{self, JoinHandle};
 
 use flowloom_core::flow::Flow;
 use flowloom_core::meter::{Counters, Ingress, Settings};
@@ -28,6 +25,9 @@ use super::parallel::work::work;
 use super::plugin_updates::PluginUpdates;
 use super::status::{ParallelMeters, State};
 use crate::capture::Origin;
+use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
+use crate::concurrency::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use crate::concurrency::thread::{self, JoinHandle};
 use crate::dissect::NdpiFiles;
 
 /// Rounds on their way to each meter: while it works on one, the reader fills the others.

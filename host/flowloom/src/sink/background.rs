@@ -6,11 +6,6 @@ mod tests;
 use std::any::Any;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::mpsc::{
-    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
-};
-use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use flowloom_core::flow::Flow;
@@ -19,6 +14,12 @@ use flowloom_core::table::prefetch_all;
 use flowloom_plugin::thread_time;
 
 use super::Sink;
+use crate::concurrency::is_finished;
+use crate::concurrency::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::concurrency::sync::mpsc::{
+    Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError, channel, sync_channel,
+};
+use crate::concurrency::thread::{self, JoinHandle};
 
 /// Flows that are handed over together.
 const BATCH: usize = 256;
@@ -479,10 +480,10 @@ impl Drop for BackgroundSink {
         self.batches = None;
         if let Some(writer) = self.writer.take() {
             let since = Instant::now();
-            while !writer.is_finished() && since.elapsed() < LONGEST_DROP {
+            while !is_finished(&writer) && since.elapsed() < LONGEST_DROP {
                 thread::sleep(Duration::from_millis(1));
             }
-            if writer.is_finished() {
+            if is_finished(&writer) {
                 let _ = writer.join();
             }
         }

@@ -1,8 +1,6 @@
 //! The reader: decodes every packet once and deals them out, in batches.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender};
 
 use flowloom_core::meter::{Boundary, Ingress, Settings};
 use flowloom_core::record::{DecodedChunk, DecodedPacket};
@@ -11,12 +9,18 @@ use flowloom_plugin::thread_time;
 use super::batch::{PacketBatch, WorkItem};
 use super::frame_window::FrameWindow;
 use crate::capture::{CaptureError, Origin, Read};
+use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
+use crate::concurrency::sync::mpsc::{Receiver, SyncSender};
 use crate::run::plugin_updates::PluginUpdates;
 use crate::run::status::Progress;
 
 /// Packets of a batch for each meter: some full batches of events, so that waking threads up costs
 /// little a packet.
-const BATCH_PACKETS: usize = if cfg!(fuzzing) { 4 } else { 4_096 };
+const BATCH_PACKETS: usize = if cfg!(any(fuzzing, shuttle)) {
+    4
+} else {
+    4_096
+};
 /// Bytes of a batch for each meter, for plugins that want to see packets.
 const BATCH_BYTES: usize = 1 << 20;
 

@@ -1,8 +1,7 @@
 //! The thread of a meter among several.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowloom_core::flow::{Flow, ReadyFlows};
@@ -10,6 +9,8 @@ use flowloom_core::meter::{Outlet, OverloadLevel};
 use flowloom_core::record::CHUNK;
 
 use super::batch::{WorkItem, WorkResult, WorkerStats};
+use crate::concurrency::sync::Mutex;
+use crate::concurrency::sync::mpsc::{Receiver, Sender, SyncSender};
 use crate::run::meter::{Worker, switch};
 
 /// How often a meter tells what its plugins did.
