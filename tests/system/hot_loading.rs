@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use flowloom::UdpColumn;
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::plugin::{CallMode, PluginFolder, PluginSpec, Registry, RunContext, SchemaMode};
+use flowloom::plugin::{
+    CallMode, PluginFolder, PluginReport, PluginSpec, Registry, RunContext, SchemaMode,
+};
 use flowloom::{Flow, Meter, Settings, Step, Streamer, StreamerBuilder, Time, Value};
 use tempfile::TempDir;
 
@@ -261,16 +263,14 @@ impl Seconds {
         self.meter.set_plugins(&self.registry.set())
     }
 
-    /// Each flow's version, by its id.
-    fn versions(&mut self) -> BTreeMap<u64, Option<i64>> {
-        self.meter.finish();
-        let flows = std::iter::from_fn(|| self.meter.next_flow());
-        flows
-            .map(|flow| {
-                let value = integer(&flow, "udps.evil.count");
-                (flow.id(), value.map(|value| value / VERSION))
-            })
-            .collect()
+    /// Ends all flows. Returns the version of each flow by its id, and the report of the plugin.
+    fn versions(self) -> (BTreeMap<u64, Option<i64>>, PluginReport) {
+        let mut flows = self.meter.finish();
+        let versions = flows.by_ref().map(|flow| {
+            let value = integer(&flow, "udps.evil.count");
+            (flow.id(), value.map(|value| value / VERSION))
+        });
+        (versions.collect(), flows.plugins().remove(0))
     }
 }
 
@@ -285,8 +285,7 @@ fn a_first_plugin_sees_all_packets_of_flows_that_begin_after_it() {
         .expect("an honest plugin");
     assert!(seconds.meter.set_plugins(&seconds.registry.set()));
     seconds.go_on(10);
-    seconds.meter.finish();
-    let flows = std::iter::from_fn(|| seconds.meter.next_flow());
+    let flows = seconds.meter.finish();
     let seen: Vec<_> = flows
         .filter(|flow| flow.schema().udps().len() == 1)
         .map(|flow| integer(&flow, "udps.evil.count"))
@@ -301,7 +300,7 @@ fn flows_that_do_not_end_in_time_are_given_up() {
     seconds.go_on(10);
     assert!(seconds.replace(1));
     seconds.go_on(100);
-    let versions = seconds.versions();
+    let (versions, report) = seconds.versions();
     // The long flow, 60 s of packets' time after the second version came.
     assert_eq!(versions[&0], None);
     assert_eq!(versions.values().filter(|value| value.is_none()).count(), 1);
@@ -309,7 +308,6 @@ fn flows_that_do_not_end_in_time_are_given_up() {
         versions.values().filter(|value| **value == Some(0)).count(),
         10
     );
-    let report = &seconds.meter.plugins()[0];
     assert_eq!(
         (report.flows_abandoned, report.generations),
         (1, 2),
@@ -335,7 +333,7 @@ fn a_version_that_traps_as_it_goes_is_gone() {
     seconds.go_on(80);
     let report = &seconds.meter.plugins()[0];
     assert_eq!((report.traps, report.generations), (1, 3), "{report:?}");
-    let versions = seconds.versions();
+    let (versions, _) = seconds.versions();
     assert_eq!(
         versions
             .values()
@@ -362,7 +360,7 @@ fn no_more_than_four_versions_are_alive() {
     let set = seconds.registry.set();
     assert!(seconds.meter.set_plugins(&set), "there is room");
     seconds.go_on(1);
-    let versions: Vec<_> = seconds.versions().into_values().flatten().collect();
+    let versions: Vec<_> = seconds.versions().0.into_values().flatten().collect();
     // The newest that waited is used; the one before it never was.
     assert!(
         versions.contains(&5) && !versions.contains(&4),

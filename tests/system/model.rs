@@ -224,12 +224,9 @@ fn metered(steps: &[Step], settings: Settings, portion: usize) -> (Vec<Flow>, fl
     for portion in packets.chunks(portion) {
         meter.push(portion.iter().copied());
     }
-    meter.finish();
-    let mut flows: Vec<_> = std::iter::from_fn(|| meter.next_flow())
-        .map(|flow| ours(&flow))
-        .collect();
+    let mut meter = meter.finish();
+    let mut flows: Vec<_> = meter.by_ref().map(|flow| ours(&flow)).collect();
     flows.sort();
-    assert_eq!(meter.live_flows(), 0);
     (flows, meter.counters())
 }
 
@@ -373,8 +370,8 @@ proptest! {
             meter.push([RawPacket { time, link: ETHERNET, wire_len, data }]);
             prop_assert!(meter.live_flows() as u64 <= limit);
         }
-        meter.finish();
-        let flows: Vec<_> = std::iter::from_fn(|| meter.next_flow()).map(|flow| ours(&flow)).collect();
+        let mut meter = meter.finish();
+        let flows: Vec<_> = meter.by_ref().map(|flow| ours(&flow)).collect();
         let counters = meter.counters();
         prop_assert_eq!(counters.flows, flows.len() as u64);
         prop_assert_eq!(counters.metered as i64, flows.iter().map(|flow| flow.6[2]).sum::<i64>());
@@ -416,8 +413,8 @@ fn time_that_passes_without_packets_ends_idle_flows() {
     assert_eq!(ours(&flow).6[..3], [START_MS, START_MS, 1]);
     // A packet that comes late keeps its own time: only packets move the clock.
     push(&mut meter, START_MS + 2);
-    meter.finish();
-    let flow = meter.next_flow().expect("a flow of the late packet");
+    let mut meter = meter.finish();
+    let flow = meter.next().expect("a flow of the late packet");
     assert_eq!(ours(&flow).6[..3], [START_MS + 2, START_MS + 2, 1]);
     assert_eq!(meter.counters().clamped, 0);
 }

@@ -102,8 +102,7 @@ fn run(shares: &[&Stored]) -> Result<(Duration, u64), Box<dyn Error>> {
                     meter.push(batch.iter().map(raw));
                     flows += count(&mut meter);
                 }
-                meter.finish();
-                flows + count(&mut meter)
+                flows + meter.finish().count() as u64
             }));
         }
         begin.wait();

@@ -25,5 +25,6 @@ pub use flowloom_plugin::{
     AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, spawn_supervised,
 };
 pub use run::{
-    CpuTime, Meter, MeterError, RunSummary, Step, Stopper, Streamer, StreamerBuilder, StreamerError,
+    CpuTime, FinishedMeter, Meter, MeterError, RunSummary, Step, Stopper, Streamer,
+    StreamerBuilder, StreamerError,
 };

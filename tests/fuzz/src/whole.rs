@@ -63,8 +63,8 @@ fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Counters)
         }
         flows.extend(std::iter::from_fn(|| meter.next_flow()));
     }
-    meter.finish();
-    flows.extend(std::iter::from_fn(|| meter.next_flow()));
+    let mut meter = meter.finish();
+    flows.extend(meter.by_ref());
     let counters = meter.counters();
     assert_eq!(counters.packets, files.packets_read());
     if Model::knows(&settings, counters) {

@@ -107,9 +107,8 @@ fn flows(mut meter: Meter) -> usize {
             data: &packet,
         }]);
     }
-    meter.finish();
     let mut count = 0;
-    while let Some(flow) = meter.next_flow() {
+    for flow in meter.finish() {
         assert_eq!(
             flow.get("bidirectional_packets"),
             Some(flowloom::Value::Integer(2))

@@ -81,7 +81,7 @@ fn modules(data: &[u8]) {
     let registry = Registry::with(settings.schema(), config).expect("the engine starts");
     match registry.load(PluginSpec::new(&path)) {
         Ok(plugin) => match Meter::new(settings, &[plugin]) {
-            Ok(mut meter) => meter.finish(),
+            Ok(meter) => drop(meter.finish()),
             // Its second instance may be another.
             Err(error) => shown(&error.to_string()),
         },

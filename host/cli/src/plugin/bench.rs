@@ -139,8 +139,8 @@ fn measure(
         meter.push(packets.by_ref().take(READ));
         flows += drain(&mut meter);
     }
-    meter.finish();
-    flows += drain(&mut meter);
+    let mut meter = meter.finish();
+    flows += meter.by_ref().count() as u64;
     Ok(Measured {
         time: start.elapsed(),
         flows,

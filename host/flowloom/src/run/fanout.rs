@@ -266,7 +266,7 @@ impl FanoutMeter {
         loop {
             let last = self.read(&mut problems);
             if last {
-                self.meter.finish();
+                self.meter.end();
             }
             loop {
                 let (flows, is_all) = self.flows();

@@ -43,9 +43,10 @@ pub enum MeterError {
 /// // An IPv4 packet without anything in it, protocol 255.
 /// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
 /// meter.push([RawPacket { time: Time::EPOCH, link: LinkType(101), wire_len: 20, data }]);
-/// meter.finish();
-/// let flow = meter.next_flow().expect("a flow");
+/// let mut flows = meter.finish();
+/// let flow = flows.next().expect("a flow");
 /// assert_eq!(flow.id(), 0);
+/// assert_eq!(flows.counters().metered, 1);
 /// # Ok(())
 /// # }
 /// ```
@@ -176,10 +177,14 @@ impl Meter {
         self.0.undissected()
     }
 
-    /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. Once it has returned the last one,
-    /// [`counters`](Self::counters) and [`plugins`](Self::plugins) are complete. Nothing may be pushed
-    /// afterwards.
-    pub fn finish(&mut self) {
+    /// Ends all flows, and returns those that were not taken yet.
+    pub fn finish(mut self) -> FinishedMeter {
+        self.end();
+        FinishedMeter(self)
+    }
+
+    /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. No packet may come afterwards.
+    pub(crate) fn end(&mut self) {
         self.0.finish();
     }
 
@@ -220,5 +225,31 @@ impl Meter {
     /// Returns the bytes that the flow table and the dissector hold for live flows.
     pub fn memory(&self) -> usize {
         self.0.memory()
+    }
+}
+
+/// A meter that gets no more packets: the flows that are left.
+///
+/// [`counters`](Self::counters) and [`plugins`](Self::plugins) are complete when the last flow was taken.
+pub struct FinishedMeter(Meter);
+
+impl FinishedMeter {
+    /// Returns the counters of packets and flows.
+    pub fn counters(&self) -> Counters {
+        self.0.counters()
+    }
+
+    /// Returns the reports of the plugins.
+    pub fn plugins(&self) -> Vec<PluginReport> {
+        self.0.plugins()
+    }
+}
+
+/// The flows come in the order of [`Meter::next_flow`].
+impl Iterator for FinishedMeter {
+    type Item = Flow;
+
+    fn next(&mut self) -> Option<Flow> {
+        self.0.next_flow()
     }
 }

@@ -12,7 +12,7 @@ mod streamer;
 mod summary;
 
 pub use builder::StreamerBuilder;
-pub use meter::{Meter, MeterError};
+pub use meter::{FinishedMeter, Meter, MeterError};
 pub use status::CpuTime;
 pub use streamer::{Step, Stopper, Streamer, StreamerError};
 pub use summary::RunSummary;

@@ -54,7 +54,7 @@ impl SingleMeter {
     pub(crate) fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
-            self.meter.finish();
+            self.meter.end();
         }
     }
 
