@@ -17,9 +17,10 @@ const SCRATCH: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Program(Vec<Instruction>);
 
-/// An instruction as `struct bpf_insn` writes it.
+/// An instruction in the layout of `struct bpf_insn`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Raw {
+#[repr(C)]
+pub(crate) struct RawInstruction {
     pub(crate) code: u16,
     pub(crate) jt: u8,
     pub(crate) jf: u8,
@@ -104,7 +105,7 @@ enum Returned {
 
 impl Program {
     /// `None` if there is an instruction that means nothing.
-    pub(crate) fn new(raw: impl IntoIterator<Item = Raw>) -> Option<Self> {
+    pub(crate) fn new(raw: impl IntoIterator<Item = RawInstruction>) -> Option<Self> {
         let instructions = raw.into_iter().map(Instruction::of);
         instructions.collect::<Option<_>>().map(Self)
     }
@@ -147,8 +148,8 @@ impl Program {
 }
 
 impl Instruction {
-    fn of(raw: Raw) -> Option<Self> {
-        let Raw { code, jt, jf, k } = raw;
+    fn of(raw: RawInstruction) -> Option<Self> {
+        let RawInstruction { code, jt, jf, k } = raw;
         let operand = if code & 0x08 == 0 {
             Operand::Constant(k)
         } else {
@@ -280,13 +281,13 @@ impl Condition {
 
 #[cfg(test)]
 mod tests {
-    use super::{Program, Raw};
+    use super::{Program, RawInstruction};
 
     fn run(instructions: &[(u16, u8, u8, u32)]) -> Option<u32> {
         const DATA: [u8; 8] = [0x45, 1, 2, 3, 4, 5, 6, 0xff];
         let raw = instructions
             .iter()
-            .map(|&(code, jt, jf, k)| Raw { code, jt, jf, k });
+            .map(|&(code, jt, jf, k)| RawInstruction { code, jt, jf, k });
         Program::new(raw)
             .expect("all mean something")
             .run(&DATA, 1500)
@@ -424,7 +425,7 @@ mod tests {
             (0x55, 0),
             (0xb4, 0),
         ] {
-            let raw = Raw {
+            let raw = RawInstruction {
                 code,
                 jt: 0,
                 jf: 0,

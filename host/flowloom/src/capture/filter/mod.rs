@@ -2,12 +2,12 @@
 
 mod bpf;
 
-use std::fmt;
+use std::{fmt, slice};
 
 use flowloom_core::link_type::{LinkType, RawPacket};
-use pcap::{Capture, Linktype};
+use pcap::{BpfInstruction, BpfProgram, Capture, Linktype};
 
-use crate::capture::filter::bpf::{Program, Raw};
+use self::bpf::{Program, RawInstruction};
 
 /// Link types that an expression is tried with when no packet has been seen: Ethernet, 802.11,
 /// Linux cooked, bare IP, PPP.
@@ -99,8 +99,7 @@ impl Filter {
                     other => other.to_string(),
                 })
             })?;
-        let raw: Option<Vec<Raw>> = program.get_instructions().iter().map(raw).collect();
-        raw.and_then(Program::new)
+        Program::new(raw_instructions(&program).iter().copied())
             .ok_or_else(|| fail("libpcap made an instruction that is not classic BPF".into()))
     }
 }
@@ -111,17 +110,22 @@ impl fmt::Debug for Filter {
     }
 }
 
-/// The crate shows an instruction's numbers in no other way than printed: code, jt, jf, k.
-fn raw(instruction: &pcap::BpfInstruction) -> Option<Raw> {
-    let text = instruction.to_string();
-    let mut numbers = text.split(' ').map(str::parse::<u32>);
-    let mut next = || numbers.next()?.ok();
-    Some(Raw {
-        code: next()?.try_into().ok()?,
-        jt: next()?.try_into().ok()?,
-        jf: next()?.try_into().ok()?,
-        k: next()?,
-    })
+/// Returns the instructions of a compiled program.
+#[allow(
+    unsafe_code,
+    reason = "the pcap crate keeps the fields of an instruction private"
+)]
+fn raw_instructions(program: &BpfProgram) -> &[RawInstruction] {
+    const {
+        assert!(size_of::<BpfInstruction>() == size_of::<RawInstruction>());
+        assert!(align_of::<BpfInstruction>() == align_of::<RawInstruction>());
+    }
+    let instructions = program.get_instructions();
+    // SAFETY: `BpfInstruction` is a transparent wrapper of libpcap's `struct bpf_insn`, which has
+    // the fields of `RawInstruction` in the same order. Every bit pattern is valid for them. The
+    // assertions above compare size and alignment, a test the values. Pointer, length and lifetime
+    // are those of `instructions`.
+    unsafe { slice::from_raw_parts(instructions.as_ptr().cast(), instructions.len()) }
 }
 
 /// libpcap's number for a link type in memory. For historical reasons a few differ from those in
@@ -149,7 +153,7 @@ mod tests {
     use flowloom_core::link_type::{LinkType, RawPacket};
     use proptest::prelude::*;
 
-    use super::{Capture, Filter, Linktype, data_link};
+    use super::{Capture, Filter, Linktype, data_link, raw_instructions};
 
     /// Between them they make libpcap use every instruction it has.
     const ON_IP: [&str; 22] = [
@@ -195,6 +199,19 @@ mod tests {
             data,
         };
         filter.matches(&packet).expect("good for this link type")
+    }
+
+    #[test]
+    fn instructions_are_those_that_the_pcap_crate_displays() {
+        let dead = Capture::dead(Linktype(1)).expect("a dead capture");
+        for expression in ON_IP.into_iter().chain(ON_ETHERNET) {
+            let program = dead.compile(expression, true).expect(expression);
+            let displayed = program.get_instructions().iter().map(ToString::to_string);
+            let raw = raw_instructions(&program)
+                .iter()
+                .map(|raw| format!("{} {} {} {}", raw.code, raw.jt, raw.jf, raw.k));
+            assert!(displayed.eq(raw), "{expression}");
+        }
     }
 
     #[test]
