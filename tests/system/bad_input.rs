@@ -25,20 +25,20 @@ const DNS_REPORT: [&str; 3] = [
 fn no_such_file() {
     meter("missing.pcap")
         .run()
-        .fails("cannot open missing.pcap: No such file or directory (os error 2)");
+        .fails("cannot open 'missing.pcap': No such file or directory (os error 2)");
     // A list is looked at as a whole before the first packet.
     meter("dns.pcap")
         .arg("missing.pcap")
         .run()
-        .fails("cannot open missing.pcap: No such file or directory (os error 2)");
+        .fails("cannot open 'missing.pcap': No such file or directory (os error 2)");
 }
 
 #[test]
 fn not_a_capture() {
     let (_folder, path) = file("notes.txt", "Dear diary");
     meter(&path).run().fails(&format!(
-        "{} is not a capture: it begins with 44 65 61 72 20 64 69 61; \
-         pcap and pcapng are read, as they are or compressed with gzip or zstd",
+        "cannot read '{}': it is not a capture (first bytes 44 65 61 72 20 64 69 61); \
+         use pcap or pcapng, uncompressed or compressed with gzip or zstd",
         shown(&path)
     ));
 }
@@ -47,7 +47,7 @@ fn not_a_capture() {
 fn an_empty_file() {
     let (_folder, path) = file("empty", "");
     meter(&path).run().fails(&format!(
-        "{} is empty: not even a file header is there",
+        "cannot read '{}': the file is empty",
         shown(&path)
     ));
 }
@@ -65,7 +65,7 @@ fn a_capture_without_packets_is_fine() {
 fn a_file_header_that_is_cut() {
     let (_folder, path) = file("header.pcap", &capture("dns.pcap")[..20]);
     meter(&path).run().fails(&format!(
-        "{} has no packet: it ends inside its file header, after 20 bytes",
+        "cannot read '{}': the file ends inside its header, after 20 bytes",
         shown(&path)
     ));
 }
@@ -74,7 +74,7 @@ fn a_file_header_that_is_cut() {
 fn a_folder_without_captures() {
     let (folder, _) = file("notes.txt", "Dear diary");
     meter(folder.path()).run().fails(&format!(
-        "there is no capture in the folder {}",
+        "cannot read folder '{}': it contains no captures",
         shown(folder.path())
     ));
 }
@@ -96,8 +96,8 @@ fn a_link_type_without_decoder_is_counted() {
 fn a_capture_that_ends_mid_record() {
     let whole = meter("dns.pcap").jsonl().run().done();
     let cut = meter("cut.pcap").jsonl().run().incomplete().reports(&[
-        " WARN cut.pcap is damaged at byte 7965, packet 34: the file ends inside the record, \
-         52 of 82 bytes are there; the rest of it is not read",
+        " WARN cannot read 'cut.pcap' at byte 7965, packet 34: the file ends inside a record, \
+         after 52 of 82 bytes; the rest of the file is skipped",
         "packets  33 read, 31 metered",
         "         2 ignored, not-ip: the frame does not carry IP",
         "flows    9",
@@ -111,8 +111,8 @@ fn a_capture_that_ends_mid_record() {
 #[test]
 fn a_capture_that_ends_mid_header() {
     meter("cut-header.pcap").run().incomplete().reports(&[
-        " WARN cut-header.pcap is damaged at byte 1104, packet 11: the file ends inside the record, \
-         8 of 16 bytes are there; the rest of it is not read",
+        " WARN cannot read 'cut-header.pcap' at byte 1104, packet 11: the file ends inside a record, \
+         after 8 of 16 bytes; the rest of the file is skipped",
         "packets  10 read, 8 metered",
         "         2 ignored, not-ip: the frame does not carry IP",
         "flows    4",
@@ -122,8 +122,8 @@ fn a_capture_that_ends_mid_header() {
 #[test]
 fn a_record_of_an_impossible_length() {
     meter("bad-length.pcap").run().incomplete().reports(&[
-        " WARN bad-length.pcap is damaged at byte 1104, packet 11: the record claims 2952790016 \
-         bytes, 262144 are the most it can have; the rest of it is not read",
+        " WARN cannot read 'bad-length.pcap' at byte 1104, packet 11: the record length is 2952790016 \
+         bytes, but the maximum is 262144; the rest of the file is skipped",
         "packets  10 read, 8 metered",
         "         2 ignored, not-ip: the frame does not carry IP",
         "flows    4",
@@ -133,8 +133,8 @@ fn a_record_of_an_impossible_length() {
 #[test]
 fn a_pcapng_that_ends_mid_block() {
     meter("cut.pcapng").run().incomplete().reports_line(
-        " WARN cut.pcapng is damaged at byte 8576, packet 34: the file ends inside the record, \
-         70 of 100 bytes are there; the rest of it is not read",
+        " WARN cannot read 'cut.pcapng' at byte 8576, packet 34: the file ends inside a record, \
+         after 70 of 100 bytes; the rest of the file is skipped",
     );
 }
 
@@ -146,8 +146,8 @@ fn a_damaged_capture_in_the_middle_of_a_list() {
         .run()
         .incomplete()
         .reports_line(
-            " WARN cut-header.pcap is damaged at byte 1104, packet 11: the file ends inside the \
-             record, 8 of 16 bytes are there; the rest of it is not read",
+            " WARN cannot read 'cut-header.pcap' at byte 1104, packet 11: the file ends inside a \
+             record, after 8 of 16 bytes; the rest of the file is skipped",
         );
     let packets = |run: &crate::command::Run| -> u64 {
         run.flows()
@@ -190,10 +190,10 @@ fn compressed_captures_that_are_cut() {
         bytes.truncate(bytes.len() - 10);
         let (_folder, path) = file("dns", bytes);
         let run = meter(&path).run().incomplete();
-        let warning = format!(" WARN {} is damaged at byte ", shown(&path));
+        let warning = format!(" WARN cannot read '{}' at byte ", shown(&path));
         assert!(run.stderr.starts_with(&warning), "{run}");
         assert!(
-            run.stderr.contains(": the compressed data is broken: "),
+            run.stderr.contains(": the compressed data is damaged: "),
             "{run}"
         );
         assert!(run.stdout.lines().count() > 1, "{run}");
@@ -208,22 +208,22 @@ fn standard_input() {
     let run = meter("-").stdin(zstd(&capture("dns.pcap"))).run().done();
     assert_eq!(run.stdout, plain);
     meter("-").stdin("").run().exits(1).reports(&[
-        " WARN standard input is empty: not even a file header is there",
+        " WARN cannot read standard input: the file is empty",
         "packets  0 read, 0 metered",
         "flows    0",
     ]);
     meter("-").stdin("Dear diary").run().exits(1).reports_line(
-        " WARN standard input is not a capture: it begins with 44 65 61 72 20 64 69 61; \
-             pcap and pcapng are read, as they are or compressed with gzip or zstd",
+        " WARN cannot read standard input: it is not a capture (first bytes 44 65 61 72 20 64 69 61); \
+             use pcap or pcapng, uncompressed or compressed with gzip or zstd",
     );
     meter("-")
         .arg("-")
         .run()
-        .fails("standard input can be read only once: name - once");
+        .fails("cannot read standard input twice; name - once");
     let cut = &capture("dns.pcap")[..1_000];
     meter("-").stdin(cut).run().incomplete().reports_line(
-        " WARN standard input is damaged at byte 982, packet 10: the file ends inside the record, \
-         18 of 122 bytes are there; the rest of it is not read",
+        " WARN cannot read standard input at byte 982, packet 10: the file ends inside a record, \
+         after 18 of 122 bytes; the rest of the file is skipped",
     );
 }
 
@@ -306,7 +306,7 @@ fn a_filter_that_is_none() {
         .args(["--bpf-filter", "prot 6"])
         .run()
         .refuses_usage(
-            "filter \"prot 6\" cannot be used on packets of link type 1: \
+            "cannot use filter 'prot 6' for link type 1: \
              can't parse filter expression: syntax error",
         );
 }
@@ -318,7 +318,7 @@ fn a_filter_for_another_link_type() {
         .run()
         .exits(1)
         .reports_line(
-            " WARN filter \"wlan type mgt\" cannot be used on packets of link type 1: \
+            " WARN cannot use filter 'wlan type mgt' for link type 1: \
              802.11 link-layer types supported only on 802.11",
         );
 }

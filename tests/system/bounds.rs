@@ -305,7 +305,7 @@ fn paths_in_errors_stay_on_their_line() {
     let shown = shown.display();
     std::fs::write(&path, "no capture at all").expect("a temporary file");
     let run = meter(&path).run().exits(1);
-    let start = format!("flowloom: {shown} is not a capture: ");
+    let start = format!("flowloom: cannot read '{shown}': it is not a capture (");
     assert!(run.stderr.starts_with(&start), "{run}");
     assert_eq!(run.stderr.lines().count(), 1, "{run}");
     let with = |option: &str| {

@@ -229,17 +229,14 @@ fn all_bad_files_are_named_and_may_be_skipped() {
     let mut paths = files(folder.path(), &named);
     paths.push(folder.path().join("missing.pcap"));
     let said = [
-        "flowloom: 3 captures cannot be read:".to_owned(),
+        "flowloom: cannot read 3 captures:".to_owned(),
         format!(
-            "  {} is not a capture: it begins with 74 65 78 74; pcap and pcapng are read, as they are or compressed with gzip or zstd",
+            "  cannot read '{}': it is not a capture (first bytes 74 65 78 74); use pcap or pcapng, uncompressed or compressed with gzip or zstd",
             paths[1].display()
         ),
+        format!("  cannot read '{}': the file is empty", paths[2].display()),
         format!(
-            "  {} is empty: not even a file header is there",
-            paths[2].display()
-        ),
-        format!(
-            "  cannot open {}: No such file or directory (os error 2)",
+            "  cannot open '{}': No such file or directory (os error 2)",
             paths[3].display()
         ),
     ];

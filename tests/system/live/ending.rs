@@ -334,13 +334,14 @@ fn what_is_no_interface_is_told_with_those_that_are() {
     assert_eq!(
         fails(&["nothing0"]),
         format!(
-            "flowloom: there is no file and no interface nothing0: the interfaces are {}\n",
+            "flowloom: cannot open 'nothing0': there is no file and no interface of this name; the \
+             interfaces are {}\n",
             names.join(", ")
         )
     );
     assert_eq!(
         fails(&["far", "dns.pcap"]),
-        "flowloom: far is an interface: it is metered alone, not with other sources\n"
+        "flowloom: cannot capture from interface 'far' together with other sources; name it alone\n"
     );
 }
 

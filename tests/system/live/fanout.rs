@@ -178,10 +178,10 @@ fn sockets_that_come_back_share_packets_again() {
     live.logs("3 sockets share the packets of far");
     net.replay(Path::new("dns.pcap"), &[]);
     net.ip(["link", "delete", "near"]);
-    let gone = || live.log().matches("WARN far is gone").count();
+    let gone = || live.log().matches("WARN interface far is gone").count();
     until("it is gone", || gone() == 3);
     net.wire();
-    let back = || live.log().matches("INFO far is back").count();
+    let back = || live.log().matches("INFO interface far is back").count();
     until("it is back", || back() == 3);
     net.replay(Path::new("tls13.pcap"), &[]);
     let ended = live.stop().exits(0);

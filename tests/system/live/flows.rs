@@ -235,13 +235,13 @@ fn an_interface_that_is_gone_is_metered_when_it_is_back() {
         net.replay(Path::new("dns.pcap"), &[]);
         net.ip(["link", "delete", "far"]);
         live.logs(
-            " WARN far is gone (libpcap error: The interface disappeared): metering goes on when it is \
-             back\n",
+            " WARN interface far is gone (libpcap error: The interface disappeared); metering continues \
+             when it is back\n",
         );
         // Flows end meanwhile.
         until("flows are written", || live.flows().len() == DNS_FLOWS);
         net.wire();
-        live.logs(" INFO far is back\n");
+        live.logs(" INFO interface far is back\n");
         net.replay(Path::new("dns.pcap"), &[]);
         thread::sleep(Duration::from_millis(100));
         let ended = live.stop().exits(0);

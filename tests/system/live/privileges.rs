@@ -407,8 +407,8 @@ fn who_may_not_capture_is_told_how_to() {
     let ended = Live::start(&net, Some(&may_not), []).end().exits(1);
     let flowloom = fs::canonicalize(env!("CARGO_BIN_EXE_flowloom")).expect("it is there");
     let said = format!(
-        "flowloom: cannot capture from far: that takes the capability CAP_NET_RAW; run it as root, or \
-         give it to the command: sudo setcap cap_net_raw+ep {}\n",
+        "flowloom: cannot capture from 'far': the capability CAP_NET_RAW is missing; run the command as \
+         root, or give it the capability: sudo setcap cap_net_raw+ep {}\n",
         flowloom.display()
     );
     assert!(ended.log.ends_with(&said), "{}", ended.log);

@@ -1,179 +1,203 @@
-//! What can be wrong with a capture.
+//! Errors of opening and reading captures.
 
+use std::fmt;
 use std::io;
 
 use flowloom_plugin::escaped;
 
 use super::FilterError;
 
-/// Why a capture could not be opened, or not be read to its end.
+/// The name of standard input in errors. Errors show every other name in quotes.
+pub(crate) const STANDARD_INPUT: &str = "standard input";
+
+/// The reason why a capture cannot be opened, or cannot be read to its end.
 ///
-/// `capture` names the source: the path as it was given, or `standard input`. Offsets count bytes
-/// of the capture itself, so those of a compressed file count what it decompresses to; packets
-/// count from 1, as packet analysers number them, and begin anew with each file.
+/// The field `capture` names the source: the path as the caller gave it, or `standard input`.
+/// Offsets are in bytes of the decompressed capture. Packets are numbered from 1 within each file,
+/// as packet analysers number them.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CaptureError {
-    /// An empty list of sources.
-    #[error("no capture to read: name at least one file, or - for standard input")]
+    /// The list of sources is empty.
+    #[error("no capture was given; name at least one file, or - for standard input")]
     NoSource,
 
-    /// The file cannot be opened: it does not exist, is not permitted, …
-    #[error("cannot open {named}: {error}", named = escaped(capture))]
+    /// The file cannot be opened, for example because it does not exist or access is denied.
+    #[error("cannot open {}: {error}", Quoted(capture))]
     Open {
         /// The source.
         capture: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         error: io::Error,
     },
 
-    /// A directory.
-    #[error("{named} is a directory: name the captures in it", named = escaped(capture))]
+    /// The path is a folder.
+    #[error(
+        "cannot read {}: it is a folder; name the captures in it",
+        Quoted(capture)
+    )]
     Directory {
         /// The source.
         capture: String,
     },
 
-    /// A folder without a capture in it.
-    #[error("there is no capture in the folder {named}", named = escaped(folder))]
+    /// The folder contains no capture.
+    #[error("cannot read folder {}: it contains no captures", Quoted(folder))]
     NoCaptures {
         /// The folder.
         folder: String,
     },
 
-    /// More files than a run takes.
-    #[error("there are more than {limit} files: name fewer, or meter them in several runs")]
+    /// The run has too many files.
+    #[error(
+        "cannot read more than {limit} files in one run; name fewer files, or meter them in several runs"
+    )]
     TooManyFiles {
-        /// The most that are accepted.
+        /// The maximum number of files.
         limit: usize,
     },
 
-    /// Several captures cannot be read; the text names up to twenty.
-    #[error("{} captures cannot be read:{}", .0.len(), lines(.0))]
+    /// Several captures cannot be read. The message lists up to 20 of them.
+    #[error("cannot read {} captures:{}", .0.len(), lines(.0))]
     Unreadable(Vec<CaptureError>),
 
-    /// Standard input was named twice; the second reading would find nothing.
-    #[error("standard input can be read only once: name - once")]
+    /// Standard input is named twice. The second read would find no data.
+    #[error("cannot read standard input twice; name - once")]
     StandardInputTwice,
 
-    /// Standard input is a terminal, where nobody types a capture.
-    #[error("standard input is a terminal: pipe a capture into it, or name a file")]
+    /// Standard input is a terminal.
+    #[error("cannot read standard input: it is a terminal; pipe a capture into it, or name a file")]
     Terminal,
 
-    /// Not one byte.
-    #[error("{named} is empty: not even a file header is there", named = escaped(capture))]
+    /// The file has no bytes.
+    #[error("cannot read {}: the file is empty", Quoted(capture))]
     Empty {
         /// The source.
         capture: String,
     },
 
-    /// It begins like nothing that can be read.
+    /// The first bytes of the file match no supported format.
     #[error(
-        "{named} is not a capture: it begins with {}; \
-         pcap and pcapng are read, as they are or compressed with gzip or zstd",
-        hex(first), named = escaped(capture)
+        "cannot read {}: it is not a capture (first bytes {}); \
+         use pcap or pcapng, uncompressed or compressed with gzip or zstd",
+        Quoted(capture),
+        hex(first)
     )]
     NotACapture {
         /// The source.
         capture: String,
-        /// The first bytes, decompressed.
+        /// The first bytes, at most 8, decompressed.
         first: Vec<u8>,
     },
 
-    /// A capture format in a version that nobody has written so far.
-    #[error("{named} is {format} {major}.{minor}: this version is not known", named = escaped(capture))]
+    /// The format is known, but its version is not.
+    #[error(
+        "cannot read {}: {format} version {major}.{minor} is not supported",
+        Quoted(capture)
+    )]
     Version {
         /// The source.
         capture: String,
         /// `pcap` or `pcapng`.
         format: &'static str,
-        /// The version's number.
+        /// The major version.
         major: u16,
-        /// What follows its point.
+        /// The minor version.
         minor: u16,
     },
 
-    /// The file ends before its header does, so it has no packet.
-    #[error("{named} has no packet: it ends inside its file header, after {len} bytes", named = escaped(capture))]
+    /// The file ends before its header does, so it contains no packet.
+    #[error(
+        "cannot read {}: the file ends inside its header, after {len} bytes",
+        Quoted(capture)
+    )]
     HeaderCut {
         /// The source.
         capture: String,
-        /// The bytes that are there.
+        /// The length of the file in bytes.
         len: usize,
     },
 
-    /// The capture is damaged from here on; all packets before were handed out.
+    /// The capture is damaged from this offset on. All packets before it were returned.
     #[error(
-        "{named} is damaged at byte {offset}, packet {packet}: {damage}; the rest of it is not read", named = escaped(capture)
+        "cannot read {} at byte {offset}, packet {packet}: {damage}; the rest of the file is skipped",
+        Quoted(capture)
     )]
     Damaged {
         /// The source.
         capture: String,
-        /// Where the damaged record begins.
+        /// The offset of the damaged record.
         offset: u64,
         /// The number of the packet that could not be read.
         packet: u64,
-        /// What is wrong there.
+        /// The damage.
         damage: Damage,
     },
 
-    /// The operating system could not read on; all packets before were handed out.
-    #[error("cannot read {named} from byte {offset}, packet {packet} on: {error}", named = escaped(capture))]
+    /// The operating system failed to read further. All packets before were returned.
+    #[error(
+        "cannot read {} at byte {offset}, packet {packet}: {error}; the rest of the file is skipped",
+        Quoted(capture)
+    )]
     Read {
         /// The source.
         capture: String,
-        /// Up to where it was read.
+        /// The offset up to which the capture was read.
         offset: u64,
         /// The number of the packet that could not be read.
         packet: u64,
-        /// What the operating system said.
+        /// The error of the operating system.
         #[source]
         error: io::Error,
     },
 
-    /// There is neither a file nor an interface of that name.
+    /// Neither a file nor an interface has this name.
     #[error(
-        "there is no file and no interface {named}: the interfaces are {}",
-        known.join(", "),
-        named = escaped(interface)
+        "cannot open {}: there is no file and no interface of this name; the interfaces are {}",
+        Quoted(interface),
+        known.join(", ")
     )]
     NoInterface {
-        /// What was asked for.
+        /// The name that was given.
         interface: String,
-        /// The interfaces that there are.
+        /// The names of all interfaces.
         known: Vec<String>,
     },
 
-    /// An interface was named together with other sources.
-    #[error("{named} is an interface: it is metered alone, not with other sources", named = escaped(interface))]
+    /// An interface is named together with other sources.
+    #[error(
+        "cannot capture from interface {} together with other sources; name it alone",
+        Quoted(interface)
+    )]
     InterfaceAmongOthers {
         /// The interface.
         interface: String,
     },
 
-    /// Capturing is not permitted.
+    /// The process lacks the capability to capture.
     #[error(
-        "cannot capture from {interface}: that takes the capability CAP_NET_RAW; run it as root, or \
-         give it to the command: sudo setcap cap_net_raw+ep {command}"
+        "cannot capture from {}: the capability CAP_NET_RAW is missing; run the command as root, \
+         or give it the capability: sudo setcap cap_net_raw+ep {command}",
+        Quoted(interface)
     )]
     NoPermission {
         /// The interface.
         interface: String,
-        /// The file of the command that is running.
+        /// The path of the running command.
         command: String,
     },
 
-    /// The interface cannot be captured from.
-    #[error("cannot capture from {named}: {message}", named = escaped(interface))]
+    /// libpcap cannot capture from the interface.
+    #[error("cannot capture from {}: {message}", Quoted(interface))]
     Interface {
         /// The interface.
         interface: String,
-        /// What libpcap says.
+        /// The error of libpcap.
         message: String,
     },
 
-    /// A meter of an interface panicked, which is a defect of Flowloom: the run ends.
+    /// A meter of an interface panicked. This is a defect of Flowloom, and it ends the run.
     #[error(
         "meter {meter} of {interface} panicked: {message}; its live flows, {flows} when it last said so, \
          are lost, and the run ends"
@@ -183,26 +207,26 @@ pub enum CaptureError {
         interface: String,
         /// The number of the meter, from 0.
         meter: usize,
-        /// What the panic said.
+        /// The message of the panic.
         message: String,
-        /// The flows that were live in it, as far as is known.
+        /// The last known number of its live flows.
         flows: u64,
     },
 
-    /// The interfaces cannot be listed.
+    /// libpcap cannot list the interfaces.
     #[error("cannot list the interfaces: {message}")]
     Interfaces {
-        /// What libpcap says.
+        /// The error of libpcap.
         message: String,
     },
 
-    /// The filter cannot be had.
+    /// The filter cannot be used.
     #[error(transparent)]
     Filter(#[from] FilterError),
 }
 
 impl CaptureError {
-    /// What is wrong with some files, of which there is at least one.
+    /// Combines the errors of several files into one. `errors` must not be empty.
     pub(crate) fn of(mut errors: Vec<Self>) -> Self {
         match errors.len() {
             1 => errors.remove(0),
@@ -210,112 +234,130 @@ impl CaptureError {
         }
     }
 
-    /// Whether a capture could be read in part: its packets so far stand, and reading goes on with
-    /// the next file. All other errors are the caller's to put right.
+    /// Returns whether the capture was read in part.
+    ///
+    /// If so, its packets up to the error are valid, and reading continues with the next file. The
+    /// caller has to correct all other errors.
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Read { .. })
     }
 }
 
-/// What is wrong with a record of a capture (a block, in pcapng).
+/// Damage of one record of a capture. In pcapng, a record is a block.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Damage {
     /// The file ends inside the record.
-    #[error("the file ends inside the record, {have} of {need} bytes are there")]
+    #[error("the file ends inside a record, after {have} of {need} bytes")]
     Cut {
-        /// The bytes that are there.
+        /// The bytes of the record that are present.
         have: usize,
-        /// The bytes that are known to be needed; the record may be larger.
+        /// The bytes that are needed next. The record may be larger.
         need: usize,
     },
 
-    /// A length that no record has.
-    #[error("the record claims {len} bytes, {limit} are the most it can have")]
+    /// The record claims an impossible length.
+    #[error("the record length is {len} bytes, but the maximum is {limit}")]
     TooLong {
-        /// What the record claims.
+        /// The claimed length in bytes.
         len: u32,
-        /// What is accepted.
+        /// The maximum length in bytes.
         limit: u32,
     },
 
-    /// A pcapng block that is shorter than its kind of block, or not a multiple of four bytes.
-    #[error("a block of type {kind:#x} cannot be {len} bytes long")]
+    /// A pcapng block is too short for its type, or its length is not a multiple of four bytes.
+    #[error("a block of type {kind:#x} has the invalid length {len}")]
     BlockLength {
-        /// The block's type.
+        /// The type of the block.
         kind: u32,
-        /// What its head claims.
+        /// The length in its header, in bytes.
         len: u32,
     },
 
     /// The two lengths that enclose a pcapng block differ.
-    #[error("the block's length is {head} at its head and {tail} at its end")]
+    #[error(
+        "the two lengths of a block differ: {head} bytes at its start, {tail} bytes at its end"
+    )]
     BlockLengths {
-        /// The length at its head.
+        /// The length at its start, in bytes.
         head: u32,
-        /// The length at its end.
+        /// The length at its end, in bytes.
         tail: u32,
     },
 
-    /// A pcapng block whose packet or option is longer than what is left of the block.
-    #[error("{len} bytes are claimed inside a block that has {left} left")]
+    /// A packet or option is longer than the rest of its pcapng block.
+    #[error("a packet or option of {len} bytes exceeds its block, which has {left} bytes left")]
     Overrun {
-        /// What is claimed.
+        /// The claimed length in bytes.
         len: u32,
-        /// What is left of the block.
+        /// The bytes that are left in the block.
         left: usize,
     },
 
-    /// A packet on an interface that its pcapng section does not describe.
-    #[error("the packet names interface {interface}, the section describes {known}")]
+    /// A packet refers to an interface that its pcapng section does not describe.
+    #[error(
+        "the packet refers to interface {interface}, but the section describes {known} interfaces"
+    )]
     NoInterface {
-        /// The interface's number, from 0.
+        /// The number of the interface, from 0.
         interface: u32,
-        /// How many interfaces there are.
+        /// The number of interfaces that the section describes.
         known: usize,
     },
 
-    /// More interfaces than a machine can have: their descriptions would fill the memory.
+    /// A pcapng section describes too many interfaces. Their descriptions would fill the memory.
     #[error("the section describes more than {limit} interfaces")]
     TooManyInterfaces {
-        /// The most that are accepted.
+        /// The maximum number of interfaces.
         limit: usize,
     },
 
-    /// A pcapng section header without a byte-order magic.
-    #[error("a section header has {magic:#010x} where its byte order should be told")]
+    /// A pcapng section header has no byte-order magic.
+    #[error("a section header has the invalid byte-order magic {magic:#010x}")]
     ByteOrder {
-        /// What stands there, read as little-endian.
+        /// The bytes in the place of the magic, read as a little-endian number.
         magic: u32,
     },
 
-    /// A pcapng section in a version that is not known.
-    #[error("a section is pcapng {major}.{minor}: this version is not known")]
+    /// A pcapng section has an unknown version.
+    #[error("a section has pcapng version {major}.{minor}, which is not supported")]
     SectionVersion {
-        /// The version's number.
+        /// The major version.
         major: u16,
-        /// What follows its point.
+        /// The minor version.
         minor: u16,
     },
 
     /// The compressed data cannot be decompressed, or ends early.
-    #[error("the compressed data is broken: {0}")]
+    #[error("the compressed data is damaged: {0}")]
     Compression(#[source] io::Error),
 }
 
-/// A line for each error, as far as somebody reads them.
+/// Displays the name of a source: escaped, and in quotes unless it is standard input.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            STANDARD_INPUT => f.write_str(STANDARD_INPUT),
+            name => write!(f, "'{}'", escaped(name)),
+        }
+    }
+}
+
+/// Returns one line for each of the first 20 errors, and the number of the others.
 fn lines(errors: &[CaptureError]) -> String {
-    const MOST: usize = 20;
-    let mut lines: String = (errors.iter().take(MOST))
+    const MAX_LINES: usize = 20;
+    let mut lines: String = (errors.iter().take(MAX_LINES))
         .map(|error| format!("\n  {error}"))
         .collect();
-    if errors.len() > MOST {
-        lines.push_str(&format!("\n  and {} more", errors.len() - MOST));
+    if errors.len() > MAX_LINES {
+        lines.push_str(&format!("\n  and {} more", errors.len() - MAX_LINES));
     }
     lines
 }
 
-/// Returns bytes in hexadecimal, with spaces between them.
+/// Returns bytes in hexadecimal, separated by spaces.
 fn hex(bytes: &[u8]) -> String {
     let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
     digits.join(" ")

@@ -1,48 +1,19 @@
-//! Where a run's packets come from: files, or an interface.
+//! The source of a run: files or an interface.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use flowloom_core::meter::{Boundary, OverloadLevel};
-use flowloom_core::time::Time;
+use flowloom_core::meter::OverloadLevel;
 
-use super::{CaptureError, Dropped, Files, Interface, Live, Packets};
+use super::{CaptureError, Dropped, Files, Interface, Live, Read, Stop};
 
-/// Files or an interface.
+/// The source of a run.
 pub(crate) enum Origin {
     Files(Box<Files>, Stop),
     Live(Box<Live>),
 }
 
-/// What came of a reading.
-pub(crate) enum Read<'a> {
-    /// Some packets.
-    Packets(Packets<'a>),
-    /// Nothing more is there right now: what waits for more to come is to be delivered. All packets
-    /// that were captured before the time, if there is one, were handed out.
-    Pause(Option<Time>),
-    /// Something begins anew.
-    Boundary(Boundary),
-    /// There is nothing more, ever.
-    End,
-}
-
-/// Ends a reading from outside, as if there was nothing more to read.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    pub(crate) fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
 impl Origin {
+    /// Reads the next packets. A read from an interface or a pipe waits at most 100 ms.
     pub(crate) fn read(&mut self) -> Result<Read<'_>, CaptureError> {
         match self {
             Self::Files(files, stop) => {
@@ -55,7 +26,7 @@ impl Origin {
         }
     }
 
-    /// What is to be given up for packets not to be lost; nothing for files, which wait.
+    /// Returns the overload level. It is always normal for files, because they can wait.
     pub(crate) fn overload(&self) -> OverloadLevel {
         match self {
             Self::Files(..) => OverloadLevel::Normal,
@@ -73,7 +44,7 @@ impl Origin {
     pub(crate) fn packets_filtered(&self) -> u64 {
         match self {
             Self::Files(files, _) => files.packets_filtered(),
-            // The kernel keeps them out, and does not count them.
+            // The kernel drops these packets and does not count them.
             Self::Live(_) => 0,
         }
     }
@@ -92,7 +63,7 @@ impl Origin {
         }
     }
 
-    /// How many captures were begun so far.
+    /// Returns the number of captures that were begun so far.
     pub(crate) fn captures(&self) -> u64 {
         match self {
             Self::Files(files, _) => files.captures(),
@@ -100,7 +71,7 @@ impl Origin {
         }
     }
 
-    /// How many files were left out because they cannot be read.
+    /// Returns the number of files that were skipped because they cannot be read.
     pub(crate) fn files_skipped(&self) -> u64 {
         match self {
             Self::Files(files, _) => files.skipped().len() as u64,
@@ -108,7 +79,7 @@ impl Origin {
         }
     }
 
-    /// How often the clock of live packets stepped back.
+    /// Returns how often the clock of live packets stepped back.
     pub(crate) fn clock_steps(&self) -> u64 {
         match self {
             Self::Files(files, _) => files.clock_steps(),
@@ -116,7 +87,7 @@ impl Origin {
         }
     }
 
-    /// What was captured and not handed out, if this is an interface.
+    /// Returns the packets that an interface lost, or `None` for files.
     pub(crate) fn dropped(&self) -> Option<Dropped> {
         match self {
             Self::Files(..) => None,
@@ -125,11 +96,14 @@ impl Origin {
     }
 }
 
-/// The interface that is meant, if it is not files: a single word that is no file's name.
+/// Returns the interface that `sources` names, or `None` if they are files.
+///
+/// An interface name is a single word that is not the name of a file.
 ///
 /// # Errors
 ///
-/// There is neither a file nor an interface of that name.
+/// Returns an error if a single source is neither a file nor an interface, or if an interface is
+/// named together with other sources.
 pub fn interface(sources: &[PathBuf]) -> Result<Option<Interface>, CaptureError> {
     let is_word = |source: &Path| {
         let text = source.to_str()?;
@@ -143,7 +117,8 @@ pub fn interface(sources: &[PathBuf]) -> Result<Option<Interface>, CaptureError>
         Ok(interface) => Err(CaptureError::InterfaceAmongOthers {
             interface: interface.name,
         }),
-        // With an extension it was meant to be a file, and files say what is wrong with it.
+        // A name with an extension is most likely that of a file. Opening it reports a better
+        // error.
         Err(_) if sources.len() > 1 || Path::new(&word).extension().is_some() => Ok(None),
         Err(error) => Err(error),
     }

@@ -1,11 +1,11 @@
-//! Packets as a source hands them on.
+//! Packets as a source returns them.
 
 use std::fmt;
 
 use flowloom_core::link_type::{LinkType, RawPacket};
 use flowloom_core::time::Time;
 
-/// The name that libpcap has for a link type, and its number; the number alone without a name.
+/// Displays a link type: libpcap's name and the number, or only the number if it has no name.
 #[derive(Clone, Copy, Debug)]
 pub struct LinkTypeName(pub LinkType);
 
@@ -19,14 +19,16 @@ impl fmt::Display for LinkTypeName {
     }
 }
 
-/// Some packets of a source, in order, all in one block of memory.
+/// Packets of a source, in order, in one buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Packets<'a> {
     block: &'a [u8],
     records: &'a [Record],
 }
 
-/// Where a packet stands in the block, and what its record said of it.
+/// The position of a packet in the buffer, and the metadata of its record.
+///
+/// `start` and `len` are in bytes; `wire_len` is the length on the wire, at least `len`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Record {
     pub(crate) time: Time,
@@ -37,7 +39,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// The packet, `block` being the memory that the record was found in.
+    /// Returns the packet. `block` must be the buffer in which the record was found.
     pub(crate) fn packet<'a>(&self, block: &'a [u8]) -> RawPacket<'a> {
         RawPacket {
             time: self.time,
@@ -53,17 +55,17 @@ impl<'a> Packets<'a> {
         Self { block, records }
     }
 
-    /// How many packets these are.
+    /// Returns the number of packets.
     pub fn len(&self) -> usize {
         self.records.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no packets.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// The packets, in order.
+    /// Returns the packets in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = RawPacket<'a>> + Clone + use<'a> {
         let block = self.block;
         self.records.iter().map(move |record| record.packet(block))

@@ -1,4 +1,4 @@
-//! Steps of a live clock: backwards by more than reordering explains.
+//! Detection of a live clock that steps back by more than reordering explains.
 
 use std::time::Duration;
 
@@ -6,13 +6,13 @@ use flowloom_core::time::Time;
 
 use super::packets::Record;
 
-/// The least step back that counts: packets of several queues come slightly out of order.
-const LEAST: Duration = Duration::from_secs(1);
+/// The minimum step back. Packets from several queues arrive slightly out of order.
+const MIN_STEP: Duration = Duration::from_secs(1);
 
-/// Watches the times of live packets for steps back of the clock.
+/// Detects steps back of the clock in the times of live packets.
 ///
-/// After a time from the future no packet would end a flow until time has caught up. So a step back of
-/// more than the idle timeout begins another epoch of the clock.
+/// After a packet with a time in the future, no packet ends a flow until the clock reaches that
+/// time. Therefore a step back of more than the idle timeout begins a new epoch of the clock.
 #[derive(Clone, Debug)]
 pub(crate) struct ClockSteps {
     newest: Time,
@@ -21,17 +21,18 @@ pub(crate) struct ClockSteps {
 }
 
 impl ClockSteps {
-    /// Watches for steps back of more than the idle timeout, and of more than a second.
+    /// Detects steps back of more than the idle timeout and more than one second.
     pub(crate) fn new(idle_timeout: Duration) -> Self {
         Self {
             newest: Time::EPOCH,
-            tolerance: idle_timeout.max(LEAST),
+            tolerance: idle_timeout.max(MIN_STEP),
             count: 0,
         }
     }
 
-    /// The place of the first of these records before which the clock stepped back. Records before it
-    /// are taken note of.
+    /// Returns the index of the first record before which the clock stepped back.
+    ///
+    /// Records before that index update the newest time.
     pub(crate) fn find(&mut self, records: &[Record]) -> Option<usize> {
         for (at, record) in records.iter().enumerate() {
             if self.is_step(record.time) {
@@ -42,23 +43,23 @@ impl ClockSteps {
         None
     }
 
-    /// Whether the clock has stepped back if this is the time now.
+    /// Returns whether the clock has stepped back if the current time is `now`.
     pub(crate) fn is_step(&self, now: Time) -> bool {
         now < self.newest && now.after(self.tolerance) < self.newest
     }
 
-    /// Begins another epoch.
+    /// Begins a new epoch.
     pub(crate) fn restart(&mut self) {
         self.newest = Time::EPOCH;
         self.count += 1;
     }
 
-    /// Forgets the times of another source.
+    /// Forgets the newest time, because another source follows.
     pub(crate) fn forget(&mut self) {
         self.newest = Time::EPOCH;
     }
 
-    /// How many epochs were begun after the first.
+    /// Returns the number of steps, which is the number of epochs minus one.
     pub(crate) fn count(&self) -> u64 {
         self.count
     }

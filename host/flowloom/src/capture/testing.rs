@@ -1,9 +1,9 @@
-//! Captures made by hand, for the tests of this station.
+//! Builders of captures for the tests of this module.
 
-use super::file::format::Order;
+use super::file::record_io::ByteOrder;
 use super::{CaptureError, Files};
 
-impl Order {
+impl ByteOrder {
     pub(crate) fn put16(self, value: u16) -> [u8; 2] {
         match self {
             Self::Little => value.to_le_bytes(),
@@ -26,9 +26,9 @@ impl Order {
     }
 }
 
-pub(crate) const BOTH: [Order; 2] = [Order::Little, Order::Big];
+pub(crate) const BOTH: [ByteOrder; 2] = [ByteOrder::Little, ByteOrder::Big];
 
-/// A packet that outlives its block.
+/// A packet that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packet {
     pub(crate) time_ns: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Packet {
     pub(crate) data: Vec<u8>,
 }
 
-/// Reads to the end: all packets, and what went wrong on the way.
+/// Reads to the end and returns all packets and all errors.
 pub(crate) fn read_all(mut files: Files) -> (Vec<Packet>, Vec<CaptureError>) {
     let (mut packets, mut errors) = (Vec::new(), Vec::new());
     loop {
@@ -63,18 +63,18 @@ pub(crate) fn read_bytes(bytes: impl Into<Vec<u8>>) -> (Vec<Packet>, Vec<Capture
 
 /// A pcap file.
 pub(crate) struct PcapFile {
-    pub(crate) order: Order,
+    pub(crate) order: ByteOrder,
     pub(crate) magic: u32,
     pub(crate) version: (u16, u16),
     pub(crate) snaplen: u32,
-    /// The link type with the bits above it.
+    /// The link type in the lower 16 bits, and the flags above them.
     pub(crate) link: u32,
 }
 
 impl Default for PcapFile {
     fn default() -> Self {
         Self {
-            order: Order::Little,
+            order: ByteOrder::Little,
             magic: 0xa1b2_c3d4,
             version: (2, 4),
             snaplen: 65_535,
@@ -95,7 +95,7 @@ impl PcapFile {
         bytes
     }
 
-    /// A record as its four numbers say, whatever `data` is.
+    /// Returns a record with these four header fields. They need not agree with `data`.
     pub(crate) fn record(&self, [sec, tick, len, wire]: [u32; 4], data: &[u8]) -> Vec<u8> {
         let numbers = [sec, tick, len, wire].map(|number| self.order.put32(number));
         let mut bytes = numbers.concat();
@@ -103,7 +103,7 @@ impl PcapFile {
         bytes
     }
 
-    /// A file of `count` records, all different, of 50 bytes each (34 of data).
+    /// Returns a file of `count` different records of 50 bytes each, of which 34 are packet data.
     pub(crate) fn with_packets(&self, count: u32) -> Vec<u8> {
         let mut bytes = self.header();
         for i in 0..count {
@@ -115,8 +115,8 @@ impl PcapFile {
     }
 }
 
-/// A pcapng block around a body, padded.
-pub(crate) fn block(order: Order, kind: u32, body: &[u8]) -> Vec<u8> {
+/// Returns a pcapng block with this body, padded to four bytes.
+pub(crate) fn block(order: ByteOrder, kind: u32, body: &[u8]) -> Vec<u8> {
     let padded = body.len().next_multiple_of(4);
     let len = order.put32(padded as u32 + 12);
     let mut bytes = order.put32(kind).to_vec();
@@ -127,7 +127,7 @@ pub(crate) fn block(order: Order, kind: u32, body: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn section(order: Order) -> Vec<u8> {
+pub(crate) fn section(order: ByteOrder) -> Vec<u8> {
     let mut body = order.put32(0x1a2b_3c4d).to_vec();
     body.extend(order.put16(1));
     body.extend(order.put16(0));
@@ -135,7 +135,7 @@ pub(crate) fn section(order: Order) -> Vec<u8> {
     block(order, 0x0a0d_0d0a, &body)
 }
 
-pub(crate) fn option(order: Order, kind: u16, value: &[u8]) -> Vec<u8> {
+pub(crate) fn option(order: ByteOrder, kind: u16, value: &[u8]) -> Vec<u8> {
     let mut bytes = order.put16(kind).to_vec();
     bytes.extend(order.put16(value.len() as u16));
     bytes.extend(value);
@@ -143,7 +143,7 @@ pub(crate) fn option(order: Order, kind: u16, value: &[u8]) -> Vec<u8> {
     bytes
 }
 
-pub(crate) fn interface(order: Order, link: u16, snaplen: u32, options: &[u8]) -> Vec<u8> {
+pub(crate) fn interface(order: ByteOrder, link: u16, snaplen: u32, options: &[u8]) -> Vec<u8> {
     let mut body = order.put16(link).to_vec();
     body.extend([0; 2]);
     body.extend(order.put32(snaplen));
@@ -152,7 +152,7 @@ pub(crate) fn interface(order: Order, link: u16, snaplen: u32, options: &[u8]) -
 }
 
 pub(crate) fn enhanced(
-    order: Order,
+    order: ByteOrder,
     interface: u32,
     count: u64,
     wire: u32,

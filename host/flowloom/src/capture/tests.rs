@@ -1,4 +1,4 @@
-//! Reading as a whole: every kind of source, whole and damaged.
+//! Tests of reading: every kind of source, intact and damaged.
 
 use std::fs;
 use std::io::{self, Cursor, Read, Write};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::file::format::{HEAD, Order};
+use super::file::record_io::{ByteOrder, HEADER_LEN};
 use super::testing::{BOTH, PcapFile, enhanced, interface, read_all, read_bytes, section};
 use super::{CaptureError, Damage, Files, Filter};
 
-/// Gives one byte, or an interruption, a read.
-struct Trickle(Cursor<Vec<u8>>, bool);
+/// Returns one byte and an interruption alternately.
+struct ByteAtATime(Cursor<Vec<u8>>, bool);
 
-impl Read for Trickle {
+impl Read for ByteAtATime {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         self.1 = !self.1;
         if self.1 {
@@ -29,7 +29,7 @@ fn pcap(packets: u32) -> Vec<u8> {
 }
 
 fn pcapng(packets: u64) -> Vec<u8> {
-    let order = Order::Big;
+    let order = ByteOrder::Big;
     let mut bytes = section(order);
     bytes.extend(interface(order, 1, 0, &[]));
     for i in 0..packets {
@@ -66,14 +66,14 @@ fn open_error(path: &Path) -> String {
 }
 
 #[test]
-fn cut_anywhere_a_file_gives_what_is_before_the_cut() {
+fn a_truncated_file_yields_the_packets_before_the_cut() {
     let header = |bytes: &[u8], packets: &[u8]| bytes.len() - packets.len();
     let pcap_records = header(&pcap(1), &[0; 50]);
     let pcapng_records = header(&pcapng(1), &[0; 40]);
     for (whole, records, size) in [(pcap(3), pcap_records, 50), (pcapng(3), pcapng_records, 40)] {
-        // The pcapng header is two blocks, and may end between them.
+        // The pcapng header has two blocks. The file may end between them without damage.
         let ends: Vec<_> = (0..=3).map(|i| records + i * size).chain([28]).collect();
-        for cut in HEAD..=whole.len() {
+        for cut in HEADER_LEN..=whole.len() {
             let (packets, errors) = read_bytes(&whole[..cut]);
             assert_eq!(packets.len(), cut.saturating_sub(records) / size, "{cut}");
             if ends.contains(&cut) && (cut != 28 || size == 40) {
@@ -95,7 +95,7 @@ fn cut_anywhere_a_file_gives_what_is_before_the_cut() {
             assert_eq!(*offset as usize + have, cut);
             assert!(need > have);
         }
-        for cut in 1..HEAD {
+        for cut in 1..HEADER_LEN {
             let (packets, errors) = read_bytes(&whole[..cut]);
             assert!(packets.is_empty());
             assert_eq!(errors.len(), 1);
@@ -105,17 +105,17 @@ fn cut_anywhere_a_file_gives_what_is_before_the_cut() {
 }
 
 #[test]
-fn a_damaged_file_is_one_line() {
+fn a_damage_error_is_one_line() {
     let (_, errors) = read_bytes(&pcap(2)[..100]);
     assert_eq!(
         errors[0].to_string(),
-        "test is damaged at byte 74, packet 2: the file ends inside the record, 26 of 50 bytes \
-         are there; the rest of it is not read"
+        "cannot read 'test' at byte 74, packet 2: the file ends inside a record, after 26 of 50 \
+         bytes; the rest of the file is skipped"
     );
 }
 
 #[test]
-fn many_packets_come_in_portions() {
+fn many_packets_come_in_several_reads() {
     let bytes = pcap(30_000);
     let mut files = Files::from_reader("test", Cursor::new(bytes));
     let mut next = 0_u32;
@@ -131,9 +131,9 @@ fn many_packets_come_in_portions() {
 }
 
 #[test]
-fn a_pipe_may_give_byte_after_byte() {
+fn a_pipe_may_return_single_bytes() {
     let whole = read_bytes(pcapng(5));
-    let trickle = Trickle(Cursor::new(gzip(&pcapng(5))), false);
+    let trickle = ByteAtATime(Cursor::new(gzip(&pcapng(5))), false);
     let (packets, errors) = read_all(Files::from_reader("pipe", trickle));
     assert!(errors.is_empty(), "{errors:?}");
     assert_eq!(packets, whole.0);
@@ -141,7 +141,7 @@ fn a_pipe_may_give_byte_after_byte() {
 
 #[test]
 #[cfg(unix)]
-fn a_named_pipe_is_a_file_to_read() {
+fn a_named_pipe_is_read_like_a_file() {
     let dir = temp();
     let path = dir.path().join("pipe");
     let made = std::process::Command::new("mkfifo").arg(&path).status();
@@ -157,7 +157,7 @@ fn a_named_pipe_is_a_file_to_read() {
 }
 
 #[test]
-fn compressed_in_several_pieces() {
+fn several_gzip_members_and_zstd_frames_are_one_capture() {
     let bytes = pcap(2000);
     let (one, two) = bytes.split_at(30_001);
     let expected = read_bytes(&bytes[..]).0;
@@ -167,14 +167,14 @@ fn compressed_in_several_pieces() {
         assert!(errors.is_empty(), "{errors:?}");
         assert!(packets == expected);
     }
-    // A frame to be skipped, as pzstd writes before each.
+    // A skippable frame, as pzstd writes before each frame.
     let mut skippable = vec![0x5a, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
     skippable.extend(zstandard(&bytes));
     assert!(read_bytes(skippable).0 == expected);
 }
 
 #[test]
-fn broken_compressed_data_is_damage() {
+fn truncated_compressed_data_is_damage() {
     let bytes = pcap(20_000);
     for compress in [gzip, zstandard] {
         let mut compressed = compress(&bytes);
@@ -198,7 +198,7 @@ fn broken_compressed_data_is_damage() {
     }
 }
 
-/// What was compressed before the damage comes out whole, in whatever portions it came in.
+/// All packets before the damage are returned, independent of the size of the reads.
 #[test]
 fn nothing_before_damaged_compressed_data_is_lost() {
     let bytes = pcap(20_000);
@@ -211,12 +211,12 @@ fn nothing_before_damaged_compressed_data_is_lost() {
         .write_all(&bytes)
         .and_then(|()| zstandard.flush())
         .expect("memory takes all");
-    // Both have four kinds of blocks in two bits behind the one that marks the last, and in both
-    // the fourth is not in use.
+    // Both formats code four block types in the two bits after the last-block flag. In both, the
+    // fourth type is reserved.
     const RESERVED: [u8; 3] = [0b111, 0, 0];
     for good in [gzip.get_ref(), zstandard.get_ref()] {
         let damaged = [&good[..], &RESERVED].concat();
-        let trickle = Trickle(Cursor::new(damaged.clone()), false);
+        let trickle = ByteAtATime(Cursor::new(damaged.clone()), false);
         for files in [
             Files::from_reader("test", Cursor::new(damaged)),
             Files::from_reader("test", trickle),
@@ -271,38 +271,38 @@ fn a_list_is_one_capture_and_damage_ends_only_its_file() {
 }
 
 #[test]
-fn what_is_wrong_with_a_source_is_said_before_a_packet() {
+fn errors_of_sources_are_reported_before_the_first_packet() {
     let dir = temp();
     let fine = write(&dir, "fine.pcap", &pcap(1));
     let missing = dir.path().join("missing.pcap");
     assert_eq!(
         open_error(&missing),
-        "cannot open missing.pcap: No such file or directory (os error 2)"
+        "cannot open 'missing.pcap': No such file or directory (os error 2)"
     );
     assert!(Files::open([&fine, &missing]).is_err());
-    assert!(open_error(dir.path()).ends_with("is a directory: name the captures in it"));
+    assert!(open_error(dir.path()).ends_with(": it is a folder; name the captures in it"));
     assert_eq!(
         open_error(&write(&dir, "empty", b"")),
-        "empty is empty: not even a file header is there"
+        "cannot read 'empty': the file is empty"
     );
-    let expected = "is not a capture: it begins with 48 65 6c 6c 6f; pcap and pcapng are read, \
-                    as they are or compressed with gzip or zstd";
+    let expected = "it is not a capture (first bytes 48 65 6c 6c 6f); use pcap or pcapng, \
+                    uncompressed or compressed with gzip or zstd";
     for (name, bytes) in [("a", b"Hello".to_vec()), ("b", gzip(b"Hello"))] {
         assert_eq!(
             open_error(&write(&dir, name, &bytes)),
-            format!("{name} {expected}")
+            format!("cannot read '{name}': {expected}")
         );
     }
     assert_eq!(
         open_error(&write(&dir, "cut", &pcap(1)[..20])),
-        "cut has no packet: it ends inside its file header, after 20 bytes"
+        "cannot read 'cut': the file ends inside its header, after 20 bytes"
     );
     let none = Files::open::<PathBuf>([]).err().expect("nothing to read");
     assert!(matches!(none, CaptureError::NoSource));
 }
 
 #[test]
-fn an_error_of_the_system_is_told_with_its_place() {
+fn an_error_of_the_system_has_an_offset_and_a_packet_number() {
     struct Failing;
     impl Read for Failing {
         fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
@@ -315,13 +315,13 @@ fn an_error_of_the_system_is_told_with_its_place() {
     assert!(errors[0].is_damage());
     let message = errors[0].to_string();
     assert!(
-        message.starts_with("cannot read disk from byte 130, packet 3 on: "),
+        message.starts_with("cannot read 'disk' at byte 130, packet 3: "),
         "{message}"
     );
 }
 
 #[test]
-fn the_filter_sees_packets_before_they_are_cut() {
+fn the_filter_is_applied_before_the_snapshot_length() {
     let file = PcapFile::default();
     let mut bytes = file.header();
     for last in [1, 2, 3] {
@@ -357,7 +357,8 @@ fn a_filter_that_no_packet_can_match_is_an_error() {
 }
 
 proptest! {
-    /// Whatever follows a header, reading ends, in few errors, and lengths are true.
+    /// With any bytes after a header, reading ends with at most one error, and all lengths are
+    /// valid.
     #[test]
     fn nothing_makes_reading_panic_or_hang(
         big in any::<bool>(),
@@ -381,9 +382,9 @@ proptest! {
         }
     }
 
-    /// A capture with a few bytes changed gives at most what it had before, and no panic.
+    /// A capture with a few changed bytes causes at most one error and no panic.
     #[test]
-    fn changed_bytes_are_survived(
+    fn changed_bytes_cause_no_panic(
         ng in any::<bool>(),
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
         compression in 0..3,

@@ -1,35 +1,36 @@
-//! How the interfaces of a pcapng file count time.
+//! The time units of interfaces in pcapng files.
 
 use flowloom_core::time::Time;
 
-/// How an interface counts time.
+/// Converts the timestamps of one interface to times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Clock {
     unit: Unit,
-    /// What is added to every time.
+    /// Nanoseconds that are added to every time.
     offset_ns: i128,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
-    /// This many nanoseconds.
-    Of(u64),
-    /// This part of a nanosecond.
-    Part(u64),
-    /// Two to the power of minus this many seconds.
+    /// One unit is this many nanoseconds.
+    Nanoseconds(u64),
+    /// This many units are one nanosecond.
+    PerNanosecond(u64),
+    /// One unit is 2 to the power of minus this many seconds.
     Binary(u32),
 }
 
 impl Clock {
-    /// From the value of `if_tsresol` (microseconds if there is none) and that of `if_tsoffset`.
+    /// Creates a clock from the values of `if_tsresol` (microseconds if absent) and `if_tsoffset`
+    /// (seconds).
     pub(crate) fn new(resolution: Option<u8>, offset_s: i64) -> Self {
         let unit = match resolution.unwrap_or(6) {
             binary @ 0x80.. => Unit::Binary(u32::from(binary & 0x7f)),
-            decimal @ ..=9 => Unit::Of(10_u64.pow(9 - u32::from(decimal))),
-            // Units so small that 2^64 of them are less than a nanosecond count nothing.
+            decimal @ ..=9 => Unit::Nanoseconds(10_u64.pow(9 - u32::from(decimal))),
+            // 2^64 of these units are less than a nanosecond, so that every time is 0.
             decimal => 10_u64
                 .checked_pow(u32::from(decimal) - 9)
-                .map_or(Unit::Binary(127), Unit::Part),
+                .map_or(Unit::Binary(127), Unit::PerNanosecond),
         };
         Self {
             unit,
@@ -37,15 +38,16 @@ impl Clock {
         }
     }
 
-    /// The time that a count states, rounded down to nanoseconds. Before 1970 is 1970.
+    /// Returns the time of a timestamp, rounded down to nanoseconds. A time before 1970 becomes
+    /// 1970.
     #[inline]
     pub(crate) fn time(&self, count: u64) -> Time {
         let ns = match self.unit {
-            Unit::Of(ns) => u128::from(count) * u128::from(ns),
-            Unit::Part(part) => u128::from(count / part),
+            Unit::Nanoseconds(ns) => u128::from(count) * u128::from(ns),
+            Unit::PerNanosecond(part) => u128::from(count / part),
             Unit::Binary(power) => (u128::from(count) * 1_000_000_000) >> power,
         };
-        // At most 2^94, so it fits.
+        // The value is at most 2^94, so that it fits into an `i128`.
         Time::from_wide_ns(ns as i128 + self.offset_ns)
     }
 }
@@ -69,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn times_out_of_range_stop_at_its_ends() {
+    fn times_out_of_range_are_clamped() {
         let ms = |resolution, offset, count| Clock::new(Some(resolution), offset).time(count).ms();
         assert_eq!(ms(0, 0, u64::MAX), u64::MAX);
         assert_eq!(ms(6, i64::MAX, u64::MAX), u64::MAX);

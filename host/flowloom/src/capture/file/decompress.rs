@@ -1,38 +1,38 @@
-//! Decompressing, up to the very place where compressed data is damaged.
+//! Decompression up to the exact position of damage.
 //!
-//! The readers of `flate2` and `zstd` forget what a failing call had produced. Here all of it comes
-//! out first and the error after it, so how much of a damaged capture is read depends on the
-//! capture alone, not on the portions in which it arrives.
+//! The readers of `flate2` and `zstd` discard the output of a failing call. [`Decompressed`] first
+//! returns all output and then the error. The part of a damaged capture that is read thus depends
+//! only on the capture, not on the sizes of the reads.
 
 use std::io::{self, BufRead, Read};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use zstd::stream::raw::{Decoder, InBuffer, Operation, OutBuffer};
 
-/// A compressed format, a portion at a time.
+/// A decompressor that works in steps.
 pub(crate) trait Codec {
-    /// Takes some of `input` and makes some of `output`.
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step;
+    /// Consumes a part of `input` and writes a part of `output`.
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> StepResult;
 
-    /// Whether the data may end here: nothing is begun that is not finished.
+    /// Returns whether the data may end here, because no member or frame is incomplete.
     fn may_end(&self) -> bool;
 }
 
-pub(crate) struct Step {
-    /// Bytes of the input that are done with.
-    taken: usize,
-    /// Bytes of the output that are made, those before an error included.
-    made: usize,
-    /// Whether there was nothing to work on.
+pub(crate) struct StepResult {
+    /// Bytes of the input that were consumed.
+    consumed: usize,
+    /// Bytes of the output that were written, including those before an error.
+    produced: usize,
+    /// Whether the step neither consumed nor produced anything.
     is_idle: bool,
     result: io::Result<()>,
 }
 
-/// The decompressed bytes of `R`.
+/// A reader of the decompressed bytes of `R`.
 pub(crate) struct Decompressed<R, C> {
     input: R,
     codec: C,
-    /// What the data before was good for is out; this is said next.
+    /// An error to return from the next read, after the output that preceded it.
     failed: Option<io::Error>,
 }
 
@@ -45,7 +45,7 @@ impl<R: BufRead, C: Codec> Decompressed<R, C> {
         }
     }
 
-    /// The compressed bytes.
+    /// Returns the reader of the compressed bytes.
     pub(crate) fn get_ref(&self) -> &R {
         &self.input
     }
@@ -63,29 +63,29 @@ impl<R: BufRead, C: Codec> Read for Decompressed<R, C> {
                 return Ok(0);
             }
             let step = self.codec.step(input, into);
-            self.input.consume(step.taken);
+            self.input.consume(step.consumed);
             self.failed = step.result.err();
-            if step.made > 0 {
-                return Ok(step.made);
+            if step.produced > 0 {
+                return Ok(step.produced);
             }
             if is_end && step.is_idle && self.failed.is_none() && !self.codec.may_end() {
                 return Err(io::Error::new(
                     io::ErrorKind::UnexpectedEof,
-                    "the compressed data ends early",
+                    "it ends early",
                 ));
             }
         }
     }
 }
 
-/// gzip (RFC 1952), any number of members.
+/// gzip (RFC 1952) with any number of members.
 pub(crate) struct Gzip {
     member: Decompress,
     is_between: bool,
 }
 
 impl Gzip {
-    /// The largest window of the format, as a power of two.
+    /// The base-2 logarithm of the largest window of the format.
     const WINDOW_BITS: u8 = 15;
 
     pub(crate) fn new() -> Self {
@@ -97,20 +97,20 @@ impl Gzip {
 }
 
 impl Codec for Gzip {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> StepResult {
         self.is_between = false;
         let before = (self.member.total_in(), self.member.total_out());
         let status = self.member.decompress(input, output, FlushDecompress::None);
-        let taken = (self.member.total_in() - before.0) as usize;
-        let made = (self.member.total_out() - before.1) as usize;
-        let step = Step {
-            taken,
-            made,
-            is_idle: taken == 0 && made == 0,
-            // What exactly the decoder says of it depends on the portions in which data came.
+        let consumed = (self.member.total_in() - before.0) as usize;
+        let produced = (self.member.total_out() - before.1) as usize;
+        let step = StepResult {
+            consumed,
+            produced,
+            is_idle: consumed == 0 && produced == 0,
+            // The decoder's own message depends on the sizes of the reads.
             result: status.as_ref().map(drop).map_err(|_| {
-                let what = "it is not valid deflate data, or its checksum is another";
-                io::Error::new(io::ErrorKind::InvalidData, what)
+                let message = "it is not valid deflate data, or its checksum is wrong";
+                io::Error::new(io::ErrorKind::InvalidData, message)
             }),
         };
         if let Ok(Status::StreamEnd) = status {
@@ -125,25 +125,30 @@ impl Codec for Gzip {
     }
 }
 
-/// Zstandard (RFC 8878), any number of frames.
+/// Zstandard (RFC 8878) with any number of frames.
 pub(crate) struct Zstd {
     decoder: Decoder<'static>,
-    /// How much the decoder gets in the next call: never a block and the beginning of another, as
-    /// a call that fails at the second one loses the first.
+    /// The number of bytes that the decoder gets in the next call.
+    ///
+    /// It never covers a block and the start of another one. A call that fails at the second block
+    /// would lose the first.
     portion: usize,
-    /// What has come of the portion. It is shown as a whole, as what a call that fails has made
-    /// depends on what it was shown.
+    /// The bytes of the current portion that have arrived.
+    ///
+    /// The decoder gets the portion as a whole, because the output of a failing call depends on its
+    /// input.
     pending: Vec<u8>,
-    /// The decoder may still have output, which comes before anything else for the same reason.
+    /// Whether the decoder may still have output. It has to be returned before the decoder gets
+    /// more input, for the same reason.
     has_output: bool,
     is_between: bool,
 }
 
 impl Zstd {
-    /// The beginning of a frame that says how long its header is.
+    /// The number of bytes that determine the length of the frame header.
     const FRAME_START: usize = 5;
     const BLOCK_HEADER: usize = 3;
-    /// No block is larger; a frame to be skipped may be, and may come in pieces.
+    /// The maximum size of a block. A skippable frame may be larger and may be passed in pieces.
     const BLOCK: usize = 128 * 1024;
 
     pub(crate) fn new() -> io::Result<Self> {
@@ -156,8 +161,8 @@ impl Zstd {
         })
     }
 
-    /// Shows the decoder some input.
-    fn show(&mut self, input: &[u8], output: &mut [u8]) -> Step {
+    /// Passes some input to the decoder.
+    fn decode(&mut self, input: &[u8], output: &mut [u8]) -> StepResult {
         let is_empty = input.is_empty();
         let most = output.len();
         let mut input = InBuffer::around(input);
@@ -166,50 +171,50 @@ impl Zstd {
             self.is_between = wanted == 0;
             self.portion = match wanted {
                 0 => Self::FRAME_START,
-                // With a block, the decoder would like to have the header of the next one.
+                // Together with a block, the decoder requests the header of the next one.
                 more if more > Self::BLOCK_HEADER => (more - Self::BLOCK_HEADER).min(Self::BLOCK),
                 rest => rest,
             };
         });
-        let made = output.pos();
-        self.has_output = made == most;
-        Step {
-            taken: input.pos(),
-            made,
-            is_idle: is_empty && made == 0,
+        let produced = output.pos();
+        self.has_output = produced == most;
+        StepResult {
+            consumed: input.pos(),
+            produced,
+            is_idle: is_empty && produced == 0,
             result,
         }
     }
 }
 
 impl Codec for Zstd {
-    fn step(&mut self, input: &[u8], output: &mut [u8]) -> Step {
+    fn step(&mut self, input: &[u8], output: &mut [u8]) -> StepResult {
         if self.has_output {
-            let step = self.show(&[], output);
-            if step.made > 0 || step.result.is_err() {
+            let step = self.decode(&[], output);
+            if step.produced > 0 || step.result.is_err() {
                 return step;
             }
         }
         if self.pending.is_empty() && input.len() >= self.portion {
-            return self.show(&input[..self.portion], output);
+            return self.decode(&input[..self.portion], output);
         }
         let missing = self.portion.saturating_sub(self.pending.len());
         let more = input.len().min(missing);
         self.pending.extend_from_slice(&input[..more]);
         if 0 < more && more < missing {
-            return Step {
-                taken: more,
-                made: 0,
+            return StepResult {
+                consumed: more,
+                produced: 0,
                 is_idle: false,
                 result: Ok(()),
             };
         }
         let mut pending = std::mem::take(&mut self.pending);
-        let step = self.show(&pending, output);
-        pending.drain(..step.taken);
+        let step = self.decode(&pending, output);
+        pending.drain(..step.consumed);
         self.pending = pending;
-        Step {
-            taken: more,
+        StepResult {
+            consumed: more,
             ..step
         }
     }

@@ -1,4 +1,4 @@
-//! Capture files, pipes and standard input, one after the other.
+//! Reading of a list of capture files, pipes and standard input.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,30 +8,33 @@ use std::time::{Duration, Instant, SystemTime};
 use flowloom_core::meter::Boundary;
 use flowloom_core::time::Time;
 
-use super::block::Block;
-use super::format::MAX_PACKETS;
+use super::capture_reader::{CaptureReader, ReadOutcome};
 use super::groups::{self, Grouping};
 use super::input::Source;
 use super::pipe::{self, PipeClock};
-use super::plan::{Checked, Planned, look_at, plan};
-use super::reading::{Next, Reading};
-use crate::capture::origin::Read;
-use crate::capture::packets::Record;
+use super::plan::{CheckedSources, PlannedSource, check_sources, plan};
+use super::read_buffer::ReadBuffer;
+use super::record_io::MAX_PACKETS;
+use crate::capture::error::CaptureError;
+use crate::capture::filter::Filter;
+use crate::capture::packets::{Packets, Record};
+use crate::capture::read::Read;
 use crate::capture::steps::ClockSteps;
-use crate::capture::{CaptureError, Filter, Packets};
 
-/// How long a pipe that always has data may go without a pause, in which what waits is delivered.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// The maximum time between two pauses of a pipe that always has data. In a pause, the meter
+/// delivers what it holds back.
+const MAX_DELIVERY_DELAY: Duration = Duration::from_millis(100);
 
-/// Pauses after a stop by which a pipe's writer, which was most likely stopped too, has sent all it had.
-const LAST_PAUSES: u32 = 3;
-/// A writer that goes on after a stop is not waited for any longer.
-const LAST_READING: Duration = Duration::from_secs(1);
+/// The number of pauses after a stop after which a pipe ends. Most likely its writer was stopped
+/// too, and has sent all data by then.
+const MAX_PAUSES_AFTER_STOP: u32 = 3;
+/// The maximum time after a stop for which Flowloom still reads from a pipe.
+const MAX_READ_AFTER_STOP: Duration = Duration::from_secs(1);
 
-/// A list of captures, read one file after the other.
+/// Reads a list of captures, one file after the other.
 ///
-/// pcap and pcapng are told apart by their first bytes, and so are gzip and zstd around them; names
-/// mean nothing. One file is open at a time.
+/// The first bytes of a file determine its format (pcap or pcapng) and its compression (gzip or
+/// zstd). File names have no influence. One file is open at a time.
 ///
 /// ```no_run
 /// # use flowloom::capture::{CaptureError, Files};
@@ -46,43 +49,43 @@ const LAST_READING: Duration = Duration::from_secs(1);
 /// # }
 /// ```
 pub struct Files {
-    sources: VecDeque<Planned>,
-    /// One whose turn it is, once what comes before it was told.
-    next: Option<Planned>,
-    current: Option<Reading>,
-    block: Block,
+    sources: VecDeque<PlannedSource>,
+    /// The source to open next, once the caller knows of the boundary before it.
+    next: Option<PlannedSource>,
+    current: Option<CaptureReader>,
+    buffer: ReadBuffer,
     records: Vec<Record>,
-    /// How many of the records were handed out.
-    handed: usize,
+    /// The number of records that were returned.
+    returned: usize,
     filter: Option<Filter>,
     snapshot_length: u32,
     total_bytes: Option<u64>,
-    /// Bytes read of the files before the current one.
+    /// The bytes that were read from the files before the current one.
     bytes_before: u64,
     packets_read: u64,
     packets_filtered: u64,
-    /// How many captures were begun.
+    /// The number of captures that were begun.
     captures: u64,
     skipped: Vec<CaptureError>,
-    skips: bool,
-    /// The newest time of the capture so far, if a file may continue it.
+    skip_unreadable: bool,
+    /// The newest time of the current capture, if a further file may continue it.
     newest: Option<Time>,
     pipe: PipeState,
 }
 
-/// What is known of the pipe that is read.
+/// The state of the pipe that is read.
 struct PipeState {
     clock: PipeClock,
     steps: ClockSteps,
-    /// When what waits was delivered last.
+    /// The time of the last pause.
     paused: Instant,
-    /// When it was stopped, and the pauses since.
+    /// The time of the stop, and the number of pauses since.
     stopped: Option<(Instant, u32)>,
 }
 
-/// What an advance came to.
-enum Advance {
-    /// Records from this place on are new.
+/// The result of [`Files::advance`].
+enum AdvanceResult {
+    /// The records from this index on are new.
     Records(usize),
     Pause(Option<Time>),
     Boundary(Boundary),
@@ -90,29 +93,33 @@ enum Advance {
 }
 
 impl Files {
-    /// Opens captures by their paths, to be read in this order as if they were one; `-` is standard
+    /// Opens captures by their paths. They are read in this order, as one capture. `-` is standard
     /// input.
     ///
-    /// Every file is looked at before this returns, so that a wrong name or a file that is no
-    /// capture is found before a packet is metered. Pipes and standard input cannot be looked at
-    /// without taking from them: what is wrong with those, [`read`](Self::read) says.
+    /// All files are checked before this function returns. A wrong name, or a file that is not a
+    /// capture, is therefore found before the first packet is metered. Pipes and standard input
+    /// cannot be checked without removing data from them. [`read`](Self::read) returns their
+    /// errors.
     ///
     /// # Errors
     ///
-    /// What is wrong with a file; [`CaptureError::Unreadable`] if there are several such files.
+    /// Returns the error of a file, or [`CaptureError::Unreadable`] if several files have errors.
     pub fn open<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
     ) -> Result<Self, CaptureError> {
         Self::open_grouped(paths, Grouping::One, false)
     }
 
-    /// Opens captures by their paths, to be read group by group: where the grouping begins another
-    /// capture, the run that reads them is told. With `skip_unreadable`, files that cannot be opened or
-    /// are no captures are left out, and told by [`skipped`](Self::skipped).
+    /// Opens captures by their paths. They are read group by group, with a [boundary](Boundary)
+    /// before each further capture.
+    ///
+    /// With `skip_unreadable`, files that cannot be opened or are not captures are skipped.
+    /// [`skipped`](Self::skipped) returns their errors.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open). With `skip_unreadable` only if no file can be read.
+    /// Returns the same errors as [`open`](Self::open). With `skip_unreadable`, it only fails if no
+    /// file can be read.
     pub fn open_grouped<P: Into<PathBuf>>(
         paths: impl IntoIterator<Item = P>,
         grouping: Grouping,
@@ -122,35 +129,35 @@ impl Files {
         if paths.is_empty() {
             return Err(CaptureError::NoSource);
         }
-        // When a file's first packet comes matters only if another file may come before it.
+        // The time of the first packet matters only if the order of the files may change.
         let looks_inside = grouping == Grouping::Auto && paths.len() > 1;
-        let Checked { sources, errors } = look_at(paths, looks_inside)?;
+        let CheckedSources { sources, errors } = check_sources(paths, looks_inside)?;
         if !errors.is_empty() && (!skip_unreadable || sources.is_empty()) {
             return Err(CaptureError::of(errors));
         }
         for error in &errors {
-            tracing::warn!("{error}; it is skipped");
+            tracing::warn!("{error}; the file is skipped");
         }
         let mut files = Self::new(plan(sources, grouping));
         files.skipped = errors;
-        files.skips = skip_unreadable;
+        files.skip_unreadable = skip_unreadable;
         Ok(files)
     }
 
-    /// One capture from anything that can be read; `name` is what errors call it.
+    /// Creates one capture from a reader. `name` is its name in errors.
     pub fn from_reader(name: impl Into<String>, reader: impl io::Read + Send + 'static) -> Self {
         let source = Source::Reader {
             name: name.into(),
             reader: Box::new(reader),
         };
-        Self::new(VecDeque::from([Planned {
+        Self::new(VecDeque::from([PlannedSource {
             source,
             begins: true,
             first: None,
         }]))
     }
 
-    fn new(sources: VecDeque<Planned>) -> Self {
+    fn new(sources: VecDeque<PlannedSource>) -> Self {
         let total_bytes = sources
             .iter()
             .map(|planned| match &planned.source {
@@ -162,9 +169,9 @@ impl Files {
             sources,
             next: None,
             current: None,
-            block: Block::new(),
+            buffer: ReadBuffer::new(),
             records: Vec::with_capacity(MAX_PACKETS),
-            handed: 0,
+            returned: 0,
             filter: None,
             snapshot_length: u32::MAX,
             total_bytes,
@@ -173,7 +180,7 @@ impl Files {
             packets_filtered: 0,
             captures: 0,
             skipped: Vec::new(),
-            skips: false,
+            skip_unreadable: false,
             newest: None,
             pipe: PipeState {
                 clock: PipeClock::default(),
@@ -184,77 +191,78 @@ impl Files {
         }
     }
 
-    /// Hands out only packets that `filter` matches. It sees them before they are cut.
+    /// Returns only packets that match `filter`. The filter is applied before the snapshot length.
     #[must_use]
     pub fn with_filter(mut self, filter: Filter) -> Self {
         self.filter = Some(filter);
         self
     }
 
-    /// Cuts the data of every packet to at most `bytes`; its length on the wire stays.
+    /// Truncates the data of every packet to `bytes`. Its length on the wire is unchanged.
     #[must_use]
     pub fn with_snapshot_length(mut self, bytes: u32) -> Self {
         self.snapshot_length = bytes;
         self
     }
 
-    /// Begins another epoch of the clock where live packets of a pipe step back by more than this.
+    /// Begins a new epoch of the clock when the times of a live pipe step back by more than this.
     #[must_use]
     pub(crate) fn with_idle_timeout(mut self, idle_timeout: Duration) -> Self {
         self.pipe.steps = ClockSteps::new(idle_timeout);
         self
     }
 
-    /// The next packets, up to 4096; `None` at the end of the last file. Waits for a pipe's writer.
+    /// Returns up to 4096 packets, or `None` at the end of the last file. It waits for the writer
+    /// of a pipe.
     ///
-    /// There may be none among them when a filter let none pass.
+    /// The result may have no packets if the filter dropped all of them.
     ///
     /// # Errors
     ///
-    /// Every error ends the file that it is about, and the next call goes on with the next file.
-    /// Damage ([`CaptureError::is_damage`]) is told once, after all packets before it.
+    /// An error ends the file that it is about. The next call continues with the next file. Damage
+    /// ([`CaptureError::is_damage`]) is returned once, after all packets before it.
     pub fn read(&mut self) -> Result<Option<Packets<'_>>, CaptureError> {
         loop {
             match self.advance()? {
-                Advance::Records(from) => return Ok(Some(self.packets(from))),
-                Advance::Pause(_) | Advance::Boundary(_) => {}
-                Advance::End => return Ok(None),
+                AdvanceResult::Records(from) => return Ok(Some(self.packets(from))),
+                AdvanceResult::Pause(_) | AdvanceResult::Boundary(_) => {}
+                AdvanceResult::End => return Ok(None),
             }
         }
     }
 
-    /// The next packets, or what else there is to know.
+    /// Returns the next packets, a pause, a boundary or the end.
     pub(crate) fn next(&mut self) -> Result<Read<'_>, CaptureError> {
         Ok(match self.advance()? {
-            Advance::Records(from) => Read::Packets(self.packets(from)),
-            Advance::Pause(now) => Read::Pause(now),
-            Advance::Boundary(boundary) => Read::Boundary(boundary),
-            Advance::End => Read::End,
+            AdvanceResult::Records(from) => Read::Packets(self.packets(from)),
+            AdvanceResult::Pause(now) => Read::Pause(now),
+            AdvanceResult::Boundary(boundary) => Read::Boundary(boundary),
+            AdvanceResult::End => Read::End,
         })
     }
 
     fn packets(&self, from: usize) -> Packets<'_> {
-        Packets::new(self.block.bytes(), &self.records[from..self.handed])
+        Packets::new(self.buffer.bytes(), &self.records[from..self.returned])
     }
 
-    fn advance(&mut self) -> Result<Advance, CaptureError> {
-        if self.handed < self.records.len() {
-            return Ok(self.hand_out());
+    fn advance(&mut self) -> Result<AdvanceResult, CaptureError> {
+        if self.returned < self.records.len() {
+            return Ok(self.return_records());
         }
         self.records.clear();
-        self.handed = 0;
+        self.returned = 0;
         loop {
-            let Some(reading) = &mut self.current else {
-                match self.begin_next()? {
+            let Some(reader) = &mut self.current else {
+                match self.open_next()? {
                     None => continue,
                     Some(advance) => return Ok(advance),
                 }
             };
-            let is_pipe = reading.is_pipe();
+            let is_pipe = reader.is_pipe();
             if is_pipe && let Some(advance) = self.pipe.before_reading() {
                 return Ok(advance);
             }
-            let found = reading.next(&mut self.block, &mut self.records);
+            let found = reader.next(&mut self.buffer, &mut self.records);
             self.packets_read += self.records.len() as u64;
             if let Some(newest) = &mut self.newest {
                 *newest =
@@ -265,13 +273,13 @@ impl Files {
                 Ok(found)
             });
             match found {
-                Ok(Next::Packets) if is_pipe => return Ok(self.hand_out()),
-                Ok(Next::Packets) => {
-                    self.handed = self.records.len();
-                    return Ok(Advance::Records(0));
+                Ok(ReadOutcome::Packets) if is_pipe => return Ok(self.return_records()),
+                Ok(ReadOutcome::Packets) => {
+                    self.returned = self.records.len();
+                    return Ok(AdvanceResult::Records(0));
                 }
-                Ok(Next::Pause) => return Ok(self.pipe.pause()),
-                Ok(Next::End) => self.end_file(),
+                Ok(ReadOutcome::Pause) => return Ok(self.pipe.pause()),
+                Ok(ReadOutcome::End) => self.end_file(),
                 Err(error) => {
                     self.end_file();
                     return Err(error);
@@ -280,9 +288,9 @@ impl Files {
         }
     }
 
-    /// Hands out records up to a step of the clock, or says that there is one.
-    fn hand_out(&mut self) -> Advance {
-        let from = self.handed;
+    /// Returns the records up to a step of the clock, or the boundary if the step comes first.
+    fn return_records(&mut self) -> AdvanceResult {
+        let from = self.returned;
         let rest = &self.records[from..];
         let step = self
             .pipe
@@ -293,32 +301,33 @@ impl Files {
             Some(0) => {
                 self.pipe.steps.restart();
                 self.pipe.clock.restart();
-                Advance::Boundary(Boundary::ClockStep)
+                AdvanceResult::Boundary(Boundary::ClockStep)
             }
-            Some(count) => self.hand_out_to(from + count),
-            None => self.hand_out_to(self.records.len()),
+            Some(count) => self.return_up_to(from + count),
+            None => self.return_up_to(self.records.len()),
         }
     }
 
-    fn hand_out_to(&mut self, end: usize) -> Advance {
-        let from = self.handed;
-        self.handed = end;
-        self.pipe.note(&self.records[from..end]);
-        Advance::Records(from)
+    fn return_up_to(&mut self, end: usize) -> AdvanceResult {
+        let from = self.returned;
+        self.returned = end;
+        self.pipe.record_times(&self.records[from..end]);
+        AdvanceResult::Records(from)
     }
 
-    /// Opens the next source; says what has to be told before that.
-    fn begin_next(&mut self) -> Result<Option<Advance>, CaptureError> {
+    /// Opens the next source. Returns `Some` if the caller first has to know of a boundary or the
+    /// end.
+    fn open_next(&mut self) -> Result<Option<AdvanceResult>, CaptureError> {
         if self.next.is_none() {
             let Some(planned) = self.sources.pop_front() else {
-                return Ok(Some(Advance::End));
+                return Ok(Some(AdvanceResult::End));
             };
             let continues = match (planned.first, self.newest) {
                 (Some(first), Some(newest)) => groups::continues(newest, first),
                 _ => true,
             };
             let begins = planned.begins || !continues;
-            // A file without packets neither begins nor continues anything.
+            // A file without packets neither begins nor continues a capture.
             self.newest = match begins {
                 true => planned.first.map(|_| Time::EPOCH),
                 false => self.newest.or(planned.first.map(|_| Time::EPOCH)),
@@ -327,24 +336,24 @@ impl Files {
             if begins {
                 self.captures += 1;
                 if self.captures > 1 {
-                    return Ok(Some(Advance::Boundary(Boundary::Capture)));
+                    return Ok(Some(AdvanceResult::Boundary(Boundary::Capture)));
                 }
             }
         }
         let Some(planned) = self.next.take() else {
             return Ok(None);
         };
-        self.block.clear();
-        match Reading::begin(planned.source) {
-            Ok(reading) => {
-                if reading.is_pipe() {
+        self.buffer.reset();
+        match CaptureReader::open(planned.source) {
+            Ok(reader) => {
+                if reader.is_pipe() {
                     self.pipe.clock = PipeClock::default();
                 }
-                self.current = Some(reading);
+                self.current = Some(reader);
                 Ok(None)
             }
-            Err(error) if self.skips => {
-                tracing::warn!("{error}; it is skipped");
+            Err(error) if self.skip_unreadable => {
+                tracing::warn!("{error}; the file is skipped");
                 self.skipped.push(error);
                 Ok(None)
             }
@@ -352,34 +361,34 @@ impl Files {
         }
     }
 
-    /// Reads no further than what a pipe's writer has sent already.
+    /// Ends reading. Data that the writer of a pipe has already sent is still read.
     pub(crate) fn stop(&mut self) {
         if self.pipe.stopped.is_none() {
             self.pipe.stopped = Some((Instant::now(), 0));
             self.sources.clear();
             self.next = None;
-            // Files are left where they are.
+            // A file ends at once.
             if self
                 .current
                 .as_ref()
-                .is_some_and(|reading| !reading.is_pipe())
+                .is_some_and(|reader| !reader.is_pipe())
             {
                 self.end_file();
                 self.records.clear();
-                self.handed = 0;
+                self.returned = 0;
             }
         }
     }
 
-    /// Filters the packets, then cuts them.
+    /// Applies the filter, then the snapshot length.
     fn select(&mut self) -> Result<(), CaptureError> {
         if let Some(filter) = &mut self.filter {
-            let block = self.block.bytes();
+            let buffer = self.buffer.bytes();
             let before = self.records.len();
             let mut failed = None;
             self.records.retain(|record| {
                 filter
-                    .matches(&record.packet(block))
+                    .matches(&record.packet(buffer))
                     .unwrap_or_else(|error| {
                         failed = Some(error);
                         false
@@ -400,92 +409,97 @@ impl Files {
 
     fn end_file(&mut self) {
         self.pipe.steps.forget();
-        if let Some(reading) = self.current.take() {
-            self.bytes_before += reading.bytes_read();
+        if let Some(reader) = self.current.take() {
+            self.bytes_before += reader.bytes_read();
         }
-        self.block.clear();
+        self.buffer.reset();
     }
 
-    /// What errors call the capture that is being read; `None` before the first and after the last.
+    /// Returns the name of the current capture as in errors, or `None` before the first and after
+    /// the last.
     pub fn current(&self) -> Option<&str> {
-        self.current.as_ref().map(Reading::name)
+        self.current.as_ref().map(CaptureReader::name)
     }
 
-    /// Bytes read so far, of the files as they are on disk: compressed ones count compressed.
+    /// Returns the bytes read from all files so far, before decompression.
     pub fn bytes_read(&self) -> u64 {
         let current = self.current.as_ref();
-        self.bytes_before + current.map_or(0, Reading::bytes_read)
+        self.bytes_before + current.map_or(0, CaptureReader::bytes_read)
     }
 
-    /// The size of all files on disk when they were opened; `None` if one of them is a pipe.
+    /// Returns the size of all files on disk when they were opened, or `None` if one of them is a
+    /// pipe.
     ///
-    /// A damaged file is not read to its end, so [`bytes_read`](Self::bytes_read) may stay below.
+    /// A damaged file is not read to its end, so that [`bytes_read`](Self::bytes_read) may stay
+    /// below.
     pub fn total_bytes(&self) -> Option<u64> {
         self.total_bytes
     }
 
-    /// Packets found so far, those that the filter kept out included.
+    /// Returns the number of packets found so far, including those that the filter dropped.
     pub fn packets_read(&self) -> u64 {
         self.packets_read
     }
 
-    /// Packets that the filter kept out.
+    /// Returns the number of packets that the filter dropped.
     pub fn packets_filtered(&self) -> u64 {
         self.packets_filtered
     }
 
-    /// How many captures were begun so far.
+    /// Returns the number of captures that were begun so far.
     pub fn captures(&self) -> u64 {
         self.captures
     }
 
-    /// What was wrong with files that were left out.
+    /// Returns the errors of the files that were skipped.
     pub fn skipped(&self) -> &[CaptureError] {
         &self.skipped
     }
 
-    /// How often the clock of live packets stepped back.
+    /// Returns how often the clock of live packets stepped back.
     pub(crate) fn clock_steps(&self) -> u64 {
         self.pipe.steps.count()
     }
 }
 
 impl PipeState {
-    /// What is to be done before a pipe is read on.
-    fn before_reading(&mut self) -> Option<Advance> {
+    /// Returns the result to return before the next read from a pipe, if there is one.
+    fn before_reading(&mut self) -> Option<AdvanceResult> {
         match self.stopped {
-            Some((since, pauses)) if pauses >= LAST_PAUSES || since.elapsed() > LAST_READING => {
-                return Some(Advance::End);
+            Some((since, pauses))
+                if pauses >= MAX_PAUSES_AFTER_STOP || since.elapsed() > MAX_READ_AFTER_STOP =>
+            {
+                return Some(AdvanceResult::End);
             }
             _ => {}
         }
-        let is_due = self.paused.elapsed() > LONGEST_WAIT;
+        let is_due = self.paused.elapsed() > MAX_DELIVERY_DELAY;
         is_due.then(|| {
             self.paused = Instant::now();
-            Advance::Pause(None)
+            AdvanceResult::Pause(None)
         })
     }
 
-    /// Nothing came for a while.
-    fn pause(&mut self) -> Advance {
+    /// Records that the pipe had no data for a while.
+    fn pause(&mut self) -> AdvanceResult {
         if let Some((_, pauses)) = &mut self.stopped {
             *pauses += 1;
         }
         self.paused = Instant::now();
-        Advance::Pause(self.clock.now(self.paused))
+        AdvanceResult::Pause(self.clock.now(self.paused))
     }
 
-    fn note(&mut self, records: &[Record]) {
+    fn record_times(&mut self, records: &[Record]) {
         if let Some(first) = records.first()
             && let Some(newest) = records.iter().map(|record| record.time).max()
         {
             self.clock
-                .note(first.time, newest, Instant::now(), wall_clock());
+                .update(first.time, newest, Instant::now(), wall_clock());
         }
     }
 }
 
-/// This machine's clock.
+/// Returns the time of this machine.
 fn wall_clock() -> Time {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)

@@ -1,4 +1,4 @@
-//! Which files continue one capture, and which are captures of their own.
+//! Grouping of files into captures.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,43 +9,46 @@ use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 use regex::Regex;
 
-/// How the files of a run are joined into captures.
+/// The rule that joins the files of a run into captures.
 ///
-/// With each capture all flows end, and clock, flow ids and dissector begin anew.
+/// At the start of each capture, all flows of the previous one end. Clock, flow ids and dissector
+/// start again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Grouping {
-    /// Rotated files of one link continue each other, as [`group`] and [`continues`] say; every other
-    /// file is a capture of its own.
+    /// Rotated files of one link continue each other, as defined by [`group`] and [`continues`].
+    /// Every other file is a capture of its own.
     #[default]
     Auto,
-    /// All files are one capture, in the order in which they are given. NFStream's meaning.
+    /// All files are one capture, in the given order, as in NFStream.
     One,
     /// Every file is a capture of its own.
     Each,
 }
 
-/// A capture file, as far as grouping needs to know it.
+/// The properties of a capture file that determine its group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileHead {
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
-    /// The time and the link type of its first packet; `None` if it has none.
+    /// The time and the link type of its first packet, or `None` if it has no packets.
     pub first: Option<(Time, LinkType)>,
 }
 
-/// How far back from the newest packet so far a file of the same group may begin, and still continue
-/// the capture: rotation cuts between packets that several queues deliver slightly out of order.
-pub const MOST_OVERLAP: Duration = Duration::from_secs(1);
+/// The maximum time by which a file of a group may begin before the newest packet so far. Rotation
+/// may separate packets that several queues deliver slightly out of order.
+pub const MAX_OVERLAP: Duration = Duration::from_secs(1);
 
-/// Puts files into groups, which may each be one capture: files of one folder, one link type and one
-/// name but for the suffix that rotation gives it. A group is sorted by its files' first packets.
+/// Puts files into groups, each of which may be one capture.
 ///
-/// The numbers are places in `files`. Groups come in the order of their first member in `files`. Within
-/// a group a file still has to [continue](continues) the one before it.
+/// The files of a group have the same folder, link type and name, apart from the suffix that
+/// rotation adds. They are sorted by the time of their first packets.
 ///
-/// The suffixes are those of `tcpdump -C`, `-W` (digits behind the name) and `-G` (a date and time),
-/// of dumpcap and editcap (`_00001_20260131235959`), and a number before the extension (`.1`). Endings
-/// `.gz` and `.zst` do not count.
+/// The result contains indices into `files`. Groups are in the order of their first member in
+/// `files`. Within a group, a file still has to [continue](continues) the previous one.
+///
+/// The known suffixes are those of `tcpdump -C` and `-W` (digits after the name), of `tcpdump -G`
+/// (date and time), of dumpcap and editcap (`_00001_20260131235959`), and a number before the
+/// extension (`.1`). The endings `.gz` and `.zst` are ignored.
 pub fn group(files: &[FileHead]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known = HashMap::new();
@@ -59,19 +62,19 @@ pub fn group(files: &[FileHead]) -> Vec<Vec<usize>> {
         groups[group].push(at);
     }
     for group in &mut groups {
-        // Of files that begin at the same time the order of `files` stays.
+        // The sort is stable: files that begin at the same time keep their order.
         group.sort_by_key(|&at| files[at].first.map(|(time, _)| time));
     }
     groups
 }
 
-/// Whether a file whose first packet has this time continues a capture whose newest packet so far is
-/// `newest`.
+/// Returns whether a file continues a capture. `first` is the time of its first packet, `newest`
+/// the newest time of the capture so far.
 pub fn continues(newest: Time, first: Time) -> bool {
-    first >= newest.before(MOST_OVERLAP)
+    first >= newest.before(MAX_OVERLAP)
 }
 
-/// The folder of a file, by one name whichever way it is written.
+/// Returns the canonical path of a file's folder.
 fn folder(path: &Path) -> PathBuf {
     let parent = match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
@@ -80,10 +83,10 @@ fn folder(path: &Path) -> PathBuf {
     parent.canonicalize().unwrap_or_else(|_| parent.to_owned())
 }
 
-/// What stands in a name for what rotation changes. No file name has it.
+/// The placeholder for the part of a name that rotation changes. No file name contains it.
 const ROTATED: &str = "\0";
 
-/// The name of a file without its rotation suffix.
+/// Returns the name of a file without its rotation suffix.
 fn base_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let mut name = name.as_ref();
@@ -119,7 +122,7 @@ fn base_name(path: &Path) -> String {
     }
 }
 
-/// Rotation suffixes that are times: each alternative is tried in this order.
+/// Rotation suffixes that are times. The alternatives are tried in this order.
 static TIMES: LazyLock<Regex> = LazyLock::new(|| {
     const YEAR: &str = "(?:19|20)[0-9]{2}";
     const MONTH: &str = "(?:0[1-9]|1[0-2])";
@@ -130,20 +133,20 @@ static TIMES: LazyLock<Regex> = LazyLock::new(|| {
     let zone = "(?:Z|[+-][0-9]{4})";
     let time = format!("[-_.T@ ]?{HOUR}(?:[-_.:h]?{SIXTY}(?:[-_.:m]?{SIXTY}s?)?)?{zone}?");
     let pattern = [
-        // dumpcap and editcap: a number of five digits or more, beside the time.
+        // dumpcap and editcap: a number of five digits or more before or after the time.
         format!("_[0-9]{{5,}}_{YEAR}{MONTH}{DAY}{HOUR}{SIXTY}{SIXTY}"),
         format!("_{YEAR}{MONTH}{DAY}{HOUR}{SIXTY}{SIXTY}_[0-9]{{5,}}"),
         format!("{date}(?:{time})?"),
-        // strftime's %s: seconds since 1970, from 2001 to 2286.
+        // strftime's %s: seconds since 1970, in the years 2001 to 2286.
         "[1-9][0-9]{9}".to_owned(),
-        // Parts of a time that are told apart: month, day, hour, minute, second; hour, minute, second.
+        // Separated parts of a time: month, day, hour, minute and second, or fewer of them.
         "[0-9]{2}(?:[-_:][0-9]{2}){2,4}".to_owned(),
     ]
     .join("|");
     Regex::new(&pattern).unwrap_or_else(|error| unreachable!("the pattern is constant: {error}"))
 });
 
-/// The name with what stands in it for a time replaced.
+/// Returns the name with [`ROTATED`] in place of each time.
 fn without_times(name: &str) -> String {
     let bytes = name.as_bytes();
     let is_digit = |at: Option<usize>| {
@@ -152,7 +155,7 @@ fn without_times(name: &str) -> String {
     };
     let (mut shown, mut from) = (String::new(), 0);
     for found in TIMES.find_iter(name) {
-        // A part of a longer number is no time.
+        // A part of a longer number is not a time.
         let starts_inside = is_digit(Some(found.start())) && is_digit(found.start().checked_sub(1));
         if starts_inside || is_digit(Some(found.end())) {
             continue;
@@ -176,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn rotated_names_are_one_name() {
+    fn rotated_files_have_the_same_base_name() {
         for names in [
             // tcpdump -C, also with -W and with -G
             &["cap.pcap", "cap.pcap1", "cap.pcap12"][..],
@@ -218,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn other_names_are_other_captures() {
+    fn different_captures_have_different_base_names() {
         for names in [
             ["monday.pcap", "tuesday.pcap"],
             ["cap.pcap", "cap.pcapng"],
@@ -248,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn groups_are_of_one_folder_name_and_link_and_sorted_by_time() {
+    fn groups_have_one_folder_name_and_link_type_and_are_sorted_by_time() {
         let files = [
             head("b/x.pcap2", 30, 1),
             head("a/x.pcap1", 20, 1),

@@ -1,4 +1,4 @@
-//! From a name to bytes: opening, standard input, decompressing.
+//! Opening of sources: files, standard input, decompression.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal, Read};
@@ -6,24 +6,25 @@ use std::path::{Path, PathBuf};
 
 use super::decompress::{Decompressed, Gzip, Zstd};
 use super::pipe::Pipe;
-use crate::capture::CaptureError;
+use crate::capture::error::{CaptureError, STANDARD_INPUT};
 
-/// What the decompressors read at a time.
+/// The bytes that a decompressor reads at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// A frame to be skipped, which parallel compressors begin with; the low four bits are free.
+/// The magic of a skippable frame, with which parallel compressors begin. The low four bits of the
+/// first byte may have any value.
 const ZSTD_SKIPPABLE: [u8; 4] = [0x50, 0x2a, 0x4d, 0x18];
 
-/// Where a capture is, before it is opened.
+/// A capture that is not yet opened.
 pub(crate) enum Source {
-    /// A file that can be opened as often as one likes.
+    /// A regular file. It can be opened any number of times.
     File {
         path: PathBuf,
         len: u64,
     },
-    /// A pipe or a device: opening it may wait for its writer, and what is read of it is gone.
+    /// A pipe or a device. Opening it may wait for its writer, and a read removes the data.
     Pipe(PathBuf),
     StandardInput,
     Reader {
@@ -33,7 +34,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// `-` is standard input. Nothing is opened yet.
+    /// Creates a source from a path, without opening it. `-` is standard input.
     pub(crate) fn of(path: PathBuf) -> Result<Self, CaptureError> {
         if path == Path::new("-") {
             if io::stdin().is_terminal() {
@@ -53,16 +54,16 @@ impl Source {
         }
     }
 
-    /// How messages call it.
+    /// Returns the name for messages.
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File { path, .. } | Self::Pipe(path) => path.display().to_string(),
-            Self::StandardInput => "standard input".into(),
+            Self::StandardInput => STANDARD_INPUT.into(),
             Self::Reader { name, .. } => name.clone(),
         }
     }
 
-    /// Opens it. Nothing is read yet.
+    /// Opens the source without reading from it.
     pub(crate) fn open(self) -> io::Result<Input> {
         let (raw, is_pipe): (Box<dyn Read + Send>, _) = match self {
             Self::File { path, .. } => (Box::new(File::open(path)?), false),
@@ -71,32 +72,33 @@ impl Source {
             Self::Reader { reader, .. } => (reader, false),
         };
         Ok(Input {
-            layer: Layer::Unknown(Some(Counted::new(raw))),
+            encoding: Encoding::Undetected(Some(CountingReader::new(raw))),
             is_pipe,
         })
     }
 }
 
-/// The bytes of a capture, decompressed.
+/// A reader of the decompressed bytes of a capture.
 pub(crate) struct Input {
-    layer: Layer,
+    encoding: Encoding,
     is_pipe: bool,
 }
 
-enum Layer {
-    /// Its first bytes, which say whether it is compressed, have not all come. There is always one.
-    Unknown(Option<Counted>),
-    Plain(Counted),
-    Gzip(Box<Decompressed<BufReader<Counted>, Gzip>>),
-    Zstd(Box<Decompressed<BufReader<Counted>, Zstd>>),
+enum Encoding {
+    /// The first bytes, which determine the compression, have not all arrived. The reader is always
+    /// present between calls.
+    Undetected(Option<CountingReader>),
+    Uncompressed(CountingReader),
+    Gzip(Box<Decompressed<BufReader<CountingReader>, Gzip>>),
+    Zstd(Box<Decompressed<BufReader<CountingReader>, Zstd>>),
 }
 
-impl Layer {
-    /// Looks at the first bytes to see whether, and how, the rest is compressed.
-    fn of(counted: Counted) -> io::Result<Self> {
-        let first = counted.first();
+impl Encoding {
+    /// Determines the compression from the first bytes.
+    fn of(reader: CountingReader) -> io::Result<Self> {
+        let first = reader.first();
         if first.starts_with(&GZIP) {
-            let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, counted);
+            let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, reader);
             let decompressed = Decompressed::new(buffered, Gzip::new());
             return Ok(Self::Gzip(Box::new(decompressed)));
         }
@@ -104,62 +106,63 @@ impl Layer {
             && first[0] & 0xf0 == ZSTD_SKIPPABLE[0]
             && first[1..] == ZSTD_SKIPPABLE[1..];
         if first == ZSTD || skippable {
-            let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, counted);
+            let buffered = BufReader::with_capacity(COMPRESSED_BLOCK, reader);
             let decompressed = Decompressed::new(buffered, Zstd::new()?);
             return Ok(Self::Zstd(Box::new(decompressed)));
         }
-        Ok(Self::Plain(counted))
+        Ok(Self::Uncompressed(reader))
     }
 }
 
 impl Input {
-    /// Whether its writer may be slow, and whether packets may be live.
+    /// Returns whether the capture is a pipe. Its writer may be slow, and its packets may be live.
     pub(crate) fn is_pipe(&self) -> bool {
         self.is_pipe
     }
 
-    /// Whether `error` says that nothing has come for a while; reading goes on afterwards.
+    /// Returns whether `error` means that a pipe had no data for a while. The next read continues.
     pub(crate) fn is_pause(&self, error: &io::Error) -> bool {
         self.is_pipe && error.kind() == io::ErrorKind::WouldBlock
     }
 
-    /// Bytes read of the file as it is on disk.
+    /// Returns the bytes read from the file, before decompression.
     pub(crate) fn bytes_read(&self) -> u64 {
-        match &self.layer {
-            Layer::Unknown(_) => 0,
-            Layer::Plain(counted) => counted.count,
-            Layer::Gzip(decoder) => decoder.get_ref().get_ref().count,
-            Layer::Zstd(decoder) => decoder.get_ref().get_ref().count,
+        match &self.encoding {
+            Encoding::Undetected(_) => 0,
+            Encoding::Uncompressed(reader) => reader.count,
+            Encoding::Gzip(decoder) => decoder.get_ref().get_ref().count,
+            Encoding::Zstd(decoder) => decoder.get_ref().get_ref().count,
         }
     }
 
-    /// Whether `error` came out of the decompressor rather than the operating system.
+    /// Returns whether `error` is from the decompressor rather than from the operating system.
     pub(crate) fn is_compression(&self, error: &io::Error) -> bool {
-        matches!(self.layer, Layer::Gzip(_) | Layer::Zstd(_)) && error.raw_os_error().is_none()
+        matches!(self.encoding, Encoding::Gzip(_) | Encoding::Zstd(_))
+            && error.raw_os_error().is_none()
     }
 }
 
 impl Read for Input {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if let Layer::Unknown(unknown) = &mut self.layer
-            && let Some(counted) = unknown
+        if let Encoding::Undetected(undetected) = &mut self.encoding
+            && let Some(reader) = undetected
         {
-            counted.look()?;
-            if let Some(counted) = unknown.take() {
-                self.layer = Layer::of(counted)?;
+            reader.read_first()?;
+            if let Some(reader) = undetected.take() {
+                self.encoding = Encoding::of(reader)?;
             }
         }
-        match &mut self.layer {
-            Layer::Unknown(_) => Ok(0),
-            Layer::Plain(counted) => counted.read(into),
-            Layer::Gzip(decoder) => decoder.read(into),
-            Layer::Zstd(decoder) => decoder.read(into),
+        match &mut self.encoding {
+            Encoding::Undetected(_) => Ok(0),
+            Encoding::Uncompressed(reader) => reader.read(into),
+            Encoding::Gzip(decoder) => decoder.read(into),
+            Encoding::Zstd(decoder) => decoder.read(into),
         }
     }
 }
 
-/// The bytes as they are on disk, counted; the first ones have been looked at.
-pub(crate) struct Counted {
+/// Counts the bytes that are read from a source, and allows to look at the first four in advance.
+pub(crate) struct CountingReader {
     raw: Box<dyn Read + Send>,
     first: [u8; 4],
     first_start: usize,
@@ -167,7 +170,7 @@ pub(crate) struct Counted {
     count: u64,
 }
 
-impl Counted {
+impl CountingReader {
     fn new(raw: Box<dyn Read + Send>) -> Self {
         Self {
             raw,
@@ -178,8 +181,8 @@ impl Counted {
         }
     }
 
-    /// Reads the first bytes. After an error it goes on where it was.
-    fn look(&mut self) -> io::Result<()> {
+    /// Reads the first bytes. After an error, the next call continues.
+    fn read_first(&mut self) -> io::Result<()> {
         while self.first_end < self.first.len() {
             match self.raw.read(&mut self.first[self.first_end..]) {
                 Ok(0) => break,
@@ -196,7 +199,7 @@ impl Counted {
     }
 }
 
-impl Read for Counted {
+impl Read for CountingReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let count = if self.first_start < self.first_end {
             let count = (&self.first[self.first_start..self.first_end]).read(into)?;

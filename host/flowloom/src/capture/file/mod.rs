@@ -1,6 +1,6 @@
 //! Capture files, pipes and standard input.
 
-pub(crate) mod block;
+pub(crate) mod capture_reader;
 pub(crate) mod clock;
 pub(crate) mod decompress;
 pub(crate) mod files;
@@ -11,5 +11,6 @@ pub(crate) mod pcap;
 pub(crate) mod pcapng;
 pub(crate) mod pipe;
 pub(crate) mod plan;
-pub(crate) mod reading;
+pub(crate) mod read_buffer;
+pub(crate) mod record_io;
 pub(crate) mod sources;

@@ -1,38 +1,44 @@
 //! The pcap file format, as libpcap's `pcap-savefile(5)` and the Internet-Draft
-//! draft-ietf-opsawg-pcap describe it.
+//! draft-ietf-opsawg-pcap define it.
 
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 
-use super::format::{HEAD, MAX_PACKETS, MAX_RECORD, Order, Stop, Unknown, Walked};
+use super::record_io::{
+    ByteOrder, FormatError, HEADER_LEN, MAX_PACKETS, MAX_RECORD, ScanEnd, ScanResult,
+};
 use crate::capture::Damage;
 use crate::capture::packets::Record;
 
-/// Times in microseconds.
+/// The magic of files with times in microseconds.
 const MAGIC: u32 = 0xa1b2_c3d4;
-/// Times in nanoseconds.
+/// The magic of files with times in nanoseconds.
 const MAGIC_NANO: u32 = 0xa1b2_3c4d;
-/// Alexey Kuznetzov's variant: eight more bytes a record (interface, protocol, packet type).
+/// The magic of Alexey Kuznetzov's variant. It has eight more bytes per record: interface, protocol
+/// and packet type.
 const MAGIC_KUZNETZOV: u32 = 0xa1b2_cd34;
 
-/// The longest packet a record may claim, whatever the file's header says: libpcap's own bound.
+/// The maximum packet length in bytes, even if the file header has a smaller one. This is the limit
+/// of libpcap.
 const MAX_PACKET: u32 = 262_144;
 
-/// A pcap file, its header read.
+/// A pcap file whose header was read.
 pub(crate) struct Pcap {
-    order: Order,
+    order: ByteOrder,
     link: LinkType,
-    /// Nanoseconds that the second field of a time counts.
+    /// The unit of the second field of a time, in nanoseconds.
     tick_ns: i64,
-    /// Bytes before a packet.
+    /// The bytes of a record before its packet.
     header_len: usize,
-    /// The longest packet that is believed.
+    /// The maximum packet length in bytes. A longer one is damage.
     limit: u32,
     lengths: Lengths,
 }
 
-/// The two lengths of a record changed places in 1991: captured before original is what has been
-/// written since version 2.3, and some programs wrote 2.3 the old way.
+/// The order of the two lengths of a record.
+///
+/// It changed in 1991. Since version 2.3 the captured length precedes the original length, but some
+/// programs wrote version 2.3 in the old order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Lengths {
     InOrder,
@@ -41,16 +47,16 @@ enum Lengths {
 }
 
 impl Pcap {
-    pub(crate) fn of(head: &[u8; HEAD]) -> Result<Self, Unknown> {
-        let order = [Order::Little, Order::Big]
+    pub(crate) fn of(head: &[u8; HEADER_LEN]) -> Result<Self, FormatError> {
+        let order = [ByteOrder::Little, ByteOrder::Big]
             .into_iter()
             .find(|order| {
                 let magic = order.words::<1>(head).map(|[magic]| magic);
                 matches!(magic, Some(MAGIC | MAGIC_NANO | MAGIC_KUZNETZOV))
             })
-            .ok_or(Unknown::Magic)?;
+            .ok_or(FormatError::UnknownMagic)?;
         let Some([magic, _, _, _, snaplen, link]) = order.words(head) else {
-            return Err(Unknown::Magic);
+            return Err(FormatError::UnknownMagic);
         };
         let major = order.u16([head[4], head[5]]);
         let minor = order.u16([head[6], head[7]]);
@@ -58,10 +64,10 @@ impl Pcap {
             (2, 0..=2) => Lengths::Swapped,
             (2, 3) => Lengths::Unsure,
             (2, 4) => Lengths::InOrder,
-            // Digital's tcpdump numbered itself so.
+            // Digital's tcpdump wrote this version.
             (543, _) => Lengths::Swapped,
             _ => {
-                return Err(Unknown::Version {
+                return Err(FormatError::UnsupportedVersion {
                     format: "pcap",
                     major,
                     minor,
@@ -70,7 +76,8 @@ impl Pcap {
         };
         Ok(Self {
             order,
-            // The upper half says whether and how long a frame check sequence ends each frame.
+            // The upper 16 bits state whether a frame check sequence ends each frame, and its
+            // length.
             link: LinkType((link & 0xffff) as u16),
             tick_ns: if magic == MAGIC_NANO { 1 } else { 1000 },
             header_len: if magic == MAGIC_KUZNETZOV { 24 } else { 16 },
@@ -83,22 +90,24 @@ impl Pcap {
         })
     }
 
-    /// A tick that runs over its second counts as it is. It is signed, as libpcap reads it, though
-    /// no honest one is negative; seconds are not, so that they last until 2106.
+    /// Converts the two fields of a time.
+    ///
+    /// A tick of more than one second counts in full. The tick is signed, as in libpcap, although
+    /// valid files have no negative one. Seconds are unsigned, so that they last until 2106.
     #[inline]
     fn time(&self, sec: u32, tick: u32) -> Time {
         Time::from_parts(sec, i64::from(tick.cast_signed()) * self.tick_ns)
     }
 
-    pub(crate) fn walk(&self, bytes: &[u8], records: &mut Vec<Record>) -> Walked {
+    pub(crate) fn scan(&self, bytes: &[u8], records: &mut Vec<Record>) -> ScanResult {
         let mut at = 0;
-        let stop = loop {
+        let end = loop {
             if records.len() == MAX_PACKETS {
-                break Stop::Full;
+                break ScanEnd::MaxPackets;
             }
             let rest = &bytes[at..];
             let Some([sec, tick, mut len, mut wire_len]) = self.order.words(rest) else {
-                break Stop::Need(self.header_len);
+                break ScanEnd::NeedBytes(self.header_len);
             };
             if self.lengths == Lengths::Swapped || self.lengths == Lengths::Unsure && len > wire_len
             {
@@ -106,11 +115,11 @@ impl Pcap {
             }
             if len > self.limit {
                 let limit = self.limit;
-                break Stop::Damage(Damage::TooLong { len, limit });
+                break ScanEnd::Damage(Damage::TooLong { len, limit });
             }
             let record_len = self.header_len + len as usize;
             if rest.len() < record_len {
-                break Stop::Need(record_len);
+                break ScanEnd::NeedBytes(record_len);
             }
             records.push(Record {
                 time: self.time(sec, tick),
@@ -121,7 +130,7 @@ impl Pcap {
             });
             at += record_len;
         };
-        Walked { taken: at, stop }
+        ScanResult { consumed: at, end }
     }
 }
 
@@ -179,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn frame_check_bits_are_no_part_of_the_link_type() {
+    fn the_link_type_excludes_the_frame_check_bits() {
         let file = PcapFile {
             link: 0x4400_0071,
             ..PcapFile::default()
@@ -189,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn times_count_as_they_are() {
+    fn ticks_beyond_a_second_and_negative_ticks_are_accepted() {
         let file = PcapFile::default();
         let mut bytes = file.header();
         bytes.extend(file.record([5, 2_500_000, 0, 0], b""));
@@ -203,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_is_on_the_wire_no_shorter_than_in_the_file() {
+    fn the_wire_length_is_at_least_the_captured_length() {
         let file = PcapFile::default();
         let mut bytes = file.header();
         bytes.extend(file.record([1, 1, 4, 2], b"abcd"));
@@ -266,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_larger_than_the_block_is_read() {
+    fn a_packet_larger_than_the_buffer_is_read() {
         let file = PcapFile {
             snaplen: 4_000_000,
             ..PcapFile::default()
@@ -283,13 +292,16 @@ mod tests {
     }
 
     #[test]
-    fn unknown_versions_are_named() {
+    fn an_error_names_the_unsupported_version() {
         let file = PcapFile {
             version: (2, 5),
             ..PcapFile::default()
         };
         let (_, errors) = read_bytes(file.with_packets(1));
         let message = errors[0].to_string();
-        assert_eq!(message, "test is pcap 2.5: this version is not known");
+        assert_eq!(
+            message,
+            "cannot read 'test': pcap version 2.5 is not supported"
+        );
     }
 }

@@ -1,17 +1,19 @@
-//! The pcapng file format, as the Internet-Draft draft-ietf-opsawg-pcapng describes it.
+//! The pcapng file format, as the Internet-Draft draft-ietf-opsawg-pcapng defines it.
 
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 
 use super::clock::Clock;
-use super::format::{HEAD, MAX_PACKETS, MAX_RECORD, Order, Stop, Unknown, Walked};
+use super::record_io::{
+    ByteOrder, FormatError, HEADER_LEN, MAX_PACKETS, MAX_RECORD, ScanEnd, ScanResult,
+};
 use crate::capture::Damage;
 use crate::capture::packets::Record;
 
-/// Reads the same in both byte orders.
+/// This number is the same in both byte orders.
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const INTERFACE_DESCRIPTION: u32 = 1;
-/// Written before 2008; replaced by the enhanced packet block.
+/// Obsolete since 2008, when the enhanced packet block replaced it.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
 const ENHANCED_PACKET: u32 = 6;
@@ -22,45 +24,45 @@ const OPTION_END: u16 = 0;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
-/// Type and length, before the body of a block.
-const BLOCK_HEAD: usize = 8;
-/// The length again, behind it.
-const BLOCK_TAIL: usize = 4;
+/// The bytes of type and length, before the body of a block.
+const BLOCK_HEADER: usize = 8;
+/// The bytes of the second length, after the body of a block.
+const BLOCK_TRAILER: usize = 4;
 
-/// More interfaces than any machine has; without a bound a file could fill the memory with them.
+/// The maximum number of interfaces of a section. Without it, a file could fill the memory.
 const MAX_INTERFACES: usize = 65_536;
 
-/// A pcapng file, and what its section has said so far.
+/// A pcapng file, with the byte order and the interfaces of its current section.
 pub(crate) struct Pcapng {
-    order: Order,
+    order: ByteOrder,
     interfaces: Vec<Interface>,
 }
 
 #[derive(Clone, Copy)]
 struct Interface {
     link: LinkType,
-    /// Bytes; 0 is no limit.
+    /// The snapshot length in bytes; 0 means no limit.
     snaplen: u32,
     clock: Clock,
 }
 
-/// A block whose two lengths agree.
+/// A block whose two lengths are equal.
 struct Block<'a> {
     kind: u32,
     body: &'a [u8],
 }
 
 impl Pcapng {
-    /// `None` if the file is no pcapng. The section header itself is left for the walk.
-    pub(crate) fn of(head: &[u8; HEAD]) -> Result<Option<Self>, Unknown> {
-        let section = Order::Little.words::<1>(head) == Some([SECTION_HEADER]);
+    /// Returns `None` if the file is not pcapng. The scan reads the section header itself.
+    pub(crate) fn of(head: &[u8; HEADER_LEN]) -> Result<Option<Self>, FormatError> {
+        let section = ByteOrder::Little.words::<1>(head) == Some([SECTION_HEADER]);
         let Some(order) = byte_order(head).filter(|_| section) else {
             return Ok(None);
         };
         let major = order.u16([head[12], head[13]]);
         let minor = order.u16([head[14], head[15]]);
         if !is_known_version(major, minor) {
-            return Err(Unknown::Version {
+            return Err(FormatError::UnsupportedVersion {
                 format: "pcapng",
                 major,
                 minor,
@@ -72,16 +74,16 @@ impl Pcapng {
         }))
     }
 
-    pub(crate) fn walk(&mut self, bytes: &[u8], records: &mut Vec<Record>) -> Walked {
+    pub(crate) fn scan(&mut self, bytes: &[u8], records: &mut Vec<Record>) -> ScanResult {
         let mut at = 0;
-        let stop = loop {
+        let end = loop {
             if records.len() == MAX_PACKETS {
-                break Stop::Full;
+                break ScanEnd::MaxPackets;
             }
             let rest = &bytes[at..];
             let (block, len) = match self.block(rest) {
                 Ok(found) => found,
-                Err(stop) => break stop,
+                Err(end) => break end,
             };
             let packet = match block.kind {
                 ENHANCED_PACKET => self.enhanced_packet(block.body),
@@ -89,56 +91,57 @@ impl Pcapng {
                 SIMPLE_PACKET => self.simple_packet(block.body),
                 PACKET => self.packet(block.body),
                 SECTION_HEADER => self.section(rest, block.body),
-                // Names, statistics, keys, comments and whatever comes next: not packets.
+                // Names, statistics, keys, comments and unknown blocks contain no packets.
                 _ => Ok(None),
             };
             match packet {
                 Ok(Some(mut record)) => {
-                    record.start += (at + BLOCK_HEAD) as u32;
+                    record.start += (at + BLOCK_HEADER) as u32;
                     records.push(record);
                 }
                 Ok(None) => {}
-                Err(damage) => break Stop::Damage(damage),
+                Err(damage) => break ScanEnd::Damage(damage),
             }
             at += len;
         };
-        Walked { taken: at, stop }
+        ScanResult { consumed: at, end }
     }
 
-    /// The block that `rest` begins with, and its length with head and tail.
+    /// Returns the block at the start of `rest`, and its length with both length fields.
     #[inline]
-    fn block<'a>(&self, rest: &'a [u8]) -> Result<(Block<'a>, usize), Stop> {
+    fn block<'a>(&self, rest: &'a [u8]) -> Result<(Block<'a>, usize), ScanEnd> {
         let Some([mut kind, mut len]) = self.order.words(rest) else {
-            return Err(Stop::Need(BLOCK_HEAD));
+            return Err(ScanEnd::NeedBytes(BLOCK_HEADER));
         };
         let mut order = self.order;
         if kind == SECTION_HEADER {
-            // A section may have another byte order than the one before it, and says so behind its
-            // length.
+            // A section may have another byte order than the previous one. The magic after its
+            // length states it.
             if rest.len() < 12 {
-                return Err(Stop::Need(12));
+                return Err(ScanEnd::NeedBytes(12));
             }
             order = byte_order(rest).ok_or_else(|| {
-                let magic = Order::Little.u32([rest[8], rest[9], rest[10], rest[11]]);
-                Stop::Damage(Damage::ByteOrder { magic })
+                let magic = ByteOrder::Little.u32([rest[8], rest[9], rest[10], rest[11]]);
+                ScanEnd::Damage(Damage::ByteOrder { magic })
             })?;
             [kind, len] = order.words(rest).unwrap_or([kind, len]);
         }
         let limit = MAX_RECORD;
         if len > limit {
-            return Err(Stop::Damage(Damage::TooLong { len, limit }));
+            return Err(ScanEnd::Damage(Damage::TooLong { len, limit }));
         }
-        if len < shortest(kind) || !len.is_multiple_of(4) {
-            return Err(Stop::Damage(Damage::BlockLength { kind, len }));
+        if len < min_block_len(kind) || !len.is_multiple_of(4) {
+            return Err(ScanEnd::Damage(Damage::BlockLength { kind, len }));
         }
         let Some(whole) = rest.get(..len as usize) else {
-            return Err(Stop::Need(len as usize));
+            return Err(ScanEnd::NeedBytes(len as usize));
         };
-        let (body, tail) = whole[BLOCK_HEAD..].split_at(whole.len() - BLOCK_HEAD - BLOCK_TAIL);
+        let (body, tail) =
+            whole[BLOCK_HEADER..].split_at(whole.len() - BLOCK_HEADER - BLOCK_TRAILER);
         if let Some([tail]) = order.words(tail)
             && tail != len
         {
-            return Err(Stop::Damage(Damage::BlockLengths { head: len, tail }));
+            return Err(ScanEnd::Damage(Damage::BlockLengths { head: len, tail }));
         }
         Ok((Block { kind, body }, whole.len()))
     }
@@ -185,7 +188,7 @@ impl Pcapng {
                 }
                 _ => {}
             }
-            // Options are padded to four bytes, and the last one may have lost its padding.
+            // Options are padded to four bytes. The padding of the last one may be missing.
             let padded = usize::from(len).next_multiple_of(4).min(left);
             options = &rest[padded..];
         }
@@ -202,20 +205,20 @@ impl Pcapng {
         let Some([interface, high, low, len, wire_len]) = self.order.words(body) else {
             return Ok(None);
         };
-        self.decoded(body, interface, high, low, len, wire_len)
+        self.timed_packet(body, interface, high, low, len, wire_len)
     }
 
     fn packet(&self, body: &[u8]) -> Result<Option<Record>, Damage> {
         let Some([_, high, low, len, wire_len]) = self.order.words(body) else {
             return Ok(None);
         };
-        // The other half of the first word counts dropped packets.
+        // The other half of the first word is the number of dropped packets.
         let interface = u32::from(self.order.u16([body[0], body[1]]));
-        self.decoded(body, interface, high, low, len, wire_len)
+        self.timed_packet(body, interface, high, low, len, wire_len)
     }
 
     #[inline]
-    fn decoded(
+    fn timed_packet(
         &self,
         body: &[u8],
         interface: u32,
@@ -225,28 +228,29 @@ impl Pcapng {
         wire_len: u32,
     ) -> Result<Option<Record>, Damage> {
         const HEAD: usize = 20;
-        let from = self.described(interface)?;
+        let interface = self.interface_of(interface)?;
         let left = body.len() - HEAD;
         if len as usize > left {
             return Err(Damage::Overrun { len, left });
         }
         Ok(Some(Record {
-            time: from.clock.time(u64::from(high) << 32 | u64::from(low)),
+            time: interface.clock.time(u64::from(high) << 32 | u64::from(low)),
             start: HEAD as u32,
             len,
             wire_len: wire_len.max(len),
-            link: from.link,
+            link: interface.link,
         }))
     }
 
-    /// A simple packet block has no time; its packet gets 0, which a meter's clock takes for "now".
+    /// Reads a simple packet block. It has no time, so that its packet gets time 0. The meter
+    /// replaces it by its current time.
     fn simple_packet(&self, body: &[u8]) -> Result<Option<Record>, Damage> {
         const HEAD: usize = 4;
         let Some([wire_len]) = self.order.words(body) else {
             return Ok(None);
         };
-        let from = self.described(0)?;
-        let len = match from.snaplen {
+        let interface = self.interface_of(0)?;
+        let len = match interface.snaplen {
             0 => wire_len,
             snaplen => wire_len.min(snaplen),
         };
@@ -259,12 +263,12 @@ impl Pcapng {
             start: HEAD as u32,
             len,
             wire_len,
-            link: from.link,
+            link: interface.link,
         }))
     }
 
     #[inline]
-    fn described(&self, interface: u32) -> Result<&Interface, Damage> {
+    fn interface_of(&self, interface: u32) -> Result<&Interface, Damage> {
         let known = self.interfaces.len();
         self.interfaces
             .get(interface as usize)
@@ -272,20 +276,20 @@ impl Pcapng {
     }
 }
 
-/// The byte order of the section that `bytes` begin with.
-fn byte_order(bytes: &[u8]) -> Option<Order> {
-    [Order::Little, Order::Big]
+/// Returns the byte order of the section at the start of `bytes`.
+fn byte_order(bytes: &[u8]) -> Option<ByteOrder> {
+    [ByteOrder::Little, ByteOrder::Big]
         .into_iter()
         .find(|order| matches!(order.words(bytes), Some([_, _, BYTE_ORDER_MAGIC])))
 }
 
-/// 1.0 is the format; 1.2 was written by some programs and means the same.
+/// Version 1.0 is the format. Some programs write 1.2 with the same meaning.
 fn is_known_version(major: u16, minor: u16) -> bool {
     major == 1 && (minor == 0 || minor == 2)
 }
 
-/// The bytes that a block of this type has at least.
-fn shortest(kind: u32) -> u32 {
+/// Returns the minimum length of a block of this type in bytes.
+fn min_block_len(kind: u32) -> u32 {
     match kind {
         SECTION_HEADER => 28,
         INTERFACE_DESCRIPTION => 20,
@@ -297,11 +301,11 @@ fn shortest(kind: u32) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use crate::capture::file::format::Order;
+    use crate::capture::file::record_io::ByteOrder;
     use crate::capture::testing::{BOTH, block, enhanced, interface, option, read_bytes, section};
     use crate::capture::{CaptureError, Damage};
 
-    /// What the only error of a capture says of the damage.
+    /// Returns the damage of a capture with exactly one error.
     fn damage(bytes: Vec<u8>) -> Damage {
         let (_, mut errors) = read_bytes(bytes);
         assert_eq!(errors.len(), 1, "{errors:?}");
@@ -317,7 +321,7 @@ mod tests {
             let mut bytes = section(order);
             bytes.extend(interface(order, 1, 0, &[]));
             bytes.extend(interface(order, 101, 0, &[]));
-            // A block of names, of no interest.
+            // A name resolution block, which is skipped.
             bytes.extend(block(order, 4, &[0; 40]));
             bytes.extend(enhanced(order, 1, 1_500_000, 99, b"abc"));
             let mut simple = order.put32(5).to_vec();
@@ -348,13 +352,13 @@ mod tests {
     #[test]
     fn a_section_has_its_own_byte_order_and_interfaces() {
         let mut bytes = Vec::new();
-        for (order, link) in [(Order::Little, 1), (Order::Big, 113)] {
+        for (order, link) in [(ByteOrder::Little, 1), (ByteOrder::Big, 113)] {
             bytes.extend(section(order));
             bytes.extend(interface(order, link, 0, &[]));
             bytes.extend(enhanced(order, 0, 1, 4, b"abcd"));
         }
-        bytes.extend(section(Order::Little));
-        bytes.extend(enhanced(Order::Little, 0, 1, 4, b"abcd"));
+        bytes.extend(section(ByteOrder::Little));
+        bytes.extend(enhanced(ByteOrder::Little, 0, 1, 4, b"abcd"));
         let (packets, errors) = read_bytes(bytes);
         let links: Vec<_> = packets.iter().map(|packet| packet.link).collect();
         assert_eq!(links, [1, 113]);
@@ -376,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interface_tells_how_it_counts_time() {
+    fn an_interface_states_its_time_unit() {
         for order in BOTH {
             let mut options = option(order, 2, b"eth0");
             options.extend(option(order, 9, &[9]));
@@ -393,7 +397,7 @@ mod tests {
 
     #[test]
     fn a_simple_packet_is_cut_at_the_snapshot_length() {
-        let order = Order::Little;
+        let order = ByteOrder::Little;
         let mut bytes = section(order);
         bytes.extend(interface(order, 1, 3, &[]));
         let mut simple = order.put32(1000).to_vec();
@@ -408,8 +412,8 @@ mod tests {
     }
 
     #[test]
-    fn broken_blocks() {
-        let order = Order::Little;
+    fn invalid_blocks_are_damage() {
+        let order = ByteOrder::Little;
         let mut start = section(order);
         start.extend(interface(order, 1, 0, &[]));
         let with = |block: &[u8]| [&start, block].concat();
@@ -468,8 +472,8 @@ mod tests {
     }
 
     #[test]
-    fn interfaces_are_bounded() {
-        let order = Order::Little;
+    fn the_number_of_interfaces_is_limited() {
+        let order = ByteOrder::Little;
         let mut bytes = section(order);
         for _ in 0..=super::MAX_INTERFACES {
             bytes.extend(interface(order, 1, 0, &[]));

@@ -1,4 +1,4 @@
-//! Reading from a pipe whose writer may be slow: without waiting for ever, and with a sense of time.
+//! Reading from a pipe whose writer may be slow, and the time of its packets.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
@@ -10,25 +10,28 @@ use std::time::{Duration, Instant};
 use flowloom_core::time::Time;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// How long one reading waits for data.
+/// The time that one read waits for data.
 pub(crate) const WAIT: Duration = Duration::from_millis(100);
 
-/// How much later than its time a packet may come out of the pipe: its writer collects some first.
-const MARGIN: Duration = Duration::from_millis(500);
+/// The maximum delay of a packet in the pipe. Writers collect packets before they write them.
+const MAX_PIPE_DELAY: Duration = Duration::from_millis(500);
 
-/// How far packets may run ahead of the clock and still be live: clocks differ, and a writer may start
-/// with packets that it had collected.
-const MOST_LEAD: Duration = Duration::from_secs(2);
+/// The maximum time by which the packets of a live pipe may be ahead of the clock. Clocks differ,
+/// and a writer may start with packets that it had collected.
+const MAX_LEAD: Duration = Duration::from_secs(2);
 
-/// Packets whose times are as near to this machine's clock are live, however they come.
-const NEAR: Duration = Duration::from_secs(300);
+/// The maximum difference from the clock of this machine up to which packets count as live,
+/// independent of their speed.
+const NEAR_WALL_CLOCK: Duration = Duration::from_secs(300);
 
-/// A pipe, FIFO, socket or device. A reading that finds nothing for [`WAIT`] ends with
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) and loses nothing.
+/// A pipe, FIFO, socket or device.
+///
+/// A read that finds no data within [`WAIT`] returns [`WouldBlock`](io::ErrorKind::WouldBlock). No
+/// data is lost.
 pub(crate) struct Pipe(File);
 
 impl Pipe {
-    /// Opens a FIFO or a device. Does not wait for a writer.
+    /// Opens a FIFO or a device without waiting for a writer.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         OpenOptions::new()
             .read(true)
@@ -58,28 +61,32 @@ impl Read for Pipe {
     }
 }
 
-/// What time it is where a pipe's packets come from.
+/// The clock of the packets in a pipe.
 ///
-/// A pipe that brings packets as they are captured has a clock: the newest packet's time, and what has
-/// passed since it came. A recording that is sent through a pipe has none: its packets' times run ahead
-/// of the clock and are far from this machine's. What a recording gives must not depend on how fast it
-/// is sent, so time does not pass for it between packets.
+/// A live pipe has a clock: the time of its newest packet, plus the time since that packet arrived.
+/// A recording that is sent through a pipe has no clock: its times run ahead of the real time, and
+/// are far from the time of this machine. The flows of a recording must not depend on how fast it
+/// is sent. Therefore time does not pass between the packets of a recording.
 #[derive(Debug, Default)]
 pub(crate) struct PipeClock {
-    /// The time of the first packet, and when it came.
+    /// The time of the first packet, and the instant of its arrival.
     first: Option<(Time, Instant)>,
-    /// The newest time of a packet, and when that came.
+    /// The newest time of a packet, and the instant of its arrival.
     newest: Option<(Time, Instant)>,
+    /// Whether packets have ever been ahead of the clock by more than [`MAX_LEAD`].
     is_ahead: bool,
+    /// Whether the newest time is near that of this machine.
     is_near: bool,
 }
 
 impl PipeClock {
-    /// Takes note of packets that came at `at`, when this machine's clock said `wall`: of the first one's
-    /// time and of the newest.
-    pub(crate) fn note(&mut self, first: Time, newest: Time, at: Instant, wall: Time) {
+    /// Updates the clock with packets that arrived at `at`.
+    ///
+    /// `first` is the time of the first packet, `newest` the newest time of them. `wall` is the
+    /// time of this machine at their arrival.
+    pub(crate) fn update(&mut self, first: Time, newest: Time, at: Instant, wall: Time) {
         let (began, since) = *self.first.get_or_insert((first, at));
-        self.is_ahead |= newest > began.after(at.duration_since(since) + MOST_LEAD);
+        self.is_ahead |= newest > began.after(at.duration_since(since) + MAX_LEAD);
         self.is_near = is_near(newest, wall);
         match &mut self.newest {
             Some((known, came)) => {
@@ -91,22 +98,22 @@ impl PipeClock {
         }
     }
 
-    /// The time by now, all packets before which have come; `None` if nobody knows.
+    /// Returns the time up to which all packets have arrived, or `None` if it is unknown.
     pub(crate) fn now(&self, at: Instant) -> Option<Time> {
         let (newest, came) = self.newest.filter(|_| self.is_near || !self.is_ahead)?;
-        let passed = at.duration_since(came).checked_sub(MARGIN)?;
+        let passed = at.duration_since(came).checked_sub(MAX_PIPE_DELAY)?;
         Some(newest.after(passed))
     }
 
-    /// Begins anew, as after a step of the clock.
+    /// Restarts the clock, for example after a step.
     pub(crate) fn restart(&mut self) {
         *self = Self::default();
     }
 }
 
-/// Whether a time is near this machine's clock.
+/// Returns whether a time is near that of this machine.
 pub(crate) fn is_near(time: Time, wall: Time) -> bool {
-    time >= wall.before(NEAR) && time <= wall.after(NEAR)
+    time >= wall.before(NEAR_WALL_CLOCK) && time <= wall.after(NEAR_WALL_CLOCK)
 }
 
 #[cfg(test)]
@@ -119,41 +126,41 @@ mod tests {
         Time::from_ns(START * 1_000_000_000).after(Duration::from_millis(ms))
     }
 
-    /// A clock of this machine that has nothing to do with the packets'.
+    /// A time of this machine that is far from the times of the packets.
     const WALL: Time = Time::from_ns(5_000_000_000_000_000_000);
 
     #[test]
-    fn time_passes_on_a_live_pipe_while_no_packet_comes() {
+    fn time_passes_on_a_live_pipe_without_packets() {
         let (mut clock, began) = (PipeClock::default(), Instant::now());
         let after = |ms| began + Duration::from_millis(ms);
         assert_eq!(clock.now(after(10_000)), None);
-        clock.note(at(0), at(40), after(100), WALL);
-        clock.note(at(900), at(1_000), after(1_100), WALL);
+        clock.update(at(0), at(40), after(100), WALL);
+        clock.update(at(900), at(1_000), after(1_100), WALL);
         assert_eq!(clock.now(after(1_200)), None);
         assert_eq!(clock.now(after(1_600)), Some(at(1_000)));
         assert_eq!(clock.now(after(16_100)), Some(at(15_500)));
-        // A packet out of order says nothing new.
-        clock.note(at(500), at(500), after(17_000), WALL);
+        // A packet out of order does not change the newest time.
+        clock.update(at(500), at(500), after(17_000), WALL);
         assert_eq!(clock.now(after(17_600)), Some(at(17_000)));
     }
 
     #[test]
     fn time_does_not_pass_for_a_recording() {
         let (mut clock, began) = (PipeClock::default(), Instant::now());
-        clock.note(at(0), at(60_000), began, WALL);
+        clock.update(at(0), at(60_000), began, WALL);
         assert_eq!(clock.now(began + Duration::from_secs(100)), None);
     }
 
     #[test]
-    fn what_a_writer_had_collected_is_live_if_the_clocks_agree() {
+    fn collected_packets_are_live_if_the_clocks_agree() {
         let (mut clock, began) = (PipeClock::default(), Instant::now());
-        clock.note(at(0), at(60_000), began, at(61_000));
+        clock.update(at(0), at(60_000), began, at(61_000));
         let now = clock.now(began + Duration::from_secs(100));
         assert_eq!(now, Some(at(159_500)));
     }
 
     #[test]
-    fn a_pipe_that_brings_nothing_is_no_end_and_no_loss() {
+    fn a_pipe_without_data_neither_ends_nor_loses_data() {
         let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
         let mut pipe = Pipe(File::from(std::os::fd::OwnedFd::from(ours)));
         let mut into = [0; 8];

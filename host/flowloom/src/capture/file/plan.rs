@@ -1,4 +1,4 @@
-//! Looking at captures before any is metered, and the order in which they are read.
+//! Checks of captures before the first packet is metered, and the order in which they are read.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -6,42 +6,49 @@ use std::path::PathBuf;
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 
-use super::block::Block;
+use super::capture_reader::CaptureReader;
 use super::groups::{self, FileHead, Grouping};
 use super::input::Source;
-use super::reading::Reading;
+use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
 
-/// A source in its place among the captures.
-pub(crate) struct Planned {
+/// A source in the order of reading.
+pub(crate) struct PlannedSource {
     pub(crate) source: Source,
-    /// Whether it begins a capture in any case.
+    /// Whether the source always begins a capture.
     pub(crate) begins: bool,
-    /// The time of its first packet, if it may continue a capture.
+    /// The time of its first packet, if the source may continue a capture.
     pub(crate) first: Option<Time>,
 }
 
-/// Captures that were looked at before any is metered.
-pub(crate) struct Checked {
+/// The result of [`check_sources`].
+pub(crate) struct CheckedSources {
     pub(crate) sources: Vec<(Source, FileHead)>,
     pub(crate) errors: Vec<CaptureError>,
 }
 
-/// Looks at every source that can be looked at: whether it is a capture and, if wanted, at its first
-/// packet.
-pub(crate) fn look_at(paths: Vec<PathBuf>, looks_inside: bool) -> Result<Checked, CaptureError> {
-    let mut checked = Checked {
+/// Checks all files: each must be a capture. With `reads_first_packet`, it also reads the first
+/// packet of each file. Pipes and standard input cannot be checked.
+///
+/// # Errors
+///
+/// Fails only if standard input is named twice. The errors of files are in the result.
+pub(crate) fn check_sources(
+    paths: Vec<PathBuf>,
+    reads_first_packet: bool,
+) -> Result<CheckedSources, CaptureError> {
+    let mut checked = CheckedSources {
         sources: Vec::new(),
         errors: Vec::new(),
     };
-    let mut block = Block::new();
+    let mut buffer = ReadBuffer::new();
     let mut standard_input = false;
     for path in paths {
         let looked = Source::of(path.clone()).and_then(|source| {
             let first = match &source {
                 Source::File { path, len } => {
                     let (path, len) = (path.clone(), *len);
-                    first_packet(Source::File { path, len }, looks_inside, &mut block)?
+                    first_packet(Source::File { path, len }, reads_first_packet, &mut buffer)?
                 }
                 _ => None,
             };
@@ -61,31 +68,38 @@ pub(crate) fn look_at(paths: Vec<PathBuf>, looks_inside: bool) -> Result<Checked
     Ok(checked)
 }
 
-/// The time and link type of a file's first packet, if they are wanted and there is one. A file that is
-/// no capture is an error in any case.
+/// Returns the time and link type of a file's first packet, if `is_wanted` and if the file has
+/// packets.
+///
+/// # Errors
+///
+/// The file is not a capture.
 fn first_packet(
     source: Source,
     is_wanted: bool,
-    block: &mut Block,
+    buffer: &mut ReadBuffer,
 ) -> Result<Option<(Time, LinkType)>, CaptureError> {
-    block.clear();
-    let mut reading = Reading::begin(source)?;
-    reading.read_header(block)?;
+    buffer.reset();
+    let mut reader = CaptureReader::open(source)?;
+    reader.read_header(buffer)?;
     if !is_wanted {
         return Ok(None);
     }
     let mut records = Vec::new();
-    match reading.next(block, &mut records) {
+    match reader.next(buffer, &mut records) {
         Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
-        // It is told again when the file is read.
+        // The same error is returned again when the file is read.
         Err(error) if error.is_damage() => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// Puts sources into the order in which they are read.
-pub(crate) fn plan(sources: Vec<(Source, FileHead)>, grouping: Grouping) -> VecDeque<Planned> {
-    let planned = |source, begins, first| Planned {
+/// Returns the sources in the order of reading.
+pub(crate) fn plan(
+    sources: Vec<(Source, FileHead)>,
+    grouping: Grouping,
+) -> VecDeque<PlannedSource> {
+    let planned = |source, begins, first| PlannedSource {
         source,
         begins,
         first,

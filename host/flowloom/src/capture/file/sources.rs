@@ -1,27 +1,30 @@
-//! From what is named to files: folders are the captures in them.
+//! Expansion of folders to the captures in them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
 
-use super::block::Block;
+use super::capture_reader::CaptureReader;
 use super::input::Source;
-use super::reading::Reading;
+use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
 
-/// Files that a run takes.
-const MOST_FILES: usize = 1_000_000;
+/// The maximum number of files of a run.
+const MAX_FILES: usize = 1_000_000;
 
-/// Extensions that captures have. Files of other names are taken if they begin like a capture.
+/// The extensions of captures. Other files are captures if they begin like one.
 const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
 
-/// The files of a run, with each folder replaced by the captures in it and in its folders, in the order
-/// of their names; hidden files are left out. Says whether there was a folder.
+/// Returns the files of a run, and whether one of the paths was a folder.
+///
+/// Each folder is replaced by the captures in it and in its subfolders, in the order of their
+/// names. Hidden files are skipped.
 ///
 /// # Errors
 ///
-/// A folder cannot be read, or has no captures; or there are too many files.
+/// Returns an error if a folder cannot be read or contains no captures, or if there are more than
+/// 1,000,000 files.
 pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError> {
     let (mut files, mut has_folder) = (Vec::new(), false);
     for path in paths {
@@ -37,8 +40,8 @@ pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError>
                 });
             }
         }
-        if files.len() > MOST_FILES {
-            return Err(CaptureError::TooManyFiles { limit: MOST_FILES });
+        if files.len() > MAX_FILES {
+            return Err(CaptureError::TooManyFiles { limit: MAX_FILES });
         }
     }
     Ok((files, has_folder))
@@ -56,21 +59,23 @@ fn read_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CaptureErr
             capture: error.path().unwrap_or(folder).display().to_string(),
             error: error.into(),
         })?;
-        // A link to a file is a file, a link to a folder may lead in a circle.
+        // A link to a file counts as a file. A link to a folder is skipped, because it may form a
+        // cycle.
         if !entry.path().is_file() {
             continue;
         }
         if has_extension(entry.file_name()) || begins_like_a_capture(entry.path()) {
             files.push(entry.into_path());
         }
-        if files.len() > MOST_FILES {
-            return Err(CaptureError::TooManyFiles { limit: MOST_FILES });
+        if files.len() > MAX_FILES {
+            return Err(CaptureError::TooManyFiles { limit: MAX_FILES });
         }
     }
     Ok(())
 }
 
-/// Whether a name has a capture's extension, with what rotation and compression put behind it.
+/// Returns whether a name has the extension of a capture. Digits (rotation) and the endings of
+/// compressions may follow.
 fn has_extension(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let name = name.strip_suffix(".gz").unwrap_or(&name);
@@ -82,8 +87,8 @@ fn has_extension(name: &OsStr) -> bool {
 
 fn begins_like_a_capture(path: &Path) -> bool {
     let header = Source::of(path.to_owned())
-        .and_then(Reading::begin)
-        .and_then(|mut reading| reading.read_header(&mut Block::new()));
+        .and_then(CaptureReader::open)
+        .and_then(|mut reader| reader.read_header(&mut ReadBuffer::new()));
     header.is_ok_and(|is_complete| is_complete)
 }
 
@@ -94,7 +99,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_is_the_captures_in_it() {
+    fn a_folder_is_expanded_to_its_captures() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         fs::create_dir(path("b")).unwrap();
@@ -120,10 +125,13 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_captures_is_named() {
+    fn an_error_names_the_folder_without_captures() {
         let folder = tempfile::tempdir().unwrap();
         let error = expand(vec![folder.path().into()]).unwrap_err().to_string();
         let name = folder.path().display();
-        assert_eq!(error, format!("there is no capture in the folder {name}"));
+        assert_eq!(
+            error,
+            format!("cannot read folder '{name}': it contains no captures")
+        );
     }
 }

@@ -1,19 +1,19 @@
-//! A machine for classic BPF programs, as the BSDs' `bpf(4)` defines them.
+//! An interpreter for classic BPF programs, as defined by `bpf(4)` of the BSDs.
 //!
-//! libpcap has one, but the `pcap` crate gives it the captured length for the length on the wire,
-//! and so `less`, `greater` and `len` would judge cut packets wrongly.
+//! libpcap has an interpreter too. But the `pcap` crate passes the captured length to it as the
+//! length on the wire. `less`, `greater` and `len` would then be wrong for truncated packets.
 //!
-//! A [`Program`] holds only instructions that mean something. A packet is rejected when its program
-//! loads from beyond the captured bytes, divides by zero, leaves the program, or does not end.
+//! A [`Program`] contains only valid instructions. A program rejects a packet if it loads from
+//! beyond the captured bytes, divides by zero, jumps out of the program, or does not end.
 
-/// Instructions that are run for one packet. Programs have a few thousand at most and run straight
-/// on, but for `protochain`, which goes back for every extension header.
+/// The maximum number of instructions for one packet. A program has a few thousand at most, and
+/// runs forward only. The exception is `protochain`, which jumps back for every extension header.
 const MAX_STEPS: usize = 65_536;
 
-/// Words of scratch memory.
+/// The number of words of scratch memory.
 const SCRATCH: usize = 16;
 
-/// A checked program.
+/// A program of valid instructions.
 #[derive(Debug)]
 pub(crate) struct Program(Vec<Instruction>);
 
@@ -27,8 +27,8 @@ pub(crate) struct RawInstruction {
     pub(crate) k: u32,
 }
 
-/// What an instruction does with the accumulator A and the index register X. Jumps count from the
-/// instruction behind them.
+/// A decoded instruction. A is the accumulator, X the index register. Jump offsets count from the
+/// next instruction.
 #[derive(Clone, Copy, Debug)]
 enum Instruction {
     LoadA(Value),
@@ -50,9 +50,10 @@ enum Value {
     Constant(u32),
     WireLen,
     Scratch(usize),
-    /// So many bytes at an offset into the packet, to which X may be added.
+    /// A big-endian number at an offset in the packet, to which X may be added.
     Packet(Width, u32, Index),
-    /// Four times the low four bits of a byte: the length of an IPv4 header.
+    /// Four times the low four bits of the byte at an offset, which is the length of an IPv4
+    /// header.
     HeaderLen(u32),
 }
 
@@ -104,18 +105,19 @@ enum Returned {
 }
 
 impl Program {
-    /// `None` if there is an instruction that means nothing.
+    /// Decodes a program. Returns `None` if an instruction is invalid.
     pub(crate) fn new(raw: impl IntoIterator<Item = RawInstruction>) -> Option<Self> {
         let instructions = raw.into_iter().map(Instruction::of);
         instructions.collect::<Option<_>>().map(Self)
     }
 
-    /// Whether the program accepts a packet, of which `data` was captured.
+    /// Returns whether the program accepts a packet. `data` are its captured bytes.
     pub(crate) fn accepts(&self, data: &[u8], wire_len: u32) -> bool {
         self.run(data, wire_len).is_some_and(|bytes| bytes > 0)
     }
 
-    /// How many bytes of the packet the program wants; `None` if it fails.
+    /// Returns the result of the program, which is a number of bytes, or `None` if the program
+    /// fails.
     fn run(&self, data: &[u8], wire_len: u32) -> Option<u32> {
         let (mut a, mut x) = (0_u32, 0_u32);
         let mut scratch = [0_u32; SCRATCH];
@@ -289,11 +291,11 @@ mod tests {
             .iter()
             .map(|&(code, jt, jf, k)| RawInstruction { code, jt, jf, k });
         Program::new(raw)
-            .expect("all mean something")
+            .expect("all instructions are valid")
             .run(&DATA, 1500)
     }
 
-    /// The accumulator after `instructions`.
+    /// Returns the accumulator after `instructions`.
     fn a(instructions: &[(u16, u32)]) -> Option<u32> {
         let mut all: Vec<_> = instructions
             .iter()
@@ -405,7 +407,7 @@ mod tests {
     fn programs_that_do_not_return_reject() {
         assert_eq!(run(&[]), None);
         assert_eq!(run(&[(0x00, 0, 0, 1)]), None, "runs off its end");
-        assert_eq!(run(&[(0x05, 0, 0, u32::MAX)]), None, "goes in a circle");
+        assert_eq!(run(&[(0x05, 0, 0, u32::MAX)]), None, "loops for ever");
         assert_eq!(
             run(&[(0x05, 0, 0, -2_i32 as u32)]),
             None,
@@ -415,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_program() {
+    fn invalid_instructions_are_rejected() {
         for (code, k) in [
             (0x02, 16),
             (0x61, 16),

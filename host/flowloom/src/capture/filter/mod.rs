@@ -1,4 +1,4 @@
-//! Filter expressions of libpcap, as `pcap-filter(7)` describes them.
+//! Filter expressions of libpcap, as defined by `pcap-filter(7)`.
 
 mod bpf;
 
@@ -8,63 +8,72 @@ use flowloom_core::link_type::{LinkType, RawPacket};
 use pcap::{BpfInstruction, BpfProgram, Capture, Linktype};
 
 use self::bpf::{Program, RawInstruction};
+use super::libpcap;
 
-/// Link types that an expression is tried with when no packet has been seen: Ethernet, 802.11,
-/// Linux cooked, bare IP, PPP.
-const COMMON: [u16; 5] = [1, 127, 113, 101, 9];
+/// The link types for which an expression is checked before the first packet: Ethernet, 802.11,
+/// Linux cooked, raw IP and PPP.
+const COMMON_LINK_TYPES: [u16; 5] = [1, 127, 113, 101, 9];
 
-/// A filter expression, compiled by libpcap for each link type that packets turn out to have.
+/// A filter expression. libpcap compiles it once for each link type of the packets.
 ///
-/// It is matched against the outermost frame. Lengths (`less`, `greater`, `len`) are those on the
-/// wire. No netmask is known, so that `ip broadcast` matches 0.0.0.0 and 255.255.255.255 only.
+/// The expression applies to the outermost frame. Lengths (`less`, `greater`, `len`) are those on
+/// the wire. The netmask is unknown, so that `ip broadcast` matches only 0.0.0.0 and
+/// 255.255.255.255.
 pub struct Filter {
     expression: String,
-    /// A capture seldom has more than one link type; `None` where the expression cannot be used.
+    /// The programs by link type, or `None` for a link type for which the expression cannot be
+    /// compiled. The search is linear, because a capture seldom has more than one link type.
     programs: Vec<(LinkType, Option<Program>)>,
 }
 
-/// An expression that libpcap does not accept.
+/// The error of an expression that libpcap rejects.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("filter \"{expression}\" cannot be used on packets of link type {}: {message}", link.0)]
+#[error("cannot use filter '{expression}' for link type {}: {message}", link.0)]
 pub struct FilterError {
-    /// The expression as it was given.
+    /// The expression.
     pub expression: String,
-    /// The link type that it was compiled for.
+    /// The link type for which it was compiled.
     pub link: LinkType,
-    /// What libpcap says.
+    /// The error of libpcap.
     pub message: String,
 }
 
 impl Filter {
-    /// Checks an expression: libpcap must accept it for one of the common link types at least.
+    /// Creates a filter from an expression. libpcap must accept it for at least one common link
+    /// type.
     ///
-    /// Some are good for some link types only (`wlan type mgt` is for 802.11); whether that of a
-    /// capture is among them, [`matches`](Self::matches) says. Host names in the expression are
-    /// looked up now, and again for each link type.
+    /// Some expressions are valid for some link types only. For example, `wlan type mgt` is valid
+    /// for 802.11. [`matches`](Self::matches) reports an error if the expression is not valid for a
+    /// packet. Host names in the expression are resolved now, and again for each link type.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error for Ethernet if the expression is valid for none of the common link types.
     pub fn new(expression: impl Into<String>) -> Result<Self, FilterError> {
         let filter = Self {
             expression: expression.into(),
             programs: Vec::new(),
         };
-        let [ethernet, others @ ..] = COMMON.map(LinkType);
+        let [ethernet, others @ ..] = COMMON_LINK_TYPES.map(LinkType);
         match filter.compile(ethernet) {
             Err(error) if others.iter().all(|link| filter.compile(*link).is_err()) => Err(error),
             _ => Ok(filter),
         }
     }
 
-    /// The expression as it was given.
+    /// Returns the expression.
     pub fn expression(&self) -> &str {
         &self.expression
     }
 
-    /// Whether a packet matches.
+    /// Returns whether a packet matches.
     ///
     /// # Errors
     ///
-    /// The expression is good for none of the link types seen so far; said once for each. Where it
-    /// was good for another, packets of this one just do not match: in a capture of Ethernet and a
-    /// tunnel, `ether host` asks for Ethernet.
+    /// Returns an error if the expression is valid for none of the link types seen so far. It is
+    /// returned once for each link type; further packets do not match. If the expression was valid
+    /// for another link type, packets of this link type do not match. For example, `ether host` in
+    /// a capture of Ethernet and a tunnel interface selects Ethernet packets.
     pub fn matches(&mut self, packet: &RawPacket<'_>) -> Result<bool, FilterError> {
         let program = self.program(packet.link)?;
         Ok(program.is_some_and(|program| program.accepts(packet.data, packet.wire_len)))
@@ -78,7 +87,7 @@ impl Filter {
             self.programs.push((link, None));
             match self.compile(link) {
                 Ok(program) => self.programs[index].1 = Some(program),
-                Err(error) if elsewhere => tracing::warn!("{error}; they do not match"),
+                Err(error) if elsewhere => tracing::warn!("{error}; these packets do not match"),
                 Err(error) => return Err(error),
             }
         }
@@ -91,16 +100,11 @@ impl Filter {
             link,
             message,
         };
-        let program = Capture::dead(Linktype(data_link(link)))
+        let program = Capture::dead(Linktype(libpcap::data_link(link)))
             .and_then(|dead| dead.compile(&self.expression, true))
-            .map_err(|error| {
-                fail(match error {
-                    pcap::Error::PcapError(message) => message,
-                    other => other.to_string(),
-                })
-            })?;
+            .map_err(|error| fail(libpcap::message(error)))?;
         Program::new(raw_instructions(&program).iter().copied())
-            .ok_or_else(|| fail("libpcap made an instruction that is not classic BPF".into()))
+            .ok_or_else(|| fail("libpcap generated an instruction that is not classic BPF".into()))
     }
 }
 
@@ -128,34 +132,15 @@ fn raw_instructions(program: &BpfProgram) -> &[RawInstruction] {
     unsafe { slice::from_raw_parts(instructions.as_ptr().cast(), instructions.len()) }
 }
 
-/// libpcap's number for a link type in memory. For historical reasons a few differ from those in
-/// files, which are the same on all systems.
-fn data_link(link: LinkType) -> i32 {
-    match link.0 {
-        // DLT_RAW is 14 on OpenBSD, 12 everywhere else.
-        101 => {
-            if cfg!(target_os = "openbsd") {
-                14
-            } else {
-                12
-            }
-        }
-        100 => 11,
-        102 => 15,
-        103 => 16,
-        106 => 19,
-        same => i32::from(same),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use flowloom_core::link_type::{LinkType, RawPacket};
     use proptest::prelude::*;
 
-    use super::{Capture, Filter, Linktype, data_link, raw_instructions};
+    use super::{Capture, Filter, Linktype, raw_instructions};
+    use crate::capture::libpcap::data_link;
 
-    /// Between them they make libpcap use every instruction it has.
+    /// Together, these expressions make libpcap generate every kind of instruction.
     const ON_IP: [&str; 22] = [
         "",
         "ip",
@@ -198,7 +183,7 @@ mod tests {
             wire_len,
             data,
         };
-        filter.matches(&packet).expect("good for this link type")
+        filter.matches(&packet).expect("valid for this link type")
     }
 
     #[test]
@@ -238,16 +223,16 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_expression_is_told_in_the_words_of_libpcap() {
+    fn the_error_of_an_invalid_expression_has_the_message_of_libpcap() {
         let error = Filter::new("tcp prt 80").expect_err("there is no prt");
         let message = error.to_string();
-        assert!(message.contains("\"tcp prt 80\""), "{message}");
+        assert!(message.contains("'tcp prt 80'"), "{message}");
         assert!(message.ends_with(": syntax error"), "{message}");
         assert!(Filter::new("a\0b").is_err());
     }
 
     #[test]
-    fn an_expression_may_be_good_for_some_link_types_only() {
+    fn an_expression_may_be_valid_for_some_link_types_only() {
         let mut filter = Filter::new("wlan type mgt").expect("good on 802.11");
         let packet = RawPacket {
             time: flowloom_core::time::Time::EPOCH,
@@ -257,17 +242,21 @@ mod tests {
         };
         let error = filter.matches(&packet).expect_err("not good on Ethernet");
         assert_eq!(error.link, LinkType(1));
-        assert_eq!(filter.matches(&packet), Ok(false), "said once");
+        assert_eq!(
+            filter.matches(&packet),
+            Ok(false),
+            "the error is returned once"
+        );
 
         let mut filter = Filter::new("ether src 1:2:3:4:5:6").expect("good on Ethernet");
         assert!(!matches(&mut filter, 1, &[0; 60], 60));
         assert!(
             !matches(&mut filter, 101, &[0; 60], 60),
-            "Ethernet was seen"
+            "the expression was valid for Ethernet"
         );
     }
 
-    /// Bytes that look enough like packets to reach every corner of a program.
+    /// Generates bytes that resemble packets enough to reach all parts of a program.
     fn frames() -> impl Strategy<Value = Vec<u8>> {
         let tail = prop::collection::vec(any::<u8>(), 0..120);
         let kind = prop_oneof![
@@ -286,7 +275,8 @@ mod tests {
             frame.extend(&kind);
             let ip = frame.len().saturating_sub(1);
             frame.extend(tail);
-            // IPv4 has the protocol in byte 9, IPv6 in byte 6; few fragments, some known addresses.
+            // The protocol is in byte 9 of IPv4 and byte 6 of IPv6. Most packets are unfragmented
+            // and have a known address.
             let version = frame.get(ip).map_or(0, |byte| byte >> 4);
             for (at, value) in match version {
                 4 => vec![
@@ -310,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn chains_of_headers_as_libpcap() {
+    fn extension_headers_match_as_in_libpcap() {
         // IPv6 with hop-by-hop options, then UDP; with them twice, then TCP; without any.
         let chains: [&[u8]; 3] = [
             &[17, 0, 0, 0, 0, 0, 0, 0],
@@ -346,12 +336,12 @@ mod tests {
     }
 
     proptest! {
-        /// libpcap's own machine says the same, wherever it is asked the same.
+        /// libpcap's own interpreter has the same result, if it gets the same lengths.
         #[test]
-        fn as_libpcap(frames in prop::collection::vec(frames(), 20), link in prop_oneof![Just(1), Just(101)]) {
+        fn packets_match_as_in_libpcap(frames in prop::collection::vec(frames(), 20), link in prop_oneof![Just(1), Just(101)]) {
             let expressions: &[&str] = if link == 1 { &ON_ETHERNET } else { &[] };
             let dead = Capture::dead(Linktype(data_link(LinkType(link)))).expect("a dead capture");
-            // On some frames libpcap's own machine goes round in a `protochain` for ever; ours stops.
+            // On some frames, libpcap's interpreter loops for ever in a `protochain`. Ours stops.
             let halting = |expression: &&&str| !expression.contains("protochain");
             for expression in ON_IP.iter().chain(expressions).filter(halting) {
                 let mut ours = Filter::new(*expression).expect(expression);

@@ -5,35 +5,38 @@ use std::net::IpAddr;
 
 use pcap::{ConnectionStatus, Device, IfFlags};
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, libpcap};
 
-/// An interface that libpcap can capture from.
+/// A network interface that libpcap can capture from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
-    /// Its name: `eth0`.
+    /// The name, for example `eth0`.
     pub name: String,
-    /// What libpcap says that it is.
+    /// libpcap's description.
     pub description: Option<String>,
-    /// Its addresses.
+    /// The addresses of the interface.
     pub addresses: Vec<IpAddr>,
-    /// Whether it is up.
+    /// Whether the interface is up.
     pub is_up: bool,
-    /// Whether it has a link to something; `None` where that means nothing, as for loopback.
+    /// Whether the interface has a link. It is `None` if that does not apply, for example for
+    /// loopback.
     pub is_connected: Option<bool>,
-    /// Whether what is sent on it comes back on it.
+    /// Whether this is the loopback interface.
     pub is_loopback: bool,
 }
 
 impl Interface {
-    /// The interfaces that there are, as libpcap orders them; those that it knows but are no network
-    /// (USB buses, D-Bus, netfilter's queues) are left out.
+    /// Returns all network interfaces in libpcap's order.
+    ///
+    /// Other devices that libpcap knows are left out: USB and Bluetooth, D-Bus, and the queues of
+    /// netfilter.
     ///
     /// # Errors
     ///
-    /// libpcap cannot list them.
+    /// Returns an error if libpcap cannot list the interfaces.
     pub fn all() -> Result<Vec<Self>, CaptureError> {
         let devices = Device::list().map_err(|error| CaptureError::Interfaces {
-            message: words(error),
+            message: libpcap::message(error),
         })?;
         Ok(devices
             .into_iter()
@@ -46,11 +49,11 @@ impl Interface {
             .collect())
     }
 
-    /// The interface of this name.
+    /// Returns the interface with this name.
     ///
     /// # Errors
     ///
-    /// There is none, or libpcap cannot list them.
+    /// Returns an error if there is no such interface, or if libpcap cannot list the interfaces.
     pub fn named(name: &str) -> Result<Self, CaptureError> {
         let mut all = Self::all()?;
         match all.iter().position(|interface| interface.name == name) {
@@ -100,13 +103,5 @@ impl fmt::Display for Interface {
             Some(description) => write!(f, "  ({description})"),
             None => Ok(()),
         }
-    }
-}
-
-/// What libpcap says, without what the crate puts before it.
-pub(crate) fn words(error: pcap::Error) -> String {
-    match error {
-        pcap::Error::PcapError(message) => message,
-        other => other.to_string(),
     }
 }

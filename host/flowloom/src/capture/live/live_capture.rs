@@ -1,8 +1,8 @@
-//! Packets of an interface, as libpcap takes them from the kernel.
+//! Capture of packets from an interface.
 //!
-//! On Linux libpcap maps a ring of blocks (`TPACKET_V3`). The kernel gives a block away when it is
-//! full, or when the read timeout has passed since its first packet. It wakes nobody when there is no
-//! packet at all: so the handle is non-blocking, and the waiting is done here.
+//! On Linux, libpcap maps a ring of blocks (`TPACKET_V3`). The kernel releases a block when it is
+//! full, or when the read timeout has passed since its first packet. Without any packet, the kernel
+//! wakes nobody. Therefore the handle is non-blocking, and this module waits itself.
 
 mod group;
 
@@ -13,60 +13,64 @@ use flowloom_core::meter::{Boundary, OverloadLevel};
 use flowloom_core::time::Time;
 use pcap::{Active, Capture, Precision};
 
-use self::group::{Group, Waiting};
-use super::interface::words;
+use self::group::{Group, JoinedSocket};
+use super::interface::Interface;
 use super::socket;
-use crate::capture::origin::{Read, Stop};
-use crate::capture::packets::Record;
+use crate::capture::error::CaptureError;
+use crate::capture::filter::{Filter, FilterError};
+use crate::capture::libpcap;
+use crate::capture::packets::{Packets, Record};
+use crate::capture::read::{Read, Stop};
 use crate::capture::steps::ClockSteps;
-use crate::capture::{CaptureError, Filter, FilterError, Packets};
 
-/// How long the kernel may keep a packet so that others come with it, and how long a reading waits.
+/// The maximum time that the kernel holds a packet back to collect more, and the time that a read
+/// waits.
 const READ_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// How much later than [`READ_TIMEOUT`] a packet may still come out of the kernel: its timer is not
-/// exact, and a machine may be busy.
-const MARGIN: Duration = Duration::from_millis(250);
+/// The maximum delay of a packet beyond [`READ_TIMEOUT`]. The kernel's timer is not exact, and the
+/// machine may be busy.
+const MAX_KERNEL_DELAY: Duration = Duration::from_millis(250);
 
-/// The longest time for which what waits for more to come is kept waiting while packets come.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+/// The maximum time between two pauses while packets arrive. In a pause, the meter delivers what it
+/// holds back.
+const MAX_DELIVERY_DELAY: Duration = Duration::from_millis(100);
 
-/// How often an interface that is gone is looked for.
-const RETRY: Duration = Duration::from_secs(1);
+/// The interval of the attempts to reopen an interface that disappeared.
+const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often the kernel is asked what it has dropped.
-const COUNT: Duration = Duration::from_millis(500);
+/// The interval at which the kernel's counters are read.
+const COUNT_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The same while packets come: to see how full its buffer is.
-const COUNT_BUSY: Duration = Duration::from_millis(10);
+/// The interval while reads are full, because the counters show how full the kernel's buffer is.
+const COUNT_INTERVAL_BUSY: Duration = Duration::from_millis(10);
 
-/// Bytes that the kernel writes beside each packet, about.
-const BESIDE: f64 = 96.0;
+/// The approximate number of bytes that the kernel adds to each packet in its buffer.
+const RING_OVERHEAD: f64 = 96.0;
 
-/// Packets of one reading.
-const MOST_PACKETS: usize = 1_024;
+/// The maximum number of packets of one read.
+const MAX_BATCH_PACKETS: usize = 1_024;
 
-/// Bytes of one reading, about.
-const MOST_BYTES: usize = 4 << 20;
+/// The approximate maximum number of bytes of one read.
+const MAX_BATCH_BYTES: usize = 4 << 20;
 
-/// The least bytes of a packet that libpcap takes on all systems.
-const MOST_SNAPSHOT: u32 = 262_144;
+/// The largest snapshot length that libpcap accepts on all systems.
+const MAX_SNAPSHOT_LENGTH: u32 = 262_144;
 
-/// How an interface is captured; the names are NFStream's.
+/// Settings of a live capture. The names are those of NFStream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LiveSettings {
     /// Whether packets to other hosts are captured too.
     pub promiscuous_mode: bool,
-    /// The most bytes of a packet that are captured.
+    /// The maximum number of bytes that are captured of a packet.
     pub snapshot_length: u32,
-    /// Bytes of the kernel's buffer.
+    /// The size of the kernel's buffer in bytes.
     pub socket_buffer_size: u32,
 }
 
 impl LiveSettings {
-    /// Bytes that headers, and what a dissector looks at, fit into.
+    /// The default snapshot length. Headers and the bytes that the dissector reads fit into it.
     pub const SNAPSHOT_LENGTH: u32 = 1_536;
-    /// A quarter of a second of a full gigabit.
+    /// The default size of the kernel's buffer: 0.25 s of traffic at 1 Gbit/s.
     pub const SOCKET_BUFFER_SIZE: u32 = 32 << 20;
 }
 
@@ -80,19 +84,20 @@ impl Default for LiveSettings {
     }
 }
 
-/// Packets that were on the wire and were not handed out.
+/// The numbers of packets that were on the wire but were not read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
-    /// By the kernel, for its buffer was full.
+    /// Packets that the kernel dropped because its buffer was full.
     pub kernel: u64,
-    /// By the interface or its driver, as far as they count that.
+    /// Packets that the interface or its driver dropped, if they count them.
     pub interface: u64,
-    /// They were in the kernel's buffer when the interface went away.
+    /// Packets that were in the kernel's buffer when the interface disappeared.
     pub gone: u64,
 }
 
 impl Dropped {
-    /// Those of another socket too. What the interface drops is the same for all.
+    /// Adds the numbers of another socket of the same interface. Both sockets report the same
+    /// number of packets that the interface dropped.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             kernel: self.kernel + other.kernel,
@@ -101,102 +106,103 @@ impl Dropped {
         }
     }
 
-    /// All of them.
+    /// Returns the sum of all three numbers.
     pub fn sum(&self) -> u64 {
         self.kernel + self.interface + self.gone
     }
 }
 
-/// An interface that is being captured.
+/// A live capture from an interface.
 pub(crate) struct Live {
     interface: String,
     settings: LiveSettings,
     filter: String,
     stop: Stop,
-    /// Of sockets to which the kernel deals packets out.
+    /// The fan-out group of the socket.
     group: Option<Group>,
+    /// `None` while the interface is gone.
     socket: Option<Socket>,
-    /// A reopened socket that waits for the other sockets of its group.
-    waiting: Option<Waiting>,
+    /// A reopened socket that is waiting for the other sockets of its group.
+    joined: Option<JoinedSocket>,
     errors: ReadErrors,
-    /// When an interface that is gone is looked for again.
+    /// The time of the next attempt to reopen an interface that disappeared.
     retry: Instant,
-    /// When the last packets are in, after a stop.
+    /// After a stop, the time at which the last packets have arrived.
     end: Option<Instant>,
-    /// Of the sockets before this one.
+    /// The losses of the previous sockets.
     dropped: Dropped,
     packets_read: u64,
     bytes_read: u64,
     memory: Vec<u8>,
     records: Vec<Record>,
-    /// How many of the records were handed out.
-    handed: usize,
+    /// The number of records that were returned.
+    returned: usize,
     steps: ClockSteps,
-    /// Whether the last reading found nothing.
+    /// Whether the last read found no packets.
     is_quiet: bool,
-    /// Whether the last reading was full.
+    /// Whether the last read was full.
     is_busy: bool,
-    /// When what waits was delivered last.
+    /// The time of the last pause.
     paused: Instant,
-    /// When the kernel's counters were read last.
+    /// The time at which the kernel's counters were last read.
     counted: Instant,
     overload: OverloadLevel,
 }
 
-/// A socket that captures.
+/// A capturing socket.
 struct Socket {
     handle: Capture<Active>,
     link: LinkType,
-    /// Copies of packets that libpcap hides come with those of the loopback interface.
+    /// Whether the kernel also counts copies of packets that libpcap hides. This is so for the
+    /// loopback interface.
     has_copies: bool,
-    /// What the kernel has counted: its counters have 32 bits.
-    received: Counter,
-    dropped: Counter,
-    interface_dropped: Counter,
-    /// Packets that were handed out.
+    /// The kernel's counters.
+    received: WideCounter,
+    dropped: WideCounter,
+    interface_dropped: WideCounter,
+    /// The number of packets that were read.
     read: u64,
 }
 
-/// A count of the kernel's, beyond its 32 bits.
+/// Extends a 32-bit counter of the kernel to 64 bits.
 #[derive(Clone, Copy)]
-struct Counter {
+struct WideCounter {
     last: u32,
     sum: u64,
 }
 
-impl Counter {
-    /// What is counted from then on.
+impl WideCounter {
+    /// Starts at 0. `last` is the current value of the kernel's counter.
     fn from(last: u32) -> Self {
         Self { last, sum: 0 }
     }
 
-    fn see(&mut self, now: u32) {
+    fn update(&mut self, now: u32) {
         self.sum += u64::from(now.wrapping_sub(self.last));
         self.last = now;
     }
 }
 
 impl Socket {
-    /// Counts from what the kernel has counted by now.
+    /// Resets the counters to 0 at the kernel's current values.
     fn count_from_now(&mut self) -> Result<(), pcap::Error> {
         let counted = self.handle.stats()?;
-        self.received = Counter::from(counted.received);
-        self.dropped = Counter::from(counted.dropped);
-        self.interface_dropped = Counter::from(counted.if_dropped);
+        self.received = WideCounter::from(counted.received);
+        self.dropped = WideCounter::from(counted.dropped);
+        self.interface_dropped = WideCounter::from(counted.if_dropped);
         Ok(())
     }
 }
 
-/// Errors of reading a socket, since the last reading without one.
+/// The errors of a socket since its last successful read.
 #[derive(Default)]
 struct ReadErrors {
     first: Option<Instant>,
 }
 
 impl ReadErrors {
-    /// Counts an error at this time. Returns whether reading has failed for so long that the interface is
-    /// gone.
-    fn are_lasting(&mut self, now: Instant) -> bool {
+    /// Records an error. Returns whether reads have failed for so long that the interface is gone.
+    fn record(&mut self, now: Instant) -> bool {
         let first = *self.first.get_or_insert(now);
         now.saturating_duration_since(first) > READ_TIMEOUT + READ_TIMEOUT
     }
@@ -232,7 +238,7 @@ impl Live {
             stop,
             group: None,
             socket: None,
-            waiting: None,
+            joined: None,
             errors: ReadErrors::default(),
             retry: Instant::now(),
             end: None,
@@ -240,8 +246,8 @@ impl Live {
             packets_read: 0,
             bytes_read: 0,
             memory: Vec::new(),
-            records: Vec::with_capacity(MOST_PACKETS),
-            handed: 0,
+            records: Vec::with_capacity(MAX_BATCH_PACKETS),
+            returned: 0,
             steps,
             is_quiet: false,
             is_busy: false,
@@ -251,61 +257,60 @@ impl Live {
         }
     }
 
-    /// A socket that captures what the filter keeps.
+    /// Opens a socket with the filter.
     fn socket(&self) -> Result<Socket, CaptureError> {
         let mut socket = self.open_socket()?;
         self.set_filter(&mut socket.handle, socket.link)?;
         Ok(socket)
     }
 
-    /// A socket that captures all.
+    /// Opens a socket without a filter.
     fn open_socket(&self) -> Result<Socket, CaptureError> {
         let fail = |error| self.cannot_open(error);
         let open = |promiscuous| {
             let size = |bytes: u32| i32::try_from(bytes).unwrap_or(i32::MAX);
             Capture::from_device(self.interface.as_str())?
                 .promisc(promiscuous)
-                .snaplen(size(self.settings.snapshot_length.min(MOST_SNAPSHOT)))
+                .snaplen(size(self.settings.snapshot_length.min(MAX_SNAPSHOT_LENGTH)))
                 .buffer_size(size(self.settings.socket_buffer_size))
                 .timeout(READ_TIMEOUT.as_millis() as i32)
                 .immediate_mode(false)
                 .precision(Precision::Nano)
                 .open()
         };
-        // libpcap captures from all interfaces together without their being promiscuous only, and
-        // warns of it, which the crate takes for an error.
+        // For the interface `any`, libpcap ignores promiscuous mode and returns a warning. The
+        // crate treats the warning as an error.
         let promiscuous = self.settings.promiscuous_mode && self.interface != "any";
         let handle = open(promiscuous)
             .and_then(Capture::setnonblock)
             .map_err(fail)?;
         Ok(Socket {
-            link: link_type(handle.get_datalink().0),
+            link: libpcap::link_type(handle.get_datalink().0),
             handle,
             has_copies: self.interface == "lo" || self.interface == "any",
-            received: Counter::from(0),
-            dropped: Counter::from(0),
-            interface_dropped: Counter::from(0),
+            received: WideCounter::from(0),
+            dropped: WideCounter::from(0),
+            interface_dropped: WideCounter::from(0),
             read: 0,
         })
     }
 
-    /// Sets the filter. Without any the kernel would copy whole packets, whatever the snapshot length.
+    /// Sets the filter. This is necessary even for an empty filter: without one, the kernel copies
+    /// whole packets, whatever the snapshot length.
     fn set_filter(&self, handle: &mut Capture<Active>, link: LinkType) -> Result<(), CaptureError> {
         let filtered = handle.filter(&self.filter, true);
         filtered.map_err(|error| {
             CaptureError::Filter(FilterError {
                 expression: self.filter.clone(),
                 link,
-                message: words(error),
+                message: libpcap::message(error),
             })
         })
     }
 
     fn cannot_open(&self, error: pcap::Error) -> CaptureError {
         let interface = self.interface.clone();
-        if let Err(error @ CaptureError::NoInterface { .. }) =
-            crate::capture::Interface::named(&interface)
-        {
+        if let Err(error @ CaptureError::NoInterface { .. }) = Interface::named(&interface) {
             return error;
         }
         let may = caps::has_cap(None, caps::CapSet::Effective, caps::Capability::CAP_NET_RAW);
@@ -317,52 +322,55 @@ impl Live {
             },
             _ => CaptureError::Interface {
                 interface,
-                message: words(error),
+                message: libpcap::message(error),
             },
         }
     }
 
-    /// The next packets; waits for them for a moment.
+    /// Reads the next packets. Waits at most [`READ_TIMEOUT`] for them.
     pub(crate) fn read(&mut self) -> Result<Read<'_>, CaptureError> {
-        if self.handed < self.records.len() {
-            return Ok(self.hand_out());
+        if self.returned < self.records.len() {
+            return Ok(self.return_records());
         }
         if self.stop.is_stopped() && self.end.is_none() {
-            self.begin_to_end();
+            self.begin_stop();
         }
-        // A reading that is full has left something behind.
+        // If a read was full, the kernel may have further packets.
         let was_busy = self.is_busy;
-        self.is_busy = self.records.len() >= self.most_packets();
+        self.is_busy = self.records.len() >= self.max_batch_packets();
         let count = match (was_busy, self.is_busy) {
-            (_, false) => COUNT,
+            (_, false) => COUNT_INTERVAL,
             (false, true) => Duration::ZERO,
-            (true, true) => COUNT_BUSY,
+            (true, true) => COUNT_INTERVAL_BUSY,
         };
         if self.counted.elapsed() > count {
             self.counted = Instant::now();
             self.count();
-            let taken = self.taken();
-            let level = self.overload.of(taken);
+            let buffer_fill = self.buffer_fill();
+            let level = self.overload.of(buffer_fill);
             if level != self.overload {
-                tracing::debug!("{:.0} % of the buffer is taken: {level:?}", 100.0 * taken);
+                tracing::debug!(
+                    "kernel buffer {:.0} % full: overload level {level:?}",
+                    100.0 * buffer_fill
+                );
                 self.overload = level;
             }
         }
         let Some(socket) = &mut self.socket else {
-            return Ok(self.look_for_interface());
+            return Ok(self.retry_interface());
         };
         if self.is_quiet {
-            socket::wait(&socket.handle, READ_TIMEOUT);
-        } else if self.paused.elapsed() > LONGEST_WAIT {
+            socket::wait_readable(&socket.handle, READ_TIMEOUT);
+        } else if self.paused.elapsed() > MAX_DELIVERY_DELAY {
             self.paused = Instant::now();
             return Ok(Read::Pause(None));
         }
         let before = now();
-        if let Err(error) = self.take() {
-            // What the kernel had captured by then comes out yet.
+        if let Err(error) = self.read_batch() {
+            // Packets that the kernel has already captured can still be read.
             self.is_quiet = true;
-            if self.errors.are_lasting(Instant::now()) {
-                self.lose(&error);
+            if self.errors.record(Instant::now()) {
+                self.close_lost_interface(&error);
             } else {
                 std::thread::sleep(READ_TIMEOUT / 10);
             }
@@ -371,14 +379,14 @@ impl Live {
         self.errors = ReadErrors::default();
         self.is_quiet = self.records.is_empty();
         if !self.is_quiet {
-            return Ok(self.hand_out());
+            return Ok(self.return_records());
         }
         if self.end.is_some_and(|end| Instant::now() >= end) {
             self.count();
             return Ok(Read::End);
         }
         self.paused = Instant::now();
-        let now = before.before(READ_TIMEOUT + MARGIN);
+        let now = before.before(READ_TIMEOUT + MAX_KERNEL_DELAY);
         if self.steps.is_step(now) {
             self.steps.restart();
             return Ok(Read::Boundary(Boundary::ClockStep));
@@ -386,10 +394,10 @@ impl Live {
         Ok(Read::Pause(Some(now)))
     }
 
-    /// Hands out records up to a step of the clock, or says that there is one.
-    fn hand_out(&mut self) -> Read<'_> {
-        let from = self.handed;
-        self.handed = match self.steps.find(&self.records[from..]) {
+    /// Returns the records up to a step of the clock, or the boundary if the step comes first.
+    fn return_records(&mut self) -> Read<'_> {
+        let from = self.returned;
+        self.returned = match self.steps.find(&self.records[from..]) {
             Some(0) => {
                 self.steps.restart();
                 return Read::Boundary(Boundary::ClockStep);
@@ -397,34 +405,37 @@ impl Live {
             Some(count) => from + count,
             None => self.records.len(),
         };
-        Read::Packets(Packets::new(&self.memory, &self.records[from..self.handed]))
+        Read::Packets(Packets::new(
+            &self.memory,
+            &self.records[from..self.returned],
+        ))
     }
 
-    /// How often the clock stepped back.
+    /// Returns how often the clock stepped back.
     pub(crate) fn clock_steps(&self) -> u64 {
         self.steps.count()
     }
 
-    /// Packets of one reading, so that their memory is bounded.
-    fn most_packets(&self) -> usize {
-        (MOST_BYTES / self.settings.snapshot_length.max(1) as usize)
-            .clamp(MOST_PACKETS / 64, MOST_PACKETS)
+    /// Returns the maximum number of packets of one read. It limits the memory of the read.
+    fn max_batch_packets(&self) -> usize {
+        (MAX_BATCH_BYTES / self.settings.snapshot_length.max(1) as usize)
+            .clamp(MAX_BATCH_PACKETS / 64, MAX_BATCH_PACKETS)
     }
 
-    /// Takes what the kernel has given away so far.
-    fn take(&mut self) -> Result<(), pcap::Error> {
-        let most = self.most_packets();
+    /// Reads the packets in the blocks that the kernel has released.
+    fn read_batch(&mut self) -> Result<(), pcap::Error> {
+        let most = self.max_batch_packets();
         self.memory.clear();
         self.records.clear();
-        self.handed = 0;
+        self.returned = 0;
         let Some(socket) = &mut self.socket else {
             return Ok(());
         };
         let (memory, records, link) = (&mut self.memory, &mut self.records, socket.link);
-        let taken = socket.handle.dispatch(Some(most), |packet| {
+        let result = socket.handle.dispatch(Some(most), |packet| {
             let header = packet.header;
             records.push(Record {
-                // libpcap counts nanoseconds in it, as it was told to.
+                // The field contains nanoseconds, because the socket requests `Precision::Nano`.
                 time: Time::from_parts(header.ts.tv_sec as u32, header.ts.tv_usec),
                 start: memory.len() as u32,
                 len: packet.data.len() as u32,
@@ -436,29 +447,30 @@ impl Live {
         socket.read += self.records.len() as u64;
         self.packets_read += self.records.len() as u64;
         self.bytes_read += self.memory.len() as u64;
-        match taken {
-            // What came before an error is there; the next reading meets the error again.
+        match result {
+            // The packets before an error are valid. The next read returns the error again.
             Err(error) if self.records.is_empty() => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// From now on the kernel captures nothing; what it has captured is still read.
-    fn begin_to_end(&mut self) {
+    /// Stops the kernel from capturing. Packets that it has already captured are still read.
+    fn begin_stop(&mut self) {
         let wait = match &self.socket {
             Some(socket) => {
-                socket::take_nothing(&socket.handle);
-                READ_TIMEOUT + MARGIN
+                socket::drop_new_packets(&socket.handle);
+                READ_TIMEOUT + MAX_KERNEL_DELAY
             }
             None => Duration::ZERO,
         };
         self.end = Some(Instant::now() + wait);
     }
 
-    /// The interface is gone.
-    fn lose(&mut self, error: &pcap::Error) {
+    /// Closes the socket of an interface that disappeared, and counts the packets that were lost
+    /// with it.
+    fn close_lost_interface(&mut self, error: &pcap::Error) {
         tracing::warn!(
-            "{} is gone ({error}): metering goes on when it is back",
+            "interface {} is gone ({error}); metering continues when it is back",
             self.interface
         );
         self.count();
@@ -473,21 +485,21 @@ impl Live {
             }
         }
         self.errors = ReadErrors::default();
-        self.retry = Instant::now() + RETRY;
+        self.retry = Instant::now() + RETRY_INTERVAL;
     }
 
-    fn look_for_interface(&mut self) -> Read<'_> {
+    fn retry_interface(&mut self) -> Read<'_> {
         if self.end.is_some() {
             return Read::End;
         }
         let before = now();
         std::thread::sleep(READ_TIMEOUT);
         if Instant::now() >= self.retry {
-            self.retry = Instant::now() + RETRY;
+            self.retry = Instant::now() + RETRY_INTERVAL;
             match self.reopen() {
                 Ok(None) => self.retry = Instant::now(),
                 Ok(Some(socket)) => {
-                    tracing::info!("{} is back", self.interface);
+                    tracing::info!("interface {} is back", self.interface);
                     self.socket = Some(socket);
                     self.is_quiet = false;
                 }
@@ -498,32 +510,34 @@ impl Live {
         Read::Pause(Some(before))
     }
 
-    /// Reads the kernel's counters, where there are any.
+    /// Reads the kernel's counters, if the interface is open.
     pub(crate) fn count(&mut self) {
         if let Some(socket) = &mut self.socket
             && let Ok(counted) = socket.handle.stats()
         {
-            socket.received.see(counted.received);
-            socket.dropped.see(counted.dropped);
-            socket.interface_dropped.see(counted.if_dropped);
+            socket.received.update(counted.received);
+            socket.dropped.update(counted.dropped);
+            socket.interface_dropped.update(counted.if_dropped);
         }
     }
 
-    /// How much of the kernel's buffer is taken, about. Where copies of packets come with them that
-    /// cannot be known, and nothing is said to be.
-    fn taken(&self) -> f64 {
+    /// Returns the approximate fill level of the kernel's buffer, from 0.0 to about 1.0.
+    ///
+    /// It is 0.0 if the kernel also counts copies of packets, because the fill level is then
+    /// unknown.
+    fn buffer_fill(&self) -> f64 {
         let Some(socket) = self.socket.as_ref().filter(|socket| !socket.has_copies) else {
             return 0.0;
         };
-        let waiting = socket
+        let unread = socket
             .received
             .sum
             .saturating_sub(socket.read + socket.dropped.sum);
-        let bytes = self.bytes_read as f64 / self.packets_read.max(1) as f64 + BESIDE;
-        waiting as f64 * bytes / f64::from(self.settings.socket_buffer_size.max(1))
+        let bytes = self.bytes_read as f64 / self.packets_read.max(1) as f64 + RING_OVERHEAD;
+        unread as f64 * bytes / f64::from(self.settings.socket_buffer_size.max(1))
     }
 
-    /// What is to be given up for packets not to be lost.
+    /// Returns the overload level.
     pub(crate) fn overload(&self) -> OverloadLevel {
         self.overload
     }
@@ -552,24 +566,11 @@ impl Live {
     }
 }
 
-/// The wall clock, which the kernel stamps packets with.
+/// Returns the wall-clock time. The kernel uses the same clock for the times of packets.
 fn now() -> Time {
     SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(Time::EPOCH, |since| Time::EPOCH.after(since))
-}
-
-/// The number that files have for a link type which libpcap has another one for in memory.
-fn link_type(data_link: i32) -> LinkType {
-    LinkType(match data_link {
-        11 => 100,
-        // DLT_RAW is 14 on OpenBSD, 12 everywhere else.
-        12 | 14 => 101,
-        15 => 102,
-        16 => 103,
-        19 => 106,
-        same => u16::try_from(same).unwrap_or(u16::MAX),
-    })
 }
 
 #[cfg(test)]
@@ -577,7 +578,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_before_and_after_a_step_of_the_clock_are_told_apart() {
+    fn a_step_of_the_clock_separates_packets() {
         let steps = ClockSteps::new(Duration::from_secs(15));
         let mut live = Live::new("test", LiveSettings::default(), steps, Stop::default());
         let record = |seconds| Record {
@@ -590,25 +591,25 @@ mod tests {
         live.records = [1_000, 5_000, 1_001, 1_002, 980].map(record).into();
         let mut read = Vec::new();
         for _ in 0..5 {
-            read.push(match live.hand_out() {
+            read.push(match live.return_records() {
                 Read::Packets(packets) => packets.len(),
                 Read::Boundary(Boundary::ClockStep) => 0,
                 _ => panic!("neither packets nor a step"),
             });
         }
         assert_eq!(read, [2, 0, 2, 0, 1]);
-        assert_eq!((live.handed, live.clock_steps()), (5, 2));
+        assert_eq!((live.returned, live.clock_steps()), (5, 2));
     }
 
     #[test]
-    fn an_interface_is_gone_when_errors_last_and_an_error_that_passed_does_not_count() {
+    fn an_interface_is_gone_when_errors_persist() {
         let (mut errors, start) = (ReadErrors::default(), Instant::now());
-        assert!(!errors.are_lasting(start));
-        assert!(!errors.are_lasting(start + READ_TIMEOUT));
-        assert!(errors.are_lasting(start + 3 * READ_TIMEOUT));
-        // What a reading without an error does.
+        assert!(!errors.record(start));
+        assert!(!errors.record(start + READ_TIMEOUT));
+        assert!(errors.record(start + 3 * READ_TIMEOUT));
+        // A successful read resets the errors.
         errors = ReadErrors::default();
-        assert!(!errors.are_lasting(start + 4 * READ_TIMEOUT));
-        assert!(errors.are_lasting(start + 7 * READ_TIMEOUT));
+        assert!(!errors.record(start + 4 * READ_TIMEOUT));
+        assert!(errors.record(start + 7 * READ_TIMEOUT));
     }
 }

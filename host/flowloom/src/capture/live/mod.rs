@@ -1,4 +1,4 @@
-//! Interfaces, captured through libpcap.
+//! Live capture from interfaces through libpcap.
 
 pub(crate) mod interface;
 pub(crate) mod live_capture;

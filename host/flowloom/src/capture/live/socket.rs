@@ -1,4 +1,4 @@
-//! What is asked of a capturing socket besides what libpcap asks.
+//! Operations on a capturing socket that libpcap does not offer.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
@@ -6,57 +6,62 @@ use std::time::Duration;
 
 use socket2::{SockFilter, SockRef};
 
-/// Waits until there is something to read, but not longer than that. A signal ends the waiting.
-pub(crate) fn wait(socket: &impl AsFd, longest: Duration) {
-    let mut asked = libc::pollfd {
+/// Waits until the socket is readable, at most for `timeout`. A signal ends the wait.
+pub(crate) fn wait_readable(socket: &impl AsFd, timeout: Duration) {
+    let mut request = libc::pollfd {
         fd: socket.as_fd().as_raw_fd(),
         events: libc::POLLIN,
         revents: 0,
     };
-    let ms = i32::try_from(longest.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: `asked` is one valid `pollfd`. Why it returned is of no interest: what comes next finds
-    // that out.
+    let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    // SAFETY: `request` is one valid `pollfd`. The result is ignored, because the next read from
+    // the socket has the same result or error.
     #[allow(
         unsafe_code,
-        reason = "the safe ways to ask need another set of features of the crates that wasmtime uses"
+        reason = "the safe wrappers need features of rustix that wasmtime does not enable"
     )]
     unsafe {
-        libc::poll(&raw mut asked, 1, ms);
+        libc::poll(&raw mut request, 1, ms);
     }
 }
 
-/// From now on the kernel puts no packet into the socket's buffer; those in it stay.
-pub(crate) fn take_nothing(socket: &impl AsFd) {
+/// Attaches a filter that drops all further packets. Packets in the socket's buffer stay.
+pub(crate) fn drop_new_packets(socket: &impl AsFd) {
     // BPF_RET | BPF_K, 0 bytes.
-    const NOTHING: SockFilter = SockFilter::new(0x06, 0, 0, 0);
-    if let Err(error) = SockRef::from(socket).attach_filter(&[NOTHING]) {
-        // The reading ends by the clock then.
-        tracing::debug!("capturing goes on until the end of reading: {error}");
+    const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+    if let Err(error) = SockRef::from(socket).attach_filter(&[DROP_ALL]) {
+        // The capture then ends after a fixed time.
+        tracing::debug!(
+            "cannot stop the kernel from capturing: {error}; reading ends after a fixed time"
+        );
     }
 }
 
-/// Makes a socket a member of a group to which the kernel deals packets out by a symmetric hash of their
-/// outer headers, fragments of IPv4 put together: of a new group if there is none. Returns the group.
+/// Adds a socket to a group, or to a new group if `group` is `None`. Returns the number of the
+/// group.
+///
+/// The kernel distributes packets to the members by a symmetric hash of their outer headers. It
+/// reassembles IPv4 fragments first.
 pub(crate) fn join_group(socket: &impl AsFd, group: Option<u16>) -> io::Result<u16> {
     let fd = socket.as_fd().as_raw_fd();
-    let mut how = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_DEFRAG;
+    let mut mode = libc::PACKET_FANOUT_HASH | libc::PACKET_FANOUT_FLAG_DEFRAG;
     if group.is_none() {
-        how |= libc::PACKET_FANOUT_FLAG_UNIQUEID;
+        mode |= libc::PACKET_FANOUT_FLAG_UNIQUEID;
     }
-    let mut value = u32::from(group.unwrap_or(0)) | how << 16;
+    let mut value = u32::from(group.unwrap_or(0)) | mode << 16;
     let mut len = size_of_val(&value) as libc::socklen_t;
-    // SAFETY: the option takes and gives an integer of this size, and `value` is one for as long as the
-    // calls last.
-    #[allow(unsafe_code, reason = "no crate of ours knows this option")]
+    // SAFETY: the option reads and writes an integer of this size. `value` is one, and outlives
+    // both calls.
+    #[allow(unsafe_code, reason = "no dependency supports this option")]
     let done = unsafe {
-        let to = (libc::SOL_PACKET, libc::PACKET_FANOUT);
-        match libc::setsockopt(fd, to.0, to.1, (&raw const value).cast(), len) {
-            0 => libc::getsockopt(fd, to.0, to.1, (&raw mut value).cast(), &raw mut len),
+        let (level, name) = (libc::SOL_PACKET, libc::PACKET_FANOUT);
+        match libc::setsockopt(fd, level, name, (&raw const value).cast(), len) {
+            0 => libc::getsockopt(fd, level, name, (&raw mut value).cast(), &raw mut len),
             failed => failed,
         }
     };
     match done {
-        // The lower half is the group's number.
+        // The lower 16 bits are the number of the group.
         0 => Ok(value as u16),
         _ => Err(io::Error::last_os_error()),
     }

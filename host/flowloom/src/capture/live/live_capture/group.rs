@@ -1,8 +1,8 @@
-//! Sockets of one interface that share its packets (`PACKET_FANOUT`).
+//! Fan-out groups: sockets that share the packets of one interface (`PACKET_FANOUT`).
 //!
-//! The kernel chooses the socket of a packet by its hash modulo the number of members, so that each
-//! socket that joins moves flows from one meter to another. A group therefore begins with all of its
-//! members: until the last one has joined, the kernel gives none of them a packet.
+//! The kernel selects the socket of a packet by its hash modulo the number of members. Each further
+//! member would therefore move flows from one meter to another. To avoid this, a group starts with
+//! all its members: until the last one has joined, the kernel passes no packets to any of them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,41 +11,41 @@ use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture};
 
-use super::{Live, MARGIN, MOST_PACKETS, READ_TIMEOUT, Socket};
+use super::{Live, MAX_BATCH_PACKETS, MAX_KERNEL_DELAY, READ_TIMEOUT, Socket};
 use crate::capture::CaptureError;
 use crate::capture::live::socket;
 
-/// How long a socket that has joined again waits for the others.
-const LONGEST_WAIT_FOR_OTHERS: Duration = Duration::from_secs(5);
+/// The maximum time that a reopened socket waits for the other members.
+const MAX_WAIT_FOR_GROUP: Duration = Duration::from_secs(5);
 
-/// A group of the kernel's.
+/// A fan-out group of the kernel.
 #[derive(Clone)]
 pub(crate) struct Group {
     number: u16,
     members: usize,
-    /// Those of them that have a socket in it.
+    /// The number of members that have a socket in the group.
     joined: Arc<AtomicUsize>,
 }
 
 impl Group {
-    /// A member has lost its socket.
+    /// Records that a member has lost its socket.
     pub(crate) fn leave(&self) {
         self.joined.fetch_sub(1, Ordering::AcqRel);
     }
 
-    fn is_whole(&self) -> bool {
+    fn is_complete(&self) -> bool {
         self.joined.load(Ordering::Acquire) >= self.members
     }
 }
 
-/// A socket that has joined again, to which the kernel gives no packet yet.
-pub(crate) struct Waiting {
+/// A reopened socket that has joined its group. Its filter still drops all packets.
+pub(crate) struct JoinedSocket {
     socket: Socket,
     since: Instant,
 }
 
 impl Live {
-    /// Opens as many sockets of one group; this one is the first.
+    /// Opens a group of `sockets` sockets. `self` is the first of them.
     pub(crate) fn fan_out(self, sockets: usize) -> Result<Vec<Self>, CaptureError> {
         let mut all = vec![self];
         while all.len() < sockets {
@@ -60,11 +60,11 @@ impl Live {
             live.socket = Some(live.open_socket()?);
             all.push(live);
         }
-        // What they have captured each on its own, all of them have.
+        // Until they share packets, each socket captures all packets. These duplicates are dropped.
         for socket in all.iter().filter_map(|live| live.socket.as_ref()) {
-            socket::take_nothing(&socket.handle);
+            socket::drop_new_packets(&socket.handle);
         }
-        thread::sleep(READ_TIMEOUT + MARGIN);
+        thread::sleep(READ_TIMEOUT + MAX_KERNEL_DELAY);
         let mut number = None;
         for live in &mut all {
             let Some(mut socket) = live.socket.take() else {
@@ -93,32 +93,34 @@ impl Live {
         Ok(all)
     }
 
-    /// Opens a socket again that was lost: the kernel gives it packets when all members of its group
-    /// have joined again. Returns it when that is so.
+    /// Reopens a lost socket, and returns it when it captures.
+    ///
+    /// The kernel passes packets to it when all members of the group have joined again, or after 5
+    /// s. Until then, the result is `None`, and this function has to be called again.
     pub(super) fn reopen(&mut self) -> Result<Option<Socket>, CaptureError> {
         let Some(group) = self.group.clone() else {
             return self.socket().map(Some);
         };
-        let waiting = match self.waiting.take() {
-            Some(waiting) => waiting,
+        let joined = match self.joined.take() {
+            Some(joined) => joined,
             None => {
                 let mut socket = self.open_socket()?;
-                socket::take_nothing(&socket.handle);
-                thread::sleep(READ_TIMEOUT + MARGIN);
+                socket::drop_new_packets(&socket.handle);
+                thread::sleep(READ_TIMEOUT + MAX_KERNEL_DELAY);
                 self.drain(&mut socket)?;
                 self.join(&socket.handle, Some(group.number))?;
                 group.joined.fetch_add(1, Ordering::AcqRel);
-                Waiting {
+                JoinedSocket {
                     socket,
                     since: Instant::now(),
                 }
             }
         };
-        if !group.is_whole() && waiting.since.elapsed() < LONGEST_WAIT_FOR_OTHERS {
-            self.waiting = Some(waiting);
+        if !group.is_complete() && joined.since.elapsed() < MAX_WAIT_FOR_GROUP {
+            self.joined = Some(joined);
             return Ok(None);
         }
-        let mut socket = waiting.socket;
+        let mut socket = joined.socket;
         let filtered = self.set_filter(&mut socket.handle, socket.link);
         if filtered.is_err() {
             group.leave();
@@ -126,18 +128,22 @@ impl Live {
         filtered.map(|()| Some(socket))
     }
 
-    /// Takes what a socket captured on its own; nothing of it counts.
+    /// Reads and discards the packets that a socket captured on its own. They are not counted.
     fn drain(&self, socket: &mut Socket) -> Result<(), CaptureError> {
         let fail = |error| self.cannot_open(error);
         let handle = &mut socket.handle;
-        while handle.dispatch(Some(MOST_PACKETS), |_| {}).map_err(fail)? > 0 {}
+        while handle
+            .dispatch(Some(MAX_BATCH_PACKETS), |_| {})
+            .map_err(fail)?
+            > 0
+        {}
         socket.count_from_now().map_err(fail)
     }
 
     fn join(&self, handle: &Capture<Active>, group: Option<u16>) -> Result<u16, CaptureError> {
         socket::join_group(handle, group).map_err(|error| CaptureError::Interface {
             interface: self.interface.clone(),
-            message: format!("the kernel does not deal its packets out: {error}"),
+            message: format!("the kernel cannot distribute its packets (PACKET_FANOUT): {error}"),
         })
     }
 }

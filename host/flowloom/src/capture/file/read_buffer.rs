@@ -1,21 +1,23 @@
-//! The memory that a capture is read into.
+//! The buffer that a capture is read into.
 
 use std::io::{self, Read};
 
-/// What one read(2) asks for. Large enough that the system call costs nothing a packet, small
-/// enough that the packets are still in the cache when the meter comes to them.
+/// The bytes that one read(2) requests.
+///
+/// It is large enough that the cost of the system call per packet is negligible. It is small enough
+/// that the packets are still in the CPU cache when the meter processes them.
 const SIZE: usize = if cfg!(fuzzing) { 64 } else { 512 * 1024 };
 
-/// A window on a stream of bytes: what was read and is not yet taken.
-pub(crate) struct Block {
+/// A buffer of the bytes that were read from a stream and not yet consumed.
+pub(crate) struct ReadBuffer {
     memory: Vec<u8>,
     start: usize,
     end: usize,
-    /// Where in the stream `start` is.
+    /// The offset of `start` in the stream.
     offset: u64,
 }
 
-impl Block {
+impl ReadBuffer {
     pub(crate) fn new() -> Self {
         Self {
             memory: vec![0; SIZE],
@@ -25,35 +27,35 @@ impl Block {
         }
     }
 
-    /// What was read and is not yet taken.
+    /// Returns the bytes that were read and not yet consumed.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.memory[self.start..self.end]
     }
 
-    /// Where in the stream the first of [`bytes`](Self::bytes) stands.
+    /// Returns the offset of the first of [`bytes`](Self::bytes) in the stream.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Drops the first `count` of [`bytes`](Self::bytes).
-    pub(crate) fn take(&mut self, count: usize) {
+    /// Removes the first `count` bytes. There must be at least `count`.
+    pub(crate) fn consume(&mut self, count: usize) {
         debug_assert!(count <= self.end - self.start);
         self.start += count;
         self.offset += count as u64;
     }
 
-    /// Forgets everything: another stream begins.
-    pub(crate) fn clear(&mut self) {
+    /// Removes all bytes and sets the offset to 0, because another stream begins.
+    pub(crate) fn reset(&mut self) {
         self.start = 0;
         self.end = 0;
         self.offset = 0;
     }
 
-    /// Reads once, behind what is there; `need` is how many bytes there have to be for the reading
-    /// to go on. Returns how many came, 0 at the end of the stream.
+    /// Reads once and appends the bytes. Returns their number, or 0 at the end of the stream.
     ///
-    /// A record larger than the block makes it grow, doubling as its bytes really arrive: a length
-    /// that is only claimed costs no memory.
+    /// `need` is the number of bytes that the caller needs in total; it must be larger than the
+    /// number that the buffer holds. For a record larger than the buffer, the buffer doubles as the
+    /// bytes arrive. A claimed length alone therefore costs no memory.
     pub(crate) fn fill(&mut self, input: &mut impl Read, need: usize) -> io::Result<usize> {
         debug_assert!(need > self.end - self.start);
         self.memory.copy_within(self.start..self.end, 0);
@@ -69,7 +71,7 @@ impl Block {
                     self.end += count;
                     return Ok(count);
                 }
-                // A signal came: not an error of the file.
+                // A signal arrived. This is not an error of the file.
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }

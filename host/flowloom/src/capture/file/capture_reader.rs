@@ -1,0 +1,190 @@
+//! Reading of one capture, from its header to its end or to damage.
+
+use std::io;
+
+use super::format::Format;
+use super::input::{Input, Source};
+use super::read_buffer::ReadBuffer;
+use super::record_io::{FormatError, HEADER_LEN, ScanEnd};
+use crate::capture::packets::Record;
+use crate::capture::{CaptureError, Damage};
+
+/// Reads one capture.
+pub(crate) struct CaptureReader {
+    name: String,
+    input: Input,
+    /// `None` until the header was read.
+    format: Option<Format>,
+    /// The number of packets found so far.
+    packets: u64,
+    /// The bytes at the start of the buffer whose packets the last call returned. The next call
+    /// consumes them.
+    returned_bytes: usize,
+}
+
+/// The result of a read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ReadOutcome {
+    /// At least one packet.
+    Packets,
+    /// A pipe had no data for a while.
+    Pause,
+    /// The capture ended at the end of a record.
+    End,
+}
+
+impl CaptureReader {
+    /// Opens a source. The buffer that is passed to later calls must be empty at the first call.
+    pub(crate) fn open(source: Source) -> Result<Self, CaptureError> {
+        let name = source.name();
+        let input = source.open().map_err(|error| CaptureError::Open {
+            capture: name.clone(),
+            error,
+        })?;
+        Ok(Self {
+            name,
+            input,
+            format: None,
+            packets: 0,
+            returned_bytes: 0,
+        })
+    }
+
+    /// Reads until it finds at least one packet, and appends the packets to `records`, which must
+    /// be empty.
+    pub(crate) fn next(
+        &mut self,
+        buffer: &mut ReadBuffer,
+        records: &mut Vec<Record>,
+    ) -> Result<ReadOutcome, CaptureError> {
+        buffer.consume(self.returned_bytes);
+        self.returned_bytes = 0;
+        let Some(format) = &mut self.format else {
+            return match self.read_header(buffer)? {
+                true => self.next(buffer, records),
+                false => Ok(ReadOutcome::Pause),
+            };
+        };
+        loop {
+            let scanned = format.scan(buffer.bytes(), records);
+            if !records.is_empty() {
+                // The next scan ends in the same place for the same reason.
+                self.returned_bytes = scanned.consumed;
+                self.packets += records.len() as u64;
+                return Ok(ReadOutcome::Packets);
+            }
+            buffer.consume(scanned.consumed);
+            let need = match scanned.end {
+                ScanEnd::MaxPackets => continue,
+                ScanEnd::NeedBytes(need) => need,
+                ScanEnd::Damage(damage) => return Err(self.damaged(buffer, damage)),
+            };
+            let have = buffer.bytes().len();
+            match buffer.fill(&mut self.input, need) {
+                Ok(0) if have == 0 => return Ok(ReadOutcome::End),
+                Ok(0) => return Err(self.damaged(buffer, Damage::Cut { have, need })),
+                Ok(_) => {}
+                Err(error) if self.input.is_pause(&error) => return Ok(ReadOutcome::Pause),
+                Err(error) => {
+                    let offset = buffer.offset() + have as u64;
+                    return Err(self.unreadable(offset, self.packets + 1, error));
+                }
+            }
+        }
+    }
+
+    /// Reads the header. Returns whether it is complete; it is not if a pipe had no data for a
+    /// while.
+    pub(crate) fn read_header(&mut self, buffer: &mut ReadBuffer) -> Result<bool, CaptureError> {
+        while buffer.bytes().len() < HEADER_LEN {
+            match buffer.fill(&mut self.input, HEADER_LEN) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if self.input.is_pause(&error) => return Ok(false),
+                Err(error) => {
+                    let offset = buffer.bytes().len() as u64;
+                    return Err(self.unreadable(offset, 1, error));
+                }
+            }
+        }
+        let format = format_of(buffer.bytes(), &self.name)?;
+        buffer.consume(format.header_len());
+        self.format = Some(format);
+        Ok(true)
+    }
+
+    /// Returns whether the capture is a pipe. Its writer may be slow, and its packets may be live.
+    pub(crate) fn is_pipe(&self) -> bool {
+        self.input.is_pipe()
+    }
+
+    /// Returns the name of the capture for messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the bytes read from the file, before decompression.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        self.input.bytes_read()
+    }
+
+    /// Returns the error of a failed read: damage if the decompressor failed, else an error of the
+    /// system.
+    fn unreadable(&self, offset: u64, packet: u64, error: io::Error) -> CaptureError {
+        let capture = self.name.clone();
+        if self.input.is_compression(&error) {
+            return CaptureError::Damaged {
+                capture,
+                offset,
+                packet,
+                damage: Damage::Compression(error),
+            };
+        }
+        CaptureError::Read {
+            capture,
+            offset,
+            packet,
+            error,
+        }
+    }
+
+    fn damaged(&self, buffer: &ReadBuffer, damage: Damage) -> CaptureError {
+        CaptureError::Damaged {
+            capture: self.name.clone(),
+            offset: buffer.offset(),
+            packet: self.packets + 1,
+            damage,
+        }
+    }
+}
+
+fn format_of(bytes: &[u8], name: &str) -> Result<Format, CaptureError> {
+    let capture = name.to_owned();
+    if bytes.is_empty() {
+        return Err(CaptureError::Empty { capture });
+    }
+    let mut head = [0; HEADER_LEN];
+    let len = bytes.len().min(HEADER_LEN);
+    head[..len].copy_from_slice(&bytes[..len]);
+    match Format::of(&head) {
+        // The magic is complete, but the rest of the header is not.
+        Ok(_) | Err(FormatError::UnsupportedVersion { .. }) if len < HEADER_LEN => {
+            Err(CaptureError::HeaderCut { capture, len })
+        }
+        Ok(format) => Ok(format),
+        Err(FormatError::UnknownMagic) => Err(CaptureError::NotACapture {
+            capture,
+            first: bytes[..len.min(8)].to_vec(),
+        }),
+        Err(FormatError::UnsupportedVersion {
+            format,
+            major,
+            minor,
+        }) => Err(CaptureError::Version {
+            capture,
+            format,
+            major,
+            minor,
+        }),
+    }
+}
