@@ -199,8 +199,9 @@ pub enum CaptureError {
 
     /// A meter of an interface panicked. This is a defect of Flowloom, and it ends the run.
     #[error(
-        "meter {meter} of {interface} panicked: {message}; its live flows, {flows} when it last said so, \
-         are lost, and the run ends"
+        "meter {meter} of {} panicked: {message}; the run ends, and the live flows of this meter \
+         are lost (last known number: {flows})",
+        Quoted(interface)
     )]
     MeterPanicked {
         /// The interface.

@@ -407,8 +407,8 @@ mod tests {
         assert!(!problem.is_damage());
         assert_eq!(
             problem.to_string(),
-            "meter 0 of eth0 panicked: as the test asked for; its live flows, 7 when it last said so, are \
-             lost, and the run ends"
+            "meter 0 of 'eth0' panicked: as the test asked for; the run ends, and the live flows of this \
+             meter are lost (last known number: 7)"
         );
         // What is live is in the other meter.
         assert_eq!(fanout.state().flows_live, 7);
