@@ -327,7 +327,10 @@ impl Lines {
 /// Apart, so that what calls it stays short.
 #[inline(never)]
 fn digits(value: i64, room: &mut [u8; 32]) -> usize {
-    lexical_core::write(value, room).len()
+    let mut buffer = itoa::Buffer::new();
+    let digits = buffer.format(value).as_bytes();
+    room[..digits.len()].copy_from_slice(digits);
+    digits.len()
 }
 
 #[cfg(test)]
@@ -376,6 +379,8 @@ mod tests {
             (Value::Integers(&[10, 9, -1]), "\"[10, 9, -1]\""),
             (Value::Integers(&[]), "[]"),
             (Value::Floats(&[0.5]), "[0.5]"),
+            (Value::Integer(i64::MIN), "-9223372036854775808"),
+            (Value::Integer(i64::MAX), "9223372036854775807"),
             (Value::Bytes(b"\x00\xff"), "00ff"),
             (Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]), "aa:bb:cc:00:01:02"),
             (Value::Oui([0xaa, 0xbb, 0xcc]), "aa:bb:cc"),
