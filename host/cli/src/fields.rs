@@ -294,15 +294,16 @@ const VALUES: &str = "
 | boolean | `1`, `0` | `true`, `false` |
 | u8, u16, u32, u64, i64 | decimal | number |
 | float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number, likewise; NaN and infinities are `null` |
-| text | as it is, control characters as `\\x1b` | string |
-| bytes | hexadecimal, `00ff` | string, likewise |
+| text | as it is, control characters as `\\x1b`; an empty text is `\"\"` | string |
+| bytes | hexadecimal, `00ff`; no bytes are `\"\"` | string, likewise |
 | list of integers | `[0, 1, -1]` | array |
 | list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` |
 | JSON | its text on one line | the value on one line, not as a string with JSON in it |
-| null | empty | `null` |
+| null | an empty cell | `null` |
 
 - CSV is RFC 4180 in UTF-8 with LF at the end of each line. The first line is the header. A value is
-  quoted only where it has a comma or a quotation mark in it. So each line is one flow.
+  quoted only if it contains a comma or a quotation mark, or if it is an empty text. Each line is one
+  flow.
 - Text of packets and plugins has no control character (U+0000 to U+001F, U+007F to U+009F) in an
   output. CSV has `\\x` and the two hexadecimal digits of each: `\\x1b` for an escape, `\\x0a` for a line
   feed. A backslash itself stays as it is, so a text that has these four characters looks the same. JSON
@@ -317,8 +318,8 @@ const VALUES: &str = "
 - Times are since 1970-01-01 UTC.
 - A column of `--columns-to-anonymize` is text in every row that is not null: the 128 hexadecimal
   digits of keyed BLAKE2b-512 over what Python's `str` makes of the value, as in NFStream. That is
-  the text in the CSV column above, except that floats are written as Python writes them (`1e+16`,
-  `1e-05`, `nan`).
+  the text in the CSV column above, without quotes, except that floats are written as Python writes them
+  (`1e+16`, `1e-05`, `nan`).
 ";
 
 #[cfg(test)]

@@ -16,6 +16,9 @@ use super::output::Output;
 /// Bytes that are written together.
 const BLOCK: usize = 1 << 18;
 
+/// The cell of an empty text. An empty cell is null.
+const EMPTY_TEXT: &[u8] = b"\"\"";
+
 pub(super) struct CsvSink<O> {
     output: O,
     lines: Lines,
@@ -215,6 +218,9 @@ impl Lines {
     }
 
     fn text_field(&mut self, text: &str) {
+        if text.is_empty() {
+            return self.extend(EMPTY_TEXT);
+        }
         match self.formulas.escape(text) {
             true => self.text(&format!("'{text}"), write_text),
             false => self.text(text, write_text),
@@ -227,6 +233,7 @@ impl Lines {
             Value::Boolean(value) => self.push(if value { b'1' } else { b'0' }),
             Value::Integer(value) => self.integer(value, b""),
             Value::Float(value) => self.float(value, b""),
+            Value::Bytes([]) => self.extend(EMPTY_TEXT),
             Value::Bytes(bytes) => {
                 self.extend(hex::encode(bytes).as_bytes());
             }
@@ -343,7 +350,7 @@ mod tests {
     use crate::sink::output::Plain;
 
     #[test]
-    fn lines_end_with_lf_and_nothing_is_quoted_without_need() {
+    fn lines_end_with_lf_and_only_empty_text_is_quoted_without_need() {
         let schema: Arc<Schema> = flowloom_core::meter::Settings::default().schema().into();
         let mut out = header(&schema);
         let mut sink = CsvSink::new(Plain(&mut out), &schema, Formulas::Keep);
@@ -357,7 +364,7 @@ mod tests {
         assert!(lines[0].starts_with("id,expiration_id,src_ip,src_ip_is_private,"));
         assert!(lines[1].starts_with("0,0,192.0.2.1,1,00:00:00:00:00:00,"));
         assert_eq!(lines[2], "");
-        assert!(!text.contains(['\r', '"']));
+        assert!(!text.replace(",\"\"", ",").contains(['\r', '"']));
     }
 
     #[test]
@@ -382,6 +389,7 @@ mod tests {
             (Value::Integer(i64::MIN), "-9223372036854775808"),
             (Value::Integer(i64::MAX), "9223372036854775807"),
             (Value::Bytes(b"\x00\xff"), "00ff"),
+            (Value::Bytes(b""), "\"\""),
             (Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]), "aa:bb:cc:00:01:02"),
             (Value::Oui([0xaa, 0xbb, 0xcc]), "aa:bb:cc"),
             (Value::Ip([192, 0, 2, 1].into()), "192.0.2.1"),
@@ -393,9 +401,21 @@ mod tests {
     }
 
     #[test]
+    fn null_is_an_empty_cell_and_an_empty_text_is_two_quotes() {
+        let mut lines = Lines {
+            formulas: Formulas::Escape,
+            ..Lines::default()
+        };
+        for value in [Value::Null, Value::Text(""), Value::Bytes(b""), Value::Null] {
+            lines.field(value);
+        }
+        assert_eq!(lines.written(), b",\"\",\"\",,");
+    }
+
+    #[test]
     fn fields_are_quoted_where_they_need_it() {
         for (field, expected) in [
-            ("", ""),
+            ("", "\"\""),
             ("plain", "plain"),
             ("a,b", "\"a,b\""),
             ("\"", "\"\"\"\""),

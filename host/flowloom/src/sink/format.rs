@@ -17,7 +17,8 @@ use super::output::{Output, Plain};
 /// How flows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// RFC 4180 with LF and a header; null is empty, booleans are 1 and 0.
+    /// RFC 4180 with LF and a header. Null is an empty cell, an empty text is `""`, and booleans are
+    /// 1 and 0.
     Csv,
     /// One JSON object a line; plugins' values stand in `udps`.
     JsonLines,
