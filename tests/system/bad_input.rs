@@ -347,10 +347,11 @@ fn a_filter_that_keeps_packets_out_counts_them() {
 #[test]
 fn an_output_that_cannot_be_written() {
     let output = |path: &str| meter("dns.pcap").args(["--output", path]).run();
-    output("missing/flows.csv")
-        .fails("cannot write to missing/flows.csv: there is no folder missing; make it first");
-    output(".").fails("cannot write to .: it is a folder; give the name of a file");
-    output("/dev/full").fails("cannot write to /dev/full: No space left on device (os error 28)");
+    output("missing/flows.csv").fails(
+        "cannot write to 'missing/flows.csv': folder 'missing' does not exist; create it first",
+    );
+    output(".").fails("cannot write to '.': it is a folder; give the name of a file");
+    output("/dev/full").fails("cannot write to '/dev/full': No space left on device (os error 28)");
 }
 
 #[test]

@@ -60,8 +60,8 @@ fn an_extension_that_names_no_format_is_refused() {
         let run = |words: &[&str]| meter("dns.pcap").arg("-o").arg(&path).args(words).run();
         for words in [&[][..], &["--flows-per-file", "2"], &["--append"]] {
             run(words).refuses_usage(&format!(
-                "{}: the extension .{extension} names no format; use .csv, .jsonl or .ndjson, each also \
-                 with .gz or .zst behind it, or choose a format with --format",
+                "cannot determine the format of '{}': unknown extension .{extension}; use .csv, .jsonl or \
+                 .ndjson, optionally followed by .gz or .zst, or select the format with --format",
                 shown(&path)
             ));
         }
@@ -124,7 +124,7 @@ fn what_is_captured_live_overwrites_nothing() {
         run("dns.pcap", &[]).done();
         let first = text(&path);
         run("icmp.pcap", &[]).fails(&format!(
-            "cannot write to {}: it exists, and what is captured live overwrites nothing; continue it with \
+            "cannot write to '{}': it exists, and what is captured live overwrites nothing; continue it with \
              --append, move it away, or choose another name",
             shown(&path)
         ));
@@ -196,12 +196,12 @@ fn numbered_files_of_live_captures_go_on_counting() {
     assert_eq!(after, before);
     assert_eq!(text(&folder.path().join("flows.7.csv")), before[0]);
     run(&["--no-clobber"]).fails(&format!(
-        "cannot write to {}: it exists, and --no-clobber keeps it; move it away, or choose another name",
+        "cannot write to '{}': it exists, and --no-clobber keeps it; move it away, or choose another name",
         shown(&folder.path().join("flows.1.csv"))
     ));
     run(&["--rotate-files", "4"]).fails(&format!(
-        "cannot go on behind {}: its number is not one of a ring of 4 files; move it away, or choose \
-         another name",
+        "cannot continue the numbering after '{}': its number exceeds the limit of 4 files; move the file \
+         away, or choose another name",
         shown(&folder.path().join("flows.9.csv"))
     ));
     run(&["--rotate-files", "9"]).done();
@@ -209,7 +209,8 @@ fn numbered_files_of_live_captures_go_on_counting() {
     let last = folder.path().join("flows.18446744073709551615.csv");
     fs::write(&last, "").expect("room");
     run(&[]).fails(&format!(
-        "cannot go on behind {}: there is no higher number; move it away, or choose another name",
+        "cannot continue the numbering after '{}': there is no higher number; move the file away, or \
+         choose another name",
         shown(&last)
     ));
 }
@@ -224,7 +225,7 @@ fn captures_overwrite_unless_told_otherwise_and_the_help_says_so() {
     let dns = text(&path);
     assert_eq!(dns.lines().count(), 10);
     run("icmp.pcap", &["--no-clobber"]).fails(&format!(
-        "cannot write to {}: it exists, and --no-clobber keeps it; move it away, or choose another name",
+        "cannot write to '{}': it exists, and --no-clobber keeps it; move it away, or choose another name",
         shown(&path)
     ));
     assert_eq!(text(&path), dns);
@@ -252,7 +253,7 @@ fn flows_are_not_appended_to_what_is_not_like_them() {
         fs::write(&path, before).expect("room");
         let run = live("dns.pcap").arg("-o").arg(&path).args(words);
         run.arg("--append").run().fails(&format!(
-            "cannot write to {}: flows cannot be appended: {why}; choose another name, or move the file \
+            "cannot write to '{}': cannot append flows: {why}; choose another name, or move the file \
              away",
             shown(&path)
         ));
@@ -267,7 +268,7 @@ fn flows_are_not_appended_to_what_is_not_like_them() {
         &header,
         &["--splt-analysis", "3"],
         &format!(
-            "its header has {count} columns, and these flows have {}",
+            "its header has {count} columns, but the flows have {}",
             count + 3
         ),
     );
@@ -275,7 +276,7 @@ fn flows_are_not_appended_to_what_is_not_like_them() {
         "flows.csv",
         &header,
         &["--decode-tunnels", "false"],
-        "its header has the column `tunnel_id` where these flows have `bidirectional_first_seen_ms`",
+        "its header has column 'tunnel_id' where the flows have 'bidirectional_first_seen_ms'",
     );
     refused(
         "flows.jsonl",
@@ -314,7 +315,7 @@ fn a_run_after_a_crash_goes_on_where_a_line_ends() {
             assert_eq!(rest.lines().count(), 9, "{name}");
             let is_told = ended
                 .stderr
-                .contains("bytes behind its last whole line are cut off");
+                .contains("bytes after the last complete line of '");
             assert_eq!(is_told, kept != whole, "{ended}");
         }
     }

@@ -192,7 +192,7 @@ fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
         thread::sleep(Duration::from_millis(300));
     }
     live.logs(&format!(
-        "ERROR cannot write to {path}: No space left on device (os error 28): flows are lost until it \
+        "ERROR cannot write to '{path}': No space left on device (os error 28); flows are lost until it \
          works again\n"
     ));
     fs::File::options()
@@ -201,7 +201,7 @@ fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
         .and_then(|file| file.set_len(0))
         .expect("it can be emptied");
     net.replay(Path::new("dns.pcap"), &[]);
-    live.logs("the output is written to again");
+    live.logs("the output works again");
     let text = || fs::read_to_string(&file).expect("flows are text");
     let metered = |ended: &super::net::Ended| ended.count(" metered");
     let ended = live.stop().exits(3);
@@ -266,7 +266,7 @@ fn a_reader_of_a_named_pipe_that_is_gone_ends_the_run() {
     });
     reader.join().expect("it has read something");
     let ended = live.end().exits(1);
-    let said = format!("flowloom: cannot write to {path}: Broken pipe (os error 32)\n");
+    let said = format!("flowloom: cannot write to '{path}': Broken pipe (os error 32)\n");
     assert!(ended.log.ends_with(&said), "{}", ended.log);
     assert!(ended.count(" of them not written, for the output failed") > 0);
 }

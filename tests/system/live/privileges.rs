@@ -72,7 +72,7 @@ fn nothing_is_kept_but_the_right_to_capture_and_the_files_of_the_run() {
     fs::remove_file(live.output()).expect("the output can be removed");
     symlink(&secret, live.output()).expect("links can be made");
     live.signal("HUP");
-    live.logs("Permission denied (os error 13): flows are lost until it works again");
+    live.logs("Permission denied (os error 13); flows are lost until it works again");
     fs::remove_file(live.output()).expect("the link can be removed");
     live.signal("HUP");
     net.replay(Path::new("dns.pcap"), &[]);

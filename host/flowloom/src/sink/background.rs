@@ -1,4 +1,4 @@
-//! Writing in a thread of its own, so that making text of flows takes no time of the metering.
+//! A sink in its own thread, so that formatting takes no time from the metering thread.
 
 #[cfg(test)]
 mod tests;
@@ -21,54 +21,57 @@ use crate::concurrency::sync::mpsc::{
 };
 use crate::concurrency::thread::{self, JoinHandle};
 
-/// Flows that are handed over together.
-const BATCH: usize = 256;
-/// Batches on their way: what comes while the writer waits for a slow disk. Then the giver waits.
-const BATCHES: usize = 8;
-/// The same when the giver must not wait: about 65,000 flows, then they are dropped and counted.
-const LIVE_BATCHES: usize = if cfg!(test) { 8 } else { 256 };
+/// The number of flows of a batch.
+const BATCH_FLOWS: usize = 256;
+/// The number of queued batches for files and pipes. They bridge the time in which the writer waits
+/// for a slow disk. If the queue is full, the caller waits.
+const QUEUED_BATCHES: usize = 8;
+/// The number of queued batches for live captures: 65,536 flows. If the queue is full, flows are
+/// dropped and counted, because the caller must not wait.
+const LIVE_QUEUED_BATCHES: usize = if cfg!(test) { 8 } else { 256 };
 
-/// Batches that can be there at a time when captures are read: those on their way, the one that is
-/// written, and the one that is being made.
-const ALL_BATCHES: usize = BATCHES + 2;
-/// When no batch came for so long, what was written is flushed: flows of a slow pipe come out on time.
-const QUIET: Duration = Duration::from_millis(100);
-/// How long a sink that is given up may take to write what it was given.
-const LONGEST_DROP: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
+/// The maximum number of batches for files and pipes: the queued ones, the one that is being
+/// written, and the one that is being filled.
+const MAX_BATCHES: usize = QUEUED_BATCHES + 2;
+/// The time without a batch after which the sink is flushed, so that flows of a slow pipe are
+/// written in time.
+const FLUSH_DELAY: Duration = Duration::from_millis(100);
+/// The maximum time for which dropping a [`BackgroundSink`] waits for the writer thread.
+const MAX_DROP_WAIT: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 10 });
 
-/// Writes flows to a sink in another thread, in the order in which they are given.
+/// Writes flows to a sink in another thread, in the order of the calls.
 ///
-/// Some thousand flows may be under way, and so many bytes of them as
-/// [`queue_bytes`](Self::queue_bytes) says. A flow whose writing failed is told of by a later
-/// [`write`](Self::write), or by [`finish`](Self::finish) at last.
+/// The queue is limited to a few thousand flows, and to the bytes that
+/// [`queue_bytes`](Self::queue_bytes) sets. A later call of [`write`](Self::write), or
+/// [`finish`](Self::finish), returns the error of a flow that could not be written.
 ///
-/// One for a live capture never waits for its sink, and flushes it whenever there is nothing else to
-/// write. Flows that it has no room for, or that cannot be written, are lost and counted. Where it has room
-/// for a flow, but not for as many bytes as plugins' values have, only these are lost.
+/// A sink for a live capture never waits for its output. It flushes whenever the queue is empty.
+/// Flows that do not fit into the queue, or that cannot be written, are lost and counted. If a flow
+/// fits but the values of its plugins do not, only these values are lost.
 pub struct BackgroundSink {
     batch: Vec<Flow>,
-    /// Bytes of the flows in it.
+    /// The bytes of the flows in `batch`.
     batch_bytes: usize,
-    /// Bytes that all flows here may have.
-    most_bytes: usize,
-    batches: Option<SyncSender<Order>>,
+    /// The maximum number of bytes of all flows in the queue.
+    max_bytes: usize,
+    batches: Option<SyncSender<Command>>,
     is_live: bool,
     losses: Arc<Losses>,
-    /// Batches that are written: their memory is used again.
+    /// Batches that were written. Their memory is reused.
     written: Receiver<Vec<Flow>>,
     writer: Option<JoinHandle<io::Result<Duration>>>,
-    /// Why there is no writer.
-    not_started: Option<io::Error>,
+    /// The error of starting the writer thread.
+    start_error: Option<io::Error>,
 }
 
-/// What the thread is to do.
-enum Order {
-    /// To write flows, which have so many bytes.
+/// A command to the writer thread.
+enum Command {
+    /// Write these flows, which have this number of bytes in total.
     Write(Vec<Flow>, usize),
     Reopen,
 }
 
-/// Flows that were given to a sink for a live capture and not written.
+/// Counters of a [`BackgroundSink`]: flows that were passed to it, and flows that were lost.
 #[derive(Debug, Default)]
 pub struct Losses {
     given: AtomicU64,
@@ -76,34 +79,35 @@ pub struct Losses {
     queue: AtomicU64,
     values: AtomicU64,
     output: AtomicU64,
-    /// Bytes of flows that were given and not written.
+    /// The bytes of flows in the queue. Only counted in live captures.
     waiting: AtomicUsize,
-    /// Whether the output has failed for good.
+    /// Whether the output has failed and is not retried.
     failed: AtomicBool,
 }
 
 impl Losses {
-    /// Those that there was no room for, as the sink was slower than the flows.
+    /// Returns the number of flows that were lost because the queue was full.
     pub fn queue(&self) -> u64 {
         self.queue.load(Ordering::Relaxed)
     }
 
-    /// Flows that were written without the values of plugins, as the sink was slower than the flows.
+    /// Returns the number of flows that were written without plugin values because the queue was
+    /// full.
     pub fn values(&self) -> u64 {
         self.values.load(Ordering::Relaxed)
     }
 
-    /// Those whose writing failed.
+    /// Returns the number of flows that were lost because the output failed.
     pub fn output(&self) -> u64 {
         self.output.load(Ordering::Relaxed)
     }
 
-    /// How many flows were given, lost ones and all.
+    /// Returns the number of flows that were passed to the sink, including lost ones.
     pub fn given(&self) -> u64 {
         self.given.load(Ordering::Acquire)
     }
 
-    /// Those of them that are out; the sink may be in the middle of writing some more.
+    /// Returns the number of flows that were written. A write may be in progress.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Acquire)
     }
@@ -113,41 +117,46 @@ impl Losses {
     }
 }
 
-/// What a live capture does when its output fails.
+/// The behaviour of a live capture whose output fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnFailure {
-    /// It ends.
+    /// The run ends.
     End,
-    /// It goes on and tries again with the next flows, unless a pipe's reader is gone.
+    /// The run continues and retries with the next flows. It still ends if the reader of a pipe is
+    /// gone.
     GoOn,
 }
 
 impl BackgroundSink {
-    /// Starts the thread.
+    /// Starts the writer thread for files and pipes.
     pub fn start(sink: impl Sink + Send + 'static) -> Self {
-        Self::with(BATCHES, None, |to_write, used, _| {
+        Self::with(QUEUED_BATCHES, None, |to_write, used, _| {
             write(sink, &to_write, &used)
         })
     }
 
-    /// Starts the thread for a live capture.
+    /// Starts the writer thread for a live capture.
     pub fn live(sink: impl Sink + Send + 'static, on_failure: OnFailure) -> Self {
-        Self::with(LIVE_BATCHES, Some(()), move |to_write, used, losses| {
-            let writer = LiveWriter {
-                sink,
-                on_failure,
-                fails: false,
-                taken: 0,
-                losses,
-            };
-            writer.run(&to_write, &used)
-        })
+        Self::with(
+            LIVE_QUEUED_BATCHES,
+            Some(()),
+            move |to_write, used, losses| {
+                let writer = LiveWriter {
+                    sink,
+                    on_failure,
+                    has_failed: false,
+                    accepted: 0,
+                    losses,
+                };
+                writer.run(&to_write, &used)
+            },
+        )
     }
 
     fn with(
         batches: usize,
         live: Option<()>,
-        work: impl FnOnce(Receiver<Order>, Sender<Vec<Flow>>, Arc<Losses>) -> io::Result<Duration>
+        work: impl FnOnce(Receiver<Command>, Sender<Vec<Flow>>, Arc<Losses>) -> io::Result<Duration>
         + Send
         + 'static,
     ) -> Self {
@@ -158,90 +167,91 @@ impl BackgroundSink {
         let started = thread::Builder::new()
             .name("flowloom-writer".into())
             .spawn(move || work(to_write, used, counted));
-        let (writer, not_started) = match started {
+        let (writer, start_error) = match started {
             Ok(writer) => (Some(writer), None),
             Err(error) => (None, Some(error)),
         };
         Self {
-            batch: Vec::with_capacity(BATCH),
+            batch: Vec::with_capacity(BATCH_FLOWS),
             batch_bytes: 0,
-            most_bytes: QUEUE_BYTES / 2,
+            max_bytes: QUEUE_BYTES / 2,
             batches: Some(batches),
             is_live: live.is_some(),
             losses,
             written,
             writer,
-            not_started,
+            start_error,
         }
     }
 
-    /// Bounds the memory of flows that wait, here and in the meters: a half of it is for those here
-    /// ([`Settings::queue_bytes`](flowloom_core::meter::Settings::queue_bytes)).
+    /// Limits the memory of waiting flows in this sink and in the meters. Half of it is for this
+    /// sink ([`Settings::queue_bytes`](flowloom_core::meter::Settings::queue_bytes)).
     #[must_use]
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.most_bytes = bytes / 2;
+        self.max_bytes = bytes / 2;
         self
     }
 
-    /// What is lost so far; it may be asked after the end as well.
+    /// Returns the counters. They remain readable after the sink has ended.
     pub fn losses(&self) -> Arc<Losses> {
         self.losses.clone()
     }
 
-    /// Opens the output anew, as [`Sink::reopen`] says, behind the flows given so far.
+    /// Reopens the output after the flows passed so far, as [`Sink::reopen`] does.
     ///
     /// # Errors
     ///
-    /// As of [`write`](Self::write).
+    /// Returns an error if the queue is full, and the same errors as [`write`](Self::write).
     pub fn reopen(&mut self) -> io::Result<()> {
         self.flush()?;
         let sent = self
             .batches
             .as_ref()
-            .map(|batches| batches.try_send(Order::Reopen));
+            .map(|batches| batches.try_send(Command::Reopen));
         match sent {
             Some(Err(TrySendError::Full(_))) => Err(io::Error::new(
                 io::ErrorKind::WouldBlock,
-                "too many flows wait to be written",
+                "too many flows are waiting to be written",
             )),
             Some(Err(TrySendError::Disconnected(_))) => self.join().map(drop),
             Some(Ok(())) | None => Ok(()),
         }
     }
 
-    /// Gives a flow to be written.
+    /// Passes a flow to the writer thread.
     ///
     /// # Errors
     ///
-    /// What writing an earlier flow gave; nothing may be written afterwards.
-    // Flows are large: nothing is done with one before it is in the batch, so that it is copied once.
+    /// Returns the error of writing an earlier flow. No flow may follow it.
+    // Flows are large. The flow is pushed before anything else happens to it, so that it is copied
+    // only once.
     #[inline]
     pub fn write(&mut self, flow: Flow) -> io::Result<()> {
         self.batch.push(flow);
-        self.added()
+        self.handle_pushed_flow()
     }
 
-    /// Counts the flow that was added to the batch, and sends a batch that is full.
-    fn added(&mut self) -> io::Result<()> {
+    /// Counts the flow that was pushed to the batch, and sends the batch if it is full.
+    fn handle_pushed_flow(&mut self) -> io::Result<()> {
         if let Some(flow) = self.batch.last_mut() {
             if self.is_live {
-                make_room(&self.losses, self.most_bytes, flow);
+                drop_values_if_full(&self.losses, self.max_bytes, flow);
             }
             self.batch_bytes += flow.bytes();
         }
         self.losses.given.fetch_add(1, Ordering::AcqRel);
-        match self.batch.len() >= BATCH || self.batch_bytes >= self.most_bytes / ALL_BATCHES {
+        match self.batch.len() >= BATCH_FLOWS || self.batch_bytes >= self.max_bytes / MAX_BATCHES {
             true => self.send(!self.is_live),
             false => Ok(()),
         }
     }
 
-    /// Lets the flows so far be written if there is time to: called now and then, it keeps flows
-    /// from waiting for others when few come.
+    /// Sends the flows so far to the writer thread, unless the queue is full. If few flows arrive,
+    /// regular calls keep them from waiting for others.
     ///
     /// # Errors
     ///
-    /// As of [`write`](Self::write).
+    /// Returns the same errors as [`write`](Self::write).
     pub fn flush(&mut self) -> io::Result<()> {
         match self.batch.is_empty() && !self.losses.failed.load(Ordering::Acquire) {
             true => Ok(()),
@@ -249,11 +259,11 @@ impl BackgroundSink {
         }
     }
 
-    /// Waits until all is written, and returns how long the thread worked, in processor time.
+    /// Waits until all flows are written. Returns the CPU time of the writer thread.
     ///
     /// # Errors
     ///
-    /// What writing gave.
+    /// Returns the error of writing a flow.
     pub fn finish(mut self) -> io::Result<Duration> {
         if !self.batch.is_empty() {
             self.send(true)?;
@@ -263,37 +273,37 @@ impl BackgroundSink {
 
     fn send(&mut self, wait: bool) -> io::Result<()> {
         let Some(batches) = &self.batches else {
-            return Err(io::Error::other("the writer has ended"));
+            return Err(io::Error::other("the writer thread has ended"));
         };
         if self.losses.failed.load(Ordering::Acquire) {
             self.losses.lose(self.batch.len());
-            self.forget_batch();
+            self.discard_batch();
             return self.join().map(drop);
         }
         let next = self.written.try_recv().unwrap_or_default();
         let bytes = std::mem::take(&mut self.batch_bytes);
-        let batch = Order::Write(std::mem::replace(&mut self.batch, next), bytes);
+        let batch = Command::Write(std::mem::replace(&mut self.batch, next), bytes);
         match batches.try_send(batch) {
             Ok(()) => Ok(()),
             Err(TrySendError::Full(batch)) if wait => match batches.send(batch) {
                 Ok(()) => Ok(()),
                 Err(_) => self.join().map(drop),
             },
-            Err(TrySendError::Full(Order::Write(batch, bytes))) => {
+            Err(TrySendError::Full(Command::Write(batch, bytes))) => {
                 (self.batch, self.batch_bytes) = (batch, bytes);
-                if self.is_live && self.batch.len() >= BATCH {
+                if self.is_live && self.batch.len() >= BATCH_FLOWS {
                     let lost = self.batch.len() as u64;
                     self.losses.queue.fetch_add(lost, Ordering::Relaxed);
-                    self.forget_batch();
+                    self.discard_batch();
                 }
                 Ok(())
             }
-            Err(TrySendError::Full(Order::Reopen)) => Ok(()),
+            Err(TrySendError::Full(Command::Reopen)) => Ok(()),
             Err(TrySendError::Disconnected(_)) => self.join().map(drop),
         }
     }
 
-    fn forget_batch(&mut self) {
+    fn discard_batch(&mut self) {
         self.batch.clear();
         let bytes = std::mem::take(&mut self.batch_bytes);
         if self.is_live {
@@ -301,52 +311,52 @@ impl BackgroundSink {
         }
     }
 
-    /// Waits for the thread, which ends when it has failed, or has written all.
+    /// Waits for the writer thread. It ends after an error, or when it has written all flows.
     fn join(&mut self) -> io::Result<Duration> {
         self.batches = None;
         match self.writer.take().map(JoinHandle::join) {
             Some(Ok(written)) => written,
             Some(Err(panic)) => Err(io::Error::other(format!(
-                "the thread that writes flows panicked: {}",
-                said(&*panic)
+                "the writer thread panicked: {}",
+                panic_message(&*panic)
             ))),
-            None => self.not_started.take().map_or(Ok(Duration::ZERO), Err),
+            None => self.start_error.take().map_or(Ok(Duration::ZERO), Err),
         }
     }
 }
 
-/// Takes the values of plugins from a flow if flows that wait would have more than `most_bytes` with them.
-fn make_room(losses: &Losses, most_bytes: usize, flow: &mut Flow) {
+/// Removes the plugin values of a flow if the waiting flows would otherwise exceed `max_bytes`.
+fn drop_values_if_full(losses: &Losses, max_bytes: usize, flow: &mut Flow) {
     let waiting = &losses.waiting;
-    if flow.outputs.bytes() > 0 && waiting.load(Ordering::Relaxed) + flow.bytes() > most_bytes {
+    if flow.outputs.bytes() > 0 && waiting.load(Ordering::Relaxed) + flow.bytes() > max_bytes {
         flow.outputs.clear();
         losses.values.fetch_add(1, Ordering::Relaxed);
     }
     waiting.fetch_add(flow.bytes(), Ordering::Relaxed);
 }
 
-/// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> &str {
+/// Returns the message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
 }
 
-/// Writes all, to the first error.
+/// Writes flows until the sender is dropped or an error occurs.
 fn write(
     mut sink: impl Sink,
-    to_write: &Receiver<Order>,
+    to_write: &Receiver<Command>,
     used: &Sender<Vec<Flow>>,
 ) -> io::Result<Duration> {
     let mut is_flushed = true;
     loop {
         let order = match is_flushed {
             true => to_write.recv().map_err(RecvTimeoutError::from),
-            false => to_write.recv_timeout(QUIET),
+            false => to_write.recv_timeout(FLUSH_DELAY),
         };
         let mut batch = match order {
-            Ok(Order::Write(batch, _)) => batch,
-            Ok(Order::Reopen) => {
+            Ok(Command::Write(batch, _)) => batch,
+            Ok(Command::Reopen) => {
                 sink.reopen()?;
                 continue;
             }
@@ -363,14 +373,14 @@ fn write(
             sink.write(flow)?;
         }
         batch.clear();
-        // Whoever gave it may be gone.
+        // The receiver may be gone.
         let _ = used.send(batch);
     }
     sink.finish()?;
     Ok(thread_time())
 }
 
-/// Has brought the flow at `at`, which another processor made, and the parts of the one before it.
+/// Prefetches the flow at `at`, which another CPU wrote, and the parts of the flow before it.
 #[inline]
 fn prefetch(batch: &[Flow], at: usize) {
     if let Some(flow) = batch.get(at) {
@@ -379,27 +389,31 @@ fn prefetch(batch: &[Flow], at: usize) {
     }
 }
 
-/// The thread of a live capture.
+/// The writer thread of a live capture.
 struct LiveWriter<S> {
     sink: S,
     on_failure: OnFailure,
-    /// Whether the last writing failed.
-    fails: bool,
-    /// Flows that the sink has taken, but for those that it lost.
-    taken: u64,
+    /// Whether the last write failed.
+    has_failed: bool,
+    /// The number of flows that the sink has accepted, without those that it lost.
+    accepted: u64,
     losses: Arc<Losses>,
 }
 
 impl<S: Sink> LiveWriter<S> {
-    fn run(mut self, to_write: &Receiver<Order>, used: &Sender<Vec<Flow>>) -> io::Result<Duration> {
+    fn run(
+        mut self,
+        to_write: &Receiver<Command>,
+        used: &Sender<Vec<Flow>>,
+    ) -> io::Result<Duration> {
         loop {
-            // There is time to flush where nothing waits.
+            // The sink is flushed when the queue is empty.
             let order = match to_write.try_recv() {
                 Ok(order) => order,
                 Err(_) => {
                     let flushed = self.sink.flush();
-                    self.judge(flushed, 0, to_write)?;
-                    self.settle();
+                    self.handle_result(flushed, 0, to_write)?;
+                    self.update_written();
                     match to_write.recv() {
                         Ok(order) => order,
                         Err(_) => break,
@@ -407,65 +421,69 @@ impl<S: Sink> LiveWriter<S> {
                 }
             };
             match order {
-                Order::Write(mut batch, bytes) => {
+                Command::Write(mut batch, bytes) => {
                     for (n, flow) in batch.iter().enumerate() {
                         prefetch(&batch, n + 2);
                         let written = self.sink.write(flow);
-                        self.taken += 1;
+                        self.accepted += 1;
                         if written.is_err() {
-                            self.judge(written, batch.len() - n - 1, to_write)?;
+                            self.handle_result(written, batch.len() - n - 1, to_write)?;
                         }
-                        self.settle();
+                        self.update_written();
                     }
                     batch.clear();
                     self.losses.waiting.fetch_sub(bytes, Ordering::Relaxed);
                     let _ = used.send(batch);
                 }
-                Order::Reopen => {
+                Command::Reopen => {
                     let reopened = self.sink.reopen();
-                    self.judge(reopened, 0, to_write)?;
+                    self.handle_result(reopened, 0, to_write)?;
                 }
             }
         }
         let finished = self.sink.finish();
-        self.judge(finished, 0, to_write)?;
-        self.settle();
+        self.handle_result(finished, 0, to_write)?;
+        self.update_written();
         Ok(thread_time())
     }
 
-    /// Takes note of what is out.
-    fn settle(&self) {
-        let written = self.taken.saturating_sub(self.sink.in_memory());
+    /// Updates the number of written flows.
+    fn update_written(&self) {
+        let written = self.accepted.saturating_sub(self.sink.in_memory());
         self.losses.written.store(written, Ordering::Release);
     }
 
-    /// Goes on after an error, if that is wanted; `unwritten` flows of a batch are lost if it is not.
-    fn judge(
+    /// Handles the result of an operation of the sink.
+    ///
+    /// An error is returned if the run has to end. Then `unwritten` flows of the current batch, and
+    /// all queued flows, are counted as lost.
+    fn handle_result(
         &mut self,
         done: io::Result<()>,
         unwritten: usize,
-        to_write: &Receiver<Order>,
+        to_write: &Receiver<Command>,
     ) -> io::Result<()> {
         let Err(error) = done else {
-            if std::mem::take(&mut self.fails) {
-                tracing::info!("the output is written to again");
+            if std::mem::take(&mut self.has_failed) {
+                tracing::info!("the output works again");
             }
             return Ok(());
         };
         let forgotten = self.sink.forget();
-        self.taken = self.taken.saturating_sub(forgotten);
+        self.accepted = self.accepted.saturating_sub(forgotten);
         self.losses.lose(forgotten as usize);
         if self.on_failure == OnFailure::GoOn && error.kind() != io::ErrorKind::BrokenPipe {
-            if !std::mem::replace(&mut self.fails, true) {
-                tracing::error!("cannot write to {error}: flows are lost until it works again");
+            if !std::mem::replace(&mut self.has_failed, true) {
+                tracing::error!("cannot write to {error}; flows are lost until it works again");
             }
             return Ok(());
         }
-        // The giver is told, and what it gives until it is has to be counted too.
+        // The caller learns of the error with one of its next calls. Flows that it sends until then
+        // are counted too.
         self.losses.lose(unwritten);
         self.losses.failed.store(true, Ordering::Release);
         for order in to_write {
-            if let Order::Write(batch, _) = order {
+            if let Command::Write(batch, _) = order {
                 self.losses.lose(batch.len());
             }
         }
@@ -474,13 +492,13 @@ impl<S: Sink> LiveWriter<S> {
 }
 
 impl Drop for BackgroundSink {
-    /// What was given is written, as far as that goes in 10 s: a pipe that nobody reads does not keep the
-    /// caller.
+    /// Writes the flows in the queue, but waits at most 10 s. A pipe that nobody reads does not
+    /// block the caller for longer.
     fn drop(&mut self) {
         self.batches = None;
         if let Some(writer) = self.writer.take() {
             let since = Instant::now();
-            while !is_finished(&writer) && since.elapsed() < LONGEST_DROP {
+            while !is_finished(&writer) && since.elapsed() < MAX_DROP_WAIT {
                 thread::sleep(Duration::from_millis(1));
             }
             if is_finished(&writer) {

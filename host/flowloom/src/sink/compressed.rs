@@ -1,4 +1,4 @@
-//! Compressed files whose text is readable up to the last flush.
+//! Compressed outputs whose text can be decompressed up to the last write.
 
 use std::io::{self, Write};
 
@@ -8,31 +8,32 @@ use flate2::write::DeflateEncoder;
 use super::format::Compression;
 use super::output::Output;
 
-/// RFC 1952: deflate, no name, no time, an unknown system.
+/// The header of a gzip member (RFC 1952): deflate, no name, no time, unknown operating system.
 const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
-/// RFC 1951: an empty block, the last one. The text before it ends at a whole byte.
+/// The final deflate block, which is empty (RFC 1951). The data before it ends at a byte boundary.
 const DEFLATE_END: [u8; 2] = [3, 0];
-/// RFC 8878: an empty block, the last one.
+/// The final block of a zstd frame, which is empty (RFC 8878).
 pub(super) const ZSTD_END: [u8; 3] = [1, 0, 0];
 
-/// Compresses what is written to another output.
+/// Compresses text and writes it to another output.
 ///
-/// Each write is compressed by itself and ends at a whole byte, so that all text written so far can be
-/// decompressed, also when the process is killed. Where the other output takes a write whole or not at all,
-/// the file always ends where a write ended.
+/// Each write is compressed separately and ends at a byte boundary. All text written so far can
+/// therefore be decompressed, even if the process is killed. If the other output appends each write
+/// entirely or not at all, the file always ends at the end of a write.
 pub(super) struct Compressed<O> {
     output: O,
     encoder: Encoder,
-    /// Whether the output has the beginning of a member (gzip) or frame (zstd) without its end.
+    /// Whether the output has the start of a member (gzip) or frame (zstd) without its end.
     is_open: bool,
-    /// Whether the encoder was given text that the output did not take: what it makes next cannot follow.
+    /// Whether the encoder has compressed text that the output rejected. The next text then needs a
+    /// new member.
     is_ahead: bool,
 }
 
 enum Encoder {
     Gzip {
         deflate: DeflateEncoder<Vec<u8>>,
-        /// Of the text in the output.
+        /// The checksum of the text in the current member.
         crc: Crc,
     },
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
@@ -48,8 +49,8 @@ impl<O: Output> Compressed<O> {
         })
     }
 
-    /// Makes the next text begin another member.
-    fn begin_anew(&mut self) -> io::Result<()> {
+    /// Starts a new member with the next text.
+    fn restart_encoder(&mut self) -> io::Result<()> {
         self.encoder = Encoder::new(self.encoder.compression())?;
         self.is_ahead = false;
         Ok(())
@@ -71,7 +72,7 @@ impl<O: Output> Write for Compressed<O> {
         self.is_ahead = true;
         self.encoder.compress(text, &mut bytes)?;
         self.output.write_all(&bytes)?;
-        self.encoder.took(text);
+        self.encoder.update_checksum(text);
         self.is_ahead = false;
         self.is_open = true;
         Ok(text.len())
@@ -88,7 +89,7 @@ impl<O: Output> Output for Compressed<O> {
             self.output.write_all(&self.encoder.ending())?;
             self.is_open = false;
         }
-        self.begin_anew()?;
+        self.restart_encoder()?;
         self.output.end()
     }
 }
@@ -114,7 +115,7 @@ impl Encoder {
         }
     }
 
-    /// Compresses text up to a whole byte.
+    /// Compresses text up to a byte boundary, and appends the result to `bytes`.
     fn compress(&mut self, text: &[u8], bytes: &mut Vec<u8>) -> io::Result<()> {
         match self {
             Self::Gzip { deflate, .. } => {
@@ -131,14 +132,14 @@ impl Encoder {
         Ok(())
     }
 
-    /// Notes text that is in the output.
-    fn took(&mut self, text: &[u8]) {
+    /// Updates the checksum with text that was written.
+    fn update_checksum(&mut self, text: &[u8]) {
         if let Self::Gzip { crc, .. } = self {
             crc.update(text);
         }
     }
 
-    /// Returns what ends the text in the output.
+    /// Returns the trailer of the current member or frame.
     fn ending(&self) -> Vec<u8> {
         match self {
             Self::Gzip { crc, .. } => gzip_ending(crc),
@@ -147,7 +148,7 @@ impl Encoder {
     }
 }
 
-/// Returns what ends a member with this text.
+/// Returns the final block and the trailer of a gzip member whose text has this checksum.
 pub(super) fn gzip_ending(crc: &Crc) -> Vec<u8> {
     let mut bytes = DEFLATE_END.to_vec();
     bytes.extend(crc.sum().to_le_bytes());
@@ -162,7 +163,7 @@ mod tests {
 
     use super::*;
 
-    /// A disk that can be full.
+    /// An output that can be full.
     #[derive(Clone, Default)]
     struct Disk(Arc<Mutex<(Vec<u8>, bool)>>);
 
@@ -192,7 +193,7 @@ mod tests {
             self.0.lock().unwrap().1 = is_full;
         }
 
-        /// The text, and whether its last member is whole.
+        /// Returns the text, and whether its last member is complete.
         fn text(&self, compression: Compression) -> (String, bool) {
             let file = self.0.lock().unwrap().0.clone();
             let mut decoder: Box<dyn io::Read> = match compression {
@@ -208,7 +209,7 @@ mod tests {
     const BOTH: [Compression; 2] = [Compression::Gzip, Compression::Zstd];
 
     #[test]
-    fn what_is_written_can_be_read_before_the_end() {
+    fn written_text_can_be_read_before_the_end() {
         for compression in BOTH {
             let disk = Disk::default();
             let mut output = Compressed::new(disk.clone(), compression).unwrap();
@@ -237,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn text_behind_the_end_is_another_member() {
+    fn text_after_the_end_is_a_new_member() {
         for compression in BOTH {
             let disk = Disk::default();
             let mut output = Compressed::new(disk.clone(), compression).unwrap();
@@ -251,9 +252,9 @@ mod tests {
     }
 
     #[test]
-    fn text_that_a_full_disk_did_not_take_is_not_missed_by_what_follows() {
+    fn text_after_a_failed_write_can_be_read() {
         for compression in BOTH {
-            // The disk is full from the beginning, and in the middle.
+            // The disk is full from the start, and later.
             for before in ["", "one\n"] {
                 let disk = Disk::default();
                 let mut output = Compressed::new(disk.clone(), compression).unwrap();

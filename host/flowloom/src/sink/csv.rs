@@ -1,4 +1,6 @@
-//! Flows as CSV: RFC 4180, LF, UTF-8, quoted where needed.
+//! The sink of CSV: RFC 4180 in UTF-8, with LF, and quotes only where needed.
+//!
+//! Null is an empty cell, and an empty text is `""`, so that readers can distinguish them.
 
 use std::io;
 use std::sync::Arc;
@@ -13,7 +15,7 @@ use super::Sink;
 use super::csv_text::{Formulas, is_special, write_json, write_text};
 use super::output::Output;
 
-/// Bytes that are written together.
+/// The number of bytes from which on lines are written to the output.
 const BLOCK: usize = 1 << 18;
 
 /// The cell of an empty text. An empty cell is null.
@@ -22,16 +24,16 @@ const EMPTY_TEXT: &[u8] = b"\"\"";
 pub(super) struct CsvSink<O> {
     output: O,
     lines: Lines,
-    /// How many these are.
+    /// The number of flows in `lines`.
     flows: u64,
-    /// Flows that have other columns than the file.
-    refused: u64,
+    /// The number of flows that were rejected because their columns differ from those of the file.
+    rejected: u64,
     header: Vec<u8>,
-    /// A schema whose columns are those of the header.
-    known: Arc<Schema>,
+    /// The last schema whose columns equal those of the header.
+    accepted_schema: Arc<Schema>,
 }
 
-/// Returns the line of the columns' names.
+/// Returns the header line: the names of the columns.
 pub(super) fn header(schema: &Schema) -> Vec<u8> {
     let mut lines = Lines::default();
     for name in schema.names() {
@@ -42,7 +44,7 @@ pub(super) fn header(schema: &Schema) -> Vec<u8> {
 }
 
 impl<O> CsvSink<O> {
-    /// Goes on behind a header.
+    /// Creates a sink for an output that already has a header.
     pub(super) fn new(output: O, schema: &Arc<Schema>, formulas: Formulas) -> Self {
         Self {
             output,
@@ -51,29 +53,29 @@ impl<O> CsvSink<O> {
                 ..Lines::default()
             },
             flows: 0,
-            refused: 0,
+            rejected: 0,
             header: header(schema),
-            known: schema.clone(),
+            accepted_schema: schema.clone(),
         }
     }
 }
 
 impl<O: Output> CsvSink<O> {
-    /// Whether flows of a schema that is not known yet have the columns of the file.
+    /// Checks that the columns of a new schema are those of the file.
     #[cold]
     fn check(&mut self, flow: &Flow) -> io::Result<()> {
         let schema = flow.schema();
         if header(schema) == self.header {
-            self.known = schema.clone();
+            self.accepted_schema = schema.clone();
             return Ok(());
         }
-        // What was given before it is written all the same.
+        // The flows before this one are still written.
         self.flush()?;
-        self.refused += 1;
+        self.rejected += 1;
         Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!(
-                "flow {} has other columns than the file: in CSV all flows have the same ones",
+                "flow {} has other columns than the file; use JSON lines for flows with different columns",
                 flow.id()
             ),
         ))
@@ -82,7 +84,7 @@ impl<O: Output> CsvSink<O> {
 
 impl<O: Output> Sink for CsvSink<O> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
-        if !Arc::ptr_eq(flow.schema(), &self.known) {
+        if !Arc::ptr_eq(flow.schema(), &self.accepted_schema) {
             self.check(flow)?;
         }
         let view = flow.view();
@@ -117,17 +119,19 @@ impl<O: Output> Sink for CsvSink<O> {
 
     fn forget(&mut self) -> u64 {
         self.lines.len = 0;
-        std::mem::take(&mut self.flows) + std::mem::take(&mut self.refused)
+        std::mem::take(&mut self.flows) + std::mem::take(&mut self.rejected)
     }
 
     fn in_memory(&self) -> u64 {
-        self.flows + self.refused
+        self.flows + self.rejected
     }
 }
 
-/// Lines that are not written yet. Fields go into it as they are made, a hundred and more of each
-/// flow: they are most of what a short flow costs. So what is behind the last one is not empty memory
-/// but bytes, which are written over.
+/// Lines that are not yet written.
+///
+/// A flow has more than a hundred fields, and their formatting is most of the cost of a short flow.
+/// Therefore `bytes` is initialised beyond `len`. Fields overwrite that part instead of extending
+/// the vector one by one.
 #[derive(Default)]
 struct Lines {
     bytes: Vec<u8>,
@@ -140,12 +144,12 @@ impl Lines {
         &self.bytes[..self.len]
     }
 
-    /// The next bytes.
+    /// Returns the `N` bytes after the last field.
     #[inline]
     fn room<const N: usize>(&mut self) -> &mut [u8; N] {
         self.make_room(N);
         let Some(room) = self.bytes[self.len..].first_chunk_mut() else {
-            unreachable!("there is room")
+            unreachable!("make_room has reserved N bytes")
         };
         room
     }
@@ -176,13 +180,13 @@ impl Lines {
         self.len += bytes.len();
     }
 
-    /// Puts a line feed in the place of the last comma.
+    /// Replaces the last comma by a line feed.
     fn end(&mut self) {
         self.len -= 1;
         self.push(b'\n');
     }
 
-    /// A field that is a feature of a flow.
+    /// Writes a feature of a flow as a field.
     #[inline]
     fn feature(&mut self, feature: &Feature, flow: &FlowView<'_>) {
         match feature.value {
@@ -196,7 +200,7 @@ impl Lines {
         }
     }
 
-    /// Numbers, which are most, take the short way.
+    /// Writes a field. Most fields are numbers, which have the shortest path.
     #[inline]
     fn field(&mut self, value: Value<'_>) {
         match value {
@@ -211,7 +215,7 @@ impl Lines {
         match value {
             Value::Text(text) => self.text_field(text),
             Value::Json(json) => self.text(json, write_json),
-            // Nothing else has characters that cannot stand in a field, and lists bring their quotes.
+            // No other value needs quotes, except lists, which write their own.
             value => self.value(value),
         }
         self.push(b',');
@@ -221,7 +225,7 @@ impl Lines {
         if text.is_empty() {
             return self.extend(EMPTY_TEXT);
         }
-        match self.formulas.escape(text) {
+        match self.formulas.needs_escape(text) {
             true => self.text(&format!("'{text}"), write_text),
             false => self.text(text, write_text),
         }
@@ -246,11 +250,11 @@ impl Lines {
         }
     }
 
-    /// An integer, and what stands behind it.
+    /// Writes an integer, followed by `end`.
     #[inline(always)]
     fn integer<const N: usize>(&mut self, value: i64, end: &[u8; N]) {
         let room = self.room::<32>();
-        // Most columns of most flows have one digit.
+        // Most values have one digit.
         let len = match value {
             0..10 => {
                 room[0] = b'0' + value as u8;
@@ -262,11 +266,11 @@ impl Lines {
         self.len += len + N;
     }
 
-    /// A float, and what stands behind it.
+    /// Writes a float, followed by `end`.
     #[inline]
     fn float<const N: usize>(&mut self, value: f64, end: &[u8; N]) {
-        // Most of short flows: without a fraction, not -0, and with so few digits that the text has no
-        // exponent.
+        // Most floats of short flows have no fraction. This path requires that the value is not
+        // -0.0, and small enough for a text without exponent.
         if (0.0..1e15).contains(&value) && value as u64 as f64 == value && value.is_sign_positive()
         {
             self.integer(value as i64, b".0");
@@ -276,7 +280,7 @@ impl Lines {
         self.extend(end);
     }
 
-    /// `[0]`, and in quotes where there are commas: `"[0, 1, 0]"`
+    /// Writes a list: `[0]`, or in quotes if it has commas: `"[0, 1, 0]"`.
     fn list<T>(&mut self, values: &[T], write: impl Fn(&mut Self, &T)) {
         self.open(values.len());
         for (n, value) in values.iter().enumerate() {
@@ -288,7 +292,8 @@ impl Lines {
         self.close(values.len());
     }
 
-    /// A list of as many numbers as are asked for, -1 where there was no packet: of most flows most.
+    /// Writes an SPLT list of the configured length. -1 stands for a missing packet. In most flows,
+    /// most packets are missing.
     fn splt(&mut self, flow: &FlowView<'_>, part: Part) {
         const MISSING: &[u8] = b"-1, -1, -1, -1, -1, -1, -1, -1, ";
         let Some(splt) = flow.splt else {
@@ -305,7 +310,7 @@ impl Lines {
             self.extend(&MISSING[..4 * some]);
             missing -= some;
         }
-        // The last comma.
+        // Removes the last comma and space.
         self.len -= if len > 0 { 2 } else { 0 };
         self.close(len);
     }
@@ -318,8 +323,8 @@ impl Lines {
         self.extend(if len > 1 { b"]\"" } else { b"]" });
     }
 
-    /// Text of packets or plugins, as `write` has it where it cannot stand as it is.
-    // Not inlined: the fields of most flows are numbers and addresses.
+    /// Writes text of packets or plugins. `write` formats it if it may need quotes or escapes.
+    // Not inlined, because most fields are numbers and addresses.
     #[inline(never)]
     fn text(&mut self, text: &str, write: impl Fn(&[u8], &mut Vec<u8>)) {
         if !is_special(text.as_bytes()) {
@@ -331,7 +336,8 @@ impl Lines {
     }
 }
 
-/// Apart, so that what calls it stays short.
+/// Writes the decimal digits of an integer to `room`, and returns their number. Not inlined, so
+/// that the callers stay small.
 #[inline(never)]
 fn digits(value: i64, room: &mut [u8; 32]) -> usize {
     let mut buffer = itoa::Buffer::new();
@@ -347,13 +353,13 @@ mod tests {
     use flowloom_core::value::Type;
 
     use super::*;
-    use crate::sink::output::Plain;
+    use crate::sink::output::RawOutput;
 
     #[test]
     fn lines_end_with_lf_and_only_empty_text_is_quoted_without_need() {
         let schema: Arc<Schema> = flowloom_core::meter::Settings::default().schema().into();
         let mut out = header(&schema);
-        let mut sink = CsvSink::new(Plain(&mut out), &schema, Formulas::Keep);
+        let mut sink = CsvSink::new(RawOutput(&mut out), &schema, Formulas::Keep);
         for flow in flows(1) {
             sink.write(&flow).unwrap();
         }
@@ -413,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_are_quoted_where_they_need_it() {
+    fn fields_are_quoted_where_needed() {
         for (field, expected) in [
             ("", "\"\""),
             ("plain", "plain"),
@@ -432,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn a_formula_gets_an_apostrophe_inside_its_quotes() {
+    fn the_apostrophe_of_a_formula_is_inside_the_quotes() {
         let mut lines = Lines {
             formulas: Formulas::Escape,
             ..Lines::default()
@@ -451,23 +457,24 @@ mod tests {
     }
 
     #[test]
-    fn flows_of_other_columns_are_refused_and_counted_and_no_row_is_shifted() {
+    fn flows_with_other_columns_are_rejected_and_counted() {
         let schema: Arc<Schema> = flowloom_core::meter::Settings::default().schema().into();
         let column = |name| UdpColumn::new("dns", name, Type::Text, String::new());
         let other: Arc<Schema> = schema.with_udps(vec![column("query")]).into();
         let mut flows = flows(4);
         flows[1].schema = other.clone();
-        // The same columns, told anew.
+        // The same columns in another schema object.
         flows[2].schema = Arc::new((*schema).clone());
         flows[3].schema = other;
         let mut out = Vec::new();
-        let mut sink = CsvSink::new(Plain(&mut out), &schema, Formulas::Keep);
-        let error = "has other columns than the file: in CSV all flows have the same ones";
+        let mut sink = CsvSink::new(RawOutput(&mut out), &schema, Formulas::Keep);
+        let error =
+            "has other columns than the file; use JSON lines for flows with different columns";
         for (n, flow) in flows.iter().enumerate() {
             match sink.write(flow) {
                 Ok(()) => assert!(n % 2 == 0, "{n}"),
-                Err(told) => {
-                    assert_eq!(told.to_string(), format!("flow {n} {error}"));
+                Err(returned) => {
+                    assert_eq!(returned.to_string(), format!("flow {n} {error}"));
                     assert_eq!((sink.in_memory(), sink.forget()), (1, 1));
                 }
             }

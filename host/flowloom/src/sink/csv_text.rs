@@ -1,20 +1,20 @@
-//! Text of strangers in CSV: quotes, control characters, formulas.
+//! Untrusted text in CSV: quotes, control characters and formulas.
 
-/// What becomes of text that a spreadsheet would take for a formula.
+/// The treatment of text that a spreadsheet would interpret as a formula.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Formulas {
-    /// It is written as it is.
+    /// The text is written unchanged.
     #[default]
     Keep,
-    /// An apostrophe stands before it.
+    /// An apostrophe is written before the text.
     Escape,
 }
 
 impl Formulas {
-    /// Whether an apostrophe belongs before this text: its first character that is not blank is one that
-    /// spreadsheets know as the beginning of a formula.
-    pub(super) fn escape(self, text: &str) -> bool {
-        // U+200B and U+FEFF are not white space to Rust, and invisible to readers.
+    /// Returns whether this text needs an apostrophe: its first non-blank character is one with
+    /// which a formula begins in spreadsheets.
+    pub(super) fn needs_escape(self, text: &str) -> bool {
+        // U+200B and U+FEFF are invisible, but Rust does not count them as white space.
         let is_blank = |c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{feff}');
         let first = || text.chars().find(|c| !is_blank(*c));
         self == Self::Escape
@@ -25,7 +25,8 @@ impl Formulas {
     }
 }
 
-/// Bytes that cannot stand in a field as they are, and those that may begin such a character.
+/// Bytes that need quotes or an escape, and [`C1`], which may be the first byte of such a
+/// character.
 static SPECIAL: [bool; 256] = {
     let mut special = [false; 256];
     let mut byte = 0;
@@ -36,16 +37,17 @@ static SPECIAL: [bool; 256] = {
     special
 };
 
-/// The first byte of U+0080 to U+00BF in UTF-8. Up to U+009F they are control characters.
+/// The first byte of U+0080 to U+00BF in UTF-8. The characters up to U+009F are control characters.
 const C1: u8 = 0xc2;
 
-/// Whether a field has to be written otherwise.
+/// Returns whether a field may need quotes or escapes.
 #[inline]
 pub(super) fn is_special(field: &[u8]) -> bool {
     field.iter().any(|byte| SPECIAL[usize::from(*byte)])
 }
 
-/// Writes text with each control character as `\x` and two hexadecimal digits, in quotes if it needs them.
+/// Writes text, in quotes if necessary. Each control character becomes `\x` and two hexadecimal
+/// digits.
 pub(super) fn write_text(field: &[u8], out: &mut Vec<u8>) {
     write(field, out, |code, out| {
         out.extend(b"\\x");
@@ -53,8 +55,10 @@ pub(super) fn write_text(field: &[u8], out: &mut Vec<u8>) {
     });
 }
 
-/// Writes JSON in quotes if it needs them. Control characters are as JSON has them: white space between
-/// values is a space, others are in strings.
+/// Writes JSON, in quotes if necessary.
+///
+/// Control characters below U+0020 are white space between values, and become spaces. Others are
+/// inside strings, and are escaped as in JSON.
 pub(super) fn write_json(field: &[u8], out: &mut Vec<u8>) {
     write(field, out, |code, out| match code {
         0..0x20 => out.push(b' '),
@@ -104,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn no_control_character_is_left() {
+    fn all_control_characters_are_escaped() {
         for code in 0..=0x10_ffff {
             let Some(c) = char::from_u32(code) else {
                 continue;
@@ -124,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn json_stays_the_same_value() {
+    fn escaped_json_has_the_same_value() {
         let value = serde_json::json!({"a\u{7f}": ["\u{1b}\u{9b}é\u{a0}", -1]});
         let raw = format!("{value:#}\r\n\t");
         let mut out = Vec::new();
@@ -137,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn formulas_are_known_by_their_first_character() {
+    fn formulas_are_recognised_by_their_first_character() {
         for formula in [
             "=1+1",
             "+1",
@@ -150,11 +154,11 @@ mod tests {
             "\u{ff1d}1",
             "\u{a0}@x",
         ] {
-            assert!(Formulas::Escape.escape(formula), "{formula:?}");
-            assert!(!Formulas::Keep.escape(formula), "{formula:?}");
+            assert!(Formulas::Escape.needs_escape(formula), "{formula:?}");
+            assert!(!Formulas::Keep.needs_escape(formula), "{formula:?}");
         }
         for plain in ["", " ", "a=1", "example.com", "'=1", "1-1", "\"=1"] {
-            assert!(!Formulas::Escape.escape(plain), "{plain:?}");
+            assert!(!Formulas::Escape.needs_escape(plain), "{plain:?}");
         }
     }
 }

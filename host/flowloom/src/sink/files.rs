@@ -1,4 +1,4 @@
-//! Flows in files: one file, or numbered ones of so many flows each.
+//! Output files: one file, or numbered files with a fixed number of flows each.
 
 #[cfg(test)]
 mod tests;
@@ -10,17 +10,18 @@ use std::{fs, io};
 
 use flowloom_core::flow::Flow;
 use flowloom_core::schema::Schema;
+use flowloom_plugin::escaped_path;
 
+use super::atomic_file::AtomicFile;
 use super::compressed::Compressed;
 use super::csv_text::Formulas;
-use super::format::{Compression, UnknownExtension};
+use super::format::{Compression, Format, UnknownExtension};
 use super::identity::FileId;
 use super::output::Output;
-use super::series::{NoNumber, Series};
-use super::whole::Whole;
-use super::{Format, Sink, append};
+use super::series::{NextNumberError, Series};
+use super::{Sink, append};
 
-/// The files that flows are written to.
+/// Builder of the sink that writes flows to files.
 ///
 /// The names of the parameters are those of NFStream's `to_csv`.
 ///
@@ -56,60 +57,62 @@ pub struct OutputFiles {
     inputs: Vec<FileId>,
 }
 
-/// What becomes of a file that is there already. Pipes and devices are written to in any case.
+/// The treatment of files that already exist. Pipes and devices are always written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
-    /// It is overwritten; numbers begin at 1.
+    /// Overwrite the file. Numbers start at 1.
     #[default]
     Overwrite,
-    /// Nothing is written if there is one, of numbered files any of them.
+    /// Return an error if the file exists. With numbered files, return an error if any of them
+    /// exists.
     Refuse,
-    /// One file is as with [`Refuse`](Self::Refuse), unless it is empty. Numbered ones go on behind the highest number, and
-    /// those of a ring behind the newest file.
+    /// For one file: as [`Refuse`](Self::Refuse), but an empty file is written to. For numbered
+    /// files: continue after the highest number, or after the newest file of a ring.
     GoOn,
-    /// Flows are written behind what is in it, if it has these columns and ends where a flow ends. What a
-    /// crash left of a line is cut off. Numbered ones are as with [`GoOn`](Self::GoOn).
+    /// For one file: append to it. Its columns must be the same. An incomplete last line is
+    /// removed. For numbered files: as [`GoOn`](Self::GoOn).
     Append,
 }
 
-/// Why a file is not begun.
+/// The reason why the first file cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OutputError {
-    /// A parameter does not fit the others.
+    /// A parameter has an invalid value.
     #[error("{parameter} {value}: {accepted}")]
     Parameter {
-        /// Its name.
+        /// The name of the parameter.
         parameter: &'static str,
-        /// What was given.
+        /// The given value.
         value: String,
-        /// What is accepted.
+        /// A description of the accepted values.
         accepted: &'static str,
     },
-    /// The file's extension does not say how to write.
+    /// The extension of the file is not that of a format.
     #[error(transparent)]
     Extension(#[from] UnknownExtension),
-    /// There is such a file, and it is not to be overwritten.
-    #[error("cannot write to {}: it exists", shown(.0))]
+    /// The file exists, and must not be overwritten.
+    #[error("cannot write to '{}': it exists", escaped_path(.0))]
     Exists(PathBuf),
-    /// The numbers of the files that are there leave none to go on with.
+    /// The numbers of the existing files cannot be continued. The second field is the limit of the
+    /// ring, or 0.
     #[error(
-        "cannot go on behind {}: {}; move it away, or choose another name",
-        shown(.0),
+        "cannot continue the numbering after '{}': {}; move the file away, or choose another name",
+        escaped_path(.0),
         match .1 {
             0 => "there is no higher number".to_owned(),
-            files => format!("its number is not one of a ring of {files} files"),
+            files => format!("its number exceeds the limit of {files} files"),
         }
     )]
     Number(PathBuf, u64),
-    /// The file cannot be written to; the text names it.
+    /// The file cannot be written to. The inner message names it.
     #[error("cannot write to {0}")]
     Io(io::Error),
 }
 
 impl OutputFiles {
-    /// One file, in the [format](Format::of) and [compression](Compression::of) that its name's extension
-    /// says.
+    /// Writes to one file. Its extension selects the [format](Format::of) and
+    /// [compression](Compression::of).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
@@ -122,7 +125,7 @@ impl OutputFiles {
         }
     }
 
-    /// The format, whatever the extension.
+    /// Sets the format, independent of the extension.
     pub fn format(self, format: Format) -> Self {
         Self {
             format: Some(format),
@@ -130,16 +133,17 @@ impl OutputFiles {
         }
     }
 
-    /// How CSV has text that a spreadsheet would take for a formula; as it is by default.
+    /// Sets how CSV text is written that a spreadsheet would interpret as a formula. By default, it
+    /// is written unchanged.
     pub fn formulas(self, formulas: Formulas) -> Self {
         Self { formulas, ..self }
     }
 
-    /// Begins a new file after so many flows; 0, the default, writes all to one.
+    /// Sets the number of flows per file. 0, the default, writes all flows to one file.
     ///
-    /// Files are then numbered from 1 on, before the extension: `flows.1.csv`, `flows.2.csv` … Each
-    /// has a header where the format has one. The first one is there even if there are no flows;
-    /// files of an earlier run stay where this one does not get as far.
+    /// Files are numbered from 1. The number precedes the extension: `flows.1.csv`, `flows.2.csv`
+    /// and so on. Each file has a header if the format has one. The first file is created even if
+    /// there are no flows. Files of an earlier run with higher numbers remain.
     pub fn flows_per_file(self, flows: u64) -> Self {
         Self {
             flows_per_file: flows,
@@ -147,8 +151,9 @@ impl OutputFiles {
         }
     }
 
-    /// Keeps at most so many files: after the last number comes 1 again, and the file of that number
-    /// is overwritten. 0, the default, keeps all. Needs [`flows_per_file`](Self::flows_per_file).
+    /// Sets the maximum number of files. After the last number, 1 follows again, and the file with
+    /// that number is overwritten. 0, the default, means no limit. It requires
+    /// [`flows_per_file`](Self::flows_per_file).
     pub fn rotate_files(self, files: u64) -> Self {
         Self {
             rotate_files: files,
@@ -156,12 +161,12 @@ impl OutputFiles {
         }
     }
 
-    /// What becomes of files that are there already; they are overwritten by default.
+    /// Sets the treatment of existing files. By default, they are overwritten.
     pub fn existing(self, existing: Existing) -> Self {
         Self { existing, ..self }
     }
 
-    /// Files that the run reads: they are never overwritten.
+    /// Sets the files that the run reads. They are never overwritten.
     pub fn inputs(self, files: impl IntoIterator<Item = FileId>) -> Self {
         Self {
             inputs: files.into_iter().collect(),
@@ -169,12 +174,16 @@ impl OutputFiles {
         }
     }
 
-    /// Creates the first file, for flows of this schema.
+    /// Opens the first file for flows with this schema.
     ///
     /// # Errors
     ///
-    /// The extension names no format and none was given, `rotate_files` is given without
-    /// `flows_per_file`, the file is there and not to be overwritten, or it cannot be written to.
+    /// Returns an error in these cases:
+    ///
+    /// - The extension is not that of a format, and no format was set.
+    /// - `rotate_files` is set without `flows_per_file`.
+    /// - The file exists and must not be overwritten.
+    /// - The file cannot be written to.
     pub fn create(self, schema: &Arc<Schema>) -> Result<impl Sink + Send + use<>, OutputError> {
         let series = self.series();
         let number = self.first(&series)?;
@@ -183,9 +192,9 @@ impl OutputFiles {
             schema: schema.clone(),
             number,
             written: 0,
-            not_begun: 0,
+            unopened: 0,
             id: None,
-            current: Box::new(Nothing),
+            current: Box::new(NoFile),
             files: self,
             series,
         };
@@ -193,42 +202,43 @@ impl OutputFiles {
         Ok(sink)
     }
 
-    /// How flows are written.
+    /// Returns the format in which flows are written.
     ///
     /// # Errors
     ///
-    /// The extension names no format, and none was given.
+    /// Returns an error if the extension is not that of a format, and no format was set.
     pub fn known_format(&self) -> Result<Format, UnknownExtension> {
         match self.format {
             Some(format) => Ok(format),
-            // Pipes are called anything.
+            // Pipes have any extension.
             None if is_special(&self.path) => Ok(Format::of(&self.path).unwrap_or(Format::Csv)),
             None => Format::of(&self.path),
         }
     }
 
-    /// The path that was given.
+    /// Returns the path.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The files of these names that are there already.
+    /// Returns the output files that already exist.
     pub fn there(&self) -> Vec<PathBuf> {
         let files = self.series().files().unwrap_or_default();
         files.into_iter().filter(|file| file.exists()).collect()
     }
 
-    /// Whether this path leads to one of the files, as far as it is there, or as it would be made.
+    /// Returns whether this path leads to one of the output files, no matter whether that file
+    /// exists.
     pub fn includes(&self, path: &Path) -> bool {
         let series = self.series();
         if let Some(id) = FileId::at(path) {
             return self.there().iter().any(|file| FileId::at(file) == Some(id));
         }
-        // What is written to a device is not there to be overwritten.
+        // Writing to a device overwrites nothing.
         if path.exists() {
             return false;
         }
-        let (Some((folder, name)), Some(ours)) = (to_be(path), to_be(&self.path)) else {
+        let (Some((folder, name)), Some(ours)) = (target_of(path), target_of(&self.path)) else {
             return false;
         };
         match self.flows_per_file {
@@ -241,13 +251,13 @@ impl OutputFiles {
         Series::new(&self.path, self.flows_per_file > 0, self.rotate_files)
     }
 
-    /// The number to begin with.
+    /// Returns the number of the first file.
     fn first(&self, series: &Series) -> Result<u64, OutputError> {
         if self.rotate_files > 0 && self.flows_per_file == 0 {
             return Err(OutputError::Parameter {
                 parameter: "rotate_files",
                 value: self.rotate_files.to_string(),
-                accepted: "0 is accepted, or a number of files together with flows_per_file",
+                accepted: "it is accepted only together with flows_per_file",
             });
         }
         if self.flows_per_file == 0 {
@@ -263,28 +273,29 @@ impl OutputFiles {
                 Err(error) => Err(OutputError::Io(named(series.folder(), &error))),
             },
             Existing::GoOn | Existing::Append => series
-                .go_on()
-                .map_err(|error| self.no_number(series, error)),
+                .continue_from_existing()
+                .map_err(|error| self.number_error(series, error)),
         }
     }
 
-    fn no_number(&self, series: &Series, error: NoNumber) -> OutputError {
+    fn number_error(&self, series: &Series, error: NextNumberError) -> OutputError {
         match error {
-            NoNumber::Folder(error) => OutputError::Io(named(series.folder(), &error)),
-            NoNumber::Beyond(file) => OutputError::Number(file, self.rotate_files),
+            NextNumberError::ReadFolder(error) => OutputError::Io(named(series.folder(), &error)),
+            NextNumberError::NoFurtherNumber(file) => OutputError::Number(file, self.rotate_files),
         }
     }
 }
 
-/// Whether there is something of this path that is not a file.
+/// Returns whether the path is that of a pipe, device or folder.
 fn is_special(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|is| !is.is_file())
 }
 
-/// Where a file of this path, which is not there, would be made: its folder, and its name in it.
-fn to_be(path: &Path) -> Option<(FileId, OsString)> {
+/// Returns the folder and the name that a new file at this path would have. It follows symbolic
+/// links.
+fn target_of(path: &Path) -> Option<(FileId, OsString)> {
     let mut path = path.to_owned();
-    // As many links as Linux follows.
+    // Linux follows at most 40 links.
     for _ in 0..40 {
         let Ok(target) = fs::read_link(&path) else {
             break;
@@ -298,20 +309,15 @@ fn to_be(path: &Path) -> Option<(FileId, OsString)> {
     Some((FileId::at(folder)?, path.file_name()?.to_owned()))
 }
 
-/// A path on one line, without what a terminal would obey.
-pub(super) fn shown(path: &Path) -> String {
-    flowloom_plugin::escaped_path(path)
-}
-
-/// Puts a file's name before what went wrong.
+/// Returns the error with the path of the file before its message.
 fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", shown(path)))
+    io::Error::new(error.kind(), format!("'{}': {error}", escaped_path(path)))
 }
 
-/// Stands where no file is open yet.
-struct Nothing;
+/// The sink before the first file is open.
+struct NoFile;
 
-impl Sink for Nothing {
+impl Sink for NoFile {
     fn write(&mut self, _: &Flow) -> io::Result<()> {
         Err(io::Error::other("no file is open"))
     }
@@ -327,23 +333,23 @@ struct FilesSink {
     format: Format,
     schema: Arc<Schema>,
     number: u64,
-    /// Flows in the current file.
+    /// The number of flows in the current file.
     written: u64,
-    /// Flows whose file could not be begun.
-    not_begun: u64,
-    /// The current file.
+    /// The number of flows that were lost because their file could not be opened.
+    unopened: u64,
+    /// The identity of the current file.
     id: Option<FileId>,
     current: Box<dyn Sink + Send>,
 }
 
 impl FilesSink {
-    /// Opens the first file, as what is there already is to be treated.
+    /// Opens the first file, with the requested treatment of existing files.
     fn begin_first(&mut self) -> Result<(), OutputError> {
         let path = self.series.file(self.number);
         let is_one = self.files.flows_per_file == 0;
         let opened = match self.files.existing {
             Existing::Append if is_one => self.append_to(&path),
-            Existing::Refuse | Existing::GoOn if is_one => match Whole::create_new(&path) {
+            Existing::Refuse | Existing::GoOn if is_one => match AtomicFile::create_new(&path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     let is_empty = fs::metadata(&path).is_ok_and(|is| is.len() == 0);
                     let may_follow = self.files.existing == Existing::GoOn && is_empty;
@@ -361,7 +367,10 @@ impl FilesSink {
             let error = match error.kind() {
                 io::ErrorKind::NotFound if !folder.exists() => io::Error::new(
                     error.kind(),
-                    format!("there is no folder {}; make it first", shown(folder)),
+                    format!(
+                        "folder '{}' does not exist; create it first",
+                        escaped_path(folder)
+                    ),
                 ),
                 io::ErrorKind::IsADirectory => {
                     io::Error::new(error.kind(), "it is a folder; give the name of a file")
@@ -374,20 +383,20 @@ impl FilesSink {
 
     fn begin_next(&mut self) -> io::Result<()> {
         self.finish()?;
-        let no_number =
-            |sink: &Self, error| io::Error::other(sink.files.no_number(&sink.series, error));
+        let number_error =
+            |sink: &Self, error| io::Error::other(sink.files.number_error(&sink.series, error));
         let mut number = self
             .series
             .next(self.number)
-            .map_err(|error| no_number(self, error))?;
+            .map_err(|error| number_error(self, error))?;
         loop {
             match self.begin(number) {
-                // Somebody else has made it meanwhile.
+                // Another process has created this file in the meantime.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     number = self
                         .series
                         .next(number)
-                        .map_err(|error| no_number(self, error))?;
+                        .map_err(|error| number_error(self, error))?;
                 }
                 Err(error) => return Err(named(&self.series.file(number), &error)),
                 Ok(()) => break,
@@ -398,31 +407,31 @@ impl FilesSink {
         Ok(())
     }
 
-    /// Begins a numbered file, or one that may be overwritten.
+    /// Opens a numbered file, or one that may be overwritten.
     fn begin(&mut self, number: u64) -> io::Result<()> {
         let path = self.series.file(number);
         let file = match (self.files.existing, self.files.rotate_files) {
-            (Existing::Overwrite, _) => Whole::create(&path, &self.files.inputs)?,
-            (_, 0) => Whole::create_new(&path)?,
-            _ => Whole::replace(&path)?,
+            (Existing::Overwrite, _) => AtomicFile::create(&path, &self.files.inputs)?,
+            (_, 0) => AtomicFile::create_new(&path)?,
+            _ => AtomicFile::replace(&path)?,
         };
         self.start(file)
     }
 
-    /// Goes on with a file that has no header yet.
-    fn start(&mut self, file: Whole) -> io::Result<()> {
+    /// Writes the header to an empty file, and makes it the current one.
+    fn start(&mut self, file: AtomicFile) -> io::Result<()> {
         self.id = Some(file.id()?);
         let output = self.output(file)?;
         self.current = self
             .format
-            .begun(output, &self.schema, self.files.formulas)?;
+            .new_sink(output, &self.schema, self.files.formulas)?;
         Ok(())
     }
 
-    /// Goes on behind what is in a file; creates it if it is not there.
+    /// Opens a file for appending, or creates it, and makes it the current one.
     fn append_to(&mut self, path: &Path) -> io::Result<()> {
-        let file = match Whole::existing(path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Whole::create_new(path)?,
+        let file = match AtomicFile::existing(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => AtomicFile::create_new(path)?,
             file => file?,
         };
         let id = file.id()?;
@@ -446,18 +455,18 @@ impl FilesSink {
         let output = self.output(file)?;
         self.current = self
             .format
-            .continued(output, &self.schema, self.files.formulas);
+            .continued_sink(output, &self.schema, self.files.formulas);
         Ok(())
     }
 
-    fn output(&self, file: Whole) -> io::Result<Box<dyn Output + Send>> {
+    fn output(&self, file: AtomicFile) -> io::Result<Box<dyn Output + Send>> {
         Ok(match Compression::of(&self.files.path) {
             Compression::None => Box::new(file),
             compression => Box::new(Compressed::new(file, compression)?),
         })
     }
 
-    /// Puts the current file's name before what went wrong.
+    /// Returns the error with the path of the current file before its message.
     fn named(&self, error: &io::Error) -> io::Error {
         named(&self.series.file(self.number), error)
     }
@@ -465,9 +474,9 @@ impl FilesSink {
 
 impl Sink for FilesSink {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
-        // A file is begun by the flow that needs it, so that none is left without flows.
+        // A file is opened by its first flow, so that no file remains without flows.
         if self.files.flows_per_file > 0 && self.written == self.files.flows_per_file {
-            self.begin_next().inspect_err(|_| self.not_begun += 1)?;
+            self.begin_next().inspect_err(|_| self.unopened += 1)?;
         }
         self.written += 1;
         self.current.write(flow).map_err(|error| self.named(&error))
@@ -480,7 +489,7 @@ impl Sink for FilesSink {
     fn reopen(&mut self) -> io::Result<()> {
         self.flush()?;
         let path = self.series.file(self.number);
-        // A file that was emptied needs its header again.
+        // A file that was truncated needs a new header.
         if let Ok(is) = fs::metadata(&path)
             && Some(FileId::of(&is)) == self.id
             && (is.len() > 0 || !is.is_file())
@@ -494,11 +503,11 @@ impl Sink for FilesSink {
     fn forget(&mut self) -> u64 {
         let in_memory = self.current.forget();
         self.written = self.written.saturating_sub(in_memory);
-        in_memory + std::mem::take(&mut self.not_begun)
+        in_memory + std::mem::take(&mut self.unopened)
     }
 
     fn in_memory(&self) -> u64 {
-        self.current.in_memory() + self.not_begun
+        self.current.in_memory() + self.unopened
     }
 
     fn finish(&mut self) -> io::Result<()> {

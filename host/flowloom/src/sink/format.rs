@@ -1,4 +1,4 @@
-//! What a file's name says of how flows are written to it.
+//! Output formats and compressions, and the file names that select them.
 
 use std::ffi::OsStr;
 use std::io::{self, Write};
@@ -6,52 +6,53 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flowloom_core::schema::Schema;
+use flowloom_plugin::escaped_path;
 
 use super::Sink;
 use super::csv::{self, CsvSink};
 use super::csv_text::Formulas;
-use super::files::shown;
 use super::jsonl::JsonLinesSink;
-use super::output::{Output, Plain};
+use super::output::{Output, RawOutput};
 
-/// How flows are written.
+/// The format in which flows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// RFC 4180 with LF and a header. Null is an empty cell, an empty text is `""`, and booleans are
-    /// 1 and 0.
+    /// CSV as in RFC 4180, with LF and a header. Null is an empty cell, an empty text is `""`, and
+    /// booleans are 1 and 0.
     Csv,
-    /// One JSON object a line; plugins' values stand in `udps`.
+    /// JSON lines, one object per line. The values of plugins are in the object `udps`.
     JsonLines,
 }
 
-/// How a file of flows is compressed.
+/// The compression of a file of flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// No compression.
     #[default]
     None,
-    /// gzip, RFC 1952.
+    /// gzip (RFC 1952).
     Gzip,
-    /// zstd, RFC 8878.
+    /// zstd (RFC 8878).
     Zstd,
 }
 
-/// An extension that names no format.
+/// The error of a file extension that is not that of a format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{}: the extension .{} names no format; use .csv, .jsonl or .ndjson, each also with .gz or .zst behind it, or choose a format",
-    shown(path),
+    "cannot determine the format of '{}': unknown extension .{}; use .csv, .jsonl or .ndjson, optionally \
+     followed by .gz or .zst, or select the format",
+    escaped_path(path),
     extension.escape_debug()
 )]
 pub struct UnknownExtension {
-    /// The file.
+    /// The path of the file.
     pub path: PathBuf,
-    /// Its extension, without that of a compression.
+    /// The extension, without that of a compression.
     pub extension: String,
 }
 
 impl Compression {
-    /// Returns the compression that a file's extension names: gzip for `.gz`, zstd for `.zst`.
+    /// Returns the compression for a file extension: gzip for `.gz`, zstd for `.zst`, else none.
     pub fn of(path: &Path) -> Self {
         match path.extension() {
             Some(extension) if extension.eq_ignore_ascii_case("gz") => Self::Gzip,
@@ -60,7 +61,7 @@ impl Compression {
         }
     }
 
-    /// Returns the name as it is without the compression's extension.
+    /// Returns the path without the extension of the compression.
     pub(super) fn strip(self, path: &Path) -> PathBuf {
         match self {
             Self::None => path.to_owned(),
@@ -68,7 +69,7 @@ impl Compression {
         }
     }
 
-    /// Returns the format's name for messages.
+    /// Returns the name for messages.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::None => "plain",
@@ -79,12 +80,12 @@ impl Compression {
 }
 
 impl Format {
-    /// Returns the format that a file's extension names: CSV for `.csv` and for a name without
-    /// extension, JSON lines for `.jsonl` and `.ndjson`. The extension of a [`Compression`] may follow.
+    /// Returns the format for a file extension: CSV for `.csv` and for a name without extension,
+    /// JSON lines for `.jsonl` and `.ndjson`. The extension of a [`Compression`] may follow.
     ///
     /// # Errors
     ///
-    /// The extension is another one.
+    /// Returns an error for any other extension.
     pub fn of(path: &Path) -> Result<Self, UnknownExtension> {
         let name = Compression::of(path).strip(path);
         let Some(extension) = name.extension() else {
@@ -103,11 +104,11 @@ impl Format {
         }
     }
 
-    /// A sink of this format for flows of this schema.
+    /// Creates a sink of this format for flows with this schema, and writes the header.
     ///
     /// # Errors
     ///
-    /// What writing a header to the output gave.
+    /// Returns the error of writing the header.
     pub fn sink<'a>(
         self,
         output: impl Write + Send + 'a,
@@ -116,22 +117,23 @@ impl Format {
         self.sink_with(output, schema, Formulas::default())
     }
 
-    /// As [`sink`](Self::sink), with text that a spreadsheet would take for a formula written as told.
+    /// Creates a sink like [`sink`](Self::sink). `formulas` determines how text is written that a
+    /// spreadsheet would interpret as a formula.
     ///
     /// # Errors
     ///
-    /// As of [`sink`](Self::sink).
+    /// Returns the same errors as [`sink`](Self::sink).
     pub fn sink_with<'a>(
         self,
         output: impl Write + Send + 'a,
         schema: &Arc<Schema>,
         formulas: Formulas,
     ) -> io::Result<Box<dyn Sink + Send + 'a>> {
-        self.begun(Plain(output), schema, formulas)
+        self.new_sink(RawOutput(output), schema, formulas)
     }
 
-    /// A sink whose output is empty.
-    pub(super) fn begun<'a>(
+    /// Creates a sink for an empty output, and writes the header.
+    pub(super) fn new_sink<'a>(
         self,
         mut output: impl Output + Send + 'a,
         schema: &Arc<Schema>,
@@ -139,11 +141,11 @@ impl Format {
     ) -> io::Result<Box<dyn Sink + Send + 'a>> {
         output.write_all(&self.header(schema))?;
         output.flush()?;
-        Ok(self.continued(output, schema, formulas))
+        Ok(self.continued_sink(output, schema, formulas))
     }
 
-    /// A sink whose output has flows of the schema already.
-    pub(super) fn continued<'a>(
+    /// Creates a sink for an output that already has a header for this schema.
+    pub(super) fn continued_sink<'a>(
         self,
         output: impl Output + Send + 'a,
         schema: &Arc<Schema>,
@@ -155,7 +157,7 @@ impl Format {
         }
     }
 
-    /// Returns what stands before the first flow.
+    /// Returns the text before the first flow.
     pub(super) fn header(self, schema: &Schema) -> Vec<u8> {
         match self {
             Self::Csv => csv::header(schema),
@@ -169,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extensions_name_a_format_and_a_compression() {
+    fn the_extension_selects_format_and_compression() {
         use Compression::{Gzip, None, Zstd};
         use Format::{Csv, JsonLines};
         for (name, format, compression) in [
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn other_extensions_are_refused_with_what_is_known() {
+    fn unknown_extensions_are_rejected_with_the_known_ones() {
         for (name, extension) in [
             ("x.parquet", "parquet"),
             ("a.json", "json"),
@@ -207,8 +209,8 @@ mod tests {
         ] {
             let error = Format::of(Path::new(name)).unwrap_err().to_string();
             let expected = format!(
-                ": the extension .{extension} names no format; use .csv, .jsonl or .ndjson, each also \
-                 with .gz or .zst behind it, or choose a format"
+                ": unknown extension .{extension}; use .csv, .jsonl or .ndjson, optionally followed by \
+                 .gz or .zst, or select the format"
             );
             assert!(error.ends_with(&expected), "{error}");
         }

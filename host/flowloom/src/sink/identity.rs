@@ -1,10 +1,10 @@
-//! Which file a path leads to.
+//! Identity of files.
 
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
-/// What tells a file from all others: symbolic and hard links lead to the same one.
+/// The identity of a file. Symbolic and hard links to a file have the same identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileId {
     device: u64,
@@ -12,18 +12,20 @@ pub struct FileId {
 }
 
 impl FileId {
-    /// Returns that of the file that a path leads to; `None` if it leads to none, or to a character device:
-    /// what is written to that is not what is read from it.
+    /// Returns the identity of the file at a path. It follows symbolic links.
+    ///
+    /// The result is `None` if there is no file, or if it is a character device. Data that is
+    /// written to such a device is not the data that is read from it.
     pub fn at(path: &Path) -> Option<Self> {
-        let is = fs::metadata(path).ok()?;
-        (!is.file_type().is_char_device()).then(|| Self::of(&is))
+        let metadata = fs::metadata(path).ok()?;
+        (!metadata.file_type().is_char_device()).then(|| Self::of(&metadata))
     }
 
-    /// Returns that of an open file.
-    pub fn of(is: &Metadata) -> Self {
+    /// Returns the identity of an open file.
+    pub fn of(metadata: &Metadata) -> Self {
         Self {
-            device: is.dev(),
-            inode: is.ino(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
         }
     }
 }

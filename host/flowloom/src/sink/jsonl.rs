@@ -1,4 +1,4 @@
-//! Flows as JSON lines.
+//! The sink of JSON lines.
 
 use std::io::{self, Write};
 
@@ -9,14 +9,14 @@ use serde_json::ser::Formatter;
 use super::Sink;
 use super::output::Output;
 
-/// Bytes that are written together.
+/// The number of bytes from which on lines are written to the output.
 const BLOCK: usize = 1 << 18;
 
 pub(super) struct JsonLinesSink<O> {
     output: O,
-    /// Lines that are not written yet.
+    /// Lines that are not yet written.
     lines: Vec<u8>,
-    /// How many these are.
+    /// The number of these lines.
     flows: u64,
 }
 
@@ -66,8 +66,10 @@ impl<O: Output> Sink for JsonLinesSink<O> {
     }
 }
 
-/// Compact JSON without any control character: serde_json leaves U+007F to U+009F as they are, and JSON of
-/// plugins may have line feeds between its values.
+/// Formats compact JSON without control characters.
+///
+/// serde_json does not escape U+007F to U+009F. JSON of plugins may have line feeds between its
+/// values.
 struct OneLine;
 
 impl Formatter for OneLine {
@@ -88,9 +90,10 @@ impl Formatter for OneLine {
     }
 }
 
-/// Writes control characters as JSON has them: those up to U+001F can only be white space between values.
+/// Writes text with escaped control characters. Those below U+0020 can only be white space between
+/// values, and become spaces.
 fn write_escaped<W: Write + ?Sized>(writer: &mut W, mut text: &str) -> io::Result<()> {
-    // Most text has none: the first byte of U+0080 to U+009F is 0xc2.
+    // Most text has no control characters. 0xc2 is the first byte of U+0080 to U+009F in UTF-8.
     let may_be = |byte: u8| byte < b' ' || byte == 0x7f || byte == 0xc2;
     if !text.bytes().any(may_be) {
         return writer.write_all(text.as_bytes());
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_one_line_without_control_characters() {
+    fn lines_have_no_control_characters() {
         let json = "{\n\t\"a\u{7f}\":\r\n[\"\u{9b}31m\", \"\\n\"] }";
         for (value, expected) in [
             (

@@ -1,6 +1,7 @@
-//! Where flows go: CSV and JSON lines, plain or compressed, in one file or many.
+//! Sinks of flows: CSV and JSON lines, uncompressed or compressed, in one file or several.
 
 mod append;
+mod atomic_file;
 mod background;
 mod compressed;
 mod csv;
@@ -11,7 +12,6 @@ mod identity;
 mod jsonl;
 mod output;
 mod series;
-mod whole;
 
 use std::io;
 
@@ -23,49 +23,51 @@ pub use identity::FileId;
 
 use flowloom_core::flow::Flow;
 
-/// Writes flows.
+/// An output that flows are written to.
 pub trait Sink {
-    /// Writes one flow.
+    /// Writes one flow. The sink may hold it in memory until the next flush.
     ///
     /// # Errors
     ///
-    /// What writing to the output gave.
+    /// Returns the error of writing to the output.
     fn write(&mut self, flow: &Flow) -> io::Result<()>;
 
-    /// Writes what is still in memory. Nothing may be written afterwards.
+    /// Writes the flows that are in memory, and ends the output. No flow may follow.
     ///
     /// # Errors
     ///
-    /// What writing to the output gave.
+    /// Returns the error of writing to the output.
     fn finish(&mut self) -> io::Result<()>;
 
-    /// Writes what is still in memory; more may be written afterwards.
+    /// Writes the flows that are in memory. Further flows may follow.
     ///
     /// # Errors
     ///
-    /// What writing to the output gave.
+    /// Returns the error of writing to the output.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 
-    /// Writes what is still in memory, and opens the output anew: where a file has been moved away,
-    /// another one of its name is begun; where it is still there, it is continued. An output that is
-    /// not a file goes on.
+    /// Writes the flows that are in memory, and reopens the output.
+    ///
+    /// If the file was moved away, the sink creates a new file with its name. If the file is still
+    /// there, the sink continues it. An output that is not a file continues.
     ///
     /// # Errors
     ///
-    /// What writing to the output, or opening it, gave.
+    /// Returns the error of writing to the output, or of opening it.
     fn reopen(&mut self) -> io::Result<()> {
         self.flush()
     }
 
-    /// After an error: forgets the flows that were given to be written and are not, and says how many
-    /// they were. More may be written afterwards: the output ends where a flow ends.
+    /// After an error: discards the flows that are in memory, and returns their number.
+    ///
+    /// Further flows may follow. The output ends at the end of a flow.
     fn forget(&mut self) -> u64 {
         0
     }
 
-    /// How many flows were given to be written and are in memory still.
+    /// Returns the number of flows that are in memory.
     fn in_memory(&self) -> u64 {
         0
     }

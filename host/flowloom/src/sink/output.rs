@@ -1,17 +1,17 @@
-//! What a sink writes its text to.
+//! The outputs that sinks write text to.
 
 use std::io::{self, Write};
 
-/// Takes text, and is told when there is no more.
+/// A writer of text that has an end.
 pub(super) trait Output: Write {
-    /// Writes what belongs behind the last text.
+    /// Writes the trailer of the text, if there is one, and flushes.
     fn end(&mut self) -> io::Result<()>;
 }
 
-/// An output that needs nothing behind the text.
-pub(super) struct Plain<W>(pub(super) W);
+/// An output without a trailer.
+pub(super) struct RawOutput<W>(pub(super) W);
 
-impl<W: Write> Write for Plain<W> {
+impl<W: Write> Write for RawOutput<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.write(bytes)
     }
@@ -21,7 +21,7 @@ impl<W: Write> Write for Plain<W> {
     }
 }
 
-impl<W: Write> Output for Plain<W> {
+impl<W: Write> Output for RawOutput<W> {
     fn end(&mut self) -> io::Result<()> {
         self.0.flush()
     }

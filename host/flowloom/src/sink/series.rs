@@ -1,4 +1,4 @@
-//! The names of the files of a run: one, or numbered ones.
+//! The names of the output files of a run: one file, or numbered files.
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
@@ -7,22 +7,22 @@ use std::{fs, io};
 
 use super::format::Compression;
 
-/// One file, or files that are numbered from 1 on before the extension.
+/// One file, or files that are numbered from 1. The number precedes the extension.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Series {
     path: PathBuf,
     is_numbered: bool,
-    /// The highest number; 0 is no limit. Behind it comes 1 again.
+    /// The highest number, after which 1 follows again. 0 means no limit.
     rotate: u64,
 }
 
-/// Why there is no number to go on with.
+/// The reason why the numbering cannot be continued.
 #[derive(Debug)]
-pub(super) enum NoNumber {
+pub(super) enum NextNumberError {
     /// The folder cannot be read.
-    Folder(io::Error),
-    /// A file of the series has a number that no file can follow.
-    Beyond(PathBuf),
+    ReadFolder(io::Error),
+    /// This existing file has a number that no other number can follow.
+    NoFurtherNumber(PathBuf),
 }
 
 impl Series {
@@ -34,7 +34,7 @@ impl Series {
         }
     }
 
-    /// The file of a number.
+    /// Returns the path of the file with a number.
     pub(super) fn file(&self, number: u64) -> PathBuf {
         if !self.is_numbered {
             return self.path.clone();
@@ -45,7 +45,7 @@ impl Series {
         self.path.with_file_name(name)
     }
 
-    /// Whether a file of this name in the series' folder is one of the series.
+    /// Returns whether the series contains a file with this name in its folder.
     pub(super) fn has_name(&self, name: &OsStr) -> bool {
         match self.is_numbered {
             false => self.path.file_name() == Some(name),
@@ -55,7 +55,7 @@ impl Series {
         }
     }
 
-    /// The folder of the files.
+    /// Returns the folder of the files.
     pub(super) fn folder(&self) -> &Path {
         match self.path.parent() {
             Some(folder) if folder != Path::new("") => folder,
@@ -63,7 +63,8 @@ impl Series {
         }
     }
 
-    /// The numbers of the files that are there, those behind the highest one of a ring included.
+    /// Returns the numbers of the existing files in ascending order, including numbers above the
+    /// limit.
     pub(super) fn numbers(&self) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
         for entry in fs::read_dir(self.folder())? {
@@ -73,7 +74,7 @@ impl Series {
         Ok(numbers)
     }
 
-    /// The files of the series that are there.
+    /// Returns the existing files of the series. The path of a single file is returned in any case.
     pub(super) fn files(&self) -> io::Result<Vec<PathBuf>> {
         if !self.is_numbered {
             return Ok(vec![self.path.clone()]);
@@ -83,19 +84,19 @@ impl Series {
         Ok(numbers.map(|number| self.file(number)).collect())
     }
 
-    /// The number behind a number.
-    pub(super) fn next(&self, number: u64) -> Result<u64, NoNumber> {
+    /// Returns the number that follows a number.
+    pub(super) fn next(&self, number: u64) -> Result<u64, NextNumberError> {
         match self.rotate {
             0 => number.checked_add(1),
             files => Some(number % files + 1),
         }
-        .ok_or_else(|| NoNumber::Beyond(self.file(number)))
+        .ok_or_else(|| NextNumberError::NoFurtherNumber(self.file(number)))
     }
 
-    /// The number to go on with behind the files that are there: of a ring behind the newest file, else
-    /// behind the highest number.
-    pub(super) fn go_on(&self) -> Result<u64, NoNumber> {
-        let numbers = self.numbers().map_err(NoNumber::Folder)?;
+    /// Returns the number that follows those of the existing files: with a limit, the one after the
+    /// newest file, else the one after the highest number.
+    pub(super) fn continue_from_existing(&self) -> Result<u64, NextNumberError> {
+        let numbers = self.numbers().map_err(NextNumberError::ReadFolder)?;
         let Some(&highest) = numbers.last() else {
             return Ok(1);
         };
@@ -103,7 +104,7 @@ impl Series {
             return self.next(highest);
         }
         if highest > self.rotate {
-            return Err(NoNumber::Beyond(self.file(highest)));
+            return Err(NextNumberError::NoFurtherNumber(self.file(highest)));
         }
         let time = |number: u64| {
             let modified = fs::metadata(self.file(number)).and_then(|is| is.modified());
@@ -118,7 +119,7 @@ impl Series {
             let found = times.iter().find(|(_, other)| *other == number);
             found.is_some_and(|(time, _)| Some(*time) == newest)
         };
-        // Of files that were written within one tick of the clock, the last one in the ring.
+        // Several files may have the same newest time. The last of them in the ring counts.
         let last = numbers
             .iter()
             .copied()
@@ -127,7 +128,7 @@ impl Series {
         self.next(last.unwrap_or(highest))
     }
 
-    /// The number in a name, as it is in those of the series.
+    /// Returns the number in a file name, or `None` if the name is not one of a numbered series.
     fn number_of(&self, name: &OsStr) -> Option<u64> {
         let (before, after) = self.name_parts();
         let digits = name
@@ -139,7 +140,7 @@ impl Series {
         (number > 0 && number.to_string().as_bytes() == digits).then_some(number)
     }
 
-    /// The name up to its extensions, and these with their dots.
+    /// Returns the name before its extensions, and the extensions with their dots.
     fn name_parts(&self) -> (OsString, OsString) {
         let plain = Compression::of(&self.path).strip(&self.path);
         let before = plain.file_stem().unwrap_or_default().to_owned();
@@ -163,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_before_the_extension() {
+    fn the_number_precedes_the_extension() {
         for (path, first) in [
             ("flows.csv", "flows.1.csv"),
             ("a.csv/flows.jsonl", "a.csv/flows.1.jsonl"),
@@ -182,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_like_those_of_the_series_are_not() {
+    fn similar_names_are_not_in_the_series() {
         let series = Series::new(Path::new("/x/flows.csv"), true, 5);
         for other in [
             "flows.csv",
@@ -211,39 +212,41 @@ mod tests {
         folder
     }
 
-    fn goes_on(files: &[(&str, u64)], rotate: u64) -> Result<u64, PathBuf> {
+    fn next_number(files: &[(&str, u64)], rotate: u64) -> Result<u64, PathBuf> {
         let folder = folder(files);
         let series = Series::new(&folder.path().join("f.csv"), true, rotate);
-        series.go_on().map_err(|error| match error {
-            NoNumber::Beyond(file) => file.file_name().unwrap().into(),
-            NoNumber::Folder(error) => panic!("{error}"),
-        })
+        series
+            .continue_from_existing()
+            .map_err(|error| match error {
+                NextNumberError::NoFurtherNumber(file) => file.file_name().unwrap().into(),
+                NextNumberError::ReadFolder(error) => panic!("{error}"),
+            })
     }
 
     #[test]
-    fn numbers_go_on_behind_the_highest() {
-        assert_eq!(goes_on(&[], 0), Ok(1));
-        assert_eq!(goes_on(&[("f.csv", 9), ("f.x.csv", 9)], 0), Ok(1));
-        assert_eq!(goes_on(&[("f.2.csv", 9), ("f.10.csv", 1)], 0), Ok(11));
+    fn numbering_continues_after_the_highest_number() {
+        assert_eq!(next_number(&[], 0), Ok(1));
+        assert_eq!(next_number(&[("f.csv", 9), ("f.x.csv", 9)], 0), Ok(1));
+        assert_eq!(next_number(&[("f.2.csv", 9), ("f.10.csv", 1)], 0), Ok(11));
         assert_eq!(
-            goes_on(&[("f.18446744073709551615.csv", 1)], 0),
+            next_number(&[("f.18446744073709551615.csv", 1)], 0),
             Err("f.18446744073709551615.csv".into())
         );
     }
 
     #[test]
-    fn a_ring_goes_on_behind_the_newest() {
+    fn a_ring_continues_after_the_newest_file() {
         let three = |a, b, c| [("f.1.csv", a), ("f.2.csv", b), ("f.3.csv", c)];
-        assert_eq!(goes_on(&three(1, 2, 3), 3), Ok(1));
-        assert_eq!(goes_on(&three(4, 2, 3), 3), Ok(2));
-        assert_eq!(goes_on(&three(4, 5, 3), 3), Ok(3));
-        assert_eq!(goes_on(&three(4, 5, 3)[..2], 3), Ok(3));
-        assert_eq!(goes_on(&three(1, 2, 3), 9), Ok(4));
-        // Some within one tick, around the end of the ring.
-        assert_eq!(goes_on(&three(4, 2, 4), 3), Ok(2));
-        assert_eq!(goes_on(&three(4, 4, 2), 3), Ok(3));
-        assert_eq!(goes_on(&three(4, 4, 4), 3), Ok(1));
-        // These are not of a ring of two.
-        assert_eq!(goes_on(&three(1, 2, 3), 2), Err("f.3.csv".into()));
+        assert_eq!(next_number(&three(1, 2, 3), 3), Ok(1));
+        assert_eq!(next_number(&three(4, 2, 3), 3), Ok(2));
+        assert_eq!(next_number(&three(4, 5, 3), 3), Ok(3));
+        assert_eq!(next_number(&three(4, 5, 3)[..2], 3), Ok(3));
+        assert_eq!(next_number(&three(1, 2, 3), 9), Ok(4));
+        // Equal times around the end of the ring.
+        assert_eq!(next_number(&three(4, 2, 4), 3), Ok(2));
+        assert_eq!(next_number(&three(4, 4, 2), 3), Ok(3));
+        assert_eq!(next_number(&three(4, 4, 4), 3), Ok(1));
+        // The third file does not belong to a ring of two.
+        assert_eq!(next_number(&three(1, 2, 3), 2), Err("f.3.csv".into()));
     }
 }

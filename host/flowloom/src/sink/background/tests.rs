@@ -5,8 +5,8 @@ use flowloom_core::value::UdpValue;
 
 use super::*;
 
-/// Flows with so many bytes of values each.
-fn heavy_flows(count: u64, bytes: u32) -> impl Iterator<Item = Flow> {
+/// Returns flows with plugin values of `bytes` bytes each.
+fn large_flows(count: u64, bytes: u32) -> impl Iterator<Item = Flow> {
     flows(count).into_iter().map(move |mut flow| {
         let value = UdpValue::Bytes(vec![0; bytes as usize].into());
         flow.outputs.put(1, 0, [value], bytes);
@@ -15,17 +15,17 @@ fn heavy_flows(count: u64, bytes: u32) -> impl Iterator<Item = Flow> {
 }
 
 #[test]
-fn live_values_that_there_are_no_bytes_for_are_lost_and_flows_are_not() {
+fn live_values_that_exceed_the_queue_are_lost_but_flows_are_not() {
     let (sink, out, _) = slow();
     let mut sink = BackgroundSink::live(sink, OnFailure::End).queue_bytes(2 << 20);
     let losses = sink.losses();
     let stall = out.lock().unwrap();
-    for flow in heavy_flows(200, 64 << 10) {
+    for flow in large_flows(200, 64 << 10) {
         sink.write(flow).unwrap();
     }
     drop(stall);
     assert!((185..200).contains(&losses.values()), "{losses:?}");
-    // What is written makes room.
+    // Written flows free memory.
     while losses.waiting.load(Ordering::Relaxed) > 1 << 20 {
         sink.flush().unwrap();
         thread::yield_now();
@@ -37,14 +37,14 @@ fn live_values_that_there_are_no_bytes_for_are_lost_and_flows_are_not() {
     assert_eq!(losses.waiting.load(Ordering::Relaxed), 0);
 }
 
-/// Is slow, and notes the most flows that were given and not written.
-struct Behind {
+/// A slow sink that records the largest number of queued flows.
+struct BacklogSink {
     losses: Arc<OnceLock<Arc<Losses>>>,
     written: u64,
     most: Arc<AtomicU64>,
 }
 
-impl Sink for Behind {
+impl Sink for BacklogSink {
     fn write(&mut self, _: &Flow) -> io::Result<()> {
         thread::sleep(Duration::from_millis(1));
         let given = self.losses.wait().given();
@@ -59,26 +59,26 @@ impl Sink for Behind {
 }
 
 #[test]
-fn a_giver_of_large_flows_waits_for_its_sink() {
+fn the_caller_waits_if_large_flows_fill_the_queue() {
     let (losses, most) = (Arc::new(OnceLock::new()), Arc::new(AtomicU64::new(0)));
-    let sink = Behind {
+    let sink = BacklogSink {
         losses: losses.clone(),
         written: 0,
         most: most.clone(),
     };
-    // A batch is full with one flow of 64 KiB.
+    // One flow of 64 KiB fills a batch.
     let mut sink = BackgroundSink::start(sink).queue_bytes(1 << 20);
     losses.set(sink.losses()).unwrap();
-    for flow in heavy_flows(200, 64 << 10) {
+    for flow in large_flows(200, 64 << 10) {
         sink.write(flow).unwrap();
     }
     sink.finish().unwrap();
     let most = most.load(Ordering::Relaxed);
-    assert!(most <= ALL_BATCHES as u64 + 1, "{most}");
+    assert!(most <= MAX_BATCHES as u64 + 1, "{most}");
 }
 
 #[test]
-fn flows_of_captures_are_flushed_when_no_more_come() {
+fn flows_are_flushed_when_no_further_flows_arrive() {
     let (sink, out, _) = slow();
     let mut sink = BackgroundSink::start(sink);
     for flow in flows(3) {
@@ -87,18 +87,18 @@ fn flows_of_captures_are_flushed_when_no_more_come() {
     sink.flush().unwrap();
     let since = Instant::now();
     while out.lock().unwrap().len() < 3 {
-        assert!(since.elapsed().as_secs() < 60, "they hang");
+        assert!(since.elapsed().as_secs() < 60, "the flows were not flushed");
         thread::yield_now();
     }
     sink.finish().unwrap();
 }
 
-/// Panics at the first flow.
-struct Panics;
+/// A sink that panics at the first flow.
+struct PanickingSink;
 
-impl Sink for Panics {
+impl Sink for PanickingSink {
     fn write(&mut self, _: &Flow) -> io::Result<()> {
-        panic!("a bug of the sink")
+        panic!("a defect of the sink")
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -107,53 +107,53 @@ impl Sink for Panics {
 }
 
 #[test]
-fn a_writer_that_panics_is_an_error_of_the_run() {
+fn a_panic_of_the_writer_thread_is_an_error() {
     for sink in [
-        BackgroundSink::start(Panics),
-        BackgroundSink::live(Panics, OnFailure::GoOn),
+        BackgroundSink::start(PanickingSink),
+        BackgroundSink::live(PanickingSink, OnFailure::GoOn),
     ] {
         let mut sink = sink;
-        let mut told = None;
+        let mut error = None;
         for flow in flows(5_000) {
-            told = told.or(sink.write(flow).err());
-            if told.is_some() {
+            error = error.or(sink.write(flow).err());
+            if error.is_some() {
                 break;
             }
         }
-        let told = told.unwrap_or_else(|| sink.finish().unwrap_err());
+        let error = error.unwrap_or_else(|| sink.finish().unwrap_err());
         assert_eq!(
-            told.to_string(),
-            "the thread that writes flows panicked: a bug of the sink"
+            error.to_string(),
+            "the writer thread panicked: a defect of the sink"
         );
     }
 }
 
 #[test]
-fn a_sink_that_is_given_up_keeps_nobody() {
+fn dropping_a_blocked_sink_returns() {
     let (sink, out, _) = slow();
     let mut sink = BackgroundSink::start(sink);
     let stall = out.lock().unwrap();
-    for flow in flows(BATCH as u64) {
+    for flow in flows(BATCH_FLOWS as u64) {
         sink.write(flow).unwrap();
     }
     drop(sink);
     assert!(stall.is_empty());
 }
 
-/// Takes note of flows, and fails at one of them.
-struct Noting {
+/// A sink that records the ids of flows, and fails at one of them.
+struct RecordingSink {
     ids: Arc<Mutex<Vec<u64>>>,
     fails_at: Option<u64>,
 }
 
-/// Is as slow as whoever holds the lock, and counts what it has in memory.
-struct Slow {
+/// A sink that waits for a lock, and counts the flows that it holds in memory.
+struct SlowSink {
     out: Arc<Mutex<Vec<u64>>>,
     memory: Vec<u64>,
     full: Arc<AtomicBool>,
 }
 
-impl Sink for Slow {
+impl Sink for SlowSink {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         self.memory.push(flow.id());
         match self.memory.len() {
@@ -186,9 +186,9 @@ impl Sink for Slow {
     }
 }
 
-fn slow() -> (Slow, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
+fn slow() -> (SlowSink, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
     let (out, full) = (Arc::default(), Arc::default());
-    let sink = Slow {
+    let sink = SlowSink {
         out: Arc::clone(&out),
         memory: Vec::new(),
         full: Arc::clone(&full),
@@ -197,11 +197,11 @@ fn slow() -> (Slow, Arc<Mutex<Vec<u64>>>, Arc<AtomicBool>) {
 }
 
 #[test]
-fn live_nobody_waits_for_a_sink_that_stalls_and_what_is_lost_is_counted() {
+fn live_a_blocked_sink_does_not_block_the_caller_and_losses_are_counted() {
     let (sink, out, _) = slow();
     let mut sink = BackgroundSink::live(sink, OnFailure::End);
     let losses = sink.losses();
-    let count = (2 * LIVE_BATCHES * BATCH) as u64;
+    let count = (2 * LIVE_QUEUED_BATCHES * BATCH_FLOWS) as u64;
     let stall = out.lock().unwrap();
     for flow in flows(count) {
         sink.write(flow).unwrap();
@@ -211,35 +211,35 @@ fn live_nobody_waits_for_a_sink_that_stalls_and_what_is_lost_is_counted() {
     let written = out.lock().unwrap();
     assert!(written.is_sorted());
     assert!(losses.queue() >= count / 3, "{losses:?}");
-    assert!(written.len() >= LIVE_BATCHES * BATCH);
+    assert!(written.len() >= LIVE_QUEUED_BATCHES * BATCH_FLOWS);
     assert_eq!(losses.queue() + written.len() as u64, count);
 }
 
 #[test]
-fn live_what_a_sink_that_is_stuck_has_not_written_is_known() {
+fn live_unwritten_flows_of_a_blocked_sink_are_counted() {
     let (sink, out, _) = slow();
     let mut sink = BackgroundSink::live(sink, OnFailure::End);
     let losses = sink.losses();
-    for flow in flows(BATCH as u64) {
+    for flow in flows(BATCH_FLOWS as u64) {
         sink.write(flow).unwrap();
     }
     sink.flush().unwrap();
-    while losses.written() < BATCH as u64 {
+    while losses.written() < BATCH_FLOWS as u64 {
         thread::yield_now();
     }
     let stall = out.lock().unwrap();
-    for flow in flows(2 * BATCH as u64) {
+    for flow in flows(2 * BATCH_FLOWS as u64) {
         sink.write(flow).unwrap();
     }
-    assert_eq!(losses.written(), BATCH as u64);
-    assert_eq!(losses.given(), 3 * BATCH as u64);
+    assert_eq!(losses.written(), BATCH_FLOWS as u64);
+    assert_eq!(losses.given(), 3 * BATCH_FLOWS as u64);
     drop(stall);
     sink.finish().unwrap();
-    assert_eq!(losses.written(), 3 * BATCH as u64);
+    assert_eq!(losses.written(), 3 * BATCH_FLOWS as u64);
 }
 
 #[test]
-fn live_an_output_that_fails_is_tried_again_and_what_is_lost_is_counted() {
+fn live_a_failed_output_is_retried_and_losses_are_counted() {
     let (sink, out, full) = slow();
     let mut sink = BackgroundSink::live(sink, OnFailure::GoOn);
     let losses = sink.losses();
@@ -262,26 +262,26 @@ fn live_an_output_that_fails_is_tried_again_and_what_is_lost_is_counted() {
 }
 
 #[test]
-fn live_an_output_that_fails_for_good_ends_the_run_and_all_is_counted() {
+fn live_a_failed_output_ends_the_run_and_all_losses_are_counted() {
     let (sink, out, full) = slow();
     let mut sink = BackgroundSink::live(sink, OnFailure::End);
     let losses = sink.losses();
     full.store(true, Ordering::Relaxed);
-    let (mut given, mut told) = (0, None);
+    let (mut given, mut error) = (0, None);
     for flow in flows(10_000) {
         given += 1;
-        told = sink.write(flow).err();
-        if told.is_some() {
+        error = sink.write(flow).err();
+        if error.is_some() {
             break;
         }
     }
-    let told = told.unwrap_or_else(|| sink.finish().unwrap_err());
-    assert_eq!(told.to_string(), "full");
+    let error = error.unwrap_or_else(|| sink.finish().unwrap_err());
+    assert_eq!(error.to_string(), "full");
     assert_eq!(losses.queue() + losses.output(), given);
     assert!(out.lock().unwrap().is_empty());
 }
 
-impl Sink for Noting {
+impl Sink for RecordingSink {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         if self.fails_at == Some(flow.id()) {
             return Err(io::Error::other("full"));
@@ -299,11 +299,11 @@ impl Sink for Noting {
 #[test]
 fn flows_are_written_in_order_and_the_sink_is_finished() {
     let ids = Arc::new(Mutex::new(Vec::new()));
-    let mut sink = BackgroundSink::start(Noting {
+    let mut sink = BackgroundSink::start(RecordingSink {
         ids: ids.clone(),
         fails_at: None,
     });
-    let count = 10 * BATCH as u64 + 1;
+    let count = 10 * BATCH_FLOWS as u64 + 1;
     for (n, flow) in flows(count).into_iter().enumerate() {
         sink.write(flow).unwrap();
         if n % 100 == 0 {
@@ -316,21 +316,21 @@ fn flows_are_written_in_order_and_the_sink_is_finished() {
 }
 
 #[test]
-fn what_went_wrong_is_told_once_and_nothing_is_written_after_it() {
+fn an_error_is_returned_once_and_no_flow_is_written_after_it() {
     let ids = Arc::new(Mutex::new(Vec::new()));
-    let mut sink = BackgroundSink::start(Noting {
+    let mut sink = BackgroundSink::start(RecordingSink {
         ids: ids.clone(),
         fails_at: Some(3),
     });
-    let mut told = Vec::new();
-    for flow in flows(20 * BATCH as u64) {
-        told.extend(sink.write(flow).err());
-        if !told.is_empty() {
+    let mut error = Vec::new();
+    for flow in flows(20 * BATCH_FLOWS as u64) {
+        error.extend(sink.write(flow).err());
+        if !error.is_empty() {
             break;
         }
     }
-    told.extend(sink.finish().err());
-    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-    assert_eq!(told[0], "full");
+    error.extend(sink.finish().err());
+    let error: Vec<_> = error.iter().map(ToString::to_string).collect();
+    assert_eq!(error[0], "full");
     assert_eq!(*ids.lock().unwrap(), [0, 1, 2]);
 }

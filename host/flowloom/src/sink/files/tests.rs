@@ -4,7 +4,8 @@ use flowloom_core::meter::testing::flows;
 
 use super::*;
 
-/// Writes so many flows, and gives the names and lines of all files in the folder.
+/// Writes `count` flows. Returns the names of all files in the folder, with the first column of
+/// each line.
 fn written(count: u64, make: impl Fn(PathBuf) -> OutputFiles) -> Vec<(String, Vec<String>)> {
     let folder = tempfile::tempdir().unwrap();
     let flows = flows(count);
@@ -38,7 +39,7 @@ fn expected(files: &[(&str, &[&str])]) -> Vec<(String, Vec<String>)> {
 }
 
 #[test]
-fn all_flows_are_in_one_file_unless_told_otherwise() {
+fn all_flows_are_in_one_file_by_default() {
     assert_eq!(
         written(3, OutputFiles::new),
         expected(&[("csv.d.csv", &["id", "0", "1", "2"])])
@@ -46,7 +47,7 @@ fn all_flows_are_in_one_file_unless_told_otherwise() {
 }
 
 #[test]
-fn every_file_has_its_number_a_header_and_so_many_flows() {
+fn every_file_has_a_number_a_header_and_flows() {
     assert_eq!(
         written(5, |path| OutputFiles::new(path).flows_per_file(2)),
         expected(&[
@@ -55,7 +56,7 @@ fn every_file_has_its_number_a_header_and_so_many_flows() {
             ("csv.d.3.csv", &["id", "4"]),
         ])
     );
-    // No file is begun for flows that do not come.
+    // No file is opened without a flow for it, except the first.
     assert_eq!(
         written(2, |path| OutputFiles::new(path).flows_per_file(2)),
         expected(&[("csv.d.1.csv", &["id", "0", "1"])])
@@ -67,7 +68,7 @@ fn every_file_has_its_number_a_header_and_so_many_flows() {
 }
 
 #[test]
-fn numbers_go_round_and_older_files_are_overwritten() {
+fn a_ring_overwrites_its_oldest_file() {
     let rotated = |files| {
         written(7, move |path| {
             OutputFiles::new(path).flows_per_file(2).rotate_files(files)
@@ -85,7 +86,7 @@ fn numbers_go_round_and_older_files_are_overwritten() {
 }
 
 #[test]
-fn rotation_needs_a_number_of_flows() {
+fn rotation_requires_flows_per_file() {
     let error = OutputFiles::new("/nowhere/flows.csv")
         .rotate_files(3)
         .create(&flowloom_core::meter::Settings::default().schema().into())
@@ -93,12 +94,12 @@ fn rotation_needs_a_number_of_flows() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "rotate_files 3: 0 is accepted, or a number of files together with flows_per_file"
+        "rotate_files 3: it is accepted only together with flows_per_file"
     );
 }
 
 #[test]
-fn a_file_that_was_moved_away_is_begun_anew_and_one_that_was_not_is_continued() {
+fn reopen_creates_a_moved_file_and_continues_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("flows.csv");
     let mut sink = OutputFiles::new(&path)
@@ -123,7 +124,7 @@ fn a_file_that_was_moved_away_is_begun_anew_and_one_that_was_not_is_continued() 
 }
 
 #[test]
-fn flows_whose_file_is_not_begun_are_forgotten_once() {
+fn flows_of_an_unopened_file_are_discarded_once() {
     let folder = tempfile::tempdir().unwrap();
     let second = folder.path().join("flows.2.csv");
     fs::create_dir(&second).unwrap();
@@ -155,11 +156,11 @@ fn errors_name_the_file() {
     let flows = flows(2);
     sink.write(&flows[0]).unwrap();
     let error = sink.write(&flows[1]).unwrap_err().to_string();
-    assert!(error.starts_with(&format!("{}: ", second.display())));
+    assert!(error.starts_with(&format!("'{}': ", second.display())));
 }
 
 #[test]
-fn a_file_among_the_files_is_found_whether_it_is_there_or_not() {
+fn includes_finds_existing_and_future_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     for name in ["cap.csv", "cap.2.csv", "cap.x.csv", "cap.9.csv"] {
@@ -185,7 +186,7 @@ fn a_file_among_the_files_is_found_whether_it_is_there_or_not() {
     }
 }
 
-/// Writes flows of these ids, and gives the first column of each file.
+/// Writes the flows with these ids.
 fn rerun(
     folder: &Path,
     name: &str,
@@ -221,7 +222,7 @@ fn ids(path: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_file_that_is_there_is_not_overwritten_unless_that_is_wanted() {
+fn an_existing_file_is_overwritten_only_on_request() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("f.csv");
     let run = |ids, existing| {
@@ -231,8 +232,8 @@ fn a_file_that_is_there_is_not_overwritten_unless_that_is_wanted() {
     };
     for existing in [Existing::Refuse, Existing::GoOn] {
         run(0..2, existing).unwrap();
-        let refused = format!("cannot write to {}: it exists", file.display());
-        assert_eq!(run(2..3, existing), Err(refused));
+        let rejected = format!("cannot write to '{}': it exists", file.display());
+        assert_eq!(run(2..3, existing), Err(rejected));
         assert_eq!(ids(&file), ["id", "0", "1"]);
         fs::remove_file(&file).unwrap();
     }
@@ -241,7 +242,7 @@ fn a_file_that_is_there_is_not_overwritten_unless_that_is_wanted() {
     assert_eq!(ids(&file), ["id", "0", "1", "2"]);
     run(4..5, Existing::Overwrite).unwrap();
     assert_eq!(ids(&file), ["id", "4"]);
-    // An empty file, as mktemp makes it, has nothing to lose.
+    // An empty file, for example from mktemp, may be written to.
     fs::write(&file, "").unwrap();
     run(5..6, Existing::Refuse).unwrap_err();
     run(5..6, Existing::GoOn).unwrap();
@@ -249,7 +250,7 @@ fn a_file_that_is_there_is_not_overwritten_unless_that_is_wanted() {
 }
 
 #[test]
-fn compressed_files_are_continued_too() {
+fn compressed_files_are_appended_to() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["f.csv.gz", "f.csv.zst"] {
         for range in [0..3, 3..3, 3..5] {
@@ -258,7 +259,7 @@ fn compressed_files_are_continued_too() {
         }
         let file = folder.path().join(name);
         assert_eq!(ids(&file), ["id", "0", "1", "2", "3", "4"]);
-        // A run that was killed: all that it flushed is there.
+        // After a killed run, the file contains all flows that were flushed.
         let append = |files: OutputFiles| files.existing(Existing::Append);
         let mut sink = append(OutputFiles::new(&file))
             .create(&flowloom_core::meter::Settings::default().schema().into())
@@ -277,7 +278,7 @@ fn compressed_files_are_continued_too() {
 }
 
 #[test]
-fn numbered_files_go_on_counting() {
+fn the_numbers_of_existing_files_are_continued() {
     let folder = tempfile::tempdir().unwrap();
     let files = || {
         let names = fs::read_dir(folder.path()).unwrap();
@@ -293,13 +294,13 @@ fn numbered_files_go_on_counting() {
     assert_eq!(files(), ["f.1.csv.gz", "f.2.csv.gz", "f.3.csv.gz"]);
     assert_eq!(ids(&folder.path().join("f.3.csv.gz")), ["id", "3"]);
     let refuse = |files: OutputFiles| files.flows_per_file(2).existing(Existing::Refuse);
-    let refused = rerun(folder.path(), "f.csv.gz", 0..3, refuse).unwrap_err();
-    assert!(refused.ends_with("f.1.csv.gz: it exists"), "{refused}");
+    let rejected = rerun(folder.path(), "f.csv.gz", 0..3, refuse).unwrap_err();
+    assert!(rejected.ends_with("f.1.csv.gz': it exists"), "{rejected}");
     assert_eq!(files().len(), 3);
 }
 
 #[test]
-fn a_number_that_somebody_else_took_is_left_out() {
+fn numbers_of_files_of_other_processes_are_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let path = |number: u32| folder.path().join(format!("f.{number}.csv"));
     let mut sink = OutputFiles::new(folder.path().join("f.csv"))
@@ -318,7 +319,7 @@ fn a_number_that_somebody_else_took_is_left_out() {
 }
 
 #[test]
-fn a_ring_goes_on_behind_its_newest_file_and_follows_no_link() {
+fn a_ring_continues_after_its_newest_file_and_follows_no_link() {
     let folder = tempfile::tempdir().unwrap();
     let path = |number: u32| folder.path().join(format!("f.{number}.csv"));
     let ring = |files: OutputFiles| {
@@ -342,7 +343,7 @@ fn a_ring_goes_on_behind_its_newest_file_and_follows_no_link() {
 }
 
 #[test]
-fn what_the_run_reads_is_not_overwritten_under_any_number() {
+fn inputs_are_not_overwritten_under_any_number() {
     let folder = tempfile::tempdir().unwrap();
     let capture = folder.path().join("x.pcap");
     fs::write(&capture, "packets").unwrap();
@@ -350,14 +351,14 @@ fn what_the_run_reads_is_not_overwritten_under_any_number() {
         let inputs = |files: OutputFiles| files.inputs(FileId::at(&capture)).existing(existing);
         let link = folder.path().join("f.csv");
         fs::hard_link(&capture, &link).unwrap();
-        let refused = rerun(folder.path(), "f.csv", 0..1, inputs).unwrap_err();
+        let rejected = rerun(folder.path(), "f.csv", 0..1, inputs).unwrap_err();
         assert!(
-            refused.ends_with("f.csv: the run reads this file"),
-            "{refused}"
+            rejected.ends_with("f.csv': the run reads this file"),
+            "{rejected}"
         );
         fs::remove_file(&link).unwrap();
     }
-    // A number that comes late.
+    // A later number.
     fs::hard_link(&capture, folder.path().join("n.2.csv")).unwrap();
     let mut sink = OutputFiles::new(folder.path().join("n.csv"))
         .flows_per_file(1)
@@ -366,28 +367,28 @@ fn what_the_run_reads_is_not_overwritten_under_any_number() {
         .unwrap();
     let flows = flows(2);
     sink.write(&flows[0]).unwrap();
-    let refused = sink.write(&flows[1]).unwrap_err().to_string();
+    let rejected = sink.write(&flows[1]).unwrap_err().to_string();
     assert!(
-        refused.ends_with("n.2.csv: the run reads this file"),
-        "{refused}"
+        rejected.ends_with("n.2.csv': the run reads this file"),
+        "{rejected}"
     );
     assert_eq!(fs::read_to_string(&capture).unwrap(), "packets");
 }
 
 #[test]
-fn what_cannot_be_continued_is_refused_and_stays() {
+fn files_that_cannot_be_continued_are_rejected_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let schema = flowloom_core::meter::Settings::default().schema();
     let header = String::from_utf8(Format::Csv.header(&schema)).unwrap();
     let more = header.replace('\n', ",more\n");
     let less = header.replace(",protocol,", ",");
-    let refused = |name: &str, bytes: &[u8], why: &str| {
+    let rejected = |name: &str, bytes: &[u8], why: &str| {
         let path = folder.path().join(name);
         fs::write(&path, bytes).unwrap();
         let append = |files: OutputFiles| files.existing(Existing::Append);
         let error = rerun(folder.path(), name, 0..1, append).unwrap_err();
         let expected = format!(
-            "cannot write to {}: flows cannot be appended: {why}",
+            "cannot write to '{}': cannot append flows: {why}",
             path.display()
         );
         assert!(error.starts_with(&expected), "{error}");
@@ -400,20 +401,20 @@ fn what_cannot_be_continued_is_refused_and_stays() {
         (
             "less.csv",
             &*less,
-            "its header has the column `ip_version` where these flows have `protocol`".to_owned(),
+            "its header has column 'ip_version' where the flows have 'protocol'".to_owned(),
         ),
         (
             "more.csv",
             &*more,
             format!(
-                "its header has {} columns, and these flows have {count}",
+                "its header has {} columns, but the flows have {count}",
                 count + 1
             ),
         ),
         (
             "text.csv",
             "Dear \u{1b}diary",
-            "its header has the column `Dear \\u{1b}diary` where these flows have `id`".to_owned(),
+            "its header has column 'Dear \\u{1b}diary' where the flows have 'id'".to_owned(),
         ),
         (
             "text.jsonl",
@@ -426,20 +427,16 @@ fn what_cannot_be_continued_is_refused_and_stays() {
             "its gzip stream is damaged (".to_owned(),
         ),
     ] {
-        refused(name, text.as_bytes(), &why);
+        rejected(name, text.as_bytes(), &why);
     }
     let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     io::Write::write_all(&mut gzip, format!("{header}0,half a line").as_bytes()).unwrap();
     let whole = gzip.finish().unwrap();
-    refused(
-        "half.csv.gz",
-        &whole,
-        "its text does not end where a line ends",
-    );
+    rejected("half.csv.gz", &whole, "its text ends inside a line");
 }
 
 #[test]
-fn what_a_crash_left_of_a_line_is_cut_off() {
+fn an_incomplete_last_line_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let header = Format::Csv.header(&flowloom_core::meter::Settings::default().schema());
     let header = String::from_utf8(header).unwrap();
@@ -468,7 +465,7 @@ fn what_a_crash_left_of_a_line_is_cut_off() {
     }
     for (before, lines) in [
         ("{\"id\":1}\n{\"id\":2", vec!["{\"id\":1}"]),
-        // A whole object is a flow.
+        // A complete object is a flow.
         ("{\"id\":1}\n{\"id\":2}", vec!["{\"id\":1}", "{\"id\":2}"]),
         ("{\"id\":1", vec![]),
     ] {
@@ -494,7 +491,7 @@ fn what_a_crash_left_of_a_line_is_cut_off() {
 }
 
 #[test]
-fn an_output_that_is_opened_anew_keeps_its_compression_whole() {
+fn a_reopened_compressed_output_stays_valid() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["f.csv.gz", "f.csv.zst"] {
         let path = folder.path().join(name);

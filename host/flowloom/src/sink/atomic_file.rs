@@ -1,4 +1,4 @@
-//! Files that end where a line ends, whatever happens.
+//! Files in which a failed write leaves nothing behind.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -7,34 +7,36 @@ use std::path::Path;
 use super::identity::FileId;
 use super::output::Output;
 
-/// A file to whose end is written, and in which what is written at once is there whole or not at all:
-/// a disk may be full in the middle of it, and flows may be written behind it when it is not any more.
-pub(super) struct Whole {
+/// A file that is opened for appending. A write appends all its bytes or none.
+///
+/// A disk may become full during a write. The file then still ends at the end of a line, so that
+/// flows can be appended when the disk has space again.
+pub(super) struct AtomicFile {
     file: File,
-    /// Not a pipe or a device, of which nothing can be taken back.
+    /// Whether it is a regular file. A write to a pipe or device cannot be undone.
     is_file: bool,
 }
 
-impl Whole {
-    /// Creates a file, or empties it unless it is one of the `inputs`.
+impl AtomicFile {
+    /// Creates a file, or truncates an existing one. It fails if the file is one of the `inputs`.
     pub(super) fn create(path: &Path, inputs: &[FileId]) -> io::Result<Self> {
-        let whole = Self::of(File::options().append(true).create(true).open(path)?)?;
-        if whole.is_file {
-            if inputs.contains(&whole.id()?) {
+        let opened = Self::of(File::options().append(true).create(true).open(path)?)?;
+        if opened.is_file {
+            if inputs.contains(&opened.id()?) {
                 return Err(io::Error::other("the run reads this file"));
             }
-            whole.file.set_len(0)?;
+            opened.file.set_len(0)?;
         }
-        Ok(whole)
+        Ok(opened)
     }
 
-    /// Creates a file that is not there yet.
+    /// Creates a file. It fails if the file exists.
     pub(super) fn create_new(path: &Path) -> io::Result<Self> {
         Self::of(File::options().append(true).create_new(true).open(path)?)
     }
 
-    /// Puts a new file in the place of one that may be there. Who reads that one reads on in it, and a
-    /// link is removed, not followed.
+    /// Replaces a file that may exist by a new one. A process that reads the old file is not
+    /// affected. A link is removed, not followed.
     pub(super) fn replace(path: &Path) -> io::Result<Self> {
         match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
@@ -42,10 +44,11 @@ impl Whole {
         }
     }
 
-    /// Opens a file that is there, or a pipe or device. A file can be read as well.
+    /// Opens an existing file, pipe or device. A regular file is opened for reading too.
     pub(super) fn existing(path: &Path) -> io::Result<Self> {
         let is_file = fs::metadata(path)?.is_file();
-        // Whoever may read a pipe is a reader of it, and would not see that there is no other.
+        // A pipe is not opened for reading. Otherwise this process would be a reader of the pipe,
+        // and writes would not fail when the other readers are gone.
         Self::of(File::options().append(true).read(is_file).open(path)?)
     }
 
@@ -58,18 +61,18 @@ impl Whole {
         Ok(FileId::of(&self.file.metadata()?))
     }
 
-    /// The file, if it is one and not a pipe or a device.
+    /// Returns the file, or `None` if it is a pipe or a device.
     pub(super) fn as_file(&self) -> Option<&File> {
         self.is_file.then_some(&self.file)
     }
 }
 
-impl Write for Whole {
+impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.is_file {
             return self.file.write(bytes);
         }
-        // Others may have cut it meanwhile.
+        // Another process may have truncated the file.
         let end = self.file.metadata()?.len();
         if let Err(error) = self.file.write_all(bytes) {
             self.file.set_len(end)?;
@@ -83,7 +86,7 @@ impl Write for Whole {
     }
 }
 
-impl Output for Whole {
+impl Output for AtomicFile {
     fn end(&mut self) -> io::Result<()> {
         self.file.flush()
     }
