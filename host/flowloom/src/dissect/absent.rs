@@ -1,11 +1,11 @@
-//! In place of the dissector, in a build without nDPI.
+//! The replacement of the dissector in a build without nDPI.
 
 use flowloom_core::meter::Classifier;
 use flowloom_core::record::{Application, FlowPacket};
 
 use super::{DissectError, NdpiFiles};
 
-/// There is none.
+/// A dissector that cannot be created.
 pub(crate) enum Dissector {}
 
 impl Dissector {

@@ -1,4 +1,4 @@
-//! The flows of one meter, as far as they are being dissected.
+//! Dissection of the flows of one meter.
 
 use std::collections::HashMap;
 use std::mem;
@@ -12,42 +12,46 @@ use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 
 use super::{DissectError, NdpiFiles};
 
-/// Larger lists are refused: nDPI's own have less than 1 MiB.
-const MOST_LIST_BYTES: u64 = 16 << 20;
+/// The maximum size of a list of protocols or categories in bytes. Those of nDPI are below 1 MiB.
+const MAX_LIST_BYTES: u64 = 16 << 20;
 
 /// Dissects the first packets of every flow of a meter.
 pub(crate) struct Dissector {
-    tool: Tool,
+    ndpi: NamedModule,
     files: NdpiFiles,
-    /// Packets of a flow that are dissected.
+    /// The maximum number of packets of a flow that are dissected.
     dissections: u64,
-    /// Of the flow in the same slot of the flow table.
+    /// The dissections, indexed by the slots of the flow table.
     flows: SegmentedVec<Dissection>,
-    /// Flows that hold memory of nDPI's.
+    /// The number of running dissections, which hold memory of nDPI.
     live: usize,
-    /// Whether plugins are shown what is known so far.
+    /// Whether plugins see the application of live flows.
     shows_live: bool,
 }
 
-/// How far a flow is.
+/// The state of a flow's dissection.
 #[derive(Default)]
 enum Dissection {
-    /// It has no packet yet.
+    /// The flow has no packet yet.
     #[default]
     New,
-    Live(Box<Live>),
+    Running(Box<RunningDissection>),
     Done(Box<Application>),
 }
 
-struct Live {
+struct RunningDissection {
     flow: Flow,
     protocol: Protocol,
-    /// Where plugins are shown it.
-    so_far: Option<Application>,
+    /// The application that is known so far. It is only updated if plugins see it.
+    application: Option<Application>,
 }
 
 impl Dissector {
-    /// A dissector of so many packets of each flow; none where that is 0.
+    /// Creates a dissector for up to `dissections` packets per flow, or returns `None` if it is 0.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a file of `files` cannot be read, or if nDPI cannot be used.
     pub(crate) fn new(
         dissections: u8,
         files: &NdpiFiles,
@@ -57,15 +61,15 @@ impl Dissector {
             return Ok(None);
         }
         for path in [&files.protocols, &files.categories].into_iter().flatten() {
-            // nDPI reads it by its path.
-            let checked = BoundedRead::new(MOST_LIST_BYTES).check(path);
+            // nDPI opens the file itself. Therefore it is only checked here.
+            let checked = BoundedRead::new(MAX_LIST_BYTES).check(path);
             checked.map_err(|error| DissectError::File {
                 path: path.clone(),
                 source: error.into(),
             })?;
         }
         Ok(Some(Self {
-            tool: Tool::new(files)?,
+            ndpi: NamedModule::new(files)?,
             files: files.clone(),
             dissections: dissections.into(),
             flows: SegmentedVec::default(),
@@ -78,7 +82,7 @@ impl Dissector {
         self.flows.reach(slot);
         let dissection = &mut self.flows[slot];
         let live = match dissection {
-            Dissection::Live(live) => live,
+            Dissection::Running(live) => live,
             Dissection::Done(_) => return,
             Dissection::New => {
                 let Some(flow) = Flow::new() else {
@@ -86,13 +90,13 @@ impl Dissector {
                     return;
                 };
                 self.live += 1;
-                *dissection = Dissection::Live(Box::new(Live {
+                *dissection = Dissection::Running(Box::new(RunningDissection {
                     flow,
                     protocol: Protocol::default(),
-                    so_far: None,
+                    application: None,
                 }));
                 match dissection {
-                    Dissection::Live(live) => live,
+                    Dissection::Running(live) => live,
                     _ => return,
                 }
             }
@@ -102,24 +106,24 @@ impl Dissector {
             .frame
             .get(packet.ip_at as usize..packet.ip_end as usize)
             .unwrap_or_default();
-        let Tool { module, .. } = &mut self.tool;
+        let NamedModule { module, .. } = &mut self.ndpi;
         live.protocol = module.dissect(&mut live.flow, bytes, flow_packet.time_ms());
         let is_known = live.protocol.is_known();
         if n == self.dissections || is_known && !module.wants_more(&mut live.flow) {
             let application = match is_known {
-                true => self.tool.application(live, false),
-                false => self.tool.give_up(live),
+                true => self.ndpi.application(live, false),
+                false => self.ndpi.give_up(live),
             };
             *dissection = Dissection::Done(Box::new(application));
             self.live -= 1;
         } else if self.shows_live {
-            live.so_far = Some(self.tool.application(live, false));
+            live.application = Some(self.ndpi.application(live, false));
         }
     }
 
-    /// Takes note of which plugins are shown flows from now on.
+    /// Sets whether the plugins of new flows see the application of live flows.
     pub(crate) fn show(&mut self, shows_live: bool) {
-        // Flows of plugins that were there before may still be live.
+        // The setting stays true, because flows with earlier plugins may still be live.
         self.shows_live |= shows_live;
     }
 }
@@ -141,7 +145,7 @@ impl Classifier for Dissector {
     fn application(&self, slot: u32) -> Option<&Application> {
         match &self.flows[slot] {
             Dissection::New => None,
-            Dissection::Live(live) => live.so_far.as_ref(),
+            Dissection::Running(live) => live.application.as_ref(),
             Dissection::Done(application) => Some(application),
         }
     }
@@ -149,19 +153,19 @@ impl Classifier for Dissector {
     fn take(&mut self, slot: u32) -> Option<Box<Application>> {
         match mem::take(&mut self.flows[slot]) {
             Dissection::New => None,
-            Dissection::Live(mut live) => {
+            Dissection::Running(mut live) => {
                 self.live -= 1;
-                Some(Box::new(self.tool.give_up(&mut live)))
+                Some(Box::new(self.ndpi.give_up(&mut live)))
             }
             Dissection::Done(application) => Some(application),
         }
     }
 
     fn restart(&mut self) {
-        match Tool::new(&self.files) {
-            Ok(tool) => self.tool = tool,
+        match NamedModule::new(&self.files) {
+            Ok(ndpi) => self.ndpi = ndpi,
             Err(error) => tracing::error!(
-                "the dissector keeps what it knows of the captures before: it cannot begin anew: {error}"
+                "cannot restart the dissector: {error}; it keeps its state of earlier captures"
             ),
         }
     }
@@ -169,19 +173,19 @@ impl Classifier for Dissector {
     fn memory(&self) -> usize {
         self.flows.memory()
             + self.flows.len() * size_of::<Application>()
-            + self.live * (size_of::<Live>() + Flow::size())
+            + self.live * (size_of::<RunningDissection>() + Flow::size())
     }
 }
 
-/// nDPI and the names that it has for numbers.
-struct Tool {
+/// nDPI, with a cache of the names for its numbers.
+struct NamedModule {
     module: Module,
-    /// By master protocol and application.
+    /// The names by master protocol and application.
     names: HashMap<(u16, u16), Arc<str>>,
     categories: HashMap<u16, Arc<str>>,
 }
 
-impl Tool {
+impl NamedModule {
     fn new(files: &NdpiFiles) -> Result<Self, DissectError> {
         Ok(Self {
             module: Module::new(&Custom {
@@ -193,14 +197,14 @@ impl Tool {
         })
     }
 
-    /// No more packets are dissected of a flow whose dissection is not complete.
-    fn give_up(&mut self, live: &mut Live) -> Application {
+    /// Ends a dissection that is not complete. nDPI guesses the application if it is not known.
+    fn give_up(&mut self, live: &mut RunningDissection) -> Application {
         let (protocol, is_guessed) = self.module.give_up(&mut live.flow);
         live.protocol = protocol;
         self.application(live, is_guessed)
     }
 
-    fn application(&mut self, live: &Live, is_guessed: bool) -> Application {
+    fn application(&mut self, live: &RunningDissection, is_guessed: bool) -> Application {
         let protocol = live.protocol;
         let name = self
             .names

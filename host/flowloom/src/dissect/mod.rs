@@ -1,9 +1,9 @@
-//! The dissector: what application a flow is of, told from its first packets by nDPI.
+//! The dissector: nDPI determines the application of a flow from its first packets.
 //!
-//! The first packet of a flow is always dissected, then each one until its application is known and
-//! nothing more can be learnt, or until so many packets as are set. What is not known by then is
-//! guessed by ports, addresses and flows before it. nDPI's own state of a flow is freed at that point;
-//! an [`Application`] stays.
+//! The first packet of a flow is always dissected. Further packets are dissected until the
+//! application is known and nDPI needs no more packets, or until the configured number of packets.
+//! An application that is unknown by then is guessed from ports, addresses and earlier flows. At
+//! that point, nDPI's state of the flow is freed, and only an [`Application`] remains.
 
 #[cfg(not(feature = "ndpi"))]
 mod absent;
@@ -21,71 +21,71 @@ pub(crate) use absent::Dissector;
 #[cfg(feature = "ndpi")]
 pub(crate) use flows::Dissector;
 
-/// Files that add to the protocols and categories that nDPI knows.
+/// Files with additional protocols and categories for nDPI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NdpiFiles {
-    /// Protocols by ports, addresses and host names, in the format of nDPI's `protos.txt`.
+    /// Protocols by port, address and host name, in the format of nDPI's `protos.txt`.
     pub protocols: Option<PathBuf>,
-    /// Categories by host names and addresses, in the format of nDPI's `categories.txt`.
+    /// Categories by host name and address, in the format of nDPI's `categories.txt`.
     pub categories: Option<PathBuf>,
 }
 
-/// Why flows cannot be dissected.
+/// The reason why flows cannot be dissected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DissectError {
-    /// There is no nDPI in this build.
-    #[error("n_dissections {0}: this is a build without nDPI; only 0 is accepted")]
+    /// This build has no nDPI.
+    #[error("n_dissections {0}: this build has no nDPI, so that only 0 is accepted")]
     Absent(u8),
     /// A file of protocols or categories cannot be read.
-    #[error("cannot read {}: {source}", flowloom_plugin::escaped_path(path))]
+    #[error("cannot read '{}': {source}", flowloom_plugin::escaped_path(path))]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of reading it.
         source: std::io::Error,
     },
-    /// The library cannot be used.
+    /// nDPI cannot be used.
     #[error("{0}")]
     Library(String),
 }
 
-/// A number of `application_confidence`.
+/// A value of `application_confidence`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Confidence {
-    /// The number, which is nDPI's own.
+    /// The number, as in nDPI.
     pub number: u8,
-    /// As nDPI names it.
+    /// The name, as in nDPI.
     pub name: &'static str,
-    /// What it means.
+    /// The meaning, as a sentence for the documentation.
     pub doc: &'static str,
 }
 
-/// All of them, as nDPI 4.2 has them.
+/// All values of nDPI 4.2.
 pub const CONFIDENCES: [Confidence; 5] = [
     Confidence {
         number: 0,
         name: "Unknown",
-        doc: "It was not found.",
+        doc: "The application is not known.",
     },
     Confidence {
         number: 1,
         name: "Match by port",
-        doc: "By the transport ports alone.",
+        doc: "From the transport ports only.",
     },
     Confidence {
         number: 2,
         name: "Match by IP",
-        doc: "By the addresses alone.",
+        doc: "From the addresses only.",
     },
     Confidence {
         number: 3,
         name: "DPI (cache)",
-        doc: "By what flows before it were.",
+        doc: "From the applications of earlier flows.",
     },
     Confidence {
         number: 4,
         name: "DPI",
-        doc: "In the packets.",
+        doc: "From the contents of the packets.",
     },
 ];

@@ -4,9 +4,9 @@ use flowloom_core::meter::testing::RAW;
 use crate::capture::RawPacket;
 use crate::{Flow, Meter, Settings, Streamer, Time, Value};
 
-/// Meters packets of raw IP, one a second.
+/// Meters raw IP packets with one second between them.
 fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
-    let mut meter = Meter::new(settings, &[]).unwrap();
+    let mut meter = Meter::new(settings, &[]).expect("nDPI starts");
     meter.push(packets.iter().zip(0..).map(|(data, second)| RawPacket {
         time: Time::from_ns(second * 1_000_000_000),
         link: RAW,
@@ -16,8 +16,8 @@ fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
     meter.finish().collect()
 }
 
-/// What nDPI's own reader says of flows in our captures: application, category, server name, client
-/// and server fingerprint, where it has a column for them.
+/// The results of nDPI's own reader for flows of the test captures: application, category, server
+/// name, client and server fingerprint, if it has a column for them.
 const FLOWS: [(&str, [&str; 5]); 8] = [
     ("dns.pcap", ["DNS", "Network", "www.example.com", "", ""]),
     ("http.pcap", ["HTTP", "Web", "www.example.com", "", ""]),
@@ -69,7 +69,7 @@ const FLOWS: [(&str, [&str; 5]); 8] = [
 ];
 
 #[test]
-fn confidences_are_the_librarys() {
+fn confidences_are_those_of_ndpi() {
     let names = super::CONFIDENCES.map(|confidence| confidence.name);
     assert_eq!(ndpi_sys::confidences(), names);
     for (confidence, number) in super::CONFIDENCES.into_iter().zip(0..) {
@@ -95,7 +95,7 @@ fn text<'a>(flow: &'a Flow, column: &str) -> &'a str {
 }
 
 #[test]
-fn flows_of_our_captures_are_known() {
+fn applications_of_the_test_captures_are_known() {
     for (name, expected) in FLOWS {
         let flows = captured(name, 20, 1);
         let known = flows.iter().map(|flow| {
@@ -130,7 +130,7 @@ fn settings(n_dissections: u8) -> Settings {
 }
 
 #[test]
-fn what_is_not_known_is_guessed_at_the_limit_or_at_the_end() {
+fn an_unknown_application_is_guessed_at_the_limit_or_at_the_end() {
     for (limit, packets) in [(1, 1), (1, 3), (3, 2), (20, 1), (255, 30)] {
         let packets = vec![udp(4000, 514, &[1, 2, 3]); packets];
         let flows = metered(settings(limit), &packets);
@@ -147,14 +147,14 @@ fn what_is_not_known_is_guessed_at_the_limit_or_at_the_end() {
 }
 
 #[test]
-fn nothing_is_there_without_dissections() {
+fn without_dissections_there_is_no_application() {
     let flows = metered(settings(0), &[udp(4000, 514, &[1, 2, 3])]);
     assert!(flows[0].get("application_name").is_none());
     assert!(flows[0].application.is_none());
 }
 
 #[test]
-fn a_flow_in_the_place_of_another_is_another() {
+fn a_flow_in_a_reused_slot_has_its_own_dissection() {
     let idle = Settings {
         idle_timeout: 0,
         ..settings(20)
@@ -173,7 +173,7 @@ fn a_flow_in_the_place_of_another_is_another() {
 }
 
 #[test]
-fn several_meters_know_the_same() {
+fn several_meters_find_the_same_applications() {
     for name in [
         "dns.pcap",
         "http.pcap",
