@@ -1,13 +1,13 @@
-//! Finds the system's nDPI and compiles the shim against its headers.
+//! Finds the system's nDPI, and compiles the shim with its headers.
 
 use std::process::exit;
 
-/// The versions that the shim was written for.
+/// The versions that the shim supports.
 const VERSIONS: std::ops::Range<&str> = "4.2".."4.3";
 
 fn main() {
     println!("cargo:rerun-if-changed=shim");
-    // Dynamically: nDPI is under the LGPL.
+    // nDPI is linked dynamically because of its licence, the LGPL.
     let found = pkg_config::Config::new()
         .range_version(VERSIONS)
         .statik(false)
@@ -16,8 +16,8 @@ fn main() {
         Ok(library) => library,
         Err(error) => {
             eprintln!(
-                "flowloom needs nDPI {} (Debian: apt-get install libndpi-dev); to do without \
-                 application columns, build with --no-default-features.\n{error}",
+                "cannot find nDPI {}: install it (Debian: apt-get install libndpi-dev), or build \
+                 without application columns (--no-default-features)\n{error}",
                 VERSIONS.start
             );
             exit(1);
@@ -26,7 +26,7 @@ fn main() {
     let mut shim = cc::Build::new();
     shim.file("shim/shim.c").include("shim").std("gnu11");
     for path in library.include_paths {
-        // As a system header: its warnings are not ours.
+        // As system headers, they cause no warnings.
         shim.flag("-isystem").flag(path);
     }
     shim.extra_warnings(true).compile("flowloom_ndpi");

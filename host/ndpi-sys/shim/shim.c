@@ -1,4 +1,4 @@
-/* For nDPI 4.2. */
+/* The shim for nDPI 4.2. */
 
 #include "shim.h"
 
@@ -7,20 +7,20 @@
 #include <ndpi_api.h>
 
 #if NDPI_MAJOR != 4 || NDPI_MINOR != 2
-#error "this shim is for nDPI 4.2; another version of the library needs another shim"
+#error "this shim supports nDPI 4.2 only"
 #endif
 
-_Static_assert(NDPI_CONFIDENCE_MAX == 5, "other numbers of confidence than the documented ones");
+_Static_assert(NDPI_CONFIDENCE_MAX == 5, "the confidence values differ from the documented ones");
 
 static struct ndpi_detection_module_struct *module_of(struct fl_module *module) {
   return (struct ndpi_detection_module_struct *)module;
 }
 
-/* nDPI frees it by its first member. */
+/* nDPI frees the whole struct by the address of its first member. */
 struct fl_flow {
   struct ndpi_flow_struct ndpi;
   struct fl_protocol known;
-  /* Of its first packet. */
+  /* These two are from the first packet. */
   uint8_t ip_version;
   uint8_t l4_protocol;
 };
@@ -43,7 +43,7 @@ static ndpi_protocol protocol_of(struct fl_protocol plain) {
   return protocol;
 }
 
-/* Copies a text that ends at the latest after `most` bytes; none for null. */
+/* Copies a text of at most `most` bytes. A null pointer is an empty text. */
 static void copy(struct fl_text *text, const char *from, size_t most) {
   if (most > sizeof(text->bytes)) most = sizeof(text->bytes);
   text->len = from == NULL ? 0 : (uint16_t)strnlen(from, most);
@@ -87,7 +87,7 @@ void fl_flow_free(struct fl_flow *flow) { ndpi_free_flow(&flow->ndpi); }
 
 size_t fl_flow_size(void) { return sizeof(struct fl_flow); }
 
-/* Whether nDPI has found a transport header and what is behind it. */
+/* Returns whether a packet has a complete transport header, which nDPI needs to find the payload. */
 static int has_payload(const uint8_t *l4, uint16_t len, uint8_t protocol) {
   switch (protocol) {
     case IPPROTO_TCP:
@@ -99,20 +99,21 @@ static int has_payload(const uint8_t *l4, uint16_t len, uint8_t protocol) {
   }
 }
 
-/* Packets that nDPI 4.2 is not to be shown, as it would read what is not there:
+/* Returns whether nDPI 4.2 can process a packet without invalid memory accesses.
  *
- * It keeps what it knows of TCP and of UDP in one place, and believes each packet anew which of them
- * is there: one of another protocol than the flow's first would have it take numbers for pointers.
+ * nDPI stores its TCP state and its UDP state of a flow in one union, and selects the member by the
+ * protocol of the current packet. After a packet of another protocol than the first, it would interpret
+ * numbers as pointers.
  *
- * Where it only looks for more of a flow that it knows, it does not ask whether a packet has a payload,
- * and reads where a null pointer says. */
+ * While nDPI examines a flow for extra details only, it does not check whether a packet has a payload.
+ * Without one, it would dereference a null pointer. */
 static int is_harmless(struct fl_flow *flow, const uint8_t *packet, uint16_t len) {
   const u_int8_t *l4 = NULL;
   u_int16_t l4_len = 0;
   u_int8_t protocol = 0;
   uint8_t version;
 
-  /* What has no transport protocol changes nothing. */
+  /* A packet without a transport protocol changes no state. */
   if (ndpi_detection_get_l4(packet, len, &l4, &l4_len, &protocol, 0) != 0) return 1;
   version = packet[0] >> 4;
   if (flow->ip_version == 0) {
@@ -147,7 +148,7 @@ static int is(struct fl_protocol protocol, uint16_t id) {
   return protocol.master == id || protocol.app == id;
 }
 
-/* Protocols whose flows keep something else where TLS keeps its fingerprints, in a union. */
+/* Returns whether the union member with the fingerprints of TLS contains other data for a protocol. */
 static int is_without_fingerprints(struct fl_protocol protocol) {
   return (is(protocol, NDPI_PROTOCOL_BITTORRENT) && !is(protocol, NDPI_PROTOCOL_TLS)) ||
          is(protocol, NDPI_PROTOCOL_DNS) || is(protocol, NDPI_PROTOCOL_MDNS) ||
@@ -156,7 +157,7 @@ static int is_without_fingerprints(struct fl_protocol protocol) {
          is(protocol, NDPI_PROTOCOL_MAIL_SMTP) || is(protocol, NDPI_PROTOCOL_KERBEROS);
 }
 
-/* Which of them are there is as in nDPI's own reader, in its order. */
+/* The conditions and their order are those of nDPI's own reader. */
 void fl_details(const struct fl_flow *known_flow, struct fl_protocol protocol,
                 struct fl_details *details) {
   const struct ndpi_flow_struct *flow = &known_flow->ndpi;

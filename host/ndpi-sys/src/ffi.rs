@@ -1,11 +1,11 @@
-//! What `shim/shim.h` declares.
+//! The declarations of `shim/shim.h`.
 
 use std::ffi::{c_char, c_int};
 use std::marker::{PhantomData, PhantomPinned};
 
 use crate::Protocol;
 
-/// Neither made nor moved here.
+/// A marker for C types that Rust neither creates nor moves.
 type Opaque = PhantomData<(*mut u8, PhantomPinned)>;
 
 #[repr(C)]

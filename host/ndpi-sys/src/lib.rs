@@ -1,11 +1,12 @@
-//! The system's nDPI: tells a flow's application from its first packets.
+//! Bindings to the system's nDPI, which determines the application of a flow from its first
+//! packets.
 //!
-//! nDPI is C, and reads what strangers sent. All that is unsafe about calling it is in this crate:
-//! packets go in with their length, results come out as copies, and `shim/shim.c`, which is compiled
-//! against the library's own headers, is the only place that knows its structures.
+//! nDPI is written in C, and reads untrusted packets. This crate contains all unsafe calls of it.
+//! Packets are passed with their length, and results are returned as copies. Only `shim/shim.c`,
+//! which is compiled with the headers of the library, accesses its structures.
 
 mod ffi;
-mod packet;
+mod packet_buffer;
 
 use std::borrow::Cow;
 use std::ffi::CString;
@@ -15,38 +16,40 @@ use std::path::{Path, PathBuf};
 use std::ptr::{self, NonNull};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use packet::Stage;
+use packet_buffer::PacketBuffer;
 
-/// Files that add to what nDPI knows.
+/// Files with additional protocols and categories for nDPI.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Custom {
-    /// Protocols by ports, addresses and host names, as nDPI's `protos.txt` has them.
+    /// Protocols by port, address and host name, in the format of nDPI's `protos.txt`.
     pub protocols: Option<PathBuf>,
-    /// Categories by host names and addresses, as nDPI's `categories.txt` has them.
+    /// Categories by host name and address, in the format of nDPI's `categories.txt`.
     pub categories: Option<PathBuf>,
 }
 
-/// Why there is no dissector.
+/// The reason why there is no dissector.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The library that is loaded is not the one that this was compiled for.
-    #[error("nDPI {0} is loaded, and it is not the one that this was compiled for")]
+    /// The loaded library is not the one that this crate was compiled for.
+    #[error(
+        "cannot use nDPI {0}: Flowloom was compiled for another version; install that version, or rebuild Flowloom"
+    )]
     Incompatible(String),
     /// A custom file cannot be read.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot read '{}': {source}", path.display())]
     File {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// Why.
+        /// The error of opening it.
         source: std::io::Error,
     },
-    /// The library does not start.
-    #[error("nDPI does not start")]
+    /// nDPI cannot be initialised.
+    #[error("cannot initialise nDPI: it returned no module")]
     Start,
 }
 
-/// What nDPI calls a flow, by numbers; 0 is unknown.
+/// The protocol of a flow as numbers of nDPI; 0 is unknown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct Protocol {
@@ -54,21 +57,21 @@ pub struct Protocol {
     pub master: u16,
     /// The application.
     pub app: u16,
-    /// What the application is for.
+    /// The category of the application.
     pub category: u16,
 }
 
 impl Protocol {
-    /// Whether the application is known.
+    /// Returns whether the application is known.
     pub fn is_known(self) -> bool {
         self.app != 0
     }
 }
 
-/// Texts that flows carry, where they do; else they are empty.
+/// Texts from the packets of a flow. A text that the flow does not have is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details<'a> {
-    /// The name that the client asked for; the client's software where it is SSH.
+    /// The server name that the client requested. For SSH: the client's software.
     pub server_name: Cow<'a, str>,
     /// JA3 (TLS, QUIC), HASSH (SSH), or the DHCP fingerprint.
     pub client_fingerprint: Cow<'a, str>,
@@ -82,81 +85,89 @@ pub struct Details<'a> {
     pub confidence: u8,
 }
 
-/// A dissector, with what it remembers from one flow to the next.
+/// A dissector, with its state across flows.
 pub struct Module {
     raw: NonNull<ffi::Module>,
-    stage: Stage,
+    buffer: PacketBuffer,
     details: Box<ffi::Details>,
 }
 
-// SAFETY: nDPI keeps nothing of a module in the thread that made it.
+// SAFETY: nDPI keeps no state of a module in the thread that created it.
 unsafe impl Send for Module {}
 
-/// What is known of a flow that is being dissected.
+/// nDPI's state of a flow.
 pub struct Flow(NonNull<ffi::Flow>);
 
-// SAFETY: nDPI keeps nothing of a flow in the thread that made it, nor in a module.
+// SAFETY: nDPI keeps no state of a flow in the thread that created it, nor in a module.
 unsafe impl Send for Flow {}
 
-/// Making and freeing modules is not for two threads at once: the library has state of its own then.
-fn one_at_a_time() -> MutexGuard<'static, ()> {
-    static MAKING: Mutex<()> = Mutex::new(());
-    MAKING.lock().unwrap_or_else(PoisonError::into_inner)
+/// Locks the creation and release of modules. nDPI uses global state in both, so that only one
+/// thread at a time may do so.
+fn lock_modules() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Module {
-    /// A dissector for all protocols that nDPI knows: about 6 MB.
+    /// Creates a dissector for all protocols of nDPI. It takes about 6 MB.
     ///
     /// # Errors
     ///
-    /// A custom file cannot be read, or the library is not the right one.
+    /// Returns an error if a custom file cannot be read, or if the loaded library has another
+    /// version.
     pub fn new(custom: &Custom) -> Result<Self, Error> {
-        // SAFETY: it has no conditions.
+        // SAFETY: the function has no preconditions.
         if unsafe { ffi::fl_is_compatible() } == 0 {
             return Err(Error::Incompatible(version()));
         }
         let protocols = readable(custom.protocols.as_deref())?;
         let categories = readable(custom.categories.as_deref())?;
         let path = |file: &Option<CString>| file.as_ref().map_or(ptr::null(), |file| file.as_ptr());
-        let _alone = one_at_a_time();
-        // SAFETY: both are null or end with a zero, and no other thread makes or frees a module.
+        let _lock = lock_modules();
+        // SAFETY: both paths are null or end with a zero byte. The lock excludes other threads.
         let raw = unsafe { ffi::fl_module_new(path(&protocols), path(&categories)) };
         Ok(Self {
             raw: NonNull::new(raw).ok_or(Error::Start)?,
-            stage: Stage::new(),
+            buffer: PacketBuffer::new(),
             details: Box::new(ffi::Details::EMPTY),
         })
     }
 
-    /// Shows the flow's next packet, from its IP header on; what is beyond 65535 bytes is not shown,
-    /// nor is a packet that the library would stumble over: of another IP version or transport
-    /// protocol than the flow's first, or without a whole transport header in a flow that is known.
-    /// `time_ms` is the packet's time.
+    /// Dissects the next packet of a flow. `packet` starts with the IP header. `time_ms` is its
+    /// time.
+    ///
+    /// Bytes beyond 65,535 are not passed to nDPI. Two kinds of packets are not passed at all,
+    /// because nDPI 4.2 cannot process them safely:
+    ///
+    /// - packets whose IP version or transport protocol differs from that of the flow's first
+    ///   packet
+    /// - packets with an incomplete transport header in a flow whose application is known
     pub fn dissect(&mut self, flow: &mut Flow, packet: &[u8], time_ms: u64) -> Protocol {
-        let (packet, len) = self.stage.put(packet);
-        // SAFETY: both are alive and borrowed for this call only, and so many bytes are there.
+        let (packet, len) = self.buffer.copy(packet);
+        // SAFETY: module and flow are alive and borrowed for this call only. `packet` has `len`
+        // bytes.
         unsafe { ffi::fl_dissect(self.raw.as_ptr(), flow.0.as_ptr(), packet, len, time_ms) }
     }
 
-    /// Whether more packets may tell more of a flow whose application is known.
+    /// Returns whether further packets may yield more details of a flow whose application is known.
     pub fn wants_more(&mut self, flow: &mut Flow) -> bool {
-        // SAFETY: both are alive and borrowed for this call only.
+        // SAFETY: module and flow are alive and borrowed for this call only.
         unsafe { ffi::fl_wants_more(self.raw.as_ptr(), flow.0.as_ptr()) != 0 }
     }
 
-    /// No more packets come: what the flow is, and whether that is a guess by its ports, addresses
-    /// or flows before it.
+    /// Ends the dissection. Returns the protocol, and whether nDPI guessed it from ports, addresses
+    /// or earlier flows.
     pub fn give_up(&mut self, flow: &mut Flow) -> (Protocol, bool) {
         let mut guessed = 0;
-        // SAFETY: all are alive and borrowed for this call only.
+        // SAFETY: module, flow and `guessed` are alive and borrowed for this call only.
         let protocol =
             unsafe { ffi::fl_give_up(self.raw.as_ptr(), flow.0.as_ptr(), &raw mut guessed) };
         (protocol, guessed != 0)
     }
 
-    /// What else is known of a flow, which is of this protocol.
+    /// Returns the details of a flow with this protocol.
     pub fn details(&mut self, flow: &Flow, protocol: Protocol) -> Details<'_> {
-        // SAFETY: both are alive and borrowed for this call only.
+        // SAFETY: the flow and `details` are alive and borrowed for this call only.
         unsafe { ffi::fl_details(flow.0.as_ptr(), protocol, &raw mut *self.details) };
         let details = &*self.details;
         Details {
@@ -169,18 +180,18 @@ impl Module {
         }
     }
 
-    /// `TLS.Facebook`, `DNS`, `Unknown`.
+    /// Returns the name of a protocol, for example `TLS.Facebook`, `DNS` or `Unknown`.
     pub fn protocol_name(&self, protocol: Protocol) -> String {
         let mut name = ffi::Text::EMPTY;
-        // SAFETY: the module is alive, and numbers that it does not know have a name of their own.
+        // SAFETY: the module is alive. nDPI has a name for unknown numbers too.
         unsafe { ffi::fl_protocol_name(self.raw.as_ptr(), protocol, &raw mut name) };
         text(&name).into_owned()
     }
 
-    /// `SocialNetwork`, `Unspecified`.
+    /// Returns the name of a category, for example `SocialNetwork` or `Unspecified`.
     pub fn category_name(&self, category: u16) -> String {
         let mut name = ffi::Text::EMPTY;
-        // SAFETY: the module is alive, and numbers that it does not know have a name of their own.
+        // SAFETY: the module is alive. nDPI has a name for unknown numbers too.
         unsafe { ffi::fl_category_name(self.raw.as_ptr(), category, &raw mut name) };
         text(&name).into_owned()
     }
@@ -188,8 +199,8 @@ impl Module {
 
 impl Drop for Module {
     fn drop(&mut self) {
-        let _alone = one_at_a_time();
-        // SAFETY: nobody else has it, and no other thread makes or frees a module.
+        let _lock = lock_modules();
+        // SAFETY: this is the only reference to the module. The lock excludes other threads.
         unsafe { ffi::fl_module_free(self.raw.as_ptr()) };
     }
 }
@@ -201,22 +212,22 @@ impl fmt::Debug for Module {
 }
 
 impl Flow {
-    /// Bytes that one takes, beyond the texts that it finds.
+    /// Returns the size of a flow's state in bytes, without the texts that it points to.
     pub fn size() -> usize {
-        // SAFETY: it has no conditions.
+        // SAFETY: the function has no preconditions.
         unsafe { ffi::fl_flow_size() }
     }
 
-    /// A flow of which nothing is known yet; `None` if there is no memory for it.
+    /// Creates the state of a new flow, or returns `None` if there is no memory.
     pub fn new() -> Option<Self> {
-        // SAFETY: it has no conditions.
+        // SAFETY: the function has no preconditions.
         NonNull::new(unsafe { ffi::fl_flow_new() }).map(Self)
     }
 }
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        // SAFETY: nobody else has it.
+        // SAFETY: this is the only reference to the flow.
         unsafe { ffi::fl_flow_free(self.0.as_ptr()) };
     }
 }
@@ -227,19 +238,19 @@ impl fmt::Debug for Flow {
     }
 }
 
-/// The version of the library that is loaded.
+/// Returns the version of the loaded library.
 pub fn version() -> String {
     let mut version = ffi::Text::EMPTY;
-    // SAFETY: it has no conditions.
+    // SAFETY: `version` is valid for writes.
     unsafe { ffi::fl_version(&raw mut version) };
     text(&version).into_owned()
 }
 
-/// The names of the numbers of [`Details::confidence`], from 0 on.
+/// Returns the names of the values of [`Details::confidence`], starting with 0.
 pub fn confidences() -> Vec<String> {
     let name = |number| {
         let mut name = ffi::Text::EMPTY;
-        // SAFETY: numbers beyond the last have no name.
+        // SAFETY: `name` is valid for writes. Numbers above the last one have an empty name.
         unsafe { ffi::fl_confidence_name(number, &raw mut name) };
         text(&name).into_owned()
     };
@@ -249,23 +260,24 @@ pub fn confidences() -> Vec<String> {
         .collect()
 }
 
-/// Bytes from packets that are not UTF-8 become the replacement character.
+/// Converts a text. Bytes that are not UTF-8 become the replacement character.
 fn text(text: &ffi::Text) -> Cow<'_, str> {
     String::from_utf8_lossy(text.bytes())
 }
 
-/// A path for the library, which does not say why it cannot read a file.
+/// Checks that a file can be opened, and returns its path for nDPI, which does not report such
+/// errors.
 fn readable(path: Option<&Path>) -> Result<Option<CString>, Error> {
     let Some(path) = path else { return Ok(None) };
-    let wrong = |source| Error::File {
+    let error_of = |source| Error::File {
         path: path.to_owned(),
         source,
     };
-    let file = std::fs::File::open(path).map_err(wrong)?;
-    if file.metadata().map_err(wrong)?.is_dir() {
-        return Err(wrong(std::io::ErrorKind::IsADirectory.into()));
+    let file = std::fs::File::open(path).map_err(error_of)?;
+    if file.metadata().map_err(error_of)?.is_dir() {
+        return Err(error_of(std::io::ErrorKind::IsADirectory.into()));
     }
     CString::new(path.as_os_str().as_bytes())
         .map(Some)
-        .map_err(|error| wrong(error.into()))
+        .map_err(|error| error_of(error.into()))
 }

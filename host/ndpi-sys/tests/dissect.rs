@@ -1,11 +1,11 @@
-//! The library through its narrow interface.
+//! Tests of nDPI through the bindings.
 
 use std::fs;
 use std::thread;
 
 use ndpi_sys::{Custom, Error, Flow, Module, Protocol, confidences, version};
 
-/// IPv4 and UDP around a payload; the checksums are not looked at.
+/// Returns an IPv4 packet with UDP. The checksums are 0, because nDPI ignores them.
 fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
     let len = |header: usize| ((header + payload.len()) as u16).to_be_bytes();
     let mut packet = vec![0x45, 0];
@@ -18,8 +18,8 @@ fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// A question for the address of `www.example.org`.
-const QUESTION: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
+/// A DNS query for the address of `www.example.org`.
+const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
     \x03www\x07example\x03org\x00\x00\x01\x00\x01";
 
 fn module() -> Module {
@@ -31,9 +31,9 @@ fn flow() -> Flow {
 }
 
 #[test]
-fn a_question_is_dns_and_its_name_is_known() {
+fn a_query_is_dns_with_the_queried_name() {
     let (mut module, mut flow) = (module(), flow());
-    let protocol = module.dissect(&mut flow, &udp([4000, 53], QUESTION), 1_000);
+    let protocol = module.dissect(&mut flow, &udp([4000, 53], QUERY), 1_000);
     assert!(protocol.is_known());
     assert_eq!(module.protocol_name(protocol), "DNS");
     assert_eq!(module.category_name(protocol.category), "Network");
@@ -46,7 +46,7 @@ fn a_question_is_dns_and_its_name_is_known() {
 }
 
 #[test]
-fn what_is_not_known_is_guessed() {
+fn an_unknown_protocol_is_guessed() {
     let (mut module, mut flow) = (module(), flow());
     let protocol = module.dissect(&mut flow, &udp([4000, 514], b"\x01\x02\x03"), 1_000);
     assert!(!protocol.is_known());
@@ -58,9 +58,9 @@ fn what_is_not_known_is_guessed() {
 }
 
 #[test]
-fn packets_of_any_length_are_taken() {
+fn packets_of_any_length_are_accepted() {
     let mut module = module();
-    let packet = udp([4000, 53], QUESTION);
+    let packet = udp([4000, 53], QUERY);
     for len in 0..packet.len() {
         let protocol = module.dissect(&mut flow(), &packet[..len], 1_000);
         assert_eq!(protocol, Protocol::default(), "{len} bytes");
@@ -69,19 +69,19 @@ fn packets_of_any_length_are_taken() {
     assert!(module.dissect(&mut flow(), &long, 1_000).is_known());
 }
 
-/// Each of these once read where a null pointer or a number says.
+/// Each of these packets would make nDPI dereference a null pointer or a number.
 #[test]
-fn packets_that_the_library_would_stumble_over_are_not_shown() {
-    let question = udp([4000, 53], QUESTION);
-    let cut_udp = [&question[..2], &[0, 24], &question[4..24]].concat();
-    let mut other = question.clone();
+fn packets_that_ndpi_cannot_process_are_not_passed_to_it() {
+    let query = udp([4000, 53], QUERY);
+    let cut_udp = [&query[..2], &[0, 24], &query[4..24]].concat();
+    let mut other = query.clone();
     other[9] = 6;
-    for stumbling_block in [cut_udp, other] {
+    for unsafe_packet in [cut_udp, other] {
         let (mut module, mut flow) = (module(), flow());
-        let protocol = module.dissect(&mut flow, &question, 1_000);
+        let protocol = module.dissect(&mut flow, &query, 1_000);
         assert!(module.wants_more(&mut flow));
         for time_ms in 1_001..1_010 {
-            let after = module.dissect(&mut flow, &stumbling_block, time_ms);
+            let after = module.dissect(&mut flow, &unsafe_packet, time_ms);
             assert_eq!(after, protocol);
         }
         assert_eq!(module.give_up(&mut flow), (protocol, false));
@@ -89,7 +89,7 @@ fn packets_that_the_library_would_stumble_over_are_not_shown() {
 }
 
 #[test]
-fn numbers_without_a_name_have_one() {
+fn unknown_numbers_have_a_name() {
     let module = module();
     let none = Protocol {
         master: u16::MAX,
@@ -113,13 +113,13 @@ fn numbers_without_a_name_have_one() {
 }
 
 #[test]
-fn modules_are_made_in_many_threads() {
+fn modules_can_be_created_in_several_threads() {
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| {
                 for _ in 0..3 {
                     let (mut module, mut flow) = (module(), flow());
-                    let packet = udp([4000, 53], QUESTION);
+                    let packet = udp([4000, 53], QUERY);
                     assert!(module.dissect(&mut flow, &packet, 1_000).is_known());
                 }
             });
@@ -146,9 +146,9 @@ fn custom_files_add_protocols_and_categories() {
     assert_eq!(module.protocol_name(protocol), "Beehive");
 
     let mut named = flow();
-    let protocol = module.dissect(&mut named, &udp([4000, 53], QUESTION), 1_000);
+    let protocol = module.dissect(&mut named, &udp([4000, 53], QUERY), 1_000);
     assert_eq!(module.category_name(protocol.category), "Malware");
-    fs::remove_dir_all(&folder).expect("nobody else has it");
+    fs::remove_dir_all(&folder).expect("the folder can be removed");
 
     let gone = Module::new(&custom).expect_err("there are no files now");
     assert!(matches!(gone, Error::File { .. }), "{gone}");

@@ -1,11 +1,11 @@
-//! Packets that somebody has tampered with. `HOSTILE_ROUNDS=100000 cargo test -p ndpi-sys` tampers more.
+//! Tests with modified packets. `HOSTILE_ROUNDS=100000 cargo test -p ndpi-sys` runs more rounds.
 
 use std::ffi::OsString;
 use std::fs;
 
 use ndpi_sys::{Custom, Flow, Module};
 
-/// A packet is the same in every run with the same seed.
+/// A random number generator that yields the same packets for the same seed.
 struct Random(u64);
 
 impl Random {
@@ -22,8 +22,8 @@ impl Random {
     }
 }
 
-/// The IP packets of our captures, flow after flow as good as packet after packet: those of one file
-/// are mostly of one conversation.
+/// Returns the IP packets of the test captures, one list per file. The packets of a file mostly
+/// belong to one conversation.
 fn conversations() -> Vec<Vec<Vec<u8>>> {
     let folder = match std::env::var_os("HOSTILE_CAPTURES") {
         Some(folder) => folder,
@@ -41,7 +41,7 @@ fn conversations() -> Vec<Vec<Vec<u8>>> {
         .collect()
 }
 
-/// The packets of a little-endian pcap file of Ethernet; none of any other.
+/// Returns the IP packets of a little-endian pcap file of Ethernet, or none for any other file.
 fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     if !file.starts_with(&[0xd4, 0xc3, 0xb2, 0xa1]) || file.get(20) != Some(&1) {
         return Vec::new();
@@ -61,8 +61,8 @@ fn packets(file: &[u8]) -> Vec<Vec<u8>> {
     packets
 }
 
-/// Changes bytes, mostly behind the headers; cuts and lengthens; keeps the packet's own length true
-/// most of the time, as a packet whose length is not is not looked into.
+/// Changes bytes, mostly after the headers, and truncates or extends the packet. It mostly keeps
+/// the length in the header correct, because nDPI ignores packets with a wrong one.
 fn tamper(packet: &mut Vec<u8>, random: &mut Random) {
     for _ in 0..random.below(6) {
         let len = packet.len();
@@ -99,7 +99,7 @@ fn tamper(packet: &mut Vec<u8>, random: &mut Random) {
 }
 
 #[test]
-fn tampered_packets_do_no_harm() {
+fn modified_packets_cause_no_crash() {
     let number = |name| std::env::var(name).ok()?.parse().ok();
     let rounds = number("HOSTILE_ROUNDS").unwrap_or(200);
     let seed = number("HOSTILE_SEED").unwrap_or(1);
