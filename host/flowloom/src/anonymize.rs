@@ -1,8 +1,9 @@
-//! The anonymiser: keyed hashes in place of values, between flows and sinks.
+//! Anonymisation: replaces values by keyed hashes before flows are written.
 //!
-//! It gives what NFStream 6.6.0 gives under the same key: the 128 hexadecimal digits of keyed
-//! BLAKE2b-512 (RFC 7693) over the text that Python's `str` makes of the value. So equal values are
-//! equal texts, in every row and column and in every run with the key.
+//! The hashes equal those of NFStream 6.6.0 with the same key. A hash has 128 hexadecimal digits.
+//! It is the keyed BLAKE2b-512 (RFC 7693) of the text that Python's `str` returns for the value.
+//! Equal values therefore have equal hashes in all rows and columns, and in all runs with the same
+//! key.
 
 use std::fmt::{self, Write as _};
 
@@ -14,25 +15,26 @@ use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
 use flowloom_plugin::AnonymizationKey;
 
-/// Puts keyed hashes in place of some columns' values.
+/// Replaces the values of some columns by keyed hashes.
 ///
-/// What plugins are shown stays as it is, and so do [`Flow::id`] and [`Flow::expiration`].
+/// It affects neither the values that plugins see, nor [`Flow::id`] and [`Flow::expiration`].
 pub struct Anonymizer {
+    /// Indices of features in the schema.
     features: Vec<usize>,
-    /// Outputs by their paths: where they stand may change with the plugins.
+    /// The paths of plugin outputs. Their indices may change with the plugins.
     udps: Vec<String>,
     keyed: Blake2bMac512,
 }
 
-/// A column that flows do not have.
+/// The error of a column that flows do not have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("columns_to_anonymize `{}`: {}", column.escape_debug(), Reason(self))]
+#[error("cannot anonymize column '{}': {}", column.escape_debug(), Reason(self))]
 pub struct UnknownColumn {
-    /// Its name, as it was given.
+    /// The name of the column.
     pub column: String,
-    /// When flows have it; none if it is no field of theirs at all.
+    /// The condition under which flows have this column, or `None` if it is not a field of flows.
     pub group: Option<Group>,
-    /// Columns with names like it, the likeliest first.
+    /// Up to three columns with similar names, the most similar first.
     pub near: Vec<String>,
 }
 
@@ -43,28 +45,29 @@ impl fmt::Display for Reason<'_> {
         if let Some(group) = self.0.group {
             return write!(
                 f,
-                "the flows of this run do not have it; it is there {}",
+                "the flows of this run do not have it; it exists {}",
                 group.when()
             );
         }
         f.write_str("there is no such column")?;
         for (n, near) in self.0.near.iter().enumerate() {
             f.write_str(if n == 0 { "; did you mean " } else { " or " })?;
-            write!(f, "`{near}`")?;
+            write!(f, "'{near}'")?;
         }
         f.write_str(if self.0.near.is_empty() { ";" } else { "?" })?;
         f.write_str(
-            " `flowloom fields` lists the fields of flows, and udps.<plugin>.<name> is a plugin's output",
+            " `flowloom fields` lists the fields of flows; udps.<plugin>.<name> is an output of a plugin",
         )
     }
 }
 
 impl Anonymizer {
-    /// An anonymiser of these columns (`src_ip`, `udps.dns.query`) for flows of this schema.
+    /// Creates an anonymiser of these columns (`src_ip`, `udps.dns.query`) for flows with this
+    /// schema.
     ///
     /// # Errors
     ///
-    /// Flows of this schema do not have one of them.
+    /// Returns an error if flows with this schema do not have one of the columns.
     pub fn new<C: AsRef<str>>(
         columns: impl IntoIterator<Item = C>,
         key: &AnonymizationKey,
@@ -89,8 +92,8 @@ impl Anonymizer {
         })
     }
 
-    /// Returns the schema of flows of another one after [`anonymize`](Self::anonymize): the columns with
-    /// hashes are text.
+    /// Returns the schema that flows with `schema` have after [`anonymize`](Self::anonymize): the
+    /// anonymised columns are text.
     #[must_use]
     pub fn schema(&self, schema: &Schema) -> Schema {
         schema.with_hashes(|name| {
@@ -102,8 +105,8 @@ impl Anonymizer {
         })
     }
 
-    /// Puts hashes in the place of values. Nulls stay, and columns that this flow does not have are left
-    /// out.
+    /// Replaces the values of a flow by hashes. Null values, and columns that this flow does not
+    /// have, are not affected.
     pub fn anonymize(&self, flow: &mut Flow) {
         let mut text = String::new();
         let (view, schema) = (flow.view(), flow.schema());
@@ -160,8 +163,8 @@ fn unknown(column: &str, schema: &Schema) -> UnknownColumn {
     }
 }
 
-/// Writes a value as Python's `str` does: booleans are 1 and 0, as NFStream has them. Bytes, which it
-/// has not, are hexadecimal.
+/// Writes a value as Python's `str` does. Booleans are 1 and 0, as in NFStream. Bytes, which
+/// NFStream does not have, are hexadecimal.
 fn write_str(value: Value<'_>, out: &mut String) {
     match value {
         Value::Null => {}
@@ -190,8 +193,8 @@ fn write_list<T>(values: &[T], out: &mut String, write: impl Fn(&T, &mut String)
     out.push(']');
 }
 
-/// Writes a float as Python's `repr`: the shortest digits that read back to it, with an exponent of
-/// at least two digits from 1e16 on and below 1e-4.
+/// Writes a float as Python's `repr` does: the shortest digits that are read back as the same
+/// value. The exponent has at least two digits. It is used from 1e16 and below 1e-4.
 fn write_repr(value: f64, out: &mut String) {
     if !value.is_finite() {
         out.push_str(match value {
@@ -201,7 +204,7 @@ fn write_repr(value: f64, out: &mut String) {
         });
         return;
     }
-    // Writing to memory does not fail.
+    // Writing to a `String` cannot fail.
     let magnitude = value.abs();
     let _ = if magnitude != 0.0 && !(1e-4..1e16).contains(&magnitude) {
         let text = format!("{value:e}");
@@ -209,7 +212,7 @@ fn write_repr(value: f64, out: &mut String) {
         let exponent: i32 = exponent.parse().unwrap_or_default();
         write!(out, "{digits}e{exponent:+03}")
     } else {
-        // Keeps one digit after the point.
+        // This format keeps at least one digit after the point.
         write!(out, "{value:?}")
     };
 }
@@ -268,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_those_of_python() {
+    fn hashed_texts_are_those_of_python() {
         for (value, expected) in [
             (Value::Boolean(true), "1"),
             (Value::Boolean(false), "0"),
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_columns_that_were_named_are_replaced() {
+    fn only_the_named_columns_are_replaced() {
         let before = flows(2);
         let mut after = before.clone();
         let anonymizer = anonymizer(&["src_ip", "dst_port", "src_ip_is_private"]).unwrap();
@@ -321,7 +324,7 @@ mod tests {
             panic!("two flows")
         };
         assert_eq!(first.get("src_ip"), second.get("src_ip"));
-        // The value 1, in another column.
+        // The hash of 1 is the same as in other columns.
         let one = anonymizer.hash(Value::Integer(1), &mut String::new());
         let private = first.get("src_ip_is_private");
         assert_eq!(private, one.as_deref().map(Value::Text));
@@ -331,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_of_plugins_are_replaced_and_nulls_stay() {
+    fn plugin_outputs_are_replaced_except_nulls() {
         let outputs =
             ["query", "answer"].map(|name| UdpColumn::new("dns", name, Type::Text, String::new()));
         let schema = Schema::new(|_| true, outputs.into());
@@ -349,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_with_hashes_are_text_in_the_schema() {
+    fn anonymised_columns_are_text_in_the_schema() {
         let outputs =
             ["ttl", "count"].map(|name| UdpColumn::new("dns", name, Type::I64, String::new()));
         let schema = Schema::new(|_| true, outputs.into());
@@ -370,12 +373,12 @@ mod tests {
     }
 
     #[test]
-    fn unknown_columns_come_with_likely_ones() {
+    fn the_error_of_an_unknown_column_names_similar_ones() {
         let error = anonymizer(&["src_ip", "src_pi"]).err().unwrap();
         let message = error.to_string();
         assert!(
             message.starts_with(
-                "columns_to_anonymize `src_pi`: there is no such column; did you mean `src_ip` or `"
+                "cannot anonymize column 'src_pi': there is no such column; did you mean 'src_ip' or '"
             ),
             "{message}"
         );
@@ -392,7 +395,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             error.to_string(),
-            "columns_to_anonymize `tunnel_id`: the flows of this run do not have it; it is there unless decode_tunnels is false"
+            "cannot anonymize column 'tunnel_id': the flows of this run do not have it; it exists unless decode_tunnels is false"
         );
     }
 }
