@@ -29,7 +29,7 @@ def without_tests(text):
     text = re.split(r"^#\[cfg\(test\)\]\n(?:pub(?:\([^)]*\))? )?mod \w+ \{", text, maxsplit=1, flags=re.MULTILINE)[0]
     text = re.sub(r"#\[cfg\((?:any\()?test\b[^\n]*\]\n[^\n]*\n", "", text)
     text = re.sub(r"//[^\n]*", "", text)
-    return re.sub(r'"(?:[^"\\]|\\.)*"', '""', text)
+    return re.sub(r'"(?:[^"\\]|\\.)*"', '""', text, flags=re.DOTALL)
 
 
 def leaves(tree):
