@@ -135,5 +135,5 @@ fn files_add_protocols_and_categories() {
         .dissected()
         .args(["--ndpi-protocols", "/nowhere/protos.txt"])
         .run()
-        .fails("cannot read /nowhere/protos.txt: No such file or directory (os error 2)");
+        .fails("cannot read '/nowhere/protos.txt': No such file or directory (os error 2)");
 }
