@@ -9,12 +9,14 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help bindings demo schedules build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
+.PHONY: help asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
 
-demo: plugins ## Meter a real capture with a plugin, and show the flows
+demo: setup ## Meter a real capture with a plugin, and show the flows
+	$(CARGO) build --locked -p flowloom-cli
+	plugins/build.sh packet_stats
 	$(FLOWLOOM) meter $(DEMO) --plugin target/plugins/packet_stats.wasm --format jsonl
 
 build: setup ## Build the flowloom command (target/debug/flowloom)
@@ -49,9 +51,12 @@ test: check plugins guests languages truth forest oracle ## Run all tests and ch
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
+test-all: test schedules asan ## Run all tests, checks and long suites: before a release
+
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p flowloom-core -p flowloom-plugin -p flowloom
 	sdk/tools/fields.py --check
 	tests/structure/imports.py
 	$(BINDINGS) --check
@@ -69,6 +74,12 @@ fuzz: setup ## Fuzz every target for FUZZ_SECONDS (600), or those of FUZZ_TARGET
 
 schedules: setup ## Run the threads of meters and sinks under many schedules (shuttle)
 	tests/schedules/run.sh
+
+asan: setup ## Run the tests of the host with AddressSanitizer
+	tests/asan/run.sh
+
+mutants: setup ## Test the tests: change MUTANTS (100) places of PACKAGE (flowloom-core), one at a time
+	tests/mutants/run.py --package $(or $(PACKAGE),flowloom-core) --count $(or $(MUTANTS),100)
 
 soak: plugins guests ## Meter an interface for SOAK_SECONDS (600) under adverse conditions (needs root)
 	tests/soak/run.py --seconds $(or $(SOAK_SECONDS),600)
