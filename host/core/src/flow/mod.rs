@@ -1,4 +1,4 @@
-//! Flows that have ended, and the values that plugins added to them.
+//! Ended flows, and the values that plugins added to them.
 
 mod outputs;
 mod ready_flows;
@@ -15,32 +15,42 @@ use crate::schema::{Schema, UdpColumn};
 use crate::table::prefetch_all;
 use crate::value::Value;
 
-/// A flow that has ended: all its features, and what plugins added.
+/// An ended flow: its features and the values of plugins.
 #[derive(Clone)]
 pub struct Flow {
+    /// The flow key, MAC addresses and counters.
     pub record: Record,
+    /// Statistics of sizes, times and TCP flags; `None` without statistical analysis.
     pub statistics: Option<Box<Statistics>>,
+    /// Lengths and times of the first packets; empty without SPLT analysis.
     pub splt: Splt,
+    /// The result of dissection; `None` if the flow was not dissected.
     pub application: Option<Box<Application>>,
+    /// The reason why the flow ended.
     pub expiration: Expiration,
-    /// Which capture of the run it is of, from 0 on.
+    /// The number of the flow's capture in the run, from 0.
     pub capture: u32,
+    /// The position of the flow's end, for merging the flows of several meters.
     pub ended: Ended,
+    /// The values of plugins.
     pub outputs: Outputs,
+    /// The columns of the flow.
     pub schema: Arc<Schema>,
+    /// Texts that replace values, because their columns are anonymised; `None` if there are none.
     pub replaced: Option<Box<[Replacement]>>,
 }
 
-/// A text in place of a value.
+/// A text that replaces a value.
 #[derive(Clone)]
 pub struct Replacement {
-    /// The place of its column in the schema.
+    /// The index of the column among all columns of the schema.
     pub at: usize,
+    /// The text.
     pub text: Box<str>,
 }
 
 impl Flow {
-    /// Has brought what it has elsewhere, from where it was metered to where it is written.
+    /// Prefetches the parts of the flow that are behind a pointer, for the thread that writes the flow.
     #[inline]
     pub fn prefetch_parts(&self) {
         if let Some(statistics) = &self.statistics {
@@ -48,57 +58,59 @@ impl Flow {
         }
     }
 
-    /// The flow's id: the ordinal of its first packet among all packets of its capture, from 0 on.
+    /// Returns the id of the flow: the ordinal of its first packet among all packets of its capture, from 0.
     pub fn id(&self) -> u64 {
         self.record.id
     }
 
-    /// The number of its capture among those of the run, from 0 on.
+    /// Returns the number of the flow's capture in the run, from 0.
     pub fn capture(&self) -> u32 {
         self.capture
     }
 
-    /// Why it ended.
+    /// Returns the reason why the flow ended.
     pub fn expiration(&self) -> Expiration {
         self.expiration
     }
 
-    /// The columns that this flow has.
+    /// Returns the columns of the flow.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
-    /// The value of a feature by its name in the feature table (`src_ip`, `bidirectional_packets`),
-    /// or of a plugin's output (`udps.packet_stats.src2dst_mean`).
+    /// Returns the value of a column by its name.
+    ///
+    /// The name is that of a feature (`src_ip`, `bidirectional_packets`), or the path of a plugin's output
+    /// (`udps.packet_stats.src2dst_mean`). Returns `None` if the flow has no such column.
     pub fn get(&self, name: &str) -> Option<Value<'_>> {
         let features = self.schema.features();
-        if let Some(at) = features.iter().position(|feature| feature.name == name) {
-            return Some(self.feature(at));
+        if let Some(index) = features.iter().position(|feature| feature.name == name) {
+            return Some(self.feature(index));
         }
         let outputs = self.schema.udps();
-        let at = outputs.iter().position(|column| column.path() == name)?;
-        Some(self.output(at))
+        let index = outputs.iter().position(|column| column.path() == name)?;
+        Some(self.output(index))
     }
 
-    /// The value of the feature at this place of the schema.
+    /// Returns the value of the feature with this index in the schema.
     #[inline]
-    fn feature(&self, at: usize) -> Value<'_> {
-        match self.replacement(at) {
+    fn feature(&self, index: usize) -> Value<'_> {
+        match self.replacement(index) {
             Some(text) => Value::Text(text),
-            None => self.schema.features()[at].value(&self.view()),
+            None => self.schema.features()[index].value(&self.view()),
         }
     }
 
-    /// The value of the plugin's output at this place of the schema.
+    /// Returns the value of the plugin output with this index among the outputs of the schema.
     #[inline]
-    fn output(&self, at: usize) -> Value<'_> {
-        match self.replacement(self.schema.features().len() + at) {
+    fn output(&self, index: usize) -> Value<'_> {
+        match self.replacement(self.schema.features().len() + index) {
             Some(text) => Value::Text(text),
-            None => self.outputs.value(at),
+            None => self.outputs.value(index),
         }
     }
 
-    /// Returns about how many bytes of memory the flow takes.
+    /// Returns the approximate memory of the flow in bytes.
     pub fn bytes(&self) -> usize {
         let statistics = self
             .statistics
@@ -107,8 +119,10 @@ impl Flow {
         size_of::<Self>() + statistics + self.splt.beside() + self.outputs.bytes()
     }
 
-    /// All columns and their values: features in the feature table's order, then what plugins
-    /// added, as `udps.<plugin>.<name>`.
+    /// Returns the names and values of all columns.
+    ///
+    /// Features come first, in the order of the feature table. Outputs of plugins follow, with the names
+    /// `udps.<plugin>.<name>`.
     pub fn iter<'a>(&'a self) -> impl Iterator<Item = (&'a str, Value<'a>)> {
         let features = self
             .features()
@@ -120,15 +134,15 @@ impl Flow {
         )
     }
 
-    /// The features, in the feature table's order.
+    /// Returns the names and values of the features, in the order of the feature table.
     pub fn features(&self) -> impl Iterator<Item = (&'static str, Value<'_>)> {
         let view = self.view();
         self.schema
             .features()
             .iter()
             .enumerate()
-            .map(move |(at, feature)| {
-                let value = match self.replacement(at) {
+            .map(move |(index, feature)| {
+                let value = match self.replacement(index) {
                     Some(text) => Value::Text(text),
                     None => feature.value(&view),
                 };
@@ -136,18 +150,22 @@ impl Flow {
             })
     }
 
-    pub fn replacement(&self, at: usize) -> Option<&str> {
+    /// Returns the text that replaces the value of the column with this index, if there is one.
+    ///
+    /// The index counts all columns of the schema. The search is linear in the number of replacements.
+    pub fn replacement(&self, index: usize) -> Option<&str> {
         let replaced = self.replaced.as_ref()?;
         replaced
             .iter()
-            .find_map(|replacement| (replacement.at == at).then_some(&*replacement.text))
+            .find_map(|replacement| (replacement.at == index).then_some(&*replacement.text))
     }
 
-    /// What plugins added.
+    /// Returns the values of plugins.
     pub fn udps(&self) -> Udps<'_> {
         Udps(self)
     }
 
+    /// Returns the data that features are computed from.
     pub fn view(&self) -> FlowView<'_> {
         FlowView {
             record: &self.record,
@@ -166,38 +184,41 @@ impl fmt::Debug for Flow {
     }
 }
 
-/// What plugins added to a flow: a value for each of their declared outputs.
+/// The values of plugins for a flow: one for each declared output.
 #[derive(Clone, Copy)]
 pub struct Udps<'a>(&'a Flow);
 
 impl<'a> Udps<'a> {
-    /// A plugin's output, null or not; `None` if there is no such plugin or output.
+    /// Returns the value of a plugin's output, which can be null. Returns `None` if there is no such plugin
+    /// or output.
     pub fn get(&self, plugin: &str, name: &str) -> Option<Value<'a>> {
         self.iter().find_map(|(column, value)| {
             (column.plugin() == plugin && column.name() == name).then_some(value)
         })
     }
 
-    /// Whether no plugin declared any output.
+    /// Returns whether no plugin declared an output.
     pub fn is_empty(&self) -> bool {
         self.columns().is_empty()
     }
 
-    /// The plugins that declared outputs, in the order in which they were given.
+    /// Returns the plugins that declared outputs, in the order in which they were given.
     pub fn plugins(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         self.columns()
             .chunk_by(|a, b| a.plugin() == b.plugin())
             .map(|outputs| outputs[0].plugin())
     }
 
-    /// All outputs: plugins in the order in which they were given, each one's outputs in the order
-    /// in which it declared them.
+    /// Returns all outputs and their values.
+    ///
+    /// Plugins come in the order in which they were given. The outputs of a plugin come in the order in
+    /// which the plugin declared them.
     pub fn iter(&self) -> impl Iterator<Item = (&'a UdpColumn, Value<'a>)> + use<'a> {
         let flow = self.0;
         let first = flow.schema.features().len();
-        let value = move |(at, column)| match flow.replacement(first + at) {
+        let value = move |(index, column)| match flow.replacement(first + index) {
             Some(text) => (column, Value::Text(text)),
-            None => (column, flow.outputs.value(at)),
+            None => (column, flow.outputs.value(index)),
         };
         self.columns().iter().enumerate().map(value)
     }

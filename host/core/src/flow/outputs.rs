@@ -1,25 +1,28 @@
-//! What plugins added to a flow.
+//! The values that plugins added to a flow.
 
 use std::sync::Arc;
 
 use crate::value::{UdpValue, Value};
 
-/// A flow's values in the columns that plugins add.
+/// The values of a flow in the columns of plugins.
 ///
-/// Plugins that are asked for many flows at once answer with whole columns, which stay together: a
-/// flow knows its row.
+/// A plugin that handles many flows in one call returns whole columns. Flows share these columns, and each
+/// flow stores its row number.
 #[derive(Clone, Default)]
 pub struct Outputs {
-    /// For this flow alone: for every column of its schema, or for none.
+    /// Values that only this flow has: one for every column of its schema, or empty.
     own: Box<[UdpValue]>,
+    /// Columns that this flow shares with others. They take precedence over `own`.
     shared: Option<Arc<Table>>,
+    /// The row of this flow in `shared`.
     row: u32,
     /// Bytes of the flow's texts, lists and other values that are not numbers.
     bytes: u32,
 }
 
 impl Outputs {
-    /// Room for values of this flow alone, where its schema has so many columns.
+    /// Returns the values that only this flow has, and allocates them if necessary. `columns` is the number
+    /// of plugin columns in the flow's schema.
     fn own(&mut self, columns: usize) -> &mut [UdpValue] {
         if self.own.len() != columns {
             self.own = vec![UdpValue::Null; columns].into();
@@ -27,8 +30,10 @@ impl Outputs {
         &mut self.own
     }
 
-    /// Takes the values of one plugin, whose columns begin at `first`, for this flow alone. They hold so
-    /// many `bytes`.
+    /// Stores the values of one plugin for this flow only.
+    ///
+    /// `columns` is the number of plugin columns in the flow's schema. `first` is the index of the plugin's
+    /// first column. `bytes` is the size of the values that are not numbers.
     pub fn put(
         &mut self,
         columns: usize,
@@ -37,30 +42,30 @@ impl Outputs {
         bytes: u32,
     ) {
         let own = &mut self.own(columns)[first..];
-        for (place, value) in own.iter_mut().zip(values) {
-            *place = value;
+        for (target, value) in own.iter_mut().zip(values) {
+            *target = value;
         }
         self.bytes = self.bytes.saturating_add(bytes);
     }
 
-    /// Takes the values that stand in this row.
+    /// Assigns the values in row `row` of `table` to the flow.
     pub fn share(&mut self, table: Arc<Table>, row: u32) {
         self.bytes = self.bytes.saturating_add(table.bytes(row));
         (self.shared, self.row) = (Some(table), row);
     }
 
-    /// Bytes of the flow's texts, lists and other values that are not numbers.
+    /// Returns the bytes of the flow's texts, lists and other values that are not numbers.
     #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes as usize
     }
 
-    /// Forgets all values: they are null from now on.
+    /// Removes all values. They are null from now on.
     pub fn clear(&mut self) {
         *self = Self::default();
     }
 
-    /// The value in a column of the flow's schema.
+    /// Returns the value of a column. `column` is its index among the plugin columns of the flow's schema.
     #[inline]
     pub fn value(&self, column: usize) -> Value<'_> {
         let shared = self.shared.as_ref().map(|table| &table.columns[column]);
@@ -74,91 +79,97 @@ impl Outputs {
     }
 }
 
-/// What several plugins answered for the same flows: for each column of the flows' schema the answer
-/// that has it, and where; none where there is no answer.
+/// The values that several plugins returned for the same flows.
 pub struct Table {
+    /// For each plugin column of the schema: the answer with its values, and the index of the column in that
+    /// answer. `None` if no answer has the column.
     columns: Vec<Option<(Arc<Answer>, usize)>>,
     /// The answers with values that are not numbers.
-    heavy: Vec<Arc<Answer>>,
+    non_numeric: Vec<Arc<Answer>>,
 }
 
 impl Table {
-    /// One of so many columns, without values.
+    /// Creates a table of `columns` columns without values.
     pub fn new(columns: usize) -> Self {
         Self {
             columns: vec![None; columns],
-            heavy: Vec::new(),
+            non_numeric: Vec::new(),
         }
     }
 
-    /// Puts in an answer, whose first column is this one.
+    /// Adds an answer. `first` is the index of the answer's first column among the columns of the table.
     pub fn put(&mut self, first: usize, answer: &Arc<Answer>) {
         let columns = answer.columns.iter().enumerate();
-        for (place, (output, column)) in self.columns[first..].iter_mut().zip(columns) {
-            // What was moved to the flows is not here.
+        for (target, (output, column)) in self.columns[first..].iter_mut().zip(columns) {
+            // The values of a moved column are in the flows.
             if !matches!(column, Column::Moved) {
-                *place = Some((answer.clone(), output));
+                *target = Some((answer.clone(), output));
             }
         }
         if answer.bytes > 0 {
-            self.heavy.push(answer.clone());
+            self.non_numeric.push(answer.clone());
         }
     }
 
-    /// Bytes of the values in this row that are not numbers.
+    /// Returns the bytes of the values in a row that are not numbers.
     fn bytes(&self, row: u32) -> u32 {
-        let bytes = self.heavy.iter().map(|answer| answer.bytes_of(row));
+        let bytes = self.non_numeric.iter().map(|answer| answer.bytes_of(row));
         bytes.fold(0, u32::saturating_add)
     }
 }
 
-/// What one plugin answered for some flows.
+/// The values that one plugin returned for some of the flows in a batch.
 pub struct Answer {
     columns: Vec<Column>,
-    /// Where each flow stands in the columns; empty if they are in the same order.
-    places: Vec<u32>,
-    /// For each place the bytes of its values that are not numbers; empty if there are none.
+    /// For each flow of the batch its row in the columns, or `u32::MAX` if it has none. Empty if all flows of
+    /// the batch have a row, in the same order.
+    rows: Vec<u32>,
+    /// For each row the bytes of the values that are not numbers. Empty if all values are numbers.
     row_bytes: Vec<u32>,
-    /// Their sum.
+    /// The sum of `row_bytes`.
     bytes: usize,
 }
 
 impl Answer {
-    /// Larger answers do not stay together, so that a flow which waits for long keeps no more than its own
-    /// values, and this.
-    const MOST_SHARED: usize = 256 << 10;
+    /// The largest answer in bytes whose columns flows share.
+    ///
+    /// A flow that waits for a long time keeps all shared columns in memory. The limit bounds this memory.
+    const MAX_SHARED_BYTES: usize = 256 << 10;
 
-    /// Columns whose rows are those of these flows, among so many. `row_bytes` says how many bytes of each
-    /// are not numbers; it is empty if none are.
+    /// Creates an answer with one row for each flow in `of`.
+    ///
+    /// `of` contains indices into a batch of `flows` flows, in increasing order, each at most once.
+    /// `row_bytes` has the bytes of each row that are not numbers, or is empty if all values are numbers.
     pub fn new(columns: Vec<Column>, row_bytes: Vec<u32>, of: &[u32], flows: usize) -> Self {
-        let mut places = Vec::new();
-        // Each is there once, and they are in order.
+        let mut rows = Vec::new();
+        // If the lengths are equal, row and flow index are the same.
         if of.len() < flows {
-            places.resize(flows, u32::MAX);
-            for (place, flow) in (0..).zip(of) {
-                places[*flow as usize] = place;
+            rows.resize(flows, u32::MAX);
+            for (row, flow) in (0..).zip(of) {
+                rows[*flow as usize] = row;
             }
         }
         let bytes = row_bytes.iter().map(|&bytes| bytes as usize).sum();
         Self {
             columns,
-            places,
+            rows,
             row_bytes,
             bytes,
         }
     }
 
-    /// Bytes of its values that are not numbers.
+    /// Returns the bytes of all values that are not numbers.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Whether its values that are not numbers are to be [taken](Self::take_values) apart.
+    /// Returns whether the answer is too large to be shared. Then the values that are not numbers must be
+    /// [taken out](Self::take_values) and moved to the flows.
     pub fn is_large(&self) -> bool {
-        self.bytes > Self::MOST_SHARED
+        self.bytes > Self::MAX_SHARED_BYTES
     }
 
-    /// Takes out the values that are not numbers, and how many bytes they have in each row.
+    /// Removes and returns the values that are not numbers, with the bytes of each row.
     pub fn take_values(&mut self) -> Values {
         self.bytes = 0;
         let take = |column: &mut Column| match column {
@@ -174,81 +185,89 @@ impl Answer {
         }
     }
 
-    /// Where the flow of this row stands, if it is in it.
-    fn place(&self, row: u32) -> usize {
-        match self.places.is_empty() {
-            true => row as usize,
-            false => self.places[row as usize] as usize,
+    /// Returns the row of a flow of the batch. The row does not exist if the answer does not have the flow.
+    fn row(&self, flow: u32) -> usize {
+        match self.rows.is_empty() {
+            true => flow as usize,
+            false => self.rows[flow as usize] as usize,
         }
     }
 
-    fn bytes_of(&self, row: u32) -> u32 {
+    fn bytes_of(&self, flow: u32) -> u32 {
         self.row_bytes
-            .get(self.place(row))
+            .get(self.row(flow))
             .copied()
             .unwrap_or_default()
     }
 
     #[inline]
-    fn value(&self, output: usize, row: u32) -> Value<'_> {
-        self.columns[output].value(self.place(row))
+    fn value(&self, output: usize, flow: u32) -> Value<'_> {
+        self.columns[output].value(self.row(flow))
     }
 }
 
-/// Values that were taken out of an answer, to go to one flow each.
+/// Values that were taken out of an answer, to be moved to the flows row by row.
 pub struct Values {
     columns: Vec<Vec<UdpValue>>,
     row_bytes: Vec<u32>,
 }
 
 impl Values {
-    /// Moves those of this row to a flow, whose plugin's columns begin at `first` of so many.
+    /// Moves the values of one flow to its outputs `to`.
+    ///
+    /// `of` is the answer that the values were taken out of. `flow` is the index of the flow in the batch.
+    /// `first` is the index of the plugin's first column among `columns` plugin columns of the flow's schema.
     pub fn move_row(
         &mut self,
         of: &Answer,
-        row: u32,
+        flow: u32,
         (first, columns): (usize, usize),
         to: &mut Outputs,
     ) {
-        let place = of.place(row);
-        let Some(&bytes) = self.row_bytes.get(place) else {
+        let row = of.row(flow);
+        let Some(&bytes) = self.row_bytes.get(row) else {
             return;
         };
         let values = self.columns.iter_mut().map(|column| {
-            let value = column.get_mut(place);
+            let value = column.get_mut(row);
             value.map(std::mem::take).unwrap_or_default()
         });
         to.put(columns, first, values, bytes);
     }
 }
 
-/// The values of some flows, checked; beyond them all are null.
+/// One column of valid values, one for each row. Values of later rows are null.
 #[derive(Debug)]
 pub enum Column {
-    Booleans(Vec<u8>, Valid),
-    Integers(Vec<i64>, Valid),
-    Floats(Vec<f64>, Valid),
+    /// Booleans: false is 0.
+    Booleans(Vec<u8>, Validity),
+    /// Integers.
+    Integers(Vec<i64>, Validity),
+    /// Floats.
+    Floats(Vec<f64>, Validity),
+    /// Values of any type.
     Values(Vec<UdpValue>),
-    /// Its values were moved to the flows.
+    /// The values were moved to the flows.
     Moved,
 }
 
-/// Not 0 where there is a value; empty where there always is.
-type Valid = Vec<u8>;
+/// For each row 0 if its value is null. Empty if no value is null.
+type Validity = Vec<u8>;
 
 impl Column {
-    /// A column of nulls.
+    /// A column whose values are all null.
     pub const NULL: Self = Self::Values(Vec::new());
 
+    /// Returns the value in a row.
     #[inline]
-    pub fn value(&self, place: usize) -> Value<'_> {
+    pub fn value(&self, row: usize) -> Value<'_> {
         match self {
-            Self::Booleans(values, valid) => {
-                number(values, valid, place, |value| Value::Boolean(value != 0))
+            Self::Booleans(values, validity) => {
+                number(values, validity, row, |value| Value::Boolean(value != 0))
             }
-            Self::Integers(values, valid) => number(values, valid, place, Value::Integer),
-            Self::Floats(values, valid) => number(values, valid, place, Value::Float),
-            Self::Values(values) => values.get(place).map_or(Value::Null, UdpValue::as_value),
+            Self::Integers(values, validity) => number(values, validity, row, Value::Integer),
+            Self::Floats(values, validity) => number(values, validity, row, Value::Float),
+            Self::Values(values) => values.get(row).map_or(Value::Null, UdpValue::as_value),
             Self::Moved => Value::Null,
         }
     }
@@ -257,11 +276,11 @@ impl Column {
 #[inline]
 fn number<'a, T: Copy>(
     values: &[T],
-    valid: &[u8],
-    place: usize,
+    validity: &[u8],
+    row: usize,
     value: impl Fn(T) -> Value<'a>,
 ) -> Value<'a> {
-    match (values.get(place), valid.get(place)) {
+    match (values.get(row), validity.get(row)) {
         (None, _) | (_, Some(0)) => Value::Null,
         (Some(number), _) => value(*number),
     }

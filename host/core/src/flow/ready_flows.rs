@@ -1,13 +1,13 @@
-//! Flows that have ended and wait to be taken.
+//! The queue of ended flows that the caller has not taken yet.
 
 use std::collections::VecDeque;
 
 use super::Flow;
 
-/// Flows that have ended, in order, and how many bytes of plugins' values they hold.
+/// A queue of ended flows, with a count of the bytes of their plugin values.
 ///
-/// The bytes are those of texts, lists and other values that are not numbers: what a plugin decides. The
-/// rest of a flow has the same size as in the table of live flows.
+/// The bytes are those of texts, lists and other values that are not numbers. A plugin decides their
+/// size. The rest of a flow has the same size as in the table of live flows.
 #[derive(Default)]
 pub struct ReadyFlows {
     flows: VecDeque<Flow>,
@@ -15,63 +15,69 @@ pub struct ReadyFlows {
 }
 
 impl ReadyFlows {
+    /// Returns the number of flows.
     pub fn len(&self) -> usize {
         self.flows.len()
     }
 
-    /// Bytes of plugins' values in them.
+    /// Returns the bytes of plugin values that are not numbers, summed over all flows.
     #[inline]
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
+    /// Appends a flow.
     #[inline]
     pub fn push(&mut self, flow: Flow) {
         self.bytes += flow.outputs.bytes();
         self.flows.push_back(flow);
     }
 
+    /// Removes and returns the first flow.
     #[inline]
     pub fn pop(&mut self) -> Option<Flow> {
-        // Before it is moved: flows are large.
+        // Read the bytes before the flow is moved, so that it is moved only once: flows are large.
         self.bytes -= self.flows.front()?.outputs.bytes();
         self.flows.pop_front()
     }
 
-    /// Changes the values of all flows.
+    /// Calls `change` for each flow, in order. `change` may change the values of the flow.
     pub fn for_each(&mut self, mut change: impl FnMut(&mut Flow)) {
         self.flows.iter_mut().for_each(&mut change);
         self.bytes = self.flows.iter().map(|flow| flow.outputs.bytes()).sum();
     }
 
-    /// Moves all flows of `others` behind these.
+    /// Moves all flows of `others` to the end of this queue.
     pub fn append(&mut self, others: &mut Self) {
         self.bytes += std::mem::take(&mut others.bytes);
         match self.flows.is_empty() {
-            // Flows are large.
+            // Swap the buffers instead of moving the flows, which are large.
             true => std::mem::swap(&mut self.flows, &mut others.flows),
             false => self.flows.append(&mut others.flows),
         }
     }
 
-    /// Takes all flows, and leaves memory to use again.
-    pub fn take_all(&mut self, memory: VecDeque<Flow>) -> VecDeque<Flow> {
-        debug_assert!(memory.is_empty());
+    /// Removes and returns all flows. The queue continues with `buffer`, which must be empty.
+    pub fn take_all(&mut self, buffer: VecDeque<Flow>) -> VecDeque<Flow> {
+        debug_assert!(buffer.is_empty());
         self.bytes = 0;
-        std::mem::replace(&mut self.flows, memory)
+        std::mem::replace(&mut self.flows, buffer)
     }
 
-    /// Takes the first flows until they hold so many bytes: all of them, or some and at least one.
-    pub fn take_piece(&mut self, bytes: usize, mut memory: VecDeque<Flow>) -> VecDeque<Flow> {
+    /// Removes and returns the first flows, until their plugin values have `bytes` bytes or more.
+    ///
+    /// Returns all flows if they have at most `bytes` bytes, and otherwise at least one flow. `buffer` must be
+    /// empty; its memory is reused.
+    pub fn take_piece(&mut self, bytes: usize, mut buffer: VecDeque<Flow>) -> VecDeque<Flow> {
         if self.bytes <= bytes {
-            return self.take_all(memory);
+            return self.take_all(buffer);
         }
         let before = self.bytes;
         while before - self.bytes < bytes
             && let Some(flow) = self.pop()
         {
-            memory.push_back(flow);
+            buffer.push_back(flow);
         }
-        memory
+        buffer
     }
 }

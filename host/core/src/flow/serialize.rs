@@ -1,4 +1,4 @@
-//! Flows as JSON and other formats of serde.
+//! Serialisation of flows with serde.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{Flow, Udps};
 use crate::value::Value;
 
-/// An object of the flow's features, and of `udps` where there are plugins.
+/// Serialises the flow as an object of its features. If there are plugins, the object has a member `udps`.
 impl Serialize for Flow {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
@@ -22,21 +22,22 @@ impl Serialize for Flow {
     }
 }
 
-/// An object with one of its outputs for each plugin.
+/// Serialises the values of plugins as an object with one object of outputs for each plugin.
 impl Serialize for Udps<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         for plugin in self.plugins() {
-            let outputs: Outputs<'_> = Outputs(*self, plugin);
+            let outputs: PluginOutputs<'_> = PluginOutputs(*self, plugin);
             map.serialize_entry(plugin, &outputs)?;
         }
         map.end()
     }
 }
 
-struct Outputs<'a>(Udps<'a>, &'a str);
+/// The outputs of one plugin, which is given by name.
+struct PluginOutputs<'a>(Udps<'a>, &'a str);
 
-impl Serialize for Outputs<'_> {
+impl Serialize for PluginOutputs<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let of_plugin = self
             .0
@@ -46,7 +47,8 @@ impl Serialize for Outputs<'_> {
     }
 }
 
-/// NaN and infinities are null, bytes are hexadecimal, lists are arrays; JSON is written as it is.
+/// Serialises a value. In JSON, NaN and infinities become null, bytes become hexadecimal text, and lists
+/// become arrays. JSON values are written unchanged.
 impl Serialize for Value<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match *self {
@@ -58,7 +60,9 @@ impl Serialize for Value<'_> {
             Self::Floats(values) => values.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Ip(address) => serializer.collect_str(&address),
-            Self::Mac(_) | Self::Oui(_) | Self::Bytes(_) => serializer.collect_str(&Written(*self)),
+            Self::Mac(_) | Self::Oui(_) | Self::Bytes(_) => {
+                serializer.collect_str(&ValueText(*self))
+            }
             Self::Json(text) => match serde_json::from_str::<&RawValue>(text) {
                 Ok(json) => json.serialize(serializer),
                 Err(error) => Err(S::Error::custom(error)),
@@ -67,10 +71,10 @@ impl Serialize for Value<'_> {
     }
 }
 
-/// A value as its text.
-struct Written<'a>(Value<'a>);
+/// Displays a value as text: bytes in hexadecimal, addresses in their usual form.
+struct ValueText<'a>(Value<'a>);
 
-impl fmt::Display for Written<'_> {
+impl fmt::Display for ValueText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             Value::Bytes(bytes) => f.write_str(&hex::encode(bytes)),
@@ -87,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_written_as_documented() {
+    fn values_are_serialised_as_documented() {
         for (value, expected) in [
             (Value::Null, "null"),
             (Value::Boolean(true), "true"),
