@@ -1,8 +1,8 @@
-//! Whether an address is private, as Python's `ipaddress.is_private` says (CPython 3.13).
+//! Classification of private IP addresses, the same as `ipaddress.is_private` of CPython 3.13.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Networks that IANA's special-purpose registry says are not globally reachable.
+/// IPv4 networks that IANA's special-purpose registry lists as not globally reachable, with prefix lengths.
 const PRIVATE_V4: &[([u8; 4], u32)] = &[
     ([0, 0, 0, 0], 8),
     ([10, 0, 0, 0], 8),
@@ -17,8 +17,10 @@ const PRIVATE_V4: &[([u8; 4], u32)] = &[
     ([203, 0, 113, 0], 24),
     ([240, 0, 0, 0], 4),
 ];
+/// Exceptions from [`PRIVATE_V4`]: networks within it that are globally reachable.
 const GLOBAL_V4: &[([u8; 4], u32)] = &[([192, 0, 0, 9], 32), ([192, 0, 0, 10], 32)];
 
+/// IPv6 networks that IANA's special-purpose registry lists as not globally reachable, with prefix lengths.
 const PRIVATE_V6: &[([u16; 8], u32)] = &[
     ([0, 0, 0, 0, 0, 0, 0, 0], 127),
     ([0x64, 0xff9b, 1, 0, 0, 0, 0, 0], 48),
@@ -30,6 +32,7 @@ const PRIVATE_V6: &[([u16; 8], u32)] = &[
     ([0xfc00, 0, 0, 0, 0, 0, 0, 0], 7),
     ([0xfe80, 0, 0, 0, 0, 0, 0, 0], 10),
 ];
+/// Exceptions from [`PRIVATE_V6`]: networks within it that are globally reachable.
 const GLOBAL_V6: &[([u16; 8], u32)] = &[
     ([0x2001, 1, 0, 0, 0, 0, 0, 1], 128),
     ([0x2001, 1, 0, 0, 0, 0, 0, 2], 128),
@@ -39,6 +42,9 @@ const GLOBAL_V6: &[([u16; 8], u32)] = &[
     ([0x2001, 0x30, 0, 0, 0, 0, 0, 0], 28),
 ];
 
+/// Returns whether an address is private, by the definition of `ipaddress.is_private` of CPython 3.13.
+///
+/// An IPv4-mapped IPv6 address is private if its IPv4 address is.
 pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),

@@ -1,20 +1,20 @@
 //! Turns the bytes of packets into flows.
 //!
-//! This crate has no files, clocks, threads or C code: time is the time of the packets. The same packets
-//! give the same flows, whether they come from a file or from a wire.
+//! This crate uses no files, clocks, threads or C code. Its only time is the capture time of packets.
+//! The same packets give the same flows, from a file or from an interface.
 //!
-//! Imports run downwards only:
+//! A module imports only modules below it in this table:
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | [`meter`] | decodes packets, counts them in flows, and ends flows |
-//! | [`table`] | the live flows, found by their keys and ended by a timing wheel |
-//! | [`flow`] | flows that have ended |
+//! | [`meter`] | decoding of packets, metering, expiration of flows |
+//! | [`table`] | the live flows: an index by flow key, and a timing wheel |
+//! | [`flow`] | ended flows |
 //! | [`schema`] | the columns of flows |
 //! | [`fields`] | the tables of flow fields and packet fields |
-//! | [`record`] | what is kept of a live flow |
-//! | [`decode`] | from bytes to packets |
-//! | [`link_type`], [`time`], [`value`], [`address`] | the basic types |
+//! | [`record`] | the state of a live flow |
+//! | [`decode`] | the decoder from bytes to packets |
+//! | [`link_type`], [`time`], [`value`], [`address`] | basic types |
 
 pub mod address;
 pub mod decode;

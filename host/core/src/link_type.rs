@@ -1,19 +1,19 @@
-//! Packets as a source gives them.
+//! Packets as a source delivers them.
 
 use crate::time::Time;
 
-/// A link-layer header type, as numbered in the tcpdump registry of `LINKTYPE_` values.
+/// A link-layer header type. The numbers are the `LINKTYPE_` values of the tcpdump registry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct LinkType(pub u16);
 
-/// One packet as captured.
+/// One captured packet.
 #[derive(Clone, Copy, Debug)]
 pub struct RawPacket<'a> {
-    /// When it was captured.
+    /// The time of capture.
     pub time: Time,
-    /// What the first bytes of `data` are.
+    /// The type of the header that `data` starts with.
     pub link: LinkType,
-    /// Bytes the packet had on the wire; at least `data.len()`.
+    /// The length of the packet on the wire in bytes; at least `data.len()`.
     pub wire_len: u32,
     /// The captured bytes.
     pub data: &'a [u8],

@@ -1,14 +1,14 @@
-//! Which columns a run's flows have.
+//! The columns of flows.
 
 use crate::fields::{FEATURES, Feature, Group};
 use crate::value::Type;
 
-/// The columns of a flow: features, then what plugins add.
+/// The columns of a flow: built-in features, then the columns of plugins.
 #[derive(Clone, Debug)]
 pub struct Schema {
-    pub features: Vec<&'static Feature>,
+    pub(crate) features: Vec<&'static Feature>,
     udps: Vec<UdpColumn>,
-    /// The places of features whose values are hashes.
+    /// Indices into `features` of those whose values are replaced by hashes.
     hashed: Vec<usize>,
 }
 
@@ -17,13 +17,14 @@ pub struct Schema {
 pub struct UdpColumn {
     plugin: String,
     path: String,
-    name_at: usize,
+    /// The offset of the output's name in `path`.
+    name_start: usize,
     ty: Type,
     description: String,
 }
 
 impl Schema {
-    /// The features whose groups `has` says yes to, and the plugins' columns.
+    /// Creates a schema of the features whose groups satisfy `has`, followed by the columns of plugins.
     pub fn new(has: impl Fn(Group) -> bool, udps: Vec<UdpColumn>) -> Self {
         Self {
             features: FEATURES
@@ -35,7 +36,7 @@ impl Schema {
         }
     }
 
-    /// The same features, and these columns of plugins.
+    /// Returns a schema with the same features and with `udps` as the columns of plugins.
     pub fn with_udps(&self, udps: Vec<UdpColumn>) -> Self {
         Self {
             features: self.features.clone(),
@@ -44,12 +45,12 @@ impl Schema {
         }
     }
 
-    /// The same columns, of which those for which `is_hashed` says yes are text.
+    /// Returns a schema with the same columns. Those whose names satisfy `is_hashed` have the type text.
     pub fn with_hashes(&self, is_hashed: impl Fn(&str) -> bool) -> Self {
         let mut schema = self.clone();
-        for (at, feature) in self.features.iter().enumerate() {
-            if is_hashed(feature.name) && !schema.hashed.contains(&at) {
-                schema.hashed.push(at);
+        for (index, feature) in self.features.iter().enumerate() {
+            if is_hashed(feature.name) && !schema.hashed.contains(&index) {
+                schema.hashed.push(index);
             }
         }
         for column in &mut schema.udps {
@@ -60,10 +61,10 @@ impl Schema {
         schema
     }
 
-    /// The names and types of all columns, in their order.
+    /// Returns the names and types of all columns, in order.
     pub fn columns(&self) -> impl Iterator<Item = (&str, Type)> {
-        let features = self.features.iter().enumerate().map(|(at, feature)| {
-            let is_hashed = self.hashed.contains(&at);
+        let features = self.features.iter().enumerate().map(|(index, feature)| {
+            let is_hashed = self.hashed.contains(&index);
             (
                 feature.name,
                 if is_hashed { Type::Text } else { feature.ty },
@@ -73,18 +74,20 @@ impl Schema {
         features.chain(udps)
     }
 
-    /// The features, in the feature table's order. Where one is anonymised, its type is that of the value
-    /// behind the hash; [`columns`](Self::columns) has those of the values.
+    /// Returns the features, in the order of the feature table.
+    ///
+    /// The type of an anonymised feature is the type of the original value.
+    /// [`columns`](Self::columns) returns the types of the values that are written.
     pub fn features(&self) -> &[&'static Feature] {
         &self.features
     }
 
-    /// The plugins' columns: plugins in the order in which they were given.
+    /// Returns the columns of plugins, in the order in which the plugins were given.
     pub fn udps(&self) -> &[UdpColumn] {
         &self.udps
     }
 
-    /// The names of all columns.
+    /// Returns the names of all columns, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.features
             .iter()
@@ -94,38 +97,39 @@ impl Schema {
 }
 
 impl UdpColumn {
+    /// Creates the column of the output `name` of a plugin.
     pub fn new(plugin: &str, name: &str, ty: Type, description: String) -> Self {
         let path = format!("udps.{plugin}.{name}");
         Self {
             plugin: plugin.to_owned(),
-            name_at: path.len() - name.len(),
+            name_start: path.len() - name.len(),
             path,
             ty,
             description,
         }
     }
 
-    /// The operator's name for the plugin.
+    /// Returns the name that the operator gave the plugin.
     pub fn plugin(&self) -> &str {
         &self.plugin
     }
 
-    /// The output's name within the plugin.
+    /// Returns the name of the output within the plugin.
     pub fn name(&self) -> &str {
-        &self.path[self.name_at..]
+        &self.path[self.name_start..]
     }
 
-    /// `udps.<plugin>.<name>`, as tables call it.
+    /// Returns the name of the column: `udps.<plugin>.<name>`.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// The type of its values; any may be null.
+    /// Returns the type of the values. Any value can be null.
     pub fn ty(&self) -> Type {
         self.ty
     }
 
-    /// What the plugin says of it.
+    /// Returns the plugin's description of the output.
     pub fn description(&self) -> &str {
         &self.description
     }

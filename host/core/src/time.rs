@@ -1,12 +1,13 @@
-//! When packets were captured.
+//! Capture times.
 
 use std::time::Duration;
 
-/// A point in time: nanoseconds since 1970-01-01 UTC, with room for any that a capture can state.
+/// A point in time with a resolution of 1 ns, not before 1970-01-01 UTC. It can hold any time of a capture
+/// file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
     seconds: u64,
-    /// Below a thousand million.
+    /// Below 1,000,000,000.
     nanos: u32,
 }
 
@@ -19,13 +20,13 @@ impl Time {
         nanos: 0,
     };
 
-    /// The last one.
+    /// The latest time that can be represented.
     pub const MAX: Time = Time {
         seconds: u64::MAX,
         nanos: 999_999_999,
     };
 
-    /// So many nanoseconds after 1970.
+    /// Returns the time `ns` nanoseconds after 1970-01-01 UTC.
     #[inline]
     pub const fn from_ns(ns: u64) -> Self {
         Self {
@@ -34,11 +35,12 @@ impl Time {
         }
     }
 
-    /// So many nanoseconds after 1970; before 1970 is 1970, and what is too late to count in seconds
-    /// of 64 bits is the last second.
+    /// Returns the time `ns` nanoseconds after 1970-01-01 UTC.
+    ///
+    /// A negative `ns` gives [`EPOCH`](Self::EPOCH). If the seconds exceed 64 bits, they saturate.
     #[inline]
     pub fn from_wide_ns(ns: i128) -> Self {
-        // Division of 128 bits is slow, and hardly ever needed.
+        // 128-bit division is slow and rarely needed.
         if let Ok(ns) = u64::try_from(ns) {
             return Self::from_ns(ns);
         }
@@ -49,7 +51,9 @@ impl Time {
         }
     }
 
-    /// So many seconds and nanoseconds after 1970, which may be a second or more, or negative.
+    /// Returns the time `seconds` and `nanos` after 1970-01-01 UTC.
+    ///
+    /// `nanos` can be negative, or a second or more. A time before 1970 becomes [`EPOCH`](Self::EPOCH).
     #[inline]
     pub fn from_parts(seconds: u32, nanos: i64) -> Self {
         match u32::try_from(nanos) {
@@ -63,7 +67,7 @@ impl Time {
         }
     }
 
-    /// So much later.
+    /// Returns this time plus `duration`. The seconds saturate at `u64::MAX`.
     pub fn after(self, duration: Duration) -> Self {
         let nanos = self.nanos + duration.subsec_nanos();
         Self {
@@ -75,7 +79,7 @@ impl Time {
         }
     }
 
-    /// So much earlier; before 1970 is 1970.
+    /// Returns this time minus `duration`. A time before 1970 becomes [`EPOCH`](Self::EPOCH).
     pub fn before(self, duration: Duration) -> Self {
         Self::from_wide_ns(
             i128::from(self.seconds) * i128::from(NS_PER_SECOND) + i128::from(self.nanos)
@@ -83,7 +87,7 @@ impl Time {
         )
     }
 
-    /// Milliseconds since 1970, truncated.
+    /// Returns the milliseconds since 1970-01-01 UTC, truncated. The result saturates at `u64::MAX`.
     #[inline]
     pub const fn ms(self) -> u64 {
         self.seconds
@@ -91,7 +95,8 @@ impl Time {
             .saturating_add((self.nanos / 1_000_000) as u64)
     }
 
-    /// Nanoseconds since 1970; those that 64 bits cannot hold, after the year 2554, are `u64::MAX`.
+    /// Returns the nanoseconds since 1970-01-01 UTC. After the year 2554 they exceed 64 bits, and the
+    /// result is `u64::MAX`.
     #[inline]
     pub const fn ns(self) -> u64 {
         self.seconds
@@ -105,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn counts_and_saturates() {
+    fn conversions_and_arithmetic_saturate() {
         let time = Time::from_ns(1_234_567_890_123_456_789);
         assert_eq!(
             (time.ms(), time.ns()),

@@ -1,4 +1,4 @@
-//! Values of flow features, in memory; the sinks decide how they are written.
+//! Values of flow features in memory. The sinks decide how values are written.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ pub enum Type {
     U16,
     /// Unsigned 32-bit integer.
     U32,
-    /// Unsigned 64-bit integer that stays within the signed range.
+    /// Unsigned 64-bit integer below 2^63.
     U64,
     /// Signed 64-bit integer.
     I64,
@@ -33,7 +33,7 @@ pub enum Type {
 }
 
 impl Type {
-    /// Whether all its values have the same size.
+    /// Returns whether this is a boolean or a number. Values of these types all have a fixed size.
     pub fn is_number(self) -> bool {
         match self {
             Self::Boolean
@@ -47,7 +47,7 @@ impl Type {
         }
     }
 
-    /// The name the docs use.
+    /// Returns the name of the type in the documentation.
     pub fn name(self) -> &'static str {
         match self {
             Self::Boolean => "boolean",
@@ -66,9 +66,9 @@ impl Type {
     }
 }
 
-/// One value of a flow, borrowed from it.
+/// One value of a flow, borrowed from the flow.
 ///
-/// Addresses stay numbers until a sink writes them: nothing here allocates.
+/// No value is allocated. Addresses become text only when a sink writes them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// No value.
@@ -77,13 +77,13 @@ pub enum Value<'a> {
     Boolean(bool),
     /// An integer.
     Integer(i64),
-    /// A float; may be NaN or infinite.
+    /// A float, possibly NaN or infinite.
     Float(f64),
     /// An IP address.
     Ip(IpAddr),
     /// A MAC address.
     Mac([u8; 6]),
-    /// The first three bytes of a MAC address: who made the device.
+    /// The first three bytes of a MAC address (OUI), which identify the manufacturer.
     Oui([u8; 3]),
     /// Text.
     Text(&'a str),
@@ -93,14 +93,14 @@ pub enum Value<'a> {
     Integers(&'a [i64]),
     /// Floats.
     Floats(&'a [f64]),
-    /// One JSON value, checked.
+    /// One valid JSON value.
     Json(&'a str),
 }
 
 impl Value<'_> {
-    /// Writes an address or a text as text; nothing for other values.
+    /// Writes an address, a text or a JSON value as text. Writes nothing for other values.
     pub fn write_text(&self, out: &mut impl Write) {
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         let _ = match self {
             Self::Ip(address) => out.write_str(AddressText::ip(*address).as_str()),
             Self::Mac(mac) => out.write_str(AddressText::mac(mac).as_str()),
@@ -111,14 +111,14 @@ impl Value<'_> {
     }
 }
 
-/// An address as everybody writes it.
+/// The text of an IP or MAC address, without a heap allocation.
 pub struct AddressText {
-    /// The longest is one of IPv6 that ends like one of IPv4: 45 characters.
-    bytes: [u8; Self::MOST],
+    /// The longest text is an IPv6 address with a dotted IPv4 part: 45 characters.
+    bytes: [u8; Self::CAPACITY],
     len: usize,
 }
 
-/// How the octets of an IPv4 address are written, with the dot behind them, and how long that is.
+/// The text of each octet of an IPv4 address, with a dot after it, and the length of that text.
 static OCTETS: [([u8; 4], u8); 256] = {
     let mut octets = [([b'.'; 4], 0); 256];
     let mut octet = 0;
@@ -141,14 +141,16 @@ static OCTETS: [([u8; 4], u8); 256] = {
 };
 
 impl AddressText {
-    const MOST: usize = 48;
+    const CAPACITY: usize = 48;
     const EMPTY: Self = Self {
-        bytes: [0; Self::MOST],
+        bytes: [0; Self::CAPACITY],
         len: 0,
     };
 
-    /// Those of IPv4 stand in most rows twice, and the standard library's way of writing them takes
-    /// ten times as long.
+    /// Formats an IP address in its canonical text (RFC 5952 for IPv6).
+    ///
+    /// IPv4 uses a table of octets, because most rows have two IPv4 addresses. The formatter of the
+    /// standard library takes ten times as long.
     #[inline]
     pub fn ip(address: IpAddr) -> Self {
         let mut text = Self::EMPTY;
@@ -159,33 +161,37 @@ impl AddressText {
                     text.bytes[text.len..][..4].copy_from_slice(&octet);
                     text.len += usize::from(len);
                 }
-                // Without the last dot.
+                // Remove the last dot.
                 text.len -= 1;
             }
-            // It has room for the longest.
+            // The capacity suffices for the longest address.
             IpAddr::V6(address) => drop(write!(text, "{address}")),
         }
         text
     }
 
-    /// `aa:bb:cc:dd:ee:ff`, or the part of it that the bytes are.
+    /// Formats bytes as two lowercase hexadecimal digits each, separated by colons: `aa:bb:cc:dd:ee:ff`.
+    ///
+    /// There is room for 16 bytes; further bytes are ignored.
     #[inline]
     pub fn mac(bytes: &[u8]) -> Self {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = Self::EMPTY;
-        for (place, byte) in text.bytes.chunks_exact_mut(3).zip(bytes) {
-            place[0] = DIGITS[usize::from(byte >> 4)];
-            place[1] = DIGITS[usize::from(byte & 15)];
-            place[2] = b':';
+        for (group, byte) in text.bytes.chunks_exact_mut(3).zip(bytes) {
+            group[0] = DIGITS[usize::from(byte >> 4)];
+            group[1] = DIGITS[usize::from(byte & 15)];
+            group[2] = b':';
         }
         text.len = (3 * bytes.len()).saturating_sub(1).min(text.bytes.len());
         text
     }
 
+    /// Returns the text as ASCII bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
+    /// Returns the text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(self.as_bytes()).unwrap_or_default()
     }
@@ -193,8 +199,8 @@ impl AddressText {
 
 impl Write for AddressText {
     fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        let place = self.bytes[self.len..].get_mut(..text.len());
-        place
+        let target = self.bytes[self.len..].get_mut(..text.len());
+        target
             .ok_or(std::fmt::Error)?
             .copy_from_slice(text.as_bytes());
         self.len += text.len();
@@ -202,10 +208,10 @@ impl Write for AddressText {
     }
 }
 
-/// A value that a plugin gave for one of its outputs.
+/// A value that a plugin returned for one of its outputs.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum UdpValue {
-    /// No value: the plugin said so, or it was not able to give one.
+    /// No value: the plugin returned none, or could not return one.
     #[default]
     Null,
     /// `true` or `false`.
@@ -222,12 +228,12 @@ pub enum UdpValue {
     Integers(Box<[i64]>),
     /// Floats.
     Floats(Box<[f64]>),
-    /// One JSON value, checked.
+    /// One valid JSON value.
     Json(Box<str>),
 }
 
 impl UdpValue {
-    /// The value, borrowed.
+    /// Returns a borrowed form of the value.
     pub fn as_value(&self) -> Value<'_> {
         match self {
             Self::Null => Value::Null,
@@ -248,7 +254,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn addresses_are_written_as_the_standard_library_does() {
+    fn ip_addresses_match_the_standard_library() {
         for address in ["::", "2001:db8::1", "::ffff:255.255.255.255"] {
             let address = address.parse().unwrap();
             assert_eq!(AddressText::ip(address).as_str(), address.to_string());
@@ -263,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn mac_addresses_and_parts_of_them() {
+    fn mac_addresses_and_ouis() {
         for (bytes, expected) in [
             (&[0xaa, 0xbb, 0xcc, 0, 1, 0x2f][..], "aa:bb:cc:00:01:2f"),
             (&[0, 0x1f, 0xf0], "00:1f:f0"),
