@@ -1,18 +1,18 @@
-//! Header fields that few ask for, read from the frame when somebody does.
+//! Header fields that are rarely needed. They are read from the frame on request.
 
 use etherparse::{IpNumber, ip_number};
 
 use super::Packet;
 
-/// Each of these takes the frame that the packet was decoded from.
+/// Header fields on request. `frame` must be the frame that the packet was decoded from.
 impl Packet {
-    /// Time to live of IPv4, hop limit of IPv6.
+    /// Returns the time to live of IPv4, or the hop limit of IPv6.
     pub fn ttl(&self, frame: &[u8]) -> u8 {
-        let at = if self.ip_version == 4 { 8 } else { 7 };
-        read(frame, self.ip_at, at).map_or(0, u8::from_be_bytes)
+        let offset = if self.ip_version == 4 { 8 } else { 7 };
+        read(frame, self.ip_at, offset).map_or(0, u8::from_be_bytes)
     }
 
-    /// Identification of IPv4; 0 for IPv6.
+    /// Returns the identification of IPv4; 0 for IPv6.
     pub fn ip_id(&self, frame: &[u8]) -> u16 {
         if self.ip_version != 4 {
             return 0;
@@ -20,67 +20,75 @@ impl Packet {
         read(frame, self.ip_at, 4).map_or(0, u16::from_be_bytes)
     }
 
-    /// Sequence number of TCP; 0 for other protocols and where it was not captured.
+    /// Returns the TCP sequence number; 0 for other protocols, and if it was not captured.
     pub fn tcp_seq(&self, frame: &[u8]) -> u32 {
         self.tcp(frame, 4).map_or(0, u32::from_be_bytes)
     }
 
-    /// Acknowledgment number of TCP, whatever the ACK flag says; 0 for other protocols and where it
-    /// was not captured.
+    /// Returns the TCP acknowledgement number, even if the ACK flag is not set; 0 for other protocols, and if
+    /// it was not captured.
     pub fn tcp_ack(&self, frame: &[u8]) -> u32 {
         self.tcp(frame, 8).map_or(0, u32::from_be_bytes)
     }
 
-    /// Window of TCP as it stands in the header, not scaled; 0 for other protocols and where it was
-    /// not captured.
+    /// Returns the window field of the TCP header, without scaling; 0 for other protocols, and if it was not
+    /// captured.
     pub fn tcp_window(&self, frame: &[u8]) -> u16 {
         self.tcp(frame, 14).map_or(0, u16::from_be_bytes)
     }
 
-    /// Type of an ICMP or ICMPv6 message; 0 for other protocols and where it was not captured.
+    /// Returns the type of an ICMP or ICMPv6 message; 0 for other protocols, and if it was not captured.
     pub fn icmp_type(&self, frame: &[u8]) -> u8 {
         self.icmp(frame, 0).map_or(0, u8::from_be_bytes)
     }
 
-    /// Code of an ICMP or ICMPv6 message; 0 for other protocols and where it was not captured.
+    /// Returns the code of an ICMP or ICMPv6 message; 0 for other protocols, and if it was not captured.
     pub fn icmp_code(&self, frame: &[u8]) -> u8 {
         self.icmp(frame, 1).map_or(0, u8::from_be_bytes)
     }
 
-    /// The captured bytes of the IP packet, from its header to its end: no padding.
+    /// Returns the captured bytes of the IP packet, from its header to its end, without padding.
     pub fn ip_bytes<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         slice(frame, self.ip_at, self.ip_end)
     }
 
-    /// The captured bytes behind the transport header. Of protocols other than TCP, UDP and ICMP, and
-    /// of what is too short by its IP header to be TCP or UDP: those behind the IP header.
+    /// Returns the captured bytes after the transport header.
+    ///
+    /// For protocols other than TCP, UDP, ICMP and ICMPv6, these are the bytes after the IP header and its
+    /// extension headers. The same holds if the IP header states too few bytes for a TCP or UDP header.
     pub fn payload<'a>(&self, frame: &'a [u8]) -> &'a [u8] {
         slice(frame, self.payload_at, self.ip_end)
     }
 
-    fn tcp<const N: usize>(&self, frame: &[u8], at: usize) -> Option<[u8; N]> {
-        // What is too short for a TCP header has no size.
+    /// Returns the `N` bytes at `offset` in the TCP header.
+    fn tcp<const N: usize>(&self, frame: &[u8], offset: usize) -> Option<[u8; N]> {
+        // A packet that is too short for a TCP header has a transport size of 0.
         let is_tcp = IpNumber(self.protocol) == ip_number::TCP && self.transport_size > 0;
         if !is_tcp {
             return None;
         }
-        read(slice(frame, 0, self.ip_end), self.transport_at, at)
+        read(slice(frame, 0, self.ip_end), self.transport_at, offset)
     }
 
-    fn icmp(&self, frame: &[u8], at: usize) -> Option<[u8; 1]> {
+    /// Returns the byte at `offset` in the ICMP or ICMPv6 header.
+    fn icmp(&self, frame: &[u8], offset: usize) -> Option<[u8; 1]> {
         let protocol = IpNumber(self.protocol);
         if !matches!(protocol, ip_number::ICMP | ip_number::IPV6_ICMP) {
             return None;
         }
-        read(slice(frame, 0, self.ip_end), self.transport_at, at)
+        read(slice(frame, 0, self.ip_end), self.transport_at, offset)
     }
 }
 
-/// The `N` bytes at `at` of a header that starts at `header_at`.
-fn read<const N: usize>(frame: &[u8], header_at: u32, at: usize) -> Option<[u8; N]> {
-    frame.get(header_at as usize + at..)?.first_chunk().copied()
+/// Returns the `N` bytes at `offset` in the header that starts at `header_start`.
+fn read<const N: usize>(frame: &[u8], header_start: u32, offset: usize) -> Option<[u8; N]> {
+    frame
+        .get(header_start as usize + offset..)?
+        .first_chunk()
+        .copied()
 }
 
+/// Returns the bytes from `start` to `end`, or nothing if they are not in the frame.
 fn slice(frame: &[u8], start: u32, end: u32) -> &[u8] {
     frame.get(start as usize..end as usize).unwrap_or_default()
 }
@@ -90,7 +98,7 @@ mod tests {
     use super::super::testing::*;
 
     #[test]
-    fn tcp_fields_are_read_where_they_were_captured() {
+    fn tcp_fields_are_0_if_they_were_not_captured() {
         let frame = ipv4_tcp(80, b"GET");
         let packet = decode(RAW, &frame).expect("TCP");
         assert_eq!((packet.ttl(&frame), packet.ip_id(&frame)), (64, 0));
@@ -101,26 +109,26 @@ mod tests {
         assert_eq!(packet.payload(&frame), b"GET");
         assert_eq!(packet.ip_bytes(&frame), frame);
 
-        let packet = decode_cut(RAW, &frame, 30).expect("the ports are there");
+        let packet = decode_cut(RAW, &frame, 30).expect("the ports were captured");
         assert_eq!(packet.tcp_seq(&frame[..30]), 0x0102_0304);
         assert_eq!(packet.tcp_ack(&frame[..30]), 0);
         assert_eq!(packet.payload(&frame[..30]), b"");
     }
 
     #[test]
-    fn icmp_fields_are_those_of_icmp_only() {
+    fn icmp_fields_are_0_for_other_protocols() {
         let frame = ipv4(1, &[3, 4, 0, 0, 0, 0, 0, 0]);
         let packet = decode(RAW, &frame).expect("ICMP");
         assert_eq!((packet.icmp_type(&frame), packet.icmp_code(&frame)), (3, 4));
         assert_eq!((packet.ip_id(&frame), packet.tcp_seq(&frame)), (0xabcd, 0));
-        // Too short to be TCP
+        // Too short for a TCP header.
         let frame = ipv4(6, &[3; 19]);
         let packet = decode(RAW, &frame).expect("metered");
         assert_eq!((packet.tcp_seq(&frame), packet.icmp_type(&frame)), (0, 0));
     }
 
     #[test]
-    fn without_a_known_transport_header_all_behind_ip_is_payload() {
+    fn without_a_transport_header_the_payload_starts_after_ip() {
         for (protocol, content) in [
             (132, &[1; 40][..]),
             (47, &[1; 40]),
@@ -133,7 +141,7 @@ mod tests {
                 assert_eq!(packet.payload_size, 0, "{protocol}");
             }
         }
-        // Extensions of IPv6 are its header.
+        // IPv6 extension headers belong to the IP header.
         let frame = ipv6(60, &[&[132, 0, 1, 4, 0, 0, 0, 0][..], b"SCTP"].concat());
         let packet = decode(RAW, &frame).expect("metered");
         assert_eq!(
@@ -143,24 +151,24 @@ mod tests {
     }
 
     #[test]
-    fn of_a_header_that_was_cut_there_is_no_payload() {
+    fn a_cut_transport_header_leaves_no_payload() {
         for (frame, header) in [
             (ipv4_tcp(80, b"GET"), 20),
             (ipv4_udp(53, b"GET"), 8),
             (ipv4(1, b"\x08\0\0\0\0\0\0\0GET"), 8),
         ] {
-            for behind_ip in 4..header + 3 {
-                let packet = decode_cut(RAW, &frame, 20 + behind_ip).expect("metered");
-                let captured = &frame[..20 + behind_ip];
-                let payload = &b"GET"[..behind_ip.saturating_sub(header)];
-                assert_eq!(packet.payload(captured), payload, "{behind_ip}");
-                assert_eq!(packet.payload_size, 3, "{behind_ip}");
+            for len in 4..header + 3 {
+                let packet = decode_cut(RAW, &frame, 20 + len).expect("metered");
+                let captured = &frame[..20 + len];
+                let payload = &b"GET"[..len.saturating_sub(header)];
+                assert_eq!(packet.payload(captured), payload, "{len}");
+                assert_eq!(packet.payload_size, 3, "{len}");
             }
         }
     }
 
     #[test]
-    fn the_hop_limit_is_a_ttl_and_padding_is_no_payload() {
+    fn ttl_is_the_hop_limit_and_the_payload_excludes_padding() {
         let mut frame = ethernet(0x86dd, &ipv6_udp(53, b"x"));
         frame.resize(80, 0xee);
         let packet = decode(ETHERNET, &frame).expect("UDP");

@@ -1,43 +1,44 @@
-//! The reasons for which a packet is not metered.
+//! The reasons why a packet is not metered.
 
 use std::fmt;
 
-/// Why a packet was not metered. Every such packet is counted under exactly one of these.
+/// The reason why a packet was not metered. Every ignored packet is counted under exactly one reason.
 ///
-/// "Cut" means that the capture kept too few bytes of the packet (a snapshot length); "malformed",
-/// that the packet contradicts itself however many bytes were kept.
+/// "Cut" means that the capture has too few bytes of the packet, for example because of a snapshot length.
+/// "Malformed" means that the packet itself is invalid, regardless of the number of captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum IgnoreReason {
-    /// No decoder for this link type.
+    /// The decoder does not know the link type.
     UnknownLinkType,
-    /// The frame ends within its link-layer header, tags and labels included.
+    /// The frame ends within its link-layer header, including tags and labels.
     CutLink,
-    /// The link layer or the tunnel carries something else than IP: ARP, LLC, spanning tree,
-    /// 802.11 management …
+    /// The link layer or the tunnel carries a protocol other than IP, for example ARP, spanning tree or
+    /// 802.11 management.
     NotIp,
-    /// An 802.11 frame whose body is encrypted.
+    /// The body of the 802.11 frame is encrypted.
     Encrypted,
-    /// An 802.11 frame that was received with a wrong checksum.
+    /// The 802.11 frame was received with a wrong checksum.
     BadFcs,
     /// The captured bytes end within the IP header or its extension headers.
     CutIp,
-    /// Not version 4, a header length below 20 bytes, or a total length below the header's.
+    /// The version is not 4, the header length is below 20 bytes, or the total length is below the header
+    /// length.
     MalformedIpv4,
-    /// Not version 6, or extension headers that are longer than the packet.
+    /// The version is not 6, or the extension headers are longer than the packet.
     MalformedIpv6,
-    /// A fragment other than the first: it has no transport header. IPv4 and IPv6.
+    /// The IPv4 or IPv6 packet is a fragment other than the first, so it has no transport header.
     LaterFragment,
-    /// IPv6 without a next header (59).
+    /// The IPv6 packet has no next header (59).
     NoNextHeader,
     /// The captured bytes end before the ports of a TCP or UDP header.
     CutTransport,
-    /// More IP headers within each other, or more link-layer tags, than are followed.
+    /// The packet has more nested IP headers or link-layer tags than the decoder follows.
     TooDeep,
 }
 
 impl IgnoreReason {
-    /// Every reason, in the order of [`index`](IgnoreReason::index).
+    /// All reasons, in the order of [`index`](IgnoreReason::index).
     pub const ALL: [IgnoreReason; 12] = [
         IgnoreReason::UnknownLinkType,
         IgnoreReason::CutLink,
@@ -53,12 +54,12 @@ impl IgnoreReason {
         IgnoreReason::TooDeep,
     ];
 
-    /// Its place in [`ALL`](IgnoreReason::ALL), and so in an array of counters of that length.
+    /// Returns the index of the reason in [`ALL`](IgnoreReason::ALL), for arrays of counters of that length.
     pub const fn index(self) -> usize {
         self as usize
     }
 
-    /// A name for machines, which stays the same from release to release.
+    /// Returns the machine-readable name, which is stable across releases.
     pub const fn name(self) -> &'static str {
         match self {
             IgnoreReason::UnknownLinkType => "unknown-link-type",
@@ -77,7 +78,7 @@ impl IgnoreReason {
     }
 }
 
-/// A sentence for people, without a full stop.
+/// Writes a sentence for people, without a full stop.
 impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -87,12 +88,12 @@ impl fmt::Display for IgnoreReason {
             IgnoreReason::Encrypted => "the 802.11 frame is encrypted",
             IgnoreReason::BadFcs => "the 802.11 frame was received with a wrong checksum",
             IgnoreReason::CutIp => "the captured bytes end within the IP header",
-            IgnoreReason::MalformedIpv4 => "the IPv4 header contradicts itself",
-            IgnoreReason::MalformedIpv6 => "the IPv6 header contradicts itself",
+            IgnoreReason::MalformedIpv4 => "the IPv4 header is invalid",
+            IgnoreReason::MalformedIpv6 => "the IPv6 header is invalid",
             IgnoreReason::LaterFragment => "the packet is a fragment other than the first",
-            IgnoreReason::NoNextHeader => "the IPv6 packet says that nothing follows its header",
+            IgnoreReason::NoNextHeader => "the IPv6 packet has no next header",
             IgnoreReason::CutTransport => "the captured bytes end before the ports",
-            IgnoreReason::TooDeep => "too many headers are nested in each other",
+            IgnoreReason::TooDeep => "the packet has too many nested headers",
         })
     }
 }

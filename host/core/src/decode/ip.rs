@@ -3,24 +3,25 @@
 use etherparse::err::{ipv4, ipv6};
 use etherparse::{IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, ip_number};
 
-use super::{IgnoreReason, MAX_IP_HEADERS, Span, Walk, be16};
+use super::{FrameDecoder, IgnoreReason, Layer, MAX_IP_HEADERS, be16};
 
-impl Walk<'_> {
-    /// IP of the version that its first four bits tell, where nothing before it did.
-    pub(super) fn ip(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        match self.bytes(span).first().map(|first| first >> 4) {
-            Some(4) => self.ipv4(span),
-            Some(6) => self.ipv6(span),
+impl FrameDecoder<'_> {
+    /// Decodes IP if the enclosing layer does not state the version. The first four bits are the version.
+    pub(super) fn ip(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        match self.bytes(layer).first().map(|first| first >> 4) {
+            Some(4) => self.ipv4(layer),
+            Some(6) => self.ipv6(layer),
             Some(_) => Err(IgnoreReason::NotIp),
-            None => Err(span.short(1, IgnoreReason::CutIp, IgnoreReason::NotIp)),
+            None => Err(layer.too_short(1, IgnoreReason::CutIp, IgnoreReason::NotIp)),
         }
     }
 
+    /// Decodes an IPv4 packet.
     #[inline]
-    pub(super) fn ipv4(&mut self, span: Span) -> Result<(), IgnoreReason> {
+    pub(super) fn ipv4(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
         let header =
-            Ipv4HeaderSlice::from_slice(self.bytes(span)).map_err(|error| match error {
-                ipv4::HeaderSliceError::Len(error) => span.short(
+            Ipv4HeaderSlice::from_slice(self.bytes(layer)).map_err(|error| match error {
+                ipv4::HeaderSliceError::Len(error) => layer.too_short(
                     error.required_len,
                     IgnoreReason::CutIp,
                     IgnoreReason::MalformedIpv4,
@@ -29,8 +30,8 @@ impl Walk<'_> {
             })?;
         let header_len = header.slice().len();
         let total_len = match usize::from(header.total_len()) {
-            // Segmentation offload: the network card would have written it.
-            0 => span.wire_len(),
+            // Segmentation offload: the network card would have filled in the length.
+            0 => layer.wire_len(),
             len => len,
         };
         if total_len < header_len {
@@ -39,20 +40,21 @@ impl Walk<'_> {
         if header.fragments_offset().value() != 0 {
             return Err(IgnoreReason::LaterFragment);
         }
-        self.nest()?;
-        let packet = span.take(total_len);
+        self.count_ip_header()?;
+        let packet = layer.with_wire_len(total_len);
         self.packet.ip_version = 4;
         self.packet.src = header.source().into();
         self.packet.dst = header.destination().into();
-        self.place(packet);
-        self.above(header.protocol(), packet.skip(header_len))
+        self.set_ip_range(packet);
+        self.ip_payload(header.protocol(), packet.skip(header_len))
     }
 
+    /// Decodes an IPv6 packet.
     #[inline]
-    pub(super) fn ipv6(&mut self, span: Span) -> Result<(), IgnoreReason> {
+    pub(super) fn ipv6(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
         let header =
-            Ipv6HeaderSlice::from_slice(self.bytes(span)).map_err(|error| match error {
-                ipv6::HeaderSliceError::Len(error) => span.short(
+            Ipv6HeaderSlice::from_slice(self.bytes(layer)).map_err(|error| match error {
+                ipv6::HeaderSliceError::Len(error) => layer.too_short(
                     error.required_len,
                     IgnoreReason::CutIp,
                     IgnoreReason::MalformedIpv6,
@@ -62,26 +64,28 @@ impl Walk<'_> {
         let header_len = header.slice().len();
         let total_len = match usize::from(header.payload_length()) {
             // A jumbogram (RFC 2675) or segmentation offload.
-            0 => span.wire_len(),
+            0 => layer.wire_len(),
             len => header_len + len,
         };
-        let packet = span.take(total_len);
+        let packet = layer.with_wire_len(total_len);
         let (protocol, payload) = self.extensions(header.next_header(), packet.skip(header_len))?;
-        self.nest()?;
+        self.count_ip_header()?;
         self.packet.ip_version = 6;
         self.packet.src = header.source().into();
         self.packet.dst = header.destination().into();
-        self.place(packet);
-        self.above(protocol, payload)
+        self.set_ip_range(packet);
+        self.ip_payload(protocol, payload)
     }
 
-    /// Skips the extension headers that NFStream skips. Those of IPsec stay as the protocol.
+    /// Skips the extension headers that NFStream skips. Returns the protocol and its layer.
+    ///
+    /// The headers of IPsec are not skipped: they are the protocol of the packet.
     #[inline]
     fn extensions(
         &self,
         mut next: IpNumber,
-        mut span: Span,
-    ) -> Result<(IpNumber, Span), IgnoreReason> {
+        mut layer: Layer,
+    ) -> Result<(IpNumber, Layer), IgnoreReason> {
         loop {
             match next {
                 ip_number::IPV6_HEADER_HOP_BY_HOP
@@ -90,13 +94,13 @@ impl Walk<'_> {
                 | ip_number::IPV6_DESTINATION_OPTIONS
                 | ip_number::MOBILITY_HEADER => {}
                 ip_number::IPV6_NO_NEXT_HEADER => return Err(IgnoreReason::NoNextHeader),
-                _ => return Ok((next, span)),
+                _ => return Ok((next, layer)),
             }
-            // Every extension header is at least eight bytes long, in which stand the next header,
-            // its own length, and the offset of a fragment.
-            let bytes = self.bytes(span);
+            // Every extension header has at least eight bytes. They contain the next header, the length of
+            // this header, and, in a fragment header, the fragment offset.
+            let bytes = self.bytes(layer);
             let Some([following, len, fragment @ ..]) = bytes.first_chunk::<8>() else {
-                return Err(span.short(8, IgnoreReason::CutIp, IgnoreReason::MalformedIpv6));
+                return Err(layer.too_short(8, IgnoreReason::CutIp, IgnoreReason::MalformedIpv6));
             };
             let len = if next == ip_number::IPV6_FRAGMENTATION_HEADER {
                 if be16(fragment, 0).is_some_and(|field| field >> 3 != 0) {
@@ -107,25 +111,26 @@ impl Walk<'_> {
                 8 + 8 * usize::from(*len)
             };
             if bytes.len() < len {
-                return Err(span.short(len, IgnoreReason::CutIp, IgnoreReason::MalformedIpv6));
+                return Err(layer.too_short(len, IgnoreReason::CutIp, IgnoreReason::MalformedIpv6));
             }
             next = IpNumber(*following);
-            span = span.skip(len);
+            layer = layer.skip(len);
         }
     }
 
-    /// What an IP header carries: another one, or a transport header.
+    /// Decodes the payload of an IP header: another IP header, or a transport header.
     #[inline]
-    fn above(&mut self, protocol: IpNumber, payload: Span) -> Result<(), IgnoreReason> {
-        if matches!(protocol, ip_number::IPV4 | ip_number::IPV6) && self.follow {
+    fn ip_payload(&mut self, protocol: IpNumber, payload: Layer) -> Result<(), IgnoreReason> {
+        if matches!(protocol, ip_number::IPV4 | ip_number::IPV6) && self.unwraps {
             return self.ip_in_ip(protocol, payload);
         }
         self.transport(protocol, payload)
     }
 
-    /// An inner packet is metered in place of the outer one; bytes that do not start with an IP
-    /// header leave the outer packet with protocol 4 or 41.
-    fn ip_in_ip(&mut self, protocol: IpNumber, payload: Span) -> Result<(), IgnoreReason> {
+    /// Decodes IP in IP: the inner packet replaces the outer one.
+    ///
+    /// If the payload does not start with an IP header, the outer packet remains, with protocol 4 or 41.
+    fn ip_in_ip(&mut self, protocol: IpNumber, payload: Layer) -> Result<(), IgnoreReason> {
         let outer = self.ip_headers;
         match self.ip(payload) {
             Err(
@@ -135,9 +140,9 @@ impl Walk<'_> {
         }
     }
 
-    /// Counts an IP header, and with it takes the packet over from the one around it.
+    /// Counts an IP header. From here on, the packet with this header replaces the one that encloses it.
     #[inline]
-    fn nest(&mut self) -> Result<(), IgnoreReason> {
+    fn count_ip_header(&mut self) -> Result<(), IgnoreReason> {
         if self.ip_headers == MAX_IP_HEADERS {
             return Err(IgnoreReason::TooDeep);
         }
@@ -145,11 +150,12 @@ impl Walk<'_> {
         Ok(())
     }
 
+    /// Stores the size and the offsets of the IP packet.
     #[inline]
-    fn place(&mut self, packet: Span) {
+    fn set_ip_range(&mut self, packet: Layer) {
         self.packet.ip_size = packet.wire_len() as u32;
-        self.packet.ip_at = packet.at as u32;
-        self.packet.ip_end = packet.captured as u32;
+        self.packet.ip_at = packet.start as u32;
+        self.packet.ip_end = packet.captured_end as u32;
     }
 }
 
@@ -158,26 +164,26 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    /// Overwrites bytes of a packet.
-    fn with(mut packet: Vec<u8>, at: usize, bytes: &[u8]) -> Vec<u8> {
-        packet[at..at + bytes.len()].copy_from_slice(bytes);
+    /// Overwrites the bytes of a packet at an offset.
+    fn with(mut packet: Vec<u8>, offset: usize, bytes: &[u8]) -> Vec<u8> {
+        packet[offset..offset + bytes.len()].copy_from_slice(bytes);
         packet
     }
 
     #[test]
     fn headers_are_believed_and_nothing_is_read_past_the_capture() {
         let packet = ipv4_udp(53, &[7; 100]);
-        let cut = decode_cut(RAW, &packet, 40).expect("its ports are there");
+        let cut = decode_cut(RAW, &packet, 40).expect("the ports were captured");
         assert_eq!((cut.ip_size, cut.transport_size), (128, 108));
         assert_eq!((cut.payload_size, cut.ip_end), (100, 40));
         assert_eq!(cut.payload(&packet[..40]), [7; 12]);
 
-        let lying = with(packet, 2, &9000u16.to_be_bytes());
-        let packet = decode(RAW, &lying).expect("believed");
+        let too_long = with(packet, 2, &9000u16.to_be_bytes());
+        let packet = decode(RAW, &too_long).expect("the header takes precedence");
         assert_eq!((packet.ip_size, packet.ip_end), (9000, 128));
 
         let packet = ipv6_udp(53, &[7; 100]);
-        let cut = decode_cut(RAW, &packet, 60).expect("its ports are there");
+        let cut = decode_cut(RAW, &packet, 60).expect("the ports were captured");
         assert_eq!((cut.ip_size, cut.payload_size), (148, 100));
     }
 
@@ -190,7 +196,7 @@ mod tests {
             let frame = [&[2, 0, 0, 0], &packet[..]].concat();
             let link = if packet[0] >> 4 == 4 { 0 } else { RAW };
             let frame = if link == 0 { &frame } else { &packet };
-            let cut = decode_cut(link, frame, 60).expect("its ports are there");
+            let cut = decode_cut(link, frame, 60).expect("the ports were captured");
             assert_eq!((cut.ip_size, cut.payload_size), (len, 100));
         }
     }

@@ -1,136 +1,138 @@
-//! Link layers: from the link type to the network layer, tags and labels in between.
+//! Link layers: from the link type to the network layer, through tags and labels.
 
 use etherparse::{EtherType, Ethernet2HeaderSlice, SingleVlanSlice, ether_type};
 
-use super::{IgnoreReason, Span, Walk, be16};
+use super::{FrameDecoder, IgnoreReason, Layer, be16};
 use crate::link_type::LinkType;
 
 pub(super) const MPLS: EtherType = EtherType(0x8847);
 pub(super) const MPLS_MULTICAST: EtherType = EtherType(0x8848);
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
-/// 802.2 frames in a Linux cooked header.
+/// The protocol of 802.2 frames in a Linux cooked header.
 const SLL_LLC: EtherType = EtherType(0x0004);
 
-/// How many VLAN tags and LLC headers may follow each other.
+/// The maximum number of VLAN tags and LLC headers in sequence.
 const MAX_TAGS: u8 = 16;
 
-/// Address families of BSD loopback headers: IPv4 everywhere, IPv6 on NetBSD and OpenBSD, FreeBSD,
-/// Darwin, Linux, Windows.
+/// The address family of IPv4 in BSD loopback headers, on all systems.
 const AF_INET: u32 = 2;
+/// The address families of IPv6 in BSD loopback headers: of NetBSD and OpenBSD, FreeBSD, Darwin, Linux,
+/// Windows.
 const AF_INET6: [u32; 5] = [24, 28, 30, 10, 23];
 
-impl Walk<'_> {
-    /// A frame of this link type.
+impl FrameDecoder<'_> {
+    /// Decodes a frame of the given link type.
     #[inline]
-    pub(super) fn link(&mut self, link: LinkType, span: Span) -> Result<(), IgnoreReason> {
+    pub(super) fn link(&mut self, link: LinkType, layer: Layer) -> Result<(), IgnoreReason> {
         match link.0 {
-            1 => self.ethernet(span),
-            _ => self.other_link(link, span),
+            1 => self.ethernet(layer),
+            _ => self.other_link(link, layer),
         }
     }
 
-    /// Numbers and names as in the tcpdump registry.
-    fn other_link(&mut self, link: LinkType, span: Span) -> Result<(), IgnoreReason> {
+    /// Decodes a frame of a link type other than Ethernet. Numbers and names are those of the tcpdump registry.
+    fn other_link(&mut self, link: LinkType, layer: Layer) -> Result<(), IgnoreReason> {
         match link.0 {
-            // NULL and LOOP differ in byte order, which shows.
-            0 | 108 => self.loopback(span),
+            // NULL and LOOP differ only in byte order, which the decoder detects.
+            0 | 108 => self.loopback(layer),
             // PPP, PPP_HDLC
-            9 | 50 => self.serial(span),
-            // RAW, and the numbers it has on some systems
-            12 | 14 | 101 => self.ip(span),
+            9 | 50 => self.serial(layer),
+            // RAW, and its numbers on some systems
+            12 | 14 | 101 => self.ip(layer),
             // PPP_ETHER
-            51 => self.pppoe(span),
+            51 => self.pppoe(layer),
             // C_HDLC
-            104 => self.cisco_hdlc(span),
+            104 => self.cisco_hdlc(layer),
             // IEEE802_11 and with PRISM, radiotap and AVS headers
-            105 => self.wifi(span),
-            119 => self.prism(span),
-            127 => self.radiotap(span),
-            163 => self.avs(span),
+            105 => self.wifi(layer),
+            119 => self.prism(layer),
+            127 => self.radiotap(layer),
+            163 => self.avs(layer),
             // LINUX_SLL, LINUX_SLL2
-            113 => self.cooked(span, 14, 16),
-            276 => self.cooked(span, 0, 20),
+            113 => self.cooked(layer, 14, 16),
+            276 => self.cooked(layer, 0, 20),
             // PPI
-            192 => self.ppi(span),
+            192 => self.ppi(layer),
             // IPV4, IPV6
-            228 => self.ipv4(span),
-            229 => self.ipv6(span),
+            228 => self.ipv4(layer),
+            229 => self.ipv6(layer),
             _ => Err(IgnoreReason::UnknownLinkType),
         }
     }
 
+    /// Decodes an Ethernet frame.
     #[inline]
-    pub(super) fn ethernet(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    pub(super) fn ethernet(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         let header = Ethernet2HeaderSlice::from_slice(bytes).map_err(|_| IgnoreReason::CutLink)?;
         self.packet.src_mac = header.source();
         self.packet.dst_mac = header.destination();
-        self.ethertype(header.ether_type(), span.skip(header.slice().len()))
+        self.ethertype(header.ether_type(), layer.skip(header.slice().len()))
     }
 
-    /// What an ethertype announces. It decides what follows, whatever the bytes look like.
+    /// Decodes the payload of an ethertype. The ethertype alone decides the protocol.
     #[inline]
     pub(super) fn ethertype(
         &mut self,
         ethertype: EtherType,
-        span: Span,
+        layer: Layer,
     ) -> Result<(), IgnoreReason> {
         match ethertype {
-            ether_type::IPV4 => self.ipv4(span),
-            ether_type::IPV6 => self.ipv6(span),
-            _ => self.tagged(ethertype, span),
+            ether_type::IPV4 => self.ipv4(layer),
+            ether_type::IPV6 => self.ipv6(layer),
+            _ => self.tagged(ethertype, layer),
         }
     }
 
-    /// Tags, labels and LLC; `vlan_id` is left as the innermost tag has it.
-    fn tagged(&mut self, mut ethertype: EtherType, mut span: Span) -> Result<(), IgnoreReason> {
+    /// Decodes tags, labels and LLC headers. `vlan_id` becomes the identifier of the innermost tag.
+    fn tagged(&mut self, mut ethertype: EtherType, mut layer: Layer) -> Result<(), IgnoreReason> {
         while self.tags < MAX_TAGS {
             self.tags += 1;
             match ethertype {
-                ether_type::IPV4 => return self.ipv4(span),
-                ether_type::IPV6 => return self.ipv6(span),
+                ether_type::IPV4 => return self.ipv4(layer),
+                ether_type::IPV6 => return self.ipv6(layer),
                 ether_type::VLAN_TAGGED_FRAME
                 | ether_type::PROVIDER_BRIDGING
                 | ether_type::VLAN_DOUBLE_TAGGED_FRAME => {
-                    let tag = SingleVlanSlice::from_slice(self.bytes(span))
+                    let tag = SingleVlanSlice::from_slice(self.bytes(layer))
                         .map_err(|_| IgnoreReason::CutLink)?;
                     self.packet.vlan_id = tag.vlan_identifier().value();
                     ethertype = tag.ether_type();
-                    span = span.skip(4);
+                    layer = layer.skip(4);
                 }
-                MPLS | MPLS_MULTICAST => return self.mpls(span),
-                PPPOE_SESSION => return self.pppoe(span),
-                // The length field of IEEE 802.3
-                EtherType(0..=1500) => return self.llc(span),
+                MPLS | MPLS_MULTICAST => return self.mpls(layer),
+                PPPOE_SESSION => return self.pppoe(layer),
+                // IEEE 802.3: this is a length field.
+                EtherType(0..=1500) => return self.llc(layer),
                 _ => return Err(IgnoreReason::NotIp),
             }
         }
         Err(IgnoreReason::TooDeep)
     }
 
-    /// MPLS labels to the bottom of the stack (RFC 3032), behind which only the first bits tell
-    /// what follows.
-    fn mpls(&mut self, mut span: Span) -> Result<(), IgnoreReason> {
+    /// Decodes MPLS labels up to the bottom of the stack (RFC 3032). Only the first bits of the payload tell
+    /// its protocol.
+    fn mpls(&mut self, mut layer: Layer) -> Result<(), IgnoreReason> {
         loop {
-            let label = self.bytes(span).first_chunk::<4>();
+            let label = self.bytes(layer).first_chunk::<4>();
             let [_, _, bottom, _] = label.ok_or(IgnoreReason::CutLink)?;
-            span = span.skip(4);
+            layer = layer.skip(4);
             if bottom & 1 == 1 {
-                return self.ip(span);
+                return self.ip(layer);
             }
         }
     }
 
-    /// An 802.2 header: SNAP, which names an ethertype, or something else than IP.
-    pub(super) fn llc(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        match self.bytes(span) {
+    /// Decodes an 802.2 header: SNAP with an ethertype, or a protocol other than IP.
+    pub(super) fn llc(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        match self.bytes(layer) {
             // Encapsulated Ethernet (RFC 1042) or a bridge tunnel (802.1H)
             [0xaa, 0xaa, 0x03, 0, 0, 0 | 0xf8, high, low, ..] => {
                 let ethertype = u16::from_be_bytes([*high, *low]);
                 if ethertype < 1536 {
                     return Err(IgnoreReason::NotIp);
                 }
-                self.ethertype(EtherType(ethertype), span.skip(8))
+                self.ethertype(EtherType(ethertype), layer.skip(8))
             }
             [0xaa, 0xaa, 0x03, rest @ ..] if rest.len() < 5 => Err(IgnoreReason::CutLink),
             [_, _, _, ..] => Err(IgnoreReason::NotIp),
@@ -138,12 +140,12 @@ impl Walk<'_> {
         }
     }
 
-    /// A BSD loopback header: the address family in the byte order of the capturing machine.
-    fn loopback(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let header = self.bytes(span).first_chunk::<4>();
+    /// Decodes a BSD loopback header: the address family in the byte order of the capturing machine.
+    fn loopback(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let header = self.bytes(layer).first_chunk::<4>();
         let header = *header.ok_or(IgnoreReason::CutLink)?;
         let family = u32::from_be_bytes(header).min(u32::from_le_bytes(header));
-        let content = span.skip(4);
+        let content = layer.skip(4);
         match family {
             AF_INET => self.ipv4(content),
             family if AF_INET6.contains(&family) => self.ipv6(content),
@@ -151,35 +153,41 @@ impl Walk<'_> {
         }
     }
 
-    /// A Linux cooked header of `len` bytes with its protocol at `protocol_at`. MAC addresses stay
-    /// zero: it knows one of two at most.
-    fn cooked(&mut self, span: Span, protocol_at: usize, len: usize) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    /// Decodes a Linux cooked header of `len` bytes with its protocol at `protocol_offset`.
+    ///
+    /// MAC addresses stay zero, because the header has at most one of the two.
+    fn cooked(
+        &mut self,
+        layer: Layer,
+        protocol_offset: usize,
+        len: usize,
+    ) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         if bytes.len() < len {
             return Err(IgnoreReason::CutLink);
         }
-        let protocol = be16(bytes, protocol_at).ok_or(IgnoreReason::CutLink)?;
+        let protocol = be16(bytes, protocol_offset).ok_or(IgnoreReason::CutLink)?;
         match EtherType(protocol) {
-            SLL_LLC => self.llc(span.skip(len)),
+            SLL_LLC => self.llc(layer.skip(len)),
             EtherType(..1536) => Err(IgnoreReason::NotIp),
-            ethertype => self.ethertype(ethertype, span.skip(len)),
+            ethertype => self.ethertype(ethertype, layer.skip(len)),
         }
     }
 
-    /// A per-packet information header: its length and the link type behind it, little-endian.
-    fn ppi(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let header = self.bytes(span).first_chunk::<8>();
+    /// Decodes a header of per-packet information: its length and the link type after it, little-endian.
+    fn ppi(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let header = self.bytes(layer).first_chunk::<8>();
         let [_, _, len0, len1, link0, link1, link2, link3] =
             *header.ok_or(IgnoreReason::CutLink)?;
         let len = usize::from(u16::from_le_bytes([len0, len1]));
-        if len < 8 || len > self.bytes(span).len() {
+        if len < 8 || len > self.bytes(layer).len() {
             return Err(IgnoreReason::CutLink);
         }
         match u32::from_le_bytes([link0, link1, link2, link3]) {
-            // Within itself it could go on for ever.
+            // A PPI header within a PPI header is rejected, because the nesting would have no limit.
             192 => Err(IgnoreReason::UnknownLinkType),
             link => match u16::try_from(link) {
-                Ok(link) => self.link(LinkType(link), span.skip(len)),
+                Ok(link) => self.link(LinkType(link), layer.skip(len)),
                 Err(_) => Err(IgnoreReason::UnknownLinkType),
             },
         }
@@ -192,7 +200,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ethernet_has_addresses_and_no_padding() {
+    fn ethernet_gives_mac_addresses_and_excludes_padding() {
         let mut frame = ethernet(0x0800, &ipv4_udp(53, b"x"));
         let end = frame.len() as u32;
         frame.resize(60, 0);
@@ -215,7 +223,7 @@ mod tests {
             decode(1, &ethernet(0x8100, &endless)),
             Err(IgnoreReason::TooDeep)
         );
-        // An LLC header and a tag, again and again, in the longest packet that a capture may have
+        // Alternating LLC headers and tags, in a frame of 60 MB
         let endless = [0xaa, 0xaa, 3, 0, 0, 0, 0x81, 0, 0, 5, 0, 0].repeat(5_000_000);
         assert_eq!(
             decode(1, &ethernet(0, &endless)),
@@ -228,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_and_sessions_are_skipped() {
+    fn mpls_labels_and_pppoe_sessions_are_skipped() {
         let (v4, v6) = (ipv4_udp(53, b"x"), ipv6_udp(53, b"x"));
         let labels = [0, 0, 0x10, 64, 0, 0, 0x21, 64];
         let session = |protocol| [0x11, 0, 0, 1, 0, 0, 0, protocol];
@@ -314,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_link_types_and_families_are_told() {
+    fn unknown_link_types_and_address_families_are_ignored() {
         assert_eq!(decode(147, &[0; 60]), Err(IgnoreReason::UnknownLinkType));
         assert_eq!(decode(0, &[7, 0, 0, 0, 0x45]), Err(IgnoreReason::NotIp));
         let nested = [0, 0, 8, 0, 192, 0, 0, 0].repeat(9);

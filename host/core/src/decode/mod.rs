@@ -1,8 +1,8 @@
-//! Decoding: from the bytes of a frame to the addresses, ports and sizes of the packet in it.
+//! The decoder: from the bytes of a frame to the addresses, ports and sizes of its packet.
 //!
-//! The layers call each other downwards: `link` finds the network layer, `ip` reads it,
-//! `transport` the ports and sizes, and `tunnel` starts again within a payload. Nothing is
-//! allocated or copied on the way, and a packet that cannot be metered comes back as the reason why.
+//! Each layer calls the next one. `link` finds the network layer, `ip` reads it, and `transport` reads
+//! ports and sizes. `tunnel` starts again within a payload. The decoder allocates and copies nothing. For
+//! a packet that cannot be metered it returns the reason.
 
 mod fields;
 mod ignore_reason;
@@ -22,30 +22,30 @@ pub use tunnel_set::{TunnelSet, UnknownTunnel};
 
 use crate::link_type::LinkType;
 
-/// How many IP headers may stand one in another, the outermost included.
+/// The maximum number of nested IP headers, including the outermost.
 const MAX_IP_HEADERS: u8 = 8;
 
-/// Turns frames into packets.
+/// Decodes frames into packets.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Decoder {
     tunnels: TunnelSet,
 }
 
 impl Decoder {
-    /// A decoder that looks into these tunnels.
+    /// Creates a decoder that unwraps these tunnels.
     pub fn new(tunnels: TunnelSet) -> Self {
         Self { tunnels }
     }
 
-    /// Decodes one frame as captured, of which the wire carried `wire_len` bytes.
+    /// Decodes one captured frame, which had `wire_len` bytes on the wire.
     ///
-    /// The sizes are those that the IP header states, whether or not all of the packet was captured;
-    /// the offsets stay within `frame`.
+    /// The sizes of the packet come from its IP header, even if only a part of it was captured. The
+    /// offsets stay within `frame`.
     ///
     /// # Errors
     ///
-    /// The reason why this packet is not metered. It is meant to be counted; the next frame may be
-    /// as good as any.
+    /// Returns the reason why the packet cannot be metered. The decoder keeps no state: an error does not
+    /// affect later frames.
     pub fn decode(
         &self,
         link: LinkType,
@@ -57,12 +57,14 @@ impl Decoder {
         Ok(packet)
     }
 
-    /// As [`decode`](Decoder::decode), but writes the packet where it is to stay, which spares a
-    /// copy that costs as much as the decoding. After an error `packet` holds nothing of use.
+    /// Decodes one captured frame like [`decode`](Decoder::decode), but into an existing packet.
+    ///
+    /// This avoids a copy that costs as much as the decoding. After an error the content of `packet` is
+    /// unspecified.
     ///
     /// # Errors
     ///
-    /// As [`decode`](Decoder::decode).
+    /// Returns the same errors as [`decode`](Decoder::decode).
     #[inline]
     pub fn decode_into(
         &self,
@@ -75,86 +77,92 @@ impl Decoder {
             raw_size: wire_len,
             ..Packet::default()
         };
-        let mut walk = Walk {
+        let mut decoder = FrameDecoder {
             frame,
             tunnels: self.tunnels,
             ip_headers: 0,
             tags: 0,
-            follow: true,
+            unwraps: true,
             packet,
         };
-        walk.link(
+        decoder.link(
             link,
-            Span {
-                at: 0,
-                captured: frame.len(),
-                wire: frame.len().max(wire_len as usize),
+            Layer {
+                start: 0,
+                captured_end: frame.len(),
+                wire_end: frame.len().max(wire_len as usize),
             },
         )
     }
 }
 
-/// One frame on its way from the link layer to the transport.
-struct Walk<'a> {
+/// The state of decoding one frame, from the link layer to the transport layer.
+struct FrameDecoder<'a> {
     frame: &'a [u8],
     tunnels: TunnelSet,
-    /// IP headers seen so far.
+    /// The number of IP headers so far.
     ip_headers: u8,
-    /// VLAN tags, LLC headers and the like seen so far in this frame, tunnels aside.
+    /// The number of VLAN tags, LLC headers and similar headers so far. It starts again at 0 in a tunnel.
     tags: u8,
-    /// Whether IP in IP and tunnels are still unwrapped.
-    follow: bool,
+    /// Whether IP in IP and tunnels are unwrapped from here on.
+    unwraps: bool,
     packet: &'a mut Packet,
 }
 
-impl<'a> Walk<'a> {
-    /// The captured bytes of a layer.
+impl<'a> FrameDecoder<'a> {
+    /// Returns the captured bytes of a layer.
     #[inline]
-    fn bytes(&self, span: Span) -> &'a [u8] {
-        self.frame.get(span.at..span.captured).unwrap_or_default()
+    fn bytes(&self, layer: Layer) -> &'a [u8] {
+        self.frame
+            .get(layer.start..layer.captured_end)
+            .unwrap_or_default()
     }
 }
 
-/// Where a layer stands in the frame. `at <= captured <= wire`, and `captured` is within the frame.
+/// The position of a layer in the frame, as offsets from the start of the frame.
+///
+/// `start <= captured_end <= wire_end`, and `captured_end` is at most the length of the captured frame.
 #[derive(Clone, Copy, Debug)]
-struct Span {
-    /// Where its first byte is.
-    at: usize,
-    /// Where its captured bytes end.
-    captured: usize,
-    /// Where its bytes on the wire end, by what encloses it.
-    wire: usize,
+struct Layer {
+    /// The offset of the first byte.
+    start: usize,
+    /// The end of the captured bytes.
+    captured_end: usize,
+    /// The end of the bytes on the wire, as the enclosing layer states it.
+    wire_end: usize,
 }
 
-impl Span {
-    /// What is left after `len` bytes; nothing if there are fewer.
+impl Layer {
+    /// Returns what remains after `len` bytes. The captured part is empty if fewer were captured.
     #[inline]
-    fn skip(self, len: usize) -> Span {
-        let at = (self.at + len).min(self.captured);
-        Span { at, ..self }
+    fn skip(self, len: usize) -> Layer {
+        let start = (self.start + len).min(self.captured_end);
+        Layer { start, ..self }
     }
 
-    /// The first `len` bytes on the wire, which may be more than what encloses them has: headers
-    /// are believed.
+    /// Sets the length on the wire to `len` bytes, as a header states it.
+    ///
+    /// `len` may exceed the length of the enclosing layer: the header takes precedence.
     #[inline]
-    fn take(self, len: usize) -> Span {
-        let wire = self.at + len;
-        Span {
-            captured: self.captured.min(wire),
-            wire,
+    fn with_wire_len(self, len: usize) -> Layer {
+        let wire_end = self.start + len;
+        Layer {
+            captured_end: self.captured_end.min(wire_end),
+            wire_end,
             ..self
         }
     }
 
-    /// Bytes on the wire.
+    /// Returns the number of bytes on the wire.
     #[inline]
     fn wire_len(self) -> usize {
-        self.wire - self.at
+        self.wire_end - self.start
     }
 
-    /// Why `len` bytes are not there: they were `cut` from a capture or the packet is `malformed`.
+    /// Returns the reason why `len` bytes are not available: `cut` if the capture has too few bytes,
+    /// `malformed` if the layer is shorter than `len` on the wire.
     #[cold]
-    fn short(self, len: usize, cut: IgnoreReason, malformed: IgnoreReason) -> IgnoreReason {
+    fn too_short(self, len: usize, cut: IgnoreReason, malformed: IgnoreReason) -> IgnoreReason {
         if len > self.wire_len() {
             malformed
         } else {
@@ -163,11 +171,11 @@ impl Span {
     }
 }
 
-/// The two bytes at `at`, in network order.
+/// Returns the big-endian number in the two bytes at `offset`.
 #[inline]
-fn be16(bytes: &[u8], at: usize) -> Option<u16> {
+fn be16(bytes: &[u8], offset: usize) -> Option<u16> {
     bytes
-        .get(at..at + 2)
+        .get(offset..offset + 2)
         .map(|b| u16::from_be_bytes([b[0], b[1]]))
 }
 

@@ -1,64 +1,66 @@
-//! The compact header that decoding leaves of a packet.
+//! The decoded form of a packet.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What the flow table and the plugins' columns need to know of one packet.
+/// The header fields of one packet that the flow table and the columns of plugins need.
 ///
-/// Of a tunnelled packet the addresses, ports and all sizes but [`raw_size`](Packet::raw_size) are
-/// those of the innermost packet. Offsets count from the start of the captured frame and never point
-/// past its end, so that slicing the frame with them cannot fail.
+/// For a tunnelled packet, addresses, ports and sizes are those of the innermost packet. Only
+/// [`raw_size`](Packet::raw_size) is the size of the whole frame. Offsets count from the start of the captured
+/// frame. They never exceed its length, so slicing the frame with them cannot fail.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Packet {
-    /// Source and destination address.
+    /// The source address.
     pub src: Addr,
-    /// See [`src`](Packet::src).
+    /// The destination address.
     pub dst: Addr,
-    /// Transport ports; 0 where the protocol has none.
+    /// The source port; 0 if the protocol has no ports.
     pub src_port: u16,
-    /// See [`src_port`](Packet::src_port).
+    /// The destination port; 0 if the protocol has no ports.
     pub dst_port: u16,
     /// The innermost 802.1Q or 802.1ad identifier, 12 bits; 0 without a tag.
     pub vlan_id: u16,
-    /// IANA protocol number behind the IP header and its extension headers.
+    /// The IANA number of the protocol after the IP header and its extension headers.
     pub protocol: u8,
     /// 4 or 6.
     pub ip_version: u8,
-    /// The tunnel that the packet was found in.
+    /// The innermost tunnel that contains the packet.
     pub tunnel: Tunnel,
-    /// The eight flag bits of a TCP header as they stand in it (FIN is bit 0, CWR bit 7); 0 for other protocols.
+    /// The flag bits of the TCP header (FIN is bit 0, CWR is bit 7); 0 for other protocols.
     pub tcp_flags: u8,
-    /// Source and destination MAC address of this frame, or of the one in its tunnel if that carries
-    /// frames; zeros where the link layer has none or only one. Of an 802.11 frame: addresses 2 and 3,
-    /// as NFStream has it.
+    /// The source MAC address of the frame, or of the frame within the tunnel if the tunnel carries frames.
+    /// Zeros if the link layer has fewer than two addresses. For an 802.11 frame it is address 2, as in
+    /// NFStream.
     pub src_mac: [u8; 6],
-    /// See [`src_mac`](Packet::src_mac).
+    /// The destination MAC address, by the rules of [`src_mac`](Packet::src_mac). For an 802.11 frame it is
+    /// address 3.
     pub dst_mac: [u8; 6],
-    /// Bytes on the wire, link layer included, however few were captured.
+    /// The size on the wire in bytes, including the link layer, regardless of how much was captured.
     pub raw_size: u32,
-    /// Bytes of the IP packet by its own header.
+    /// The size of the IP packet in bytes, as its header states it.
     pub ip_size: u32,
-    /// Bytes of the transport header and payload by the IP header; 0 for protocols other than TCP, UDP
-    /// and ICMP (v6 too), and for what is too short to be TCP or UDP.
+    /// The size of transport header and payload in bytes, by the IP header. 0 for protocols other than TCP,
+    /// UDP, ICMP and ICMPv6, and for packets that are too short for a TCP or UDP header.
     pub transport_size: u32,
-    /// Bytes of the transport payload by the IP header; 0 where `transport_size` is.
+    /// The size of the transport payload in bytes, by the IP header; 0 if `transport_size` is 0.
     pub payload_size: u32,
-    /// Where the IP header starts.
+    /// The offset of the IP header.
     pub ip_at: u32,
-    /// Where the transport header starts, behind IPv6 extension headers.
+    /// The offset of the transport header, after IPv6 extension headers.
     pub transport_at: u32,
-    /// Where the transport payload starts, or the capture ends; where the transport header does for what
-    /// has no `transport_size`.
+    /// The offset of the transport payload, or the end of the capture if that comes first. Equal to
+    /// `transport_at` if `transport_size` is 0.
     pub payload_at: u32,
-    /// Where the captured part of the IP packet ends: at its own length, so that Ethernet padding stays out.
+    /// The end of the captured part of the IP packet. It excludes Ethernet padding, because the IP header
+    /// states the length.
     pub ip_end: u32,
 }
 
-/// An IP address in 16 bytes; an IPv4 address takes the first four, the rest is zero.
+/// An IP address in 16 bytes. An IPv4 address is in the first four bytes; the others are zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Addr(pub [u8; 16]);
 
 impl Addr {
-    /// As an address of the given version (4 or 6).
+    /// Converts to an address of the given IP version (4 or 6).
     pub fn to_ip(self, version: u8) -> IpAddr {
         if version == 4 {
             let [a, b, c, d, ..] = self.0;
@@ -81,8 +83,9 @@ impl From<[u8; 16]> for Addr {
     }
 }
 
-/// The tunnel that a metered packet was found in; its number is the flow's `tunnel_id` (numbered as
-/// in nDPI's `ndpi_packet_tunnel`, so that the first three equal NFStream's).
+/// A tunnel that can contain a metered packet. Its number is the flow's `tunnel_id`.
+///
+/// The numbers are those of nDPI's `ndpi_packet_tunnel`, so that the first three are the same as in NFStream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names are those of the protocols")]
@@ -98,7 +101,7 @@ pub enum Tunnel {
 }
 
 impl Tunnel {
-    /// Every tunnel, by number.
+    /// All tunnels except `None`, in the order of their numbers.
     pub const ALL: [Tunnel; 6] = [
         Tunnel::Gtp,
         Tunnel::Capwap,
@@ -108,7 +111,7 @@ impl Tunnel {
         Tunnel::Geneve,
     ];
 
-    /// Its name in lower case, as it stands in a list of tunnels.
+    /// Returns the name in lower case, as in a list of tunnels.
     pub const fn name(self) -> &'static str {
         match self {
             Tunnel::None => "none",
@@ -121,16 +124,24 @@ impl Tunnel {
         }
     }
 
-    /// How its packets are told, and when they are looked into.
+    /// Returns a description: how the decoder recognises packets of the tunnel, and when it unwraps them.
     pub const fn doc(self) -> &'static str {
         match self {
-            Tunnel::None => "No tunnel, or one that is not looked into.",
-            Tunnel::Gtp => "GTP-U: UDP port 2152 of either side. By default.",
-            Tunnel::Capwap => "CAPWAP data: UDP port 5247 of either side. By default.",
-            Tunnel::Tzsp => "TZSP: UDP port 37008 of either side. By default.",
-            Tunnel::Vxlan => "VXLAN: UDP destination port 4789. If decode_tunnels names vxlan.",
-            Tunnel::Gre => "GRE and ERSPAN: IP protocol 47. If decode_tunnels names gre.",
-            Tunnel::Geneve => "Geneve: UDP destination port 6081. If decode_tunnels names geneve.",
+            Tunnel::None => "No tunnel, or a tunnel that is not decoded.",
+            Tunnel::Gtp => "GTP-U: source or destination UDP port 2152. Decoded by default.",
+            Tunnel::Capwap => {
+                "CAPWAP data: source or destination UDP port 5247. Decoded by default."
+            }
+            Tunnel::Tzsp => "TZSP: source or destination UDP port 37008. Decoded by default.",
+            Tunnel::Vxlan => {
+                "VXLAN: UDP destination port 4789. Decoded if decode_tunnels includes vxlan."
+            }
+            Tunnel::Gre => {
+                "GRE and ERSPAN: IP protocol 47. Decoded if decode_tunnels includes gre."
+            }
+            Tunnel::Geneve => {
+                "Geneve: UDP destination port 6081. Decoded if decode_tunnels includes geneve."
+            }
         }
     }
 }

@@ -1,47 +1,48 @@
-//! PPP and Cisco HDLC, on lines, in PPPoE and in GRE.
+//! PPP and Cisco HDLC: on serial lines, in PPPoE and in GRE.
 
 use etherparse::EtherType;
 
 use super::link::{MPLS, MPLS_MULTICAST};
-use super::{IgnoreReason, Span, Walk, be16};
+use super::{FrameDecoder, IgnoreReason, Layer, be16};
 
-/// Address and control field of PPP in HDLC framing (RFC 1662).
+/// The address and control fields of PPP in HDLC framing (RFC 1662).
 const HDLC_PPP: [u8; 2] = [0xff, 0x03];
-/// First byte of Cisco HDLC: a unicast or a broadcast frame.
+/// The first byte of a Cisco HDLC frame, unicast or broadcast.
 const CISCO_UNICAST: u8 = 0x0f;
 const CISCO_BROADCAST: u8 = 0x8f;
 
-impl Walk<'_> {
-    /// A serial line: PPP with or without HDLC framing, or Cisco HDLC. The first byte tells.
-    pub(super) fn serial(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        match self.bytes(span).first() {
-            Some(&CISCO_UNICAST | &CISCO_BROADCAST) => self.cisco_hdlc(span),
-            _ => self.ppp(span),
+impl FrameDecoder<'_> {
+    /// Decodes a frame of a serial line: PPP with or without HDLC framing, or Cisco HDLC. The first byte
+    /// decides.
+    pub(super) fn serial(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        match self.bytes(layer).first() {
+            Some(&CISCO_UNICAST | &CISCO_BROADCAST) => self.cisco_hdlc(layer),
+            _ => self.ppp(layer),
         }
     }
 
-    /// Cisco HDLC: address, control, ethertype.
-    pub(super) fn cisco_hdlc(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let ethertype = be16(self.bytes(span), 2).ok_or(IgnoreReason::CutLink)?;
-        self.ethertype(EtherType(ethertype), span.skip(4))
+    /// Decodes Cisco HDLC: address, control, ethertype.
+    pub(super) fn cisco_hdlc(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let ethertype = be16(self.bytes(layer), 2).ok_or(IgnoreReason::CutLink)?;
+        self.ethertype(EtherType(ethertype), layer.skip(4))
     }
 
-    /// A PPP protocol field (RFC 1661), of one byte where it is compressed, and what it announces.
-    pub(super) fn ppp(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let span = if self.bytes(span).starts_with(&HDLC_PPP) {
-            span.skip(HDLC_PPP.len())
+    /// Decodes a PPP protocol field (RFC 1661) and its payload. A compressed field has one byte.
+    pub(super) fn ppp(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let layer = if self.bytes(layer).starts_with(&HDLC_PPP) {
+            layer.skip(HDLC_PPP.len())
         } else {
-            span
+            layer
         };
-        let bytes = self.bytes(span);
+        let bytes = self.bytes(layer);
         let first = *bytes.first().ok_or(IgnoreReason::CutLink)?;
-        // The last byte of a protocol number is odd and no other is.
+        // The last byte of a protocol number is odd; the others are even.
         let (protocol, len) = if first & 1 == 1 {
             (u16::from(first), 1)
         } else {
             (be16(bytes, 0).ok_or(IgnoreReason::CutLink)?, 2)
         };
-        let content = span.skip(len);
+        let content = layer.skip(len);
         match protocol {
             0x0021 => self.ipv4(content),
             0x0057 => self.ipv6(content),
@@ -51,10 +52,11 @@ impl Walk<'_> {
         }
     }
 
-    /// PPPoE from its own header on (RFC 2516). Discovery, whose code is not 0, carries no PPP.
-    pub(super) fn pppoe(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        match self.bytes(span) {
-            [_, 0, _, _, _, _, ..] => self.ppp(span.skip(6)),
+    /// Decodes PPPoE from its own header on (RFC 2516). Discovery packets, with a code other than 0, carry no
+    /// PPP.
+    pub(super) fn pppoe(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        match self.bytes(layer) {
+            [_, 0, _, _, _, _, ..] => self.ppp(layer.skip(6)),
             [_, _, _, _, _, _, ..] => Err(IgnoreReason::NotIp),
             _ => Err(IgnoreReason::CutLink),
         }

@@ -1,4 +1,4 @@
-//! Frames for the tests of this folder.
+//! Frames for the tests of this module.
 
 use etherparse::PacketBuilder;
 
@@ -8,7 +8,7 @@ use crate::link_type::LinkType;
 pub(super) const ETHERNET: u16 = 1;
 pub(super) const RAW: u16 = 101;
 
-/// Who talks in these frames, and from which port; the other port is for the test to choose.
+/// Addresses and source port of all test frames. The tests choose the destination port.
 pub(super) const SRC: [u8; 4] = [10, 0, 0, 1];
 pub(super) const DST: [u8; 4] = [10, 0, 0, 2];
 pub(super) const SRC6: [u8; 16] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
@@ -17,7 +17,7 @@ pub(super) const SRC_PORT: u16 = 40000;
 pub(super) const SRC_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 pub(super) const DST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 
-/// Decodes a frame that was captured whole, with every tunnel unwrapped.
+/// Decodes a frame that was captured completely. All tunnels are unwrapped.
 pub(super) fn decode(link: u16, frame: &[u8]) -> Result<Packet, IgnoreReason> {
     decoder().decode(LinkType(link), frame, frame.len() as u32)
 }
@@ -55,7 +55,7 @@ pub(super) fn ipv4_tcp(dst_port: u16, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// IPv4 with a protocol of one's own.
+/// Returns an IPv4 packet with the given protocol.
 pub(super) fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     let len = (20 + payload.len()) as u16;
     let mut packet = vec![0x45, 0, 0, 0, 0xab, 0xcd, 0, 0, 64, protocol, 0, 0];
@@ -65,7 +65,7 @@ pub(super) fn ipv4(protocol: u8, payload: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// IPv6 with a next header of one's own.
+/// Returns an IPv6 packet with the given next header.
 pub(super) fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
     let len = (payload.len() as u16).to_be_bytes();
     let mut packet = vec![0x60, 0, 0, 0, len[0], len[1], next_header, 64];
@@ -78,7 +78,7 @@ pub(super) fn ethernet(ethertype: u16, payload: &[u8]) -> Vec<u8> {
     [&DST_MAC[..], &SRC_MAC, &ethertype.to_be_bytes(), payload].concat()
 }
 
-/// An 802.11 data frame to the access point, with IPv4 in it. `control` is the first byte of its
+/// Returns an 802.11 data frame to the access point that carries IPv4. `control` is the first byte of the
 /// frame control field.
 pub(super) fn wifi(control: u8, after_header: &[u8], packet: &[u8]) -> Vec<u8> {
     let bss = [2, 0, 0, 0, 0, 9];

@@ -1,4 +1,4 @@
-//! Properties of the whole decoder, over all bytes and link types.
+//! Properties of the whole decoder, for arbitrary bytes and all link types.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -11,7 +11,7 @@ const LINK_TYPES: [u16; 21] = [
     0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 119, 127, 163, 192, 228, 229, 276, 147, 65535,
 ];
 
-/// What the offsets and sizes of every packet keep to.
+/// Asserts the invariants of the offsets and sizes of every packet.
 fn check(packet: &Packet, frame: &[u8]) {
     let offsets = [
         packet.ip_at,
@@ -41,7 +41,7 @@ fn check(packet: &Packet, frame: &[u8]) {
     assert!(accessors[7] >= accessors[8]);
 }
 
-/// Frames that reach every layer, for taking apart.
+/// Returns frames that reach every layer, as input for mutation.
 fn seeds() -> Vec<(u16, Vec<u8>)> {
     let inner = ipv4_udp(53, b"inner");
     let frame = ethernet(0x0800, &ipv4_tcp(80, b"GET"));
@@ -132,7 +132,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn arbitrary_bytes_do_no_harm(
+    fn arbitrary_bytes_keep_the_invariants(
         link in select(&LINK_TYPES[..]),
         frame in prop::collection::vec(any::<u8>(), 0..200),
         wire_len in any::<u32>(),
@@ -145,17 +145,17 @@ proptest! {
     }
 
     #[test]
-    fn damaged_packets_do_no_harm(
+    fn damaged_packets_keep_the_invariants(
         seed in any::<Index>(),
         damage in prop::collection::vec((any::<Index>(), any::<u8>()), 1..6),
         len in any::<Index>(),
         more in 0..2000u32,
     ) {
         let (link, mut frame) = seed.get(&seeds()).clone();
-        for (at, byte) in damage {
-            *at.get_mut(&mut frame) = byte;
+        for (index, byte) in damage {
+            *index.get_mut(&mut frame) = byte;
         }
-        // Most frames stay whole, so that damage far inside is reached.
+        // Most frames are not truncated, so that damage in inner layers is reached.
         let len = len.index(4 * frame.len());
         frame.truncate(len.max(1));
         let wire_len = frame.len() as u32 + more;

@@ -2,36 +2,40 @@
 
 use etherparse::{IpNumber, TcpHeaderSlice, UdpHeaderSlice, ip_number};
 
-use super::{IgnoreReason, Span, Walk, be16};
+use super::{FrameDecoder, IgnoreReason, Layer, be16};
 
-/// A TCP header without options.
+/// The length of a TCP header without options.
 const TCP_LEN: usize = 20;
-/// A UDP header; also the part that ICMP messages have in common.
+/// The length of a UDP header, and of the part that all ICMP messages have in common.
 pub(super) const UDP_LEN: usize = 8;
 
-impl Walk<'_> {
-    /// TCP, UDP and ICMP as far as they were captured; a protocol and no more of everything else,
-    /// and of what is too short to be TCP or UDP.
+impl FrameDecoder<'_> {
+    /// Decodes the captured part of TCP, UDP and ICMP. Other protocols, and packets that are too short for a
+    /// TCP or UDP header, get only a protocol number.
     #[inline]
-    pub(super) fn transport(&mut self, protocol: IpNumber, span: Span) -> Result<(), IgnoreReason> {
+    pub(super) fn transport(
+        &mut self,
+        protocol: IpNumber,
+        layer: Layer,
+    ) -> Result<(), IgnoreReason> {
         self.packet.protocol = protocol.0;
-        self.packet.transport_at = span.at as u32;
-        self.packet.payload_at = span.at as u32;
+        self.packet.transport_at = layer.start as u32;
+        self.packet.payload_at = layer.start as u32;
         match protocol {
-            ip_number::TCP if span.wire_len() >= TCP_LEN => self.tcp(span),
-            ip_number::UDP if span.wire_len() >= UDP_LEN => self.udp(span),
+            ip_number::TCP if layer.wire_len() >= TCP_LEN => self.tcp(layer),
+            ip_number::UDP if layer.wire_len() >= UDP_LEN => self.udp(layer),
             ip_number::ICMP | ip_number::IPV6_ICMP => {
-                self.sizes(span, UDP_LEN);
+                self.set_sizes(layer, UDP_LEN);
                 Ok(())
             }
-            ip_number::GRE => self.gre(span),
+            ip_number::GRE => self.gre(layer),
             _ => Ok(()),
         }
     }
 
     #[inline]
-    fn tcp(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    fn tcp(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         let header_len = match TcpHeaderSlice::from_slice(bytes) {
             Ok(header) => {
                 self.packet.src_port = header.source_port();
@@ -41,12 +45,12 @@ impl Walk<'_> {
             }
             Err(_) => self.partial_tcp(bytes)?,
         };
-        self.sizes(span, header_len);
+        self.set_sizes(layer, header_len);
         Ok(())
     }
 
-    /// A TCP header that was cut, or whose data offset is below 5: its length as it states it, five
-    /// words when the capture ends before the data offset.
+    /// Decodes a TCP header that was cut, or whose data offset is below 5. Returns the length that the data
+    /// offset states, or 20 if the capture ends before the data offset.
     #[cold]
     fn partial_tcp(&mut self, bytes: &[u8]) -> Result<usize, IgnoreReason> {
         self.ports(bytes)?;
@@ -57,8 +61,8 @@ impl Walk<'_> {
     }
 
     #[inline]
-    fn udp(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    fn udp(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         match UdpHeaderSlice::from_slice(bytes) {
             Ok(header) => {
                 self.packet.src_port = header.source_port();
@@ -66,12 +70,11 @@ impl Walk<'_> {
             }
             Err(_) => self.ports(bytes)?,
         }
-        self.sizes(span, UDP_LEN);
-        self.udp_tunnel(span)
+        self.set_sizes(layer, UDP_LEN);
+        self.udp_tunnel(layer)
     }
 
-    /// The ports of a header of which the capture may have no more. Without them the packet belongs
-    /// to no flow.
+    /// Reads the ports of a header that was cut after them. Without ports, the packet belongs to no flow.
     #[cold]
     fn ports(&mut self, bytes: &[u8]) -> Result<(), IgnoreReason> {
         let (Some(src), Some(dst)) = (be16(bytes, 0), be16(bytes, 2)) else {
@@ -82,12 +85,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// The sizes by the IP header, and where the payload starts in what was captured.
+    /// Stores the sizes by the IP header, and the offset of the captured payload.
     #[inline]
-    fn sizes(&mut self, span: Span, header_len: usize) {
-        self.packet.transport_size = span.wire_len() as u32;
-        self.packet.payload_size = span.wire_len().saturating_sub(header_len) as u32;
-        self.packet.payload_at = span.captured.min(span.at + header_len) as u32;
+    fn set_sizes(&mut self, layer: Layer, header_len: usize) {
+        self.packet.transport_size = layer.wire_len() as u32;
+        self.packet.payload_size = layer.wire_len().saturating_sub(header_len) as u32;
+        self.packet.payload_at = layer.captured_end.min(layer.start + header_len) as u32;
     }
 }
 
@@ -121,7 +124,7 @@ mod tests {
     fn a_cut_header_needs_its_ports() {
         let frame = ipv4_tcp(80, &[0; 100]);
         for len in 24..frame.len() {
-            let packet = decode_cut(RAW, &frame, len).expect("the ports are there");
+            let packet = decode_cut(RAW, &frame, len).expect("the ports were captured");
             assert_eq!((packet.dst_port, packet.payload_size), (80, 100), "{len}");
             assert_eq!(packet.tcp_flags, if len > 33 { 0x18 } else { 0 }, "{len}");
         }

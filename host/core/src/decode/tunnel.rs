@@ -1,36 +1,36 @@
-//! Tunnels: what is in a UDP or GRE payload is metered in its place.
+//! Tunnels: the packet in a UDP or GRE payload is metered in place of the outer packet.
 //!
-//! A payload that does not read as the tunnel of its port leaves the packet an ordinary one. Once
-//! the tunnel's own header has said that a frame or packet follows, that one decides: if it cannot
-//! be metered, neither is the packet around it.
+//! If a payload has no valid header of the tunnel, the outer packet is an ordinary packet. If the header is
+//! valid, the inner packet decides: if it cannot be metered, the outer packet is not metered either.
 
 use super::transport::UDP_LEN;
-use super::tunnel_headers::{self as headers, Content, Found};
-use super::{IgnoreReason, Span, Tunnel, Walk};
+use super::tunnel_headers::{self as headers, ParsedHeader, PayloadType};
+use super::{FrameDecoder, IgnoreReason, Layer, Tunnel};
 
-/// UDP ports. A VXLAN or Geneve packet is one by its destination, as its source port is any.
+/// UDP ports. VXLAN and Geneve are recognised by the destination port only, because their source port is
+/// arbitrary.
 const GTP_U: u16 = 2152;
 const VXLAN: u16 = 4789;
 const CAPWAP_DATA: u16 = 5247;
 const GENEVE: u16 = 6081;
 const TZSP: u16 = 37008;
 
-impl Walk<'_> {
-    /// Unwraps a UDP packet whose port is that of a tunnel.
+impl FrameDecoder<'_> {
+    /// Unwraps a UDP packet if one of its ports belongs to a tunnel.
     #[inline]
-    pub(super) fn udp_tunnel(&mut self, span: Span) -> Result<(), IgnoreReason> {
+    pub(super) fn udp_tunnel(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
         let is_tunnel = |port| matches!(port, GTP_U | VXLAN | CAPWAP_DATA | GENEVE | TZSP);
         let (src, dst) = (self.packet.src_port, self.packet.dst_port);
-        if self.follow && (is_tunnel(dst) || is_tunnel(src)) {
-            return self.enter_udp([src, dst], span.skip(UDP_LEN));
+        if self.unwraps && (is_tunnel(dst) || is_tunnel(src)) {
+            return self.unwrap_udp([src, dst], layer.skip(UDP_LEN));
         }
         Ok(())
     }
 
     #[inline(never)]
-    fn enter_udp(&mut self, ports: [u16; 2], payload: Span) -> Result<(), IgnoreReason> {
+    fn unwrap_udp(&mut self, ports: [u16; 2], payload: Layer) -> Result<(), IgnoreReason> {
         let [_, dst] = ports;
-        let (tunnel, read): (_, fn(&[u8]) -> Found) = if ports.contains(&GTP_U) {
+        let (tunnel, parse): (_, fn(&[u8]) -> ParsedHeader) = if ports.contains(&GTP_U) {
             (Tunnel::Gtp, headers::gtp)
         } else if ports.contains(&TZSP) {
             (Tunnel::Tzsp, headers::tzsp)
@@ -43,28 +43,30 @@ impl Walk<'_> {
         } else {
             return Ok(());
         };
-        self.enter(tunnel, read, payload)
+        self.unwrap_tunnel(tunnel, parse, payload)
     }
 
-    /// Unwraps GRE, of which `payload` is the header and what follows.
-    pub(super) fn gre(&mut self, payload: Span) -> Result<(), IgnoreReason> {
-        if !self.follow {
+    /// Unwraps GRE. `payload` starts with the GRE header.
+    pub(super) fn gre(&mut self, payload: Layer) -> Result<(), IgnoreReason> {
+        if !self.unwraps {
             return Ok(());
         }
-        self.enter(Tunnel::Gre, headers::gre, payload)
+        self.unwrap_tunnel(Tunnel::Gre, headers::gre, payload)
     }
 
-    fn enter(
+    /// Unwraps a payload if the tunnel is enabled and `parse` accepts its header. Otherwise changes nothing.
+    fn unwrap_tunnel(
         &mut self,
         tunnel: Tunnel,
-        read: fn(&[u8]) -> Found,
-        payload: Span,
+        parse: fn(&[u8]) -> ParsedHeader,
+        payload: Layer,
     ) -> Result<(), IgnoreReason> {
         if !self.tunnels.contains(tunnel) {
             return Ok(());
         }
         let bytes = self.bytes(payload);
-        let Some((at, content)) = read(bytes).filter(|&(at, _)| at < bytes.len()) else {
+        let Some((header_len, payload_type)) = parse(bytes).filter(|&(len, _)| len < bytes.len())
+        else {
             return Ok(());
         };
         self.packet.tunnel = tunnel;
@@ -73,29 +75,32 @@ impl Walk<'_> {
         self.packet.dst_port = 0;
         self.packet.transport_size = 0;
         self.packet.payload_size = 0;
-        // What mobile subscribers tunnel within their tunnel is their own: as in NFStream, it is
-        // metered as it stands.
-        self.follow = tunnel != Tunnel::Gtp;
-        let span = payload.skip(at);
-        match content {
-            Content::Ethernet => self.ethernet(span),
-            Content::Ethertype(ethertype) => self.ethertype(ethertype, span),
-            Content::Ip => self.ip(span),
-            Content::Wifi if tunnel == Tunnel::Capwap => self.capwap_wifi(span),
-            Content::Wifi => self.wifi(span),
-            Content::Prism => self.prism(span),
-            Content::Avs => self.avs(span),
-            Content::Ppp => self.ppp(span),
-            Content::LaterFragment => Err(IgnoreReason::LaterFragment),
+        // As in NFStream, tunnels within GTP-U are not unwrapped: they belong to the mobile subscribers.
+        self.unwraps = tunnel != Tunnel::Gtp;
+        let layer = payload.skip(header_len);
+        match payload_type {
+            PayloadType::Ethernet => self.ethernet(layer),
+            PayloadType::Ethertype(ethertype) => self.ethertype(ethertype, layer),
+            PayloadType::Ip => self.ip(layer),
+            PayloadType::Wifi if tunnel == Tunnel::Capwap => self.capwap_wifi(layer),
+            PayloadType::Wifi => self.wifi(layer),
+            PayloadType::Prism => self.prism(layer),
+            PayloadType::Avs => self.avs(layer),
+            PayloadType::Ppp => self.ppp(layer),
+            PayloadType::LaterFragment => Err(IgnoreReason::LaterFragment),
         }
     }
 
-    /// An 802.11 frame in CAPWAP. Some controllers swap the two bytes of its frame control field,
-    /// which shows in the protocol version: the only one there is has the number 0.
-    fn capwap_wifi(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        match *self.bytes(span) {
-            [flags, control, ..] if flags & 0x03 != 0 => self.wifi_with(control, flags, span),
-            _ => self.wifi(span),
+    /// Decodes an 802.11 frame in CAPWAP.
+    ///
+    /// Some controllers swap the two bytes of the frame control field. Then the protocol version is not 0,
+    /// which is its only valid value.
+    fn capwap_wifi(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        match *self.bytes(layer) {
+            [flags, control, ..] if flags & 0x03 != 0 => {
+                self.wifi_with_control(control, flags, layer)
+            }
+            _ => self.wifi(layer),
         }
     }
 }
@@ -115,7 +120,7 @@ mod tests {
         ethernet(0x8100, &[&[0, 9, 8, 0][..], &inner()].concat())
     }
 
-    /// Asserts that a payload of this port is unwrapped over both IP versions, to the packet within.
+    /// Asserts that a payload of this port is unwrapped over both IP versions to the inner packet.
     fn assert_unwraps(tunnel: Tunnel, port: u16, header: &[u8], content: &[u8]) {
         let payload = [header, content].concat();
         for outer in [ipv4_udp(port, &payload), ipv6_udp(port, &payload)] {
@@ -133,7 +138,7 @@ mod tests {
         }
     }
 
-    /// Asserts that such a payload is an ordinary UDP packet.
+    /// Asserts that a packet with this payload is an ordinary UDP packet.
     fn assert_ordinary(port: u16, payload: &[u8]) {
         let packet = decode(RAW, &ipv4_udp(port, payload)).expect("UDP");
         assert_eq!((packet.tunnel, packet.dst_port), (Tunnel::None, port));
@@ -166,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn in_gtp_the_inner_packet_decides_and_is_not_followed() {
+    fn gtp_is_ignored_with_its_inner_packet_and_unwrapped_once() {
         let gtp = |content: &[u8]| {
             let header = [0x30, 0xff, 0, 0, 0, 0, 0, 1];
             decode(RAW, &ipv4_udp(GTP_U, &[&header[..], content].concat()))
@@ -202,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tunnelled_frame_gives_addresses_and_vlan() {
+    fn a_tunnelled_frame_gives_mac_addresses_and_vlan() {
         let tzsp = [&[1, 0, 0, 1, 1][..], &inner_frame()].concat();
         let outer = [&[0xff; 12][..], &[8, 0], &ipv4_udp(TZSP, &tzsp)].concat();
         let packet = decode(ETHERNET, &outer).expect("unwrapped");
@@ -285,13 +290,13 @@ mod tests {
         }
         for header in [[0x40, 0, 8, 0], [0, 0, 0, 0], [0, 2, 8, 0]] {
             let outer = ipv4(47, &[&header[..], &sequence, &v4].concat());
-            let packet = decode(RAW, &outer).expect("metered as it stands");
+            let packet = decode(RAW, &outer).expect("metered without unwrapping");
             assert_eq!((packet.tunnel, packet.protocol), (Tunnel::None, 47));
         }
     }
 
     #[test]
-    fn tunnels_in_tunnels_are_followed() {
+    fn nested_tunnels_are_unwrapped_to_a_depth() {
         let vxlan = [&[8, 0, 0, 0, 0, 0, 1, 0][..], &inner_frame()].concat();
         let gre = [&[0, 0, 8, 0][..], &ipv4_udp(VXLAN, &vxlan)].concat();
         let packet = decode(RAW, &ipv4(47, &gre)).expect("unwrapped");

@@ -1,27 +1,27 @@
-//! Which tunnels are looked into.
+//! The set of tunnels that the decoder unwraps.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::Tunnel;
 
-/// The tunnels whose content is metered in place of the packets that carry it.
+/// A set of tunnels whose inner packets are metered in place of the outer packets.
 ///
-/// IP in IP (protocols 4 and 41) is no matter of this set: it is always unwrapped.
+/// IP in IP (protocols 4 and 41) is not in this set: it is always unwrapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct TunnelSet(u8);
 
 impl TunnelSet {
-    /// No tunnel: outer packets are metered. Written `false`.
+    /// The empty set: outer packets are metered. Its text is `false`.
     pub const NONE: TunnelSet = TunnelSet(0);
 
-    /// GTP-U, CAPWAP and TZSP, the tunnels that NFStream looks into. Written `true`.
+    /// GTP-U, CAPWAP and TZSP, the tunnels that NFStream unwraps. Its text is `true`.
     pub const DEFAULT: TunnelSet = TunnelSet::NONE
         .with(Tunnel::Gtp)
         .with(Tunnel::Capwap)
         .with(Tunnel::Tzsp);
 
-    /// This set and one tunnel more.
+    /// Returns this set with `tunnel` added.
     #[must_use]
     pub const fn with(self, tunnel: Tunnel) -> TunnelSet {
         match tunnel {
@@ -30,12 +30,12 @@ impl TunnelSet {
         }
     }
 
-    /// Whether the content of such tunnels is metered.
+    /// Returns whether the set contains `tunnel`.
     pub const fn contains(self, tunnel: Tunnel) -> bool {
         self.0 & 1 << tunnel as u8 != 0
     }
 
-    /// The tunnels of this set.
+    /// Returns the tunnels of this set, in the order of their numbers.
     pub fn iter(self) -> impl Iterator<Item = Tunnel> {
         Tunnel::ALL
             .into_iter()
@@ -65,17 +65,17 @@ impl FromIterator<Tunnel> for TunnelSet {
     }
 }
 
-/// A word of a tunnel list that names no tunnel.
+/// An unknown name in a list of tunnels.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "'{name}' is no tunnel: expected true, false or a list such as gtp,vxlan out of gtp, capwap, tzsp, vxlan, gre, geneve"
 )]
 pub struct UnknownTunnel {
-    /// The word as it was written.
+    /// The name as it was given, without surrounding spaces.
     pub name: String,
 }
 
-/// `true`, `false`, or names of tunnels with commas between them.
+/// Parses `true`, `false`, or names of tunnels separated by commas. Case is ignored in names.
 impl FromStr for TunnelSet {
     type Err = UnknownTunnel;
 
@@ -98,7 +98,7 @@ fn tunnel_named(name: &str) -> Result<Tunnel, UnknownTunnel> {
         })
 }
 
-/// As [`FromStr`] reads it.
+/// Writes the form that [`FromStr`] parses.
 impl fmt::Display for TunnelSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_what_it_writes() {
+    fn parsing_restores_a_written_set() {
         let sets = [
             TunnelSet::NONE,
             TunnelSet::DEFAULT,
@@ -133,13 +133,13 @@ mod tests {
     }
 
     #[test]
-    fn a_list_names_exactly_its_tunnels() {
+    fn a_list_contains_exactly_its_tunnels() {
         let set: TunnelSet = "gtp, VXLAN".parse().expect("both are tunnels");
         assert_eq!(set.iter().collect::<Vec<_>>(), [Tunnel::Gtp, Tunnel::Vxlan]);
     }
 
     #[test]
-    fn an_unknown_word_is_named() {
+    fn the_error_has_the_unknown_name() {
         let error = "gtp,ipsec".parse::<TunnelSet>().expect_err("no tunnel");
         assert_eq!(error.name, "ipsec");
         assert!("".parse::<TunnelSet>().is_err());

@@ -1,60 +1,60 @@
-//! IEEE 802.11 data frames, and the headers that capture programs put before them.
+//! IEEE 802.11 data frames, and the headers that capture programs add before them.
 
-use super::{IgnoreReason, Span, Walk};
+use super::{FrameDecoder, IgnoreReason, Layer};
 
-/// Frame control, duration, three addresses, sequence control.
+/// The length of frame control, duration, three addresses and sequence control.
 const HEADER_LEN: usize = 24;
 
-/// First byte of the frame control field: the type of the frame is in bits 2 and 3, and in the bits
-/// of a data frame's subtype whether it is without data, and whether it is a quality of service frame.
+/// Bits in the first byte of the frame control field. Bits 2 and 3 are the type of the frame. In a data frame,
+/// one bit of the subtype means "without data", and another means "with a quality of service field".
 const TYPE: u8 = 0x0c;
 const DATA: u8 = 0x08;
 const NO_DATA: u8 = 0x40;
 const QOS: u8 = 0x80;
 
-/// Second byte of the frame control field.
+/// Bits in the second byte of the frame control field.
 const TO_AND_FROM_DS: u8 = 0x03;
 const PROTECTED: u8 = 0x40;
 const ORDER: u8 = 0x80;
 
-/// In the quality of service field: several frames in one.
+/// A bit in the quality of service field: the body contains several frames (A-MSDU).
 const AGGREGATED: u8 = 0x80;
 
-/// How the body of a data frame starts that carries an ethertype.
+/// The first bytes of the body of a data frame that carries an ethertype.
 const SNAP: [u8; 3] = [0xaa, 0xaa, 0x03];
 
-/// Among a radiotap header's presence bits and flags.
+/// Presence bits and flags of a radiotap header.
 const HAS_TIME: u32 = 1 << 0;
 const HAS_FLAGS: u32 = 1 << 1;
 const MORE_PRESENCE_BITS: u32 = 1 << 31;
 const FAILED_FCS: u8 = 0x40;
 
-impl Walk<'_> {
-    /// An 802.11 frame.
-    pub(super) fn wifi(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        match *self.bytes(span) {
-            [control, flags, ..] => self.wifi_with(control, flags, span),
+impl FrameDecoder<'_> {
+    /// Decodes an 802.11 frame.
+    pub(super) fn wifi(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        match *self.bytes(layer) {
+            [control, flags, ..] => self.wifi_with_control(control, flags, layer),
             _ => Err(IgnoreReason::CutLink),
         }
     }
 
-    /// An 802.11 frame whose frame control field is given.
+    /// Decodes an 802.11 frame with the given two bytes of its frame control field.
     ///
-    /// The source MAC address is that of the transmitter (address 2) and the destination is address
-    /// 3, in whichever direction the frame goes: so has NFStream it.
-    pub(super) fn wifi_with(
+    /// The source MAC address is the address of the transmitter (address 2). The destination MAC address is
+    /// address 3, in both directions. This is the rule of NFStream.
+    pub(super) fn wifi_with_control(
         &mut self,
         control: u8,
         flags: u8,
-        span: Span,
+        layer: Layer,
     ) -> Result<(), IgnoreReason> {
         if control & TYPE != DATA || control & NO_DATA != 0 {
             return Err(IgnoreReason::NotIp);
         }
-        let bytes = self.bytes(span);
+        let bytes = self.bytes(layer);
         let mut len = HEADER_LEN;
         if flags & TO_AND_FROM_DS == TO_AND_FROM_DS {
-            // A fourth address
+            // The fourth address.
             len += 6;
         }
         if control & QOS != 0 {
@@ -63,27 +63,27 @@ impl Walk<'_> {
             }
             len += 2;
             if flags & ORDER != 0 {
-                // The field for high throughput
+                // The high throughput control field.
                 len += 4;
             }
         }
         let header = bytes
             .first_chunk::<HEADER_LEN>()
             .ok_or(IgnoreReason::CutLink)?;
-        self.packet.src_mac = six(header, 10);
-        self.packet.dst_mac = six(header, 16);
-        let body = span.skip(len);
-        // The flag may outlast the encryption: a receiver that decrypted the frame leaves it there.
+        self.packet.src_mac = mac_at(header, 10);
+        self.packet.dst_mac = mac_at(header, 16);
+        let body = layer.skip(len);
+        // A receiver that decrypted the frame does not clear the flag, so the body is checked as well.
         if flags & PROTECTED != 0 && !self.bytes(body).starts_with(&SNAP) {
             return Err(IgnoreReason::Encrypted);
         }
         self.llc(body)
     }
 
-    /// An 802.11 frame behind a radiotap header (version, padding, little-endian length, presence
-    /// bits, fields).
-    pub(super) fn radiotap(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    /// Decodes an 802.11 frame after a radiotap header: version, padding, little-endian length, presence
+    /// bits, fields.
+    pub(super) fn radiotap(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         let header = bytes.first_chunk::<8>().ok_or(IgnoreReason::CutLink)?;
         let len = usize::from(u16::from_le_bytes([header[2], header[3]]));
         if len < header.len() || len > bytes.len() {
@@ -93,42 +93,44 @@ impl Walk<'_> {
         if flags.is_some_and(|flags| flags & FAILED_FCS != 0) {
             return Err(IgnoreReason::BadFcs);
         }
-        self.wifi(span.skip(len))
+        self.wifi(layer.skip(len))
     }
 
-    /// An 802.11 frame behind a Prism header, whose second word is its length in the byte order of
-    /// the capturing machine; some drivers write an AVS header under that link type.
-    pub(super) fn prism(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    /// Decodes an 802.11 frame after a Prism header. The second word of the header is its length, in the byte
+    /// order of the capturing machine. Some drivers write an AVS header with this link type.
+    pub(super) fn prism(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         let [code @ .., len0, len1, len2, len3] =
             *bytes.first_chunk::<8>().ok_or(IgnoreReason::CutLink)?;
         if u32::from_be_bytes(code) & 0xffff_f000 == 0x8021_1000 {
-            return self.avs(span);
+            return self.avs(layer);
         }
         let len = [len0, len1, len2, len3];
         let len = u32::from_be_bytes(len).min(u32::from_le_bytes(len));
-        self.wifi_behind(len, span)
+        self.wifi_after(len, layer)
     }
 
-    /// An 802.11 frame behind an AVS header: version and length, big-endian.
-    pub(super) fn avs(&mut self, span: Span) -> Result<(), IgnoreReason> {
-        let bytes = self.bytes(span);
+    /// Decodes an 802.11 frame after an AVS header: version and length, big-endian.
+    pub(super) fn avs(&mut self, layer: Layer) -> Result<(), IgnoreReason> {
+        let bytes = self.bytes(layer);
         let [.., len0, len1, len2, len3] =
             *bytes.first_chunk::<8>().ok_or(IgnoreReason::CutLink)?;
-        self.wifi_behind(u32::from_be_bytes([len0, len1, len2, len3]), span)
+        self.wifi_after(u32::from_be_bytes([len0, len1, len2, len3]), layer)
     }
 
-    fn wifi_behind(&mut self, header_len: u32, span: Span) -> Result<(), IgnoreReason> {
+    /// Decodes an 802.11 frame after a header of `header_len` bytes, which must be at least 8.
+    fn wifi_after(&mut self, header_len: u32, layer: Layer) -> Result<(), IgnoreReason> {
         let len = header_len as usize;
-        if len < 8 || len > self.bytes(span).len() {
+        if len < 8 || len > self.bytes(layer).len() {
             return Err(IgnoreReason::CutLink);
         }
-        self.wifi(span.skip(len))
+        self.wifi(layer.skip(len))
     }
 }
 
-/// The flags field of a radiotap header. It is the second field: before it stands the time, aligned
-/// to eight bytes, if that is present.
+/// Returns the flags field of a radiotap header, if it is present.
+///
+/// It is the second field. The first one is the time, aligned to eight bytes, if that is present.
 fn radiotap_flags(header: &[u8]) -> Option<u8> {
     let words = header.get(4..)?.as_chunks::<4>().0;
     let presence = u32::from_le_bytes(*words.first()?);
@@ -138,17 +140,17 @@ fn radiotap_flags(header: &[u8]) -> Option<u8> {
     let more = words
         .iter()
         .take_while(|word| u32::from_le_bytes(**word) & MORE_PRESENCE_BITS != 0);
-    let mut at = 4 + 4 * (more.count() + 1);
+    let mut offset = 4 + 4 * (more.count() + 1);
     if presence & HAS_TIME != 0 {
-        at = at.next_multiple_of(8) + 8;
+        offset = offset.next_multiple_of(8) + 8;
     }
-    header.get(at).copied()
+    header.get(offset).copied()
 }
 
-/// The MAC address at `at`, which the caller knows to be there.
-fn six(header: &[u8; HEADER_LEN], at: usize) -> [u8; 6] {
+/// Returns the MAC address at `offset`, which must be at most `HEADER_LEN - 6`.
+fn mac_at(header: &[u8; HEADER_LEN], offset: usize) -> [u8; 6] {
     let mut mac = [0; 6];
-    mac.copy_from_slice(&header[at..at + 6]);
+    mac.copy_from_slice(&header[offset..offset + 6]);
     mac
 }
 
@@ -202,7 +204,7 @@ mod tests {
             with(&[0, 0, 9, 0, 2, 0, 0, 0, 0x40]),
             Err(IgnoreReason::BadFcs)
         );
-        // A second word of presence bits, four bytes up to the alignment of the time, the time
+        // A second word of presence bits, four bytes of padding before the time, and the time
         let mut header = [0; 25];
         header[2] = 25;
         header[4..8].copy_from_slice(&(HAS_TIME | HAS_FLAGS | MORE_PRESENCE_BITS).to_le_bytes());
