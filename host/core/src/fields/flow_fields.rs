@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::sensitivity::Sensitivity;
 use crate::address::is_private;
-use crate::record::{DirectionCounters, FlowView, Over, Part, Text};
+use crate::record::{ApplicationText, DirectionCounters, DirectionScope, FlowView, Part};
 use crate::value::{Type, Value};
 
 /// A field of a flow.
@@ -331,7 +331,7 @@ const IDENTITY: [Feature; 17] = [
 
 /// The spread of the packet sizes of a direction.
 macro_rules! sizes {
-    ($direction:literal, $of:literal, $over:expr) => {
+    ($direction:literal, $of:literal, $scope:expr) => {
         [
             Feature::new(
                 concat!($direction, "_min_ps"),
@@ -342,7 +342,9 @@ macro_rules! sizes {
                     $of,
                     ", as the accounting mode measures; 0 without one."
                 ),
-                Extract::Integer(|flow| integer(flow.statistics().sizes(flow.record, $over).min())),
+                Extract::Integer(|flow| {
+                    integer(flow.statistics().sizes(flow.record, $scope).min())
+                }),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -350,7 +352,7 @@ macro_rules! sizes {
                 Type::Float,
                 "bytes",
                 concat!("Mean size of the packets ", $of, "; 0 without one."),
-                Extract::Float(|flow| flow.statistics().sizes(flow.record, $over).mean()),
+                Extract::Float(|flow| flow.statistics().sizes(flow.record, $scope).mean()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -362,7 +364,7 @@ macro_rules! sizes {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                Extract::Float(|flow| flow.statistics().sizes(flow.record, $over).stddev()),
+                Extract::Float(|flow| flow.statistics().sizes(flow.record, $scope).stddev()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -370,7 +372,9 @@ macro_rules! sizes {
                 Type::U32,
                 "bytes",
                 concat!("Size of the largest packet ", $of, "; 0 without one."),
-                Extract::Integer(|flow| integer(flow.statistics().sizes(flow.record, $over).max())),
+                Extract::Integer(|flow| {
+                    integer(flow.statistics().sizes(flow.record, $scope).max())
+                }),
             )
             .of(Group::Statistics),
         ]
@@ -379,7 +383,7 @@ macro_rules! sizes {
 
 /// The spread of the inter-arrival times of a direction.
 macro_rules! gaps {
-    ($direction:literal, $of:literal, $over:expr) => {
+    ($direction:literal, $of:literal, $scope:expr) => {
         [
             Feature::new(
                 concat!($direction, "_min_piat_ms"),
@@ -390,7 +394,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $over).min())),
+                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $scope).min())),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -402,7 +406,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                Extract::Float(|flow| flow.statistics().gaps(flow.record, $over).mean()),
+                Extract::Float(|flow| flow.statistics().gaps(flow.record, $scope).mean()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -414,7 +418,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than three."
                 ),
-                Extract::Float(|flow| flow.statistics().gaps(flow.record, $over).stddev()),
+                Extract::Float(|flow| flow.statistics().gaps(flow.record, $scope).stddev()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -426,7 +430,7 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two."
                 ),
-                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $over).max())),
+                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $scope).max())),
             )
             .of(Group::Statistics),
         ]
@@ -435,19 +439,19 @@ macro_rules! gaps {
 
 /// How many packets of a direction have each TCP flag. The numbers are the flags' bits in the header.
 macro_rules! flags {
-    ($direction:literal, $of:literal, $over:expr) => {
+    ($direction:literal, $of:literal, $scope:expr) => {
         [
-            flags!($direction, $of, $over, "syn", 1),
-            flags!($direction, $of, $over, "cwr", 7),
-            flags!($direction, $of, $over, "ece", 6),
-            flags!($direction, $of, $over, "urg", 5),
-            flags!($direction, $of, $over, "ack", 4),
-            flags!($direction, $of, $over, "psh", 3),
-            flags!($direction, $of, $over, "rst", 2),
-            flags!($direction, $of, $over, "fin", 0),
+            flags!($direction, $of, $scope, "syn", 1),
+            flags!($direction, $of, $scope, "cwr", 7),
+            flags!($direction, $of, $scope, "ece", 6),
+            flags!($direction, $of, $scope, "urg", 5),
+            flags!($direction, $of, $scope, "ack", 4),
+            flags!($direction, $of, $scope, "psh", 3),
+            flags!($direction, $of, $scope, "rst", 2),
+            flags!($direction, $of, $scope, "fin", 0),
         ]
     };
-    ($direction:literal, $of:literal, $over:expr, $flag:literal, $bit:literal) => {
+    ($direction:literal, $of:literal, $scope:expr, $flag:literal, $bit:literal) => {
         Feature::new(
             concat!($direction, "_", $flag, "_packets"),
             Type::U64,
@@ -459,7 +463,7 @@ macro_rules! flags {
                 $flag,
                 "; 0 for other protocols."
             ),
-            Extract::Integer(|flow| integer(flow.statistics().flag($over, $bit))),
+            Extract::Integer(|flow| integer(flow.statistics().flag($scope, $bit))),
         )
         .of(Group::Statistics)
     };
@@ -493,40 +497,78 @@ const APPLICATION: [Feature; 9] = [
         Extract::Integer(|flow| flow.application().confidence.into())).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("requested_server_name", Type::Text, "",
         "The name that the client asked for: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others; of SSH the client's software, as nDPI's own reader has it. At most 79 bytes; empty without one.",
-        Extract::Text(|flow| flow.application().text(Text::ServerName))).of(Group::Application).needs(Sensitivity::Names),
+        Extract::Text(|flow| flow.application().text(ApplicationText::ServerName))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("client_fingerprint", Type::Text, "",
         "JA3 of a TLS or QUIC client, HASSH of an SSH client, fingerprint of a DHCP client; empty without one. (NFStream 6.6.0: JA4 in place of JA3.)",
-        Extract::Text(|flow| flow.application().text(Text::ClientFingerprint))).of(Group::Application).needs(Sensitivity::Names),
+        Extract::Text(|flow| flow.application().text(ApplicationText::ClientFingerprint))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("server_fingerprint", Type::Text, "",
         "JA3S of a TLS or QUIC server, HASSH of an SSH server; empty without one.",
-        Extract::Text(|flow| flow.application().text(Text::ServerFingerprint))).of(Group::Application).needs(Sensitivity::Names),
+        Extract::Text(|flow| flow.application().text(ApplicationText::ServerFingerprint))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("user_agent", Type::Text, "",
         "What the client says that it is, in HTTP and QUIC. At most 255 bytes; empty without one.",
-        Extract::Text(|flow| flow.application().text(Text::UserAgent))).of(Group::Application).needs(Sensitivity::Names),
+        Extract::Text(|flow| flow.application().text(ApplicationText::UserAgent))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("content_type", Type::Text, "",
         "The content type of an HTTP response. At most 63 bytes; empty without one.",
-        Extract::Text(|flow| flow.application().text(Text::ContentType))).of(Group::Application).needs(Sensitivity::Names),
+        Extract::Text(|flow| flow.application().text(ApplicationText::ContentType))).of(Group::Application).needs(Sensitivity::Names),
 ];
 
 /// All fields, in their order in every output.
 pub static FEATURES: &[Feature] = &concat::<92>(&[
     &IDENTITY,
-    &counters!("bidirectional", "of the flow", |flow| flow.record.both()),
+    &counters!("bidirectional", "of the flow", |flow| flow
+        .record
+        .bidirectional()),
     &counters!("src2dst", "from source to destination", |flow| flow
         .record
         .directions[0]),
     &counters!("dst2src", "from destination to source", |flow| flow
         .record
         .directions[1]),
-    &sizes!("bidirectional", "of the flow", Over::Bidirectional),
-    &sizes!("src2dst", "from source to destination", Over::Src2Dst),
-    &sizes!("dst2src", "from destination to source", Over::Dst2Src),
-    &gaps!("bidirectional", "of the flow", Over::Bidirectional),
-    &gaps!("src2dst", "from source to destination", Over::Src2Dst),
-    &gaps!("dst2src", "from destination to source", Over::Dst2Src),
-    &flags!("bidirectional", "of the flow", Over::Bidirectional),
-    &flags!("src2dst", "from source to destination", Over::Src2Dst),
-    &flags!("dst2src", "from destination to source", Over::Dst2Src),
+    &sizes!(
+        "bidirectional",
+        "of the flow",
+        DirectionScope::Bidirectional
+    ),
+    &sizes!(
+        "src2dst",
+        "from source to destination",
+        DirectionScope::Src2Dst
+    ),
+    &sizes!(
+        "dst2src",
+        "from destination to source",
+        DirectionScope::Dst2Src
+    ),
+    &gaps!(
+        "bidirectional",
+        "of the flow",
+        DirectionScope::Bidirectional
+    ),
+    &gaps!(
+        "src2dst",
+        "from source to destination",
+        DirectionScope::Src2Dst
+    ),
+    &gaps!(
+        "dst2src",
+        "from destination to source",
+        DirectionScope::Dst2Src
+    ),
+    &flags!(
+        "bidirectional",
+        "of the flow",
+        DirectionScope::Bidirectional
+    ),
+    &flags!(
+        "src2dst",
+        "from source to destination",
+        DirectionScope::Src2Dst
+    ),
+    &flags!(
+        "dst2src",
+        "from destination to source",
+        DirectionScope::Dst2Src
+    ),
     &SPLT,
     &APPLICATION,
 ]);

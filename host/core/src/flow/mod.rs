@@ -116,7 +116,7 @@ impl Flow {
             .statistics
             .as_ref()
             .map_or(0, |_| size_of::<Statistics>());
-        size_of::<Self>() + statistics + self.splt.beside() + self.outputs.bytes()
+        size_of::<Self>() + statistics + self.splt.heap_bytes() + self.outputs.bytes()
     }
 
     /// Returns the names and values of all columns.

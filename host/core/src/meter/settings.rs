@@ -86,15 +86,15 @@ impl Settings {
         }
     }
 
-    pub fn analyses(&self) -> Analyses {
+    pub(crate) fn analyses(&self) -> Analyses {
         Analyses {
             statistics: self.statistical_analysis,
             splt: self.splt_analysis,
-            closing: self.end_on_fin,
+            tcp_close: self.end_on_fin,
         }
     }
 
-    pub fn timeouts(&self) -> Timeouts {
+    pub(crate) fn timeouts(&self) -> Timeouts {
         Timeouts {
             idle_ms: self.idle_timeout.saturating_mul(1_000),
             active_ms: self.active_timeout.saturating_mul(1_000),

@@ -15,10 +15,10 @@ use crate::table::{FlowTable, Lookup};
 
 /// Flows that end together once all do: their memory is used again by the next ones while it is
 /// still in the cache.
-const ENDING: usize = 256;
+const END_BATCH: usize = 256;
 
 /// Flows that end together: all that were live at the end, or at a boundary.
-struct Ending {
+struct EndingFlows {
     flows: Vec<u32>,
     /// How many of them have ended.
     ended: usize,
@@ -44,7 +44,7 @@ pub struct MeterWorker<E, C> {
     ready: ReadyFlows,
     outlet: Option<Outlet>,
     /// Flows that end together, if some do.
-    ending: Option<Ending>,
+    ending: Option<EndingFlows>,
     flows: u64,
     evicted: u64,
     overload: OverloadLevel,
@@ -122,8 +122,8 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
 
     #[inline]
     fn pass_among(&mut self, time_ms: u64, ordinal: u64, chunk: &[FlowPacket<'_>]) {
-        if self.table.is_behind(time_ms) {
-            let slots = self.table.idle_at(time_ms);
+        if self.table.has_due(time_ms) {
+            let slots = self.table.take_idle(time_ms);
             self.end_idle(&slots, ordinal, chunk);
             self.table.recycle(slots);
         }
@@ -147,8 +147,8 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
             // The run is stopped while flows end at a boundary: there are no others.
             Some(ending) => ending.boundary = boundary,
             None => {
-                self.ending = Some(Ending {
-                    flows: self.table.all(),
+                self.ending = Some(EndingFlows {
+                    flows: self.table.take_all(),
                     ended: 0,
                     boundary,
                 });
@@ -161,7 +161,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         let Some(mut ending) = self.ending.take() else {
             return false;
         };
-        let some = ending.flows.len().min(ending.ended + ENDING);
+        let some = ending.flows.len().min(ending.ended + END_BATCH);
         self.end_idle(&ending.flows[ending.ended..some], u64::MAX, &[]);
         ending.ended = some;
         if some < ending.flows.len() {
@@ -262,7 +262,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         let closed = self.count(slot, &chunk[at]);
         let mut cut = false;
         if !self.extension.is_empty() {
-            chunk[at].counted(slot, self.table.record(slot));
+            chunk[at].assign_flow(slot, self.table.record(slot));
             let view = || view(&self.table, &self.classifier, slot);
             cut = self.extension.packet(&chunk[..=at], &view, &mut self.ready);
         }
@@ -298,7 +298,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     fn make_room(&mut self, ordinal: u64, chunk: &[FlowPacket<'_>]) {
         if self.max_flows > 0
             && self.table.len() >= self.max_flows
-            && let Some(oldest) = self.table.oldest()
+            && let Some(oldest) = self.table.longest_idle()
         {
             self.evicted += 1;
             let ended = Ended::by_another(ordinal);
@@ -315,7 +315,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
                 .prefetch_ends(slots, |slot| self.extension.prefetch(slot));
             for &slot in slots {
                 self.end(slot, Expiration::Idle, Ended::by_another(ordinal), chunk);
-                self.table.forget(slot);
+                self.table.release(slot);
             }
             self.let_out();
         }
@@ -340,7 +340,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     /// plugins may not have been shown yet.
     fn end(&mut self, slot: u32, expiration: Expiration, ended: Ended, chunk: &[FlowPacket<'_>]) {
         self.flows += 1;
-        let (record, statistics, splt) = self.table.take(slot);
+        let (record, statistics, splt) = self.table.take_flow(slot);
         let schema = self.extension.schema_of(record.id).clone();
         let flow = Flow {
             record,

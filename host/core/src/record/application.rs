@@ -1,49 +1,59 @@
-//! What is kept of a dissection.
+//! The result of dissection.
 
 use std::sync::{Arc, LazyLock};
 
-/// A flow's application, and what it says of itself.
+/// The application of a flow, and texts from its first packets.
 #[derive(Clone, Debug)]
 pub struct Application {
-    /// `TLS.Facebook`; shared by all flows that have it.
-    pub name: Arc<str>,
-    pub category: Arc<str>,
-    pub is_guessed: bool,
-    /// The library's own number.
-    pub confidence: u8,
-    /// Where each text ends in `texts`.
-    ends: [u16; Text::COUNT],
+    /// The name of the application, for example `TLS.Facebook`. All flows of the application share it.
+    pub(crate) name: Arc<str>,
+    /// The name of the category. All flows of the category share it.
+    pub(crate) category: Arc<str>,
+    /// Whether nDPI guessed the application instead of detecting it in the packets.
+    pub(crate) is_guessed: bool,
+    /// The confidence, as nDPI numbers it.
+    pub(crate) confidence: u8,
+    /// The end of each text in `texts`, in bytes.
+    ends: [u16; ApplicationText::COUNT],
+    /// All texts, concatenated in the order of [`ApplicationText`].
     texts: Box<str>,
 }
 
-/// What a flow may say of itself. The numbers are places in arrays.
+/// A text that the packets of a flow can contain. The numbers are array indices.
 #[derive(Clone, Copy, Debug)]
-pub enum Text {
+pub enum ApplicationText {
+    /// The name that the client requested.
     ServerName = 0,
+    /// The fingerprint of the client (JA3, HASSH, DHCP).
     ClientFingerprint = 1,
+    /// The fingerprint of the server (JA3S, HASSH).
     ServerFingerprint = 2,
+    /// The user agent of the client.
     UserAgent = 3,
+    /// The content type of an HTTP response.
     ContentType = 4,
 }
 
-impl Text {
+impl ApplicationText {
+    /// The number of texts.
     pub const COUNT: usize = 5;
 }
 
 impl Application {
-    /// Its texts in the order of [`Text`]; together they stay below 64 KiB.
+    /// Creates an application. `texts` are in the order of [`ApplicationText`]; their total length must be
+    /// below 64 KiB.
     pub fn new(
         name: Arc<str>,
         category: Arc<str>,
         is_guessed: bool,
         confidence: u8,
-        texts: [&str; Text::COUNT],
+        texts: [&str; ApplicationText::COUNT],
     ) -> Self {
-        let mut ends = [0; Text::COUNT];
+        let mut ends = [0; ApplicationText::COUNT];
         let mut end = 0;
-        for (at, text) in ends.iter_mut().zip(texts) {
+        for (text_end, text) in ends.iter_mut().zip(texts) {
             end += text.len();
-            *at = end as u16;
+            *text_end = end as u16;
         }
         Self {
             name,
@@ -55,21 +65,21 @@ impl Application {
         }
     }
 
-    /// Of a flow that was not dissected.
+    /// Returns the application of flows that were not dissected: `Unknown`.
     pub fn unknown() -> &'static Self {
         static UNKNOWN: LazyLock<Application> = LazyLock::new(|| {
-            let none = [""; Text::COUNT];
+            let none = [""; ApplicationText::COUNT];
             Application::new("Unknown".into(), "Unspecified".into(), false, 0, none)
         });
         &UNKNOWN
     }
 
-    /// Empty where the flow says none.
-    pub fn text(&self, which: Text) -> &str {
-        let at = which as usize;
-        let start = at.checked_sub(1).map_or(0, |before| self.ends[before]);
+    /// Returns a text; empty if the flow has none of this kind.
+    pub(crate) fn text(&self, which: ApplicationText) -> &str {
+        let index = which as usize;
+        let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
         self.texts
-            .get(usize::from(start)..usize::from(self.ends[at]))
+            .get(usize::from(start)..usize::from(self.ends[index]))
             .unwrap_or_default()
     }
 }
@@ -79,15 +89,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn texts_stand_side_by_side() {
+    fn each_text_is_found_in_the_concatenation() {
         let texts = ["www.example.org", "", "e35df3", "Mozilla", ""];
         let application = Application::new("HTTP".into(), "Web".into(), false, 4, texts);
         for (which, expected) in [
-            (Text::ServerName, "www.example.org"),
-            (Text::ClientFingerprint, ""),
-            (Text::ServerFingerprint, "e35df3"),
-            (Text::UserAgent, "Mozilla"),
-            (Text::ContentType, ""),
+            (ApplicationText::ServerName, "www.example.org"),
+            (ApplicationText::ClientFingerprint, ""),
+            (ApplicationText::ServerFingerprint, "e35df3"),
+            (ApplicationText::UserAgent, "Mozilla"),
+            (ApplicationText::ContentType, ""),
         ] {
             assert_eq!(application.text(which), expected, "{which:?}");
             assert_eq!(Application::unknown().text(which), "");

@@ -1,31 +1,31 @@
-//! The bucket of the timing wheel that a flow is in.
+//! The bucket of the timing wheel in which a flow is scheduled.
 
-/// Ticks that the timing wheel reaches ahead.
-pub const BUCKETS: u64 = if cfg!(fuzzing) { 16 } else { 4096 };
+/// The number of buckets of the timing wheel, and the number of ticks that it covers.
+pub(crate) const BUCKETS: u64 = if cfg!(fuzzing) { 16 } else { 4096 };
 
 /// An element that a timing wheel can schedule.
-pub trait WheelEntry: Clone + Default {
-    /// Returns the bucket that the element is in.
+pub(crate) trait WheelEntry: Clone + Default {
+    /// Returns the bucket in which the element is scheduled.
     fn bucket(&mut self) -> &mut Bucket;
 }
 
-/// The bucket that an element is in.
+/// The bucket in which an element is scheduled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Bucket(u16);
+pub(crate) struct Bucket(u16);
 
 impl Bucket {
     /// No bucket: the element is not scheduled.
-    pub const NONE: Self = Self(u16::MAX);
+    pub(crate) const NONE: Self = Self(u16::MAX);
 
     /// Returns the bucket of a tick.
     #[inline]
-    pub fn of(tick: u64) -> Self {
+    pub(crate) fn of(tick: u64) -> Self {
         Self((tick % BUCKETS) as u16)
     }
 
-    /// Returns its number, below [`BUCKETS`] unless it is [`NONE`](Self::NONE).
+    /// Returns the number of the bucket. It is below [`BUCKETS`] unless the bucket is [`NONE`](Self::NONE).
     #[inline]
-    pub fn index(self) -> usize {
+    pub(crate) fn index(self) -> usize {
         usize::from(self.0)
     }
 }

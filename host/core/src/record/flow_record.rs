@@ -1,51 +1,68 @@
-//! What is kept of every live flow, and what an ended one still holds.
+//! The flow key and the counters, which every flow has.
 
 use super::bucket::{Bucket, WheelEntry};
 use crate::decode::{Addr, Packet, Tunnel};
 
-/// Which way a packet goes in its flow.
+/// The direction of a packet in its flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Direction {
-    /// As the flow's first packet.
+    /// The direction of the flow's first packet.
     #[default]
     SrcToDst = 0,
-    /// Against it.
+    /// The direction opposite to the flow's first packet.
     DstToSrc = 1,
 }
 
-/// Who a flow is, and its counters: the two cache lines that every packet of a flow reads. There is no
-/// more to it, so that beginning and ending it needs no others.
+/// The flow key, MAC addresses and counters of a flow.
+///
+/// The record has exactly two cache lines, which every packet of the flow reads. Opening and ending a flow
+/// touches no further cache line of it.
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Record {
-    pub src: Addr,
-    pub dst: Addr,
+    /// The source address of the first packet. Part of the flow key.
+    pub(crate) src: Addr,
+    /// The destination address of the first packet. Part of the flow key.
+    pub(crate) dst: Addr,
+    /// The ordinal of the first packet in its capture.
     pub id: u64,
-    pub src_port: u16,
-    pub dst_port: u16,
-    pub vlan_id: u16,
-    pub protocol: u8,
-    /// Part of the flow key, as all before it but `id`.
-    pub tunnel: Tunnel,
-    pub bucket: Bucket,
-    pub src_mac: [u8; 6],
-    pub dst_mac: [u8; 6],
-    pub ip_version: u8,
-    pub directions: [DirectionCounters; 2],
+    /// The source port of the first packet. Part of the flow key.
+    pub(crate) src_port: u16,
+    /// The destination port of the first packet. Part of the flow key.
+    pub(crate) dst_port: u16,
+    /// The innermost VLAN identifier; 0 without a tag. Part of the flow key.
+    pub(crate) vlan_id: u16,
+    /// The IANA protocol number. Part of the flow key.
+    pub(crate) protocol: u8,
+    /// The innermost tunnel. Part of the flow key.
+    pub(crate) tunnel: Tunnel,
+    /// The bucket of the timing wheel in which the flow is scheduled.
+    pub(crate) bucket: Bucket,
+    /// The source MAC address of the first packet.
+    pub(crate) src_mac: [u8; 6],
+    /// The destination MAC address of the first packet.
+    pub(crate) dst_mac: [u8; 6],
+    /// 4 or 6.
+    pub(crate) ip_version: u8,
+    /// The counters by direction, indexed by [`Direction`].
+    pub(crate) directions: [DirectionCounters; 2],
 }
 
-/// What a packet is compared with stands in one cache line, what it changes in another.
+/// A packet is compared with fields of the first cache line, and changes only the second one.
 const _: () = assert!(std::mem::offset_of!(Record, directions) == 64 && size_of::<Record>() == 128);
 
-/// The packets of one direction.
+/// The counters of one direction.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DirectionCounters {
-    /// ms since 1970; 0 while there is no packet.
-    pub first_seen_ms: u64,
-    pub last_seen_ms: u64,
-    pub packets: u64,
-    pub bytes: u64,
+pub(crate) struct DirectionCounters {
+    /// The time of the first packet in ms since 1970-01-01 UTC; 0 if there is none.
+    pub(crate) first_seen_ms: u64,
+    /// The time of the last packet in ms since 1970-01-01 UTC; 0 if there is none.
+    pub(crate) last_seen_ms: u64,
+    /// The number of packets.
+    pub(crate) packets: u64,
+    /// The sum of packet sizes in bytes, in the measure of the accounting mode.
+    pub(crate) bytes: u64,
 }
 
 impl DirectionCounters {
@@ -60,8 +77,8 @@ impl DirectionCounters {
 }
 
 impl Record {
-    /// The flow that a packet opens, before the packet is counted.
-    pub fn open(packet: &Packet, id: u64, bucket: Bucket) -> Self {
+    /// Creates the record of the flow that a packet opens. The packet is not counted yet.
+    pub(crate) fn open(packet: &Packet, id: u64, bucket: Bucket) -> Self {
         Self {
             src: packet.src,
             dst: packet.dst,
@@ -79,60 +96,63 @@ impl Record {
         }
     }
 
-    /// Which way the packet goes in this flow, if it is one of its packets.
+    /// Returns the direction of a packet in this flow, or `None` if the packet does not belong to the flow.
     #[inline]
-    pub fn direction_of(&self, packet: &Packet) -> Option<Direction> {
+    pub(crate) fn direction_of(&self, packet: &Packet) -> Option<Direction> {
         if (self.protocol, self.vlan_id, self.tunnel)
             != (packet.protocol, packet.vlan_id, packet.tunnel)
         {
             return None;
         }
-        // Which way it goes nobody can guess, so there is no branch before the last one.
+        // The CPU cannot predict the direction, so the comparisons use no branch before the result.
         let [src, dst] = [self.src, self.dst].map(|addr| u128::from_ne_bytes(addr.0));
         let [from, to] = [packet.src, packet.dst].map(|addr| u128::from_ne_bytes(addr.0));
         let ports = (self.src_port, self.dst_port);
-        let along = (src == from) & (dst == to) & (ports == (packet.src_port, packet.dst_port));
-        let against = (src == to) & (dst == from) & (ports == (packet.dst_port, packet.src_port));
-        if !(along | against) {
+        let forward = (src == from) & (dst == to) & (ports == (packet.src_port, packet.dst_port));
+        let reverse = (src == to) & (dst == from) & (ports == (packet.dst_port, packet.src_port));
+        if !(forward | reverse) {
             return None;
         }
-        Some(match along {
+        Some(match forward {
             true => Direction::SrcToDst,
             false => Direction::DstToSrc,
         })
     }
 
-    /// Counts a packet of `bytes` in the accounting mode's measure.
+    /// Counts a packet. `bytes` is its size in the measure of the accounting mode.
     #[inline]
-    pub fn count(&mut self, direction: Direction, time_ms: u64, bytes: u32) {
+    pub(crate) fn count(&mut self, direction: Direction, time_ms: u64, bytes: u32) {
         self.directions[direction as usize].count(time_ms, bytes);
     }
 
-    /// Both directions together.
-    pub fn both(&self) -> DirectionCounters {
-        let [there, back] = self.directions;
+    /// Returns the counters of both directions together.
+    pub(crate) fn bidirectional(&self) -> DirectionCounters {
+        let [src2dst, dst2src] = self.directions;
         DirectionCounters {
-            first_seen_ms: there.first_seen_ms,
+            first_seen_ms: src2dst.first_seen_ms,
             last_seen_ms: self.last_seen_ms(),
             packets: self.packets(),
-            bytes: there.bytes + back.bytes,
+            bytes: src2dst.bytes + dst2src.bytes,
         }
     }
 
+    /// Returns the time of the first packet in ms since 1970-01-01 UTC.
     #[inline]
-    pub fn first_seen_ms(&self) -> u64 {
+    pub(crate) fn first_seen_ms(&self) -> u64 {
         self.directions[0].first_seen_ms
     }
 
+    /// Returns the time of the last packet of either direction in ms since 1970-01-01 UTC.
     #[inline]
-    pub fn last_seen_ms(&self) -> u64 {
+    pub(crate) fn last_seen_ms(&self) -> u64 {
         self.directions[0]
             .last_seen_ms
             .max(self.directions[1].last_seen_ms)
     }
 
+    /// Returns the number of packets of both directions.
     #[inline]
-    pub fn packets(&self) -> u64 {
+    pub(crate) fn packets(&self) -> u64 {
         self.directions[0].packets + self.directions[1].packets
     }
 }
@@ -143,24 +163,24 @@ impl WheelEntry for Record {
     }
 }
 
-/// Why a flow ended; its number is the flow's `expiration_id`.
+/// The reason why a flow ended. [`id`](Self::id) returns the flow's `expiration_id`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expiration {
-    /// No packet for the idle timeout, or the capture ended.
+    /// No packet arrived for the idle timeout, or the capture ended.
     #[default]
     Idle,
-    /// A packet came after the flow had lived for the active timeout.
+    /// A packet arrived when the age of the flow had reached the active timeout.
     Active,
-    /// Its TCP connection was closed or reset; only with `end_on_fin`.
+    /// The TCP connection was closed or reset; only with `end_on_fin`.
     Closed,
-    /// A plugin cut it.
+    /// A plugin cut the flow.
     Cut,
-    /// The table of live flows was full, and it was the oldest.
+    /// The table of live flows was full, and the flow was the oldest.
     Evicted,
 }
 
 impl Expiration {
-    /// Every reason, the most common first.
+    /// All reasons, the most common first.
     pub const ALL: [Self; 5] = [
         Self::Idle,
         Self::Active,
@@ -169,7 +189,7 @@ impl Expiration {
         Self::Cut,
     ];
 
-    /// Its name.
+    /// Returns the name of the reason.
     pub fn name(self) -> &'static str {
         match self {
             Self::Idle => "idle",
@@ -180,22 +200,26 @@ impl Expiration {
         }
     }
 
-    /// What it means, in a sentence.
+    /// Returns a description of the reason, in full sentences.
     pub fn doc(self) -> &'static str {
         match self {
-            Self::Idle => "No packet came for the idle timeout, or the capture ended.",
+            Self::Idle => "No packet arrived for the idle timeout, or the capture ended.",
             Self::Active => {
-                "A packet came after the flow had lived for the active timeout; it began a new flow."
+                "A packet arrived when the age of the flow had reached the active timeout. That packet began a new flow."
             }
             Self::Closed => {
-                "With end_on_fin: its TCP connection was reset, or the FINs of both directions were acknowledged. The packet that did so is the flow's last; one that comes late begins another flow."
+                "With end_on_fin: the TCP connection was reset, or the FINs of both directions were acknowledged. The packet that closed the connection is the last packet of the flow. A later packet begins a new flow."
             }
-            Self::Evicted => "The table of live flows was full (max_flows), and it was the oldest.",
-            Self::Cut => "A plugin cut the flow, after the packet that is its last.",
+            Self::Evicted => {
+                "The table of live flows was full (max_flows), and the flow was the oldest."
+            }
+            Self::Cut => {
+                "A plugin cut the flow. The current packet is the last packet of the flow."
+            }
         }
     }
 
-    /// As NFStream numbers it, where it knows the reason.
+    /// Returns the number of the reason. NFStream has the same numbers for the reasons that it knows.
     pub fn id(self) -> i64 {
         match self {
             Self::Idle => 0,
@@ -207,8 +231,10 @@ impl Expiration {
     }
 }
 
-/// When a flow ended, so that the flows of several meters can be put into one order: by the packet
-/// that ended it, first the flows that the packet does not belong to.
+/// The position of a flow's end in the order of all ends. It serves to merge the flows of several meters.
+///
+/// Ends are ordered by the packet that caused them. If one packet ends several flows, the flows that it does
+/// not belong to come first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ended {
     ordinal: u64,
@@ -216,14 +242,16 @@ pub struct Ended {
 }
 
 impl Ended {
-    pub fn by_another(ordinal: u64) -> Self {
+    /// Creates the position of an end by a packet that does not belong to the flow.
+    pub(crate) fn by_another(ordinal: u64) -> Self {
         Self {
             ordinal,
             by_its_packet: false,
         }
     }
 
-    pub fn by_its_packet(ordinal: u64) -> Self {
+    /// Creates the position of an end by a packet with the flow key of the flow.
+    pub(crate) fn by_its_packet(ordinal: u64) -> Self {
         Self {
             ordinal,
             by_its_packet: true,

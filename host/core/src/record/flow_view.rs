@@ -1,4 +1,4 @@
-//! What fields are computed from.
+//! The data that features are computed from.
 
 use std::sync::LazyLock;
 
@@ -7,32 +7,41 @@ use super::flow_record::{Expiration, Record};
 use super::splt::Splt;
 use super::statistics::Statistics;
 
-/// What features are computed from, of a live flow or an ended one.
+/// The data of a live or an ended flow that features are computed from.
 #[derive(Clone, Copy)]
 pub struct FlowView<'a> {
+    /// The flow key, MAC addresses and counters.
     pub record: &'a Record,
-    pub statistics: Option<&'a Statistics>,
+    /// The statistics; `None` without statistical analysis.
+    pub(crate) statistics: Option<&'a Statistics>,
+    /// The lengths and times of the first packets; `None` for a live flow without SPLT analysis.
     pub splt: Option<&'a Splt>,
-    pub application: Option<&'a Application>,
-    pub expiration: Expiration,
-    pub capture: u32,
+    /// The application; `None` if the flow was not dissected.
+    pub(crate) application: Option<&'a Application>,
+    /// The reason why the flow ended; `Idle` for a live flow.
+    pub(crate) expiration: Expiration,
+    /// The number of the capture in the run, from 0.
+    pub(crate) capture: u32,
 }
 
 impl<'a> FlowView<'a> {
-    /// Features that need them are there only if they are kept.
-    pub fn statistics(&self) -> &'a Statistics {
-        static NONE: LazyLock<Statistics> = LazyLock::new(Statistics::default);
-        self.statistics.unwrap_or(&NONE)
+    /// Returns the statistics, or empty statistics without statistical analysis. In that case no column needs
+    /// them.
+    pub(crate) fn statistics(&self) -> &'a Statistics {
+        static EMPTY: LazyLock<Statistics> = LazyLock::new(Statistics::default);
+        self.statistics.unwrap_or(&EMPTY)
     }
 
-    pub fn with_application(self, application: Option<&'a Application>) -> Self {
+    /// Returns the view with another application.
+    pub(crate) fn with_application(self, application: Option<&'a Application>) -> Self {
         Self {
             application,
             ..self
         }
     }
 
-    pub fn application(&self) -> &'a Application {
+    /// Returns the application, or `Unknown` if the flow was not dissected.
+    pub(crate) fn application(&self) -> &'a Application {
         self.application.unwrap_or_else(|| Application::unknown())
     }
 }

@@ -1,17 +1,18 @@
-//! What makes packets belong to one flow.
+//! The hash of flow keys.
 
 use super::flow_record::Record;
 use crate::decode::{Addr, Packet, Tunnel};
 
-/// Hashes the flow key of packets so that both directions of a flow get the same number.
+/// Hashes flow keys. Both directions of a flow have the same hash.
 ///
-/// Seeded anew in every process: whoever sends the packets cannot know which of them collide.
+/// Every hasher has new random seeds, so that a sender of packets cannot construct collisions.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyHasher {
     seeds: [u64; 3],
 }
 
 impl KeyHasher {
+    /// Creates a hasher with random seeds.
     pub fn new() -> Self {
         use std::hash::{BuildHasher, RandomState};
         let random = RandomState::new();
@@ -20,28 +21,36 @@ impl KeyHasher {
         }
     }
 
-    /// 32 bits of a hash over addresses, ports, protocol, VLAN and tunnel.
+    /// Returns the hash of a packet's flow key: addresses, ports, protocol, VLAN and tunnel.
     #[inline]
-    pub fn hash(&self, packet: &Packet) -> u32 {
+    pub(crate) fn hash(&self, packet: &Packet) -> u32 {
         let src = (packet.src, packet.src_port);
         let dst = (packet.dst, packet.dst_port);
-        self.key([src, dst], packet.vlan_id, packet.protocol, packet.tunnel)
+        self.hash_key([src, dst], packet.vlan_id, packet.protocol, packet.tunnel)
     }
 
-    /// The same of a flow as of its packets: less is to be done than to keep it with every flow.
+    /// Returns the hash of a flow's key, which equals the hash of each of its packets.
+    ///
+    /// Computing the hash again costs less than storing it with every flow.
     #[inline]
-    pub fn hash_of(&self, flow: &Record) -> u32 {
+    pub(crate) fn hash_of(&self, flow: &Record) -> u32 {
         let src = (flow.src, flow.src_port);
         let dst = (flow.dst, flow.dst_port);
-        self.key([src, dst], flow.vlan_id, flow.protocol, flow.tunnel)
+        self.hash_key([src, dst], flow.vlan_id, flow.protocol, flow.tunnel)
     }
 
     #[inline]
-    fn key(&self, [src, dst]: [(Addr, u16); 2], vlan_id: u16, protocol: u8, tunnel: Tunnel) -> u32 {
-        let (src, dst) = (self.end(src), self.end(dst));
+    fn hash_key(
+        &self,
+        [src, dst]: [(Addr, u16); 2],
+        vlan_id: u16,
+        protocol: u8,
+        tunnel: Tunnel,
+    ) -> u32 {
+        let (src, dst) = (self.hash_endpoint(src), self.hash_endpoint(dst));
         let rest = u64::from(vlan_id) << 16 | u64::from(protocol) << 8 | u64::from(tunnel as u8);
-        // Sum and exclusive or are the same for both orders of the ends.
-        let hash = fold(
+        // Sum and exclusive or do not depend on the order of the endpoints.
+        let hash = folded_multiply(
             src.wrapping_add(dst) ^ rest,
             (src ^ dst).wrapping_add(self.seeds[2]),
         );
@@ -49,18 +58,18 @@ impl KeyHasher {
     }
 
     #[inline]
-    fn end(&self, (Addr(addr), port): (Addr, u16)) -> u64 {
+    fn hash_endpoint(&self, (Addr(addr), port): (Addr, u16)) -> u64 {
         let addr = u128::from_ne_bytes(addr);
-        fold(
+        folded_multiply(
             addr as u64 ^ self.seeds[0],
             (addr >> 64) as u64 ^ u64::from(port).rotate_left(32) ^ self.seeds[1],
         )
     }
 }
 
-/// Multiplies to 128 bits and folds both halves together.
+/// Returns the exclusive or of the two halves of the 128-bit product.
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
+fn folded_multiply(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     product as u64 ^ (product >> 64) as u64
 }
@@ -70,9 +79,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_directions_hash_alike_and_other_flows_do_not() {
+    fn both_directions_have_the_same_hash_and_other_flows_differ() {
         let hasher = KeyHasher::new();
-        let there = Packet {
+        let forward = Packet {
             src: [192, 0, 2, 1].into(),
             dst: [192, 0, 2, 2].into(),
             src_port: 1000,
@@ -80,40 +89,40 @@ mod tests {
             protocol: 6,
             ..Packet::default()
         };
-        let back = Packet {
-            src: there.dst,
-            dst: there.src,
-            src_port: there.dst_port,
-            dst_port: there.src_port,
-            ..there.clone()
+        let reverse = Packet {
+            src: forward.dst,
+            dst: forward.src,
+            src_port: forward.dst_port,
+            dst_port: forward.src_port,
+            ..forward.clone()
         };
-        assert_eq!(hasher.hash(&there), hasher.hash(&back));
-        let flow = Record::open(&there, 0, Default::default());
-        assert_eq!(hasher.hash(&there), hasher.hash_of(&flow));
+        assert_eq!(hasher.hash(&forward), hasher.hash(&reverse));
+        let flow = Record::open(&forward, 0, Default::default());
+        assert_eq!(hasher.hash(&forward), hasher.hash_of(&flow));
         for other in [
             Packet {
                 src_port: 1001,
-                ..there.clone()
+                ..forward.clone()
             },
             Packet {
                 src_port: 80,
                 dst_port: 1000,
-                ..there.clone()
+                ..forward.clone()
             },
             Packet {
                 vlan_id: 1,
-                ..there.clone()
+                ..forward.clone()
             },
             Packet {
                 protocol: 17,
-                ..there.clone()
+                ..forward.clone()
             },
             Packet {
                 tunnel: crate::decode::Tunnel::Gtp,
-                ..there.clone()
+                ..forward.clone()
             },
         ] {
-            assert_ne!(hasher.hash(&there), hasher.hash(&other), "{other:?}");
+            assert_ne!(hasher.hash(&forward), hasher.hash(&other), "{other:?}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is kept of a live flow, and the packets that are counted in it.
+//! The state of a live flow, and the packets that are counted in it.
 
 mod application;
 mod bucket;
@@ -11,14 +11,16 @@ mod splt;
 mod statistics;
 mod tcp_close;
 
-pub use application::{Application, Text};
-pub use bucket::{BUCKETS, Bucket, WheelEntry};
-pub use flow_record::{Direction, DirectionCounters, Ended, Expiration, Record};
+pub use application::{Application, ApplicationText};
+pub(crate) use bucket::{BUCKETS, Bucket, WheelEntry};
+pub(crate) use flow_record::DirectionCounters;
+pub use flow_record::{Direction, Ended, Expiration, Record};
 pub use flow_view::FlowView;
 pub use key::KeyHasher;
 pub use packet::{CHUNK, DecodedChunk, DecodedPacket, FlowPacket};
 pub use protocols::{PROTOCOLS, Protocol};
 pub use splt::{Part, Splt};
-pub(crate) use statistics::Aligned;
-pub use statistics::{Over, Statistics};
-pub(crate) use tcp_close::Closing;
+pub(crate) use statistics::AlignedStatistics;
+pub(crate) use statistics::DirectionScope;
+pub use statistics::Statistics;
+pub(crate) use tcp_close::TcpClose;

@@ -1,4 +1,4 @@
-//! Packets on their way through the meter.
+//! Packets between decoding and metering.
 
 use std::array;
 use std::ops::Deref;
@@ -7,45 +7,53 @@ use super::flow_record::{Direction, Record};
 use crate::decode::Packet;
 use crate::time::Time;
 
-/// Packets that are looked up together: the waits for memory overlap.
+/// The maximum number of packets that are looked up together, so that their memory accesses overlap.
 pub const CHUNK: usize = 16;
 
 /// A decoded packet with its time, ordinal and hash.
 #[derive(Clone, Debug, Default)]
 pub struct DecodedPacket {
+    /// The decoded headers.
     pub packet: Packet,
-    /// After the clamp.
+    /// The time of capture, but not earlier than the time of the packet before it.
     pub time: Time,
-    /// Its number among all packets of the run.
+    /// The number of the packet among all packets of its capture.
     pub ordinal: u64,
-    /// Of its flow key.
+    /// The hash of the flow key.
     pub hash: u32,
 }
 
 impl DecodedPacket {
+    /// Returns the time in ms since 1970-01-01 UTC, truncated.
     #[inline]
     pub fn time_ms(&self) -> u64 {
         self.time.ms()
     }
 }
 
-/// A packet that comes to a meter, and later is found to belong to a flow.
+/// A packet in a meter, with its position in its flow.
+///
+/// The meter sets `direction` and `delta_ms` when it has found the flow. It sets `slot`, `flow_id` and `nth`
+/// when it has counted the packet.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowPacket<'a> {
     decoded: &'a DecodedPacket,
     /// The captured bytes.
     pub frame: &'a [u8],
+    /// The direction in the flow.
     pub direction: Direction,
-    /// Since the flow's previous packet, of either direction; 0 for the first.
+    /// The time since the previous packet of the flow, of either direction, in ms; 0 for the first packet.
     pub delta_ms: u64,
-    /// Its flow's slot in the table, while that is live.
+    /// The slot of the flow in the flow table. It is valid while the flow is live.
     pub slot: u32,
+    /// The id of the flow.
     pub flow_id: u64,
-    /// Which packet of the flow it is; the first is 1.
+    /// The number of the packet in the flow, from 1.
     pub nth: u64,
 }
 
 impl<'a> FlowPacket<'a> {
+    /// Creates a packet that has no flow yet.
     #[inline]
     pub fn new(decoded: &'a DecodedPacket, frame: &'a [u8]) -> Self {
         Self {
@@ -59,9 +67,9 @@ impl<'a> FlowPacket<'a> {
         }
     }
 
-    /// It has been counted in the flow at `slot`.
+    /// Sets the flow of the packet. The packet is already counted in `flow`, which has this `slot`.
     #[inline]
-    pub fn counted(&mut self, slot: u32, flow: &Record) {
+    pub(crate) fn assign_flow(&mut self, slot: u32, flow: &Record) {
         self.slot = slot;
         self.flow_id = flow.id;
         self.nth = flow.packets();
@@ -77,7 +85,7 @@ impl Deref for FlowPacket<'_> {
     }
 }
 
-/// Packets that are decoded together, and their captured bytes.
+/// Up to [`CHUNK`] packets that are decoded together, and their captured bytes.
 #[derive(Default)]
 pub struct DecodedChunk<'a> {
     decoded: [DecodedPacket; CHUNK],
@@ -86,20 +94,22 @@ pub struct DecodedChunk<'a> {
 }
 
 impl<'a> DecodedChunk<'a> {
-    /// Takes other packets: of each frame what `stamp` makes of it, if it takes it. Says whether there may
-    /// be more.
+    /// Replaces the packets of the chunk with the next ones of `packets`.
+    ///
+    /// `decode` decodes a packet and returns its captured bytes, or `None` to skip the packet. Returns `false`
+    /// if `packets` is exhausted.
     #[inline]
     pub fn fill<T>(
         &mut self,
         packets: &mut impl Iterator<Item = T>,
-        mut stamp: impl FnMut(T, &mut DecodedPacket) -> Option<&'a [u8]>,
+        mut decode: impl FnMut(T, &mut DecodedPacket) -> Option<&'a [u8]>,
     ) -> bool {
         self.len = 0;
         while self.len < CHUNK {
             let Some(packet) = packets.next() else {
                 return false;
             };
-            if let Some(frame) = stamp(packet, &mut self.decoded[self.len]) {
+            if let Some(frame) = decode(packet, &mut self.decoded[self.len]) {
                 self.frames[self.len] = frame;
                 self.len += 1;
             }
@@ -107,18 +117,20 @@ impl<'a> DecodedChunk<'a> {
         true
     }
 
+    /// Returns the packets and their captured bytes.
     pub fn iter(&self) -> impl Iterator<Item = (&DecodedPacket, &'a [u8])> {
         let frames = self.frames[..self.len].iter().copied();
         self.decoded.iter().zip(frames)
     }
 
+    /// Returns the number of packets.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// The packets as they come to a meter; those at `len` and behind it are none.
+    /// Returns the packets as input for a meter. Only the first [`len`](Self::len) elements are valid.
     #[inline]
     pub fn flow_packets(&self) -> [FlowPacket<'_>; CHUNK] {
-        array::from_fn(|at| FlowPacket::new(&self.decoded[at], self.frames[at]))
+        array::from_fn(|index| FlowPacket::new(&self.decoded[index], self.frames[index]))
     }
 }

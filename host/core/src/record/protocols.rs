@@ -1,13 +1,13 @@
-//! The protocols that a flow's `protocol` may be, by their names.
+//! The names of common protocols.
 
-/// A protocol behind IP and its extension headers.
+/// A protocol after the IP header and its extension headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Protocol {
-    /// Its IANA number: a flow's `protocol`.
+    /// The IANA number: the value of a flow's `protocol`.
     pub number: u8,
-    /// Its name.
+    /// The name.
     pub name: &'static str,
-    /// What is peculiar about flows of it; empty where nothing is.
+    /// A note about flows of the protocol, in full sentences; empty if there is none.
     pub note: &'static str,
 }
 
@@ -19,9 +19,9 @@ impl Protocol {
 
 const PORTLESS: &str =
     "No ports: all packets between two hosts are one flow. Transport and payload sizes are 0.";
-const UNWRAPPED: &str = "The packet in it is metered in its place, so this number is seen only where it carries no IP packet, or within GTP-U.";
+const UNWRAPPED: &str = "Flowloom meters the inner packet instead. A flow has this number only if the payload is not an IP packet, or within GTP-U.";
 
-/// Protocols that are met often, by number. Any other is metered as well.
+/// Common protocols, by number. Flowloom meters all other protocols too.
 pub static PROTOCOLS: &[Protocol] = &[
     Protocol::new(
         1,
@@ -37,7 +37,7 @@ pub static PROTOCOLS: &[Protocol] = &[
     Protocol::new(
         47,
         "GRE",
-        "No ports. The packet in it is metered in its place if decode_tunnels names gre.",
+        "No ports. Flowloom meters the inner packet instead if decode_tunnels includes gre.",
     ),
     Protocol::new(50, "ESP", PORTLESS),
     Protocol::new(51, "AH", PORTLESS),
@@ -62,7 +62,7 @@ mod tests {
     use crate::meter::testing::metered;
     use crate::value::Value;
 
-    /// A packet with 40 bytes that are no IP header, nor any other.
+    /// Returns a packet with 40 bytes of payload that are not a valid header of any protocol.
     fn packet(version: u8, protocol: u8) -> Vec<u8> {
         let mut packet = match version {
             4 => vec![0x45, 0, 0, 60, 0, 0, 0, 0, 64, protocol, 0, 0],
@@ -92,7 +92,7 @@ mod tests {
                 let version = Value::Integer(version.into());
                 assert_eq!(flow.get("ip_version"), Some(version));
                 assert_eq!(flow.get("bidirectional_packets"), Some(Value::Integer(2)));
-                // The two groups of notes.
+                // The note agrees with the sizes.
                 let has_sizes = matches!(protocol.number, 1 | 6 | 17 | 58);
                 assert_eq!(
                     has_sizes,
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_carry_is_unwrapped_where_it_is_ip() {
+    fn ip_in_ip_is_metered_as_the_inner_packet() {
         for (outer, inner) in [(4, 4), (41, 6)] {
             let mut tunnelled = packet(4, outer);
             let inner = packet(inner, 89);

@@ -1,4 +1,4 @@
-//! The sequence of packet lengths and times of a flow's first packets.
+//! SPLT: the sequence of packet lengths and times of a flow's first packets.
 
 use std::iter;
 
@@ -7,47 +7,47 @@ use smallvec::SmallVec;
 
 use super::flow_record::Direction;
 
-/// How many packets there is room for beside the flow's other parts.
-const FEW: usize = 3;
-/// How many more there is room for then, at most, before the room grows by itself.
-const MANY: usize = 32;
+/// The number of packets that are stored without a heap allocation.
+const INLINE_PACKETS: usize = 3;
+/// The heap capacity that the first allocation adds, at most. Beyond it, the capacity doubles as needed.
+const FIRST_HEAP_PACKETS: usize = 32;
 
-/// Direction, size and inter-arrival time of each of a flow's first packets, in one cache line while
-/// they are few.
+/// The direction, size and inter-arrival time of each of a flow's first packets.
 ///
-/// Most flows are short: kept is what was there, and the lists of full length are made only when
-/// somebody looks at them.
+/// Up to [`INLINE_PACKETS`] packets fit into one cache line. Most flows are short, so only existing packets are
+/// stored. The padded lists are built on first access.
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub struct Splt {
-    steps: SmallVec<[Step; FEW]>,
-    lists: OnceBox<Lists>,
-    /// Of how many packets.
+    steps: SmallVec<[PacketEntry; INLINE_PACKETS]>,
+    lists: OnceBox<PaddedLists>,
+    /// The number of packets to store; the length of the padded lists.
     len: u16,
 }
 
 const _: () = assert!(size_of::<Splt>() == 64);
 
-/// A packet, without padding.
+/// The data of one packet. Two 32-bit halves instead of a `u64` avoid padding.
 #[derive(Clone, Copy, Debug)]
-struct Step {
+struct PacketEntry {
     size: u32,
-    /// Twice the ms since the packet before, and 1 against the flow: the lower half, and the upper one.
+    /// The inter-arrival time in ms, shifted left by one, with the direction in the lowest bit. The lower half
+    /// comes first.
     gap_and_direction: [u32; 2],
 }
 
-/// What is kept of a packet. The numbers are the places of the lists.
+/// A value that is stored of each packet. The numbers are the indices of the lists.
 #[derive(Clone, Copy, Debug)]
 pub enum Part {
-    /// 0 as the flow's first packet, 1 against it.
+    /// 0 for the direction of the flow's first packet, 1 for the opposite direction.
     Direction = 0,
-    /// As the accounting mode measures.
+    /// The size in bytes, in the measure of the accounting mode.
     Size = 1,
-    /// ms since the packet before.
+    /// The time since the previous packet of either direction in ms; 0 for the first packet.
     Gap = 2,
 }
 
-impl Step {
+impl PacketEntry {
     fn new(direction: Direction, size: u32, gap_ms: u64) -> Self {
         let both = gap_ms << 1 | direction as u64;
         Self {
@@ -66,67 +66,68 @@ impl Step {
     }
 }
 
-/// Three lists of one length, one behind the other, -1 where there was no packet.
+/// Three lists of equal length, concatenated in the order of [`Part`]. -1 stands for a missing packet.
 #[derive(Clone, Debug)]
-struct Lists(Box<[i64]>);
+struct PaddedLists(Box<[i64]>);
 
 impl Splt {
-    /// For the first `len` packets.
-    pub fn new(len: u16) -> Self {
+    /// Creates an empty sequence for the first `len` packets.
+    pub(crate) fn new(len: u16) -> Self {
         Self {
             len,
             ..Self::default()
         }
     }
 
-    /// Whether it has all packets that it is to have.
+    /// Returns whether all `len` packets are stored.
     #[inline]
     fn is_full(&self) -> bool {
         self.steps.len() >= usize::from(self.len)
     }
 
-    /// Bytes that it has beside itself, but for lists.
+    /// Returns the heap memory in bytes, without the padded lists.
     #[inline]
-    pub fn beside(&self) -> usize {
+    pub(crate) fn heap_bytes(&self) -> usize {
         match self.steps.spilled() {
-            true => self.steps.capacity() * size_of::<Step>(),
+            true => self.steps.capacity() * size_of::<PacketEntry>(),
             false => 0,
         }
     }
 
-    /// Adds the next packet of the flow; those beyond the first ones are passed over.
+    /// Adds the next packet of the flow. Packets beyond the first `len` are ignored.
     #[inline]
-    pub fn add(&mut self, direction: Direction, size: u32, gap_ms: u64) {
+    pub(crate) fn add(&mut self, direction: Direction, size: u32, gap_ms: u64) {
         if !self.is_full() {
-            // Most flows are short; of the others many are long.
-            if self.steps.len() == FEW {
-                self.steps.reserve_exact(usize::from(self.len).min(MANY));
+            // Most flows fit inline. Many of the others are long, so one allocation makes room for them.
+            if self.steps.len() == INLINE_PACKETS {
+                self.steps
+                    .reserve_exact(usize::from(self.len).min(FIRST_HEAP_PACKETS));
             }
-            self.steps.push(Step::new(direction, size, gap_ms));
-            // A plugin may have looked at the flow before this packet.
+            self.steps.push(PacketEntry::new(direction, size, gap_ms));
+            // A plugin may have read the lists before this packet: discard them.
             if self.lists.get().is_some() {
                 self.lists = OnceBox::new();
             }
         }
     }
 
-    /// This part of the packets that there were.
+    /// Returns one value of each stored packet.
     pub fn steps(&self, part: Part) -> impl Iterator<Item = i64> {
         self.steps.iter().map(move |step| step.get(part))
     }
 
-    /// How many packets there were not.
+    /// Returns the number of missing packets: `len` minus the number of stored packets.
     pub fn missing(&self) -> usize {
         usize::from(self.len) - self.steps.len()
     }
 
-    /// This part of each packet, and -1 where there was none.
-    pub fn list(&self, part: Part) -> &[i64] {
+    /// Returns one value of each packet as a list of `len` values, with -1 for missing packets.
+    pub(crate) fn list(&self, part: Part) -> &[i64] {
         let len = usize::from(self.len);
-        let Lists(lists) = self.lists.get_or_init(|| {
+        let PaddedLists(lists) = self.lists.get_or_init(|| {
             let parts = [Part::Direction, Part::Size, Part::Gap];
             let list = |part| self.steps(part).chain(iter::repeat_n(-1, self.missing()));
-            Box::new(Lists(parts.into_iter().flat_map(list).collect()))
+            Box::new(PaddedLists(parts.into_iter().flat_map(list).collect()))
         });
         &lists[part as usize * len..][..len]
     }
@@ -137,27 +138,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packets_are_kept_exactly_whatever_their_number_and_gaps() {
+    fn packets_are_stored_exactly_for_any_number_and_gap() {
         const LEN: u16 = 50;
         let mut splt = Splt::new(LEN);
         let mut expected = [const { Vec::new() }; 3];
         for n in 0..i64::from(LEN) + 5 {
-            let (direction, way) = match n % 3 {
+            let (direction, direction_value) = match n % 3 {
                 0 => (Direction::DstToSrc, 1),
                 _ => (Direction::SrcToDst, 0),
             };
             let (size, gap_ms) = (u32::MAX - n as u32, n << 50);
             splt.add(direction, size, gap_ms as u64);
-            for (list, value) in expected.iter_mut().zip([way, size.into(), gap_ms]) {
+            for (list, value) in expected
+                .iter_mut()
+                .zip([direction_value, size.into(), gap_ms])
+            {
                 list.push(value);
                 list.truncate(LEN.into());
             }
-            assert_eq!(splt.beside() > 0, n >= FEW as i64);
+            assert_eq!(splt.heap_bytes() > 0, n >= INLINE_PACKETS as i64);
             for part in [Part::Direction, Part::Size, Part::Gap] {
                 let list = &expected[part as usize];
                 assert_eq!(&splt.steps(part).collect::<Vec<_>>(), list);
-                let (there, missing) = splt.list(part).split_at(list.len());
-                assert_eq!(there, list);
+                let (stored, missing) = splt.list(part).split_at(list.len());
+                assert_eq!(stored, list);
                 assert_eq!(missing.len(), splt.missing());
                 assert!(missing.iter().all(|&value| value == -1));
             }

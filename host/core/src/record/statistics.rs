@@ -1,22 +1,21 @@
 //! Statistics over the packets of a flow: sizes, inter-arrival times, TCP flags.
 //!
-//! Kept is what whole numbers hold without an error: extremes, and sums of squares. How many packets
-//! there are, and the sums of sizes and times, are in the flow's [`Record`] already. Means and
-//! deviations are made when somebody looks at them.
+//! Only exact integers are stored: minima, maxima and sums of squares. The number of packets and the sums of
+//! sizes and times are already in the flow's [`Record`]. Means and deviations are computed on request.
 
 use super::flow_record::{Direction, Record};
 
-/// What the statistics are over.
+/// The packets that a statistic covers: those of both directions, or of one.
 #[derive(Clone, Copy, Debug)]
-pub enum Over {
+pub(crate) enum DirectionScope {
     Bidirectional,
     Src2Dst,
     Dst2Src,
 }
 
-impl Over {
-    /// The one direction that it is.
-    fn way(self) -> Option<usize> {
+impl DirectionScope {
+    /// Returns the index of the direction, or `None` for both.
+    fn direction(self) -> Option<usize> {
         match self {
             Self::Bidirectional => None,
             Self::Src2Dst => Some(Direction::SrcToDst as usize),
@@ -25,48 +24,55 @@ impl Over {
     }
 }
 
-/// Two cache lines of a flow, in which every packet changes something: the fewer there are, the more
-/// flows are near the processor. Packets along the flow need the first one only.
+/// The statistics of a flow. Every packet of the flow changes them.
+///
+/// They have two cache lines, so that the caches hold as many flows as possible. Packets from source to
+/// destination touch only the first line.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
 pub struct Statistics {
-    /// Times from packets of either direction to the next.
+    /// Inter-arrival times over packets of both directions, in ms.
     gaps: Extent,
-    ways: [Way; 2],
-    /// What went beyond the room that there is: hardly ever anything.
-    carried: Option<Box<Carried>>,
+    directions: [DirectionStatistics; 2],
+    /// Values that exceed the other fields; rarely allocated.
+    overflow: Option<Box<Overflow>>,
 }
 
-/// The packets of one direction.
+/// The statistics of the packets of one direction.
 #[derive(Clone, Debug, Default)]
-struct Way {
+struct DirectionStatistics {
+    /// Sizes in bytes, in the measure of the accounting mode.
     sizes: Extent,
+    /// Inter-arrival times in ms.
     gaps: Extent,
-    /// By the flag's bit in the TCP header.
+    /// The number of packets with each TCP flag, modulo 2^16, indexed by the bit of the flag in the header.
     flags: [u16; 8],
 }
 
-/// What there is no room for, by direction.
+/// The parts of values that exceed the fields of [`Statistics`]. Arrays are indexed by direction.
 #[derive(Clone, Debug, Default)]
-struct Carried {
-    /// Multiples of what the sum of squares has room for.
+struct Overflow {
+    /// The sums of squares of sizes, divided by 2^64.
     sizes: [u64; 2],
-    gaps: [Long; 2],
-    both_gaps: Long,
-    /// Multiples of what each count has room for.
+    /// The overflow of the inter-arrival times of each direction.
+    gaps: [WideExtent; 2],
+    /// The overflow of the inter-arrival times over both directions.
+    common_gaps: WideExtent,
+    /// The numbers of packets with each flag, divided by 2^16.
     flags: [[u64; 8]; 2],
 }
 
-/// Statistics of a live flow, at the beginning of a cache line.
+/// The statistics of a live flow, aligned to a cache line.
 #[derive(Debug, Default)]
 #[repr(align(64))]
-pub(crate) struct Aligned(pub Statistics);
+pub(crate) struct AlignedStatistics(pub Statistics);
 
 const _: () = assert!(
-    size_of::<Aligned>() == 128 && std::mem::offset_of!(Statistics, ways) + size_of::<Way>() == 64
+    size_of::<AlignedStatistics>() == 128
+        && std::mem::offset_of!(Statistics, directions) + size_of::<DirectionStatistics>() == 64
 );
 
-/// The extremes of some whole numbers, and the sum of their squares.
+/// The minimum, the maximum and the sum of squares of some integers. It can hold numbers below `u32::MAX`.
 #[derive(Clone, Copy, Debug)]
 struct Extent {
     min: u32,
@@ -85,66 +91,68 @@ impl Default for Extent {
 }
 
 impl Extent {
-    /// Adds a number; says whether there was room for it.
+    /// Adds a number. Returns `false` if the number or the sum of squares overflows. Then the square is not
+    /// added yet, and the caller must call [`add_overflow`](Self::add_overflow).
     #[inline]
     fn add(&mut self, number: u64) -> bool {
         let short = u32::try_from(number).unwrap_or(u32::MAX);
         self.min = self.min.min(short);
         self.max = self.max.max(short);
         let square = u64::from(short) * u64::from(short);
-        let (squares, is_over) = self.squares.overflowing_add(square);
-        if is_over || short == u32::MAX {
+        let (squares, overflows) = self.squares.overflowing_add(square);
+        if overflows || short == u32::MAX {
             return false;
         }
         self.squares = squares;
         true
     }
 
-    /// Adds the square of a number for which there was no room; returns how often the sum went beyond it.
-    fn carry(&mut self, number: u64) -> u64 {
+    /// Adds the square of a number that overflowed. Returns the carry of the sum: its multiple of 2^64.
+    fn add_overflow(&mut self, number: u64) -> u64 {
         let number = u128::from(number);
         let sum = u128::from(self.squares) + number * number;
         self.squares = sum as u64;
         (sum >> 64) as u64
     }
 
-    fn sample(&self, n: u64, sum: u64, carried: u64) -> Sample {
+    fn sample(&self, n: u64, sum: u64, overflow: u64) -> Sample {
         Sample {
             n,
             sum,
             min: self.min.into(),
             max: self.max.into(),
-            squares: u128::from(carried) << 64 | u128::from(self.squares),
+            squares: u128::from(overflow) << 64 | u128::from(self.squares),
         }
     }
 }
 
-/// What an extent of times has no room for: 49 days, or sums of squares of them.
+/// The overflow of an [`Extent`] of times: times of 49 days or more, and large sums of squares.
 #[derive(Clone, Copy, Debug)]
-struct Long {
-    /// Of the numbers that do not fit.
+struct WideExtent {
+    /// The minimum of the numbers that are at least `u32::MAX`.
     min: u64,
+    /// The maximum of the numbers that are at least `u32::MAX`.
     max: u64,
-    /// Multiples of what the sum of squares has room for.
+    /// The sum of squares, divided by 2^64.
     squares: u64,
 }
 
-impl Default for Long {
+impl Default for WideExtent {
     fn default() -> Self {
         Self::NONE
     }
 }
 
-impl Long {
+impl WideExtent {
     const NONE: Self = Self {
         min: u64::MAX,
         max: 0,
         squares: 0,
     };
 
-    /// Adds a number for which there was no room in the extent.
-    fn carry(&mut self, extent: &mut Extent, number: u64) {
-        self.squares += extent.carry(number);
+    /// Adds a number that overflowed `extent`.
+    fn add_overflow(&mut self, extent: &mut Extent, number: u64) {
+        self.squares += extent.add_overflow(number);
         if number >= u32::MAX.into() {
             self.min = self.min.min(number);
             self.max = self.max.max(number);
@@ -163,19 +171,21 @@ impl Long {
     }
 }
 
-/// All that is told of some whole numbers.
+/// Statistics of some integers.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
-    /// How many they are.
+pub(crate) struct Sample {
+    /// The number of integers.
     n: u64,
     sum: u64,
     min: u64,
     max: u64,
+    /// The sum of the squares.
     squares: u128,
 }
 
 impl Sample {
-    fn and(&self, other: &Self) -> Self {
+    /// Returns the statistics of the integers of both samples.
+    fn merged(&self, other: &Self) -> Self {
         Self {
             n: self.n + other.n,
             sum: self.sum + other.sum,
@@ -185,38 +195,38 @@ impl Sample {
         }
     }
 
-    /// 0 without any.
-    pub fn min(&self) -> u64 {
+    /// Returns the minimum; 0 for an empty sample.
+    pub(crate) fn min(&self) -> u64 {
         if self.n == 0 { 0 } else { self.min }
     }
 
-    /// 0 without any.
-    pub fn max(&self) -> u64 {
+    /// Returns the maximum; 0 for an empty sample.
+    pub(crate) fn max(&self) -> u64 {
         self.max
     }
 
-    /// 0 without any.
-    pub fn mean(&self) -> f64 {
+    /// Returns the mean; 0 for an empty sample.
+    pub(crate) fn mean(&self) -> f64 {
         self.sum as f64 / self.n.max(1) as f64
     }
 
-    /// Of a sample, that is with a divisor of n - 1; 0 for fewer than two.
-    pub fn stddev(&self) -> f64 {
+    /// Returns the sample standard deviation (divisor n - 1); 0 for fewer than two integers.
+    pub(crate) fn stddev(&self) -> f64 {
         if self.n < 2 {
             return 0.0;
         }
         let [n, sum] = [self.n, self.sum].map(u128::from);
-        // n (n - 1) times the variance, exactly.
-        let spread = n.saturating_mul(self.squares);
-        let spread = spread.saturating_sub(sum * sum);
-        (spread as f64 / (self.n as f64 * (self.n - 1) as f64)).sqrt()
+        // The variance times n (n - 1), exactly.
+        let scaled = n.saturating_mul(self.squares);
+        let scaled = scaled.saturating_sub(sum * sum);
+        (scaled as f64 / (self.n as f64 * (self.n - 1) as f64)).sqrt()
     }
 }
 
 impl Statistics {
-    /// Adds a packet of the flow, which `record` has not counted yet.
+    /// Adds a packet of the flow. `record` must not have counted it yet.
     #[inline]
-    pub fn add(
+    pub(crate) fn add(
         &mut self,
         record: &Record,
         direction: Direction,
@@ -225,106 +235,106 @@ impl Statistics {
         tcp_flags: u8,
     ) {
         let counters = &record.directions[direction as usize];
-        let at = direction as usize;
-        let way = &mut self.ways[at];
-        if !way.sizes.add(size.into()) {
-            self.carry_size(at, size);
+        let index = direction as usize;
+        let statistics = &mut self.directions[index];
+        if !statistics.sizes.add(size.into()) {
+            self.overflow_size(index, size);
         }
         if counters.packets > 0 {
             let gap_ms = time_ms - counters.last_seen_ms;
-            if !self.ways[at].gaps.add(gap_ms) {
-                self.carry_gap(at, gap_ms);
+            if !self.directions[index].gaps.add(gap_ms) {
+                self.overflow_gap(index, gap_ms);
             }
         }
         if record.packets() > 0 {
             let gap_ms = time_ms - record.last_seen_ms();
             if !self.gaps.add(gap_ms) {
-                self.carry_both_gap(gap_ms);
+                self.overflow_common_gap(gap_ms);
             }
         }
-        // Most packets have one flag or two of the eight.
+        // One iteration for each flag that is set: most packets have one or two of the eight.
         let mut rest = tcp_flags;
         while rest != 0 {
             let bit = rest.trailing_zeros() as usize % 8;
-            let (count, is_over) = self.ways[at].flags[bit].overflowing_add(1);
-            self.ways[at].flags[bit] = count;
-            if is_over {
-                self.carry_flag(at, bit);
+            let (count, overflows) = self.directions[index].flags[bit].overflowing_add(1);
+            self.directions[index].flags[bit] = count;
+            if overflows {
+                self.overflow_flag(index, bit);
             }
             rest &= rest - 1;
         }
     }
 
     #[cold]
-    fn carry_size(&mut self, at: usize, size: u32) {
-        let carried = self.carried.get_or_insert_default();
-        carried.sizes[at] += self.ways[at].sizes.carry(size.into());
+    fn overflow_size(&mut self, index: usize, size: u32) {
+        let overflow = self.overflow.get_or_insert_default();
+        overflow.sizes[index] += self.directions[index].sizes.add_overflow(size.into());
     }
 
     #[cold]
-    fn carry_gap(&mut self, at: usize, gap_ms: u64) {
-        let carried = self.carried.get_or_insert_default();
-        carried.gaps[at].carry(&mut self.ways[at].gaps, gap_ms);
+    fn overflow_gap(&mut self, index: usize, gap_ms: u64) {
+        let overflow = self.overflow.get_or_insert_default();
+        overflow.gaps[index].add_overflow(&mut self.directions[index].gaps, gap_ms);
     }
 
     #[cold]
-    fn carry_both_gap(&mut self, gap_ms: u64) {
-        let carried = self.carried.get_or_insert_default();
-        carried.both_gaps.carry(&mut self.gaps, gap_ms);
+    fn overflow_common_gap(&mut self, gap_ms: u64) {
+        let overflow = self.overflow.get_or_insert_default();
+        overflow.common_gaps.add_overflow(&mut self.gaps, gap_ms);
     }
 
     #[cold]
-    fn carry_flag(&mut self, at: usize, bit: usize) {
-        self.carried.get_or_insert_default().flags[at][bit] += 1;
+    fn overflow_flag(&mut self, index: usize, bit: usize) {
+        self.overflow.get_or_insert_default().flags[index][bit] += 1;
     }
 
-    /// The sizes of packets.
-    pub fn sizes(&self, record: &Record, over: Over) -> Sample {
-        let sample = |way: usize| {
-            let counters = &record.directions[way];
-            let carried = self
-                .carried
+    /// Returns the statistics of the packet sizes in bytes.
+    pub(crate) fn sizes(&self, record: &Record, scope: DirectionScope) -> Sample {
+        let sample = |index: usize| {
+            let counters = &record.directions[index];
+            let overflow = self
+                .overflow
                 .as_ref()
-                .map_or(0, |carried| carried.sizes[way]);
-            self.ways[way]
+                .map_or(0, |overflow| overflow.sizes[index]);
+            self.directions[index]
                 .sizes
-                .sample(counters.packets, counters.bytes, carried)
+                .sample(counters.packets, counters.bytes, overflow)
         };
-        match over.way() {
-            Some(way) => sample(way),
-            None => sample(0).and(&sample(1)),
+        match scope.direction() {
+            Some(index) => sample(index),
+            None => sample(0).merged(&sample(1)),
         }
     }
 
-    /// The times between successive packets, in ms.
-    pub fn gaps(&self, record: &Record, over: Over) -> Sample {
-        let carried = self.carried.as_deref();
-        let (counters, extent, long) = match over.way() {
-            Some(way) => (
-                record.directions[way],
-                &self.ways[way].gaps,
-                carried.map_or(&Long::NONE, |carried| &carried.gaps[way]),
+    /// Returns the statistics of the times between successive packets in ms.
+    pub(crate) fn gaps(&self, record: &Record, scope: DirectionScope) -> Sample {
+        let overflow = self.overflow.as_deref();
+        let (counters, extent, wide) = match scope.direction() {
+            Some(index) => (
+                record.directions[index],
+                &self.directions[index].gaps,
+                overflow.map_or(&WideExtent::NONE, |overflow| &overflow.gaps[index]),
             ),
             None => (
-                record.both(),
+                record.bidirectional(),
                 &self.gaps,
-                carried.map_or(&Long::NONE, |carried| &carried.both_gaps),
+                overflow.map_or(&WideExtent::NONE, |overflow| &overflow.common_gaps),
             ),
         };
-        // There is one less than there are packets.
+        // The number of gaps is one less than the number of packets.
         let n = counters.packets.saturating_sub(1);
-        long.sample(extent, n, counters.last_seen_ms - counters.first_seen_ms)
+        wide.sample(extent, n, counters.last_seen_ms - counters.first_seen_ms)
     }
 
-    /// How many packets had the flag that is this bit of a TCP header.
-    pub fn flag(&self, over: Over, bit: usize) -> u64 {
-        let count = |way: usize| {
-            let carried = self.carried.as_deref();
-            let carried = carried.map_or(0, |carried| carried.flags[way][bit]);
-            carried << 16 | u64::from(self.ways[way].flags[bit])
+    /// Returns the number of packets with a TCP flag, given by its bit in the header.
+    pub(crate) fn flag(&self, scope: DirectionScope, bit: usize) -> u64 {
+        let count = |index: usize| {
+            let overflow = self.overflow.as_deref();
+            let overflow = overflow.map_or(0, |overflow| overflow.flags[index][bit]);
+            overflow << 16 | u64::from(self.directions[index].flags[bit])
         };
-        match over.way() {
-            Some(way) => count(way),
+        match scope.direction() {
+            Some(index) => count(index),
             None => count(0) + count(1),
         }
     }
@@ -335,17 +345,17 @@ mod tests {
     use super::*;
 
     fn sample(numbers: &[u64]) -> Sample {
-        let (mut extent, mut long) = (Extent::default(), Long::default());
+        let (mut extent, mut wide) = (Extent::default(), WideExtent::default());
         for &number in numbers {
             if !extent.add(number) {
-                long.carry(&mut extent, number);
+                wide.add_overflow(&mut extent, number);
             }
         }
-        long.sample(&extent, numbers.len() as u64, numbers.iter().sum())
+        wide.sample(&extent, numbers.len() as u64, numbers.iter().sum())
     }
 
     #[test]
-    fn nothing_has_no_spread() {
+    fn the_deviation_of_fewer_than_two_numbers_is_0() {
         let none = sample(&[]);
         assert_eq!((none.min(), none.max()), (0, 0));
         assert_eq!((none.mean(), none.stddev()), (0.0, 0.0));
@@ -355,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn deviation_is_that_of_a_sample() {
+    fn stddev_is_the_sample_standard_deviation() {
         // The squared differences from the mean, 5, add up to 32: 32 / 7.
         let some = sample(&[2, 4, 4, 4, 5, 5, 7, 9]);
         assert_eq!(some.mean(), 5.0);
@@ -379,14 +389,14 @@ mod tests {
     }
 
     #[test]
-    fn extremes_beyond_their_room_are_exact() {
-        let room = u64::from(u32::MAX);
+    fn extremes_beyond_32_bits_are_exact() {
+        let limit = u64::from(u32::MAX);
         for numbers in [
-            &[room] as &[u64],
-            &[room - 1, room],
-            &[room + 1, room],
-            &[5, room << 9, 7, room << 8],
-            &[room - 1, 0],
+            &[limit] as &[u64],
+            &[limit - 1, limit],
+            &[limit + 1, limit],
+            &[5, limit << 9, 7, limit << 8],
+            &[limit - 1, 0],
         ] {
             let some = sample(numbers);
             let extremes = (some.min(), some.max());
@@ -398,27 +408,27 @@ mod tests {
     }
 
     #[test]
-    fn sums_have_no_end() {
+    fn sums_and_counts_do_not_overflow() {
         let (mut record, mut statistics) = (Record::default(), Statistics::default());
         let mut time_ms = 1;
-        // As no capture has, but its headers may say.
+        // No packet is so large, but headers can state these sizes.
         for size in [u32::MAX, u32::MAX - 2, u32::MAX - 1] {
             statistics.add(&record, Direction::SrcToDst, time_ms, size, 1);
             record.count(Direction::SrcToDst, time_ms, size);
             time_ms += 1 << 40;
         }
-        for over in [Over::Bidirectional, Over::Src2Dst] {
-            let sizes = statistics.sizes(&record, over);
+        for scope in [DirectionScope::Bidirectional, DirectionScope::Src2Dst] {
+            let sizes = statistics.sizes(&record, scope);
             assert_eq!(sizes.min(), u64::from(u32::MAX - 2));
             assert_eq!(sizes.mean(), f64::from(u32::MAX - 1));
             assert_eq!(sizes.stddev(), 1.0);
-            let gaps = statistics.gaps(&record, over);
+            let gaps = statistics.gaps(&record, scope);
             assert_eq!((gaps.min(), gaps.max()), (1 << 40, 1 << 40));
             assert_eq!((gaps.mean(), gaps.stddev()), ((1_u64 << 40) as f64, 0.0));
         }
-        statistics.ways[0].flags[0] = u16::MAX;
+        statistics.directions[0].flags[0] = u16::MAX;
         statistics.add(&record, Direction::SrcToDst, time_ms, 1, 1);
-        assert_eq!(statistics.flag(Over::Bidirectional, 0), 1 << 16);
-        assert_eq!(statistics.flag(Over::Dst2Src, 0), 0);
+        assert_eq!(statistics.flag(DirectionScope::Bidirectional, 0), 1 << 16);
+        assert_eq!(statistics.flag(DirectionScope::Dst2Src, 0), 0);
     }
 }

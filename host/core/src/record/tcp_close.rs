@@ -1,4 +1,4 @@
-//! How far a TCP connection is on its way to its end.
+//! The detection of the end of a TCP connection.
 
 use super::Direction;
 use crate::decode::Packet;
@@ -8,27 +8,27 @@ const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
-/// The directions that have said that they are done, and what acknowledges that they have.
+/// The closing state of a TCP connection: the FINs of both directions and their acknowledgements.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Closing {
-    /// By direction: the acknowledgement number that covers its FIN.
-    ends: [u32; 2],
-    /// A bit for each direction that has sent a FIN.
+pub(crate) struct TcpClose {
+    /// For each direction the acknowledgement number that acknowledges its FIN.
+    fin_ends: [u32; 2],
+    /// One bit for each direction, set if it has sent a FIN.
     finished: u8,
-    /// A bit for each direction whose FIN is acknowledged.
+    /// One bit for each direction, set if its FIN is acknowledged.
     acknowledged: u8,
 }
 
 const BOTH: u8 = 0b11;
 
-impl Closing {
-    /// Takes note of a packet; says whether it is the last of its connection: a reset, or the one
-    /// after which the FINs of both directions are acknowledged.
+impl TcpClose {
+    /// Records a packet. Returns whether it closes the connection.
     ///
-    /// Sequence numbers tell the last acknowledgement from those that were on their way when a FIN
-    /// was sent, and from repeated ones. Nothing checks that a reset is within the window.
+    /// A reset closes the connection. So does the packet after which the FINs of both directions are
+    /// acknowledged. Sequence numbers distinguish the last acknowledgement from repeated ones, and from those
+    /// that were in transit when a FIN was sent. The function does not check that a reset is within the window.
     #[inline]
-    pub(crate) fn ends_with(
+    pub(crate) fn closes_with(
         &mut self,
         direction: Direction,
         packet: &Packet,
@@ -38,20 +38,20 @@ impl Closing {
         if flags & RST != 0 {
             return true;
         }
-        // Most packets come before any FIN.
+        // The common case: no FIN so far.
         if flags & FIN == 0 && self.finished == 0 {
             return false;
         }
         let (own, other) = (direction as usize, 1 - direction as usize);
         if flags & FIN != 0 {
             self.finished |= 1 << own;
-            self.ends[own] = packet
+            self.fin_ends[own] = packet
                 .tcp_seq(frame)
                 .wrapping_add(packet.payload_size)
                 .wrapping_add(1 + u32::from(flags & SYN != 0));
         }
         if flags & ACK != 0 && self.finished & 1 << other != 0 {
-            let beyond = packet.tcp_ack(frame).wrapping_sub(self.ends[other]);
+            let beyond = packet.tcp_ack(frame).wrapping_sub(self.fin_ends[other]);
             if beyond < 1 << 31 {
                 self.acknowledged |= 1 << other;
             }
@@ -72,10 +72,10 @@ mod tests {
     const CLIENT: ([u8; 4], u16) = ([192, 0, 2, 1], 40_000);
     const SERVER: ([u8; 4], u16) = ([192, 0, 2, 2], 80);
 
-    /// `>` from the client, `<` from the server; flags by their first letters; numbers; bytes of
-    /// payload.
-    fn packet((way, flags, seq, ack, len): (char, &str, u32, u32, usize)) -> Vec<u8> {
-        let (src, dst) = match way {
+    /// Returns a TCP packet: direction (`>` from the client, `<` from the server), first letters of the flags,
+    /// sequence number, acknowledgement number, bytes of payload.
+    fn packet((direction, flags, seq, ack, len): (char, &str, u32, u32, usize)) -> Vec<u8> {
+        let (src, dst) = match direction {
             '>' => (CLIENT, SERVER),
             _ => (SERVER, CLIENT),
         };
@@ -99,7 +99,7 @@ mod tests {
         ('>', "A", 100, 500, 0),
     ];
 
-    /// Packets and expiration id of each flow, after a handshake.
+    /// Meters a handshake and then `packets`. Returns the number of packets and the expiration id of each flow.
     fn flows(end_on_fin: bool, packets: &[(char, &str, u32, u32, usize)]) -> Vec<(i64, i64)> {
         let settings = Settings {
             end_on_fin,
@@ -131,12 +131,12 @@ mod tests {
         ];
         assert_eq!(flows(true, &closing), [(6, 2)]);
         assert_eq!(flows(false, &closing), [(6, 0)]);
-        // Without the last acknowledgement it is still open.
+        // Without the last acknowledgement, the connection is still open.
         assert_eq!(flows(true, &closing[..2]), [(5, 0)]);
     }
 
     #[test]
-    fn a_side_that_is_done_still_receives() {
+    fn a_half_closed_connection_stays_open() {
         let half_closed = [
             ('>', "FA", 100, 500, 0),
             ('<', "A", 500, 101, 1000),
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_may_be_done_at_once() {
+    fn simultaneous_fins_close_the_connection() {
         let crossing = [
             ('>', "FA", 100, 500, 0),
             ('<', "FA", 500, 100, 0),

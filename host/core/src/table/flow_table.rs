@@ -1,99 +1,110 @@
-//! The table of live flows: finds a packet's flow, and knows which flows have fallen idle.
+//! The table of live flows. It finds the flow of a packet and the flows that are idle.
 
-use super::hash_index::Index;
+use super::hash_index::HashIndex;
 use super::prefetch::{prefetch, prefetch_all};
 use super::slab::{SegmentedVec, SlotAllocator};
 use super::timing_wheel::TimingWheel;
 use crate::record::{
-    Aligned, Closing, Expiration, FlowPacket, FlowView, KeyHasher, Record, Splt, Statistics,
+    AlignedStatistics, Expiration, FlowPacket, FlowView, KeyHasher, Record, Splt, Statistics,
+    TcpClose,
 };
 
-/// When flows end by themselves, in ms.
+/// The timeouts of flows.
 #[derive(Clone, Copy, Debug)]
-pub struct Timeouts {
-    pub idle_ms: u64,
-    pub active_ms: u64,
+pub(crate) struct Timeouts {
+    /// The idle timeout in ms.
+    pub(crate) idle_ms: u64,
+    /// The active timeout in ms.
+    pub(crate) active_ms: u64,
 }
 
-/// What is kept of flows beyond the counters.
+/// The optional data of flows, in addition to the counters.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Analyses {
-    pub statistics: bool,
-    /// Sequence of lengths and times of so many packets; 0 keeps none.
-    pub splt: u16,
-    /// How TCP connections close.
-    pub closing: bool,
+pub(crate) struct Analyses {
+    /// Statistics of sizes, times and TCP flags.
+    pub(crate) statistics: bool,
+    /// The number of packets in the sequence of packet lengths and times; 0 disables it.
+    pub(crate) splt: u16,
+    /// The closing state of TCP connections.
+    pub(crate) tcp_close: bool,
 }
 
-/// Whom a packet finds in the table.
-pub enum Lookup {
-    /// Its flow, at this slot.
+/// The result of a lookup.
+pub(crate) enum Lookup {
+    /// The slot of the packet's flow.
     Found(u32),
-    /// A flow of its key that has to end before it, and why.
+    /// The slot of a flow with the same key that must end before the packet is counted, and the reason.
     Expired(u32, Expiration),
+    /// No live flow has the key of the packet.
     Absent,
 }
 
+/// The live flows of one meter.
 #[derive(Debug)]
-pub struct FlowTable {
+pub(crate) struct FlowTable {
     timeouts: Timeouts,
     hasher: KeyHasher,
-    index: Index,
+    index: HashIndex,
     slots: SlotAllocator,
     records: SegmentedVec<Record>,
-    /// Of the flow in the same slot of `records`, where they are wanted.
-    statistics: Option<SegmentedVec<Aligned>>,
+    /// The statistics of the flows, by slot; `None` without statistical analysis.
+    statistics: Option<SegmentedVec<AlignedStatistics>>,
+    /// The sequences of packet lengths and times, by slot; empty without SPLT analysis.
     splt: SegmentedVec<Splt>,
-    /// Bytes that these have beside themselves.
-    splt_beside: usize,
-    /// How many packets of a flow `splt` has room for.
+    /// The heap memory of the elements of `splt` in bytes.
+    splt_heap_bytes: usize,
+    /// The number of packets of a flow that `splt` stores.
     splt_packets: u16,
-    closing: Option<SegmentedVec<Closing>>,
+    /// The closing states of TCP connections, by slot; `None` if they are not needed.
+    tcp_close: Option<SegmentedVec<TcpClose>>,
     wheel: TimingWheel,
+    /// An empty list whose memory is reused.
     due: Vec<u32>,
-    /// The number of the capture that flows are of.
+    /// The number of the current capture in the run, from 0.
     capture: u32,
 }
 
 impl FlowTable {
-    /// For packets whose hashes are this hasher's.
-    pub fn new(timeouts: Timeouts, analyses: Analyses, hasher: KeyHasher) -> Self {
+    /// Creates an empty table. The hashes of packets must come from `hasher`.
+    pub(crate) fn new(timeouts: Timeouts, analyses: Analyses, hasher: KeyHasher) -> Self {
         Self {
             timeouts,
             hasher,
-            index: Index::new(),
+            index: HashIndex::new(),
             slots: SlotAllocator::default(),
             records: SegmentedVec::default(),
             statistics: analyses.statistics.then(SegmentedVec::default),
             splt: SegmentedVec::default(),
-            splt_beside: 0,
+            splt_heap_bytes: 0,
             splt_packets: analyses.splt,
-            closing: analyses.closing.then(SegmentedVec::default),
+            tcp_close: analyses.tcp_close.then(SegmentedVec::default),
             wheel: TimingWheel::new(timeouts.idle_ms),
             due: Vec::new(),
             capture: 0,
         }
     }
 
-    /// Has brought what the metering of these packets will read, all at once: the waits for memory overlap.
-    /// Nothing is found or changed. `also` is told the slots, to do the same with what it has at them.
+    /// Prefetches the index entries and flow records that these packets will touch, so that their memory
+    /// accesses overlap.
+    ///
+    /// `prefetch_more` is called with the slots, to prefetch other data of the flows.
     #[inline]
-    pub fn prefetch(&self, flow_packets: &[FlowPacket<'_>], also: impl Fn(u32)) {
+    pub(crate) fn prefetch(&self, flow_packets: &[FlowPacket<'_>], prefetch_more: impl Fn(u32)) {
         for flow_packet in flow_packets {
             self.index.prefetch(flow_packet.hash);
         }
         for flow_packet in flow_packets {
             if let Some(slot) = self.index.peek(flow_packet.hash) {
-                self.prefetch_flow(slot, &also);
+                self.prefetch_flow(slot, &prefetch_more);
             }
         }
     }
 
-    /// Has brought what the ends of the flows at these slots will read, as `prefetch`.
+    /// Prefetches what the ends of the flows in these slots will touch, like [`prefetch`](Self::prefetch).
     #[inline]
-    pub fn prefetch_ends(&self, slots: &[u32], also: impl Fn(u32)) {
+    pub(crate) fn prefetch_ends(&self, slots: &[u32], prefetch_more: impl Fn(u32)) {
         for &slot in slots {
-            self.prefetch_flow(slot, &also);
+            self.prefetch_flow(slot, &prefetch_more);
         }
         for &slot in slots {
             let hash = self.hasher.hash_of(&self.records[slot]);
@@ -102,9 +113,9 @@ impl FlowTable {
     }
 
     #[inline]
-    fn prefetch_flow(&self, slot: u32, also: &impl Fn(u32)) {
+    fn prefetch_flow(&self, slot: u32, prefetch_more: &impl Fn(u32)) {
         prefetch_all(&self.records[slot]);
-        also(slot);
+        prefetch_more(slot);
         if let Some(statistics) = &self.statistics {
             prefetch_all(&statistics[slot]);
         }
@@ -113,9 +124,10 @@ impl FlowTable {
         }
     }
 
-    /// Finds the live flow of a packet and tells the packet its slot in it.
+    /// Finds the live flow of a packet. If it is found, sets the direction and the time difference of the
+    /// packet.
     #[inline]
-    pub fn look_up(&self, flow_packet: &mut FlowPacket<'_>) -> Lookup {
+    pub(crate) fn look_up(&self, flow_packet: &mut FlowPacket<'_>) -> Lookup {
         let (packet, time_ms) = (&flow_packet.packet, flow_packet.time_ms());
         let mut found = None;
         let slot = self.index.find(flow_packet.hash, |slot| {
@@ -140,8 +152,8 @@ impl FlowTable {
         Lookup::Found(slot)
     }
 
-    /// A new flow, opened by this packet, which is not counted yet.
-    pub fn open(&mut self, flow_packet: &FlowPacket<'_>) -> u32 {
+    /// Creates the flow that a packet opens, and returns its slot. The packet is not counted yet.
+    pub(crate) fn open(&mut self, flow_packet: &FlowPacket<'_>) -> u32 {
         let slot = self.slots.take();
         self.records.reach(slot);
         self.records[slot] =
@@ -149,13 +161,14 @@ impl FlowTable {
         self.open_analyses(slot);
         self.index.insert(flow_packet.hash, slot);
         let deadline = flow_packet.time_ms().saturating_add(self.timeouts.idle_ms);
-        self.wheel.put(&mut self.records, slot, deadline);
+        self.wheel.schedule(&mut self.records, slot, deadline);
         slot
     }
 
-    /// A new flow in the slot of one with the same key that has just ended. It stays where it is in
-    /// the wheel, whose deadlines may be early.
-    pub fn reopen(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) {
+    /// Creates a flow in the slot of a flow with the same key that has just ended.
+    ///
+    /// The slot stays in its bucket of the wheel, because a deadline may be too early.
+    pub(crate) fn reopen(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) {
         let bucket = self.records[slot].bucket;
         self.records[slot] = Record::open(&flow_packet.packet, flow_packet.ordinal, bucket);
         self.open_analyses(slot);
@@ -164,11 +177,11 @@ impl FlowTable {
     fn open_analyses(&mut self, slot: u32) {
         if let Some(statistics) = &mut self.statistics {
             statistics.reach(slot);
-            statistics[slot] = Aligned::default();
+            statistics[slot] = AlignedStatistics::default();
         }
-        if let Some(closing) = &mut self.closing {
-            closing.reach(slot);
-            closing[slot] = Closing::default();
+        if let Some(tcp_close) = &mut self.tcp_close {
+            tcp_close.reach(slot);
+            tcp_close[slot] = TcpClose::default();
         }
         if self.splt_packets > 0 {
             self.splt.reach(slot);
@@ -176,9 +189,9 @@ impl FlowTable {
         }
     }
 
-    /// Counts a packet of the flow, `size` being what the accounting mode measures.
+    /// Counts a packet of the flow. `size` is its size in the measure of the accounting mode.
     #[inline]
-    pub fn count(&mut self, slot: u32, flow_packet: &FlowPacket<'_>, size: u32) {
+    pub(crate) fn count(&mut self, slot: u32, flow_packet: &FlowPacket<'_>, size: u32) {
         let record = &mut self.records[slot];
         let (direction, time_ms) = (flow_packet.direction, flow_packet.time_ms());
         if let Some(statistics) = &mut self.statistics {
@@ -192,18 +205,20 @@ impl FlowTable {
         }
         if record.packets() < self.splt_packets.into() {
             let splt = &mut self.splt[slot];
-            let before = splt.beside();
+            let before = splt.heap_bytes();
             splt.add(direction, size, flow_packet.delta_ms);
-            self.splt_beside += splt.beside() - before;
+            self.splt_heap_bytes += splt.heap_bytes() - before;
         }
         record.count(direction, time_ms, size);
     }
 
-    /// Whether a packet of the flow closes its connection; never where that is not wanted.
+    /// Records a packet of the flow in its TCP closing state. Returns whether the packet closes the connection.
+    ///
+    /// Returns false if closing states are disabled.
     #[inline]
-    pub fn closes(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) -> bool {
-        self.closing.as_mut().is_some_and(|closing| {
-            closing[slot].ends_with(
+    pub(crate) fn closes(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) -> bool {
+        self.tcp_close.as_mut().is_some_and(|tcp_close| {
+            tcp_close[slot].closes_with(
                 flow_packet.direction,
                 &flow_packet.packet,
                 flow_packet.frame,
@@ -211,9 +226,9 @@ impl FlowTable {
         })
     }
 
-    /// All that is known of a live flow.
+    /// Returns the data of a live flow, without its application.
     #[inline]
-    pub fn view(&self, slot: u32) -> FlowView<'_> {
+    pub(crate) fn view(&self, slot: u32) -> FlowView<'_> {
         FlowView {
             record: &self.records[slot],
             statistics: self
@@ -227,8 +242,8 @@ impl FlowTable {
         }
     }
 
-    /// All that is known of a flow that ends, to be kept.
-    pub fn take(&mut self, slot: u32) -> (Record, Option<Box<Statistics>>, Splt) {
+    /// Takes the data of a flow that ends. The slot must be released afterwards.
+    pub(crate) fn take_flow(&mut self, slot: u32) -> (Record, Option<Box<Statistics>>, Splt) {
         let statistics = self
             .statistics
             .as_ref()
@@ -237,112 +252,116 @@ impl FlowTable {
             0 => Splt::default(),
             _ => std::mem::take(&mut self.splt[slot]),
         };
-        self.splt_beside -= splt.beside();
+        self.splt_heap_bytes -= splt.heap_bytes();
         (self.records[slot].clone(), statistics, splt)
     }
 
-    /// Takes out a flow before its time.
-    pub fn remove(&mut self, slot: u32) {
+    /// Removes a flow that is scheduled in the wheel, and releases its slot.
+    pub(crate) fn remove(&mut self, slot: u32) {
         self.wheel.remove(&mut self.records, slot);
-        self.forget(slot);
+        self.release(slot);
     }
 
-    /// Gives a flow's slot back once it has left the wheel.
-    pub fn forget(&mut self, slot: u32) {
+    /// Releases the slot of a flow that is not scheduled in the wheel, and removes the flow from the index.
+    pub(crate) fn release(&mut self, slot: u32) {
         let hash = self.hasher.hash_of(&self.records[slot]);
         self.index.remove(hash, slot);
         self.slots.give_back(slot);
     }
 
-    /// Whether `idle_at` would look at any flow.
+    /// Returns whether [`take_idle`](Self::take_idle) at this time would read any flow.
     #[inline]
-    pub fn is_behind(&self, time_ms: u64) -> bool {
-        self.wheel.is_behind(time_ms)
+    pub(crate) fn has_due(&self, time_ms: u64) -> bool {
+        self.wheel.has_due(time_ms)
     }
 
-    /// Takes the flows that are idle at this time out of the wheel, in the order of their ids. Each
-    /// has to be forgotten once it has been read.
-    pub fn idle_at(&mut self, time_ms: u64) -> Vec<u32> {
+    /// Removes the flows that are idle at this time from the wheel, and returns their slots in the order of their
+    /// ids.
+    ///
+    /// The caller must [release](Self::release) each slot after it has read the flow.
+    pub(crate) fn take_idle(&mut self, time_ms: u64) -> Vec<u32> {
         let mut due = std::mem::take(&mut self.due);
         self.wheel.take_due(&mut self.records, time_ms, &mut due);
         due.retain(|&slot| {
             let deadline = self.deadline(slot);
             let is_idle = deadline <= time_ms;
             if !is_idle {
-                self.wheel.put(&mut self.records, slot, deadline);
+                self.wheel.schedule(&mut self.records, slot, deadline);
             }
             is_idle
         });
-        self.in_order(due)
+        self.sort_by_id(due)
     }
 
-    /// The flow that has seen no packet for longest, to within a tick of the wheel.
-    pub fn oldest(&mut self) -> Option<u32> {
-        while let Some((slot, bucket_ms)) = self.wheel.first(&mut self.records) {
+    /// Returns the slot of the flow whose last packet is the oldest, with the precision of one tick of the wheel.
+    pub(crate) fn longest_idle(&mut self) -> Option<u32> {
+        while let Some((slot, bucket_ms)) = self.wheel.first_scheduled(&mut self.records) {
             let deadline = self.deadline(slot);
             if deadline <= bucket_ms {
                 return Some(slot);
             }
             self.wheel.remove(&mut self.records, slot);
-            self.wheel.put(&mut self.records, slot, deadline);
+            self.wheel.schedule(&mut self.records, slot, deadline);
         }
         None
     }
 
-    /// When the flow is idle unless packets come.
+    /// Returns the time in ms at which the flow becomes idle if no further packet arrives.
     fn deadline(&self, slot: u32) -> u64 {
         let last_seen_ms = self.records[slot].last_seen_ms();
         last_seen_ms.saturating_add(self.timeouts.idle_ms)
     }
 
-    /// Takes all flows out of the wheel, as `idle_at`, and lets none be found any more.
-    pub fn all(&mut self) -> Vec<u32> {
+    /// Removes all flows from the wheel and the index, and returns their slots like
+    /// [`take_idle`](Self::take_idle).
+    pub(crate) fn take_all(&mut self) -> Vec<u32> {
         let mut all = std::mem::take(&mut self.due);
         self.wheel.take_all(&mut self.records, &mut all);
-        self.index = Index::new();
-        self.in_order(all)
+        self.index = HashIndex::new();
+        self.sort_by_id(all)
     }
 
-    /// Lets time begin anew once no flow is live, and with another capture also its number.
-    pub fn restart(&mut self, capture: u32) {
+    /// Resets the time to 0 and sets the number of the capture. No flow may be live.
+    pub(crate) fn restart(&mut self, capture: u32) {
         debug_assert_eq!(self.len(), 0);
         self.wheel.restart();
         self.capture = capture;
     }
 
-    /// The number of the capture that flows are of.
-    pub fn capture(&self) -> u32 {
+    /// Returns the number of the current capture in the run, from 0.
+    pub(crate) fn capture(&self) -> u32 {
         self.capture
     }
 
-    /// Gives back the memory of a list that `idle_at` or `all` gave.
-    pub fn recycle(&mut self, mut list: Vec<u32>) {
+    /// Keeps the memory of a list from [`take_idle`](Self::take_idle) or [`take_all`](Self::take_all) for reuse.
+    pub(crate) fn recycle(&mut self, mut list: Vec<u32>) {
         list.clear();
         self.due = list;
     }
 
-    fn in_order(&self, mut slots: Vec<u32>) -> Vec<u32> {
-        // Every id is read once, for it is not in the cache.
+    fn sort_by_id(&self, mut slots: Vec<u32>) -> Vec<u32> {
+        // Reads every id only once, because the records are usually not in the cache.
         slots.sort_by_cached_key(|&slot| self.records[slot].id);
         slots
     }
 
+    /// Returns the record of a live flow.
     #[inline]
-    pub fn record(&self, slot: u32) -> &Record {
+    pub(crate) fn record(&self, slot: u32) -> &Record {
         &self.records[slot]
     }
 
-    /// How many flows are live.
-    pub fn len(&self) -> usize {
+    /// Returns the number of live flows.
+    pub(crate) fn len(&self) -> usize {
         self.slots.taken()
     }
 
-    /// Bytes held.
-    pub fn memory(&self) -> usize {
+    /// Returns the memory for live flows in bytes.
+    pub(crate) fn memory(&self) -> usize {
         let statistics = self.statistics.as_ref().map_or(0, SegmentedVec::memory);
-        let splt = self.splt.memory() + self.splt_beside;
-        let closing = self.closing.as_ref().map_or(0, SegmentedVec::memory);
+        let splt = self.splt.memory() + self.splt_heap_bytes;
+        let tcp_close = self.tcp_close.as_ref().map_or(0, SegmentedVec::memory);
         let wheel = self.wheel.memory();
-        self.index.memory() + self.records.memory() + wheel + statistics + splt + closing
+        self.index.memory() + self.records.memory() + wheel + statistics + splt + tcp_close
     }
 }

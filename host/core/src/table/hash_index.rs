@@ -1,53 +1,58 @@
-//! From the hash of a flow key to the slot of its record.
+//! The index from the hash of a flow key to the slot of the flow.
 //!
-//! An extendible hash table: a directory of small open-addressing tables ("leaves"). A leaf that
-//! fills up is split in two, so that growth to millions of flows never makes a packet wait for a
-//! rehash of the whole. The table knows hashes and slots only; who owns the records compares keys.
+//! It is an extendible hash table: a directory of small open-addressing tables ("leaves"). A full leaf is split
+//! in two. Growth to millions of flows therefore never rehashes the whole table during one packet. The index
+//! stores only hashes and slots; the owner of the records compares the keys.
 
 use super::prefetch::prefetch;
 
-/// Entries a leaf: 64 KiB, which splits in some tens of microseconds.
+/// The binary logarithm of [`LEAF_ENTRIES`].
 const LEAF_BITS: u32 = if cfg!(fuzzing) { 4 } else { 13 };
-const LEAF: usize = 1 << LEAF_BITS;
-/// A leaf is split at three quarters: linear probing stays within a cache line or two.
-const LEAF_FULL: usize = LEAF / 4 * 3;
-/// Bits of the hash that choose the leaf; the others choose the slot in it.
+/// The number of entries in a leaf. A leaf has 64 KiB, and a split takes some tens of microseconds.
+const LEAF_ENTRIES: usize = 1 << LEAF_BITS;
+/// The number of used entries at which a leaf is split: three quarters. Linear probing then reads one or two
+/// cache lines.
+const SPLIT_LEN: usize = LEAF_ENTRIES / 4 * 3;
+/// The maximum number of leading hash bits that choose the leaf. The other bits choose the position in the leaf.
 const MAX_DEPTH: u32 = 32 - LEAF_BITS;
 
-/// No flow: a free entry.
-const FREE: u64 = u64::MAX;
+/// An unused entry.
+const EMPTY: u64 = u64::MAX;
 
 #[derive(Debug)]
-pub(crate) struct Index {
-    /// Which leaf serves which leading bits of a hash; 2^depth entries.
+pub(crate) struct HashIndex {
+    /// The number of the leaf for each value of the `depth` leading bits of a hash; 2^depth elements.
     directory: Vec<u32>,
     depth: u32,
     leaves: Vec<Leaf>,
 }
 
-/// Entries are the hash in the upper half and the slot in the lower one.
+/// A hash table with linear probing. It always has an unused entry, at which a search ends.
 #[derive(Debug)]
 struct Leaf {
-    entries: Box<[u64; LEAF]>,
+    /// Entries with the hash in the upper half and the slot in the lower half.
+    entries: Box<[u64; LEAF_ENTRIES]>,
+    /// The number of used entries.
     len: usize,
+    /// The number of leading hash bits that all entries have in common.
     depth: u32,
 }
 
 impl Leaf {
     fn new(depth: u32) -> Self {
         Self {
-            entries: Box::new([FREE; LEAF]),
+            entries: Box::new([EMPTY; LEAF_ENTRIES]),
             len: 0,
             depth,
         }
     }
 
     fn add(&mut self, hash: u32, slot: u32) {
-        let mut at = home(hash);
-        while self.entries[at] != FREE {
-            at = (at + 1) % LEAF;
+        let mut position = home_position(hash);
+        while self.entries[position] != EMPTY {
+            position = (position + 1) % LEAF_ENTRIES;
         }
-        self.entries[at] = entry(hash, slot);
+        self.entries[position] = entry(hash, slot);
         self.len += 1;
     }
 }
@@ -56,12 +61,13 @@ fn entry(hash: u32, slot: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(slot)
 }
 
+/// Returns the position at which the search for a hash starts.
 #[inline]
-fn home(hash: u32) -> usize {
-    hash as usize % LEAF
+fn home_position(hash: u32) -> usize {
+    hash as usize % LEAF_ENTRIES
 }
 
-impl Index {
+impl HashIndex {
     pub(crate) fn new() -> Self {
         Self {
             directory: vec![0],
@@ -70,85 +76,95 @@ impl Index {
         }
     }
 
+    /// Returns the number of the leaf for a hash.
     #[inline]
-    fn leaf(&self, hash: u32) -> usize {
-        // Shifting a 32-bit number by 32 would not give 0, hence 64 bits.
+    fn leaf_of(&self, hash: u32) -> usize {
+        // 64 bits, because a shift of a 32-bit number by 32 would overflow.
         self.directory[(u64::from(hash) >> (32 - self.depth)) as usize] as usize
     }
 
-    /// Has brought what `peek` reads.
+    /// Prefetches the entry that [`peek`](Self::peek) reads.
     #[inline]
     pub(crate) fn prefetch(&self, hash: u32) {
-        prefetch(&self.leaves[self.leaf(hash)].entries[home(hash)]);
+        prefetch(&self.leaves[self.leaf_of(hash)].entries[home_position(hash)]);
     }
 
-    /// The first slot stored under exactly this hash, most often the flow that is looked for: read
-    /// ahead of time for some packets together, so that the processor waits for memory only once.
+    /// Returns the slot at the first position of a hash, if it has exactly this hash.
+    ///
+    /// This is usually the slot that [`find`](Self::find) returns. It serves to prefetch the records of several
+    /// packets at once.
     #[inline]
     pub(crate) fn peek(&self, hash: u32) -> Option<u32> {
-        let entry = self.leaves[self.leaf(hash)].entries[home(hash)];
-        ((entry >> 32) as u32 == hash && entry != FREE).then_some(entry as u32)
+        let entry = self.leaves[self.leaf_of(hash)].entries[home_position(hash)];
+        ((entry >> 32) as u32 == hash && entry != EMPTY).then_some(entry as u32)
     }
 
-    /// The slot under this hash for which `is_it` says yes.
+    /// Returns the slot with this hash for which `matches` returns true.
     #[inline]
-    pub(crate) fn find(&self, hash: u32, mut is_it: impl FnMut(u32) -> bool) -> Option<u32> {
-        let entries = &self.leaves[self.leaf(hash)].entries;
-        let mut at = home(hash);
+    pub(crate) fn find(&self, hash: u32, mut matches: impl FnMut(u32) -> bool) -> Option<u32> {
+        let entries = &self.leaves[self.leaf_of(hash)].entries;
+        let mut position = home_position(hash);
         loop {
-            let entry = entries[at];
-            if entry == FREE {
+            let entry = entries[position];
+            if entry == EMPTY {
                 return None;
             }
-            if (entry >> 32) as u32 == hash && is_it(entry as u32) {
+            if (entry >> 32) as u32 == hash && matches(entry as u32) {
                 return Some(entry as u32);
             }
-            at = (at + 1) % LEAF;
+            position = (position + 1) % LEAF_ENTRIES;
         }
     }
 
-    /// Adds a slot under a hash; `slot` is below `u32::MAX`, and not there yet.
+    /// Adds a slot with a hash. `slot` must be below `u32::MAX` and not in the index.
+    ///
+    /// # Panics
+    ///
+    /// Panics if a leaf of maximum depth is full.
     pub(crate) fn insert(&mut self, hash: u32, slot: u32) {
-        let mut leaf = self.leaf(hash);
-        while self.leaves[leaf].len >= LEAF_FULL && self.leaves[leaf].depth < MAX_DEPTH {
+        let mut leaf = self.leaf_of(hash);
+        while self.leaves[leaf].len >= SPLIT_LEN && self.leaves[leaf].depth < MAX_DEPTH {
             self.split(leaf);
-            leaf = self.leaf(hash);
+            leaf = self.leaf_of(hash);
         }
         assert!(
-            self.leaves[leaf].len < LEAF - 1,
-            "more than 4 billion flows under one hash"
+            self.leaves[leaf].len < LEAF_ENTRIES - 1,
+            "the flow index is full: too many flows have similar hashes"
         );
         self.leaves[leaf].add(hash, slot);
     }
 
-    /// Takes a slot out; nothing happens if it is not there.
+    /// Removes a slot with a hash. Does nothing if it is not in the index.
     pub(crate) fn remove(&mut self, hash: u32, slot: u32) {
-        let leaf = self.leaf(hash);
+        let leaf = self.leaf_of(hash);
         let Leaf { entries, len, .. } = &mut self.leaves[leaf];
-        let mut hole = home(hash);
+        let mut hole = home_position(hash);
         while entries[hole] != entry(hash, slot) {
-            if entries[hole] == FREE {
+            if entries[hole] == EMPTY {
                 return;
             }
-            hole = (hole + 1) % LEAF;
+            hole = (hole + 1) % LEAF_ENTRIES;
         }
-        // Move later entries of the run back, so that no search stops at the hole.
-        let mut at = hole;
+        // Move later entries back into the hole, so that no search for them ends there.
+        let mut position = hole;
         loop {
-            at = (at + 1) % LEAF;
-            if entries[at] == FREE {
+            position = (position + 1) % LEAF_ENTRIES;
+            if entries[position] == EMPTY {
                 break;
             }
-            let wanted = home((entries[at] >> 32) as u32);
-            if at.wrapping_sub(wanted) % LEAF >= at.wrapping_sub(hole) % LEAF {
-                entries[hole] = entries[at];
-                hole = at;
+            let home = home_position((entries[position] >> 32) as u32);
+            if position.wrapping_sub(home) % LEAF_ENTRIES
+                >= position.wrapping_sub(hole) % LEAF_ENTRIES
+            {
+                entries[hole] = entries[position];
+                hole = position;
             }
         }
-        entries[hole] = FREE;
+        entries[hole] = EMPTY;
         *len -= 1;
     }
 
+    /// Splits a leaf in two by the next bit of the hash. Doubles the directory if necessary.
     fn split(&mut self, leaf: usize) {
         let depth = self.leaves[leaf].depth;
         if depth == self.depth {
@@ -162,26 +178,29 @@ impl Index {
         let sibling = self.leaves.len();
         let old = std::mem::replace(&mut self.leaves[leaf], Leaf::new(depth + 1));
         self.leaves.push(Leaf::new(depth + 1));
-        for entry in old.entries.iter().filter(|&&entry| entry != FREE) {
+        for entry in old.entries.iter().filter(|&&entry| entry != EMPTY) {
             let hash = (entry >> 32) as u32;
-            let upper = hash >> (31 - depth) & 1 == 1;
-            self.leaves[if upper { sibling } else { leaf }].add(hash, *entry as u32);
+            let is_upper = hash >> (31 - depth) & 1 == 1;
+            self.leaves[if is_upper { sibling } else { leaf }].add(hash, *entry as u32);
         }
-        // The upper half of the run of directory entries that shared the leaf goes to the sibling.
-        let (start, run) = self.run_of(leaf);
-        self.directory[start + run / 2..start + run].fill(sibling as u32);
+        // Of the directory elements that refer to the leaf, the upper half now refers to the sibling.
+        let (start, len) = self.directory_range(leaf);
+        self.directory[start + len / 2..start + len].fill(sibling as u32);
     }
 
-    /// The directory entries that name a leaf whose depth was just raised.
-    fn run_of(&self, leaf: usize) -> (usize, usize) {
-        let run = 1 << (self.depth - (self.leaves[leaf].depth - 1));
+    /// Returns the first directory element that refers to a leaf, and the number of these elements.
+    ///
+    /// The depth of the leaf must just have been raised, but the directory must not be changed yet.
+    fn directory_range(&self, leaf: usize) -> (usize, usize) {
+        let len = 1 << (self.depth - (self.leaves[leaf].depth - 1));
         let first = self.directory.iter().position(|&l| l as usize == leaf);
-        (first.unwrap_or(0), run)
+        (first.unwrap_or(0), len)
     }
 
-    /// Bytes held.
+    /// Returns the memory in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.leaves.len() * size_of::<[u64; LEAF]>() + self.directory.len() * size_of::<u32>()
+        self.leaves.len() * size_of::<[u64; LEAF_ENTRIES]>()
+            + self.directory.len() * size_of::<u32>()
     }
 }
 
@@ -189,14 +208,14 @@ impl Index {
 mod tests {
     use super::*;
 
-    /// Spreads numbers over 32 bits, one to one.
+    /// Maps numbers to 32-bit hashes, one to one.
     fn spread(n: u32) -> u32 {
         n.wrapping_mul(0x9E37_79B1)
     }
 
     #[test]
-    fn finds_what_was_put_in_across_many_splits() {
-        let mut index = Index::new();
+    fn slots_are_found_after_many_splits() {
+        let mut index = HashIndex::new();
         for n in 0..200_000 {
             index.insert(spread(n), n);
         }
@@ -211,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn keeps_flows_of_one_hash_apart() {
-        let mut index = Index::new();
+    fn slots_with_the_same_hash_are_distinct() {
+        let mut index = HashIndex::new();
         for slot in 0..100 {
             index.insert(7, slot);
         }
@@ -222,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn removal_closes_the_gap_around_the_end_of_a_leaf() {
-        let mut index = Index::new();
-        let last = LEAF as u32 - 1;
+    fn removal_moves_entries_back_across_the_end_of_a_leaf() {
+        let mut index = HashIndex::new();
+        let last = LEAF_ENTRIES as u32 - 1;
         index.insert(last, 1);
         index.insert(last, 2);
         index.insert(0, 3);

@@ -1,4 +1,4 @@
-//! The live flows of a meter: an index by key, records in slots, and a timing wheel for timeouts.
+//! The live flows of a meter: an index by flow key, records in slots, and a timing wheel for timeouts.
 
 mod flow_table;
 mod hash_index;
@@ -6,6 +6,6 @@ mod prefetch;
 mod slab;
 mod timing_wheel;
 
-pub use flow_table::{Analyses, FlowTable, Lookup, Timeouts};
+pub(crate) use flow_table::{Analyses, FlowTable, Lookup, Timeouts};
 pub use prefetch::{prefetch, prefetch_all};
 pub use slab::{SegmentedVec, SlotAllocator};

@@ -1,30 +1,32 @@
-//! Memory that is wanted soon. On processors other than x86-64 nothing is asked for ahead of time.
+//! Memory prefetching. On processors other than x86-64, these functions do nothing.
 
-/// Has the first cache line of a value brought near, without waiting for it.
+/// Prefetches the first cache line of a value.
 #[inline]
 pub fn prefetch<T>(value: &T) {
     line(value, 0);
 }
 
-/// Has the cache lines of a value brought near, without waiting for them: of one that does not begin
-/// with a line at least all but the last.
+/// Prefetches all cache lines of a value.
+///
+/// If the value is not aligned to a cache line, its last line may be missing.
 #[inline]
 pub fn prefetch_all<T>(value: &T) {
-    for at in (0..size_of::<T>()).step_by(64) {
-        line(value, at);
+    for offset in (0..size_of::<T>()).step_by(64) {
+        line(value, offset);
     }
 }
 
+/// Prefetches the cache line at `offset` bytes from the start of the value.
 #[inline(always)]
-fn line<T>(value: &T, at: usize) {
+fn line<T>(value: &T, offset: usize) {
     let address = std::ptr::from_ref(value).cast::<i8>();
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch reads nothing that a program could see, and never faults.
-    #[allow(unsafe_code, reason = "there is no safe way to ask for it")]
+    // SAFETY: a prefetch does not change the state of the program and never faults, even for an invalid address.
+    #[allow(unsafe_code, reason = "the prefetch intrinsic is unsafe")]
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_T0>(address.wrapping_byte_add(at));
+        _mm_prefetch::<_MM_HINT_T0>(address.wrapping_byte_add(offset));
     }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (address, at);
+    let _ = (address, offset);
 }

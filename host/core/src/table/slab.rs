@@ -1,4 +1,4 @@
-//! Storage for the parts of flows: grows in segments, so that no packet waits for a copy of the whole.
+//! Storage for the parts of flows. It grows in segments, so that growth never copies existing elements.
 
 use std::mem::MaybeUninit;
 use std::ops::{Index, IndexMut};
@@ -6,10 +6,10 @@ use std::ptr::NonNull;
 
 use nix::sys::mman::{MmapAdvise, madvise};
 
-/// Bytes a segment at most: some huge pages. Of one that is not full only what was used is touched.
-const SEGMENT_BYTES: usize = 8 << 20;
+/// The maximum size of a segment in bytes: four huge pages of 2 MiB. Memory is touched only when it is used.
+const MAX_SEGMENT_BYTES: usize = 8 << 20;
 
-/// A vector in segments. Elements are never moved.
+/// A growing vector in segments. Elements are never moved.
 #[derive(Debug)]
 pub struct SegmentedVec<T> {
     segments: Vec<Vec<T>>,
@@ -24,42 +24,46 @@ impl<T> Default for SegmentedVec<T> {
 }
 
 impl<T> SegmentedVec<T> {
-    /// Elements a segment, as a power of two.
-    const BITS: u32 = match cfg!(fuzzing) {
+    /// The binary logarithm of the number of elements in a segment.
+    const SEGMENT_BITS: u32 = match cfg!(fuzzing) {
         true => 2,
-        false => (SEGMENT_BYTES / size_of::<T>()).ilog2(),
+        false => (MAX_SEGMENT_BYTES / size_of::<T>()).ilog2(),
     };
-    const LEN: usize = 1 << Self::BITS;
-    /// Elements that are few.
-    const SMALL: usize = Self::LEN / 8;
+    /// The number of elements in a segment.
+    const SEGMENT_LEN: usize = 1 << Self::SEGMENT_BITS;
+    /// The number of elements from which the first segment uses huge pages.
+    const HUGE_PAGE_LEN: usize = Self::SEGMENT_LEN / 8;
 
-    /// Elements there is room for.
+    /// Returns the number of elements.
     pub fn len(&self) -> usize {
         self.segments.iter().map(Vec::len).sum()
     }
 
-    /// The element at `at`, if there is room for it.
+    /// Returns the element at index `at`, or `None` if the vector is not that long.
     #[inline]
     pub fn get(&self, at: u32) -> Option<&T> {
-        let segment = self.segments.get((at >> Self::BITS) as usize)?;
-        segment.get(at as usize % Self::LEN)
+        let segment = self.segments.get((at >> Self::SEGMENT_BITS) as usize)?;
+        segment.get(at as usize % Self::SEGMENT_LEN)
     }
 
-    /// Bytes in use.
+    /// Returns the size of all elements in bytes.
     pub fn memory(&self) -> usize {
         self.len() * size_of::<T>()
     }
 }
 
 impl<T: Default> SegmentedVec<T> {
-    /// Makes room for the element at `at`.
+    /// Extends the vector with default values, if necessary, so that index `at` is valid.
     pub fn reach(&mut self, at: u32) {
-        let (segment, at) = ((at >> Self::BITS) as usize, at as usize % Self::LEN);
+        let (segment, at) = (
+            (at >> Self::SEGMENT_BITS) as usize,
+            at as usize % Self::SEGMENT_LEN,
+        );
         while self.segments.len() <= segment {
             if let Some(last) = self.segments.last_mut() {
-                last.resize_with(Self::LEN, T::default);
+                last.resize_with(Self::SEGMENT_LEN, T::default);
             }
-            let mut next = Vec::with_capacity(Self::LEN);
+            let mut next = Vec::with_capacity(Self::SEGMENT_LEN);
             if !self.segments.is_empty() {
                 prefer_huge_pages(next.spare_capacity_mut());
             }
@@ -68,8 +72,8 @@ impl<T: Default> SegmentedVec<T> {
         let is_first = segment == 0;
         let segment = &mut self.segments[segment];
         if segment.len() <= at {
-            // Small captures never come so far, and clearing a huge page takes its time.
-            if is_first && segment.len() <= Self::SMALL && at >= Self::SMALL {
+            // Clearing a huge page takes long, and small captures need none.
+            if is_first && segment.len() <= Self::HUGE_PAGE_LEN && at >= Self::HUGE_PAGE_LEN {
                 prefer_huge_pages(segment.spare_capacity_mut());
             }
             segment.resize_with(at + 1, T::default);
@@ -77,17 +81,19 @@ impl<T: Default> SegmentedVec<T> {
     }
 }
 
-/// Asks the kernel for huge pages in the whole pages of this memory. With millions of flows every packet
-/// would otherwise miss the TLB several times. Without huge pages all works, slower.
+/// Advises the kernel to use huge pages for the complete pages of `memory`.
+///
+/// Without huge pages and with millions of flows, every packet causes several TLB misses. A failure of the
+/// call is ignored, because it affects only the speed.
 fn prefer_huge_pages<T>(memory: &mut [MaybeUninit<T>]) {
     const PAGE: usize = 4096;
     let start = memory.as_ptr().addr();
     let skipped = start.next_multiple_of(PAGE) - start;
     let len = size_of_val(memory).saturating_sub(skipped) / PAGE * PAGE;
-    // SAFETY: the range is within one allocation, and the advice changes no byte of it.
+    // SAFETY: the range is within one allocation, and the advice does not change its content.
     #[allow(
         unsafe_code,
-        reason = "there is no safe call for memory of the allocator"
+        reason = "there is no safe call for memory from the allocator"
     )]
     unsafe {
         let start = NonNull::from(&mut *memory).cast::<u8>().byte_add(skipped);
@@ -100,18 +106,18 @@ impl<T> Index<u32> for SegmentedVec<T> {
 
     #[inline]
     fn index(&self, at: u32) -> &T {
-        &self.segments[(at >> Self::BITS) as usize][at as usize % Self::LEN]
+        &self.segments[(at >> Self::SEGMENT_BITS) as usize][at as usize % Self::SEGMENT_LEN]
     }
 }
 
 impl<T> IndexMut<u32> for SegmentedVec<T> {
     #[inline]
     fn index_mut(&mut self, at: u32) -> &mut T {
-        &mut self.segments[(at >> Self::BITS) as usize][at as usize % Self::LEN]
+        &mut self.segments[(at >> Self::SEGMENT_BITS) as usize][at as usize % Self::SEGMENT_LEN]
     }
 }
 
-/// Hands out slots, the last one given back first, so that they stay dense.
+/// Allocates slot numbers. It reuses the slot that was released last, so that slots stay dense and in the cache.
 #[derive(Debug, Default)]
 pub struct SlotAllocator {
     free: Vec<u32>,
@@ -119,6 +125,7 @@ pub struct SlotAllocator {
 }
 
 impl SlotAllocator {
+    /// Allocates a slot.
     pub fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.next += 1;
@@ -126,11 +133,12 @@ impl SlotAllocator {
         })
     }
 
+    /// Releases a slot, which must be allocated.
     pub fn give_back(&mut self, slot: u32) {
         self.free.push(slot);
     }
 
-    /// How many are taken.
+    /// Returns the number of allocated slots.
     pub fn taken(&self) -> usize {
         self.next as usize - self.free.len()
     }

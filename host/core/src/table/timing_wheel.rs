@@ -1,39 +1,44 @@
-//! Which flows may have fallen idle: a timing wheel.
+//! A timing wheel that finds flows which may be idle.
 //!
-//! A flow stands in the bucket of the moment at which it would be idle, as known when it was put
-//! there. A packet does not move it, so expiry costs nothing a packet; a flow that is found in a due
-//! bucket but has seen packets since is put into a later one. The buckets are lists of slots, which
-//! are read one independently of the other. Of a flow that ends before its time the list is not told:
-//! the flow itself knows in which bucket it stands, and an entry that says otherwise is stale.
+//! A flow is scheduled in the bucket of the time at which it would become idle. Later packets do not move the
+//! flow, so they cost nothing here. If a flow in a due bucket has had packets meanwhile, it is scheduled again,
+//! in a later bucket.
+//!
+//! A bucket is a list of slots. The flow itself stores its bucket. If a flow ends early, its entry stays in the
+//! list. An entry whose flow has another bucket is stale and is ignored.
 
 use super::slab::SegmentedVec;
 use crate::record::{BUCKETS, Bucket, WheelEntry};
 
-/// A tick is at least as long: more often than NFStream nobody needs to look.
-const LEAST_TICK_MS: u64 = 10;
-/// Entries of an empty bucket for which the memory is kept.
-const KEPT: usize = 1_024;
-/// Stale entries that are not worth a look at all.
-const FEW: usize = if cfg!(any(test, fuzzing)) { 4 } else { 4_096 };
+/// The minimum length of a tick in ms, the same as in NFStream.
+const MIN_TICK_MS: u64 = 10;
+/// The capacity that a bucket keeps when it becomes empty, in entries.
+const KEPT_CAPACITY: usize = 1_024;
+/// The number of stale entries up to which no sweep is done.
+const MIN_STALE: usize = if cfg!(any(test, fuzzing)) { 4 } else { 4_096 };
 
 #[derive(Debug)]
 pub(crate) struct TimingWheel {
+    /// For each bucket the slots that are scheduled in it, and stale entries.
     buckets: Box<[Vec<u32>]>,
+    /// The number of entries in all buckets, including stale ones.
     entries: usize,
+    /// The number of stale entries.
     stale: usize,
+    /// The length of a tick in ms.
     tick_ms: u64,
-    /// All buckets up to this tick are empty.
+    /// The current tick. The buckets of all ticks up to it are empty.
     now: u64,
-    /// When the next one begins.
+    /// The time in ms at which the next tick begins.
     next_ms: u64,
-    /// There is nothing between `now` and this tick.
+    /// A lower bound for the first tick after `now` that has entries.
     first: u64,
 }
 
 impl TimingWheel {
-    /// For deadlines up to `horizon_ms` ahead.
+    /// Creates a wheel for deadlines up to `horizon_ms` ahead.
     pub(crate) fn new(horizon_ms: u64) -> Self {
-        let tick_ms = (horizon_ms / (BUCKETS - 2) + 1).max(LEAST_TICK_MS);
+        let tick_ms = (horizon_ms / (BUCKETS - 2) + 1).max(MIN_TICK_MS);
         Self {
             buckets: vec![Vec::new(); BUCKETS as usize].into(),
             entries: 0,
@@ -45,20 +50,22 @@ impl TimingWheel {
         }
     }
 
-    /// Whether `take_due` at this time would look at any bucket.
+    /// Returns whether [`take_due`](Self::take_due) at this time would read any bucket.
     #[inline]
-    pub(crate) fn is_behind(&self, time_ms: u64) -> bool {
+    pub(crate) fn has_due(&self, time_ms: u64) -> bool {
         time_ms >= self.next_ms
     }
 
-    /// Puts `slot`, which stands nowhere, where it is found at the first tick at or after `deadline_ms`.
-    pub(crate) fn put<T: WheelEntry>(
+    /// Schedules `slot` for the first tick at or after `deadline_ms`. It must not already be scheduled.
+    ///
+    /// A deadline beyond the last bucket is scheduled in the last bucket, which is too early.
+    pub(crate) fn schedule<T: WheelEntry>(
         &mut self,
         flows: &mut SegmentedVec<T>,
         slot: u32,
         deadline_ms: u64,
     ) {
-        // A packet may be older than what `take_due` was told, hence the lower bound.
+        // The lower bound: a packet may be older than the time of the last `take_due`.
         let tick = deadline_ms
             .div_ceil(self.tick_ms)
             .clamp(self.now + 1, self.now + BUCKETS - 1);
@@ -69,8 +76,8 @@ impl TimingWheel {
         self.entries += 1;
     }
 
-    /// One of those whose time comes first, and that time.
-    pub(crate) fn first<T: WheelEntry>(
+    /// Returns a slot in the first bucket that has any, and the time of that bucket in ms.
+    pub(crate) fn first_scheduled<T: WheelEntry>(
         &mut self,
         flows: &mut SegmentedVec<T>,
     ) -> Option<(u32, u64)> {
@@ -91,18 +98,19 @@ impl TimingWheel {
         None
     }
 
-    /// Takes `slot` out before its time.
+    /// Unschedules `slot` before its deadline. Its entry becomes stale. Amortised O(1).
     pub(crate) fn remove<T: WheelEntry>(&mut self, flows: &mut SegmentedVec<T>, slot: u32) {
         *flows[slot].bucket() = Bucket::NONE;
         self.stale += 1;
-        // Looking at all entries when half of them are stale costs little for each.
-        if self.stale > FEW && self.stale > self.entries / 2 {
+        // A sweep when half of the entries are stale has constant amortised cost per entry.
+        if self.stale > MIN_STALE && self.stale > self.entries / 2 {
             self.sweep(flows);
         }
     }
 
-    /// Moves on to `time_ms` and takes out all that stood in the buckets up to it: what is not idle
-    /// yet has to be put back.
+    /// Advances to `time_ms`. Moves all slots in the buckets up to this time to `due`.
+    ///
+    /// The caller must schedule again those that are not idle yet.
     pub(crate) fn take_due<T: WheelEntry>(
         &mut self,
         flows: &mut SegmentedVec<T>,
@@ -115,35 +123,36 @@ impl TimingWheel {
         }
         let first = (self.now + 1).max(tick.saturating_sub(BUCKETS - 1));
         for passed in first..=tick {
-            self.empty(Bucket::of(passed), flows, due);
+            self.take_bucket(Bucket::of(passed), flows, due);
         }
         self.now = tick;
         self.next_ms = (tick + 1).saturating_mul(self.tick_ms);
     }
 
-    /// Takes out all there is.
+    /// Moves all scheduled slots to `all`.
     pub(crate) fn take_all<T: WheelEntry>(
         &mut self,
         flows: &mut SegmentedVec<T>,
         all: &mut Vec<u32>,
     ) {
         for tick in 0..BUCKETS {
-            self.empty(Bucket::of(tick), flows, all);
+            self.take_bucket(Bucket::of(tick), flows, all);
         }
     }
 
-    /// Lets time begin anew. Nothing may be in it.
+    /// Resets the time to 0. No slot may be scheduled.
     pub(crate) fn restart(&mut self) {
         debug_assert_eq!(self.entries, 0);
         (self.now, self.next_ms, self.first) = (0, self.tick_ms, 0);
     }
 
-    /// Bytes in use.
+    /// Returns the memory in bytes.
     pub(crate) fn memory(&self) -> usize {
         self.entries * size_of::<u32>() + size_of_val(&*self.buckets)
     }
 
-    fn empty<T: WheelEntry>(
+    /// Moves the scheduled slots of a bucket to `into`, and drops its stale entries.
+    fn take_bucket<T: WheelEntry>(
         &mut self,
         bucket: Bucket,
         flows: &mut SegmentedVec<T>,
@@ -155,10 +164,14 @@ impl TimingWheel {
             into.append(slots);
         } else {
             let (before, taken) = (into.len(), slots.len());
-            into.extend(slots.drain(..).filter(|&slot| leaves(flows, slot, bucket)));
+            into.extend(
+                slots
+                    .drain(..)
+                    .filter(|&slot| unschedule(flows, slot, bucket)),
+            );
             self.stale -= taken - (into.len() - before);
         }
-        slots.shrink_to(KEPT);
+        slots.shrink_to(KEPT_CAPACITY);
     }
 
     /// Drops all stale entries.
@@ -166,7 +179,8 @@ impl TimingWheel {
     fn sweep<T: WheelEntry>(&mut self, flows: &mut SegmentedVec<T>) {
         self.entries = 0;
         for (bucket, slots) in (0..).map(Bucket::of).zip(&mut self.buckets) {
-            slots.retain(|&slot| leaves(flows, slot, bucket));
+            // Unscheduling makes a second entry of the same slot stale.
+            slots.retain(|&slot| unschedule(flows, slot, bucket));
             for &slot in &*slots {
                 *flows[slot].bucket() = bucket;
             }
@@ -176,15 +190,17 @@ impl TimingWheel {
     }
 }
 
-/// Takes a flow out of this bucket; says whether it stood there. A flow that was taken out and put back
-/// may have two entries: the second says no.
-fn leaves<T: WheelEntry>(flows: &mut SegmentedVec<T>, slot: u32, bucket: Bucket) -> bool {
-    let its = flows[slot].bucket();
-    let stands = *its == bucket;
-    if stands {
-        *its = Bucket::NONE;
+/// Unschedules a slot if it is scheduled in `bucket`. Returns whether it was.
+///
+/// A slot that was unscheduled and scheduled again can have two entries in a bucket. Only the first call
+/// returns true.
+fn unschedule<T: WheelEntry>(flows: &mut SegmentedVec<T>, slot: u32, bucket: Bucket) -> bool {
+    let current = flows[slot].bucket();
+    let is_scheduled = *current == bucket;
+    if is_scheduled {
+        *current = Bucket::NONE;
     }
-    stands
+    is_scheduled
 }
 
 #[cfg(test)]
@@ -205,12 +221,12 @@ mod tests {
     }
 
     #[test]
-    fn gives_back_at_the_deadline_and_not_before() {
+    fn slots_are_due_at_the_deadline_and_not_before() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(3);
-        wheel.put(&mut flows, 0, 15_000);
-        wheel.put(&mut flows, 1, 15_001);
-        wheel.put(&mut flows, 2, 15_000);
+        wheel.schedule(&mut flows, 0, 15_000);
+        wheel.schedule(&mut flows, 1, 15_001);
+        wheel.schedule(&mut flows, 2, 15_000);
         assert_eq!(due(&mut wheel, &mut flows, 14_999), [0_u32; 0]);
         assert_eq!(due(&mut wheel, &mut flows, 15_000), [0, 2]);
         assert_eq!(due(&mut wheel, &mut flows, 15_009), [0_u32; 0]);
@@ -218,22 +234,22 @@ mod tests {
     }
 
     #[test]
-    fn far_deadlines_are_looked_at_on_the_way_and_leaps_of_time_find_all() {
+    fn far_deadlines_are_due_early_and_jumps_of_time_find_all_slots() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(1);
-        wheel.put(&mut flows, 0, u64::MAX);
-        wheel.put(&mut flows, 1, 20_000);
+        wheel.schedule(&mut flows, 0, u64::MAX);
+        wheel.schedule(&mut flows, 1, 20_000);
         assert_eq!(due(&mut wheel, &mut flows, u64::MAX / 2), [0, 1]);
-        wheel.put(&mut flows, 0, 0);
+        wheel.schedule(&mut flows, 0, 0);
         assert_eq!(due(&mut wheel, &mut flows, u64::MAX / 2 + 10), [0]);
     }
 
     #[test]
-    fn what_was_removed_is_not_found() {
+    fn removed_slots_are_not_due() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(4);
         for slot in 0..5 {
-            wheel.put(&mut flows, slot, 100);
+            wheel.schedule(&mut flows, slot, 100);
         }
         for slot in [4, 2, 0] {
             wheel.remove(&mut flows, slot);
@@ -242,34 +258,34 @@ mod tests {
     }
 
     #[test]
-    fn what_was_removed_and_put_back_is_found_once() {
+    fn a_slot_that_is_scheduled_again_is_due_once() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(20);
         for slot in 0..3 {
-            wheel.put(&mut flows, slot, 100);
+            wheel.schedule(&mut flows, slot, 100);
         }
-        // Back into the same bucket, and into another one.
+        // Slot 0 into the same bucket, and slot 1 into another one.
         for (slot, deadline) in [(0, 100), (1, 200)] {
             wheel.remove(&mut flows, slot);
-            wheel.put(&mut flows, slot, deadline);
+            wheel.schedule(&mut flows, slot, deadline);
         }
-        assert_eq!(wheel.first(&mut flows), Some((0, 100)));
+        assert_eq!(wheel.first_scheduled(&mut flows), Some((0, 100)));
         assert_eq!(due(&mut wheel, &mut flows, 100), [0, 2]);
         assert_eq!(due(&mut wheel, &mut flows, 200), [1]);
         assert_eq!((wheel.entries, wheel.stale), (0, 0));
     }
 
     #[test]
-    fn stale_entries_do_not_pile_up() {
+    fn the_number_of_stale_entries_is_bounded() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.reach(1);
-        wheel.put(&mut flows, 1, 7_000);
+        wheel.schedule(&mut flows, 1, 7_000);
         for n in 0..1_000 {
-            wheel.put(&mut flows, 0, 5_000 + n % 3 * 10);
+            wheel.schedule(&mut flows, 0, 5_000 + n % 3 * 10);
             wheel.remove(&mut flows, 0);
             assert!(wheel.entries < 12, "{n}: {wheel:?}");
         }
-        assert_eq!(wheel.first(&mut flows), Some((1, 7_000)));
+        assert_eq!(wheel.first_scheduled(&mut flows), Some((1, 7_000)));
         assert_eq!(due(&mut wheel, &mut flows, 6_990), [0_u32; 0]);
         assert_eq!(due(&mut wheel, &mut flows, 7_000), [1]);
     }
