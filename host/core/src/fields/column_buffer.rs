@@ -1,8 +1,8 @@
-//! Columns of a batch: one field's values, and their memory, used again from batch to batch.
+//! The columns of a batch of events. Their memory is reused from batch to batch.
 
 use crate::value::{Type, Value};
 
-/// Appends text to bytes.
+/// Appends text to a byte vector.
 pub struct TextWriter<'a>(pub &'a mut Vec<u8>);
 
 impl std::fmt::Write for TextWriter<'_> {
@@ -15,17 +15,36 @@ impl std::fmt::Write for TextWriter<'_> {
 /// The values of one field for the events of a batch.
 #[derive(Debug)]
 pub enum ColumnBuffer {
+    /// Unsigned 8-bit integers, and booleans as 0 and 1.
     U8s(Vec<u8>),
+    /// Unsigned 16-bit integers.
     U16s(Vec<u16>),
+    /// Unsigned 32-bit integers.
     U32s(Vec<u32>),
+    /// Unsigned 64-bit integers.
     U64s(Vec<u64>),
+    /// Signed 64-bit integers.
     S64s(Vec<i64>),
+    /// 64-bit floats.
     F64s(Vec<f64>),
-    Texts { bytes: Vec<u8>, ends: Vec<u32> },
-    IntegerLists { values: Vec<i64>, ends: Vec<u32> },
+    /// Texts or byte strings.
+    Texts {
+        /// All texts, concatenated.
+        bytes: Vec<u8>,
+        /// The end of each text in `bytes`.
+        ends: Vec<u32>,
+    },
+    /// Lists of signed 64-bit integers.
+    IntegerLists {
+        /// The elements of all lists, concatenated.
+        values: Vec<i64>,
+        /// The end of each list in `values`.
+        ends: Vec<u32>,
+    },
 }
 
 impl ColumnBuffer {
+    /// Creates an empty column for values of a type.
     pub fn new(ty: Type) -> Self {
         match ty {
             Type::Boolean | Type::U8 => Self::U8s(Vec::new()),
@@ -38,7 +57,7 @@ impl ColumnBuffer {
                 values: Vec::new(),
                 ends: Vec::new(),
             },
-            // No field is a list of floats or JSON; bytes and texts look alike.
+            // No field is a list of floats or JSON. Bytes and texts have the same layout.
             Type::Text | Type::Bytes | Type::Floats | Type::Json => Self::Texts {
                 bytes: Vec::new(),
                 ends: Vec::new(),
@@ -46,6 +65,7 @@ impl ColumnBuffer {
         }
     }
 
+    /// Removes all values, but keeps the memory.
     pub fn clear(&mut self) {
         match self {
             Self::U8s(values) => values.clear(),
@@ -65,13 +85,21 @@ impl ColumnBuffer {
         }
     }
 
-    /// Adds a number, which the column's type holds.
+    /// Appends a number, which must fit the type of the column.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the column does not contain numbers.
     #[inline]
     pub fn push_number(&mut self, number: u64) {
         self.extend_numbers(std::iter::once(number));
     }
 
-    /// Adds numbers, which the column's type holds.
+    /// Appends numbers, which must fit the type of the column.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the column does not contain numbers.
     #[inline]
     pub fn extend_numbers(&mut self, numbers: impl Iterator<Item = u64>) {
         match self {
@@ -82,50 +110,62 @@ impl ColumnBuffer {
             Self::S64s(values) => values.extend(numbers.map(|number| number as i64)),
             Self::F64s(values) => values.extend(numbers.map(|number| number as f64)),
             Self::Texts { .. } | Self::IntegerLists { .. } => {
-                unreachable!("numbers for a column of texts or lists")
+                unreachable!("a column of texts or lists received numbers")
             }
         }
     }
 
-    /// Adds byte strings; says how many bytes those are.
+    /// Appends byte strings and returns their total length.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the column does not contain texts or bytes.
     #[inline]
     pub fn extend_bytes<'a>(&mut self, all: impl Iterator<Item = &'a [u8]>) -> usize {
         let Self::Texts { bytes, ends } = self else {
-            unreachable!("bytes for a column of numbers or lists")
+            unreachable!("a column of numbers or lists received bytes")
         };
         let before = bytes.len();
-        for some in all {
-            bytes.extend_from_slice(some);
+        for value in all {
+            bytes.extend_from_slice(value);
             ends.push(bytes.len() as u32);
         }
         bytes.len() - before
     }
 
-    /// Adds a text or byte string that `write` writes.
+    /// Appends a text or byte string. `write` must append it to the bytes that it receives.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the column does not contain texts or bytes.
     #[inline]
     pub fn push_text(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let Self::Texts { bytes, ends } = self else {
-            unreachable!("a text for a column of numbers or lists")
+            unreachable!("a column of numbers or lists received a text")
         };
         write(bytes);
         ends.push(bytes.len() as u32);
     }
 
-    /// Adds a flow's value, of the column's type.
+    /// Appends a value of a flow, which must have the type of the column.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the value has another type.
     pub fn push_value(&mut self, value: Value<'_>) {
         match value {
             Value::Boolean(value) => self.push_number(value.into()),
             Value::Integer(value) => self.push_number(value as u64),
             Value::Float(float) => match self {
                 Self::F64s(values) => values.push(float),
-                _ => unreachable!("a float for another column"),
+                _ => unreachable!("a column of another type received a float"),
             },
             Value::Integers(list) => match self {
                 Self::IntegerLists { values, ends } => {
                     values.extend_from_slice(list);
                     ends.push(values.len() as u32);
                 }
-                _ => unreachable!("a list for another column"),
+                _ => unreachable!("a column of another type received a list"),
             },
             Value::Bytes(value) => self.push_text(|bytes| bytes.extend_from_slice(value)),
             Value::Null | Value::Floats(_) => self.push_text(|_| ()),

@@ -1,8 +1,8 @@
-//! The feature table: every flow field is declared here, once.
+//! The feature table: the only declaration of each flow field.
 //!
-//! This declaration feeds the CSV header, the JSON keys, the fields that plugins may ask for and the
-//! documentation. Names, order and definitions are those of NFStream 6.6.0 unless a field's text
-//! says otherwise.
+//! The CSV header, the JSON keys, the fields that plugins can request, and the documentation come from this
+//! table. Names, order and definitions are those of NFStream 6.6.0, unless the description of a field says
+//! otherwise.
 
 use std::net::IpAddr;
 
@@ -14,54 +14,62 @@ use crate::value::{Type, Value};
 /// A field of a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Feature {
-    /// Its name: a CSV header, a JSON key, a plugin's request.
+    /// The name: a CSV header, a JSON key, and the name in a plugin's manifest.
     pub name: &'static str,
-    /// The type of its values.
+    /// The type of the values.
     pub ty: Type,
-    /// The unit of its values; empty where they have none.
+    /// The unit of the values; empty if they have none.
     pub unit: &'static str,
-    /// When it is there.
+    /// The group, which decides when flows have the field.
     pub group: Group,
-    /// What a plugin must be granted to see it.
+    /// The sensitivity, which decides what grant a plugin needs.
     pub sensitivity: Sensitivity,
-    /// What it is.
+    /// The definition, in full sentences.
     pub doc: &'static str,
+    /// The function that computes the value.
     pub value: Extract,
 }
 
-/// How a field is read from a flow.
+/// The function that computes the value of a field, by the type of the value.
 #[derive(Clone, Copy, Debug)]
 pub enum Extract {
+    /// A boolean.
     Boolean(fn(&FlowView<'_>) -> bool),
+    /// An integer.
     Integer(fn(&FlowView<'_>) -> i64),
+    /// A float.
     Float(fn(&FlowView<'_>) -> f64),
+    /// An IP address.
     Ip(fn(&FlowView<'_>) -> IpAddr),
+    /// A MAC address.
     Mac(fn(&FlowView<'_>) -> [u8; 6]),
+    /// The first three bytes of a MAC address.
     Oui(fn(&FlowView<'_>) -> [u8; 3]),
+    /// A text.
     Text(for<'a> fn(&FlowView<'a>) -> &'a str),
-    /// A list of this part of each packet.
+    /// A list with one value of each of the flow's first packets.
     Splt(Part),
 }
 
-/// Fields that are switched on together.
+/// A group of fields that are enabled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
-    /// Always there.
+    /// Always present.
     Core,
-    /// There in runs over several sources.
+    /// Present in runs over several sources.
     Capture,
-    /// There unless tunnels are left undecoded.
+    /// Present unless no tunnels are decoded.
     Tunnel,
-    /// There with statistical analysis.
+    /// Present with statistical analysis.
     Statistics,
-    /// There with an analysis of the sequence of packet lengths and times.
+    /// Present with SPLT analysis.
     Splt,
-    /// There with the dissection of flows' first packets.
+    /// Present with dissection.
     Application,
 }
 
 impl Group {
-    /// When flows have its fields, as the end of a sentence that begins with "it is there".
+    /// Returns when flows have the fields of the group, as a phrase that completes "The field is present".
     pub fn when(self) -> &'static str {
         match self {
             Self::Core => "always",
@@ -74,7 +82,7 @@ impl Group {
     }
 }
 
-/// Names are unique.
+/// Compares names, which are unique.
 impl PartialEq for Feature {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -84,6 +92,7 @@ impl PartialEq for Feature {
 impl Eq for Feature {}
 
 impl Feature {
+    /// Returns the value of the field for a flow.
     pub fn value<'a>(&self, flow: &FlowView<'a>) -> Value<'a> {
         match self.value {
             Extract::Boolean(value) => Value::Boolean(value(flow)),
@@ -97,7 +106,7 @@ impl Feature {
         }
     }
 
-    /// The field of that name.
+    /// Returns the field with the given name.
     pub fn by_name(name: &str) -> Option<&'static Feature> {
         FEATURES.iter().find(|feature| feature.name == name)
     }
@@ -120,10 +129,12 @@ impl Feature {
         }
     }
 
+    /// Sets the group.
     const fn of(self, group: Group) -> Self {
         Self { group, ..self }
     }
 
+    /// Sets the sensitivity.
     const fn needs(self, sensitivity: Sensitivity) -> Self {
         Self {
             sensitivity,
@@ -132,7 +143,7 @@ impl Feature {
     }
 }
 
-/// DirectionCounters and times stay below 2^63: they count what one machine has seen.
+/// Converts a counter or a time. They are below 2^63 in practice; larger values saturate.
 fn integer(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
 }
@@ -141,7 +152,7 @@ fn oui([a, b, c, ..]: [u8; 6]) -> [u8; 3] {
     [a, b, c]
 }
 
-/// The five counters of a direction.
+/// Expands to the five fields of the counters of a direction.
 macro_rules! counters {
     ($direction:literal, $of:literal, $counters:expr) => {{
         const COUNTERS: fn(&FlowView<'_>) -> DirectionCounters = $counters;
@@ -151,9 +162,9 @@ macro_rules! counters {
                 Type::U64,
                 "ms",
                 concat!(
-                    "Time of the first packet ",
+                    "The time of the first packet ",
                     $of,
-                    ", since 1970-01-01 UTC, truncated; 0 without one."
+                    " since 1970-01-01 UTC, truncated to milliseconds; 0 if there is none."
                 ),
                 Extract::Integer(|flow| integer(COUNTERS(flow).first_seen_ms)),
             ),
@@ -162,9 +173,9 @@ macro_rules! counters {
                 Type::U64,
                 "ms",
                 concat!(
-                    "Time of the last packet ",
+                    "The time of the last packet ",
                     $of,
-                    ", since 1970-01-01 UTC, truncated; 0 without one."
+                    " since 1970-01-01 UTC, truncated to milliseconds; 0 if there is none."
                 ),
                 Extract::Integer(|flow| integer(COUNTERS(flow).last_seen_ms)),
             ),
@@ -172,7 +183,7 @@ macro_rules! counters {
                 concat!($direction, "_duration_ms"),
                 Type::U64,
                 "ms",
-                concat!("From the first to the last packet ", $of, "."),
+                concat!("The time from the first to the last packet ", $of, "."),
                 Extract::Integer(|flow| {
                     integer(COUNTERS(flow).last_seen_ms - COUNTERS(flow).first_seen_ms)
                 }),
@@ -181,7 +192,7 @@ macro_rules! counters {
                 concat!($direction, "_packets"),
                 Type::U64,
                 "packets",
-                concat!("How many packets ", $of, "."),
+                concat!("The number of packets ", $of, "."),
                 Extract::Integer(|flow| integer(COUNTERS(flow).packets)),
             ),
             Feature::new(
@@ -189,9 +200,9 @@ macro_rules! counters {
                 Type::U64,
                 "bytes",
                 concat!(
-                    "Sum of the sizes of the packets ",
+                    "The sum of the sizes of the packets ",
                     $of,
-                    ", as the accounting mode measures: of whole frames on the wire by default."
+                    ", as the accounting mode defines the size. By default, it is the size of the whole frame on the wire."
                 ),
                 Extract::Integer(|flow| integer(COUNTERS(flow).bytes)),
             ),
@@ -204,14 +215,14 @@ const IDENTITY: [Feature; 17] = [
         "id",
         Type::U64,
         "",
-        "The ordinal of the flow's first packet among all packets of its capture, from 0 on. In a run over several sources `capture` and `id` together are unique. (NFStream numbers flows in the order of their end.)",
+        "The ordinal of the flow's first packet among all packets of its capture, from 0. In a run over several sources, `capture` and `id` together are unique. (NFStream numbers flows in the order of their end.)",
         Extract::Integer(|flow| integer(flow.record.id)),
     ),
     Feature::new(
         "capture",
         Type::U32,
         "",
-        "The number of the flow's capture, from 0 on: rotated files of one link are one capture, other files are captures of their own (`--group`). (Not in NFStream.)",
+        "The number of the flow's capture, from 0. Rotated files of one link are one capture. Each other file is a separate capture (`--group`). (Not in NFStream.)",
         Extract::Integer(|flow| flow.capture as i64),
     )
     .of(Group::Capture),
@@ -219,14 +230,14 @@ const IDENTITY: [Feature; 17] = [
         "expiration_id",
         Type::I64,
         "",
-        "Why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 2 the TCP connection was closed (with end_on_fin), 3 the table of live flows was full, -1 cut by a plugin.",
+        "The reason why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 2 the TCP connection was closed (with end_on_fin), 3 the table of live flows was full, -1 a plugin cut the flow.",
         Extract::Integer(|flow| flow.expiration.id()),
     ),
     Feature::new(
         "src_ip",
         Type::Text,
         "",
-        "Source address of the flow's first packet.",
+        "The source address of the flow's first packet.",
         Extract::Ip(src_ip),
     )
     .needs(Sensitivity::Addresses),
@@ -234,14 +245,14 @@ const IDENTITY: [Feature; 17] = [
         "src_ip_is_private",
         Type::Boolean,
         "",
-        "Whether src_ip is not globally reachable, as Python's ipaddress.is_private says (IANA's special-purpose registries). (Not in NFStream 6.6.0.)",
+        "True if src_ip is not globally reachable, as Python's ipaddress.is_private defines it (IANA's special-purpose registries). (Not in NFStream 6.6.0.)",
         Extract::Boolean(|flow| is_private(src_ip(flow))),
     ),
     Feature::new(
         "src_mac",
         Type::Text,
         "",
-        "Source MAC address of the flow's first packet; zeros where its link layer has none.",
+        "The source MAC address of the flow's first packet; zeros if its link layer has none.",
         Extract::Mac(|flow| flow.record.src_mac),
     )
     .needs(Sensitivity::Addresses),
@@ -257,14 +268,14 @@ const IDENTITY: [Feature; 17] = [
         "src_port",
         Type::U16,
         "",
-        "Source port of the flow's first packet; 0 where its protocol has none.",
+        "The source port of the flow's first packet; 0 if its protocol has none.",
         Extract::Integer(|flow| integer(flow.record.src_port.into())),
     ),
     Feature::new(
         "dst_ip",
         Type::Text,
         "",
-        "Destination address of the flow's first packet.",
+        "The destination address of the flow's first packet.",
         Extract::Ip(dst_ip),
     )
     .needs(Sensitivity::Addresses),
@@ -272,14 +283,14 @@ const IDENTITY: [Feature; 17] = [
         "dst_ip_is_private",
         Type::Boolean,
         "",
-        "Whether dst_ip is not globally reachable, as src_ip_is_private. (Not in NFStream 6.6.0.)",
+        "True if dst_ip is not globally reachable, by the definition of src_ip_is_private. (Not in NFStream 6.6.0.)",
         Extract::Boolean(|flow| is_private(dst_ip(flow))),
     ),
     Feature::new(
         "dst_mac",
         Type::Text,
         "",
-        "Destination MAC address of the flow's first packet; zeros where its link layer has none.",
+        "The destination MAC address of the flow's first packet; zeros if its link layer has none.",
         Extract::Mac(|flow| flow.record.dst_mac),
     )
     .needs(Sensitivity::Addresses),
@@ -295,41 +306,41 @@ const IDENTITY: [Feature; 17] = [
         "dst_port",
         Type::U16,
         "",
-        "Destination port of the flow's first packet; 0 where its protocol has none.",
+        "The destination port of the flow's first packet; 0 if its protocol has none.",
         Extract::Integer(|flow| integer(flow.record.dst_port.into())),
     ),
     Feature::new(
         "protocol",
         Type::U8,
         "",
-        "IANA number of the protocol behind IP and its extension headers.",
+        "The IANA number of the protocol after the IP header and its extension headers.",
         Extract::Integer(|flow| integer(flow.record.protocol.into())),
     ),
     Feature::new(
         "ip_version",
         Type::U8,
         "",
-        "4 or 6.",
+        "The IP version: 4 or 6.",
         Extract::Integer(|flow| integer(flow.record.ip_version.into())),
     ),
     Feature::new(
         "vlan_id",
         Type::U16,
         "",
-        "Identifier of the innermost VLAN tag; 0 without one.",
+        "The identifier of the innermost VLAN tag; 0 without a tag.",
         Extract::Integer(|flow| integer(flow.record.vlan_id.into())),
     ),
     Feature::new(
         "tunnel_id",
         Type::U32,
         "",
-        "The tunnel that the flow was found in: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
+        "The innermost tunnel that contains the flow: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
         Extract::Integer(|flow| integer((flow.record.tunnel as u8).into())),
     )
     .of(Group::Tunnel),
 ];
 
-/// The spread of the packet sizes of a direction.
+/// Expands to the four fields of the packet sizes of a direction.
 macro_rules! sizes {
     ($direction:literal, $of:literal, $scope:expr) => {
         [
@@ -338,9 +349,9 @@ macro_rules! sizes {
                 Type::U32,
                 "bytes",
                 concat!(
-                    "Size of the smallest packet ",
+                    "The size of the smallest packet ",
                     $of,
-                    ", as the accounting mode measures; 0 without one."
+                    ", as the accounting mode defines the size; 0 if there is none."
                 ),
                 Extract::Integer(|flow| {
                     integer(flow.statistics().sizes(flow.record, $scope).min())
@@ -351,7 +362,11 @@ macro_rules! sizes {
                 concat!($direction, "_mean_ps"),
                 Type::Float,
                 "bytes",
-                concat!("Mean size of the packets ", $of, "; 0 without one."),
+                concat!(
+                    "The mean size of the packets ",
+                    $of,
+                    "; 0 if there are none."
+                ),
                 Extract::Float(|flow| flow.statistics().sizes(flow.record, $scope).mean()),
             )
             .of(Group::Statistics),
@@ -360,9 +375,9 @@ macro_rules! sizes {
                 Type::Float,
                 "bytes",
                 concat!(
-                    "Sample standard deviation of the sizes of the packets ",
+                    "The sample standard deviation of the sizes of the packets ",
                     $of,
-                    "; 0 for fewer than two."
+                    "; 0 for fewer than two packets."
                 ),
                 Extract::Float(|flow| flow.statistics().sizes(flow.record, $scope).stddev()),
             )
@@ -371,7 +386,11 @@ macro_rules! sizes {
                 concat!($direction, "_max_ps"),
                 Type::U32,
                 "bytes",
-                concat!("Size of the largest packet ", $of, "; 0 without one."),
+                concat!(
+                    "The size of the largest packet ",
+                    $of,
+                    "; 0 if there is none."
+                ),
                 Extract::Integer(|flow| {
                     integer(flow.statistics().sizes(flow.record, $scope).max())
                 }),
@@ -381,7 +400,7 @@ macro_rules! sizes {
     };
 }
 
-/// The spread of the inter-arrival times of a direction.
+/// Expands to the four fields of the inter-arrival times of a direction.
 macro_rules! gaps {
     ($direction:literal, $of:literal, $scope:expr) => {
         [
@@ -390,9 +409,9 @@ macro_rules! gaps {
                 Type::U64,
                 "ms",
                 concat!(
-                    "Least time between two successive packets ",
+                    "The shortest time between two successive packets ",
                     $of,
-                    "; 0 for fewer than two."
+                    "; 0 for fewer than two packets."
                 ),
                 Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $scope).min())),
             )
@@ -402,9 +421,9 @@ macro_rules! gaps {
                 Type::Float,
                 "ms",
                 concat!(
-                    "Mean time between two successive packets ",
+                    "The mean time between two successive packets ",
                     $of,
-                    "; 0 for fewer than two."
+                    "; 0 for fewer than two packets."
                 ),
                 Extract::Float(|flow| flow.statistics().gaps(flow.record, $scope).mean()),
             )
@@ -414,9 +433,9 @@ macro_rules! gaps {
                 Type::Float,
                 "ms",
                 concat!(
-                    "Sample standard deviation of the times between successive packets ",
+                    "The sample standard deviation of the times between successive packets ",
                     $of,
-                    "; 0 for fewer than three."
+                    "; 0 for fewer than three packets."
                 ),
                 Extract::Float(|flow| flow.statistics().gaps(flow.record, $scope).stddev()),
             )
@@ -426,9 +445,9 @@ macro_rules! gaps {
                 Type::U64,
                 "ms",
                 concat!(
-                    "Greatest time between two successive packets ",
+                    "The longest time between two successive packets ",
                     $of,
-                    "; 0 for fewer than two."
+                    "; 0 for fewer than two packets."
                 ),
                 Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $scope).max())),
             )
@@ -437,7 +456,8 @@ macro_rules! gaps {
     };
 }
 
-/// How many packets of a direction have each TCP flag. The numbers are the flags' bits in the header.
+/// Expands to the eight fields of the TCP flags of a direction. The numbers are the bits of the flags in the
+/// header.
 macro_rules! flags {
     ($direction:literal, $of:literal, $scope:expr) => {
         [
@@ -457,9 +477,9 @@ macro_rules! flags {
             Type::U64,
             "packets",
             concat!(
-                "How many packets ",
+                "The number of packets ",
                 $of,
-                " have the TCP flag ",
+                " that have the TCP flag ",
                 $flag,
                 "; 0 for other protocols."
             ),
@@ -471,48 +491,48 @@ macro_rules! flags {
 
 const SPLT: [Feature; 3] = [
     Feature::new("splt_direction", Type::Integers, "",
-        "Which way each of the flow's first packets goes: 0 as the first one, 1 against it, -1 where there was no packet.",
+        "The direction of each of the flow's first packets: 0 for the direction of the first one, 1 for the opposite direction, -1 if there was no such packet.",
         Extract::Splt(Part::Direction)).of(Group::Splt),
     Feature::new("splt_ps", Type::Integers, "bytes",
-        "Size of each of the flow's first packets, as the accounting mode measures; -1 where there was no packet.",
+        "The size of each of the flow's first packets, as the accounting mode defines the size; -1 if there was no such packet.",
         Extract::Splt(Part::Size)).of(Group::Splt),
     Feature::new("splt_piat_ms", Type::Integers, "ms",
-        "Time from the packet before, of either direction, to each of the flow's first packets; 0 for the first, -1 where there was no packet.",
+        "The time from the previous packet, of either direction, to each of the flow's first packets; 0 for the first one, -1 if there was no such packet.",
         Extract::Splt(Part::Gap)).of(Group::Splt),
 ];
 
-/// What nDPI knows of the flow. Plugins are shown what it knows by then.
+/// The results of dissection by nDPI. Plugins see the results up to the current packet.
 const APPLICATION: [Feature; 9] = [
     Feature::new("application_name", Type::Text, "",
-        "The flow's application as nDPI names it, after the protocol that it uses where that is another one: TLS.Facebook, DNS; Unknown. (The names are those of the nDPI that is installed; NFStream brings another one.)",
+        "The application of the flow, as nDPI names it, for example DNS. If the application uses another protocol, the name of that protocol comes first, for example TLS.Facebook. The value is Unknown if the application was not determined. (The names are those of the installed nDPI; NFStream includes another version of nDPI.)",
         Extract::Text(|flow| &flow.application().name)).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("application_category_name", Type::Text, "",
-        "What the application is for, as nDPI names it: SocialNetwork, Network; Unspecified.",
+        "The category of the application, as nDPI names it, for example SocialNetwork or Network. The value is Unspecified if there is none.",
         Extract::Text(|flow| &flow.application().category)).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("application_is_guessed", Type::Boolean, "",
-        "Whether the application was not found in the packets, but guessed by ports, addresses and flows before it.",
+        "True if nDPI did not find the application in the packets, but guessed it from ports, addresses and earlier flows.",
         Extract::Boolean(|flow| flow.application().is_guessed)).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("application_confidence", Type::U8, "",
-        "How the application was found: nDPI's own number. (NFStream brings another nDPI, with other numbers.)",
+        "The method by which nDPI found the application, as nDPI numbers it. (NFStream includes another version of nDPI, with other numbers.)",
         Extract::Integer(|flow| flow.application().confidence.into())).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("requested_server_name", Type::Text, "",
-        "The name that the client asked for: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others; of SSH the client's software, as nDPI's own reader has it. At most 79 bytes; empty without one.",
+        "The name that the client requested: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others. For SSH, it is the software of the client, as in nDPI's own reader. It has at most 79 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ServerName))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("client_fingerprint", Type::Text, "",
-        "JA3 of a TLS or QUIC client, HASSH of an SSH client, fingerprint of a DHCP client; empty without one. (NFStream 6.6.0: JA4 in place of JA3.)",
+        "The JA3 of a TLS or QUIC client, the HASSH of an SSH client, or the fingerprint of a DHCP client; empty if there is none. (NFStream 6.6.0 has JA4 instead of JA3.)",
         Extract::Text(|flow| flow.application().text(ApplicationText::ClientFingerprint))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("server_fingerprint", Type::Text, "",
-        "JA3S of a TLS or QUIC server, HASSH of an SSH server; empty without one.",
+        "The JA3S of a TLS or QUIC server, or the HASSH of an SSH server; empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ServerFingerprint))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("user_agent", Type::Text, "",
-        "What the client says that it is, in HTTP and QUIC. At most 255 bytes; empty without one.",
+        "The user agent that the client states in HTTP or QUIC. It has at most 255 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::UserAgent))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("content_type", Type::Text, "",
-        "The content type of an HTTP response. At most 63 bytes; empty without one.",
+        "The content type of an HTTP response. It has at most 63 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ContentType))).of(Group::Application).needs(Sensitivity::Names),
 ];
 
-/// All fields, in their order in every output.
+/// All fields, in the order of every output.
 pub static FEATURES: &[Feature] = &concat::<92>(&[
     &IDENTITY,
     &counters!("bidirectional", "of the flow", |flow| flow
@@ -573,19 +593,23 @@ pub static FEATURES: &[Feature] = &concat::<92>(&[
     &APPLICATION,
 ]);
 
+/// Concatenates arrays of fields at compile time. `N` must be their total length.
 const fn concat<const N: usize>(parts: &[&[Feature]]) -> [Feature; N] {
     let mut all = [IDENTITY[0]; N];
-    let (mut part, mut at) = (0, 0);
+    let (mut part, mut len) = (0, 0);
     while part < parts.len() {
         let mut n = 0;
         while n < parts[part].len() {
-            all[at] = parts[part][n];
-            at += 1;
+            all[len] = parts[part][n];
+            len += 1;
             n += 1;
         }
         part += 1;
     }
-    assert!(at == N, "the number of fields is not the one declared");
+    assert!(
+        len == N,
+        "the number of fields differs from the declared number"
+    );
     all
 }
 

@@ -1,4 +1,4 @@
-//! The tables of flow fields and packet fields, and what each field reveals.
+//! The tables of flow fields and packet fields, and the sensitivity of each field.
 
 mod column_buffer;
 mod flow_fields;

@@ -1,4 +1,4 @@
-//! The packet fields that plugins may ask for: each is declared here, once.
+//! The table of packet fields that plugins can request: the only declaration of each field.
 
 use std::net::IpAddr;
 
@@ -10,35 +10,39 @@ use crate::value::{AddressText, Type};
 /// A field of a packet.
 #[derive(Clone, Copy, Debug)]
 pub struct PacketField {
-    /// Its name in a manifest.
+    /// The name in a plugin's manifest.
     pub name: &'static str,
-    /// The type of its values.
+    /// The type of the values.
     pub ty: Type,
-    /// The unit of its values; empty where they have none.
+    /// The unit of the values; empty if they have none.
     pub unit: &'static str,
-    /// What a plugin must be granted to see it.
+    /// The sensitivity, which decides what grant a plugin needs.
     pub sensitivity: Sensitivity,
-    /// What it is.
+    /// The definition, in full sentences.
     pub doc: &'static str,
-    /// Whether the contract's `packet` record has a place for it.
+    /// Whether the record `packet` of the plugin interface (WIT) contains the field.
     pub in_record: bool,
+    /// The function that computes the value.
     pub value: PacketExtract,
 }
 
-/// How a field is read from a packet.
+/// The function that computes the value of a field, by the type of the value.
 #[derive(Clone, Copy, Debug)]
 pub enum PacketExtract {
+    /// A number.
     Number {
+        /// Returns the number of one packet.
         of: fn(&FlowPacket<'_>) -> u64,
-        /// Puts those of several packets into a column.
+        /// Appends the numbers of several packets to a column.
         all: fn(Picked<'_, '_>, &mut ColumnBuffer),
     },
-    /// The number of this address.
+    /// The address that the field replaces with a number.
     Pseudonym(fn(&FlowPacket<'_>) -> IpAddr),
+    /// A text, which the function writes.
     Text(fn(&FlowPacket<'_>, &mut TextWriter<'_>)),
 }
 
-/// How a number is read from a packet, and, without a call for each, from several.
+/// Expands to a [`PacketExtract::Number`]. The function for several packets makes no call for each packet.
 macro_rules! number {
     (|$flow_packet:ident| $value:expr) => {
         PacketExtract::Number {
@@ -48,14 +52,17 @@ macro_rules! number {
     };
 }
 
-/// The packets of a chunk at some places.
+/// Some packets of a chunk.
 #[derive(Clone, Copy)]
 pub struct Picked<'c, 'a> {
+    /// The packets of the chunk.
     pub chunk: &'c [FlowPacket<'a>],
+    /// The indices of the selected packets in the chunk.
     pub places: &'c [u8],
 }
 
 impl<'c, 'a> Picked<'c, 'a> {
+    /// Returns the selected packets.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = &'c FlowPacket<'a>> {
         let packet = move |&place: &u8| &self.chunk[usize::from(place)];
@@ -63,7 +70,7 @@ impl<'c, 'a> Picked<'c, 'a> {
     }
 }
 
-/// Names are unique.
+/// Compares names, which are unique.
 impl PartialEq for PacketField {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
@@ -73,12 +80,14 @@ impl PartialEq for PacketField {
 impl Eq for PacketField {}
 
 impl PacketField {
-    /// The field of that name.
+    /// Returns the field with the given name.
     pub fn by_name(name: &str) -> Option<&'static PacketField> {
         PACKET_FIELDS.iter().find(|field| field.name == name)
     }
 
-    /// Adds the field of some packets to a column of it.
+    /// Appends the values of the field for some packets to its column.
+    ///
+    /// `pseudonym` returns the number that replaces an address.
     pub fn extend(
         &self,
         packets: Picked<'_, '_>,
@@ -147,8 +156,9 @@ impl PacketField {
         }
     }
 
-    /// Comes through `more` where packets are records.
-    const fn beside(self) -> Self {
+    /// Marks a field that the record `packet` does not contain. A plugin that receives records gets it in
+    /// the list `more`.
+    const fn not_in_record(self) -> Self {
         Self {
             in_record: false,
             ..self
@@ -156,6 +166,7 @@ impl PacketField {
     }
 }
 
+/// Returns a TCP flag as 0 or 1, given by its bit in the header.
 fn flag(flow_packet: &FlowPacket<'_>, bit: u8) -> u64 {
     (flow_packet.packet.tcp_flags >> bit & 1).into()
 }
@@ -166,66 +177,66 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         "time_ns",
         Type::U64,
         "ns",
-        "Time of capture since 1970-01-01 UTC; never less than an earlier packet's.",
+        "The time of capture since 1970-01-01 UTC. It is never less than the time of an earlier packet.",
         number!(|a| a.time.ns()),
     ),
     PacketField::number(
         "time_ms",
         Type::U64,
         "ms",
-        "time_ns, truncated to milliseconds.",
+        "The value of time_ns, truncated to milliseconds.",
         number!(|a| a.time_ms()),
     )
-    .beside(),
+    .not_in_record(),
     PacketField::number(
         "delta_time_ms",
         Type::U64,
         "ms",
-        "Since the flow's previous packet, of either direction; 0 for the first. The difference of two times each truncated to milliseconds.",
+        "The time since the flow's previous packet, of either direction; 0 for the first packet. It is the difference of two times that are each truncated to milliseconds.",
         number!(|a| a.delta_ms),
     ),
     PacketField::number(
         "direction",
         Type::U8,
         "",
-        "0 as the flow's first packet, 1 against it.",
+        "The direction of the packet: 0 for the direction of the flow's first packet, 1 for the opposite direction.",
         number!(|a| a.direction as u64),
     ),
     PacketField::number(
         "raw_size",
         Type::U32,
         "bytes",
-        "Size on the wire, link layer included.",
+        "The size of the frame on the wire, including the link layer.",
         number!(|a| a.packet.raw_size.into()),
     ),
     PacketField::number(
         "ip_size",
         Type::U32,
         "bytes",
-        "Size of the IP packet by its own header.",
+        "The size of the IP packet, as its header states it.",
         number!(|a| a.packet.ip_size.into()),
     ),
     PacketField::number(
         "transport_size",
         Type::U32,
         "bytes",
-        "Size of transport header and payload by the IP header; 0 for protocols other than TCP, UDP and ICMP, and for what is too short to be TCP or UDP.",
+        "The size of transport header and payload, by the IP header. It is 0 for protocols other than TCP, UDP, ICMP and ICMPv6, and for packets that are too short for a TCP or UDP header.",
         number!(|a| a.packet.transport_size.into()),
     ),
     PacketField::number(
         "payload_size",
         Type::U32,
         "bytes",
-        "Size of the transport payload by the IP header; 0 where `transport_size` is.",
+        "The size of the transport payload, by the IP header; 0 if `transport_size` is 0.",
         number!(|a| a.packet.payload_size.into()),
     ),
-    PacketField::address("src_ip", "Source address.", |a, text| {
+    PacketField::address("src_ip", "The source address.", |a, text| {
         text.0
             .extend_from_slice(AddressText::ip(a.packet.src.to_ip(a.packet.ip_version)).as_bytes());
     }),
     PacketField::address(
         "src_mac",
-        "Source MAC address of this frame; zeros where its link layer has none.",
+        "The source MAC address of this frame; zeros if its link layer has none.",
         |a, text| {
             text.0
                 .extend_from_slice(AddressText::mac(&a.packet.src_mac).as_bytes());
@@ -235,14 +246,14 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         text.0
             .extend_from_slice(AddressText::mac(&a.packet.src_mac[..3]).as_bytes());
     })
-    .beside(),
-    PacketField::address("dst_ip", "Destination address.", |a, text| {
+    .not_in_record(),
+    PacketField::address("dst_ip", "The destination address.", |a, text| {
         text.0
             .extend_from_slice(AddressText::ip(a.packet.dst.to_ip(a.packet.ip_version)).as_bytes());
     }),
     PacketField::address(
         "dst_mac",
-        "Destination MAC address of this frame; zeros where its link layer has none.",
+        "The destination MAC address of this frame; zeros if its link layer has none.",
         |a, text| {
             text.0
                 .extend_from_slice(AddressText::mac(&a.packet.dst_mac).as_bytes());
@@ -252,169 +263,169 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         text.0
             .extend_from_slice(AddressText::mac(&a.packet.dst_mac[..3]).as_bytes());
     })
-    .beside(),
+    .not_in_record(),
     PacketField::pseudonym(
         "src_pseudonym",
-        "A number in place of the source address, below 2^63: the same for the same address throughout the run, and under the same key.",
+        "A number below 2^63 that replaces the source address. The same address has the same number throughout the run, and in all runs with the same key.",
         |a| a.packet.src.to_ip(a.packet.ip_version),
     ),
     PacketField::pseudonym(
         "dst_pseudonym",
-        "A number in place of the destination address, as src_pseudonym.",
+        "A number that replaces the destination address, with the same properties as src_pseudonym.",
         |a| a.packet.dst.to_ip(a.packet.ip_version),
     ),
     PacketField::number(
         "src_port",
         Type::U16,
         "",
-        "Source port; 0 where there is none.",
+        "The source port; 0 if there is none.",
         number!(|a| a.packet.src_port.into()),
     ),
     PacketField::number(
         "dst_port",
         Type::U16,
         "",
-        "Destination port; 0 where there is none.",
+        "The destination port; 0 if there is none.",
         number!(|a| a.packet.dst_port.into()),
     ),
     PacketField::number(
         "protocol",
         Type::U8,
         "",
-        "IANA protocol number.",
+        "The IANA number of the protocol after the IP header and its extension headers.",
         number!(|a| a.packet.protocol.into()),
     ),
     PacketField::number(
         "ip_version",
         Type::U8,
         "",
-        "4 or 6.",
+        "The IP version: 4 or 6.",
         number!(|a| a.packet.ip_version.into()),
     ),
     PacketField::number(
         "vlan_id",
         Type::U16,
         "",
-        "Innermost VLAN identifier; 0 without a tag.",
+        "The identifier of the innermost VLAN tag; 0 without a tag.",
         number!(|a| a.packet.vlan_id.into()),
     ),
     PacketField::number(
         "tunnel_id",
         Type::U32,
         "",
-        "0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
+        "The innermost tunnel that contains the packet: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
         number!(|a| a.packet.tunnel as u64),
     ),
     PacketField::number(
         "tcp_flags",
         Type::U8,
         "",
-        "The flag bits of a TCP header, FIN lowest, CWR highest; 0 for others.",
+        "The flag bits of the TCP header: FIN is the lowest bit, CWR the highest; 0 for other protocols.",
         number!(|a| a.packet.tcp_flags.into()),
     ),
     PacketField::number(
         "syn",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag syn is set; false for other protocols.",
         number!(|a| flag(a, 1)),
     ),
     PacketField::number(
         "cwr",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag cwr is set; false for other protocols.",
         number!(|a| flag(a, 7)),
     ),
     PacketField::number(
         "ece",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag ece is set; false for other protocols.",
         number!(|a| flag(a, 6)),
     ),
     PacketField::number(
         "urg",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag urg is set; false for other protocols.",
         number!(|a| flag(a, 5)),
     ),
     PacketField::number(
         "ack",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag ack is set; false for other protocols.",
         number!(|a| flag(a, 4)),
     ),
     PacketField::number(
         "psh",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag psh is set; false for other protocols.",
         number!(|a| flag(a, 3)),
     ),
     PacketField::number(
         "rst",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag rst is set; false for other protocols.",
         number!(|a| flag(a, 2)),
     ),
     PacketField::number(
         "fin",
         Type::Boolean,
         "",
-        "TCP flag.",
+        "True if the TCP flag fin is set; false for other protocols.",
         number!(|a| flag(a, 0)),
     ),
     PacketField::number(
         "ttl",
         Type::U8,
         "",
-        "IPv4 time to live or IPv6 hop limit.",
+        "The time to live of IPv4, or the hop limit of IPv6.",
         number!(|a| a.packet.ttl(a.frame).into()),
     ),
     PacketField::number(
         "ip_id",
         Type::U16,
         "",
-        "IPv4 identification; 0 for IPv6.",
+        "The identification of IPv4; 0 for IPv6.",
         number!(|a| a.packet.ip_id(a.frame).into()),
     ),
     PacketField::number(
         "tcp_window",
         Type::U16,
         "bytes",
-        "TCP window as it stands in the header, not scaled; 0 for others.",
+        "The window in the TCP header, without scaling; 0 for other protocols.",
         number!(|a| a.packet.tcp_window(a.frame).into()),
     ),
     PacketField::number(
         "tcp_seq",
         Type::U32,
         "",
-        "TCP sequence number; 0 for others.",
+        "The TCP sequence number; 0 for other protocols.",
         number!(|a| a.packet.tcp_seq(a.frame).into()),
     ),
     PacketField::number(
         "tcp_ack",
         Type::U32,
         "",
-        "TCP acknowledgement number; 0 for others.",
+        "The TCP acknowledgement number; 0 for other protocols.",
         number!(|a| a.packet.tcp_ack(a.frame).into()),
     ),
     PacketField::number(
         "icmp_type",
         Type::U8,
         "",
-        "ICMP or ICMPv6 type; 0 for others.",
+        "The type of the ICMP or ICMPv6 message; 0 for other protocols.",
         number!(|a| a.packet.icmp_type(a.frame).into()),
     ),
     PacketField::number(
         "icmp_code",
         Type::U8,
         "",
-        "ICMP or ICMPv6 code; 0 for others.",
+        "The code of the ICMP or ICMPv6 message; 0 for other protocols.",
         number!(|a| a.packet.icmp_code(a.frame).into()),
     ),
 ];

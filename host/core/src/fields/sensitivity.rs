@@ -1,22 +1,22 @@
-//! What a field reveals.
+//! The sensitivity of fields.
 
-/// What a field reveals, and so which grant a plugin needs to read it.
+/// The kind of sensitive data in a field. It decides which grant a plugin needs to read the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sensitivity {
     /// Sizes, times, direction, flags, ports, protocol and counters. Every plugin can read these.
     None,
     /// IP and MAC addresses.
     Addresses,
-    /// Numbers in place of IP addresses.
+    /// Numbers that replace IP addresses.
     Pseudonyms,
     /// The application of a flow.
     Application,
-    /// Names, software and fingerprints that the two sides of a flow tell each other.
+    /// Host names, software names and fingerprints in the packets of a flow.
     Names,
 }
 
 impl Sensitivity {
-    /// Returns the word of `--grant` that lets a plugin read the field; empty where none is needed.
+    /// Returns the word for `--grant` that allows a plugin to read the field; empty if none is needed.
     pub fn grant(self) -> &'static str {
         match self {
             Self::None => "",
