@@ -1,10 +1,10 @@
-//! Places between two packets where state begins anew.
+//! Points between two packets at which state is reset.
 
-/// A place between two packets where all live flows end and state begins anew.
+/// A point between two packets at which all live flows end and state is reset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Boundary {
-    /// Another capture begins: flow ids, clock, dissector and the state of plugins begin anew.
+    /// A new capture begins. Flow ids, clock, dissector and the state of plugins are reset.
     Capture,
-    /// The clock of a live capture stepped back: time begins anew.
+    /// The clock of a live capture stepped back. Only the clock is reset.
     ClockStep,
 }

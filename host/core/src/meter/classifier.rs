@@ -1,31 +1,32 @@
-//! Finds the applications of flows.
+//! The interface for the dissection of flows.
 
 use crate::record::{Application, FlowPacket};
 
-/// Finds the application of each flow from its first packets.
+/// Determines the application of each flow from its first packets.
 ///
-/// A flow is known by its slot in the flow table. Another flow may take the slot after [`take`](Self::take).
+/// A flow is identified by its slot in the flow table. After [`take`](Self::take), another flow can have the
+/// slot.
 pub trait Classifier {
-    /// Sees a packet of the flow in this slot, the `n`-th from 1 on.
+    /// Dissects a packet of the flow in this slot. `n` is the number of the packet in the flow, from 1.
     fn see(&mut self, slot: u32, n: u64, packet: &FlowPacket<'_>);
 
-    /// Leaves out a flow that begins: its application stays unknown.
+    /// Skips the new flow in this slot: it is not dissected, and its application stays unknown.
     fn skip(&mut self, slot: u32);
 
-    /// Returns what is known so far of a live flow, if plugins can read it.
+    /// Returns the current application of a live flow, or `None` if plugins must not read it.
     fn application(&self, slot: u32) -> Option<&Application>;
 
-    /// Takes what is known of a flow that ends.
+    /// Takes the application of a flow that ends.
     fn take(&mut self, slot: u32) -> Option<Box<Application>>;
 
-    /// Forgets what earlier flows have taught: another capture begins, and no flow is live.
+    /// Resets the state that earlier flows left, because a new capture begins. No flow is live.
     fn restart(&mut self);
 
-    /// Returns the bytes that it holds for live flows.
+    /// Returns the memory for live flows in bytes.
     fn memory(&self) -> usize;
 }
 
-/// Finds no application.
+/// The type parameter of a meter without dissection. It has no values.
 #[derive(Clone, Copy, Debug)]
 pub enum NoClassifier {}
 

@@ -2,25 +2,26 @@
 
 use crate::decode::IgnoreReason;
 
-/// What became of the packets that a meter was given: each was metered or ignored.
+/// The counters of a meter. Every packet is either metered or ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Packets given.
+    /// The number of packets that the meter received.
     pub packets: u64,
-    /// Packets that are part of a flow.
+    /// The number of packets that belong to a flow.
     pub metered: u64,
-    /// Packets that are not, by [`IgnoreReason::index`].
+    /// The number of ignored packets for each reason, indexed by [`IgnoreReason::index`].
     pub ignored: [u64; IgnoreReason::ALL.len()],
-    /// Metered packets that came with a time before an earlier one's, and were given that.
+    /// The number of metered packets with a time before that of an earlier packet. Each of them was given the
+    /// time of that packet.
     pub clamped: u64,
-    /// Flows that ended.
+    /// The number of flows that ended.
     pub flows: u64,
-    /// Those of them that ended early because the table was full.
+    /// The number of flows that ended early because the flow table was full. Included in `flows`.
     pub evicted: u64,
 }
 
 impl Counters {
-    /// Those of another meter too.
+    /// Returns the sums of these counters and those of another meter.
     pub fn and(self, other: &Self) -> Self {
         let mut ignored = self.ignored;
         for (sum, count) in ignored.iter_mut().zip(other.ignored) {
@@ -36,7 +37,7 @@ impl Counters {
         }
     }
 
-    /// The reasons for which packets were ignored, and how many each.
+    /// Returns the reasons for which packets were ignored, with the number of packets, which is not 0.
     pub fn ignored(&self) -> impl Iterator<Item = (IgnoreReason, u64)> {
         IgnoreReason::ALL
             .into_iter()

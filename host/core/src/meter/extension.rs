@@ -1,4 +1,4 @@
-//! Adds values to flows.
+//! The interface for adding values to flows.
 
 use std::sync::Arc;
 
@@ -6,29 +6,30 @@ use crate::flow::{Flow, ReadyFlows};
 use crate::record::{FlowPacket, FlowView};
 use crate::schema::Schema;
 
-/// Sees the packets and the flows of a worker, and adds values to flows.
+/// Observes the packets and flows of a worker, and adds values to flows.
 ///
 /// For each flow the worker calls [`begin_flow`](Self::begin_flow), then [`packet`](Self::packet) for every
-/// packet, then [`expire`](Self::expire). A chunk of packets ends with [`take`](Self::take): its packets are
-/// not there afterwards.
+/// packet, then [`expire`](Self::expire). The worker ends a chunk of packets with [`take`](Self::take). The
+/// packets of the chunk are not available afterwards.
 pub trait Extension {
-    /// Returns the columns of flows that begin now.
+    /// Returns the columns of flows that begin from now on.
     fn schema(&self) -> &Arc<Schema>;
 
     /// Returns the columns of a live flow.
     fn schema_of(&self, flow_id: u64) -> &Arc<Schema>;
 
-    /// Returns whether it sees no flow at all.
+    /// Returns whether the extension needs neither packets nor flows.
     fn is_empty(&self) -> bool;
 
     /// Prefetches the memory that packets of the flow in this slot will touch.
     fn prefetch(&self, slot: u32);
 
-    /// Notes that a flow begins with this packet.
+    /// Records that a flow begins with this packet.
     fn begin_flow(&mut self, packet: &FlowPacket<'_>);
 
-    /// Sees the last packet of `chunk`; those before it were seen. `view` returns the flow of that packet.
-    /// Returns whether the flow is to end with it.
+    /// Processes the last packet of `chunk`. Earlier packets of the chunk were already processed.
+    ///
+    /// `view` returns the flow of this packet. Returns whether the flow must end with the packet.
     fn packet<'f>(
         &mut self,
         chunk: &[FlowPacket<'_>],
@@ -36,32 +37,35 @@ pub trait Extension {
         ready: &mut ReadyFlows,
     ) -> bool;
 
-    /// Ends a chunk of packets.
+    /// Ends a chunk of packets. After this call its packets are not available.
     fn take(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows);
 
-    /// Sees the end of the flow in this slot. The flow goes to `ready`, now or later, as soon as it has all
-    /// its values. `chunk` holds the packets of the chunk so far.
+    /// Processes the end of the flow in this slot.
+    ///
+    /// The extension moves the flow to `ready` as soon as the flow has all its values, now or later. `chunk`
+    /// contains the packets of the chunk so far.
     fn expire(&mut self, slot: u32, flow: Flow, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows);
 
-    /// Makes all flows ready that have ended.
+    /// Moves all ended flows to `ready`, after their values are complete.
     fn flush(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows);
 
-    /// Makes all flows ready that have ended: there are no more.
+    /// Moves all ended flows to `ready`, after their values are complete. No further flows follow in this
+    /// capture.
     fn finish(&mut self, ready: &mut ReadyFlows);
 
-    /// Begins anew for another capture, whose flow ids begin at 0. All flows have ended.
+    /// Resets the extension for a new capture, whose flow ids start at 0. All flows have ended.
     fn restart(&mut self);
 
-    /// Tells it whether the meter is overloaded: it then does less for flows that begin.
+    /// Sets whether the meter is overloaded. If it is, the extension does less work for new flows.
     fn set_overload(&mut self, is_overloaded: bool);
 }
 
-/// Adds nothing.
+/// An extension that adds no values.
 #[derive(Clone, Debug)]
 pub struct NoExtension(Arc<Schema>);
 
 impl NoExtension {
-    /// Makes one for flows with these columns.
+    /// Creates an extension for flows with the columns of `schema`.
     pub fn new(schema: Schema) -> Self {
         Self(Arc::new(schema))
     }

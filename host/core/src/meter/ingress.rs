@@ -1,4 +1,4 @@
-//! The front of the meters: decodes packets and stamps them with time, ordinal and hash.
+//! The first stage of metering: decodes packets and gives them a time, an ordinal and a hash.
 
 use super::boundary::Boundary;
 use super::counters::Counters;
@@ -8,24 +8,26 @@ use crate::link_type::{LinkType, RawPacket};
 use crate::record::{DecodedChunk, DecodedPacket, KeyHasher};
 use crate::time::Time;
 
-/// Sees every packet of a run, in order, however many meters there are behind it.
+/// Decodes the packets of a source, in order, for one or several workers.
 pub struct Ingress {
     decoder: Decoder,
     hasher: KeyHasher,
-    /// The largest time of any metered packet so far: no later packet is given less.
+    /// The latest time of all metered packets so far. No later packet gets an earlier time.
     clock: Time,
+    /// The counters of packets. `flows` and `evicted` are always 0 here.
     pub counters: Counters,
     /// The ordinal of the next packet.
     pub next: u64,
-    /// The ordinal of a capture's first packet.
+    /// The ordinal of the first packet of a capture.
     first: u64,
-    /// From one to the next.
+    /// The difference between successive ordinals.
     step: u64,
-    /// Link types of packets that could not be decoded for it, each once.
+    /// The unknown link types of ignored packets, each once.
     pub unknown_links: Vec<LinkType>,
 }
 
 impl Ingress {
+    /// Creates an ingress. The workers must use the same `hasher`.
     pub fn new(settings: &Settings, hasher: KeyHasher) -> Self {
         Self {
             decoder: Decoder::new(settings.decode_tunnels),
@@ -39,7 +41,9 @@ impl Ingress {
         }
     }
 
-    /// Decodes and stamps the next packets that are to be metered; says whether there may be more.
+    /// Fills `chunk` with the next packets that can be metered. Ignored packets are counted.
+    ///
+    /// Returns `false` if `packets` is exhausted.
     #[inline]
     pub fn fill<'a>(
         &mut self,
@@ -47,13 +51,13 @@ impl Ingress {
         packets: &mut impl Iterator<Item = RawPacket<'a>>,
     ) -> bool {
         chunk.fill(packets, |raw, decoded| {
-            self.take(&raw, decoded).then_some(raw.data)
+            self.decode(&raw, decoded).then_some(raw.data)
         })
     }
 
-    /// Decodes and stamps a packet; says whether it is to be metered.
+    /// Decodes a packet and sets its time, ordinal and hash. Returns whether it can be metered.
     #[inline]
-    fn take(&mut self, raw: &RawPacket<'_>, decoded: &mut DecodedPacket) -> bool {
+    fn decode(&mut self, raw: &RawPacket<'_>, decoded: &mut DecodedPacket) -> bool {
         let ordinal = self.next;
         self.next += self.step;
         self.counters.packets += 1;
@@ -73,7 +77,7 @@ impl Ingress {
         true
     }
 
-    /// Begins anew what a boundary says.
+    /// Resets the state that the boundary resets.
     pub fn cross(&mut self, boundary: Boundary) {
         self.clock = Time::EPOCH;
         if boundary == Boundary::Capture {
@@ -81,7 +85,7 @@ impl Ingress {
         }
     }
 
-    /// Gives packets the ordinals from `first` on, by steps.
+    /// Sets the ordinals of packets to `first`, `first + step`, and so on, in this and later captures.
     pub fn count_from(&mut self, first: u64, step: u64) {
         (self.first, self.next, self.step) = (first, first, step);
     }

@@ -18,7 +18,7 @@ use crate::time::Time;
 
 /// Meters packets into flows.
 ///
-/// It reads no clock, opens no file and starts no thread.
+/// A meter reads no clock, opens no file and starts no thread.
 ///
 /// ```
 /// use flowloom_core::link_type::{LinkType, RawPacket};
@@ -26,7 +26,7 @@ use crate::time::Time;
 /// use flowloom_core::time::Time;
 ///
 /// let mut meter = Meter::new(Settings::default());
-/// // An IPv4 packet without anything in it, protocol 255.
+/// // An IPv4 packet without a payload, protocol 255.
 /// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
 /// meter.push([RawPacket { time: Time::EPOCH, link: LinkType(101), wire_len: 20, data }]);
 /// meter.finish();
@@ -39,14 +39,14 @@ pub struct Meter<E = NoExtension, C = NoClassifier> {
 }
 
 impl Meter {
-    /// Makes a meter without plugins and without dissection.
+    /// Creates a meter without plugins and without dissection.
     pub fn new(settings: Settings) -> Self {
         Self::with(&settings, NoExtension::new(settings.schema()), None)
     }
 }
 
 impl<E: Extension, C: Classifier> Meter<E, C> {
-    /// Makes a meter whose flows get what the extension and the classifier add to them.
+    /// Creates a meter whose flows have the values of the extension and the applications of the classifier.
     pub fn with(settings: &Settings, extension: E, classifier: Option<C>) -> Self {
         let hasher = KeyHasher::new();
         Self {
@@ -60,7 +60,8 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
         self.worker.extension()
     }
 
-    /// As [`MeterWorker::parts`].
+    /// Returns mutable references to the extension, the classifier and the ended flows, like
+    /// [`MeterWorker::parts`].
     pub fn parts(&mut self) -> (&mut E, Option<&mut C>, &mut ReadyFlows) {
         self.worker.parts()
     }
@@ -70,17 +71,18 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
         self.ingress.next
     }
 
-    /// Gives packets the ordinals from `first` on, by steps: those between are other meters'.
+    /// Sets the ordinals of packets to `first`, `first + step`, and so on. Other meters use the ordinals
+    /// between them.
     pub fn count_from(&mut self, first: u64, step: u64) {
         self.ingress.count_from(first, step);
     }
 
-    /// The columns of flows that begin now.
+    /// Returns the columns of flows that begin from now on.
     pub fn schema(&self) -> &Arc<Schema> {
         self.worker.schema()
     }
 
-    /// Meters some packets, in this order.
+    /// Meters packets, in the given order.
     pub fn push<'a>(&mut self, packets: impl IntoIterator<Item = RawPacket<'a>>) {
         let mut packets = packets.into_iter();
         let mut chunk = DecodedChunk::default();
@@ -93,47 +95,51 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
         }
     }
 
-    /// Lets time pass without packets: flows that are idle by then end, and what waits for plugins is
-    /// delivered. Packets may still come with earlier times.
+    /// Advances to the time `now` without a packet. Ends the flows that are idle by then, and delivers waiting
+    /// events to plugins.
+    ///
+    /// Later packets may have earlier times.
     pub fn advance(&mut self, now: Time) {
         self.worker.pass(now.ms(), self.ingress.next);
         self.flush();
     }
 
-    /// Delivers what waits for plugins, as no more may come for a while.
+    /// Delivers waiting events to plugins. A source calls this before a pause without packets.
     pub fn flush(&mut self) {
         self.worker.flush();
     }
 
-    /// Gives up what this load asks for, from now on: for a source that loses packets when they are
-    /// not metered quickly enough.
+    /// Sets the overload level from now on. This is for sources that lose packets if the meter is too slow.
     pub fn set_overload(&mut self, level: OverloadLevel) {
         self.worker.set_overload(level);
     }
 
-    /// How many flows were not dissected because of the load.
+    /// Returns the number of flows that were not dissected because of overload.
     pub fn undissected(&self) -> u64 {
         self.worker.undissected()
     }
 
-    /// Ends all flows, which [`next_flow`](Self::next_flow) then gives: once it has given the last one,
-    /// [`counters`](Self::counters) and what plugins did is complete. Nothing may be pushed
-    /// afterwards.
+    /// Ends all flows. [`next_flow`](Self::next_flow) then returns them.
+    ///
+    /// After `next_flow` has returned the last flow, [`counters`](Self::counters) and the results of plugins are
+    /// complete. No packet may be pushed after this call.
     pub fn finish(&mut self) {
         self.worker.end_all(None);
     }
 
-    /// Ends all flows, which [`next_flow`](Self::next_flow) then gives; once it has given the last one,
-    /// what the boundary says begins anew. Until then nothing may be pushed.
+    /// Ends all flows at a boundary. [`next_flow`](Self::next_flow) then returns them.
+    ///
+    /// After `next_flow` has returned the last flow, the state that the boundary resets is reset. No packet may
+    /// be pushed before that.
     pub fn cross(&mut self, boundary: Boundary) {
         self.worker.end_all(Some(boundary));
         self.ingress.cross(boundary);
     }
 
-    /// The next flow that has ended.
+    /// Returns the next ended flow.
     ///
-    /// They come in the order of the packets that ended them. Of those that one packet ended, the
-    /// ones it does not belong to come first, in the order of their ids.
+    /// The flows are in the order of the packets that ended them. If one packet ends several flows, the flows
+    /// that it does not belong to come first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
         loop {
             match self.worker.ready().pop() {
@@ -144,7 +150,7 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
         }
     }
 
-    /// What became of the packets so far.
+    /// Returns the counters of packets and flows so far.
     pub fn counters(&self) -> Counters {
         Counters {
             flows: self.worker.flows(),
@@ -153,17 +159,17 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
         }
     }
 
-    /// Link types of packets that were ignored for it.
+    /// Returns the unknown link types of ignored packets, each once.
     pub fn unknown_links(&self) -> &[LinkType] {
         &self.ingress.unknown_links
     }
 
-    /// How many flows are live.
+    /// Returns the number of live flows.
     pub fn live_flows(&self) -> usize {
         self.worker.live_flows()
     }
 
-    /// Bytes that the flow table and the dissector hold for live flows.
+    /// Returns the memory of the flow table and the dissector for live flows, in bytes.
     pub fn memory(&self) -> usize {
         self.worker.memory()
     }

@@ -1,7 +1,7 @@
-//! The meter: packets in, flows out.
+//! The meter: from packets to flows.
 //!
-//! [`Ingress`] decodes packets. A [`MeterWorker`] counts them in its flow table and ends flows. One
-//! [`Meter`] is both; several workers can share one ingress.
+//! [`Ingress`] decodes packets. A [`MeterWorker`] counts them in its flow table and ends flows. A [`Meter`]
+//! consists of both. Several workers can share one ingress.
 
 mod boundary;
 mod classifier;

@@ -1,20 +1,22 @@
-//! What is given up when packets come faster than they can be metered.
+//! The reduction of work when packets arrive faster than they can be metered.
 
-/// How much is given up, for flows that begin then. What comes after it is lost packets.
+/// The degree to which a meter reduces its work for new flows. If even the highest level does not suffice,
+/// packets are lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum OverloadLevel {
-    /// Nothing.
+    /// No reduction.
     #[default]
     Normal,
-    /// They are not offered to plugins that take more of a meter's time than an eighth.
+    /// New flows are not offered to plugins that use more than an eighth of a meter's time.
     High,
-    /// Nor are they dissected for their application.
+    /// In addition, new flows are not dissected.
     Highest,
 }
 
 impl OverloadLevel {
-    /// By how much of the kernel's buffer is taken; what was given up stays so until there is room
-    /// again.
+    /// Returns the next level. `taken` is the used fraction of the kernel's buffer.
+    ///
+    /// The level rises to `High` at 50 % and to `Highest` at 75 %. It falls only below 25 %, to `Normal`.
     pub fn of(self, taken: f64) -> Self {
         match taken {
             0.75.. => Self::Highest,
@@ -30,8 +32,8 @@ mod tests {
     use super::OverloadLevel;
 
     #[test]
-    fn it_rises_at_once_and_falls_when_there_is_room() {
-        let mut load = OverloadLevel::Normal;
+    fn the_level_rises_at_once_and_falls_below_a_quarter() {
+        let mut level = OverloadLevel::Normal;
         for (taken, expected) in [
             (0.3, OverloadLevel::Normal),
             (0.5, OverloadLevel::High),
@@ -42,8 +44,8 @@ mod tests {
             (0.2, OverloadLevel::Normal),
             (1.2, OverloadLevel::Highest),
         ] {
-            load = load.of(taken);
-            assert_eq!(load, expected, "{taken}");
+            level = level.of(taken);
+            assert_eq!(level, expected, "{taken}");
         }
     }
 }

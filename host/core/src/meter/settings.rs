@@ -5,45 +5,46 @@ use crate::fields::Group;
 use crate::schema::Schema;
 use crate::table::{Analyses, Timeouts};
 
-/// The default of [`Settings::n_dissections`]: as many packets of a flow as NFStream dissects, or none in a
-/// build without nDPI.
+/// The default of [`Settings::n_dissections`]: the same as in NFStream, or 0 in a build without nDPI.
 pub const DEFAULT_DISSECTIONS: u8 = if cfg!(feature = "dissection") { 20 } else { 0 };
 
-/// How packets become flows: NFStream's parameters, by their names.
+/// The parameters of metering. Most have the names and defaults of NFStream's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// A flow ends when it has seen no packet for so many seconds.
+    /// The idle timeout in seconds: a flow ends if it has no packet for this time.
     pub idle_timeout: u64,
-    /// A packet that comes so many seconds after a flow's first one begins a new flow.
+    /// The active timeout in seconds: a packet that arrives this time after the first packet of a flow begins a
+    /// new flow.
     pub active_timeout: u64,
-    /// Whether a flow also ends with its TCP connection: with a reset, or the acknowledgement of both
-    /// sides' FIN. (Not in NFStream.)
+    /// Whether a flow also ends with its TCP connection: with a reset, or when the FINs of both directions are
+    /// acknowledged. (Not in NFStream.)
     pub end_on_fin: bool,
-    /// Which bytes of a packet count.
+    /// The accounting mode: which bytes of a packet are counted.
     pub accounting_mode: AccountingMode,
-    /// Tunnels whose content is metered in place of the packets that carry it.
+    /// The tunnels whose inner packets are metered in place of the outer packets.
     pub decode_tunnels: TunnelSet,
     /// Whether flows have statistics of packet sizes, inter-arrival times and TCP flags.
     pub statistical_analysis: bool,
-    /// Of how many of a flow's first packets direction, size and inter-arrival time are kept.
+    /// The number of first packets of a flow whose direction, size and inter-arrival time are stored; 0 disables
+    /// SPLT analysis.
     pub splt_analysis: u16,
-    /// How many of a flow's first packets are dissected for its application. 0 leaves out those
-    /// columns, and all that they cost; a build without nDPI takes nothing else.
+    /// The maximum number of packets of a flow that are dissected. 0 disables dissection and removes its
+    /// columns. A build without nDPI accepts only 0.
     pub n_dissections: u8,
-    /// Whether flows have the column `capture`: runs over several sources.
+    /// Whether flows have the column `capture`, for runs over several sources.
     pub capture_column: bool,
-    /// How many flows may be live at once; the oldest ends early to make room for one more. 0 is no
-    /// limit. Several meters share it.
+    /// The maximum number of live flows; 0 means no limit. If the limit is reached, the oldest flow ends early
+    /// when a new one begins. Several meters share the limit.
     pub max_flows: u64,
-    /// How many bytes of memory flows that have ended may hold until they are written, over all meters: a
-    /// half for those that meters hold, which counts the values of plugins alone, and a half for
-    /// the sink. When captures are read, whoever makes flows waits;
-    /// values that cannot wait are null and counted.
+    /// The maximum memory in bytes of ended flows that are not written yet, over all meters.
+    ///
+    /// One half is for flows in the meters, where only the values of plugins count. The other half is for the
+    /// queue of the sink. For files, metering waits when the limit is reached. Values that cannot wait become
+    /// null and are counted.
     pub queue_bytes: usize,
 }
 
-/// The default of [`Settings::queue_bytes`]: 256 MiB. A machine that has plugins has as much for each
-/// instance.
+/// The default of [`Settings::queue_bytes`]: 256 MiB, the same as the default memory limit of a plugin instance.
 pub const QUEUE_BYTES: usize = 256 << 20;
 
 impl Default for Settings {
@@ -65,16 +66,17 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The features that flows have under these settings.
+    /// Returns the columns of flows with these settings, without those of plugins.
     pub fn schema(&self) -> Schema {
         Schema::new(|group| self.has(group), Vec::new())
     }
 
-    /// Bytes of plugins' values that may wait in each of so many meters, and on the way from it.
+    /// Returns the maximum bytes of plugin values that wait in each of `meters` meters and on the way from it.
     pub fn flow_bytes(&self, meters: usize) -> usize {
         self.queue_bytes / 2 / meters.max(1)
     }
 
+    /// Returns whether flows have the features of a group.
     fn has(&self, group: Group) -> bool {
         match group {
             Group::Core => true,
@@ -86,6 +88,7 @@ impl Settings {
         }
     }
 
+    /// Returns the optional data that flows need.
     pub(crate) fn analyses(&self) -> Analyses {
         Analyses {
             statistics: self.statistical_analysis,
@@ -94,6 +97,7 @@ impl Settings {
         }
     }
 
+    /// Returns the timeouts in ms. They saturate at `u64::MAX`.
     pub(crate) fn timeouts(&self) -> Timeouts {
         Timeouts {
             idle_ms: self.idle_timeout.saturating_mul(1_000),
@@ -102,24 +106,25 @@ impl Settings {
     }
 }
 
-/// Which of a packet's sizes the byte counters add up, numbered as NFStream does.
+/// The size of a packet that is counted. The numbers are those of NFStream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum AccountingMode {
     /// The whole frame on the wire.
     #[default]
     Raw = 0,
-    /// The IP packet, by its own header.
+    /// The IP packet, as its header states the size.
     Ip = 1,
-    /// Transport header and payload.
+    /// The transport header and payload.
     Transport = 2,
-    /// Transport payload.
+    /// The transport payload.
     Payload = 3,
 }
 
 impl AccountingMode {
+    /// Returns the size of a packet in bytes in this mode.
     #[inline]
-    pub fn size(self, packet: &Packet) -> u32 {
+    pub(crate) fn size(self, packet: &Packet) -> u32 {
         match self {
             Self::Raw => packet.raw_size,
             Self::Ip => packet.ip_size,

@@ -7,10 +7,10 @@ use crate::flow::Flow;
 use crate::link_type::{LinkType, RawPacket};
 use crate::time::Time;
 
-/// Raw IP.
+/// The link type of raw IP.
 pub const RAW: LinkType = LinkType(101);
 
-/// Meters packets of raw IP, one a second.
+/// Meters raw IP packets, one per second, and returns the flows.
 pub fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
     let mut meter = Meter::new(settings);
     meter.push(packets.iter().zip(0..).map(|(data, second)| RawPacket {
@@ -23,7 +23,7 @@ pub fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
     std::iter::from_fn(|| meter.next_flow()).collect()
 }
 
-/// So many flows of one packet each.
+/// Returns `count` flows of one packet each.
 pub fn flows(count: u64) -> Vec<Flow> {
     let packets: Vec<_> = (0..count)
         .map(|n| {

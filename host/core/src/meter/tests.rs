@@ -1,4 +1,4 @@
-//! Differences from NFStream in metering: each test is a row of docs/nfstream-differences.md.
+//! Tests of the meter. Most verify a difference from NFStream in docs/nfstream-differences.md.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ fn udp(src_port: u16) -> Vec<u8> {
     packet
 }
 
-/// A packet that this second brings.
+/// Returns a packet that was captured at this second.
 fn at(second: u64, data: &[u8]) -> RawPacket<'_> {
     RawPacket {
         time: Time::from_ns(second * 1_000_000_000),
@@ -50,7 +50,7 @@ fn a_long_flow_holds_up_no_other() {
     meter.push([at(15, &long)]);
     let flow = meter
         .next_flow()
-        .expect("it is idle, whatever the long flow does");
+        .expect("the short flow is idle, although the long flow is not");
     assert_eq!(number(&flow, "src_port"), 2);
     assert_eq!(meter.live_flows(), 1);
 }
@@ -70,7 +70,7 @@ fn a_flow_is_idle_after_15_seconds_by_default() {
 
 #[test]
 fn ids_are_the_ordinals_of_first_packets() {
-    // The second of these is ignored, and has an ordinal nevertheless.
+    // The second packet is ignored, but it has an ordinal.
     let flows = metered(
         Settings::default(),
         &[udp(1), vec![0], udp(2), udp(1), udp(3)],
@@ -141,14 +141,14 @@ fn low_ipv6_addresses_have_no_ipv4_in_their_text() {
 }
 
 #[test]
-fn asking_for_one_value_computes_no_other() {
+fn get_computes_only_the_requested_value() {
     let mut flow = metered(Settings::default(), &[udp(1)]).remove(0);
-    let mut traps = *Feature::by_name("id").unwrap();
-    traps.name = "traps";
-    traps.value = Extract::Integer(|_| panic!("nobody asked for it"));
-    let traps: &'static Feature = Box::leak(Box::new(traps));
+    let mut panics = *Feature::by_name("id").unwrap();
+    panics.name = "panics";
+    panics.value = Extract::Integer(|_| panic!("the value was not requested"));
+    let panics: &'static Feature = Box::leak(Box::new(panics));
     let mut schema = (*flow.schema).clone();
-    schema.features.insert(0, traps);
+    schema.features.insert(0, panics);
     flow.schema = Arc::new(schema);
     assert_eq!(number(&flow, "src_port"), 1);
     assert_eq!(flow.get("no_such_column"), None);

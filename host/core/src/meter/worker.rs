@@ -1,4 +1,4 @@
-//! The flows of one meter and the plugins that are shown them.
+//! The second stage of metering: counts packets in flows, and ends flows.
 
 use std::iter::Peekable;
 use std::sync::Arc;
@@ -13,47 +13,51 @@ use crate::record::{CHUNK, Ended, Expiration, FlowPacket, FlowView, KeyHasher};
 use crate::schema::Schema;
 use crate::table::{FlowTable, Lookup};
 
-/// Flows that end together once all do: their memory is used again by the next ones while it is
+/// The number of flows that end in one step when all flows end. The next step reuses their memory while it is
 /// still in the cache.
 const END_BATCH: usize = 256;
 
-/// Flows that end together: all that were live at the end, or at a boundary.
+/// The flows that were live at the end of the run or at a boundary. They end step by step.
 struct EndingFlows {
-    flows: Vec<u32>,
-    /// How many of them have ended.
+    /// The slots of the flows, in the order of their ids.
+    slots: Vec<u32>,
+    /// The number of flows that have ended.
     ended: usize,
-    /// What begins anew afterwards; nothing at the end.
+    /// The boundary; `None` at the end of the run.
     boundary: Option<Boundary>,
 }
 
-/// Where flows that are ready go while a meter is at work: one packet can end any number of flows.
+/// Takes ended flows in the middle of a batch, because one packet can end any number of flows.
 pub struct Outlet {
-    /// Bytes of plugins' values that may be ready.
+    /// The maximum bytes of plugin values that may be ready. Above this, `take` is called.
     pub most_bytes: usize,
-    /// Takes flows until they hold no more than that.
+    /// Takes flows until the plugin values of the others have at most `most_bytes` bytes.
     pub take: Box<dyn FnMut(&mut ReadyFlows) + Send>,
 }
 
-/// A meter behind the ingress: gets the packets of its flows, in order.
+/// Counts decoded packets in flows and ends flows. It receives the packets of its flows in order.
 pub struct MeterWorker<E, C> {
     accounting_mode: AccountingMode,
     max_flows: usize,
     table: FlowTable,
     classifier: Option<C>,
     extension: E,
+    /// Ended flows whose values are complete.
     ready: ReadyFlows,
     outlet: Option<Outlet>,
-    /// Flows that end together, if some do.
+    /// The flows that are ending after [`end_all`](Self::end_all); `None` if all have ended.
     ending: Option<EndingFlows>,
+    /// The number of flows that ended.
     flows: u64,
+    /// The number of flows that ended because the table was full.
     evicted: u64,
     overload: OverloadLevel,
-    /// Flows that were not dissected because of it.
+    /// The number of flows that were not dissected because of overload.
     undissected: u64,
 }
 
 impl<E: Extension, C: Classifier> MeterWorker<E, C> {
-    /// Makes one of `meters` workers. The hashes of packets come from this hasher.
+    /// Creates one of `meters` workers. The hashes of packets must come from `hasher`.
     pub fn new(
         settings: &Settings,
         hasher: KeyHasher,
@@ -78,7 +82,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Meters at most [`CHUNK`] packets.
+    /// Meters a chunk of at most [`CHUNK`] packets.
     #[inline]
     pub fn push(&mut self, chunk: &mut [FlowPacket<'_>]) {
         self.prefetch(chunk);
@@ -88,7 +92,10 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         self.extension.take(chunk, &mut self.ready);
     }
 
-    /// Meters packets among those of other meters, whose times end idle flows of this one too.
+    /// Meters a chunk of packets, and ends flows that are idle by the times of packets of other meters.
+    ///
+    /// `passes` contains the times in ms and the ordinals of the packets of other meters, in order. This function
+    /// consumes those before the last packet of the chunk.
     pub fn push_between(
         &mut self,
         chunk: &mut [FlowPacket<'_>],
@@ -115,11 +122,12 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Ends the flows that are idle at this time, which the packet of this ordinal tells.
+    /// Ends the flows that are idle at this time. `ordinal` is the ordinal of the packet that has the time.
     pub fn pass(&mut self, time_ms: u64, ordinal: u64) {
         self.pass_among(time_ms, ordinal, &[]);
     }
 
+    /// Ends the flows that are idle at this time. `chunk` contains the packets of the chunk so far.
     #[inline]
     fn pass_among(&mut self, time_ms: u64, ordinal: u64, chunk: &[FlowPacket<'_>]) {
         if self.table.has_due(time_ms) {
@@ -129,26 +137,28 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Gives up what this load asks for, from now on.
+    /// Sets the overload level from now on.
     pub fn set_overload(&mut self, level: OverloadLevel) {
         self.overload = level;
         self.extension.set_overload(level >= OverloadLevel::High);
     }
 
-    /// Delivers what waits for plugins.
+    /// Delivers waiting events to plugins.
     pub fn flush(&mut self) {
         self.extension.flush(&[], &mut self.ready);
     }
 
-    /// Begins to end all flows. Nothing may be pushed until [`end_more`](Self::end_more) has ended them
-    /// all; without a boundary nothing at all.
+    /// Begins to end all flows, at a boundary or at the end of the run.
+    ///
+    /// No packet may be pushed until [`end_more`](Self::end_more) has returned false. Without a boundary, no
+    /// packet may be pushed afterwards either.
     pub fn end_all(&mut self, boundary: Option<Boundary>) {
         match &mut self.ending {
-            // The run is stopped while flows end at a boundary: there are no others.
+            // The run was stopped while flows end at a boundary. No other flows are live.
             Some(ending) => ending.boundary = boundary,
             None => {
                 self.ending = Some(EndingFlows {
-                    flows: self.table.take_all(),
+                    slots: self.table.take_all(),
                     ended: 0,
                     boundary,
                 });
@@ -156,24 +166,25 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Ends some more of them; says whether there were any, or something else to do.
+    /// Ends some more flows after [`end_all`](Self::end_all), and resets state after the last one. Returns whether
+    /// there was anything to do.
     pub fn end_more(&mut self) -> bool {
         let Some(mut ending) = self.ending.take() else {
             return false;
         };
-        let some = ending.flows.len().min(ending.ended + END_BATCH);
-        self.end_idle(&ending.flows[ending.ended..some], u64::MAX, &[]);
-        ending.ended = some;
-        if some < ending.flows.len() {
+        let end = ending.slots.len().min(ending.ended + END_BATCH);
+        self.end_idle(&ending.slots[ending.ended..end], u64::MAX, &[]);
+        ending.ended = end;
+        if end < ending.slots.len() {
             self.ending = Some(ending);
         } else {
             self.cross(ending.boundary);
-            self.table.recycle(ending.flows);
+            self.table.recycle(ending.slots);
         }
         true
     }
 
-    /// Begins anew what a boundary says, once all flows have ended.
+    /// Resets the state that the boundary resets. All flows must have ended.
     fn cross(&mut self, boundary: Option<Boundary>) {
         match boundary {
             None => self.extension.finish(&mut self.ready),
@@ -192,12 +203,12 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Flows that have ended, in the order of [`Ended`].
+    /// Returns the ended flows whose values are complete, in the order of [`Ended`].
     pub fn ready(&mut self) -> &mut ReadyFlows {
         &mut self.ready
     }
 
-    /// The columns of flows that begin now.
+    /// Returns the columns of flows that begin from now on.
     pub fn schema(&self) -> &Arc<Schema> {
         self.extension.schema()
     }
@@ -207,7 +218,9 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         &self.extension
     }
 
-    /// Returns the extension, the classifier and the flows that are ready, to change what is added to flows.
+    /// Returns mutable references to the extension, the classifier and the ended flows.
+    ///
+    /// The caller uses them to change the plugins and the dissection.
     pub fn parts(&mut self) -> (&mut E, Option<&mut C>, &mut ReadyFlows) {
         (
             &mut self.extension,
@@ -216,29 +229,32 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         )
     }
 
-    /// How many flows have ended.
+    /// Returns the number of flows that ended.
     pub fn flows(&self) -> u64 {
         self.flows
     }
 
-    /// How many of them had to, because the table was full.
+    /// Returns the number of flows that ended because the table was full.
     pub fn evicted(&self) -> u64 {
         self.evicted
     }
 
-    /// How many flows were not dissected because of the load.
+    /// Returns the number of flows that were not dissected because of overload.
     pub fn undissected(&self) -> u64 {
         self.undissected
     }
 
+    /// Returns the number of live flows.
     pub fn live_flows(&self) -> usize {
         self.table.len()
     }
 
+    /// Returns the memory of the flow table and the classifier for live flows, in bytes.
     pub fn memory(&self) -> usize {
         self.table.memory() + self.classifier.as_ref().map_or(0, C::memory)
     }
 
+    /// Meters the packet at index `at` of the chunk.
     #[inline]
     fn meter(&mut self, chunk: &mut [FlowPacket<'_>], at: usize) {
         let flow_packet = &chunk[at];
@@ -277,7 +293,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Counts a packet; says whether it closes the flow's connection.
+    /// Counts a packet in its flow and dissects it. Returns whether it closes the TCP connection.
     #[inline]
     fn count(&mut self, slot: u32, flow_packet: &FlowPacket<'_>) -> bool {
         let size = self.accounting_mode.size(&flow_packet.packet);
@@ -294,7 +310,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         self.table.closes(slot, flow_packet)
     }
 
-    /// Ends the oldest flow where there is no room for one more.
+    /// Ends the oldest flow if the table is full.
     fn make_room(&mut self, ordinal: u64, chunk: &[FlowPacket<'_>]) {
         if self.max_flows > 0
             && self.table.len() >= self.max_flows
@@ -307,10 +323,10 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Ends flows that are out of the wheel.
+    /// Ends flows that are no longer scheduled in the wheel, and releases their slots.
     fn end_idle(&mut self, slots: &[u32], ordinal: u64, chunk: &[FlowPacket<'_>]) {
         for slots in slots.chunks(CHUNK) {
-            // Nobody has looked at them for a while.
+            // The flows had no packet for a while, so they are usually not in the cache.
             self.table
                 .prefetch_ends(slots, |slot| self.extension.prefetch(slot));
             for &slot in slots {
@@ -321,12 +337,13 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Has flows that are ready taken while more of them end, where somebody else can take them.
+    /// Sets an outlet, which takes ended flows while further flows end. This requires another thread that
+    /// receives them.
     pub fn set_outlet(&mut self, outlet: Outlet) {
         self.outlet = Some(outlet);
     }
 
-    /// Lets the flows that are ready go if they hold too many bytes.
+    /// Calls the outlet if the ended flows have too many bytes of plugin values.
     #[inline]
     pub fn let_out(&mut self) {
         if let Some(outlet) = &mut self.outlet
@@ -336,8 +353,9 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Hands on a flow that has ended; its slot is still taken. `chunk` has the packets so far, which
-    /// plugins may not have been shown yet.
+    /// Ends a flow and passes it to the extension. The slot stays allocated.
+    ///
+    /// `chunk` contains the packets of the chunk so far. Plugins may not have received them yet.
     fn end(&mut self, slot: u32, expiration: Expiration, ended: Ended, chunk: &[FlowPacket<'_>]) {
         self.flows += 1;
         let (record, statistics, splt) = self.table.take_flow(slot);
@@ -361,7 +379,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     }
 }
 
-/// All that is known of a live flow.
+/// Returns the data of a live flow, with its current application.
 #[inline]
 fn view<'a>(
     table: &'a FlowTable,
