@@ -129,10 +129,10 @@ static OCTETS: [([u8; 4], u8); 256] = {
             10..100 => 1,
             _ => 0,
         };
-        let mut at = skipped;
-        while at < 3 {
-            octets[octet].0[at - skipped] = b'0' + digits[at] as u8;
-            at += 1;
+        let mut index = skipped;
+        while index < 3 {
+            octets[octet].0[index - skipped] = b'0' + digits[index] as u8;
+            index += 1;
         }
         octets[octet].1 = 4 - skipped as u8;
         octet += 1;

@@ -20,6 +20,11 @@ impl ReadyFlows {
         self.flows.len()
     }
 
+    /// Returns whether the queue contains no flow.
+    pub fn is_empty(&self) -> bool {
+        self.flows.is_empty()
+    }
+
     /// Returns the bytes of plugin values that are not numbers, summed over all flows.
     #[inline]
     pub fn bytes(&self) -> usize {

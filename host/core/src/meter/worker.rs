@@ -86,8 +86,8 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     #[inline]
     pub fn push(&mut self, chunk: &mut [FlowPacket<'_>]) {
         self.prefetch(chunk);
-        for at in 0..chunk.len() {
-            self.meter(chunk, at);
+        for index in 0..chunk.len() {
+            self.meter(chunk, index);
         }
         self.extension.take(chunk, &mut self.ready);
     }
@@ -102,12 +102,12 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
     ) {
         self.prefetch(chunk);
-        for at in 0..chunk.len() {
-            let next = chunk[at].ordinal;
+        for index in 0..chunk.len() {
+            let next = chunk[index].ordinal;
             while let Some((time_ms, ordinal)) = passes.next_if(|(_, ordinal)| *ordinal < next) {
-                self.pass_among(time_ms, ordinal, &chunk[..at]);
+                self.pass_among(time_ms, ordinal, &chunk[..index]);
             }
-            self.meter(chunk, at);
+            self.meter(chunk, index);
         }
         self.extension.take(chunk, &mut self.ready);
     }
@@ -254,33 +254,35 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         self.table.memory() + self.classifier.as_ref().map_or(0, C::memory)
     }
 
-    /// Meters the packet at index `at` of the chunk.
+    /// Meters the packet at `index` of the chunk.
     #[inline]
-    fn meter(&mut self, chunk: &mut [FlowPacket<'_>], at: usize) {
-        let flow_packet = &chunk[at];
+    fn meter(&mut self, chunk: &mut [FlowPacket<'_>], index: usize) {
+        let flow_packet = &chunk[index];
         let (time_ms, ordinal) = (flow_packet.time_ms(), flow_packet.ordinal);
-        self.pass_among(time_ms, ordinal, &chunk[..at]);
-        let slot = match self.table.look_up(&mut chunk[at]) {
+        self.pass_among(time_ms, ordinal, &chunk[..index]);
+        let slot = match self.table.look_up(&mut chunk[index]) {
             Lookup::Found(slot) => slot,
             Lookup::Expired(slot, expiration) => {
                 let ended = Ended::by_its_packet(ordinal);
-                self.end(slot, expiration, ended, &chunk[..at]);
-                self.table.reopen(slot, &chunk[at]);
-                self.extension.begin_flow(&chunk[at]);
+                self.end(slot, expiration, ended, &chunk[..index]);
+                self.table.reopen(slot, &chunk[index]);
+                self.extension.begin_flow(&chunk[index]);
                 slot
             }
             Lookup::Absent => {
-                self.make_room(ordinal, &chunk[..at]);
-                self.extension.begin_flow(&chunk[at]);
-                self.table.open(&chunk[at])
+                self.make_room(ordinal, &chunk[..index]);
+                self.extension.begin_flow(&chunk[index]);
+                self.table.open(&chunk[index])
             }
         };
-        let closed = self.count(slot, &chunk[at]);
+        let closed = self.count(slot, &chunk[index]);
         let mut cut = false;
         if !self.extension.is_empty() {
-            chunk[at].assign_flow(slot, self.table.record(slot));
+            chunk[index].assign_flow(slot, self.table.record(slot));
             let view = || view(&self.table, &self.classifier, slot);
-            cut = self.extension.packet(&chunk[..=at], &view, &mut self.ready);
+            cut = self
+                .extension
+                .packet(&chunk[..=index], &view, &mut self.ready);
         }
         if cut || closed {
             let expiration = match cut {
@@ -288,7 +290,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
                 false => Expiration::Closed,
             };
             let ended = Ended::by_its_packet(ordinal);
-            self.end(slot, expiration, ended, &chunk[..=at]);
+            self.end(slot, expiration, ended, &chunk[..=index]);
             self.table.remove(slot);
         }
     }

@@ -67,6 +67,12 @@ impl KeyHasher {
     }
 }
 
+impl Default for KeyHasher {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 /// Returns the exclusive or of the two halves of the 128-bit product.
 #[inline]
 fn folded_multiply(a: u64, b: u64) -> u64 {

@@ -128,6 +128,11 @@ impl<'a> DecodedChunk<'a> {
         self.len
     }
 
+    /// Returns whether the chunk contains no packet.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Returns the packets as input for a meter. Only the first [`len`](Self::len) elements are valid.
     #[inline]
     pub fn flow_packets(&self) -> [FlowPacket<'_>; CHUNK] {

@@ -14,8 +14,8 @@ const FIRST_HEAP_PACKETS: usize = 32;
 
 /// The direction, size and inter-arrival time of each of a flow's first packets.
 ///
-/// Up to [`INLINE_PACKETS`] packets fit into one cache line. Most flows are short, so only existing packets are
-/// stored. The padded lists are built on first access.
+/// Up to three packets fit into one cache line. Most flows are short, so only existing packets are stored. The
+/// padded lists are built on first access.
 #[derive(Clone, Debug, Default)]
 #[repr(align(64))]
 pub struct Splt {

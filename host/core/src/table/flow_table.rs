@@ -275,8 +275,8 @@ impl FlowTable {
         self.wheel.has_due(time_ms)
     }
 
-    /// Removes the flows that are idle at this time from the wheel, and returns their slots in the order of their
-    /// ids.
+    /// Removes the flows that are idle at this time from the wheel. Returns their slots, in the order of the
+    /// flow ids.
     ///
     /// The caller must [release](Self::release) each slot after it has read the flow.
     pub(crate) fn take_idle(&mut self, time_ms: u64) -> Vec<u32> {
@@ -293,7 +293,7 @@ impl FlowTable {
         self.sort_by_id(due)
     }
 
-    /// Returns the slot of the flow whose last packet is the oldest, with the precision of one tick of the wheel.
+    /// Returns the slot of the flow whose last packet is the oldest, within one tick of the wheel.
     pub(crate) fn longest_idle(&mut self) -> Option<u32> {
         while let Some((slot, bucket_ms)) = self.wheel.first_scheduled(&mut self.records) {
             let deadline = self.deadline(slot);
@@ -333,7 +333,8 @@ impl FlowTable {
         self.capture
     }
 
-    /// Keeps the memory of a list from [`take_idle`](Self::take_idle) or [`take_all`](Self::take_all) for reuse.
+    /// Keeps the memory of a list from [`take_idle`](Self::take_idle) or [`take_all`](Self::take_all) for
+    /// reuse.
     pub(crate) fn recycle(&mut self, mut list: Vec<u32>) {
         list.clear();
         self.due = list;

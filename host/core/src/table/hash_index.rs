@@ -13,7 +13,7 @@ const LEAF_ENTRIES: usize = 1 << LEAF_BITS;
 /// The number of used entries at which a leaf is split: three quarters. Linear probing then reads one or two
 /// cache lines.
 const SPLIT_LEN: usize = LEAF_ENTRIES / 4 * 3;
-/// The maximum number of leading hash bits that choose the leaf. The other bits choose the position in the leaf.
+/// The maximum number of leading hash bits that choose the leaf. The other bits choose the position in it.
 const MAX_DEPTH: u32 = 32 - LEAF_BITS;
 
 /// An unused entry.

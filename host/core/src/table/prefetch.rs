@@ -21,7 +21,8 @@ pub fn prefetch_all<T>(value: &T) {
 fn line<T>(value: &T, offset: usize) {
     let address = std::ptr::from_ref(value).cast::<i8>();
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: a prefetch does not change the state of the program and never faults, even for an invalid address.
+    // SAFETY: a prefetch does not change the state of the program. It never faults, even for an invalid
+    // address.
     #[allow(unsafe_code, reason = "the prefetch intrinsic is unsafe")]
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

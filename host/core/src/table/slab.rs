@@ -39,11 +39,16 @@ impl<T> SegmentedVec<T> {
         self.segments.iter().map(Vec::len).sum()
     }
 
-    /// Returns the element at index `at`, or `None` if the vector is not that long.
+    /// Returns whether the vector has no elements.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the element at `index`, or `None` if the vector is not that long.
     #[inline]
-    pub fn get(&self, at: u32) -> Option<&T> {
-        let segment = self.segments.get((at >> Self::SEGMENT_BITS) as usize)?;
-        segment.get(at as usize % Self::SEGMENT_LEN)
+    pub fn get(&self, index: u32) -> Option<&T> {
+        let segment = self.segments.get((index >> Self::SEGMENT_BITS) as usize)?;
+        segment.get(index as usize % Self::SEGMENT_LEN)
     }
 
     /// Returns the size of all elements in bytes.
@@ -53,11 +58,11 @@ impl<T> SegmentedVec<T> {
 }
 
 impl<T: Default> SegmentedVec<T> {
-    /// Extends the vector with default values, if necessary, so that index `at` is valid.
-    pub fn reach(&mut self, at: u32) {
-        let (segment, at) = (
-            (at >> Self::SEGMENT_BITS) as usize,
-            at as usize % Self::SEGMENT_LEN,
+    /// Extends the vector with default values, if necessary, so that `index` is valid.
+    pub fn reach(&mut self, index: u32) {
+        let (segment, index) = (
+            (index >> Self::SEGMENT_BITS) as usize,
+            index as usize % Self::SEGMENT_LEN,
         );
         while self.segments.len() <= segment {
             if let Some(last) = self.segments.last_mut() {
@@ -71,12 +76,12 @@ impl<T: Default> SegmentedVec<T> {
         }
         let is_first = segment == 0;
         let segment = &mut self.segments[segment];
-        if segment.len() <= at {
+        if segment.len() <= index {
             // Clearing a huge page takes long, and small captures need none.
-            if is_first && segment.len() <= Self::HUGE_PAGE_LEN && at >= Self::HUGE_PAGE_LEN {
+            if is_first && segment.len() <= Self::HUGE_PAGE_LEN && index >= Self::HUGE_PAGE_LEN {
                 prefer_huge_pages(segment.spare_capacity_mut());
             }
-            segment.resize_with(at + 1, T::default);
+            segment.resize_with(index + 1, T::default);
         }
     }
 }
@@ -105,19 +110,20 @@ impl<T> Index<u32> for SegmentedVec<T> {
     type Output = T;
 
     #[inline]
-    fn index(&self, at: u32) -> &T {
-        &self.segments[(at >> Self::SEGMENT_BITS) as usize][at as usize % Self::SEGMENT_LEN]
+    fn index(&self, index: u32) -> &T {
+        &self.segments[(index >> Self::SEGMENT_BITS) as usize][index as usize % Self::SEGMENT_LEN]
     }
 }
 
 impl<T> IndexMut<u32> for SegmentedVec<T> {
     #[inline]
-    fn index_mut(&mut self, at: u32) -> &mut T {
-        &mut self.segments[(at >> Self::SEGMENT_BITS) as usize][at as usize % Self::SEGMENT_LEN]
+    fn index_mut(&mut self, index: u32) -> &mut T {
+        &mut self.segments[(index >> Self::SEGMENT_BITS) as usize]
+            [index as usize % Self::SEGMENT_LEN]
     }
 }
 
-/// Allocates slot numbers. It reuses the slot that was released last, so that slots stay dense and in the cache.
+/// Allocates slot numbers. It reuses the slot that was released last, so that slots stay dense.
 #[derive(Debug, Default)]
 pub struct SlotAllocator {
     free: Vec<u32>,
