@@ -6,7 +6,6 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use flowloom::UdpColumn;
 use flowloom::capture::{LinkType, RawPacket};
 use flowloom::plugin::{
     CallMode, PluginFolder, PluginReport, PluginSpec, Registry, RunContext, SchemaMode,
@@ -415,7 +414,7 @@ fn other_columns_are_for_lines_that_name_them() {
             .expect("any change will do");
         },
         |flow| {
-            let its: Vec<_> = flow.schema().udps().iter().map(UdpColumn::path).collect();
+            let its: Vec<_> = flow.udps().iter().map(|(column, _)| column.name).collect();
             if let [column] = its[..] {
                 assert!(integer(flow, column).is_some(), "{flow:?}");
             }

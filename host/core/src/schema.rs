@@ -12,6 +12,37 @@ pub struct Schema {
     hashed: Vec<usize>,
 }
 
+/// A column of flows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Column<'a> {
+    /// The name: `src_ip`, or `udps.<plugin>.<output>`.
+    pub name: &'a str,
+    /// The type of the values. Values of plugins can also be null.
+    pub ty: Type,
+    /// The unit of the values. It is empty where they have none, or where it is not known.
+    pub unit: &'a str,
+    /// The definition of the values.
+    pub description: &'a str,
+    /// Where the values come from.
+    pub origin: Origin<'a>,
+}
+
+/// Where the values of a column come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Origin<'a> {
+    /// Flowloom computes them. The group says which runs have the column.
+    Core(Group),
+    /// A plugin returns them.
+    Plugin {
+        /// The name that the operator gave the plugin.
+        plugin: &'a str,
+        /// The name of the output within the plugin.
+        output: &'a str,
+    },
+}
+
 /// A column that a plugin adds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UdpColumn {
@@ -61,17 +92,46 @@ impl Schema {
         schema
     }
 
-    /// Returns the names and types of all columns, in order.
-    pub fn columns(&self) -> impl Iterator<Item = (&str, Type)> {
-        let features = self.features.iter().enumerate().map(|(index, feature)| {
+    /// Returns how many columns there are.
+    pub fn len(&self) -> usize {
+        self.features.len() + self.udps.len()
+    }
+
+    /// Returns whether there is no column. Every flow has some.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns the column at an index below [`len`](Self::len).
+    pub fn column(&self, index: usize) -> Option<Column<'_>> {
+        if let Some(feature) = self.features.get(index) {
             let is_hashed = self.hashed.contains(&index);
-            (
-                feature.name,
-                if is_hashed { Type::Text } else { feature.ty },
-            )
-        });
-        let udps = self.udps.iter().map(|column| (column.path(), column.ty));
-        features.chain(udps)
+            return Some(Column {
+                name: feature.name,
+                ty: if is_hashed { Type::Text } else { feature.ty },
+                unit: feature.unit,
+                description: feature.doc,
+                origin: Origin::Core(feature.group),
+            });
+        }
+        self.udps
+            .get(index - self.features.len())
+            .map(UdpColumn::as_column)
+    }
+
+    /// Returns all columns, in order.
+    pub fn columns(&self) -> impl ExactSizeIterator<Item = Column<'_>> {
+        (0..self.len()).map(|index| {
+            let Some(column) = self.column(index) else {
+                unreachable!("the index is below the number of columns")
+            };
+            column
+        })
+    }
+
+    /// Returns the index of the column of this name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.names().position(|column| column == name)
     }
 
     /// Returns the features, in the order of the feature table.
@@ -109,6 +169,20 @@ impl UdpColumn {
         }
     }
 
+    /// Returns it in the form that all columns have.
+    pub fn as_column(&self) -> Column<'_> {
+        Column {
+            name: self.path(),
+            ty: self.ty,
+            unit: "",
+            description: &self.description,
+            origin: Origin::Plugin {
+                plugin: self.plugin(),
+                output: self.name(),
+            },
+        }
+    }
+
     /// Returns the name that the operator gave the plugin.
     pub fn plugin(&self) -> &str {
         &self.plugin
@@ -132,5 +206,31 @@ impl UdpColumn {
     /// Returns the plugin's description of the output.
     pub fn description(&self) -> &str {
         &self.description
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Settings;
+
+    #[test]
+    fn columns_of_plugins_follow_those_of_the_core() {
+        let output = UdpColumn::new("dns", "query", Type::Text, "The name that is asked.".into());
+        let schema = Settings::default().schema().with_udps(vec![output]);
+        assert_eq!(schema.columns().len(), schema.names().count());
+        let id = schema.column(0).unwrap();
+        assert_eq!((id.name, id.origin), ("id", Origin::Core(Group::Core)));
+        let last = schema.column(schema.len() - 1).unwrap();
+        assert_eq!(last.name, "udps.dns.query");
+        let (plugin, output) = ("dns", "query");
+        assert_eq!(last.origin, Origin::Plugin { plugin, output });
+        assert_eq!(schema.position("udps.dns.query"), Some(schema.len() - 1));
+        assert_eq!(schema.position("no_such_column"), None);
+        assert_eq!(schema.column(schema.len()), None);
+        let hashed = schema.with_hashes(|name| name == "src_port");
+        let port = hashed.position("src_port").unwrap();
+        assert_eq!(schema.column(port).unwrap().ty, Type::U16);
+        assert_eq!(hashed.column(port).unwrap().ty, Type::Text);
     }
 }

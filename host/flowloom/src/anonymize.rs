@@ -360,13 +360,13 @@ mod tests {
         let anonymizer = Anonymizer::new(columns, &key(), &schema).unwrap();
         let after = anonymizer.schema(&schema);
         assert_eq!(after.columns().count(), schema.columns().count());
-        for ((name, ty), (same, before)) in after.columns().zip(schema.columns()) {
-            assert_eq!(name, same);
-            let expected = match columns.contains(&name) {
+        for (after, before) in after.columns().zip(schema.columns()) {
+            assert_eq!(after.name, before.name);
+            let expected = match columns.contains(&after.name) {
                 true => Type::Text,
-                false => before,
+                false => before.ty,
             };
-            assert_eq!(ty, expected, "{name}");
+            assert_eq!(after.ty, expected, "{}", after.name);
         }
         assert_eq!(after.udps()[0].ty(), Type::Text);
         assert_eq!(after.udps()[1].ty(), Type::I64);

@@ -18,7 +18,7 @@ pub mod sink;
 pub use anonymize::{Anonymizer, UnknownColumn};
 pub use flowloom_core::flow::{Flow, Udps};
 pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Settings};
-pub use flowloom_core::schema::{Schema, UdpColumn};
+pub use flowloom_core::schema::{Column, Origin, Schema};
 pub use flowloom_core::time::Time;
 pub use flowloom_core::value::{Type, UdpValue, Value};
 pub use flowloom_plugin::{

@@ -11,7 +11,7 @@ pub use outputs::{Answer, Column, Outputs, Table, Values};
 pub use ready_flows::ReadyFlows;
 
 use crate::record::{Application, Ended, Expiration, FlowView, Record, Splt, Statistics};
-use crate::schema::{Schema, UdpColumn};
+use crate::schema::{Column as SchemaColumn, Origin, Schema, UdpColumn};
 use crate::table::prefetch_all;
 use crate::value::Value;
 
@@ -83,13 +83,16 @@ impl Flow {
     /// The name is that of a feature (`src_ip`, `bidirectional_packets`), or the path of a plugin's output
     /// (`udps.packet_stats.src2dst_mean`). Returns `None` if the flow has no such column.
     pub fn get(&self, name: &str) -> Option<Value<'_>> {
-        let features = self.schema.features();
-        if let Some(index) = features.iter().position(|feature| feature.name == name) {
-            return Some(self.feature(index));
+        self.value(self.schema.position(name)?)
+    }
+
+    /// Returns the value in the column at an index of the [schema](Self::schema).
+    pub fn value(&self, index: usize) -> Option<Value<'_>> {
+        match index.checked_sub(self.schema.features().len()) {
+            None => Some(self.feature(index)),
+            Some(output) if output < self.schema.udps().len() => Some(self.output(output)),
+            Some(_) => None,
         }
-        let outputs = self.schema.udps();
-        let index = outputs.iter().position(|column| column.path() == name)?;
-        Some(self.output(index))
     }
 
     /// Returns the value of the feature with this index in the schema.
@@ -130,7 +133,7 @@ impl Flow {
         features.chain(
             self.udps()
                 .iter()
-                .map(|(column, value)| (column.path(), value)),
+                .map(|(column, value)| (column.name, value)),
         )
     }
 
@@ -192,9 +195,12 @@ impl<'a> Udps<'a> {
     /// Returns the value of a plugin's output, which can be null. Returns `None` if there is no such plugin
     /// or output.
     pub fn get(&self, plugin: &str, name: &str) -> Option<Value<'a>> {
-        self.iter().find_map(|(column, value)| {
-            (column.plugin() == plugin && column.name() == name).then_some(value)
-        })
+        let origin = Origin::Plugin {
+            plugin,
+            output: name,
+        };
+        self.iter()
+            .find_map(|(column, value)| (column.origin == origin).then_some(value))
     }
 
     /// Returns whether no plugin declared an output.
@@ -213,12 +219,12 @@ impl<'a> Udps<'a> {
     ///
     /// Plugins come in the order in which they were given. The outputs of a plugin come in the order in
     /// which the plugin declared them.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a UdpColumn, Value<'a>)> + use<'a> {
+    pub fn iter(&self) -> impl Iterator<Item = (SchemaColumn<'a>, Value<'a>)> + use<'a> {
         let flow = self.0;
         let first = flow.schema.features().len();
         let value = move |(index, column)| match flow.replacement(first + index) {
-            Some(text) => (column, Value::Text(text)),
-            None => (column, flow.outputs.value(index)),
+            Some(text) => (UdpColumn::as_column(column), Value::Text(text)),
+            None => (UdpColumn::as_column(column), flow.outputs.value(index)),
         };
         self.columns().iter().enumerate().map(value)
     }

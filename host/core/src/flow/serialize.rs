@@ -6,6 +6,7 @@ use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
 use super::{Flow, Udps};
+use crate::schema::Origin;
 use crate::value::Value;
 
 /// Serialises the flow as an object of its features. If there are plugins, the object has a member `udps`.
@@ -42,8 +43,11 @@ impl Serialize for PluginOutputs<'_> {
         let of_plugin = self
             .0
             .iter()
-            .filter(|(column, _)| column.plugin() == self.1);
-        serializer.collect_map(of_plugin.map(|(column, value)| (column.name(), value)))
+            .filter_map(|(column, value)| match column.origin {
+                Origin::Plugin { plugin, output } if plugin == self.1 => Some((output, value)),
+                _ => None,
+            });
+        serializer.collect_map(of_plugin)
     }
 }
 
