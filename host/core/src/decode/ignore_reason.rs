@@ -8,6 +8,7 @@ use std::fmt;
 /// "Malformed" means that the packet itself is invalid, regardless of the number of captured bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum IgnoreReason {
     /// The decoder does not know the link type.
     UnknownLinkType,

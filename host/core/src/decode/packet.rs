@@ -89,6 +89,7 @@ impl From<[u8; 16]> for Addr {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 #[allow(missing_docs, reason = "the names are those of the protocols")]
+#[non_exhaustive]
 pub enum Tunnel {
     #[default]
     None = 0,

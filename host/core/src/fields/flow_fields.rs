@@ -53,6 +53,7 @@ pub enum Extract {
 
 /// A group of fields that are enabled together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Group {
     /// Always present.
     Core,

@@ -2,6 +2,7 @@
 
 /// The kind of sensitive data in a field. It decides which grant a plugin needs to read the field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+// Exhaustive: whoever grants fields decides about each.
 pub enum Sensitivity {
     /// Sizes, times, direction, flags, ports, protocol and counters. Every plugin can read these.
     None,

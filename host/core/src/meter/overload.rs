@@ -3,6 +3,7 @@
 /// The degree to which a meter reduces its work for new flows. If even the highest level does not suffice,
 /// packets are lost.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
 pub enum OverloadLevel {
     /// No reduction.
     #[default]

@@ -165,6 +165,7 @@ impl WheelEntry for Record {
 
 /// The reason why a flow ended. [`id`](Self::id) returns the flow's `expiration_id`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Expiration {
     /// No packet arrived for the idle timeout, or the capture ended.
     #[default]

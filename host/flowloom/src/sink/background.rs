@@ -119,6 +119,7 @@ impl Losses {
 
 /// The behaviour of a live capture whose output fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OnFailure {
     /// The run ends.
     End,

@@ -2,6 +2,7 @@
 
 /// The treatment of text that a spreadsheet would interpret as a formula.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Formulas {
     /// The text is written unchanged.
     #[default]

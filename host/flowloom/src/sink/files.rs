@@ -59,6 +59,7 @@ pub struct OutputFiles {
 
 /// The treatment of files that already exist. Pipes and devices are always written to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Existing {
     /// Overwrite the file. Numbers start at 1.
     #[default]

@@ -16,6 +16,7 @@ use super::output::{Output, RawOutput};
 
 /// The format in which flows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Format {
     /// CSV as in RFC 4180, with LF and a header. Null is an empty cell, an empty text is `""`, and
     /// booleans are 1 and 0.
@@ -26,6 +27,7 @@ pub enum Format {
 
 /// The compression of a file of flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Compression {
     /// No compression.
     #[default]

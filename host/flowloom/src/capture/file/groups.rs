@@ -14,6 +14,7 @@ use regex::Regex;
 /// At the start of each capture, all flows of the previous one end. Clock, flow ids and dissector
 /// start again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Grouping {
     /// Rotated files of one link continue each other, as defined by [`group`] and [`continues`].
     /// Every other file is a capture of its own.
