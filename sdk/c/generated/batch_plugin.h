@@ -14,45 +14,45 @@ typedef struct batch_plugin_string_t {
   size_t len;
 } batch_plugin_string_t;
 
-// How much a line matters.
+// The severity of a line.
 typedef uint8_t flowloom_plugin_log_level_t;
 
-// Something failed.
+// An operation failed.
 #define FLOWLOOM_PLUGIN_LOG_LEVEL_ERROR 0
-// Something is odd.
+// Something unexpected happened; the plugin continues.
 #define FLOWLOOM_PLUGIN_LOG_LEVEL_WARN 1
-// Worth knowing.
+// Useful information for the operator.
 #define FLOWLOOM_PLUGIN_LOG_LEVEL_INFO 2
-// For the plugin's author.
+// Details for the author of the plugin.
 #define FLOWLOOM_PLUGIN_LOG_LEVEL_DEBUG 3
 
-// The type of a column that a plugin adds.
+// The type of an output column.
 typedef uint8_t flowloom_plugin_manifest_value_type_t;
 
 // `true` or `false`.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_BOOLEAN 0
 // A signed 64-bit integer.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_INTEGER 1
-// A 64-bit float. JSON has no NaN and no infinities: they are written as null there.
+// A 64-bit float. JSON has no NaN and no infinities; JSON sinks write them as null.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_FLOAT 2
 // UTF-8 text.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_TEXT 3
-// Bytes, written in hexadecimal.
+// Bytes. Text formats write them in hexadecimal.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_BYTES 4
 // A list of signed 64-bit integers.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_INTEGERS 5
 // A list of 64-bit floats.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_FLOATS 6
-// Text that is one JSON value; the host checks it and writes it as JSON.
+// Text that is one JSON value. The host validates it and writes it as JSON.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_JSON 7
 
-// One column that the plugin adds to every flow, stored as `udps.<plugin>.<name>`.
+// One column that the plugin adds to every flow. Its full name is `udps.<plugin>.<name>`.
 typedef struct flowloom_plugin_manifest_output_t {
-  // `[a-z][a-z0-9_]{0,31}`, unique within the plugin.
+  // The name: `[a-z][a-z0-9_]{0,31}`, unique within the plugin.
   batch_plugin_string_t   name;
-  // The type of every value of this column; any value may also be null.
+  // The type of all values in this column. Every value may also be null.
   flowloom_plugin_manifest_value_type_t   kind;
-  // One sentence for people: what it is, and its unit.
+  // One sentence for people that describes the value and gives its unit.
   batch_plugin_string_t   description;
 } flowloom_plugin_manifest_output_t;
 
@@ -71,42 +71,47 @@ typedef struct {
   uint32_t val;
 } batch_plugin_option_u32_t;
 
-// What the plugin adds and what it asks for.
+// The columns that the plugin adds and the data that it requests.
 // 
-// Fields are asked for by their names in Flowloom's tables of packet fields and flow fields
-// (`ip_size`, `src2dst_packets`), so that a new field needs no new version of this contract. All
-// that is asked for is required: a host that does not know a name, or an operator who does not
-// grant it, refuses the plugin with an error that says so. Only the two byte counts may be
-// granted smaller: the plugin is then shown shorter byte strings.
+// The plugin requests fields by their names in Flowloom's tables of packet fields and flow fields
+// (for example `ip_size`, `src2dst_packets`). A new field therefore needs no new version of this
+// contract.
+// 
+// Every requested field is required. The host rejects the plugin with an error that names the
+// field if it does not know the field, or if the operator did not grant it. Only `payload-bytes`
+// and `packet-bytes` may be granted with a smaller value; the byte strings are then shorter.
 typedef struct flowloom_plugin_manifest_manifest_t {
-  // The plugin's own version, for people.
+  // The version of the plugin itself, for people.
   batch_plugin_string_t   version;
-  // One sentence for people: what the plugin computes.
+  // One sentence for people that describes what the plugin computes.
   batch_plugin_string_t   description;
-  // The columns it adds, at most 64, in the order in which `expire` gives their values.
+  // The output columns, at most 64. `expire` returns the values in this order.
   flowloom_plugin_manifest_list_output_t   outputs;
-  // Fields of each packet, shown at init and update.
+  // Names of packet fields. The host passes them at init and update.
   batch_plugin_list_string_t   packet;
-  // So many bytes of each packet's transport payload, from the end of the transport header.
+  // The number of bytes of each packet's transport payload to pass. The payload begins after the
+  // transport header.
   uint32_t   payload_bytes;
-  // So many bytes of each packet from its IP header on; they show addresses.
+  // The number of bytes of each packet to pass, counted from its IP header. They contain the IP
+  // addresses.
   uint32_t   packet_bytes;
-  // Fields of the flow, shown at init.
+  // Names of flow fields that the host passes at init.
   batch_plugin_list_string_t   at_init;
-  // Fields of the flow, shown at every update: they cost at every packet.
+  // Names of flow fields that the host passes at every update. They cost time for every packet.
   batch_plugin_list_string_t   at_update;
-  // Fields of the flow, shown at expire.
+  // Names of flow fields that the host passes at expire.
   batch_plugin_list_string_t   at_expire;
-  // With `some(n)`, n at least 1: no update after the first n packets of a flow. Expire still comes.
+  // `some(n)`, n at least 1: the host sends no update after the first n packets of a flow. It
+  // still sends expire.
   batch_plugin_option_u32_t   packets_per_flow;
-  // May answer `cut` to end a flow early. Such a plugin is called one event at a time through
-  // `feature`, since a cut acts on the very packet that caused it.
+  // The plugin may return `cut` to end a flow early. The host then calls the plugin through
+  // `feature`, one event at a time, because a cut takes effect at the packet that caused it.
   bool   cuts_flows;
-  // Wants columns as little-endian bytes (`packed`, `packed-texts`), for languages that read
-  // those faster than lists of numbers.
+  // The plugin requests columns as little-endian bytes (`packed`, `packed-texts`). Some languages
+  // read bytes faster than lists of numbers.
   bool   packed;
-  // Keeps state across flows of a capture, which several meters would split: the run is held to one
-  // meter.
+  // The plugin keeps state across the flows of a capture. Several meters would split that state,
+  // so the host limits the run to one meter.
   bool   needs_one_meter;
 } flowloom_plugin_manifest_manifest_t;
 
@@ -115,7 +120,8 @@ typedef struct {
   batch_plugin_string_t f1;
 } batch_plugin_tuple2_string_string_t;
 
-// The plugin's options from the command line or the policy, in the order given, as key and value.
+// The plugin's options from the command line or the policy: pairs of key and value, in the order
+// in which the operator gave them.
 typedef struct flowloom_plugin_manifest_options_t {
   batch_plugin_tuple2_string_string_t   *ptr;
   size_t len;
@@ -135,19 +141,21 @@ typedef struct {
   size_t len;
 } batch_plugin_list_u32_t;
 
-// Texts or byte strings, end to end: the n-th reaches from the (n-1)-th end, or 0, to the n-th.
+// Concatenated texts or byte strings. Element n begins where element n-1 ends (element 0 begins
+// at 0) and ends at `ends[n]`.
 typedef struct exports_flowloom_plugin_batch_feature_texts_t {
-  // All of them.
+  // The bytes of all elements.
   batch_plugin_list_u8_t   bytes;
-  // Where each one ends in `bytes`.
+  // The end of each element in `bytes`, exclusive.
   batch_plugin_list_u32_t   ends;
 } exports_flowloom_plugin_batch_feature_texts_t;
 
-// `texts` for languages that read bytes faster: `ends` as little-endian 32-bit integers.
+// The same as `texts`, with `ends` as little-endian 32-bit integers. Some languages read bytes
+// faster than lists of integers.
 typedef struct exports_flowloom_plugin_batch_feature_packed_texts_t {
-  // All of them.
+  // The bytes of all elements.
   batch_plugin_list_u8_t   bytes;
-  // Where each one ends in `bytes`, four bytes each.
+  // The end of each element in `bytes`, exclusive; four bytes per element.
   batch_plugin_list_u8_t   ends;
 } exports_flowloom_plugin_batch_feature_packed_texts_t;
 
@@ -156,11 +164,11 @@ typedef struct {
   size_t len;
 } batch_plugin_list_s64_t;
 
-// Lists of integers, end to end, as `texts`.
+// Concatenated lists of integers, in the layout of `texts`.
 typedef struct exports_flowloom_plugin_batch_feature_integer_lists_t {
-  // All of them.
+  // The integers of all lists.
   batch_plugin_list_s64_t   values;
-  // Where each one ends in `values`.
+  // The end of each list in `values`, exclusive.
   batch_plugin_list_u32_t   ends;
 } exports_flowloom_plugin_batch_feature_integer_lists_t;
 
@@ -169,11 +177,11 @@ typedef struct {
   size_t len;
 } batch_plugin_list_f64_t;
 
-// Lists of floats, end to end, as `texts`.
+// Concatenated lists of floats, in the layout of `texts`.
 typedef struct exports_flowloom_plugin_batch_feature_float_lists_t {
-  // All of them.
+  // The floats of all lists.
   batch_plugin_list_f64_t   values;
-  // Where each one ends in `values`.
+  // The end of each list in `values`, exclusive.
   batch_plugin_list_u32_t   ends;
 } exports_flowloom_plugin_batch_feature_float_lists_t;
 
@@ -187,9 +195,9 @@ typedef struct {
   size_t len;
 } batch_plugin_list_u64_t;
 
-// The values of one field. Which case a field has is fixed by its type in Flowloom's tables:
-// booleans are `u8s` of 0 and 1. Fields have no nulls: where a flow or packet lacks something, the
-// value is 0, false or empty, as the field's definition says. Text fields are UTF-8.
+// The values of one field. The type of the field in Flowloom's tables determines the case;
+// booleans are `u8s` of 0 and 1. Fields have no nulls: if a flow or packet lacks a field, the
+// value is 0, false or empty, as the definition of the field says. Text fields are UTF-8.
 typedef struct exports_flowloom_plugin_batch_feature_column_t {
   uint8_t tag;
   union {
@@ -222,10 +230,10 @@ typedef struct exports_flowloom_plugin_batch_feature_column_t {
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_TEXTS 6
 // Lists of integers.
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_INTEGER_LISTS 7
-// With `packed`: the elements of any of the six number cases in little-endian bytes, each as
-// wide as its field's type.
+// Only if the manifest sets `packed`: the elements of any of the six number cases as
+// little-endian bytes. Each element has the width of the field's type.
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_PACKED 8
-// With `packed`: texts and byte strings.
+// Only if the manifest sets `packed`: texts and byte strings.
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_PACKED_TEXTS 9
 
 typedef struct {
@@ -238,27 +246,28 @@ typedef struct {
   exports_flowloom_plugin_batch_feature_column_t val;
 } exports_flowloom_plugin_batch_feature_option_column_t;
 
-// Some events, at most 1,024, with at most 1 MiB in `bytes` and `payload` together. A list of
-// columns may be empty where the batch has no row for it.
+// A batch of at most 1,024 events. `bytes` and `payload` together hold at most 1 MiB. A list of
+// columns may be empty if the batch has no row for it.
 typedef struct exports_flowloom_plugin_batch_feature_batch_t {
-  // What happened: 0 init, 1 update, 2 expire.
+  // The kind of each event: 0 init, 1 update, 2 expire.
   batch_plugin_list_u8_t   kinds;
-  // Which flow it happened to: a live flow's index in this instance (`u32s`, or `packed`). Dense,
-  // and used again after the flow's expire; it is not the flow's id.
+  // The flow of each event, as the index of a live flow in this instance (`u32s`, or `packed`).
+  // Indexes are dense, and the host reuses an index after the flow's expire. An index is not the
+  // flow's id.
   exports_flowloom_plugin_batch_feature_column_t   slots;
-  // The packet fields, in the manifest's order; a row for each init and update.
+  // The packet fields, in the manifest's order; one row per init and update.
   exports_flowloom_plugin_batch_feature_list_column_t   packets;
-  // The first `packet-bytes` bytes of each init's and update's packet, from its IP header on;
-  // none where none were asked for.
+  // The first `packet-bytes` bytes of the packet, from its IP header on; one row per init and
+  // update. `none` if the plugin requested no packet bytes.
   exports_flowloom_plugin_batch_feature_option_column_t   bytes;
-  // The first `payload-bytes` bytes of each init's and update's transport payload, as `payload` of
-  // `feature`'s packets; none where none were asked for.
+  // The first `payload-bytes` bytes of the transport payload, defined as `payload` of a packet in
+  // `feature`; one row per init and update. `none` if the plugin requested no payload bytes.
   exports_flowloom_plugin_batch_feature_option_column_t   payload;
-  // The flow fields at init, in the manifest's order; a row for each init.
+  // The flow fields at init, in the manifest's order; one row per init.
   exports_flowloom_plugin_batch_feature_list_column_t   opened;
-  // The flow fields at update; a row for each update.
+  // The flow fields at update, in the manifest's order; one row per update.
   exports_flowloom_plugin_batch_feature_list_column_t   updated;
-  // The flow fields at expire; a row for each expire.
+  // The flow fields at expire, in the manifest's order; one row per expire.
   exports_flowloom_plugin_batch_feature_list_column_t   expired;
 } exports_flowloom_plugin_batch_feature_batch_t;
 
@@ -291,14 +300,15 @@ typedef struct exports_flowloom_plugin_batch_feature_values_t {
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_INTEGER_LISTS 5
 // For `floats` outputs.
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_FLOAT_LISTS 6
-// For `json` outputs: one JSON value as text each.
+// For `json` outputs: each element is text that is one JSON value.
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_JSONS 7
 
 // The values of one output for the expired flows of a batch, in the order of their events.
 typedef struct exports_flowloom_plugin_batch_feature_output_column_t {
-  // One for each expired flow, null or not.
+  // One element per expired flow, including the flows whose value is null.
   exports_flowloom_plugin_batch_feature_values_t   values;
-  // 1 where the value is one, 0 where it is null; empty where none is null.
+  // One element per expired flow: 1 if it has a value, 0 if its value is null. Empty if no value
+  // is null.
   batch_plugin_list_u8_t   valid;
 } exports_flowloom_plugin_batch_feature_output_column_t;
 
@@ -316,7 +326,8 @@ typedef struct {
 } exports_flowloom_plugin_batch_feature_list_output_column_t;
 
 // Imported Functions from `flowloom:plugin/log@0.1.0`
-// Writes one line. The last `error` line of a call that traps is shown with the trap.
+// Writes one line. If a call traps, the host shows the last `error` line of that call with the
+// trap.
 extern void flowloom_plugin_log_write(flowloom_plugin_log_level_t level, batch_plugin_string_t *line);
 
 // Exported Functions from `flowloom:plugin/batch-feature@0.1.0`
