@@ -140,7 +140,6 @@ fn a_pipe_may_return_single_bytes() {
 }
 
 #[test]
-#[cfg(unix)]
 fn a_named_pipe_is_read_like_a_file() {
     let dir = temp();
     let path = dir.path().join("pipe");
