@@ -25,6 +25,6 @@ pub use flowloom_plugin::{
     AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, spawn_supervised,
 };
 pub use run::{
-    CpuTime, FinishedMeter, Meter, MeterError, RunSummary, Step, Stopper, Streamer,
-    StreamerBuilder, StreamerError,
+    ConfigError, CpuTime, FinishedMeter, Meter, MeterError, PluginConfig, RunConfig, RunSummary,
+    Step, Stopper, Streamer, StreamerBuilder, StreamerError,
 };

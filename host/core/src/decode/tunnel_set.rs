@@ -3,6 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
+
 use super::Tunnel;
 
 /// A set of tunnels whose inner packets are metered in place of the outer packets.
@@ -112,6 +115,21 @@ impl fmt::Display for TunnelSet {
                 Ok(())
             }
         }
+    }
+}
+
+/// Serializes the set as the text of [`Display`](fmt::Display).
+impl Serialize for TunnelSet {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// Deserializes the text that [`FromStr`] parses.
+impl<'de> Deserialize<'de> for TunnelSet {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The parameters of metering.
 
+use serde::{Deserialize, Serialize};
+
 use crate::decode::{Packet, TunnelSet};
 use crate::fields::Group;
 use crate::schema::Schema;
@@ -9,7 +11,8 @@ use crate::table::{Analyses, Timeouts};
 pub const DEFAULT_DISSECTIONS: u8 = if cfg!(feature = "dissection") { 20 } else { 0 };
 
 /// The parameters of metering. Most have the names and defaults of NFStream's parameters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The idle timeout in seconds: a flow ends if it has no packet for this time.
     pub idle_timeout: u64,
@@ -31,7 +34,8 @@ pub struct Settings {
     /// The maximum number of packets of a flow that are dissected. 0 disables dissection and removes its
     /// columns. A build without nDPI accepts only 0.
     pub n_dissections: u8,
-    /// Whether flows have the column `capture`, for runs over several sources.
+    /// Whether flows have the column `capture`, for runs over several sources. A run sets it.
+    #[serde(skip)]
     pub capture_column: bool,
     /// The maximum number of live flows; 0 means no limit. If the limit is reached, the oldest flow ends early
     /// when a new one begins. Several meters share the limit.
@@ -107,7 +111,8 @@ impl Settings {
 }
 
 /// The size of a packet that is counted. The numbers are those of NFStream.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[repr(u8)]
 pub enum AccountingMode {
     /// The whole frame on the wire.

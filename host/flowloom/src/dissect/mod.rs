@@ -14,6 +14,8 @@ mod tests;
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 pub use flowloom_core::meter::DEFAULT_DISSECTIONS;
 
 #[cfg(not(feature = "ndpi"))]
@@ -22,7 +24,8 @@ pub(crate) use absent::Dissector;
 pub(crate) use flows::Dissector;
 
 /// Files with additional protocols and categories for nDPI.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct NdpiFiles {
     /// Protocols by port, address and host name, in the format of nDPI's `protos.txt`.
     pub protocols: Option<PathBuf>,

@@ -101,6 +101,12 @@ impl StreamerBuilder {
         self
     }
 
+    /// Sets all parameters of metering at once.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
     /// Seconds without a packet after which a flow ends; 15 by default.
     pub fn idle_timeout(mut self, seconds: u64) -> Self {
         self.settings.idle_timeout = seconds;

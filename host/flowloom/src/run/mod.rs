@@ -1,6 +1,7 @@
 //! Runs: from sources to flows.
 
 mod builder;
+mod config;
 mod fanout;
 mod meter;
 mod parallel;
@@ -12,6 +13,7 @@ mod streamer;
 mod summary;
 
 pub use builder::StreamerBuilder;
+pub use config::{ConfigError, PluginConfig, RunConfig};
 pub use meter::{FinishedMeter, Meter, MeterError};
 pub use status::CpuTime;
 pub use streamer::{Step, Stopper, Streamer, StreamerError};

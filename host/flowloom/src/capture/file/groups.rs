@@ -8,12 +8,14 @@ use std::time::Duration;
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 
 /// The rule that joins the files of a run into captures.
 ///
 /// At the start of each capture, all flows of the previous one end. Clock, flow ids and dissector
 /// start again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Grouping {
     /// Rotated files of one link continue each other, as defined by [`group`] and [`continues`].
