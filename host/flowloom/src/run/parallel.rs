@@ -1,9 +1,11 @@
 //! Several meters in parallel, fed by one reader.
 //!
-//! The reader decodes every packet once, stamps it, and deals packets out by a symmetric hash of
-//! their flow keys; every meter has its own flow table and plugin instances, and nothing is shared.
-//! Work goes in batches: each meter gets its item of a batch, and what they all give back is put
-//! into one order, which does not depend on how many meters there are.
+//! The reader decodes every packet once and gives it an ordinal. It chooses the meter by a hash of the flow
+//! key, which is the same in both directions. Every meter has its own flow table and plugin instances, and
+//! the meters share nothing.
+//!
+//! Work proceeds in batches. Each meter receives its [`WorkItem`] of a batch. The caller's thread merges the
+//! flows of all meters into one order, which does not depend on the number of meters.
 
 mod batch;
 mod frame_window;
@@ -21,7 +23,7 @@ use super::meter::{MeterError, worker};
 use super::parallel::batch::{PacketBatch, WorkItem, WorkResult, WorkerStats};
 use super::parallel::frame_window::FrameWindow;
 use super::parallel::reader::{Reader, WorkerQueue};
-use super::parallel::work::work;
+use super::parallel::work::{Channels, work};
 use super::plugin_updates::PluginUpdates;
 use super::status::{ParallelMeters, State};
 use crate::capture::Origin;
@@ -30,40 +32,40 @@ use crate::concurrency::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use crate::concurrency::thread::{self, JoinHandle};
 use crate::dissect::NdpiFiles;
 
-/// Rounds on their way to each meter: while it works on one, the reader fills the others.
+/// The capacity of the channels to and from each meter. While a meter works on one batch, the reader fills others.
 const BATCHES_AHEAD: usize = 3;
 
-/// Pieces of a meter's flows that can be there at a time: those on their way, the one that the caller takes flows from,
-/// and the one that is being made.
-const PIECES: usize = BATCHES_AHEAD + 2;
+/// The maximum number of results of a meter with flows in memory: those in the channel, the one that the caller
+/// takes flows from, and the one that the meter fills.
+const MAX_RESULTS: usize = BATCHES_AHEAD + 2;
 
-/// The meters and their reader, at work.
+/// The running meters and their reader.
 pub(crate) struct Parallel {
     batches: Receiver<PacketBatch>,
     results: Vec<Receiver<WorkResult>>,
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
-    /// What each meter gave in the last batch, and how it is doing.
+    /// The last result of each meter.
     outputs: Vec<WorkerOutput>,
     state: State,
 }
 
-/// What a meter gave.
+/// The last result of a meter.
 struct WorkerOutput {
-    /// In order.
+    /// In the order in which they ended.
     flows: VecDeque<Flow>,
-    /// To the meter, which uses its memory again.
-    emptied: Sender<VecDeque<Flow>>,
-    /// Whether more of the batch comes.
+    /// Returns empty queues to the meter, which reuses their memory.
+    recycle: Sender<VecDeque<Flow>>,
+    /// Whether further results of the same batch follow.
     has_more: bool,
     stats: WorkerStats,
 }
 
 impl WorkerOutput {
-    fn new(emptied: Sender<VecDeque<Flow>>) -> Self {
+    fn new(recycle: Sender<VecDeque<Flow>>) -> Self {
         Self {
             flows: VecDeque::new(),
-            emptied,
+            recycle,
             has_more: false,
             stats: WorkerStats::default(),
         }
@@ -71,7 +73,7 @@ impl WorkerOutput {
 }
 
 impl Parallel {
-    /// Starts `meters` meters over some captures, or an interface.
+    /// Starts a reader of `origin` and `meters` meters, each in its own thread.
     pub(crate) fn start(
         origin: Origin,
         settings: Settings,
@@ -90,23 +92,29 @@ impl Parallel {
         let mut outputs = Vec::new();
         let thread = |name| thread::Builder::new().name(name);
         for (number, worker) in workers.into_iter().enumerate() {
-            let (items, to_do) = sync_channel(BATCHES_AHEAD);
-            let (done, result) = sync_channel(BATCHES_AHEAD);
-            let (used, empty) = channel();
-            let (empty_flows, emptied) = channel();
-            let most_bytes = settings.flow_bytes(meters) / PIECES;
+            let (item_sender, items) = sync_channel(BATCHES_AHEAD);
+            let (result_sender, result) = sync_channel(BATCHES_AHEAD);
+            let (recycle_items, recycled_items) = channel();
+            let (recycle_flows, recycled_flows) = channel();
+            let max_bytes = settings.flow_bytes(meters) / MAX_RESULTS;
+            let channels = Channels {
+                items,
+                results: result_sender,
+                recycle_items,
+                recycled_flows,
+            };
             let meter = thread(format!("flowloom-meter-{number}"))
-                .spawn(move || work(worker, &to_do, &done, &used, emptied, most_bytes));
+                .spawn(move || work(worker, channels, max_bytes));
             threads.push(meter.map_err(MeterError::Thread)?);
-            outputs.push(WorkerOutput::new(empty_flows));
+            outputs.push(WorkerOutput::new(recycle_flows));
             queues.push(WorkerQueue {
                 item: WorkItem::default(),
-                items,
-                empty,
+                items: item_sender,
+                recycled_items,
             });
             results.push(result);
         }
-        let (announce, batches) = sync_channel(BATCHES_AHEAD);
+        let (batch_sender, batches) = sync_channel(BATCHES_AHEAD);
         let reader = Reader {
             origin,
             ingress: Ingress::new(&settings, hasher),
@@ -114,11 +122,11 @@ impl Parallel {
             window: FrameWindow::of(plugins.set.plugins(), &settings),
             settings,
             plugins,
-            passed_ms: None,
+            last_time_ms: None,
             boundary: None,
             stop: stop.clone(),
         };
-        let reader = thread("flowloom-reader".into()).spawn(move || reader.run(&announce));
+        let reader = thread("flowloom-reader".into()).spawn(move || reader.run(&batch_sender));
         threads.push(reader.map_err(MeterError::Thread)?);
         Ok(Self {
             batches,
@@ -134,37 +142,38 @@ impl Parallel {
         })
     }
 
-    /// Waits for the next that a meter gives; its flows of before were taken.
+    /// Waits for the next result of a meter. All its previous flows must have been taken.
     fn receive(&mut self, meter: usize) {
         let Some(Ok(result)) = self.results.get(meter).map(Receiver::recv) else {
-            return self.panic();
+            return self.propagate_panic();
         };
         self.state.packets_per_meter[meter] += result.packets;
         if let Some(plugins) = result.plugins {
             self.state.plugins[meter] = plugins;
         }
-        let outputs = &mut self.outputs[meter];
-        let emptied = std::mem::replace(&mut outputs.flows, result.flows);
-        // At the end the meter may be gone.
-        let _ = outputs.emptied.send(emptied);
-        outputs.has_more = result.has_more;
-        outputs.stats = result.stats.unwrap_or(outputs.stats);
+        let output = &mut self.outputs[meter];
+        let taken = std::mem::replace(&mut output.flows, result.flows);
+        // The meter may have ended already.
+        let _ = output.recycle.send(taken);
+        output.has_more = result.has_more;
+        output.stats = result.stats.unwrap_or(output.stats);
     }
 
-    /// Adds up how the meters are doing.
+    /// Recomputes the state from the last status of each meter.
     fn sum(&mut self) {
-        let stats = || self.outputs.iter().map(|outputs| outputs.stats);
+        let stats = || self.outputs.iter().map(|output| output.stats);
         let sum = |of: fn(WorkerStats) -> u64| stats().map(of).sum();
         self.state.counters.flows = sum(|stats| stats.ended);
         self.state.counters.evicted = sum(|stats| stats.evicted);
         self.state.undissected = sum(|stats| stats.undissected);
         self.state.flows_live = sum(|stats| stats.flows_live);
         self.state.memory = sum(|stats| stats.memory);
-        self.state.cpu_time.meters = stats().map(|stats| stats.busy).collect();
+        self.state.cpu_time.meters = stats().map(|stats| stats.cpu_time).collect();
     }
 
-    /// A thread that went away without a word has panicked: so does the caller.
-    fn panic(&mut self) {
+    /// Handles a thread that ended without its last message: it has panicked. Continues the panic in the
+    /// caller's thread.
+    fn propagate_panic(&mut self) {
         self.disconnect();
         for thread in self.threads.drain(..) {
             if let Err(panic) = thread.join() {
@@ -172,13 +181,13 @@ impl Parallel {
             }
         }
         self.state.finished = true;
-        for outputs in &mut self.outputs {
-            outputs.flows.clear();
-            outputs.has_more = false;
+        for output in &mut self.outputs {
+            output.flows.clear();
+            output.has_more = false;
         }
     }
 
-    /// Whoever waits to send to us finds the channels gone.
+    /// Stops the threads, and unblocks those that wait to send.
     fn disconnect(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         self.results.clear();
@@ -194,13 +203,13 @@ impl ParallelMeters for Parallel {
                 self.sum();
             }
         }
-        // Each meter's flows are in order.
-        let flows = self.outputs.iter_mut().map(|outputs| &mut outputs.flows);
-        let some = flows.filter_map(|flows| {
+        // The flows of each meter are in order, so the next flow is at the front of one of the queues.
+        let flows = self.outputs.iter_mut().map(|output| &mut output.flows);
+        let next_flows = flows.filter_map(|flows| {
             let next = flows.front()?;
             Some(((next.ended, next.record.id), flows))
         });
-        let (_, flows) = some.min_by_key(|(next, _)| *next)?;
+        let (_, flows) = next_flows.min_by_key(|(next, _)| *next)?;
         flows.pop_front()
     }
 
@@ -221,7 +230,7 @@ impl ParallelMeters for Parallel {
 
     fn gather(&mut self) {
         let Ok(batch) = self.batches.recv() else {
-            return self.panic();
+            return self.propagate_panic();
         };
         for meter in 0..self.outputs.len() {
             self.receive(meter);
@@ -234,7 +243,7 @@ impl ParallelMeters for Parallel {
             ..batch.counters
         };
         state.progress = batch.progress;
-        state.cpu_time.reader = Some(batch.busy);
+        state.cpu_time.reader = Some(batch.cpu_time);
         state.problems.extend(batch.problems);
         state.unknown_links = batch.unknown_links;
         state.finished |= batch.last;

@@ -1,5 +1,7 @@
-//! What goes between the reader and the meters: a batch's packets to each meter, and back what they made
-//! of them.
+//! The messages of the parallel meters.
+//!
+//! The reader sends a [`WorkItem`] per batch to each meter, and a [`PacketBatch`] to the caller's thread. A
+//! meter sends one or more [`WorkResult`]s per batch to the caller's thread.
 
 use std::array;
 use std::collections::VecDeque;
@@ -17,41 +19,43 @@ use crate::capture::CaptureError;
 use crate::run::meter::Worker;
 use crate::run::status::Progress;
 
-/// What one meter is to do in a batch.
+/// The part of a batch for one meter.
 #[derive(Default)]
 pub(super) struct WorkItem {
     pub(super) packets: Vec<BatchPacket>,
-    /// The bytes of packets that plugins may be shown.
+    /// The bytes of these packets that plugins, the dissector or the meter may read, one packet after another.
     pub(super) bytes: Vec<u8>,
-    /// Times at which flows of any meter may fall idle, and the ordinals of the packets that tell.
-    pub(super) passes: Vec<(u64, u64)>,
+    /// Times in ms, in order: each new time of the packets of all meters, with the ordinal of its first packet,
+    /// and the time of a pause, with the ordinal of the next packet. The meter ends flows that are idle by then.
+    pub(super) times: Vec<(u64, u64)>,
     /// The overload level from this batch on.
     pub(super) overload: OverloadLevel,
     /// The ordinal of the batch's first packet.
     pub(super) first: u64,
-    /// The plugins for flows that begin from here on, where they change.
+    /// The plugins for flows that begin with this batch or later, if they change.
     pub(super) plugins: Option<Arc<PluginSet>>,
-    /// What begins anew behind it.
+    /// The boundary after this batch.
     pub(super) boundary: Option<Boundary>,
-    /// Nothing comes after it.
+    /// Whether this is the last batch.
     pub(super) last: bool,
 }
 
 /// A packet of a work item.
 pub(super) struct BatchPacket {
     decoded: DecodedPacket,
-    /// Where its bytes are in those of the item.
+    /// The offset of its bytes in [`WorkItem::bytes`].
     start: u32,
     len: u32,
 }
 
-/// It goes from one processor to another: two cache lines.
+/// Two cache lines, because every packet moves from one core to another.
 const _: () = assert!(size_of::<BatchPacket>() == 128);
 
 impl WorkItem {
-    pub(super) fn add(&mut self, decoded: &DecodedPacket, shown: &[u8]) {
-        let (start, len) = (self.bytes.len() as u32, shown.len() as u32);
-        self.bytes.extend_from_slice(shown);
+    /// Adds a packet. `window` is the start of its frame, which may be shorter than the frame.
+    pub(super) fn add(&mut self, decoded: &DecodedPacket, window: &[u8]) {
+        let (start, len) = (self.bytes.len() as u32, window.len() as u32);
+        self.bytes.extend_from_slice(window);
         self.packets.push(BatchPacket {
             decoded: decoded.clone(),
             start,
@@ -62,7 +66,10 @@ impl WorkItem {
         }
     }
 
-    /// The packets at `at` and behind it that are looked up together: how many there are, and they.
+    /// Returns the chunk of packets from index `at` on, and their number. Elements behind this number repeat the
+    /// last packet.
+    ///
+    /// There must be a packet at `at`.
     pub(super) fn chunk(&self, at: usize) -> (usize, [FlowPacket<'_>; CHUNK]) {
         let packets = &self.packets[at..];
         let len = packets.len().min(CHUNK);
@@ -77,43 +84,48 @@ impl WorkItem {
         (len, array::from_fn(flow_packet))
     }
 
-    /// Has brought the packets at `at` and behind it that are looked up together.
+    /// Prefetches the chunk of packets from index `at` on. Has no effect behind the last packet.
     #[inline]
     pub(super) fn prefetch(&self, at: usize) {
         let packets = self.packets.get(at..).unwrap_or_default();
         packets.iter().take(CHUNK).for_each(prefetch_all);
     }
 
+    /// Removes the packets and keeps the memory for reuse.
     pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.bytes.clear();
-        self.passes.clear();
+        self.times.clear();
     }
 }
 
-/// What one meter gives back after a batch.
+/// A result of one meter for a batch.
 pub(super) struct WorkResult {
     pub(super) flows: VecDeque<Flow>,
-    /// Whether more of the same batch comes: at the end all flows do, which are many.
+    /// Whether further results of the same batch follow. At the end of a capture, all flows end, in several
+    /// results.
     pub(super) has_more: bool,
-    /// Packets of the batch, with its last flows.
+    /// The number of packets that the meter received in this batch. One result of a batch has it, the others
+    /// have 0.
     pub(super) packets: u64,
-    /// After the last batch, and about every second.
+    /// The reports of plugins: about once a second, and in the last result of the run.
     pub(super) plugins: Option<Vec<PluginReport>>,
-    /// None where the meter is in the middle of the batch.
+    /// `None` in the middle of a batch.
     pub(super) stats: Option<WorkerStats>,
 }
 
-/// How a meter is doing.
+/// The status of a meter.
 #[derive(Clone, Copy, Default)]
 pub(super) struct WorkerStats {
+    /// The number of flows that have ended.
     pub(super) ended: u64,
     pub(super) evicted: u64,
     pub(super) undissected: u64,
     pub(super) flows_live: u64,
+    /// In bytes.
     pub(super) memory: u64,
-    /// Processor time of its thread so far.
-    pub(super) busy: Duration,
+    /// The processor time of its thread so far.
+    pub(super) cpu_time: Duration,
 }
 
 impl WorkerStats {
@@ -124,18 +136,19 @@ impl WorkerStats {
             undissected: worker.undissected(),
             flows_live: worker.live_flows() as u64,
             memory: worker.memory() as u64,
-            busy: thread_time(),
+            cpu_time: thread_time(),
         }
     }
 }
 
-/// What the reader says of a batch.
+/// The counters and problems of the reader after a batch.
 pub(super) struct PacketBatch {
     pub(super) counters: Counters,
     pub(super) progress: Progress,
+    /// The errors of this batch. The other fields are totals of the run so far.
     pub(super) problems: Vec<CaptureError>,
     pub(super) unknown_links: Vec<LinkType>,
-    /// Processor time of the reader's thread so far.
-    pub(super) busy: Duration,
+    /// The processor time of the reader's thread so far.
+    pub(super) cpu_time: Duration,
     pub(super) last: bool,
 }

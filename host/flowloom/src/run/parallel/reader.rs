@@ -1,4 +1,4 @@
-//! The reader: decodes every packet once and deals them out, in batches.
+//! The reader, which decodes every packet once and distributes packets to the meters in batches.
 
 use std::sync::Arc;
 
@@ -14,51 +14,54 @@ use crate::concurrency::sync::mpsc::{Receiver, SyncSender};
 use crate::run::plugin_updates::PluginUpdates;
 use crate::run::status::Progress;
 
-/// Packets of a batch for each meter: some full batches of events, so that waking threads up costs
-/// little a packet.
+/// The maximum number of packets of a batch, per meter. This is several full batches of plugin events, so that
+/// the cost per packet of waking threads is low.
 const BATCH_PACKETS: usize = if cfg!(any(fuzzing, shuttle)) {
     4
 } else {
     4_096
 };
-/// Bytes of a batch for each meter, for plugins that want to see packets.
+/// The maximum number of packet bytes of a batch, per meter. A block of packets may exceed it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// One meter's side of the reader.
+/// The reader's side of one meter.
 pub(super) struct WorkerQueue {
+    /// The item of the current batch.
     pub(super) item: WorkItem,
     pub(super) items: SyncSender<WorkItem>,
-    /// Portions that the meter is done with.
-    pub(super) empty: Receiver<WorkItem>,
+    /// Empty work items from the meter, whose memory is reused.
+    pub(super) recycled_items: Receiver<WorkItem>,
 }
 
+/// Reads packets and distributes them.
 pub(super) struct Reader {
     pub(super) origin: Origin,
     pub(super) ingress: Ingress,
     pub(super) queues: Vec<WorkerQueue>,
     pub(super) settings: Settings,
     pub(super) plugins: PluginUpdates,
-    /// How much of each frame the meters get.
+    /// The part of each frame that is copied for the meters.
     pub(super) window: FrameWindow,
-    /// The last time that was passed on to the meters, in ms.
-    pub(super) passed_ms: Option<u64>,
-    /// What begins anew behind this batch.
+    /// The last packet time that was added to the work items, in ms; `None` at the start of a capture.
+    pub(super) last_time_ms: Option<u64>,
+    /// The boundary after the current batch.
     pub(super) boundary: Option<Boundary>,
     pub(super) stop: Arc<AtomicBool>,
 }
 
 impl Reader {
-    pub(super) fn run(mut self, announce: &SyncSender<PacketBatch>) {
+    /// Reads batches until the source ends, the run is stopped or a receiver is gone.
+    pub(super) fn run(mut self, batches: &SyncSender<PacketBatch>) {
         loop {
             let mut problems = Vec::new();
             let last = self.fill(&mut problems);
             let boundary = self.boundary.take();
             if let Some(boundary) = boundary {
                 self.ingress.cross(boundary);
-                self.passed_ms = None;
+                self.last_time_ms = None;
             }
             for queue in &mut self.queues {
-                let next = queue.empty.try_recv().unwrap_or_default();
+                let next = queue.recycled_items.try_recv().unwrap_or_default();
                 let mut item = std::mem::replace(&mut queue.item, next);
                 item.last = last;
                 item.boundary = boundary;
@@ -68,13 +71,13 @@ impl Reader {
                 }
             }
             let (counters, progress) = (self.ingress.counters, Progress::of(&self.origin));
-            if announce
+            if batches
                 .send(PacketBatch {
                     counters,
                     progress,
                     problems,
                     unknown_links: self.ingress.unknown_links.clone(),
-                    busy: thread_time(),
+                    cpu_time: thread_time(),
                     last,
                 })
                 .is_err()
@@ -85,12 +88,12 @@ impl Reader {
         }
     }
 
-    /// Deals out the packets of a batch; says whether it is the last.
+    /// Fills the work items of a batch. Returns whether the batch is the last.
     fn fill(&mut self, problems: &mut Vec<CaptureError>) -> bool {
         let meters = self.queues.len();
         let changed = self.plugins.changed();
         if let Some(set) = &changed {
-            // Flows of the plugins before are shown theirs until they end.
+            // Plugins of earlier sets receive their bytes until their flows end, so the window never shrinks.
             self.window
                 .widen(FrameWindow::of(set.plugins(), &self.settings));
         }
@@ -105,12 +108,12 @@ impl Reader {
             }
             let found = match self.origin.read() {
                 Ok(Read::Packets(found)) => found,
-                // The meters deliver what waits at the end of a batch.
+                // The meters deliver waiting events at the end of a batch, so a pause ends the batch.
                 Ok(Read::Pause(now)) => {
                     if let Some(now) = now {
-                        let pass = (now.ms(), self.ingress.next);
+                        let time = (now.ms(), self.ingress.next);
                         for queue in &mut self.queues {
-                            queue.item.passes.push(pass);
+                            queue.item.times.push(time);
                         }
                     }
                     return false;
@@ -132,9 +135,9 @@ impl Reader {
                 has_more = self.ingress.fill(&mut chunk, &mut found);
                 for (decoded, frame) in chunk.iter() {
                     packets += 1;
-                    bytes += deal(
+                    bytes += distribute(
                         &mut self.queues,
-                        &mut self.passed_ms,
+                        &mut self.last_time_ms,
                         self.window,
                         decoded,
                         frame,
@@ -146,26 +149,27 @@ impl Reader {
     }
 }
 
-/// Gives a packet to its meter, and its time to all; returns how many of its bytes went with it.
+/// Adds a packet to the item of its meter, and its time to the items of all meters. Returns the number of bytes
+/// that were copied.
 #[inline]
-fn deal(
+fn distribute(
     queues: &mut [WorkerQueue],
-    passed_ms: &mut Option<u64>,
+    last_time_ms: &mut Option<u64>,
     window: FrameWindow,
     decoded: &DecodedPacket,
     frame: &[u8],
 ) -> usize {
     let time_ms = decoded.time_ms();
-    if *passed_ms != Some(time_ms) {
-        *passed_ms = Some(time_ms);
+    if *last_time_ms != Some(time_ms) {
+        *last_time_ms = Some(time_ms);
         for queue in &mut *queues {
-            queue.item.passes.push((time_ms, decoded.ordinal));
+            queue.item.times.push((time_ms, decoded.ordinal));
         }
     }
-    // The upper bits of the product: those of the hash itself choose within the queue.
+    // Uses the upper bits of the product. Each meter uses the bits of the hash itself within its flow table.
     let spread = decoded.hash.wrapping_mul(0x9E37_79B1);
     let meter = ((u64::from(spread) * queues.len() as u64) >> 32) as usize;
-    let shown = window.of_frame(&decoded.packet, frame);
-    queues[meter].item.add(decoded, shown);
-    shown.len()
+    let bytes = window.of_frame(&decoded.packet, frame);
+    queues[meter].item.add(decoded, bytes);
+    bytes.len()
 }

@@ -1,4 +1,4 @@
-//! The thread of a meter among several.
+//! The thread of one of several meters.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
@@ -13,30 +13,44 @@ use crate::concurrency::sync::Mutex;
 use crate::concurrency::sync::mpsc::{Receiver, Sender, SyncSender};
 use crate::run::meter::{Worker, switch};
 
-/// How often a meter tells what its plugins did.
-const REPORT: Duration = Duration::from_secs(1);
-/// Flows that it gives together, at least, where many end with the capture.
-const PIECE: usize = 1_024;
+/// The interval of plugin reports.
+const REPORT_INTERVAL: Duration = Duration::from_secs(1);
+/// At the end of a capture, a result has at least this number of flows, if there are enough.
+const MIN_FLOWS: usize = 1_024;
 
-/// A meter's thread. Flows with more than `most_bytes` of plugins' values go out in several pieces, also
-/// in the middle of a batch: the meter then waits until somebody takes them.
+/// The channels of a meter's thread.
+pub(super) struct Channels {
+    /// Items from the reader.
+    pub(super) items: Receiver<WorkItem>,
+    /// Results for the caller's thread.
+    pub(super) results: SyncSender<WorkResult>,
+    /// Returns empty items to the reader, which reuses their memory.
+    pub(super) recycle_items: Sender<WorkItem>,
+    /// Empty queues from the caller's thread, whose memory is reused.
+    pub(super) recycled_flows: Receiver<VecDeque<Flow>>,
+}
+
+/// Runs a meter until the last batch, or until the caller's thread is gone.
 ///
-/// That cannot block for ever. A meter waits for the reader of its own channel alone, who takes all pieces
-/// of a batch from every meter before the next batch's first, and whoever it waits for is at work on the
-/// same batch: the reader of packets deals a batch out to all meters before the next one.
-pub(super) fn work(
-    mut worker: Worker,
-    to_do: &Receiver<WorkItem>,
-    done: &SyncSender<WorkResult>,
-    used: &Sender<WorkItem>,
-    emptied: Receiver<VecDeque<Flow>>,
-    most_bytes: usize,
-) {
-    let emptied = Arc::new(Mutex::new(emptied));
-    worker.set_outlet(outlet(done.clone(), emptied.clone(), most_bytes));
+/// Flows with more than `max_bytes` bytes of plugin values are sent in several results, also in the middle of a
+/// batch. The meter then waits until the caller's thread has received them.
+///
+/// The meter cannot wait forever. It waits only for the receiver of its own channel. That receiver takes all
+/// results of a batch from every meter before the first result of the next batch. If the receiver waits for
+/// another meter, that meter has its item of the same batch, because the reader distributes a batch to all
+/// meters before the next batch.
+pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
+    let Channels {
+        items,
+        results,
+        recycle_items,
+        recycled_flows,
+    } = channels;
+    let recycled_flows = Arc::new(Mutex::new(recycled_flows));
+    worker.set_outlet(outlet(results.clone(), recycled_flows.clone(), max_bytes));
     let (mut reported, mut overload) = (Instant::now(), OverloadLevel::Normal);
     let mut plugins = None;
-    for mut item in to_do {
+    for mut item in &items {
         let mut packets = item.packets.len() as u64;
         let last = item.last;
         plugins = item.plugins.take().or(plugins);
@@ -45,7 +59,7 @@ pub(super) fn work(
             overload = item.overload;
             worker.set_overload(overload);
         }
-        meter(&mut worker, &item);
+        meter_item(&mut worker, &item);
         let boundary = item.boundary.take();
         let ends = last || boundary.is_some();
         match ends {
@@ -53,17 +67,17 @@ pub(super) fn work(
             false => worker.flush(),
         }
         item.clear();
-        // The reader may be gone already; then there is nobody to fill it again.
-        let _ = used.send(item);
+        // The reader may have ended already.
+        let _ = recycle_items.send(item);
         let mut has_more = ends;
         loop {
-            while has_more && worker.ready().len() < PIECE {
+            while has_more && worker.ready().len() < MIN_FLOWS {
                 has_more = worker.end_more();
             }
             worker.let_out();
-            let reports = last && !has_more || reported.elapsed() >= REPORT;
+            let reports = last && !has_more || reported.elapsed() >= REPORT_INTERVAL;
             let result = WorkResult {
-                flows: worker.ready().take_all(empty(&emptied)),
+                flows: worker.ready().take_all(recycled(&recycled_flows)),
                 has_more,
                 packets: std::mem::take(&mut packets),
                 plugins: reports.then(|| {
@@ -72,7 +86,7 @@ pub(super) fn work(
                 }),
                 stats: Some(WorkerStats::of(&worker)),
             };
-            if done.send(result).is_err() {
+            if results.send(result).is_err() {
                 return;
             }
             if !has_more {
@@ -85,48 +99,49 @@ pub(super) fn work(
     }
 }
 
-/// Where flows go in the middle of a batch.
+/// Returns the outlet, which sends flows in the middle of a batch.
 fn outlet(
-    done: SyncSender<WorkResult>,
-    emptied: Arc<Mutex<Receiver<VecDeque<Flow>>>>,
-    most_bytes: usize,
+    results: SyncSender<WorkResult>,
+    recycled_flows: Arc<Mutex<Receiver<VecDeque<Flow>>>>,
+    max_bytes: usize,
 ) -> Outlet {
     let take = move |ready: &mut ReadyFlows| {
-        while ready.bytes() > most_bytes {
+        while ready.bytes() > max_bytes {
             let result = WorkResult {
-                flows: ready.take_piece(most_bytes, empty(&emptied)),
+                flows: ready.take_piece(max_bytes, recycled(&recycled_flows)),
                 has_more: true,
                 packets: 0,
                 plugins: None,
                 stats: None,
             };
-            // Once there is nobody to take them the meter finds out at the end of the batch.
-            let _ = done.send(result);
+            // If the receiver is gone, the meter ends when it sends the last result of the batch.
+            let _ = results.send(result);
         }
     };
     Outlet {
-        most_bytes,
+        most_bytes: max_bytes,
         take: Box::new(take),
     }
 }
 
-/// Memory of flows that were taken.
-fn empty(emptied: &Mutex<Receiver<VecDeque<Flow>>>) -> VecDeque<Flow> {
-    let emptied = emptied.lock().unwrap_or_else(PoisonError::into_inner);
-    emptied.try_recv().unwrap_or_default()
+/// Returns an empty queue, with the memory of one that the caller's thread has emptied if there is one.
+fn recycled(queues: &Mutex<Receiver<VecDeque<Flow>>>) -> VecDeque<Flow> {
+    let queues = queues.lock().unwrap_or_else(PoisonError::into_inner);
+    queues.try_recv().unwrap_or_default()
 }
 
-fn meter(worker: &mut Worker, item: &WorkItem) {
-    let mut passes = item.passes.iter().copied().peekable();
+/// Meters the packets of an item, and ends flows that are idle at its times.
+fn meter_item(worker: &mut Worker, item: &WorkItem) {
+    let mut times = item.times.iter().copied().peekable();
     let mut at = 0;
     while at < item.packets.len() {
         item.prefetch(at + CHUNK);
         let (len, mut chunk) = item.chunk(at);
-        worker.push_between(&mut chunk[..len], &mut passes);
+        worker.push_between(&mut chunk[..len], &mut times);
         worker.let_out();
         at += len;
     }
-    for (time_ms, ordinal) in passes {
+    for (time_ms, ordinal) in times {
         worker.pass(time_ms, ordinal);
     }
 }
