@@ -1,9 +1,9 @@
 //! Several meters on one interface, each with its own socket.
 //!
-//! The kernel deals packets out to the sockets of a group (`PACKET_FANOUT`), and nothing is shared: for a
-//! link that one reader cannot follow. What differs from [`parallel`](crate::run::parallel): the kernel hashes
-//! outer headers and puts fragments of IPv4 together, and flows come in the order in which the meters give
-//! them.
+//! The kernel distributes packets to the sockets of a group (`PACKET_FANOUT`), and the meters share nothing.
+//! This is for links that are too fast for one reader. There are two differences from
+//! [`parallel`](crate::run::parallel). The kernel hashes outer headers and reassembles IPv4 fragments. Flows
+//! have the order in which the meters send them.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -25,20 +25,20 @@ use super::plugin_updates::PluginUpdates;
 use super::status::{CpuTime, ParallelMeters, Progress, State};
 use crate::capture::{CaptureError, Live, Origin, Read, Stop};
 
-/// How often a meter says how it is doing when it has no flows to give.
-const REPORT: Duration = Duration::from_millis(100);
-/// Flows that a meter gives at once.
-const MOST_FLOWS: usize = 4_096;
-/// Hauls on their way from all meters.
-const OUTPUTS: usize = 8;
+/// The interval at which a meter sends its status if it has no flows to send.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// The maximum number of flows in one output.
+const MAX_FLOWS: usize = 4_096;
+/// The capacity of the channel that all meters share, in messages.
+const CHANNEL_CAPACITY: usize = 8;
 
-/// The meters at work.
+/// The running meters.
 pub(crate) struct Fanout {
     outputs: Receiver<Message>,
     interface: String,
-    /// Ends the capture of all sockets: what they have captured is metered.
+    /// Ends the capture of all sockets. Packets that they have captured are still metered.
     stop_capture: Stop,
-    /// Ends the meters: what their sockets have captured is dropped.
+    /// Ends the meters. Packets that their sockets have captured are dropped.
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
     ready: VecDeque<Flow>,
@@ -47,17 +47,17 @@ pub(crate) struct Fanout {
     state: State,
 }
 
-/// What comes from the thread of a meter.
+/// A message from the thread of a meter.
 enum Message {
     FanoutOutput(Box<FanoutOutput>),
-    /// It ended with this panic.
+    /// The thread panicked. It sends nothing further.
     Panicked {
         meter: usize,
         message: String,
     },
 }
 
-/// What a meter gives.
+/// Ended flows of a meter, with its status.
 struct FanoutOutput {
     meter: usize,
     flows: VecDeque<Flow>,
@@ -65,7 +65,7 @@ struct FanoutOutput {
     status: MeterStatus,
 }
 
-/// How a meter is doing.
+/// The status of a meter.
 #[derive(Default)]
 struct MeterStatus {
     counters: Counters,
@@ -73,13 +73,16 @@ struct MeterStatus {
     unknown_links: Vec<LinkType>,
     undissected: u64,
     flows_live: u64,
+    /// In bytes.
     memory: u64,
     plugins: Vec<PluginReport>,
-    busy: Duration,
+    /// The processor time of the thread so far.
+    cpu_time: Duration,
+    /// Whether this is the last status of the meter.
     last: bool,
 }
 
-/// The work of a meter's thread.
+/// The function that a meter's thread runs.
 type Work = Box<dyn FnOnce(&SyncSender<Message>) + Send>;
 
 impl Fanout {
@@ -105,7 +108,7 @@ impl Fanout {
                     plugins: plugins.clone(),
                     pending: None,
                     overload: OverloadLevel::Normal,
-                    most_bytes: queue_bytes / 2 / (OUTPUTS + 1 + count as usize),
+                    max_bytes: queue_bytes / 2 / (CHANNEL_CAPACITY + 1 + count as usize),
                     stop: stop.clone(),
                 };
                 Box::new(move |sender: &SyncSender<Message>| meter.run(sender)) as Work
@@ -113,13 +116,14 @@ impl Fanout {
         Self::with(work.collect(), interface, stop_capture, stop)
     }
 
+    /// Starts a thread for each element of `work`.
     fn with(
         work: Vec<Work>,
         interface: String,
         stop_capture: Stop,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let (sender, outputs) = sync_channel(OUTPUTS);
+        let (sender, outputs) = sync_channel(CHANNEL_CAPACITY);
         let count = work.len();
         let mut fanout = Self {
             outputs,
@@ -139,7 +143,7 @@ impl Fanout {
             let sender = sender.clone();
             let thread = thread::Builder::new().name(format!("flowloom-meter-{meter}"));
             fanout.threads.push(thread.spawn(move || {
-                // What the panic leaves behind is dropped with the work.
+                // No state is used after the panic: `work` is dropped.
                 if let Err(panic) = catch_unwind(AssertUnwindSafe(|| work(&sender))) {
                     let message = panic_message(panic.as_ref());
                     let _ = sender.send(Message::Panicked { meter, message });
@@ -149,7 +153,8 @@ impl Fanout {
         Ok(fanout)
     }
 
-    /// The capture of all others ends too: their flows come out, and the run fails.
+    /// Handles the panic of a meter: ends the capture of the other meters. Their flows are still returned, and
+    /// the run fails.
     fn end_after_panic(&mut self, meter: usize, message: String) {
         let status = &mut self.status[meter];
         status.last = true;
@@ -165,6 +170,7 @@ impl Fanout {
         self.stop_capture.stop();
     }
 
+    /// Recomputes the state from the last status of each meter.
     fn sum(&mut self) {
         let status = &self.status;
         let sum = |of: fn(&MeterStatus) -> u64| status.iter().map(of).sum();
@@ -190,11 +196,12 @@ impl Fanout {
         }
         state.cpu_time = CpuTime {
             reader: None,
-            meters: status.iter().map(|status| status.busy).collect(),
+            meters: status.iter().map(|status| status.cpu_time).collect(),
         };
         state.finished = status.iter().all(|status| status.last);
     }
 
+    /// Stops the meters, and unblocks those that wait to send.
     fn disconnect(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         (_, self.outputs) = sync_channel(0);
@@ -218,7 +225,7 @@ impl ParallelMeters for Fanout {
                 self.end_after_panic(meter, message);
                 self.sum();
             }
-            // All threads have ended.
+            // All senders are gone, so all threads have ended.
             Err(_) => self.state.finished = true,
         }
     }
@@ -245,45 +252,46 @@ impl Drop for Fanout {
     }
 }
 
-/// One meter with its socket.
+/// One meter and its socket.
 struct FanoutMeter {
     number: usize,
     origin: Origin,
     meter: Meter,
     plugins: PluginUpdates,
-    /// Plugins that the meter could not go over to yet.
+    /// The set of plugins that the meter could not switch to yet.
     pending: Option<Arc<PluginSet>>,
     overload: OverloadLevel,
-    /// Bytes of plugins' values after which an output is full.
-    most_bytes: usize,
+    /// An output takes further flows until its plugin values have this number of bytes.
+    max_bytes: usize,
     stop: Arc<AtomicBool>,
 }
 
 impl FanoutMeter {
+    /// Meters packets and sends outputs, until the capture ends or the receiver is gone.
     fn run(mut self, sender: &SyncSender<Message>) {
         let mut problems = Vec::new();
-        let mut told = Instant::now();
+        let mut last_sent = Instant::now();
         loop {
             let last = self.read(&mut problems);
             if last {
                 self.meter.end();
             }
             loop {
-                let (flows, is_all) = self.flows();
-                if flows.is_empty() && !last && told.elapsed() < REPORT {
+                let (flows, none_left) = self.flows();
+                if flows.is_empty() && !last && last_sent.elapsed() < STATUS_INTERVAL {
                     break;
                 }
-                told = Instant::now();
+                last_sent = Instant::now();
                 let output = Box::new(FanoutOutput {
                     meter: self.number,
                     flows,
                     problems: std::mem::take(&mut problems),
-                    status: self.status(last && is_all),
+                    status: self.status(last && none_left),
                 });
                 if sender.send(Message::FanoutOutput(output)).is_err() {
                     return;
                 }
-                if is_all {
+                if none_left {
                     break;
                 }
             }
@@ -293,7 +301,7 @@ impl FanoutMeter {
         }
     }
 
-    /// Reads once; says whether that was the last time.
+    /// Reads once from the socket. Returns whether this was the last read.
     fn read(&mut self, problems: &mut Vec<CaptureError>) -> bool {
         let level = self.origin.overload();
         if level != OverloadLevel::Normal || self.overload != level {
@@ -322,10 +330,10 @@ impl FanoutMeter {
         false
     }
 
-    /// Flows that are ready, as many as an output may have. Returns them, and whether they are all.
+    /// Takes flows that are ready, up to the limits of an output. Returns whether none is left.
     fn flows(&mut self) -> (VecDeque<Flow>, bool) {
         let (mut flows, mut bytes) = (VecDeque::new(), 0);
-        while flows.len() < MOST_FLOWS && bytes < self.most_bytes {
+        while flows.len() < MAX_FLOWS && bytes < self.max_bytes {
             let Some(flow) = self.meter.next_flow() else {
                 return (flows, true);
             };
@@ -344,7 +352,7 @@ impl FanoutMeter {
             flows_live: self.meter.live_flows() as u64,
             memory: self.meter.memory() as u64,
             plugins: self.meter.plugins(),
-            busy: thread_time(),
+            cpu_time: thread_time(),
             last,
         }
     }
@@ -378,44 +386,44 @@ mod tests {
     }
 
     #[test]
-    fn a_meter_that_panics_ends_the_run_and_the_flows_of_the_others_come_out() {
+    fn a_panic_of_a_meter_ends_the_run_after_the_flows_of_the_others() {
         let stop = Stop::default();
         let captures = stop.clone();
         let fails = |sender: &SyncSender<Message>| {
             sender.send(output(0, flows(3), false)).unwrap();
-            panic!("as the test asked for");
+            panic!("injected by the test");
         };
-        let goes_on = move |sender: &SyncSender<Message>| {
-            // It captures until it is asked to end, and has flows left then.
+        let continues = move |sender: &SyncSender<Message>| {
+            // This meter captures until it is told to end. It then still has flows.
             while !captures.is_stopped() {
                 sender.send(output(1, Vec::new(), false)).unwrap();
             }
             sender.send(output(1, flows(5), false)).unwrap();
             sender.send(output(1, flows(2), true)).unwrap();
         };
-        let work: Vec<Work> = vec![Box::new(fails), Box::new(goes_on)];
+        let work: Vec<Work> = vec![Box::new(fails), Box::new(continues)];
         let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
-        let mut came = 0;
+        let mut count_of_flows = 0;
         while !fanout.state().finished {
             fanout.gather();
-            came += std::iter::from_fn(|| fanout.ready()).count();
+            count_of_flows += std::iter::from_fn(|| fanout.ready()).count();
         }
-        assert_eq!(came, 3 + 5 + 2);
+        assert_eq!(count_of_flows, 3 + 5 + 2);
         let [problem] = &fanout.state().problems[..] else {
             panic!("{:?}", fanout.state().problems);
         };
         assert!(!problem.is_damage());
         assert_eq!(
             problem.to_string(),
-            "meter 0 of 'eth0' panicked: as the test asked for; the run ends, and the live flows of this \
+            "meter 0 of 'eth0' panicked: injected by the test; the run ends, and the live flows of this \
              meter are lost (last known number: 7)"
         );
-        // What is live is in the other meter.
+        // Only the live flows of the other meter remain.
         assert_eq!(fanout.state().flows_live, 7);
     }
 
     #[test]
-    fn meters_that_all_panic_end_the_run_as_well() {
+    fn panics_of_all_meters_end_the_run() {
         fn fail(_: &SyncSender<Message>) {
             panic!("no {}", "more");
         }

@@ -1,22 +1,23 @@
-//! The plugins of a run while packets flow.
+//! Changes of plugins during a run.
 
 use std::sync::Arc;
 
 use flowloom_core::schema::Schema;
 use flowloom_plugin::{PluginSet, Registry};
 
-/// The plugins of a run, which may change.
+/// Detects changes of the plugins of a run. Each meter or reader has its own copy.
 #[derive(Clone)]
 pub(crate) struct PluginUpdates {
     registry: Option<Registry>,
-    /// Those that the meters have.
+    /// The newest set that was returned.
     pub(crate) set: Arc<PluginSet>,
+    /// The number of the registry's set, read no later than `set`. Every change of the set changes it.
     number: u64,
 }
 
 impl PluginUpdates {
     pub(crate) fn new(registry: Option<Registry>, schema: &Schema) -> Self {
-        // A change in between is one more change.
+        // The number is read before the set. A change in between is reported once more, and is not lost.
         let number = registry.as_ref().map_or(0, Registry::number);
         Self {
             set: match &registry {
@@ -28,7 +29,7 @@ impl PluginUpdates {
         }
     }
 
-    /// Another set of plugins, if there is one since it was last asked for.
+    /// Returns the current set of plugins if it has changed since the last call.
     #[inline]
     pub(crate) fn changed(&mut self) -> Option<Arc<PluginSet>> {
         let registry = self.registry.as_ref()?;

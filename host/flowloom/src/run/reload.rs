@@ -1,4 +1,4 @@
-//! Reloads the plugins of a run that were given one by one, when that is asked for.
+//! Reloads the plugins of a run on request, except those of a folder.
 
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,17 +10,18 @@ use flowloom_plugin::{
 
 /// Reloads plugins in one thread, which starts with the first request.
 ///
-/// Requests that come while one waits are one with it. Each reads the policy anew, so that the newest is
-/// what counts in the end.
+/// At most one request waits while a reload runs. Further requests are merged with it. Every reload reads the
+/// policy again, so the last reload uses the newest files.
 pub(crate) struct Reloader {
-    asked: Asked,
+    config: ReloadConfig,
     panics: ThreadPanics,
+    /// Sends requests to the thread, if it has been started.
     worker: Mutex<Option<SyncSender<()>>>,
 }
 
-/// The plugins that were given one by one, and what they are under.
+/// The plugins to reload, with the file of their policy.
 #[derive(Clone)]
-struct Asked {
+struct ReloadConfig {
     plugins: Vec<PluginSpec>,
     policy: Option<PathBuf>,
     registry: Registry,
@@ -33,39 +34,41 @@ impl Reloader {
         registry: Registry,
         panics: ThreadPanics,
     ) -> Self {
-        let asked = Asked {
+        let config = ReloadConfig {
             plugins,
             policy,
             registry,
         };
         Self {
-            asked,
+            config,
             panics,
             worker: Mutex::default(),
         }
     }
 
-    /// Has the policy and the plugins' files read again. Never waits for that.
+    /// Requests that the policy and the files of the plugins are read again. Does not wait for the reload.
     pub(crate) fn request(&self) {
-        let asked = self.asked.clone();
-        self.request_of(move || asked.reload());
+        let config = self.config.clone();
+        self.request_of(move || config.reload());
     }
 
+    /// Requests a reload. The first request determines the function that reloads.
     fn request_of(&self, reload: impl FnMut() + Send + 'static) {
         let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         if worker.is_none() {
             match start(reload, &self.panics) {
                 Ok(started) => *worker = Some(started),
-                Err(error) => tracing::error!("plugins cannot be reloaded: {error}"),
+                Err(error) => tracing::error!("cannot reload plugins: {error}"),
             }
         }
         if let Some(worker) = &*worker {
-            // A request that waits has not read anything yet: it is as good as this one.
+            // If the channel is full, a waiting request has not read anything yet and covers this one.
             let _ = worker.try_send(());
         }
     }
 }
 
+/// Starts the thread. Returns a sender of requests.
 fn start(
     mut reload: impl FnMut() + Send + 'static,
     panics: &ThreadPanics,
@@ -79,11 +82,11 @@ fn start(
     Ok(request)
 }
 
-impl Asked {
-    /// Makes the registry what files and policy are by now.
+impl ReloadConfig {
+    /// Updates the registry from the current files and the current policy.
     fn reload(&self) {
         if let Err(error) = Policy::at(self.policy.as_deref()) {
-            return tracing::error!("{error}; the plugins stay as they are");
+            return tracing::error!("{error}; the loaded plugins are unchanged");
         }
         for spec in &self.plugins {
             let (name, file) = (&spec.name, &spec.file);
@@ -112,19 +115,19 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_come_meanwhile_are_one_and_the_newest_state_counts() {
+    fn requests_during_a_reload_are_merged_and_use_the_newest_state() {
         let reloader = reloader(&ThreadPanics::default());
         let policy = Arc::new(AtomicU64::new(0));
-        let (begun, begins) = channel();
-        let (go_on, goes_on) = channel::<()>();
+        let (started, starts) = channel();
+        let (resume, resumed) = channel::<()>();
         let (apply, applied) = channel();
-        let mut waits = Some(goes_on);
+        let mut waits = Some(resumed);
         let read = policy.clone();
         let mut reload = Some(move || {
             let policy = read.load(Ordering::SeqCst);
-            begun.send(()).unwrap();
-            if let Some(goes_on) = waits.take() {
-                goes_on.recv().unwrap();
+            started.send(()).unwrap();
+            if let Some(resumed) = waits.take() {
+                resumed.recv().unwrap();
             }
             apply.send(policy).unwrap();
         });
@@ -133,20 +136,20 @@ mod tests {
             None => reloader.request(),
         };
         request();
-        begins.recv().unwrap();
+        starts.recv().unwrap();
         for newer in 1..=50 {
             policy.store(newer, Ordering::SeqCst);
             request();
         }
-        go_on.send(()).unwrap();
+        resume.send(()).unwrap();
         assert_eq!([applied.recv().unwrap(), applied.recv().unwrap()], [0, 50]);
-        // The thread ends with the run, and has nothing more to do by then.
+        // The thread ends with the run. No further request waits.
         drop(reloader);
         assert!(applied.recv().is_err());
     }
 
     #[test]
-    fn a_reload_that_panics_is_counted_and_the_next_one_done() {
+    fn a_panic_in_a_reload_is_counted_and_the_next_reload_runs() {
         let panics = ThreadPanics::default();
         let reloader = reloader(&panics);
         let (done, waited) = channel();

@@ -1,4 +1,4 @@
-//! One meter, which works in the thread of the caller.
+//! One meter that runs in the caller's thread.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,20 +10,22 @@ use super::meter::Meter;
 use super::plugin_updates::PluginUpdates;
 use crate::capture::{CaptureError, Origin, Read};
 
+/// A meter and its source.
 pub(crate) struct SingleMeter {
     pub(crate) origin: Origin,
     pub(crate) meter: Meter,
     pub(crate) plugins: PluginUpdates,
-    /// Plugins that the meter could not go over to yet.
+    /// The set of plugins that the meter could not switch to yet.
     pub(crate) pending: Option<Arc<PluginSet>>,
     pub(crate) problems: Vec<CaptureError>,
     pub(crate) finished: bool,
     pub(crate) overload: OverloadLevel,
-    /// Processor time of the thread before the run.
+    /// The processor time of the thread before the run.
     pub(crate) start: Duration,
 }
 
 impl SingleMeter {
+    /// Reads once from the source, and meters what it returns.
     pub(crate) fn read(&mut self) {
         let level = self.origin.overload();
         if level != OverloadLevel::Normal || self.overload != level {
@@ -32,7 +34,7 @@ impl SingleMeter {
         }
         match self.origin.read() {
             Ok(Read::Packets(packets)) => {
-                // Reading may have waited for long.
+                // The read may have waited, so the check for changed plugins comes after it.
                 self.pending = self.plugins.changed().or(self.pending.take());
                 self.pending = self
                     .pending
@@ -51,6 +53,7 @@ impl SingleMeter {
         }
     }
 
+    /// Ends all flows, which are then ready.
     pub(crate) fn finish(&mut self) {
         if !self.finished {
             self.finished = true;
@@ -58,7 +61,7 @@ impl SingleMeter {
         }
     }
 
-    /// Ends all flows: what comes out is counted and dropped.
+    /// Ends all flows, which are counted and dropped.
     pub(crate) fn stop(&mut self) {
         self.finish();
         while self.meter.next_flow().is_some() {}
