@@ -1,4 +1,4 @@
-//! Sets up a run.
+//! The configuration of a run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -24,7 +24,27 @@ use crate::anonymize::Anonymizer;
 use crate::capture::{self, Files, Filter, Grouping, Live, LiveSettings, Origin, Stop};
 use crate::dissect::NdpiFiles;
 
-/// Sets up a [`Streamer`]; the names are those of NFStream's `NFStreamer`.
+/// Configures a [`Streamer`].
+///
+/// Methods have the names of the parameters of NFStream's `NFStreamer`, if it has such a parameter.
+/// [`build`](Self::build) checks ranges and opens the sources.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom::{Streamer, StreamerBuilder};
+///
+/// # fn main() -> Result<(), flowloom::StreamerError> {
+/// # let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures/dns.pcap");
+/// let builder: StreamerBuilder = Streamer::builder([capture])
+///     .idle_timeout(60)
+///     .statistical_analysis(true)
+///     .n_meters(2);
+/// let streamer = builder.build()?;
+/// assert!(streamer.schema().columns().any(|column| column.name == "src2dst_mean_ps"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone)]
 #[must_use]
 pub struct StreamerBuilder {
@@ -51,11 +71,17 @@ pub struct StreamerBuilder {
 }
 
 impl Streamer {
-    /// Sets up a run over some captures, or folders of captures: pcap and pcapng, plain or compressed with
-    /// gzip or zstd; `-` is standard input. Or over one interface: a word that is no file's name.
+    /// Returns a builder for a run over `sources`.
     ///
-    /// Files that continue each other are one capture, other files are captures of their own; see
-    /// [`grouping`](StreamerBuilder::grouping).
+    /// A source is one of these:
+    ///
+    /// - a capture file: pcap or pcapng, uncompressed or compressed with gzip or zstd;
+    /// - a folder of capture files;
+    /// - `-`, which is standard input;
+    /// - the name of an interface, which must be the only source. A name that is also the name of a file
+    ///   is the file.
+    ///
+    /// [`grouping`](StreamerBuilder::grouping) joins files that continue each other into one capture.
     pub fn builder<P: Into<PathBuf>>(sources: impl IntoIterator<Item = P>) -> StreamerBuilder {
         StreamerBuilder::new(sources.into_iter().map(Into::into).collect())
     }
@@ -87,15 +113,19 @@ impl StreamerBuilder {
         }
     }
 
-    /// How files are joined into captures: by default rotated files of one link continue each other, and
-    /// every other file is a capture of its own, for which clock, flow ids and dissector begin anew.
+    /// Sets how files are joined into captures.
+    ///
+    /// By default, rotated files of one link continue each other. Every other file is a capture of its own.
+    /// Clock, flow ids and dissector start again with each capture.
     pub fn grouping(mut self, grouping: Grouping) -> Self {
         self.grouping = grouping;
         self
     }
 
-    /// Leaves out files that cannot be opened or are no captures; off by default, when they are an error
-    /// before any packet is metered. They are logged and counted.
+    /// Sets whether to skip files that cannot be opened or are not captures.
+    ///
+    /// Skipped files are logged, and counted in [`RunSummary::files_skipped`](super::RunSummary). Off by
+    /// default: [`build`](Self::build) then fails because of such a file.
     pub fn skip_unreadable(mut self, on: bool) -> Self {
         self.skip_unreadable = on;
         self
@@ -107,172 +137,206 @@ impl StreamerBuilder {
         self
     }
 
-    /// Seconds without a packet after which a flow ends; 15 by default.
+    /// Sets the idle timeout in seconds: a flow ends after this time without a packet.
+    ///
+    /// 15 by default. At most [`MOST_SECONDS`](Self::MOST_SECONDS).
     pub fn idle_timeout(mut self, seconds: u64) -> Self {
         self.settings.idle_timeout = seconds;
         self
     }
 
-    /// Seconds after which a flow that is still alive ends; 1800 by default.
+    /// Sets the active timeout in seconds: a live flow of this age ends, even if packets still arrive.
+    ///
+    /// 1,800 by default. At most [`MOST_SECONDS`](Self::MOST_SECONDS).
     pub fn active_timeout(mut self, seconds: u64) -> Self {
         self.settings.active_timeout = seconds;
         self
     }
 
-    /// Whether a flow also ends with its TCP connection, with
-    /// [`Closed`](flowloom_core::record::Expiration::Closed): with a reset, or the acknowledgement of both
-    /// sides' FIN. Packets that come later begin another flow. Off by default.
+    /// Sets whether a flow also ends with its TCP connection.
+    ///
+    /// A connection ends with a reset, or when the FINs of both directions are acknowledged. The flow then
+    /// has [`Expiration::Closed`](crate::fields::Expiration::Closed). Later packets begin another flow. Off
+    /// by default.
     pub fn end_on_fin(mut self, on: bool) -> Self {
         self.settings.end_on_fin = on;
         self
     }
 
-    /// Which bytes of a packet count; all that were on the wire by default.
+    /// Sets the accounting mode: which bytes of a packet are counted. By default, all bytes of the frame
+    /// on the wire are counted.
     pub fn accounting_mode(mut self, mode: AccountingMode) -> Self {
         self.settings.accounting_mode = mode;
         self
     }
 
-    /// Tunnels to look into: a set of them, or `true` for GTP-U, CAPWAP and TZSP (the default), or
-    /// `false` for none.
+    /// Sets the tunnels whose inner packets are metered in place of the outer packets.
+    ///
+    /// `true`, the default, stands for GTP-U, CAPWAP and TZSP; `false` stands for none.
     pub fn decode_tunnels(mut self, tunnels: impl Into<TunnelSet>) -> Self {
         self.settings.decode_tunnels = tunnels.into();
         self
     }
 
-    /// Adds statistics of packet sizes, inter-arrival times and TCP flags; off by default.
+    /// Sets whether flows have statistics of packet sizes, inter-arrival times and TCP flags. Off by
+    /// default.
     pub fn statistical_analysis(mut self, on: bool) -> Self {
         self.settings.statistical_analysis = on;
         self
     }
 
-    /// Adds direction, size and inter-arrival time of so many of each flow's first packets; 0, the
-    /// default, adds none.
+    /// Sets the number of first packets of a flow for SPLT: flows have the direction, size and
+    /// inter-arrival time of each. 0, the default, adds no columns.
     pub fn splt_analysis(mut self, packets: u16) -> Self {
         self.settings.splt_analysis = packets;
         self
     }
 
-    /// Dissects so many of each flow's first packets for its application; 20 by default, or 0, which
-    /// adds no columns, in a build without nDPI.
+    /// Sets the maximum number of packets of a flow that are dissected, in order to determine its
+    /// application.
+    ///
+    /// 20 by default. 0 disables dissection and removes its columns. A build without nDPI has 0 by default
+    /// and accepts no other number.
     pub fn n_dissections(mut self, packets: u8) -> Self {
         self.settings.n_dissections = packets;
         self
     }
 
-    /// Adds to the protocols and categories that nDPI knows; nothing by default. (Not in NFStream.)
+    /// Sets files with additional protocols and categories for nDPI. None by default. (Not in NFStream.)
     pub fn ndpi_files(mut self, files: NdpiFiles) -> Self {
         self.ndpi_files = files;
         self
     }
 
-    /// Only packets that match this libpcap expression; all by default.
+    /// Sets a filter, a libpcap expression: packets that do not match it are not metered. By default,
+    /// all packets are metered.
     pub fn bpf_filter(mut self, expression: impl Into<String>) -> Self {
         self.bpf_filter = Some(expression.into());
         self
     }
 
-    /// Cuts every packet to so many bytes, at least 1; by default those of files are whole, and those of
-    /// an interface have 1536 bytes.
+    /// Sets the snapshot length in bytes, at least 1: every packet is truncated to this length.
+    ///
+    /// By default, packets of files are not truncated, and packets of an interface are truncated to 1,536
+    /// bytes.
     pub fn snapshot_length(mut self, bytes: u32) -> Self {
         self.snapshot_length = Some(bytes);
         self
     }
 
-    /// Whether an interface captures packets to other hosts too; on by default.
+    /// Sets whether an interface also captures packets that are addressed to other hosts. On by default.
     pub fn promiscuous_mode(mut self, on: bool) -> Self {
         self.promiscuous_mode = on;
         self
     }
 
-    /// Bytes of the kernel's buffer for an interface; 0, the default, is 32 MiB.
+    /// Sets the size in bytes of the kernel's buffer for an interface, at most 2,147,483,647.
+    ///
+    /// 0, the default, stands for 32 MiB.
     pub fn socket_buffer_size(mut self, bytes: u32) -> Self {
         self.socket_buffer_size = bytes;
         self
     }
 
-    /// Has the kernel deal the packets of an interface out to several meters, each with a socket and a
-    /// buffer of its own, where one reader cannot follow; off by default. (NFStream's way.) The kernel
-    /// hashes outer headers, and puts fragments of IPv4 together; flows come in no order between meters.
+    /// Sets whether the kernel distributes the packets of an interface to the meters, as in NFStream.
+    ///
+    /// Every meter then has its own socket and buffer. This is for links that are too fast for one reader.
+    /// The kernel hashes outer headers and reassembles IPv4 fragments. The order of flows between meters is
+    /// undefined. Off by default. With one meter, it has no effect.
     pub fn fanout(mut self, on: bool) -> Self {
         self.fanout = on;
         self
     }
 
-    /// Gives exactly so many flows, if there are as many; 0, the default, gives all.
+    /// Sets the maximum number of flows that the run returns. 0, the default, means no limit.
+    ///
+    /// Further flows end as well. They are counted in [`RunSummary::flows_withheld`](super::RunSummary).
     pub fn max_nflows(mut self, flows: u64) -> Self {
         self.max_nflows = flows;
         self
     }
 
-    /// Ends the oldest flow early when so many are live, to make room for one more; 0, the default, is
-    /// no limit.
+    /// Sets the maximum number of live flows, over all meters. 0, the default, means no limit.
+    ///
+    /// If the limit is reached, the oldest flow ends early when a new one begins.
     pub fn max_flows(mut self, flows: u64) -> Self {
         self.settings.max_flows = flows;
         self
     }
 
-    /// Bounds the memory that flows which have ended may hold until they are taken and written, 256 MiB by
-    /// default: [`Settings::queue_bytes`](flowloom_core::meter::Settings::queue_bytes).
+    /// Sets the maximum memory in bytes of ended flows that are not yet written. 256 MiB by default.
+    ///
+    /// [`Settings::queue_bytes`](crate::Settings::queue_bytes) explains what is counted.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.settings.queue_bytes = bytes;
         self
     }
 
-    /// Meters so many flows' packets side by side, each in a thread of its own; 1 by default, which
-    /// works in the caller's thread unless it reads captures and plugins add values that are not numbers. 0
-    /// leaves one core to the reader and takes the others. At most
-    /// [`MOST_METERS`](Self::MOST_METERS).
+    /// Sets the number of meters, at most [`MOST_METERS`](Self::MOST_METERS). 1 by default.
     ///
-    /// The flows and their order are the same for any number, save for what nDPI remembers from one
-    /// flow to the next (it is one of each meter's own), for plugins that keep state across
-    /// flows, for flows that end early by [`max_flows`](Self::max_flows), and for what a plugin's trap
-    /// takes with it.
+    /// With 0, there is one meter for each core but one, which is left to the reader. Several meters have one
+    /// thread each. One meter runs in the caller's thread. There is one exception: if the sources are files
+    /// and the values of plugins are not all numbers, the meter has its own thread.
+    ///
+    /// The flows and their order do not depend on the number of meters, except for these:
+    ///
+    /// - values that depend on the state that nDPI keeps from one flow to the next, because each meter has its
+    ///   own nDPI;
+    /// - plugins that keep state across flows (one that declares this limits the run to one meter);
+    /// - flows that end early because of [`max_flows`](Self::max_flows);
+    /// - flows that lose values because a plugin trapped;
+    /// - runs with [`fanout`](Self::fanout).
     pub fn n_meters(mut self, meters: usize) -> Self {
         self.n_meters = meters;
         self
     }
 
-    /// Adds a plugin.
+    /// Adds a plugin. Plugins keep the order in which they are added.
     pub fn plugin(mut self, plugin: PluginSpec) -> Self {
         self.plugins.push(plugin);
         self
     }
 
-    /// Adds the plugins of a folder, after those given one by one.
+    /// Adds the plugins of a folder, after those of [`plugin`](Self::plugin). A second call replaces the
+    /// folder.
     pub fn plugin_folder(mut self, folder: PluginFolder) -> Self {
         self.plugin_folder = Some(folder);
         self
     }
 
-    /// The file of the [`Policy`] that plugins are under; none by default, which allows what their specs
-    /// say.
+    /// Sets the file of the [`Policy`] that applies to plugins.
+    ///
+    /// By default there is no policy. Plugins then have the grants of their [`PluginSpec`].
     pub fn policy(mut self, file: impl Into<PathBuf>) -> Self {
         self.policy = Some(file.into());
         self
     }
 
-    /// What compiles plugins.
+    /// Sets the compiler of plugins.
     ///
-    /// By default this process does. That is for plugins that are trusted only: one made for it can end
-    /// this process, or take as much time and memory as it likes. The command compiles with a
-    /// [`ChildCompiler`](flowloom_plugin::ChildCompiler), whose process is bounded.
+    /// By default, plugins are compiled in this process. Use that only for trusted plugins: compiling a
+    /// malicious plugin can end this process, or use any amount of time and memory. The command compiles
+    /// plugins with a [`ChildCompiler`](crate::plugin::ChildCompiler), which limits time and memory.
     pub fn compiler(mut self, compiler: impl Compiler + 'static) -> Self {
         self.compiler = Some(Arc::new(compiler));
         self
     }
 
-    /// Keeps a [`registry`](Streamer::registry) of plugins, even if there are none at first: they can be
-    /// loaded, replaced and removed while packets flow. `columns` says whether the flows' columns may
-    /// change with them; without this call they do not.
+    /// Enables hot loading: plugins can be loaded, replaced and removed during the run.
+    ///
+    /// The run then has a [`registry`](Streamer::registry), even if it has no plugins at the start. `columns`
+    /// defines whether the columns of flows may change with the plugins. By default, columns are
+    /// [fixed](SchemaMode::Fixed).
     pub fn hot_loading(mut self, columns: SchemaMode) -> Self {
         self.hot_loading = Some(columns);
         self
     }
 
-    /// Gives keyed hashes, 128 hexadecimal digits, in place of the values of these columns (`src_ip`,
-    /// `udps.dns.query`); of none by default. See [`Anonymizer`]. In the
-    /// [schema](Streamer::schema) of the run these columns are text.
+    /// Sets the columns whose values are replaced by keyed hashes of 128 hexadecimal digits. None by
+    /// default.
+    ///
+    /// Examples of names are `src_ip` and `udps.dns.query`. In the [schema](Streamer::schema) of the run, the
+    /// type of these columns is text. See [`Anonymizer`].
     pub fn columns_to_anonymize<C: Into<String>>(
         mut self,
         columns: impl IntoIterator<Item = C>,
@@ -281,24 +345,33 @@ impl StreamerBuilder {
         self
     }
 
-    /// The key of these hashes, and of the pseudonyms that plugins are shown: runs with the same one give
-    /// the same hash for the same value. By default each run has a random one.
+    /// Sets the key of these hashes and of the pseudonyms that plugins receive.
+    ///
+    /// Runs with the same key have the same hash for the same value. By default, each run has a random key.
     pub fn anonymization_key(mut self, key: AnonymizationKey) -> Self {
         self.anonymization_key = Some(key);
         self
     }
 
-    /// Sets the count that panics of helper threads are added to; by default it is the run's own.
+    /// Sets the counter of panics of helper threads. By default, the run has its own counter.
     pub fn thread_panics(mut self, panics: ThreadPanics) -> Self {
         self.panics = panics;
         self
     }
 
-    /// Opens the captures and the plugins.
+    /// Opens the sources, loads the plugins and starts the threads of the run.
     ///
     /// # Errors
     ///
-    /// Whatever is wrong with a parameter, the filter, a capture or a plugin before the first packet.
+    /// Fails in these cases:
+    ///
+    /// - a parameter is out of its range, or [`fanout`](Self::fanout) is set without an interface;
+    /// - the filter is invalid;
+    /// - a source cannot be opened, and [`skip_unreadable`](Self::skip_unreadable) is not set;
+    /// - the policy, the folder of plugins or a plugin cannot be loaded;
+    /// - a column to anonymise does not exist, or the system supplies no random key;
+    /// - nDPI rejects its files, or [`n_dissections`](Self::n_dissections) is not 0 in a build without nDPI;
+    /// - the system refuses to start a thread.
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
         self.check()?;
         let (stop, panics) = (Stop::default(), self.panics.clone());
@@ -318,7 +391,7 @@ impl StreamerBuilder {
                 is_live: matches!(origin, Origin::Live(_)),
             })?;
         }
-        let following = match (&registry, self.plugin_folder.clone()) {
+        let folder_watch = match (&registry, self.plugin_folder.clone()) {
             (Some(registry), Some(folder)) => {
                 folder.follow(self.policy.clone(), registry, &panics)?
             }
@@ -358,7 +431,7 @@ impl StreamerBuilder {
                 );
                 Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
-            (origin, 1) if waits_for_nobody(&origin, &schema) => {
+            (origin, 1) if can_run_in_caller(&origin, &schema) => {
                 Work::Single(Box::new(SingleMeter {
                     origin,
                     meter: Meter::with_set(self.settings, &plugins.set, &self.ndpi_files)?,
@@ -383,37 +456,37 @@ impl StreamerBuilder {
             schema,
             registry,
             reloader,
-            _following: following,
+            _folder_watch: folder_watch,
             work,
             anonymizer,
             max_nflows: self.max_nflows,
-            given: 0,
+            returned: 0,
             stop,
             panics,
         })
     }
 
-    /// Whether each number is in its range.
+    /// Checks the ranges of numbers.
     fn check(&self) -> Result<(), StreamerError> {
         const SECONDS: &str = "0 to 18446744073709551 seconds are accepted";
-        let (most_seconds, most_meters) = (Self::MOST_SECONDS, Self::MOST_METERS as u64);
+        let (max_seconds, max_meters) = (Self::MOST_SECONDS, Self::MOST_METERS as u64);
         for (parameter, value, range, accepted) in [
             (
                 "idle_timeout",
                 self.settings.idle_timeout,
-                0..=most_seconds,
+                0..=max_seconds,
                 SECONDS,
             ),
             (
                 "active_timeout",
                 self.settings.active_timeout,
-                0..=most_seconds,
+                0..=max_seconds,
                 SECONDS,
             ),
             (
                 "n_meters",
                 self.n_meters as u64,
-                0..=most_meters,
+                0..=max_meters,
                 "0 to 256 meters are accepted",
             ),
             (
@@ -440,7 +513,7 @@ impl StreamerBuilder {
         Ok(())
     }
 
-    /// Opens what packets come from.
+    /// Opens the source of packets. `stop` ends it.
     fn origin(&self, stop: &Stop) -> Result<Origin, StreamerError> {
         let filter = self.bpf_filter.as_ref().map(Filter::new).transpose()?;
         let idle_timeout = Duration::from_secs(self.settings.idle_timeout);
@@ -483,6 +556,7 @@ impl StreamerBuilder {
         Ok(Origin::Files(Box::new(files), stop.clone()))
     }
 
+    /// Loads the plugins of [`plugin`](Self::plugin) and of the folder, as the policy permits.
     fn registry(&self, panics: &ThreadPanics) -> Result<Registry, StreamerError> {
         let config = RegistryConfig {
             compiler: self.compiler.clone(),
@@ -502,6 +576,7 @@ impl StreamerBuilder {
         Ok(registry)
     }
 
+    /// Returns the number of meters: 1 to [`MOST_METERS`](Self::MOST_METERS).
     fn meters(&self, plugins: &[Arc<Plugin>]) -> usize {
         if let Some(plugin) = plugins
             .iter()
@@ -509,7 +584,7 @@ impl StreamerBuilder {
         {
             if self.n_meters > 1 {
                 tracing::warn!(
-                    "plugin {}: keeps state across flows, so there is one meter",
+                    "plugin {}: it keeps state across flows; the run uses one meter",
                     plugin.name()
                 );
             }
@@ -524,18 +599,20 @@ impl StreamerBuilder {
     }
 }
 
-/// Whether one meter may work in the caller's thread, where it cannot wait for the caller in the middle of
-/// its work: a packet can end any number of flows. Where plugins add values of any size to them, it works
-/// in a thread of its own, which waits; live, nobody waits.
-fn waits_for_nobody(origin: &Origin, schema: &Schema) -> bool {
+/// Returns whether a single meter can run in the caller's thread.
+///
+/// One packet can end any number of flows, and the caller cannot take flows in the middle of a step. This is
+/// acceptable if the size of plugin values is bounded, or in a live capture, which never waits. Otherwise the
+/// meter needs its own thread, which can wait until the caller has taken flows.
+fn can_run_in_caller(origin: &Origin, schema: &Schema) -> bool {
     let mut outputs = schema.udps().iter();
     matches!(origin, Origin::Live(_)) || outputs.all(|output| output.ty().is_number())
 }
 
 impl StreamerBuilder {
-    /// The most meters: each is a thread with tables, and a dissector, of its own.
+    /// The maximum number of meters. Each has its own thread, flow table and dissector.
     pub const MOST_METERS: usize = 256;
 
-    /// The longest timeouts: their milliseconds fit into 64 bits.
+    /// The maximum of each timeout in seconds. In milliseconds, it fits into 64 bits.
     pub const MOST_SECONDS: u64 = u64::MAX / 1_000;
 }

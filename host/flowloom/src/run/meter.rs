@@ -17,22 +17,28 @@ use crate::dissect::{DissectError, Dissector, NdpiFiles};
 /// The worker of a meter with plugins and dissection.
 pub(crate) type Worker = MeterWorker<PluginDispatcher, Dissector>;
 
-/// Why there is no meter.
+/// The reason why a meter cannot be set up.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum MeterError {
-    /// A plugin cannot be opened.
+    /// An instance of a plugin cannot be opened.
     #[error(transparent)]
     Plugin(#[from] PluginError),
     /// Flows cannot be dissected.
     #[error(transparent)]
     Dissect(#[from] DissectError),
-    /// The system does not start a thread.
-    #[error("the system does not start a thread: {0}")]
+    /// The system refuses to start a thread.
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
 }
 
-/// Meters packets into flows.
+/// Assigns packets to flows, with plugins and dissection.
+///
+/// A meter is for packets that a program already has. A [`Streamer`](crate::Streamer) also reads captures.
+/// The meter reads no clock: time is the time of packets. A packet with an earlier time than its predecessor
+/// gets the time of that predecessor.
+///
+/// # Examples
 ///
 /// ```
 /// use flowloom::capture::{LinkType, RawPacket};
@@ -40,11 +46,11 @@ pub enum MeterError {
 ///
 /// # fn main() -> Result<(), flowloom::MeterError> {
 /// let mut meter = Meter::new(Settings::default(), &[])?;
-/// // An IPv4 packet without anything in it, protocol 255.
+/// // An IPv4 packet without payload, protocol 255. Link type 101 is raw IP.
 /// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
 /// meter.push([RawPacket { time: Time::EPOCH, link: LinkType(101), wire_len: 20, data }]);
 /// let mut flows = meter.finish();
-/// let flow = flows.next().expect("a flow");
+/// let flow = flows.next().expect("the packet belongs to a flow");
 /// assert_eq!(flow.id(), 0);
 /// assert_eq!(flows.counters().metered, 1);
 /// # Ok(())
@@ -52,7 +58,7 @@ pub enum MeterError {
 /// ```
 pub struct Meter(core::Meter<PluginDispatcher, Dissector>);
 
-/// Opens the instances of plugins and the dissector of one of `meters` meters.
+/// Opens the plugin instances and the dissector of one of `meters` meters.
 fn open(
     settings: &Settings,
     meters: usize,
@@ -68,7 +74,7 @@ fn open(
     Ok((dispatcher, dissector))
 }
 
-/// Makes one of `meters` workers.
+/// Creates the worker of one of `meters` meters. All of them must have the same `hasher`.
 pub(crate) fn worker(
     settings: &Settings,
     hasher: KeyHasher,
@@ -82,8 +88,10 @@ pub(crate) fn worker(
     ))
 }
 
-/// Shows flows that begin with the packet of this ordinal, or later, to these plugins. Returns whether that
-/// was done; if not, ask again later.
+/// Switches to another set of plugins, for flows that begin with the packet `ordinal` or later.
+///
+/// Returns whether the switch was done. It is not done if a plugin has too many generations with live flows;
+/// the caller then tries again later.
 pub(crate) fn switch(worker: &mut Worker, plugins: &PluginSet, ordinal: u64) -> bool {
     let (dispatcher, dissector, ready) = worker.parts();
     let done = dispatcher.switch(plugins, ordinal, ready);
@@ -94,20 +102,21 @@ pub(crate) fn switch(worker: &mut Worker, plugins: &PluginSet, ordinal: u64) -> 
 }
 
 impl Meter {
-    /// Makes a meter with its own instance of each plugin.
+    /// Creates a meter with its own instance of each plugin.
     ///
     /// # Errors
     ///
-    /// A plugin cannot be opened, or flows cannot be dissected.
+    /// Fails if an instance of a plugin cannot be opened, or if flows cannot be dissected: in a build without
+    /// nDPI, [`n_dissections`](Settings::n_dissections) must be 0.
     pub fn new(settings: Settings, plugins: &[Arc<Plugin>]) -> Result<Self, MeterError> {
         Self::with_ndpi_files(settings, plugins, &NdpiFiles::default())
     }
 
-    /// Makes a meter that also knows the protocols and categories of these files.
+    /// Creates a meter whose dissector also knows the protocols and categories of `files`.
     ///
     /// # Errors
     ///
-    /// As [`new`](Self::new).
+    /// Fails for the reasons of [`new`](Self::new), or if nDPI cannot read `files`.
     pub fn with_ndpi_files(
         settings: Settings,
         plugins: &[Arc<Plugin>],
@@ -126,16 +135,18 @@ impl Meter {
         Ok(Self(core::Meter::with(&settings, dispatcher, dissector)))
     }
 
-    /// Gives packets the ordinals `first`, `first + step` and so on.
+    /// Sets the ordinals of packets to `first`, `first + step`, and so on.
     pub(crate) fn count_from(&mut self, first: u64, step: u64) {
         self.0.count_from(first, step);
     }
 
-    /// Shows flows that begin from now on to another set of plugins, for example that of a
-    /// [`Registry`](crate::plugin::Registry). Flows that have begun keep their plugins. After 60 s of packet
-    /// time, plugins that were replaced are stopped, and their values are null.
+    /// Switches to another set of plugins, for example that of a [`Registry`](crate::plugin::Registry).
     ///
-    /// Returns `false` and does nothing where four generations of a plugin have live flows: ask again later.
+    /// Flows that begin after the switch use the new set. Live flows keep their plugins. After 60 s of packet
+    /// time, replaced plugins are stopped, and their values are null.
+    ///
+    /// Returns whether the switch was done. If four generations of a plugin have live flows, nothing changes;
+    /// the caller can try again later.
     pub fn set_plugins(&mut self, plugins: &PluginSet) -> bool {
         let ordinal = self.0.next_ordinal();
         let (dispatcher, dissector, ready) = self.0.parts();
@@ -146,58 +157,62 @@ impl Meter {
         done
     }
 
-    /// Returns the columns of flows that begin now.
+    /// Returns the columns of flows that begin from now on.
     pub fn schema(&self) -> &Arc<Schema> {
         self.0.extension().schema()
     }
 
-    /// Meters some packets, in this order.
+    /// Meters packets, in this order.
     pub fn push<'a>(&mut self, packets: impl IntoIterator<Item = RawPacket<'a>>) {
         self.0.push(packets);
     }
 
-    /// Lets time pass without packets: flows that are idle by then end, and plugins get the events that wait.
+    /// Advances to the time `now` without a packet. Ends the flows that are idle by then, and delivers
+    /// waiting events to plugins.
+    ///
     /// Later packets may have earlier times.
     pub fn advance(&mut self, now: Time) {
         self.0.advance(now);
     }
 
-    /// Gives plugins the events that wait: call it when no packet may come for a while.
+    /// Delivers waiting events to plugins. Call this if no packet is expected for a while.
     pub fn flush(&mut self) {
         self.0.flush();
     }
 
-    /// Sets the overload level, for a source that loses packets when they are not metered quickly enough.
+    /// Sets the overload level, for a source that loses packets if they are not metered quickly enough.
+    ///
+    /// The level is [`Normal`](OverloadLevel::Normal) by default.
     pub fn set_overload(&mut self, level: OverloadLevel) {
         self.0.set_overload(level);
     }
 
-    /// Returns how many flows were not dissected because of overload.
+    /// Returns the number of flows that were not dissected because of overload.
     pub fn undissected(&self) -> u64 {
         self.0.undissected()
     }
 
-    /// Ends all flows, and returns those that were not taken yet.
+    /// Ends all flows. Returns an iterator over the flows that were not yet taken.
     pub fn finish(mut self) -> FinishedMeter {
         self.end();
         FinishedMeter(self)
     }
 
-    /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. No packet may come afterwards.
+    /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. No packet may be pushed afterwards.
     pub(crate) fn end(&mut self) {
         self.0.finish();
     }
 
-    /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. Once it has returned the last one,
-    /// state begins anew as the boundary says. Until then nothing may be pushed.
+    /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. After the last one, state is reset as
+    /// the boundary defines. No packet may be pushed before that.
     pub(crate) fn cross(&mut self, boundary: Boundary) {
         self.0.cross(boundary);
     }
 
-    /// Returns the next flow that has ended.
+    /// Returns the next flow that has ended, or `None` if no ended flow is ready.
     ///
-    /// Flows come in the order of the packets that ended them. Of those that one packet ended, the flows that
-    /// it does not belong to come first, in the order of their ids.
+    /// Flows have the order of the packets that ended them. If one packet ended several flows, the flows
+    /// that it does not belong to are first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
         self.0.next_flow()
     }
@@ -207,30 +222,51 @@ impl Meter {
         self.0.counters()
     }
 
-    /// Returns the link types of packets that were ignored because of their link type.
+    /// Returns the link types of packets that were ignored because of an unknown link type, each once.
     pub fn unknown_links(&self) -> &[LinkType] {
         self.0.unknown_links()
     }
 
-    /// Returns the reports of the plugins so far.
+    /// Returns a report of each plugin so far.
     pub fn plugins(&self) -> Vec<PluginReport> {
         self.0.extension().reports()
     }
 
-    /// Returns how many flows are live.
+    /// Returns the number of live flows.
     pub fn live_flows(&self) -> usize {
         self.0.live_flows()
     }
 
-    /// Returns the bytes that the flow table and the dissector hold for live flows.
+    /// Returns the memory of the flow table and the dissector for live flows, in bytes.
     pub fn memory(&self) -> usize {
         self.0.memory()
     }
 }
 
-/// A meter that gets no more packets: the flows that are left.
+/// Iterates over the remaining flows of a meter that receives no more packets.
 ///
-/// [`counters`](Self::counters) and [`plugins`](Self::plugins) are complete when the last flow was taken.
+/// [`Meter::finish`] returns it. [`counters`](Self::counters) and [`plugins`](Self::plugins) are complete once
+/// the iterator has returned `None`.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom::capture::Files;
+/// use flowloom::{Meter, Settings};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures/dns.pcap");
+/// let mut meter = Meter::new(Settings::default(), &[])?;
+/// let mut files = Files::open([capture])?;
+/// while let Some(packets) = files.read()? {
+///     meter.push(packets.iter());
+/// }
+/// let mut flows = meter.finish();
+/// let count = flows.by_ref().count() as u64;
+/// assert_eq!(flows.counters().flows, count);
+/// # Ok(())
+/// # }
+/// ```
 pub struct FinishedMeter(Meter);
 
 impl FinishedMeter {
@@ -239,13 +275,13 @@ impl FinishedMeter {
         self.0.counters()
     }
 
-    /// Returns the reports of the plugins.
+    /// Returns a report of each plugin.
     pub fn plugins(&self) -> Vec<PluginReport> {
         self.0.plugins()
     }
 }
 
-/// The flows come in the order of [`Meter::next_flow`].
+/// Flows have the order of [`Meter::next_flow`].
 impl Iterator for FinishedMeter {
     type Item = Flow;
 

@@ -1,4 +1,4 @@
-//! Runs: from sources to flows.
+//! Runs, which turn the packets of sources into flows.
 
 mod builder;
 mod config;

@@ -1,4 +1,4 @@
-//! How a run is doing.
+//! The status of a run.
 
 use std::time::Duration;
 
@@ -9,22 +9,26 @@ use flowloom_plugin::PluginReport;
 
 use crate::capture::{CaptureError, Dropped, Origin};
 
-/// Processor time that each thread of a run has taken, plugins included.
+/// The processor time that each thread of a run has used so far, including plugins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
-    /// The reader of several meters; one that is alone reads itself.
+    /// The time of the reader thread. `None` if each meter reads its own packets: for one meter in the caller's
+    /// thread, and with [`fanout`](super::StreamerBuilder::fanout).
     pub reader: Option<Duration>,
-    /// Each meter. One that is alone works in the caller's thread, and what else that does counts.
+    /// The time of each meter's thread. For one meter in the caller's thread, this is the time of that thread
+    /// since the start of the run, including other work of the caller.
     pub meters: Vec<Duration>,
 }
 
-/// How far the reading has come.
+/// The progress of reading.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) bytes_read: u64,
+    /// `None` if the size is not known.
     pub(crate) total_bytes: Option<u64>,
     pub(crate) packets_read: u64,
     pub(crate) packets_filtered: u64,
+    /// `None` for files.
     pub(crate) packets_dropped: Option<Dropped>,
     pub(crate) captures: u64,
     pub(crate) files_skipped: u64,
@@ -45,7 +49,7 @@ impl Progress {
         }
     }
 
-    /// That of another part of the same.
+    /// Returns the sum of two meters' progress on the same interface.
     pub(crate) fn and(self, other: &Self) -> Self {
         Self {
             bytes_read: self.bytes_read + other.bytes_read,
@@ -56,7 +60,7 @@ impl Progress {
                 (Some(one), Some(other)) => Some(one.and(other)),
                 (one, other) => one.or(other),
             },
-            // All parts are of one interface, whose clock is one.
+            // All meters read the same interface and have the same clock.
             captures: self.captures.max(other.captures),
             files_skipped: self.files_skipped.max(other.files_skipped),
             clock_steps: self.clock_steps.max(other.clock_steps),
@@ -64,35 +68,40 @@ impl Progress {
     }
 }
 
-/// Several meters that run in their own threads.
+/// Meters that run in their own threads.
 pub(crate) trait ParallelMeters: Send {
-    /// A flow that has ended, in the order of [`Meter::next_flow`](flowloom_core::meter::Meter::next_flow) if they keep
-    /// one.
+    /// Returns the next ended flow that is ready.
+    ///
+    /// Without fan-out, flows have the order of
+    /// [`Meter::next_flow`](flowloom_core::meter::Meter::next_flow).
     fn ready(&mut self) -> Option<Flow>;
 
-    /// Waits for more; the flows of before were taken.
+    /// Waits for further results. All flows that were ready must have been taken.
     fn gather(&mut self);
 
-    /// Stops reading and ends all flows: what comes out is counted and dropped.
+    /// Stops reading and ends all flows, which are counted and dropped.
     fn stop(&mut self);
 
-    /// What is known by now.
+    /// Returns the state as of the last results.
     fn state(&self) -> &State;
 }
 
-/// What is known by the batches that are done.
+/// The state of the meters as of the last results that the caller's thread received.
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) counters: Counters,
     pub(crate) progress: Progress,
     pub(crate) problems: Vec<CaptureError>,
     pub(crate) unknown_links: Vec<LinkType>,
+    /// The number of flows that were not dissected because of overload.
     pub(crate) undissected: u64,
     pub(crate) flows_live: u64,
+    /// In bytes.
     pub(crate) memory: u64,
     pub(crate) packets_per_meter: Vec<u64>,
-    /// Of each meter.
+    /// The reports of each meter, empty before its first report.
     pub(crate) plugins: Vec<Vec<PluginReport>>,
     pub(crate) cpu_time: CpuTime,
+    /// Whether all packets were read and no further flows follow those that are ready.
     pub(crate) finished: bool,
 }

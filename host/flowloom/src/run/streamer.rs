@@ -1,4 +1,4 @@
-//! The streamer: captures in, flows out, in one iterator.
+//! An iterator over the flows of captures or an interface.
 
 use std::sync::Arc;
 
@@ -19,11 +19,21 @@ use crate::anonymize::{Anonymizer, UnknownColumn};
 use crate::capture::{CaptureError, FilterError, Stop};
 use crate::dissect::DissectError;
 
-/// Reads captures, or an interface, and gives the flows in them, one after the other.
+/// Reads captures or an interface, and returns their flows.
 ///
-/// The flows come in the order of the packets that ended them. Whatever is wrong in the middle of a
-/// capture ends that capture, not the run: the flows up to there come out, and
-/// [`report`](Streamer::report) says what happened.
+/// A `Streamer` is an iterator over flows, in the order of the packets that ended them. With
+/// [`fanout`](super::StreamerBuilder::fanout), the order between meters is undefined.
+///
+/// An error in the middle of a capture ends that capture, not the run. The streamer still returns the flows up
+/// to the error, and [`RunSummary::problems`] contains the error.
+///
+/// # Panics
+///
+/// If the thread of a reader or a meter panics, the next call of [`step`](Self::step) or
+/// [`next`](Iterator::next) panics too. With [`fanout`](super::StreamerBuilder::fanout), the panic of a meter is a
+/// problem in the summary instead, and the run ends.
+///
+/// # Examples
 ///
 /// ```
 /// use flowloom::Streamer;
@@ -44,40 +54,46 @@ pub struct Streamer {
     pub(crate) schema: Arc<Schema>,
     pub(crate) registry: Option<Registry>,
     pub(crate) reloader: Option<Reloader>,
-    pub(crate) _following: Option<Following>,
+    /// Keeps the registry up to date with the folder of plugins, until it is dropped.
+    pub(crate) _folder_watch: Option<Following>,
     pub(crate) work: Work,
     pub(crate) anonymizer: Option<Anonymizer>,
+    /// The maximum number of flows to return; 0 means no limit.
     pub(crate) max_nflows: u64,
-    pub(crate) given: u64,
+    /// The number of flows that were returned.
+    pub(crate) returned: u64,
     pub(crate) stop: Stop,
     pub(crate) panics: ThreadPanics,
 }
 
-/// Ends the reading of a [`Streamer`] from anywhere: the flows up to then come out.
+/// Ends the reading of a [`Streamer`], from any thread. The streamer still returns the flows up to then.
 #[derive(Clone, Debug)]
 pub struct Stopper(Stop);
 
 impl Stopper {
-    /// Ends it. An interface captures nothing from then on, and what it has captured is still metered.
+    /// Ends the reading. An interface captures no further packets. Packets that it has already captured are
+    /// still metered.
     pub fn stop(&self) {
         self.0.stop();
     }
 }
 
-/// One meter works in the caller's thread, several in their own.
+/// The meters of a run and their threads.
 pub(crate) enum Work {
+    /// One meter, which runs in the caller's thread.
     Single(Box<SingleMeter>),
+    /// Meters with their own threads.
     Parallel(Box<dyn ParallelMeters>),
 }
 
-/// Why a run cannot begin.
+/// The reason why a run cannot start.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamerError {
-    /// A capture cannot be read.
+    /// A source cannot be opened.
     #[error(transparent)]
     Capture(#[from] CaptureError),
-    /// The filter is not one.
+    /// The filter is not a valid libpcap expression.
     #[error(transparent)]
     Filter(#[from] FilterError),
     /// A plugin cannot be loaded.
@@ -86,35 +102,35 @@ pub enum StreamerError {
     /// A folder of plugins cannot be read.
     #[error(transparent)]
     Folder(#[from] SpecError),
-    /// A folder of plugins cannot be followed.
+    /// A folder of plugins cannot be watched.
     #[error(transparent)]
     Follow(#[from] FollowError),
-    /// There is no policy to be under.
+    /// The policy cannot be read or is invalid.
     #[error(transparent)]
     Policy(#[from] PolicyError),
     /// Flows cannot be dissected.
     #[error(transparent)]
     Dissect(#[from] DissectError),
-    /// A column that is to be anonymised is not there.
+    /// A column to anonymise does not exist.
     #[error(transparent)]
     UnknownColumn(#[from] UnknownColumn),
-    /// There is no key to anonymise with.
+    /// There is no key for anonymisation.
     #[error(transparent)]
     Key(#[from] KeyError),
-    /// There is no registry of plugins.
+    /// The registry of plugins cannot be set up.
     #[error(transparent)]
     Registry(#[from] RegistryError),
-    /// The system does not start a thread.
-    #[error("the system does not start a thread: {0}")]
+    /// The system refuses to start a thread.
+    #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
-    /// A parameter is out of its range.
+    /// The value of a parameter is not accepted.
     #[error("{parameter} {value}: {accepted}")]
     Parameter {
-        /// Its name.
+        /// The name of the parameter, which is the name of its method in [`StreamerBuilder`](super::StreamerBuilder).
         parameter: &'static str,
-        /// What was given.
+        /// The value that was set.
         value: String,
-        /// What is accepted.
+        /// The accepted values.
         accepted: &'static str,
     },
 }
@@ -130,46 +146,54 @@ impl From<MeterError> for StreamerError {
 }
 
 impl Streamer {
-    /// The columns of the flows, when the run began. With [`SchemaMode::PerFlow`](flowloom_plugin::SchemaMode::PerFlow) flows that begin later may
-    /// have others.
+    /// Returns the columns of flows at the start of the run.
+    ///
+    /// With [`SchemaMode::PerFlow`](crate::plugin::SchemaMode::PerFlow), flows that begin later can have other
+    /// columns.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 
-    /// Returns the count of panics of this run's helper threads, for threads of the caller to add to.
+    /// Returns the counter of panics of this run's helper threads. The caller can use it for its own threads.
     pub fn thread_panics(&self) -> &ThreadPanics {
         &self.panics
     }
 
-    /// What ends the reading from another thread, or from a signal's handler.
+    /// Returns a handle that ends the reading from another thread or from a signal handler.
     pub fn stopper(&self) -> Stopper {
         Stopper(self.stop.clone())
     }
 
-    /// The plugins of the run, to change them under way; `None` where none were given and
-    /// [`hot_loading`](StreamerBuilder::hot_loading) was not asked for.
+    /// Returns the registry of plugins, which can change them during the run.
+    ///
+    /// Returns `None` if the builder has neither a plugin nor a folder of plugins, and
+    /// [`hot_loading`](super::StreamerBuilder::hot_loading) was not enabled.
     pub fn registry(&self) -> Option<&Registry> {
         self.registry.as_ref()
     }
 
-    /// Reads the policy again, and the files of the plugins that were given one by one: what has changed
-    /// is used for flows that begin from then on, and what is wrong is logged and changes nothing. That
-    /// happens in one thread of its own; calls that come meanwhile are one. (A folder that is followed
-    /// needs no such call.)
+    /// Requests that the policy and the files of [`plugin`](super::StreamerBuilder::plugin) are read again.
+    ///
+    /// Flows that begin after the reload use the changed plugins. Errors are logged; the plugin then stays
+    /// unchanged. The reload runs in its own thread, and this function does not wait for it. Calls during a
+    /// reload cause one more reload. A watched folder does not need this call.
     pub fn reload_plugins(&self) {
         if let Some(reloader) = &self.reloader {
             reloader.request();
         }
     }
 
-    /// Bytes of the captures read so far, and all of them where that is known.
+    /// Returns the number of bytes that were read so far, and the total number of bytes if it is known.
+    ///
+    /// The total is known if all sources are regular files. For files, both are bytes on disk, before
+    /// decompression.
     pub fn progress(&self) -> (u64, Option<u64>) {
         let progress = self.work.progress();
         (progress.bytes_read, progress.total_bytes)
     }
 
-    /// How many flows have begun, as far as is known by now: those that have ended, and those that are
-    /// live.
+    /// Returns the number of flows that have begun: ended and live flows. With several meters, the number
+    /// is as of their last results.
     pub fn flows_begun(&self) -> u64 {
         match &self.work {
             Work::Single(single) => {
@@ -182,7 +206,7 @@ impl Streamer {
         }
     }
 
-    /// Returns what happened so far.
+    /// Returns the summary of the run so far.
     pub fn summary(&self) -> RunSummary<'_> {
         let progress = self.work.progress();
         let counters = self.work.counters();
@@ -212,19 +236,19 @@ impl Streamer {
                 Work::Parallel(parallel) => parallel.state().packets_per_meter.clone(),
             },
             flows_withheld: match self.work.is_finished() {
-                true => counters.flows - self.given,
+                true => counters.flows - self.returned,
                 false => 0,
             },
             plugins: match &self.work {
                 Work::Single(single) => single.meter.plugins(),
                 Work::Parallel(parallel) => {
-                    let told = |reports: &&Vec<PluginReport>| !reports.is_empty();
+                    let is_known = |reports: &&Vec<PluginReport>| !reports.is_empty();
                     PluginReport::sum(
                         parallel
                             .state()
                             .plugins
                             .iter()
-                            .filter(told)
+                            .filter(is_known)
                             .cloned()
                             .collect(),
                     )
@@ -251,36 +275,38 @@ impl Streamer {
     }
 }
 
-/// What a step of a [`Streamer`] came to.
+/// The result of one step of a [`Streamer`].
 #[derive(Debug)]
 #[allow(
     clippy::large_enum_variant,
-    reason = "most steps are flows, and a box for each would cost more"
+    reason = "most steps return a flow, and boxing each flow would cost more"
 )]
 pub enum Step {
     /// A flow ended.
     Flow(Flow),
-    /// Some packets were read, and no flow is ready: time to show progress, or to stop.
+    /// No flow is ready yet. The caller can show progress, or stop.
     Read,
-    /// All is read, and all flows were given.
+    /// All packets were read, and all flows were returned.
     End,
 }
 
 impl Streamer {
-    /// Goes on by one step, which never takes long: by a flow, or by a block of packets.
+    /// Returns the next flow that is ready, or processes the next packets if none is ready.
     ///
-    /// The iterator does the same until there is a flow.
+    /// A step is short: one meter processes a block of packets, several meters process a batch. A
+    /// read from an interface or a pipe waits for at most 100 ms. The iterator repeats steps until there is a
+    /// flow.
     pub fn step(&mut self) -> Step {
-        if self.max_nflows > 0 && self.given == self.max_nflows {
-            // The rest ends as well, each plugin's expire included, and is counted.
+        if self.max_nflows > 0 && self.returned == self.max_nflows {
+            // The other flows end too. Plugins receive their `expire` events, and the flows are counted.
             self.work.stop();
             return Step::End;
         }
         match self.work.ready() {
             Some(flow) => {
-                self.given += 1;
+                self.returned += 1;
                 match &self.anonymizer {
-                    // Flows are large: one that does not change is not copied once more.
+                    // Flows are large. This arm avoids a copy of flows that do not change.
                     None => Step::Flow(flow),
                     Some(anonymizer) => {
                         let mut flow = flow;
@@ -291,7 +317,7 @@ impl Streamer {
             }
             None if self.work.is_finished() => Step::End,
             None => {
-                self.work.go_on();
+                self.work.advance();
                 Step::Read
             }
         }
@@ -334,6 +360,7 @@ impl Work {
         }
     }
 
+    /// Returns the next flow that is ready.
     fn ready(&mut self) -> Option<Flow> {
         match self {
             Self::Single(single) => single.meter.next_flow(),
@@ -341,13 +368,15 @@ impl Work {
         }
     }
 
-    fn go_on(&mut self) {
+    /// Reads a block of packets, or waits for results of the meters.
+    fn advance(&mut self) {
         match self {
             Self::Single(single) => single.read(),
             Self::Parallel(parallel) => parallel.gather(),
         }
     }
 
+    /// Ends the run. Further flows end and are counted, but are not returned.
     fn stop(&mut self) {
         match self {
             Self::Single(single) => single.stop(),

@@ -1,4 +1,4 @@
-//! What happened in a run.
+//! The summary of a run.
 
 use flowloom_core::link_type::LinkType;
 use flowloom_core::meter::Counters;
@@ -7,45 +7,67 @@ use flowloom_plugin::PluginReport;
 use super::status::CpuTime;
 use crate::capture::{CaptureError, Dropped};
 
-/// What happened in a run so far.
+/// The counters and problems of a run so far.
+///
+/// [`Streamer::summary`](super::Streamer::summary) returns it. With several meters, values are as of the last
+/// results that the caller's thread received from them.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom::Streamer;
+///
+/// # fn main() -> Result<(), flowloom::StreamerError> {
+/// # let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures/dns.pcap");
+/// let mut streamer = Streamer::builder([capture]).build()?;
+/// let flows = streamer.by_ref().count() as u64;
+/// let summary = streamer.summary();
+/// assert_eq!(summary.counters.flows, flows);
+/// assert_eq!(summary.packets_read, summary.packets_filtered + summary.counters.packets);
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RunSummary<'a> {
-    /// Packets read from the captures: those that the filter kept out, and those of the counters.
+    /// The number of packets that were read: `packets_filtered` plus the packets of `counters`.
     pub packets_read: u64,
-    /// Packets that the filter kept out.
+    /// The number of packets that the filter excluded. Always 0 for an interface, where the kernel filters
+    /// packets without counting them.
     pub packets_filtered: u64,
-    /// Captured bytes read: of files as they are on disk.
+    /// The number of bytes that were read. For an interface, these are captured bytes. For files, these are bytes
+    /// on disk, before decompression.
     pub bytes_read: u64,
-    /// Packets of an interface that were lost before they could be read; `None` for files.
+    /// The numbers of packets of an interface that were lost before they were read; `None` for files.
     pub packets_dropped: Option<Dropped>,
-    /// How many captures there were: files that continue each other are one.
+    /// The number of captures. Files that continue each other are one capture.
     pub captures: u64,
-    /// Files that were left out because they cannot be read.
+    /// The number of files that were skipped because they cannot be read.
     pub files_skipped: u64,
-    /// How often the clock of live packets stepped back; then all flows ended.
+    /// The number of times that the clock of live packets stepped back. All flows end at each step.
     pub clock_steps: u64,
-    /// What became of the others.
+    /// The counters of metered and ignored packets, and of flows.
     pub counters: Counters,
-    /// Flows that ended after [`max_nflows`](StreamerBuilder::max_nflows) had been given.
+    /// The number of flows beyond [`max_nflows`](super::StreamerBuilder::max_nflows), which were not returned.
+    /// 0 until the run has finished.
     pub flows_withheld: u64,
-    /// Flows that were not dissected, as an interface's packets came too quickly.
+    /// The number of flows that were not dissected because of overload.
     pub flows_undissected: u64,
-    /// Flows that are live.
+    /// The number of live flows.
     pub flows_live: u64,
-    /// Bytes that the flow tables and the dissectors hold for live flows.
+    /// The memory of flow tables and dissectors for live flows, in bytes.
     pub memory: u64,
-    /// Packets that each meter was given.
+    /// The number of packets that each meter metered.
     pub packets_per_meter: Vec<u64>,
-    /// What each plugin did; while several meters work, as they told within the last second.
+    /// A report of each plugin. With several meters, the reports of a run in progress are up to about 1 s old.
     pub plugins: Vec<PluginReport>,
-    /// Changes of plugins under way that were refused; the log says why.
+    /// The number of plugin changes during the run that were rejected. The log contains the reasons.
     pub changes_refused: u64,
-    /// Panics of helper threads, each of which was started again; the log says which.
+    /// The number of panics of helper threads. Each thread was restarted. The log names the threads.
     pub thread_panics: u64,
-    /// What was wrong with captures; each ended the one that it names.
+    /// The errors of captures. Each ended the capture that it names.
     pub problems: &'a [CaptureError],
-    /// Link types of packets that were ignored for it.
+    /// The link types of packets that were ignored because of an unknown link type, each once.
     pub unknown_links: &'a [LinkType],
-    /// How long the threads worked.
+    /// The processor time of the threads.
     pub cpu_time: CpuTime,
 }
