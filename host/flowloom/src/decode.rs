@@ -1,3 +1,3 @@
-//! What packets carry, and why packets are ignored.
+//! The tunnels that are decoded, and the reasons for which packets are ignored.
 
 pub use flowloom_core::decode::{IgnoreReason, Tunnel, TunnelSet, UnknownTunnel};

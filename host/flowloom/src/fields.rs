@@ -1,4 +1,4 @@
-//! The fields of flows and packets, and the meanings of their numbers.
+//! The fields of flows and packets, and the enumerations of their values.
 
 pub use flowloom_core::fields::{
     FEATURES, Feature, Group, PACKET_FIELDS, PacketField, Sensitivity,

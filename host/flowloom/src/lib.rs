@@ -1,9 +1,24 @@
-//! Turns packets into flows, and lets people add their own flow features as sandboxed WebAssembly
-//! components.
+//! Turns packets into network flows. Sandboxed WebAssembly plugins can add features to flows.
 //!
-//! [`Streamer`] does all of it in one iterator: it reads packets ([`capture`]), decodes and meters them, finds
-//! the applications of flows ([`dissect`]) and calls plugins ([`plugin`]). A [`sink`] writes flows. [`Meter`] is
-//! for packets that a program has already.
+//! - [`Streamer`] is an iterator over the flows of captures or an interface. It reads packets ([`capture`]),
+//!   decodes and meters them, determines the applications of flows ([`dissect`]) and calls plugins
+//!   ([`plugin`]).
+//! - A [`sink`] writes flows as CSV or JSON lines.
+//! - [`Meter`] is for packets that a program already has.
+//!
+//! # Examples
+//!
+//! ```
+//! use flowloom::Streamer;
+//!
+//! # fn main() -> Result<(), flowloom::StreamerError> {
+//! # let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures/dns.pcap");
+//! for flow in Streamer::builder([capture]).build()? {
+//!     println!("flow {} of capture {}", flow.id(), flow.capture());
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 mod anonymize;
 pub mod capture;

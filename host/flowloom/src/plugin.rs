@@ -1,4 +1,4 @@
-//! Plugins: features that users add, run in a sandbox.
+//! Plugins: sandboxed WebAssembly components that add features to flows.
 
 pub use flowloom_plugin::{
     CONTRACT_VERSION, CallMode, ChildCompiler, CompileCache, CompileError, CompiledModule,

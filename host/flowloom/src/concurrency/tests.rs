@@ -1,4 +1,4 @@
-//! The parallel meters and the background sink under many schedules of their threads.
+//! Tests of parallel meters and the background sink under many schedules of their threads.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,17 +10,17 @@ use crate::capture::Grouping;
 use crate::sink::{BackgroundSink, OnFailure, Sink};
 use crate::{Flow, Streamer};
 
-/// Schedules that each test tries.
+/// The number of schedules that each test runs.
 const SCHEDULES: usize = 5_000;
 
-/// More captures than batches fit into the channels; each begins a batch.
+/// Returns more captures than the number of batches that fit into the channels. Each capture begins a batch.
 fn captures() -> Vec<PathBuf> {
     let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures/dns.pcap");
     vec![capture.into(); 10]
 }
 
-/// The captures and ids of the flows of a run with this number of meters. With `stops_after` the run is
-/// dropped after that number of flows.
+/// Returns the captures and ids of the flows of a run with this number of meters. With `stops_after`, the run
+/// is dropped after that number of flows.
 fn ids(meters: usize, stops_after: Option<usize>) -> Vec<(u32, u64)> {
     let id = |flow: Flow| (flow.capture(), flow.id());
     let streamer = Streamer::builder(captures())
@@ -31,13 +31,13 @@ fn ids(meters: usize, stops_after: Option<usize>) -> Vec<(u32, u64)> {
         .unwrap();
     match stops_after {
         None => streamer.map(id).collect(),
-        // The rest is dropped while its threads are at work.
+        // The streamer is dropped while its threads run.
         Some(count) => streamer.take(count).map(id).collect(),
     }
 }
 
 #[test]
-fn flows_of_several_meters_come_in_the_same_order_under_every_schedule() {
+fn the_order_of_flows_of_several_meters_does_not_depend_on_the_schedule() {
     let expected = Arc::new(std::sync::OnceLock::new());
     for meters in [2, 3] {
         let expected = expected.clone();
@@ -52,7 +52,7 @@ fn flows_of_several_meters_come_in_the_same_order_under_every_schedule() {
 }
 
 #[test]
-fn a_run_that_is_dropped_ends_its_threads_under_every_schedule() {
+fn dropping_a_run_ends_its_threads_under_every_schedule() {
     for count in [0, 1] {
         shuttle::check_random(
             move || assert_eq!(ids(2, Some(count)).len(), count),
@@ -61,16 +61,16 @@ fn a_run_that_is_dropped_ends_its_threads_under_every_schedule() {
     }
 }
 
-/// Keeps the ids of what is written, and fails at a flow.
-struct Notes {
+/// A sink that stores the ids of written flows and fails at one flow.
+struct IdSink {
     ids: Arc<Mutex<Vec<u64>>>,
     fails_at: Option<u64>,
 }
 
-impl Sink for Notes {
+impl Sink for IdSink {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         if self.fails_at == Some(flow.id()) {
-            return Err(io::Error::other("as the test wants"));
+            return Err(io::Error::other("an error of the test"));
         }
         self.ids.lock().unwrap().push(flow.id());
         Ok(())
@@ -91,11 +91,11 @@ fn a_background_sink_writes_all_flows_in_order_under_every_schedule() {
     shuttle::check_random(
         move || {
             let ids = Arc::new(Mutex::new(Vec::new()));
-            let notes = Notes {
+            let id_sink = IdSink {
                 ids: ids.clone(),
                 fails_at: None,
             };
-            let mut sink = BackgroundSink::start(notes);
+            let mut sink = BackgroundSink::start(id_sink);
             for flow in &flows {
                 sink.write(flow.clone()).unwrap();
             }
@@ -112,11 +112,11 @@ fn a_failed_write_is_reported_under_every_schedule() {
     let flows = flows();
     shuttle::check_random(
         move || {
-            let notes = Notes {
+            let id_sink = IdSink {
                 ids: Arc::default(),
                 fails_at: Some(300),
             };
-            let mut sink = BackgroundSink::start(notes);
+            let mut sink = BackgroundSink::start(id_sink);
             let written = flows.iter().try_for_each(|flow| sink.write(flow.clone()));
             let finished = sink.finish();
             assert!(written.is_err() || finished.is_err());
@@ -133,14 +133,14 @@ fn a_live_sink_counts_every_flow_under_every_schedule() {
         shuttle::check_random(
             move || {
                 let ids = Arc::new(Mutex::new(Vec::new()));
-                let notes = Notes {
+                let id_sink = IdSink {
                     ids: ids.clone(),
                     fails_at: Some(300),
                 };
-                let mut sink = BackgroundSink::live(notes, on_failure);
+                let mut sink = BackgroundSink::live(id_sink, on_failure);
                 let losses = sink.losses();
                 for flow in &flows {
-                    // An error ends the run; the flows so far are counted.
+                    // An error ends the run. The flows before it are counted.
                     if sink.write(flow.clone()).is_err() {
                         break;
                     }
