@@ -1,6 +1,8 @@
-//! Meters a capture with plugins into a CSV file: `meter OUTPUT CAPTURE [PLUGIN …]`
+//! Meters a capture with plugins, and writes the flows to a CSV file.
 //!
-//! Plugins are compiled in this process, so they must be trusted.
+//! Usage: `cargo run --release -p flowloom --example meter -- OUTPUT CAPTURE [PLUGIN …]`
+//!
+//! This process compiles the plugins. Use it only with trusted plugins.
 
 use std::error::Error;
 
@@ -9,12 +11,12 @@ use flowloom::plugin::PluginSpec;
 use flowloom::sink::{Format, OutputFiles, Sink as _};
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut words = std::env::args_os().skip(1);
-    let (Some(output), Some(capture)) = (words.next(), words.next()) else {
+    let mut args = std::env::args_os().skip(1);
+    let (Some(output), Some(capture)) = (args.next(), args.next()) else {
         return Err("usage: meter OUTPUT CAPTURE [PLUGIN …]".into());
     };
     let mut builder = Streamer::builder([capture]).n_dissections(0);
-    for plugin in words {
+    for plugin in args {
         builder = builder.plugin(PluginSpec::new(plugin));
     }
     let mut streamer = builder.build()?;

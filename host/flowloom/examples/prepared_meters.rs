@@ -1,8 +1,10 @@
-//! One meter, and two side by side, over packets that are in memory already: how well meters go
-//! together where no reader and no writer is in the way.
+//! Measures one meter, and two meters in parallel, without a reader and a writer.
 //!
-//! `cargo run --release --example prepared_meters -- CAPTURE` prints ns a packet of one meter and of
-//! two: a line for each of some rounds.
+//! All packets are in memory before the measurement starts, so the result shows how metering scales.
+//!
+//! Usage: `cargo run --release -p flowloom --example prepared_meters -- CAPTURE`
+//!
+//! Each of 7 rounds prints one line: the time per packet with one meter and with two meters, in ns.
 
 use std::collections::hash_map::DefaultHasher;
 use std::env;
@@ -19,12 +21,13 @@ use flowloom::{Meter, Settings, Time};
 use flowloom_core::decode::Decoder;
 
 const ROUNDS: u32 = 7;
-/// Packets that are pushed together.
+/// The number of packets per call of [`Meter::push`].
 const BATCH: usize = 1_024;
 
-/// Packets, one behind the other as in a file.
+/// Packets whose bytes are stored one after another, as in a file.
 #[derive(Default)]
 struct Stored {
+    /// Time, link type, length on the wire and the range of `bytes` of each packet.
     packets: Vec<(Time, LinkType, u32, Range<usize>)>,
     bytes: Vec<u8>,
 }
@@ -49,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             let Ok(decoded) = decoder.decode(packet.link, packet.data, packet.wire_len) else {
                 continue;
             };
-            // Both directions of a flow have one hash.
+            // Sorted, so that both directions of a flow have the same hash.
             let mut ends = [
                 (decoded.src, decoded.src_port),
                 (decoded.dst, decoded.dst_port),
@@ -64,20 +67,23 @@ fn main() -> Result<(), Box<dyn Error>> {
     for _ in 0..ROUNDS {
         let mut flows = [0; 2];
         let mut times = [Duration::ZERO; 2];
-        for (n, shares) in [&[&all][..], &[&halves[0], &halves[1]]]
+        for (index, shares) in [&[&all][..], &[&halves[0], &halves[1]]]
             .into_iter()
             .enumerate()
         {
-            (times[n], flows[n]) = run(shares)?;
+            (times[index], flows[index]) = run(shares)?;
         }
-        assert_eq!(flows[0], flows[1], "two meters have the flows of one");
+        assert_eq!(
+            flows[0], flows[1],
+            "two meters must find as many flows as one"
+        );
         let [one, two] = times.map(|time| time.as_secs_f64() * 1e9 / all.packets.len() as f64);
         println!("{one:.1} {two:.1}");
     }
     Ok(())
 }
 
-/// Meters each share in a thread of its own; returns how long it took, and how many flows there were.
+/// Meters each share in its own thread. Returns the elapsed time and the number of flows.
 fn run(shares: &[&Stored]) -> Result<(Duration, u64), Box<dyn Error>> {
     let settings = Settings {
         n_dissections: 0,
@@ -115,7 +121,7 @@ fn run(shares: &[&Stored]) -> Result<(Duration, u64), Box<dyn Error>> {
     })
 }
 
-/// Takes the flows that have ended, and does no more with them.
+/// Drops the flows that have ended. Returns their number.
 fn count(meter: &mut Meter) -> u64 {
     std::iter::from_fn(|| meter.next_flow()).count() as u64
 }

@@ -1,9 +1,10 @@
-//! How long a meter waits when a plugin is replaced while packets flow.
+//! Measures how long a meter waits when a plugin is replaced during a run.
 //!
-//! `cargo run --release --example switching -- CAPTURE PLUGIN` reads the capture again and again while
-//! the plugin is replaced by itself 200 times, and prints how long going over to the new version took:
-//! the median and the longest, in µs; and how long a batch of packets takes besides, the median.
-//! Compiling happens aside, and is not in it.
+//! Usage: `cargo run --release -p flowloom --example switching -- CAPTURE PLUGIN`
+//!
+//! The example reads the capture repeatedly and replaces the plugin by itself 200 times. It prints the median
+//! and the maximum time of a switch to the new generation, and the median time to meter a block of packets. All
+//! times are in µs. The time to compile the plugin is not included.
 
 use std::env;
 use std::error::Error;
@@ -13,16 +14,17 @@ use flowloom::capture::Files;
 use flowloom::plugin::{PluginSpec, Registry, RunContext};
 use flowloom::{Meter, Settings};
 
+/// The number of switches to measure.
 const SWITCHES: usize = 200;
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut words = env::args().skip(1);
-    let (Some(capture), Some(plugin)) = (words.next(), words.next()) else {
-        return Err("give CAPTURE and PLUGIN".into());
+    let mut args = env::args().skip(1);
+    let (Some(capture), Some(plugin)) = (args.next(), args.next()) else {
+        return Err("usage: switching CAPTURE PLUGIN".into());
     };
     let settings = Settings {
         n_dissections: 0,
-        // Short, so that flows of earlier versions end: of four at most there are flows.
+        // Short, so that flows of earlier generations end. At most four generations can have live flows.
         idle_timeout: 1,
         active_timeout: 1,
         ..Settings::default()
@@ -32,10 +34,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     registry.load(spec.clone())?;
     registry.begin(RunContext::default())?;
     let (mut switches, mut batches) = (Vec::new(), Vec::new());
-    // The version that the meter is to go over to.
+    // The set of plugins that the meter has yet to switch to.
     let mut next = None;
     while switches.len() < SWITCHES {
-        // Time begins again with the capture, and so do flows.
+        // Packet time starts again with the capture, so each pass needs a new meter.
         let mut meter = Meter::new(settings, registry.set().plugins())?;
         let mut files = Files::open([&capture])?;
         while let Some(packets) = files.read()? {
