@@ -3,7 +3,7 @@
 //! The first packet of a flow is always dissected. Further packets are dissected until the
 //! application is known and nDPI needs no more packets, or until the configured number of packets.
 //! An application that is unknown by then is guessed from ports, addresses and earlier flows. At
-//! that point, nDPI's state of the flow is freed, and only an [`Application`] remains.
+//! that point, nDPI's state of the flow is freed, and only an `Application` remains.
 
 #[cfg(not(feature = "ndpi"))]
 mod absent;
