@@ -3,6 +3,8 @@
 mod outputs;
 mod ready_flows;
 mod serialize;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
