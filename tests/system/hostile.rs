@@ -414,8 +414,8 @@ fn a_flood_of_log_lines_is_cut_off() {
     assert_eq!(lines[999], " INFO plugin evil: line 999");
     assert_eq!(
         lines[1_000],
-        " WARN plugin evil: wrote 1000 lines at once; of more than 10 a second the rest is not shown, \
-         and counted"
+        " WARN plugin evil: wrote 1000 log lines at once; lines beyond 10 per second of packet time are \
+         dropped and counted"
     );
     // The capture takes some seconds, in which it may write on; nine flows each have five thousand.
     assert!(lines.len() < 1_500, "{run}");

@@ -176,7 +176,7 @@ fn random_numbers_are_the_same_in_every_run() {
         r#"(import "wasi:random/random@0.2.0" "get-random-bytes" (func $bytes (param i64 i32)))"#,
         "(call $bytes (i64.const 1000000000) (i32.const 16)) i32.const 0",
     );
-    traps(&run, "it asked for more than 65536 random bytes at once");
+    traps(&run, "it requested more than 65536 random bytes at once");
 }
 
 #[test]

@@ -80,11 +80,11 @@ impl Compiled {
                 && wasi::is_wasi(import)
             {
                 functions += interface.exports(engine).len();
-                if functions > wasi::MOST_FUNCTIONS {
+                if functions > wasi::MAX_ITEMS {
                     return Err(LoadErrorKind::OtherTypes {
                         reason: format!(
                             "it imports more than {} functions and types of wasi",
-                            wasi::MOST_FUNCTIONS
+                            wasi::MAX_ITEMS
                         ),
                     });
                 }

@@ -1,4 +1,4 @@
-//! What the host keeps beside an instance.
+//! State of the host for one instance.
 
 use flowloom_core::time::Time;
 
@@ -6,7 +6,7 @@ use super::deadline::Deadline;
 use super::log::Log;
 use super::memory_limiter::MemoryLimiter;
 
-/// What the host keeps beside an instance.
+/// State of the host for one instance.
 pub(crate) struct HostState {
     pub(crate) deadline: Deadline,
     pub(crate) memory: MemoryLimiter,
@@ -14,19 +14,47 @@ pub(crate) struct HostState {
     pub(crate) wasi: WasiState,
 }
 
-/// What there is to a plugin's WASI.
+/// State of an instance's WASI functions.
 #[derive(Default)]
 pub(crate) struct WasiState {
     /// Packet time.
     pub(crate) now: Time,
-    /// How many random numbers were drawn.
+    /// The number of random numbers that were drawn.
     drawn: u64,
-    /// Of standard output and standard error, what does not end in a line feed yet.
-    pub(crate) lines: [String; 2],
+    /// Standard output and standard error: the last line of each, which has no line feed yet.
+    pub(crate) lines: [PartialLine; 2],
+}
+
+/// The beginning of a line without a line feed yet.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct PartialLine {
+    /// At most `MAX_LINE` bytes.
+    pub(crate) text: String,
+    /// The number of further bytes, which are not kept.
+    pub(crate) cut: u64,
+}
+
+impl PartialLine {
+    /// Bytes of a line that are kept: as many as a plugin is told that it may write at once. The log shows fewer.
+    pub(crate) const MAX_LINE: usize = 4_096;
+
+    /// Adds a part of the line. Bytes beyond the limit are counted only, so that an unfinished line needs bounded
+    /// memory however much a plugin writes.
+    pub(crate) fn push(&mut self, part: &str) {
+        // After a cut, later parts do not belong directly behind the text.
+        let room = match self.cut {
+            0 => Self::MAX_LINE - self.text.len(),
+            _ => 0,
+        };
+        let kept = part.floor_char_boundary(room);
+        self.text.push_str(&part[..kept]);
+        self.cut += (part.len() - kept) as u64;
+    }
 }
 
 impl WasiState {
-    /// SplitMix64 (Steele, Lea, Flood 2014) of how many there were: the same numbers in every run.
+    /// Returns the next random number: SplitMix64 (Steele, Lea, Flood 2014) of a counter, so that the numbers are the
+    /// same in every run.
     pub(crate) fn random(&mut self) -> u64 {
         self.drawn = self.drawn.wrapping_add(1);
         let mut z = self.drawn.wrapping_mul(0x9e37_79b9_7f4a_7c15);
@@ -37,9 +65,10 @@ impl WasiState {
 }
 
 impl HostState {
-    /// What plugins may import.
+    /// Returns the log, which plugins may import.
     pub(crate) fn log(&mut self) -> &mut Log {
-        // Who is refused memory and still has something to say goes on, or says why not.
+        // A plugin that still logs has survived a failed allocation. If the call fails later, its last error line
+        // explains more than the memory limit.
         self.memory.refused = None;
         &mut self.log
     }

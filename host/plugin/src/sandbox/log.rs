@@ -1,4 +1,4 @@
-//! Lines that a plugin writes, on their way into the host's log.
+//! Log lines of plugins, with a limit on their rate.
 
 use flowloom_core::time::Time;
 
@@ -8,20 +8,21 @@ use crate::escape::shown;
 /// The log of one instance.
 pub(crate) struct Log {
     plugin: String,
-    /// Lines that may be shown.
+    /// Lines that may be written now: a token bucket.
     tokens: f64,
-    /// When they were counted.
+    /// The packet time at which `tokens` was updated.
     counted: Time,
-    /// Whether it was said that lines are dropped.
-    is_told: bool,
+    /// Whether the log already has the warning that lines are dropped.
+    has_warned: bool,
+    /// Lines that were not written.
     pub(crate) dropped: u64,
-    /// The last line that said what is wrong: a panic message, or the end of a traceback.
+    /// The last error line of the current call: usually a panic message, or the end of a traceback.
     pub(crate) last_error: Option<String>,
 }
 
 /// Lines that an instance may write at once.
 const BURST: f64 = 1_000.0;
-/// Lines a second of packets' time that it may write in the long run.
+/// Lines per second of packet time that it may write in the long run.
 const RATE: f64 = 10.0;
 
 impl Log {
@@ -30,13 +31,13 @@ impl Log {
             plugin: plugin.to_owned(),
             tokens: BURST,
             counted: Time::EPOCH,
-            is_told: false,
+            has_warned: false,
             dropped: 0,
             last_error: None,
         }
     }
 
-    /// A call begins at this time: what was wrong in an earlier one is not what is wrong now.
+    /// Begins a call at this packet time. Error lines of earlier calls do not belong to it.
     #[inline]
     pub(crate) fn begin(&mut self, now: Time) {
         self.last_error = None;
@@ -47,23 +48,29 @@ impl Log {
         self.counted = now;
     }
 
-    /// A line that it printed, rather than logged.
-    pub(crate) fn printed(&mut self, level: Level, line: &str) {
-        let line = shown(line);
+    /// Writes a line of standard output or standard error. `cut` is the number of bytes at its end that were
+    /// not kept.
+    ///
+    /// A line of standard error may be a traceback, so it becomes `last_error`.
+    pub(crate) fn write_printed(&mut self, level: Level, line: &str, cut: u64) {
+        let mut line = shown(line);
+        if cut > 0 {
+            line.push_str(&format!(" ({cut} more bytes)"));
+        }
         if level == Level::Warn && !line.trim().is_empty() {
             self.last_error = Some(line.clone());
         }
-        self.show(level, &line);
+        self.write_line(level, &line);
     }
 
-    fn show(&mut self, level: Level, line: &str) {
+    fn write_line(&mut self, level: Level, line: &str) {
         let plugin = &self.plugin;
         if self.tokens < 1.0 {
             self.dropped += 1;
-            if !std::mem::replace(&mut self.is_told, true) {
+            if !std::mem::replace(&mut self.has_warned, true) {
                 tracing::warn!(
-                    "plugin {plugin}: wrote {BURST} lines at once; of more than {RATE} a second the \
-                     rest is not shown, and counted"
+                    "plugin {plugin}: wrote {BURST} log lines at once; lines beyond {RATE} per second \
+                     of packet time are dropped and counted"
                 );
             }
             return;
@@ -84,6 +91,6 @@ impl Host for Log {
         if level == Level::Error {
             self.last_error = Some(line.clone());
         }
-        self.show(level, &line);
+        self.write_line(level, &line);
     }
 }

@@ -1,38 +1,40 @@
-//! WASI 0.2 for plugins whose tools do not leave it out: all of it is there, and it grants nothing.
+//! WASI 0.2 for plugins whose tools import it. It grants access to nothing.
 //!
-//! A plugin can import any interface of `wasi:*@0.2`. Its functions are made from their types: what
-//! could touch the world answers that it is not permitted, that there is nothing, or zero. Only what
-//! follows is more than that, and none of it leaves the host:
+//! A plugin can import any interface of `wasi:*@0.2`. Flowloom derives its functions from their types. They return
+//! "not permitted", an empty value, or zero. These functions do more, and none of them accesses anything outside the
+//! plugin:
 //!
-//! - the clocks tell packet time, and nothing waits: whatever is waited for is ready;
-//! - random numbers come from a generator with a fixed seed;
-//! - what is written to standard output and standard error goes to the plugin's log;
-//! - `exit` ends the call as a trap.
+//! - Clocks return packet time. Every wait is ready at once.
+//! - Random numbers come from a generator with a fixed seed.
+//! - Standard output and standard error are the plugin's log.
+//! - `exit` is a trap.
 
 use wasmtime::component::types::{ComponentFunc, ComponentInstance, ComponentItem, Type};
 use wasmtime::component::{Linker, Resource, ResourceAny, ResourceType, Val};
 use wasmtime::{AsContextMut as _, Engine, Error, Result, StoreContextMut};
 
-use super::host_state::HostState;
+use super::host_state::{HostState, PartialLine};
 use crate::contract::log::Level;
 
-/// Of a resource that is handed out; which one makes no difference.
-struct Nothing;
+/// The type of every WASI resource. Resources have no content, except that a stream has a number.
+struct HostResource;
 
-/// Streams that are more than nothing, by the number that their handles stand for.
+/// The numbers of the streams that are written to the log. All other resources have the number 0.
 const STDOUT: u32 = 1;
 const STDERR: u32 = 2;
 
-/// Bytes that a plugin is given at once when it asks for random ones.
-const MOST_RANDOM: u64 = 64 << 10;
+/// The maximum number of random bytes of one call.
+const MAX_RANDOM_BYTES: u64 = 64 << 10;
 
-/// Bytes that it may write at once, as it is told.
-const WRITE: u64 = 4_096;
+/// The number of bytes that `check-write` returns. A plugin that writes more at once is not stopped; a line of
+/// which more is written is cut.
+const MAX_WRITE: u64 = PartialLine::MAX_LINE as u64;
 
-/// Functions and types of WASI that a plugin may import: all of its interfaces have some four hundred.
-pub(crate) const MOST_FUNCTIONS: usize = 4_096;
+/// The maximum number of functions and types of WASI that a plugin imports. All interfaces together have about
+/// four hundred.
+pub(crate) const MAX_ITEMS: usize = 4_096;
 
-/// Whether an import is of WASI 0.2.
+/// Returns whether an import belongs to WASI 0.2.
 pub(crate) fn is_wasi(import: &str) -> bool {
     import
         .strip_prefix("wasi:")
@@ -52,13 +54,13 @@ pub(crate) fn define(
     for (name, item) in interface.exports(engine) {
         match item.ty {
             ComponentItem::ComponentFunc(_) => {
-                let answer = Answer::of(short, name);
+                let response = Response::of(short, name);
                 instance.func_new(name, move |store, ty, params, results| {
-                    answer.give(store, &ty, params, results)
+                    response.give(store, &ty, params, results)
                 })?;
             }
             ComponentItem::Resource(_) => {
-                instance.resource(name, ResourceType::host::<Nothing>(), |_, _| Ok(()))?;
+                instance.resource(name, ResourceType::host::<HostResource>(), |_, _| Ok(()))?;
             }
             _ => {}
         }
@@ -66,27 +68,27 @@ pub(crate) fn define(
     Ok(())
 }
 
-/// What a function answers.
+/// What a function returns.
 #[derive(Clone, Copy)]
-enum Answer {
-    /// That it is not permitted, or that there is nothing: by its result's type.
-    No,
+enum Response {
+    /// "Not permitted", an empty value or zero, depending on the type of the result.
+    Denied,
     WallClock,
     MonotonicClock,
     Resolution,
-    /// All that is waited for.
+    /// The indices of all pollables.
     AllReady,
-    Yes,
+    True,
     RandomBytes,
     RandomNumber,
     Seed,
     Stream(u32),
-    MayWrite,
-    Written,
+    CheckWrite,
+    Write,
     Exit,
 }
 
-impl Answer {
+impl Response {
     fn of(interface: &str, function: &str) -> Self {
         match (interface, function) {
             ("wasi:clocks/wall-clock", "now") => Self::WallClock,
@@ -95,7 +97,7 @@ impl Answer {
                 Self::Resolution
             }
             ("wasi:io/poll", "poll") => Self::AllReady,
-            ("wasi:io/poll", "[method]pollable.ready") => Self::Yes,
+            ("wasi:io/poll", "[method]pollable.ready") => Self::True,
             ("wasi:random/random", "get-random-bytes")
             | ("wasi:random/insecure", "get-insecure-random-bytes") => Self::RandomBytes,
             ("wasi:random/random", "get-random-u64")
@@ -103,19 +105,20 @@ impl Answer {
             ("wasi:random/insecure-seed", _) => Self::Seed,
             ("wasi:cli/stdout", "get-stdout") => Self::Stream(STDOUT),
             ("wasi:cli/stderr", "get-stderr") => Self::Stream(STDERR),
-            ("wasi:io/streams", "[method]output-stream.check-write") => Self::MayWrite,
+            ("wasi:io/streams", "[method]output-stream.check-write") => Self::CheckWrite,
             (
                 "wasi:io/streams",
                 "[method]output-stream.write"
                 | "[method]output-stream.blocking-write-and-flush"
                 | "[method]output-stream.flush"
                 | "[method]output-stream.blocking-flush",
-            ) => Self::Written,
+            ) => Self::Write,
             ("wasi:cli/exit", _) => Self::Exit,
-            _ => Self::No,
+            _ => Self::Denied,
         }
     }
 
+    /// Handles a call.
     fn give(
         self,
         mut store: StoreContextMut<'_, HostState>,
@@ -124,10 +127,10 @@ impl Answer {
         results: &mut [Val],
     ) -> Result<()> {
         let value = self.value(&mut store, ty, params)?;
-        // Handles that were lent are given back; writing has done so.
-        if !matches!(self, Self::Written) {
+        // The host drops the handles that were passed. `write` has done so already.
+        if !matches!(self, Self::Write) {
             for param in params {
-                give_back(&mut store, param)?;
+                drop_handles(&mut store, param)?;
             }
         }
         if let (Some(result), Some(value)) = (results.first_mut(), value) {
@@ -136,7 +139,7 @@ impl Answer {
         Ok(())
     }
 
-    /// The one result, if there is any.
+    /// Returns the result of the function, if it has one.
     fn value(
         self,
         store: &mut StoreContextMut<'_, HostState>,
@@ -146,11 +149,11 @@ impl Answer {
         let wasi = &mut store.data_mut().wasi;
         let ns = wasi.now.ns();
         Ok(Some(match self {
-            Self::No => {
+            Self::Denied => {
                 return ty
                     .results()
                     .next()
-                    .map(|ty| nothing(store, &ty, 0))
+                    .map(|ty| Denial::new(store).value(&ty, 0))
                     .transpose();
             }
             Self::WallClock => Val::Record(vec![
@@ -172,22 +175,22 @@ impl Answer {
                 [Val::List(all)] => Val::List((0..all.len() as u32).map(Val::U32).collect()),
                 _ => Val::List(Vec::new()),
             },
-            Self::Yes => Val::Bool(true),
+            Self::True => Val::Bool(true),
             Self::RandomBytes => match params {
-                [Val::U64(len)] if *len <= MOST_RANDOM => {
+                [Val::U64(len)] if *len <= MAX_RANDOM_BYTES => {
                     Val::List((0..*len).map(|_| Val::U8(wasi.random() as u8)).collect())
                 }
                 _ => {
                     return Err(Error::msg(format!(
-                        "it asked for more than {MOST_RANDOM} random bytes at once"
+                        "it requested more than {MAX_RANDOM_BYTES} random bytes at once"
                     )));
                 }
             },
             Self::RandomNumber => Val::U64(wasi.random()),
             Self::Seed => Val::Tuple(vec![Val::U64(wasi.random()), Val::U64(wasi.random())]),
             Self::Stream(stream) => handle(store, stream)?,
-            Self::MayWrite => Val::Result(Ok(Some(Box::new(Val::U64(WRITE))))),
-            Self::Written => {
+            Self::CheckWrite => Val::Result(Ok(Some(Box::new(Val::U64(MAX_WRITE))))),
+            Self::Write => {
                 write(store, params)?;
                 Val::Result(Ok(None))
             }
@@ -196,16 +199,17 @@ impl Answer {
     }
 }
 
-/// Logs the lines of what is written to standard output or standard error.
+/// Writes the complete lines of standard output or standard error to the log, and keeps the rest.
 fn write(store: &mut StoreContextMut<'_, HostState>, params: &[Val]) -> Result<()> {
     let (stream, bytes) = match params {
         [Val::Resource(stream), Val::List(bytes)] => (*stream, &bytes[..]),
-        // Flushing.
+        // The call is a flush.
         [Val::Resource(stream)] => (*stream, &[][..]),
         _ => return Ok(()),
     };
-    // This gives the handle back.
-    let stream = Resource::<Nothing>::try_from_resource_any(stream, store.as_context_mut())?.rep();
+    // This drops the handle.
+    let stream =
+        Resource::<HostResource>::try_from_resource_any(stream, store.as_context_mut())?.rep();
     let (level, at) = match stream {
         STDERR => (Level::Warn, 1),
         _ => (Level::Info, 0),
@@ -222,45 +226,43 @@ fn write(store: &mut StoreContextMut<'_, HostState>, params: &[Val]) -> Result<(
     let mut parts = text.split('\n').peekable();
     while let Some(part) = parts.next() {
         let line = &mut state.wasi.lines[at];
-        // No more of a line is shown than of one that is logged.
-        if line.len() < WRITE as usize {
-            line.push_str(part);
-        }
+        line.push(part);
         if parts.peek().is_some() {
-            let line = std::mem::take(line);
-            state.log().printed(level, &line);
+            let PartialLine { text, cut } = std::mem::take(line);
+            state.log().write_printed(level, &text, cut);
         }
     }
     Ok(())
 }
 
-/// A handle of any resource.
+/// Creates a handle of a resource with this number.
 fn handle(store: &mut StoreContextMut<'_, HostState>, number: u32) -> Result<Val> {
-    let resource = Resource::<Nothing>::new_own(number);
+    let resource = Resource::<HostResource>::new_own(number);
     Ok(Val::Resource(ResourceAny::try_from_resource(
         resource,
         store.as_context_mut(),
     )?))
 }
 
-fn give_back(store: &mut StoreContextMut<'_, HostState>, value: &Val) -> Result<()> {
+/// Drops the handles in a parameter.
+fn drop_handles(store: &mut StoreContextMut<'_, HostState>, value: &Val) -> Result<()> {
     match value {
         Val::Resource(resource) => resource.resource_drop(store.as_context_mut()),
-        Val::List(values) | Val::Tuple(values) => {
-            values.iter().try_for_each(|value| give_back(store, value))
-        }
+        Val::List(values) | Val::Tuple(values) => values
+            .iter()
+            .try_for_each(|value| drop_handles(store, value)),
         Val::Record(fields) => fields
             .iter()
-            .try_for_each(|(_, value)| give_back(store, value)),
+            .try_for_each(|(_, value)| drop_handles(store, value)),
         Val::Option(Some(value))
         | Val::Variant(_, Some(value))
-        | Val::Result(Ok(Some(value)) | Err(Some(value))) => give_back(store, value),
+        | Val::Result(Ok(Some(value)) | Err(Some(value))) => drop_handles(store, value),
         _ => Ok(()),
     }
 }
 
-/// How WASI's interfaces say no, the clearest first.
-const NO: [&str; 8] = [
+/// Names of error cases in WASI's interfaces that mean "not permitted", the clearest first.
+const DENIALS: [&str; 8] = [
     "not-permitted",
     "access-denied",
     "access",
@@ -271,73 +273,200 @@ const NO: [&str; 8] = [
     "unknown",
 ];
 
-/// Types nest, and what a plugin imports is its own to say.
-const DEEPEST: u32 = 16;
+/// The maximum nesting of a result's type. The plugin chooses the types that it imports.
+const MAX_DEPTH: u32 = 16;
 
-/// A value of this type that says no, or that there is nothing.
-fn nothing(store: &mut StoreContextMut<'_, HostState>, ty: &Type, depth: u32) -> Result<Val> {
-    let refused = || Error::msg("it is not permitted");
-    if depth > DEEPEST {
-        return Err(refused());
+/// The maximum number of values in a result. Records and tuples can multiply it with every level of nesting.
+const MAX_VALUES: u32 = 1_024;
+
+/// Creates the result of a function that is not permitted.
+struct Denial<'s, 'd> {
+    store: &'s mut StoreContextMut<'d, HostState>,
+    /// Values so far.
+    values: u32,
+}
+
+impl<'s, 'd> Denial<'s, 'd> {
+    fn new(store: &'s mut StoreContextMut<'d, HostState>) -> Self {
+        Self { store, values: 0 }
     }
-    let depth = depth + 1;
-    Ok(match ty {
-        Type::Bool => Val::Bool(false),
-        Type::S8 => Val::S8(0),
-        Type::U8 => Val::U8(0),
-        Type::S16 => Val::S16(0),
-        Type::U16 => Val::U16(0),
-        Type::S32 => Val::S32(0),
-        Type::U32 => Val::U32(0),
-        Type::S64 => Val::S64(0),
-        Type::U64 => Val::U64(0),
-        Type::Float32 => Val::Float32(0.0),
-        Type::Float64 => Val::Float64(0.0),
-        Type::Char => Val::Char('\0'),
-        Type::String => Val::String(String::new()),
-        Type::List(_) => Val::List(Vec::new()),
-        Type::Map(_) => Val::Map(Vec::new()),
-        Type::Option(_) => Val::Option(None),
-        Type::Flags(_) => Val::Flags(Vec::new()),
-        Type::Own(_) => handle(store, 0)?,
-        Type::Record(record) => {
-            let fields: Result<_> = record
-                .fields()
-                .map(|field| Ok((field.name.to_owned(), nothing(store, &field.ty, depth)?)))
+
+    /// Returns a value of this type that means "not permitted", an empty value, or zero.
+    ///
+    /// # Errors
+    ///
+    /// No such value exists, or the type nests too deeply or has too many values.
+    fn value(&mut self, ty: &Type, depth: u32) -> Result<Val> {
+        self.values += 1;
+        if depth > MAX_DEPTH || self.values > MAX_VALUES {
+            return Err(Error::msg(format!(
+                "it called a function of wasi whose result has more than {MAX_VALUES} values, or nests \
+                 more than {MAX_DEPTH} times"
+            )));
+        }
+        let denied = || Error::msg("it called a function of wasi that is not permitted");
+        let depth = depth + 1;
+        Ok(match ty {
+            Type::Bool => Val::Bool(false),
+            Type::S8 => Val::S8(0),
+            Type::U8 => Val::U8(0),
+            Type::S16 => Val::S16(0),
+            Type::U16 => Val::U16(0),
+            Type::S32 => Val::S32(0),
+            Type::U32 => Val::U32(0),
+            Type::S64 => Val::S64(0),
+            Type::U64 => Val::U64(0),
+            Type::Float32 => Val::Float32(0.0),
+            Type::Float64 => Val::Float64(0.0),
+            Type::Char => Val::Char('\0'),
+            Type::String => Val::String(String::new()),
+            Type::List(_) => Val::List(Vec::new()),
+            Type::Map(_) => Val::Map(Vec::new()),
+            Type::Option(_) => Val::Option(None),
+            Type::Flags(_) => Val::Flags(Vec::new()),
+            Type::Own(_) => handle(self.store, 0)?,
+            Type::Record(record) => {
+                let fields: Result<_> = record
+                    .fields()
+                    .map(|field| Ok((field.name.to_owned(), self.value(&field.ty, depth)?)))
+                    .collect();
+                Val::Record(fields?)
+            }
+            Type::Tuple(tuple) => {
+                let values: Result<_> = tuple.types().map(|ty| self.value(&ty, depth)).collect();
+                Val::Tuple(values?)
+            }
+            Type::Enum(cases) => {
+                let names: Vec<_> = cases.names().collect();
+                let name = DENIALS.into_iter().find(|name| names.contains(name));
+                let name = name.or_else(|| names.first().copied()).ok_or_else(denied)?;
+                Val::Enum(name.to_owned())
+            }
+            Type::Variant(variant) => {
+                let cases: Vec<_> = variant.cases().collect();
+                let case = DENIALS
+                    .into_iter()
+                    .find_map(|name| cases.iter().find(|case| case.name == name))
+                    .or_else(|| cases.iter().find(|case| case.ty.is_none()))
+                    .or_else(|| cases.first())
+                    .ok_or_else(denied)?;
+                let payload = match &case.ty {
+                    Some(ty) => Some(Box::new(self.value(ty, depth)?)),
+                    None => None,
+                };
+                Val::Variant(case.name.to_owned(), payload)
+            }
+            Type::Result(result) => {
+                let error = match result.err() {
+                    Some(ty) => Some(Box::new(self.value(&ty, depth)?)),
+                    None => None,
+                };
+                Val::Result(Err(error))
+            }
+            _ => return Err(denied()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Store;
+    use wasmtime::component::Component;
+
+    use super::*;
+    use crate::sandbox::deadline::Deadline;
+    use crate::sandbox::engine_config::engine;
+    use crate::sandbox::host_state::WasiState;
+    use crate::sandbox::log::Log;
+    use crate::sandbox::memory_limiter::MemoryLimiter;
+
+    fn state() -> HostState {
+        HostState {
+            deadline: Deadline::default(),
+            memory: MemoryLimiter::new(0, 0),
+            log: Log::new("p"),
+            wasi: WasiState::default(),
+        }
+    }
+
+    /// The value that a function with this result type returns.
+    fn denial(types: &str, result: &str) -> Result<Val> {
+        let engine = engine()?;
+        let text = format!(
+            r#"(component (import "wasi:x/y@0.2.0" (instance {types}
+                 (export "f" (func (result {result}))))))"#
+        );
+        let component = Component::new(&engine, wat::parse_str(text).unwrap())?;
+        let ty = component.component_type();
+        let Some((_, import)) = ty.imports(&engine).next() else {
+            panic!("there is one import");
+        };
+        let ComponentItem::ComponentInstance(interface) = import.ty else {
+            panic!("it is an instance");
+        };
+        let function = interface
+            .exports(&engine)
+            .find_map(|(_, item)| match item.ty {
+                ComponentItem::ComponentFunc(function) => Some(function),
+                _ => None,
+            });
+        let result = function.and_then(|function| function.results().next());
+        let mut store = Store::new(&engine, state());
+        Denial::new(&mut store.as_context_mut()).value(&result.unwrap(), 0)
+    }
+
+    #[test]
+    fn a_result_has_at_most_1024_values() {
+        // A tuple of `width` tuples of `width` numbers has width² + width + 1 values.
+        let square = |width: usize| {
+            let inner = format!("(type $inner (tuple {}))", "u8 ".repeat(width));
+            let outer = format!("(type $outer (tuple {}))", "$inner ".repeat(width));
+            denial(&format!("{inner} {outer}"), "$outer")
+        };
+        let Val::Tuple(values) = square(31).unwrap() else {
+            panic!("it is a tuple");
+        };
+        assert_eq!(values.len(), 31);
+        let error = square(32).unwrap_err().to_string();
+        assert!(error.contains("more than 1024 values"), "{error}");
+    }
+
+    #[test]
+    fn a_result_type_nests_at_most_16_times() {
+        let nested = |times: usize| {
+            let types: String = (1..=times)
+                .map(|level| format!("(type $t{level} (tuple $t{}))", level - 1))
                 .collect();
-            Val::Record(fields?)
-        }
-        Type::Tuple(tuple) => {
-            let values: Result<_> = tuple.types().map(|ty| nothing(store, &ty, depth)).collect();
-            Val::Tuple(values?)
-        }
-        Type::Enum(cases) => {
-            let names: Vec<_> = cases.names().collect();
-            let no = NO.into_iter().find(|no| names.contains(no));
-            let name = no.or_else(|| names.first().copied()).ok_or_else(refused)?;
-            Val::Enum(name.to_owned())
-        }
-        Type::Variant(variant) => {
-            let cases: Vec<_> = variant.cases().collect();
-            let no = NO
-                .into_iter()
-                .find_map(|no| cases.iter().find(|case| case.name == no))
-                .or_else(|| cases.iter().find(|case| case.ty.is_none()))
-                .or_else(|| cases.first())
-                .ok_or_else(refused)?;
-            let payload = match &no.ty {
-                Some(ty) => Some(Box::new(nothing(store, ty, depth)?)),
-                None => None,
-            };
-            Val::Variant(no.name.to_owned(), payload)
-        }
-        Type::Result(result) => {
-            let error = match result.err() {
-                Some(ty) => Some(Box::new(nothing(store, &ty, depth)?)),
-                None => None,
-            };
-            Val::Result(Err(error))
-        }
-        _ => return Err(refused()),
-    })
+            denial(
+                &format!("(type $t0 (tuple u8)) {types}"),
+                &format!("$t{times}"),
+            )
+        };
+        assert!(nested(15).is_ok());
+        assert!(nested(16).is_err());
+    }
+
+    #[test]
+    fn an_error_case_that_means_not_permitted_is_preferred() {
+        // A named type must be exported.
+        let types = r#"(type $enum (enum "unknown" "access" "success"))
+                       (export "e" (type $e (eq $enum)))"#;
+        let value = denial(types, "(result (error $e))").unwrap();
+        let access = Val::Enum("access".to_owned());
+        assert_eq!(value, Val::Result(Err(Some(Box::new(access)))));
+    }
+
+    #[test]
+    fn one_line_keeps_at_most_4096_bytes() {
+        let mut line = PartialLine::default();
+        line.push(&"x".repeat(4_090));
+        assert_eq!((line.text.len(), line.cut), (4_090, 0));
+        // The last letter has two bytes and does not fit.
+        line.push(&format!("{}ä{}", "x".repeat(5), "y".repeat(16 << 20)));
+        assert_eq!((line.text.len(), line.cut), (4_095, 2 + (16 << 20)));
+        assert!(line.text.capacity() < 16 << 10, "{}", line.text.capacity());
+        line.push("z");
+        assert!(line.text.ends_with('x'));
+        assert_eq!(line.cut, 3 + (16 << 20));
+    }
 }
