@@ -86,8 +86,8 @@ fn plugins_need_a_grant_for_them() {
                 .run()
         };
         asks(meter("http.pcap").grant("evil=addresses,payload:9")).fails(&format!(
-            "plugin `evil`: asks for the flow field `{field}`, which was not granted: \
-             add `--grant evil={grant}`"
+            "plugin 'evil': requests flow field {field}, which was not granted; add --grant \
+             evil={grant}"
         ));
         asks(meter("http.pcap").grant(&format!("evil={grant}"))).done();
     }
@@ -100,8 +100,8 @@ fn plugins_cannot_ask_for_what_is_not_there() {
         .grant("applications=application,names")
         .run()
         .fails(
-            "plugin `applications`: asks for the flow field `application_name`, which this run does not \
-             have: it is there unless n_dissections is 0",
+            "plugin 'applications': requests flow field application_name, which this run does not \
+             have; it exists unless n_dissections is 0",
         );
 }
 

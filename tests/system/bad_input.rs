@@ -275,7 +275,7 @@ fn values_that_options_do_not_have() {
             "--plugin",
             "slicer.wasm,limit",
             "invalid value 'slicer.wasm,limit' for '--plugin <[NAME=]FILE[,KEY=VALUE…]>': \
-             `limit` is not an option: give key=value, or key=@file for the text of a file",
+             'limit' is not an option; give key=value, or key=@FILE for the text of a file",
         ),
         (
             "--frobnicate",

@@ -248,7 +248,8 @@ fn components_that_double_are_refused_before_there_is_one() {
         let (_folder, path) = component(&doubling(levels));
         let count = 2_u32.pow(levels + 1);
         let reason = format!(
-            "plugin `hand`: {} does not compile: it has {count} instances of nested components; at most \
+            "plugin 'hand': {} does not compile: it has {count} instances of nested components; at \
+             most \
              1024 are accepted",
             path.display()
         );
@@ -290,7 +291,7 @@ fn what_a_plugin_says_as_it_refuses_is_one_short_line() {
         };
         let (_folder, path) = module.file();
         let run = meter("dns.pcap").arg("--plugin").arg(path).run().exits(1);
-        let start = format!("flowloom: plugin `hand`: refused its options: {shown}");
+        let start = format!("flowloom: plugin 'hand': rejected its options: {shown}");
         assert!(run.stderr.starts_with(&start), "{run}");
         assert_eq!(run.stderr.lines().count(), 1, "{run}");
         assert!(run.stderr.len() < 1_200, "{}", run.stderr.len());
@@ -315,7 +316,7 @@ fn paths_in_errors_stay_on_their_line() {
             .plugin("evil")
             .run()
     };
-    let start = format!("flowloom: the policy {shown}: ");
+    let start = format!("flowloom: policy {shown}: ");
     let run = with("--policy").exits(1);
     assert!(run.stderr.starts_with(&start), "{run}");
     assert!(!run.stderr.contains('\u{1b}'), "{run}");

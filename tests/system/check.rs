@@ -44,8 +44,8 @@ fn refuses_what_a_run_would_refuse() {
             .arg(plugin("packet_bytes"))
     };
     check().run().fails(
-        "plugin `packet_bytes`: asks for 64 bytes of each packet, which were not granted: add `--grant \
-         packet_bytes=bytes:64`",
+        "plugin 'packet_bytes': requests packet bytes (64), which were not granted; add --grant \
+         packet_bytes=bytes:64",
     );
     let run = check()
         .args(["--grant", "packet_bytes=bytes:64"])
@@ -84,12 +84,12 @@ fn says_whether_a_policy_would_let_it_in() {
     check("version = 1\n[plugins.packet_bytes]\ngrants = [\"bytes:64\"]\n").done();
     let run = check("version = 1\n").exits(1);
     assert!(
-        run.stderr.contains("add `--grant packet_bytes=bytes:64`"),
+        run.stderr.contains("add --grant packet_bytes=bytes:64"),
         "{run}"
     );
     let run = check("version = 1\nunlisted = \"refuse\"\n").exits(1);
     assert!(
-        run.stderr.starts_with("flowloom: plugin `packet_bytes`: "),
+        run.stderr.starts_with("flowloom: plugin 'packet_bytes': "),
         "{run}"
     );
 }

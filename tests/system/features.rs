@@ -201,8 +201,8 @@ fn flow_slicer_is_refused_what_the_run_has_not() {
         .grant("flow_slicer=bytes:1500")
         .run()
         .fails(
-            "plugin `flow_slicer`: asks for the flow field `bidirectional_min_ps`, which this run \
-             does not have: it is there with statistical_analysis",
+            "plugin 'flow_slicer': requests flow field bidirectional_min_ps, which this run does \
+             not have; it exists with statistical_analysis",
         );
 }
 

@@ -8,46 +8,52 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
     for (asks, message) in [
         (
             "packet=ip_size+src_ip",
-            "asks for the packet field `src_ip`, which was not granted: \
-             add `--grant evil=addresses`",
+            "requests packet field src_ip, which was not granted; add --grant evil=addresses",
         ),
         (
             "packet=dst_mac",
-            "asks for the packet field `dst_mac`, which was not granted: \
-             add `--grant evil=addresses`",
+            "requests packet field dst_mac, which was not granted; add --grant evil=addresses",
         ),
         (
             "packet=src_pseudonym",
-            "asks for the packet field `src_pseudonym`, which was not granted: \
-             add `--grant evil=pseudonyms`",
+            "requests packet field src_pseudonym, which was not granted; add --grant evil=pseudonyms",
         ),
         (
             "at_init=src_ip",
-            "asks for the flow field `src_ip`, which was not granted: add `--grant evil=addresses`",
+            "requests flow field src_ip, which was not granted; add --grant evil=addresses",
         ),
         (
             "at_update=dst_mac",
-            "asks for the flow field `dst_mac`, which was not granted: add `--grant evil=addresses`",
+            "requests flow field dst_mac, which was not granted; add --grant evil=addresses",
         ),
         (
             "at_expire=src_oui",
-            "asks for the flow field `src_oui`, which was not granted: add `--grant evil=addresses`",
+            "requests flow field src_oui, which was not granted; add --grant evil=addresses",
         ),
         (
             "payload=64",
-            "asks for 64 bytes of each payload, which were not granted: \
-             add `--grant evil=payload:64`",
+            "requests payload bytes (64), which were not granted; add --grant evil=payload:64",
         ),
         (
             "bytes=100",
-            "asks for 100 bytes of each packet, which were not granted: \
-             add `--grant evil=bytes:100`",
+            "requests packet bytes (100), which were not granted; add --grant evil=bytes:100",
+        ),
+        (
+            "packet=src_ip,payload=1500",
+            "requests packet field src_ip and payload bytes (1500), which were not granted; \
+             add --grant evil=addresses,payload:1500",
+        ),
+        // Bytes from the IP header on include addresses.
+        (
+            "packet=src_ip,bytes=1500,at_expire=src_mac",
+            "requests packet field src_ip, flow field src_mac and packet bytes (1500), which were not \
+             granted; add --grant evil=bytes:1500",
         ),
     ] {
         meter("http.pcap")
             .plugin(&format!("evil,{asks}"))
             .run()
-            .fails(&format!("plugin `evil`: {message}"));
+            .fails(&format!("plugin 'evil': {message}"));
     }
 }
 
@@ -75,16 +81,16 @@ fn one_grant_does_not_give_another() {
         .grant("evil=addresses")
         .run()
         .fails(
-            "plugin `evil`: asks for 64 bytes of each payload, which were not granted: \
-             add `--grant evil=payload:64`",
+            "plugin 'evil': requests payload bytes (64), which were not granted; add --grant \
+             evil=payload:64",
         );
     meter("http.pcap")
         .plugin("evil,packet=src_ip")
         .grant("evil=payload:64")
         .run()
         .fails(
-            "plugin `evil`: asks for the packet field `src_ip`, which was not granted: \
-             add `--grant evil=addresses`",
+            "plugin 'evil': requests packet field src_ip, which was not granted; add --grant \
+             evil=addresses",
         );
 }
 
@@ -96,8 +102,8 @@ fn a_grant_is_for_one_plugin() {
         .grant("packet_stats=addresses")
         .run()
         .fails(
-            "plugin `evil`: asks for the packet field `src_ip`, which was not granted: \
-             add `--grant evil=addresses`",
+            "plugin 'evil': requests packet field src_ip, which was not granted; add --grant \
+             evil=addresses",
         );
     meter("http.pcap")
         .plugin("packet_stats")
@@ -165,9 +171,9 @@ fn grants_that_are_none() {
             .grant(&format!("evil={what}"))
             .run()
             .refuses_arguments(&format!(
-                "invalid value 'evil={what}' for '--grant <NAME=WHAT[,WHAT…]>': `{what}` is not a \
-                 grant: give `addresses`, `pseudonyms`, `application`, `names`, `payload:N` or \
-                 `bytes:N` (N from 1 to 65575), several with commas between"
+                "invalid value 'evil={what}' for '--grant <NAME=WHAT[,WHAT…]>': '{what}' is not a \
+                 grant; give addresses, pseudonyms, application, names, payload:N or bytes:N (N \
+                 from 1 to 65575), separated by commas"
             ));
     }
 }
@@ -180,8 +186,8 @@ fn pseudonyms_are_not_for_who_sees_the_addresses() {
             .grant(&format!("evil={grant}"))
             .run()
             .fails(
-                "plugin `evil`: is granted pseudonyms, and with `addresses` or `bytes` what stands \
-                 behind them: grant one or the other",
+                "plugin 'evil': has grants that reveal the addresses behind its pseudonyms; grant \
+                 either pseudonyms, or addresses and bytes:N",
             );
     }
 }

@@ -129,7 +129,7 @@ fn a_memory_bomb_is_refused_the_memory() {
             .find(|line| line.starts_with("ERROR"))
             .unwrap_or_default();
         let asked = line
-            .split_once(": it asked for ")
+            .split_once(": it requested ")
             .and_then(|(_, rest)| rest.split_once(" bytes of memory; 268435456 are allowed; "))
             .map(|(asked, _)| asked);
         let asked: u64 = asked

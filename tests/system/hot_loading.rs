@@ -380,8 +380,8 @@ fn other_columns_are_for_lines_that_name_them() {
     let error = registry.replace(other()).err().expect("other outputs");
     assert_eq!(
         error.to_string(),
-        "plugin `evil`: declares other outputs than the columns that this run has of it, which cannot \
-         change under way; JSON lines take any"
+        "plugin 'evil': declares outputs that differ from its columns in this run, which cannot \
+         change while packets flow; JSON lines accept any outputs"
     );
     assert_eq!(registry.refused(), 1);
     registry.remove("evil").expect("it is there");

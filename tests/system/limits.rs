@@ -42,7 +42,7 @@ fn a_policy_pins_files() {
         .policy(&path)
         .run()
         .fails(&format!(
-            "plugin `slicer`: {} has the SHA-256 {}, and {sha256} is what may be loaded",
+            "plugin 'slicer': {} has SHA-256 {}, but only {sha256} may be loaded",
             slicer.display(),
             digest(&slicer)
         ));
@@ -50,7 +50,10 @@ fn a_policy_pins_files() {
         .plugin("packet_stats")
         .policy(&path)
         .run()
-        .fails("plugin `packet_stats`: is not in the policy, which refuses plugins that are not");
+        .fails(
+            "plugin 'packet_stats': is not listed in the policy, which rejects unlisted plugins; \
+                add a section [plugins.NAME]",
+        );
 }
 
 #[test]
@@ -80,7 +83,7 @@ fn a_policy_that_is_none() {
         .run()
         .exits(1);
     let start = format!(
-        "flowloom: the policy {}: TOML parse error at line 3, ",
+        "flowloom: policy {}: TOML parse error at line 3, ",
         path.display()
     );
     assert!(run.stderr.starts_with(&start), "{run}");
@@ -174,7 +177,8 @@ fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
         let told = run.stderr.lines().any(|line| {
             line.starts_with("ERROR plugin evil: stopped in ")
                 && line.contains(": it took ")
-                && line.contains(" ns of CPU time an event; 10000 are allowed; flows that it held ")
+                && line
+                    .contains(" ns of CPU time per event; 10000 are allowed; flows that it held ")
         });
         assert!(told, "{run}");
         assert!(
@@ -284,7 +288,8 @@ fn a_folder_is_followed_while_packets_flow() {
     // A wrong option changes nothing; other options are another version.
     say("plus = \"many\"");
     wait_for(
-        "plugin `evil`: refused its options: option `plus` must be a number; the plugins stay as they are",
+        "plugin 'evil': rejected its options: option `plus` must be a number; the plugins stay as \
+         they are",
     );
     feed(&packets(4, 6, 1));
     say("plus = 100");

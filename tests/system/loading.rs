@@ -101,7 +101,7 @@ const BOUNDS: [&str; 4] = ["--compile-time", "30", "--compile-memory", "512"];
 fn is_refused(stderr: &str, name: &str) {
     assert_eq!(stderr.lines().count(), 1, "{name}: {stderr}");
     assert!(
-        stderr.starts_with("flowloom: plugin `hand`: ")
+        stderr.starts_with("flowloom: plugin 'hand': ")
             && (stderr.contains(" does not compile: ")
                 || stderr.contains(" is not a WebAssembly component: ")),
         "{name}: {stderr}"
@@ -312,12 +312,12 @@ fn a_followed_folder_outlives_what_breaks_parsers() {
     let mut run = Followed::start(None);
     for (name, bytes) in hostile() {
         run.put(&format!("{name}.wasm"), &bytes);
-        run.says(&format!("ERROR plugin `{name}`: "));
+        run.says(&format!("ERROR plugin '{name}': "));
     }
     // Half of a file is refused once; the whole one is loaded, and its removal noticed.
     let whole = typed(&Module::default().text(), |contract| contract);
     let path = run.put("hand.wasm", &whole[..whole.len() / 2]);
-    run.says("ERROR plugin `hand`: ");
+    run.says("ERROR plugin 'hand': ");
     fs::write(&path, &whole).expect("room for it");
     let lines = run.says("INFO plugin hand: ");
     assert!(
@@ -341,15 +341,15 @@ fn a_link_in_a_followed_folder_is_refused_and_nothing_of_its_target_shown() {
         assert_eq!(
             lines.last().map(|line| line.trim_start()),
             Some(&*format!(
-                "ERROR plugin `{stem}`: {} is a symbolic link, which a folder that is followed may not \
-                 have: move the file itself there; the plugins stay as they are",
+                "ERROR plugin '{stem}': {} is a symbolic link, which is not accepted in a watched \
+                 folder; move the file itself there; the plugins stay as they are",
                 folder.join(name).display()
             ))
         );
     }
     // A file that is no plugin is not shown either.
     run.put("text.wasm", b"hunter2 is the word");
-    let lines = run.says("ERROR plugin `text`: ");
+    let lines = run.says("ERROR plugin 'text': ");
     assert!(
         lines.iter().all(|line| !line.contains("hunter2")),
         "{lines:#?}"

@@ -157,17 +157,17 @@ fn the_operator_names_plugins() {
 
 #[test]
 fn plugins_of_one_name_are_refused() {
-    let message = "there is a plugin of that name already: give each its own with NAME=FILE";
+    let message = "another plugin has this name; give each plugin its own name with NAME=FILE";
     meter("http.pcap")
         .plugin("slicer")
         .plugin("slicer,limit=5")
         .run()
-        .fails(&format!("plugin `slicer`: {message}"));
+        .fails(&format!("plugin 'slicer': {message}"));
     meter("http.pcap")
         .args(["--plugin", &named("slicer", "packet_stats")])
         .plugin("slicer")
         .run()
-        .fails(&format!("plugin `slicer`: {message}"));
+        .fails(&format!("plugin 'slicer': {message}"));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn names_that_are_none_are_refused() {
             .args(["--plugin", &named(name, "slicer")])
             .run()
             .fails(&format!(
-                "plugin `{0}`: `{0}` is not a name for a plugin: give [A-Za-z0-9_-]{{1,64}}, as in \
+                "plugin '{0}': '{0}' is not a valid plugin name; use [A-Za-z0-9_-]{{1,64}}, as in \
                  NAME=FILE",
                 name.escape_debug()
             ));
@@ -199,13 +199,13 @@ fn options_reach_the_plugin_and_errors_list_the_accepted_ones() {
             .plugin(&format!("slicer,{option}"))
             .run()
             .fails(&format!(
-                "plugin `slicer`: refused its options: {problem}; {ACCEPTS}"
+                "plugin 'slicer': rejected its options: {problem}; {ACCEPTS}"
             ));
     }
     meter("http.pcap")
         .plugin("slicer,limit=1,limit=2")
         .run()
-        .fails("plugin `slicer`: refused its options: option `limit` is given twice");
+        .fails("plugin 'slicer': rejected its options: option `limit` is given twice");
 }
 
 #[test]
@@ -300,7 +300,7 @@ fn a_folder_of_plugins_is_loaded_in_the_order_of_names() {
         .arg(folder.path())
         .run()
         .fails(&format!(
-            "plugin `0`: {} is not a WebAssembly component: it does not start as a \
+            "plugin '0': {} is not a WebAssembly component: it does not start as a \
              WebAssembly file does",
             broken.display()
         ));
@@ -317,12 +317,10 @@ fn a_folder_of_very_many_plugins_is_refused() {
         .args(["--plugins", &path])
         .run()
         .fails(&format!(
-            "the folder {path} has 1000 plugins; at most 64 are loaded"
+            "the plugin folder {path} has 1000 plugins; at most 64 are accepted"
         ));
     meter("dns.pcap")
         .args(["--plugins", "nowhere"])
         .run()
-        .fails(
-            "the folder of plugins nowhere cannot be read: No such file or directory (os error 2)",
-        );
+        .fails("cannot read the plugin folder nowhere: No such file or directory (os error 2)");
 }

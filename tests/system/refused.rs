@@ -14,7 +14,7 @@ fn load(path: &Path) -> Run {
 #[track_caller]
 fn refused(path: &Path, reason: &str) {
     let reason = reason.replace("FILE", &path.display().to_string());
-    load(path).fails(&format!("plugin `hand`: {reason}"));
+    load(path).fails(&format!("plugin 'hand': {reason}"));
 }
 
 /// The guest `evil` with these options.
@@ -23,7 +23,7 @@ fn evil_refused(options: &str, reason: &str) {
     meter("dns.pcap")
         .plugin(&format!("evil,{options}"))
         .run()
-        .fails(&format!("plugin `evil`: {reason}"));
+        .fails(&format!("plugin 'evil': {reason}"));
 }
 
 /// Else the other tests here would prove nothing.
@@ -67,7 +67,7 @@ fn a_component_that_is_cut_or_has_a_tail() {
         let (_folder, path) = file("hand.wasm", bytes);
         let run = load(&path).exits(1);
         let message = format!(
-            "flowloom: plugin `hand`: {} does not compile: unexpected end-of-file",
+            "flowloom: plugin 'hand': {} does not compile: unexpected end-of-file",
             path.display()
         );
         assert!(run.stderr.starts_with(&message), "{run}");
@@ -102,7 +102,7 @@ fn what_is_no_file() {
     refused(Path::new("/dev/zero"), "FILE is not a regular file");
     refused(
         Path::new("missing.wasm"),
-        "FILE cannot be read: No such file or directory (os error 2)",
+        "cannot read FILE: No such file or directory (os error 2)",
     );
     // Nobody writes to it: reading would wait for ever.
     let (folder, _) = file("beside", "");
@@ -138,7 +138,7 @@ fn imports_that_nobody_gives() {
         refused(
             &path,
             &format!(
-                "imports `{import}`, which this host does not give to plugins; only \
+                "imports '{import}', which Flowloom does not provide; only \
                  flowloom:plugin/log and wasi 0.2 may be imported"
             ),
         );
@@ -154,12 +154,15 @@ fn other_versions_of_the_contract() {
     };
     for version in ["0.3.0", "0.2.0", "1.0.0"] {
         let (_folder, path) = built_against(version);
-        let reason = format!("needs flowloom:plugin {version}, this host has 0.1.0");
+        let reason = format!("requires flowloom:plugin {version}; this Flowloom has 0.1.0");
         refused(&path, &reason);
     }
     let (_folder, path) =
         component(r#"(component (import "flowloom:plugin/log@0.2.0" (instance)))"#);
-    refused(&path, "needs flowloom:plugin 0.2.0, this host has 0.1.0");
+    refused(
+        &path,
+        "requires flowloom:plugin 0.2.0; this Flowloom has 0.1.0",
+    );
     // A later version of the same contract only adds to it.
     let (_folder, path) = built_against("0.1.9");
     load(&path).done();
@@ -174,7 +177,7 @@ fn the_right_name_with_another_type() {
     let (_folder, path) = file("hand.wasm", typed(&module, edit));
     refused(
         &path,
-        "does not fit the contract: failed to convert function to given type: type mismatch with \
+        "does not match the contract: failed to convert function to given type: type mismatch with \
          results: expected 0-tuple, found 1-tuple",
     );
 }
@@ -192,7 +195,7 @@ fn exports_that_are_not_there() {
     );
     refused(
         &path,
-        "does not fit the contract: instance export `flowloom:plugin/feature@0.1.0` does not have \
+        "does not match the contract: instance export `flowloom:plugin/feature@0.1.0` does not have \
          export `open`",
     );
 }
@@ -217,7 +220,7 @@ fn webassembly_that_is_switched_off() {
         let (_folder, path) = component(&format!("(component (core module {item}))"));
         let run = load(&path).exits(1);
         let message = format!(
-            "flowloom: plugin `hand`: {} does not compile: failed to parse WebAssembly module: \
+            "flowloom: plugin 'hand': {} does not compile: failed to parse WebAssembly module: \
              {reason} (at offset 0x",
             path.display()
         );
@@ -259,7 +262,7 @@ fn more_memory_than_is_allowed_from_the_start() {
         let run = load(&path).exits(1);
         let told = run
             .stderr
-            .strip_prefix("flowloom: plugin `hand`: failed while it was opened: it asked for ")
+            .strip_prefix("flowloom: plugin 'hand': cannot be opened: it requested ")
             .and_then(|rest| rest.strip_suffix(" bytes of memory; 268435456 are allowed\n"))
             .and_then(|told| told.parse::<u64>().ok());
         // What the host keeps for an instance counts too, and differs from engine to engine.
@@ -273,7 +276,7 @@ fn more_memory_than_is_allowed_from_the_start() {
     .file();
     refused(
         &path,
-        "failed while it was opened: resource limit exceeded: memory count too high at 5",
+        "cannot be opened: resource limit exceeded: memory count too high at 5",
     );
 }
 
@@ -333,7 +336,7 @@ fn opening_that_does_not_end_or_goes_wrong() {
         ),
     ] {
         let (_folder, path) = module.file();
-        refused(&path, &format!("failed while it was opened: {reason}"));
+        refused(&path, &format!("cannot be opened: {reason}"));
     }
 }
 
@@ -357,9 +360,7 @@ fn a_realloc_that_does_not_end_or_lies() {
         meter("dns.pcap")
             .args(["--plugin", &hand])
             .run()
-            .fails(&format!(
-                "plugin `hand`: failed while it was opened: {reason}"
-            ));
+            .fails(&format!("plugin 'hand': cannot be opened: {reason}"));
     }
 }
 
@@ -377,7 +378,7 @@ fn a_panic_in_open_is_shown_escaped_and_shortened() {
         [
             format!("ERROR plugin evil: {text}"),
             format!(
-                "flowloom: plugin `evil`: failed while it was opened: wasm trap: wasm \
+                "flowloom: plugin 'evil': cannot be opened: wasm trap: wasm \
                  `unreachable` instruction executed: {text}"
             ),
         ]
@@ -388,7 +389,7 @@ fn a_panic_in_open_is_shown_escaped_and_shortened() {
 fn a_panic_of_the_sdk_says_where() {
     let run = meter("dns.pcap").plugin("panics,at=open").run().exits(1);
     let last = run.stderr.lines().last().unwrap_or_default();
-    let start = "flowloom: plugin `panics`: failed while it was opened: wasm trap: wasm \
+    let start = "flowloom: plugin 'panics': cannot be opened: wasm trap: wasm \
                  `unreachable` instruction executed: panics panicked in open at \
                  tests/guests/panics/src/lib.rs:";
     assert!(last.starts_with(start), "{run}");
@@ -401,17 +402,17 @@ fn names_of_outputs() {
         evil_refused(
             &format!("outputs={name}:integer"),
             &format!(
-                "declares an output `{name}`, which is not a name: give [a-z][a-z0-9_]{{0,31}}"
+                "declares output '{name}', which is not a valid name; use [a-z][a-z0-9_]{{0,31}}"
             ),
         );
     }
     evil_refused(
         "outputs=a\u{1b}[2J:integer",
-        "declares an output `a\\u{1b}[2J`, which is not a name: give [a-z][a-z0-9_]{0,31}",
+        "declares output 'a\\u{1b}[2J', which is not a valid name; use [a-z][a-z0-9_]{0,31}",
     );
     evil_refused(
         "outputs=a:integer+b:text+a:float",
-        "declares the output `a` twice",
+        "declares output 'a' twice",
     );
 }
 
@@ -450,28 +451,28 @@ fn sixty_five_outputs() {
 fn fields_that_there_are_not() {
     evil_refused(
         "packet=ip_size+ttl2",
-        "asks for the packet field `ttl2`, which this host does not know",
+        "requests packet field 'ttl2', which does not exist in this version of Flowloom",
     );
     evil_refused(
         "at_update=bidirectional_packet",
-        "asks for the flow field `bidirectional_packet`, which this host does not know",
+        "requests flow field 'bidirectional_packet', which does not exist in this version of Flowloom",
     );
     // Without the analysis, flows have no such field.
     evil_refused(
         "at_expire=splt_ps",
-        "asks for the flow field `splt_ps`, which this run does not have: it is there with splt_analysis",
+        "requests flow field splt_ps, which this run does not have; it exists with splt_analysis",
     );
     evil_refused(
         "packet=\u{1b}[2J",
-        "asks for the packet field `\\u{1b}[2J`, which this host does not know",
+        "requests packet field '\\u{1b}[2J', which does not exist in this version of Flowloom",
     );
-    evil_refused("packet=ttl+ttl", "asks for the packet field `ttl` twice");
+    evil_refused("packet=ttl+ttl", "requests packet field 'ttl' twice");
     evil_refused(
         "payload=65576",
-        "asks for 65576 bytes of each payload; a packet has at most 65575",
+        "requests 65576 bytes of each payload; a packet has at most 65575",
     );
     evil_refused(
         "packets_per_flow=0",
-        "says packets-per-flow 0; give at least 1, or none",
+        "declares packets-per-flow 0; declare at least 1, or none",
     );
 }

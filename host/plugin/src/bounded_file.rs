@@ -1,37 +1,37 @@
-//! Reading files that an operator or a folder names: regular files only, and no more than so many bytes.
+//! Reads files of limited size, and only regular files.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// Which files are read.
+/// The rules for reading a file.
 #[derive(Clone, Copy, Debug)]
 pub struct BoundedRead {
-    most: u64,
+    max: u64,
     follows_links: bool,
 }
 
-/// Why a file is not read.
+/// The reason why a file was not read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BoundedReadError {
-    /// The system does not open or read it.
+    /// The system cannot open or read it.
     #[error(transparent)]
     Io(#[from] io::Error),
     /// It is a directory, a FIFO, a socket or a device.
     #[error("it is {0}, not a regular file")]
     NotAFile(&'static str),
     /// It is a symbolic link, and links are not followed.
-    #[error("it is a symbolic link, which is not followed here")]
+    #[error("it is a symbolic link, which is not accepted here")]
     Link,
     /// It is larger than accepted.
-    #[error("it has {size} bytes; at most {most} are accepted")]
+    #[error("it has {size} bytes; at most {max} are accepted")]
     TooLarge {
         /// Its size in bytes.
         size: u64,
         /// The accepted size in bytes.
-        most: u64,
+        max: u64,
     },
 }
 
@@ -45,10 +45,10 @@ impl From<BoundedReadError> for io::Error {
 }
 
 impl BoundedRead {
-    /// Reads regular files of at most so many bytes.
-    pub const fn new(most: u64) -> Self {
+    /// Creates rules for regular files of at most `max` bytes.
+    pub const fn new(max: u64) -> Self {
         Self {
-            most,
+            max,
             follows_links: true,
         }
     }
@@ -64,7 +64,7 @@ impl BoundedRead {
 
     /// Reads a file as bytes.
     ///
-    /// The call neither blocks on a FIFO nor reads a device, also if one takes the file's place meanwhile.
+    /// The call never blocks on a FIFO and never reads a device, even if one replaces the file during the call.
     ///
     /// # Errors
     ///
@@ -72,12 +72,12 @@ impl BoundedRead {
     pub fn bytes(self, path: impl AsRef<Path>) -> Result<Vec<u8>, BoundedReadError> {
         let (file, size) = self.open(path.as_ref())?;
         let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
-        // Some files are longer than their metadata says, and a file may grow meanwhile.
-        file.take(self.most + 1).read_to_end(&mut bytes)?;
+        // Some files are longer than their metadata says, and a file may grow during the call.
+        file.take(self.max + 1).read_to_end(&mut bytes)?;
         match bytes.len() as u64 {
-            size if size > self.most => Err(BoundedReadError::TooLarge {
+            size if size > self.max => Err(BoundedReadError::TooLarge {
                 size,
-                most: self.most,
+                max: self.max,
             }),
             _ => Ok(bytes),
         }
@@ -103,7 +103,8 @@ impl BoundedRead {
     }
 
     fn open(self, path: &Path) -> Result<(File, u64), BoundedReadError> {
-        // Opening some devices has effects, so the type is checked before, and again after.
+        // Opening some devices has effects, so the type is checked before opening. It is checked again
+        // afterwards, because the path may name another file by then.
         let before = match self.follows_links {
             true => std::fs::metadata(path)?,
             false => std::fs::symlink_metadata(path)?,
@@ -134,9 +135,9 @@ impl BoundedRead {
             () if kind.is_fifo() => Err(BoundedReadError::NotAFile("a FIFO")),
             () if kind.is_socket() => Err(BoundedReadError::NotAFile("a socket")),
             () if !kind.is_file() => Err(BoundedReadError::NotAFile("a device")),
-            () if size > self.most => Err(BoundedReadError::TooLarge {
+            () if size > self.max => Err(BoundedReadError::TooLarge {
                 size,
-                most: self.most,
+                max: self.max,
             }),
             () => Ok(size),
         }
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_up_to_the_bound_are_read() {
+    fn only_regular_files_up_to_the_limit_are_read() {
         let folder = tempfile::tempdir().unwrap();
         let (file, link, fifo) = (
             folder.path().join("file"),
@@ -174,7 +175,7 @@ mod tests {
         refused(
             READ.follows_links(false),
             &link,
-            "it is a symbolic link, which is not followed here",
+            "it is a symbolic link, which is not accepted here",
         );
         std::fs::write(&file, "fives").unwrap();
         refused(READ, &file, "it has 5 bytes; at most 4 are accepted");
@@ -184,20 +185,20 @@ mod tests {
             Path::new("/dev/zero"),
             "it is a device, not a regular file",
         );
-        // Nobody writes to it: reading would wait for ever.
+        // There is no writer, so reading would block.
         rustix::fs::mkfifoat(rustix::fs::CWD, &fifo, rustix::fs::Mode::RUSR).unwrap();
         refused(READ, &fifo, "it is a FIFO, not a regular file");
     }
 
     #[test]
-    fn a_file_that_is_longer_than_it_says_is_bounded_too() {
+    fn the_limit_also_holds_if_the_metadata_is_wrong() {
         // Files of /proc have the size 0.
         let error = READ.bytes("/proc/self/status").unwrap_err();
         assert_eq!(error.to_string(), "it has 5 bytes; at most 4 are accepted");
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_not_shown() {
+    fn errors_do_not_contain_bytes_of_the_file() {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), [b'a', 0xff]).unwrap();
         let error = READ.text(file.path()).unwrap_err();

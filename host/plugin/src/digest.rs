@@ -1,4 +1,4 @@
-//! Which file a plugin was.
+//! Digests of plugin files.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,13 +11,13 @@ use sha2::Digest as _;
 #[serde(try_from = "String")]
 pub struct Sha256([u8; 32]);
 
-/// A text that is no SHA-256.
+/// A text that is not a SHA-256.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a SHA-256: give 64 hexadecimal digits, as `sha256sum FILE` prints", .0.escape_debug())]
+#[error("'{}' is not a SHA-256; give 64 hexadecimal digits, as printed by 'sha256sum FILE'", .0.escape_debug())]
 pub struct DigestError(String);
 
 impl Sha256 {
-    /// Of these bytes.
+    /// Computes the SHA-256 of these bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(sha2::Sha256::digest(bytes).into())
     }

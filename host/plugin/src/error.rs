@@ -1,17 +1,19 @@
-//! What can be wrong with a plugin.
+//! Errors of loading and running plugins.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use crate::digest::Sha256;
 use crate::escape::{escaped_path, shown};
+use crate::grants::Grants;
 
-/// Why a plugin is not loaded. The text names the plugin and says what to do.
+/// The reason why a plugin was not loaded. The text names the plugin and says what to do.
 #[derive(Debug, thiserror::Error)]
-#[error("plugin `{}`: {problem}", name.escape_debug())]
+#[error("plugin '{}': {problem}", name.escape_debug())]
 pub struct PluginError {
-    /// The operator's name for it.
+    /// The operator's name for the plugin.
     pub name: String,
-    /// What is wrong.
+    /// The reason.
     pub problem: Box<LoadErrorKind>,
 }
 
@@ -24,12 +26,12 @@ impl PluginError {
     }
 }
 
-/// What is wrong with a plugin.
+/// The reason why a plugin was not loaded. The text follows the name of the plugin.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-#[allow(missing_docs, reason = "the texts say what each is")]
+#[allow(missing_docs, reason = "the texts describe the variants")]
 pub enum LoadErrorKind {
-    #[error("{} cannot be read: {error}", escaped_path(path))]
+    #[error("cannot read {}: {error}", escaped_path(path))]
     Unreadable {
         path: PathBuf,
         error: std::io::Error,
@@ -37,12 +39,12 @@ pub enum LoadErrorKind {
     #[error("{} is not a regular file", escaped_path(path))]
     NotAFile { path: PathBuf },
     #[error(
-        "{} is a symbolic link, which a folder that is followed may not have: move the file itself there",
+        "{} is a symbolic link, which is not accepted in a watched folder; move the file itself there",
         escaped_path(path)
     )]
     Link { path: PathBuf },
-    #[error("{} has {size} bytes; at most {most} are accepted", escaped_path(path))]
-    TooLarge { path: PathBuf, size: u64, most: u64 },
+    #[error("{} has {size} bytes; at most {max} are accepted", escaped_path(path))]
+    TooLarge { path: PathBuf, size: u64, max: u64 },
     #[error(
         "{} is not a WebAssembly component: {}",
         escaped_path(path),
@@ -51,77 +53,80 @@ pub enum LoadErrorKind {
     NotAComponent { path: PathBuf, reason: String },
     #[error("{} does not compile: {}", escaped_path(path), shown(reason))]
     DoesNotCompile { path: PathBuf, reason: String },
-    #[error("needs flowloom:plugin {}, this host has {has}", shown(wanted), has = crate::contract::CONTRACT_VERSION)]
+    #[error("requires flowloom:plugin {}; this Flowloom has {has}", shown(wanted), has = crate::contract::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
-        "imports `{import}`, which this host does not give to plugins; only flowloom:plugin/log and wasi 0.2 may be imported"
+        "imports '{import}', which Flowloom does not provide; only flowloom:plugin/log and wasi 0.2 may be imported"
     )]
     UnknownImport { import: String },
     #[error("exports neither flowloom:plugin/feature nor flowloom:plugin/batch-feature {has}", has = crate::contract::CONTRACT_VERSION)]
     NoExports,
-    #[error("does not fit the contract: {}", shown(reason))]
+    #[error("does not match the contract: {}", shown(reason))]
     OtherTypes { reason: String },
-    #[error("failed while it was opened: {0}")]
+    #[error("cannot be opened: {0}")]
     OpenTrapped(Trap),
-    #[error("refused its options: {}", shown(.0))]
-    Refused(String),
-    #[error("asks for the {of} field `{field}`, which this host does not know")]
+    #[error("rejected its options: {}", shown(.0))]
+    RejectedOptions(String),
+    #[error("requests {of} field '{field}', which does not exist in this version of Flowloom")]
     UnknownField { of: &'static str, field: String },
-    #[error("asks for the flow field `{field}`, which this run does not have: it is there {when}")]
-    NotThere {
+    #[error("requests flow field {field}, which this run does not have; it exists {when}")]
+    FieldAbsent {
         field: &'static str,
         when: &'static str,
     },
+    /// The plugin requests data without the grants for it.
     #[error(
-        "asks for the {of} field `{field}`, which was not granted: add `--grant {name}={grant}`"
+        "requests {}, which {} not granted; add --grant {plugin}={missing}",
+        DataList(requested),
+        DataList(requested).verb()
     )]
     NotGranted {
-        name: String,
-        of: &'static str,
-        field: String,
-        grant: String,
+        /// The operator's name for the plugin.
+        plugin: String,
+        /// All data that the plugin requests and was not granted.
+        requested: Vec<RequestedData>,
+        /// The smallest set of further grants that allows it.
+        missing: Grants,
     },
+    /// No grants allow what the plugin requests.
     #[error(
-        "asks for {asked} bytes of each {of}, which were not granted: add `--grant {name}={grant}:{asked}`"
+        "requests {}, but pseudonyms cannot be granted together with addresses or packet bytes, which reveal the addresses behind them",
+        DataList(requested)
     )]
-    BytesNotGranted {
-        name: String,
-        of: &'static str,
-        grant: &'static str,
-        asked: u32,
+    ConflictingRequests {
+        /// All data that the plugin requests and was not granted.
+        requested: Vec<RequestedData>,
     },
-    #[error("asks for {asked} bytes of each {of}; a packet has at most {most}")]
+    #[error("requests {requested} bytes of each {of}; a packet has at most {max}")]
     TooManyBytes {
         of: &'static str,
-        asked: u32,
-        most: u32,
+        requested: u32,
+        max: u32,
     },
-    #[error("asks for the {of} field `{field}` twice")]
+    #[error("requests {of} field '{field}' twice")]
     FieldTwice { of: &'static str, field: String },
-    #[error("declares {count} outputs; at most {most} are accepted")]
-    TooManyOutputs { count: usize, most: usize },
-    #[error("declares an output `{}`, which is not a name: give [a-z][a-z0-9_]{{0,31}}", name.escape_debug())]
+    #[error("declares {count} outputs; at most {max} are accepted")]
+    TooManyOutputs { count: usize, max: usize },
+    #[error("declares output '{}', which is not a valid name; use [a-z][a-z0-9_]{{0,31}}", name.escape_debug())]
     BadOutputName { name: String },
-    #[error("gives a {of} of {len} bytes; at most {most} are accepted")]
+    #[error("declares a {of} of {len} bytes; at most {max} are accepted")]
     TextTooLong {
         of: &'static str,
         len: usize,
-        most: usize,
+        max: usize,
     },
-    #[error("declares the output `{name}` twice")]
+    #[error("declares output '{name}' twice")]
     OutputTwice { name: String },
-    #[error("says packets-per-flow 0; give at least 1, or none")]
+    #[error("declares packets-per-flow 0; declare at least 1, or none")]
     NoPackets,
-    #[error(
-        "says that it cuts flows, but does not export flowloom:plugin/feature, through which that is done"
-    )]
+    #[error("declares that it cuts flows, but does not export flowloom:plugin/feature")]
     CannotCut,
-    #[error("gave another manifest when it was opened again with the same options")]
+    #[error("returned another manifest when it was opened again with the same options")]
     OtherManifest,
-    #[error("there is a plugin of that name already: give each its own with NAME=FILE")]
+    #[error("another plugin has this name; give each plugin its own name with NAME=FILE")]
     NameTaken,
     #[error(
-        "{} has the SHA-256 {is}, and {wanted} is what may be loaded",
+        "{} has SHA-256 {is}, but only {wanted} may be loaded",
         escaped_path(path)
     )]
     OtherFile {
@@ -129,59 +134,159 @@ pub enum LoadErrorKind {
         is: Sha256,
         wanted: Sha256,
     },
-    #[error("is not in the policy, which refuses plugins that are not")]
+    #[error(
+        "is not listed in the policy, which rejects unlisted plugins; add a section [plugins.NAME]"
+    )]
     Unlisted,
     #[error(
-        "is granted more than the default, and was found in a folder that is followed: give the sha256 of its file in the policy"
+        "has grants and is in a watched folder, but the policy has no digest of its file; add its sha256 to the policy"
     )]
     NotPinned,
     #[error(
-        "is granted pseudonyms, and with `addresses` or `bytes` what stands behind them: grant one or the other"
+        "has grants that reveal the addresses behind its pseudonyms; grant either pseudonyms, or addresses and bytes:N"
     )]
-    Unveiled,
-    #[error("there is no plugin of that name")]
+    RevealedPseudonyms,
+    #[error("no plugin has this name")]
     NotLoaded,
-    #[error("needs one meter, and this run has {meters}")]
+    #[error("requires one meter, but this run has {meters}")]
     NeedsOneMeter { meters: usize },
     #[error(
-        "declares other outputs than the columns that this run has of it, which cannot change under way; JSON lines take any"
+        "declares outputs that differ from its columns in this run, which cannot change while packets flow; JSON lines accept any outputs"
     )]
     OtherColumns,
-    #[error("`{}` is not a name for a plugin: give [A-Za-z0-9_-]{{1,64}}, as in NAME=FILE", name.escape_debug())]
+    #[error("'{}' is not a valid plugin name; use [A-Za-z0-9_-]{{1,64}}, as in NAME=FILE", name.escape_debug())]
     BadName { name: String },
 }
 
-/// How a call into a plugin failed.
+/// Data that a plugin requests in its manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RequestedData {
+    /// The packet field of this name.
+    PacketField(&'static str),
+    /// The flow field of this name.
+    FlowField(&'static str),
+    /// This many bytes of each packet's transport payload.
+    PayloadBytes(u32),
+    /// This many bytes of each packet from its IP header on.
+    PacketBytes(u32),
+}
+
+/// Writes requested data as a part of a sentence, grouped by kind.
+struct DataList<'a>(&'a [RequestedData]);
+
+impl DataList<'_> {
+    /// Returns "was" for a single field, otherwise "were".
+    fn verb(&self) -> &'static str {
+        use RequestedData::{FlowField, PacketField};
+        match self.0 {
+            [PacketField(_) | FlowField(_)] => "was",
+            _ => "were",
+        }
+    }
+}
+
+impl fmt::Display for DataList<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields = |kind: &str, name: fn(&RequestedData) -> Option<&'static str>| {
+            let names: Vec<_> = self.0.iter().filter_map(name).collect();
+            match names.len() {
+                0 => None,
+                1 => Some(format!("{kind} field {}", names[0])),
+                _ => Some(format!("{kind} fields {}", names.join(", "))),
+            }
+        };
+        let packet = fields("packet", |data| match data {
+            RequestedData::PacketField(name) => Some(name),
+            _ => None,
+        });
+        let flow = fields("flow", |data| match data {
+            RequestedData::FlowField(name) => Some(name),
+            _ => None,
+        });
+        let bytes = self.0.iter().filter_map(|data| match data {
+            RequestedData::PayloadBytes(count) => Some(format!("payload bytes ({count})")),
+            RequestedData::PacketBytes(count) => Some(format!("packet bytes ({count})")),
+            _ => None,
+        });
+        let groups: Vec<_> = packet.into_iter().chain(flow).chain(bytes).collect();
+        for (index, group) in groups.iter().enumerate() {
+            let separator = match groups.len() - index {
+                _ if index == 0 => "",
+                1 => " and ",
+                _ => ", ",
+            };
+            write!(f, "{separator}{group}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The reason why a call into a plugin failed, or why the plugin is in back-off.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trap {
-    /// It took longer than it may.
+    /// The call exceeded its CPU time.
     #[error("it took more than {allowed_ms} ms of CPU time")]
     Deadline {
-        /// What it may take.
+        /// The limit in ms.
         allowed_ms: u128,
     },
-    /// Its calls each took no longer than they may, and together they did.
-    #[error("it took {taken} ns of CPU time an event; {allowed} are allowed")]
+    /// The calls met their deadlines, but their events took too much CPU time on average.
+    #[error("it took {taken} ns of CPU time per event; {allowed} are allowed")]
     TooSlow {
-        /// What an event took.
+        /// The average in ns per event.
         taken: u64,
-        /// What it may take.
+        /// The limit in ns per event.
         allowed: u64,
     },
-    /// It needed more memory than it may have.
-    #[error("it asked for {asked} bytes of memory; {allowed} are allowed")]
+    /// The instance exceeded its memory limit.
+    #[error("it requested {requested} bytes of memory; {allowed} are allowed")]
     Memory {
-        /// What it asked for.
-        asked: usize,
-        /// What it may have.
+        /// The bytes that it would have used.
+        requested: usize,
+        /// The limit in bytes.
         allowed: usize,
     },
-    /// It stopped itself, or did what WebAssembly forbids.
-    #[error("{}{}", shown(reason), said.as_ref().map(|said| format!(": {}", shown(said))).unwrap_or_default())]
+    /// The plugin stopped itself, violated a rule of WebAssembly, or returned too much.
+    #[error("{}{}", shown(reason), last_error.as_ref().map(|line| format!(": {}", shown(line))).unwrap_or_default())]
     Stopped {
-        /// The runtime's words.
+        /// The text of the runtime.
         reason: String,
-        /// The last error line that the plugin logged: its panic message, most often.
-        said: Option<String>,
+        /// The last error line that the plugin logged in this call: usually its panic message.
+        last_error: Option<String>,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestedData::{FlowField, PacketBytes, PacketField, PayloadBytes};
+    use super::*;
+
+    #[test]
+    fn requested_data_is_grouped_by_kind() {
+        for (requested, text, verb) in [
+            (&[PacketField("src_ip")][..], "packet field src_ip", "was"),
+            (&[FlowField("src_mac")], "flow field src_mac", "was"),
+            (&[PayloadBytes(64)], "payload bytes (64)", "were"),
+            (
+                &[PacketField("src_ip"), PayloadBytes(1_500)],
+                "packet field src_ip and payload bytes (1500)",
+                "were",
+            ),
+            (
+                &[
+                    PacketField("src_ip"),
+                    PacketField("dst_ip"),
+                    PayloadBytes(1),
+                    PacketBytes(2),
+                    FlowField("user_agent"),
+                ],
+                "packet fields src_ip, dst_ip, flow field user_agent, payload bytes (1) and packet bytes (2)",
+                "were",
+            ),
+        ] {
+            assert_eq!(DataList(requested).to_string(), text);
+            assert_eq!(DataList(requested).verb(), verb);
+        }
+    }
 }

@@ -8,14 +8,14 @@ use flowloom_core::meter::Settings;
 use flowloom_core::schema::UdpColumn;
 use flowloom_core::value::{Type, Value};
 
-use crate::config::grants::Grants;
 use crate::contract::batch_feature::{
     FloatLists, IntegerListsResult, OutputColumn, TextsResult, Values,
 };
 use crate::contract::manifest as wit;
 use crate::dispatch::outputs;
+use crate::grants::Grants;
 use crate::load::compile::{answer, structure};
-use crate::load::manifest::{MOST_OUTPUTS, Manifest, Terms};
+use crate::load::manifest::{MAX_OUTPUTS, Manifest, ManifestRules};
 
 const TYPES: [(wit::ValueType, Type); 8] = [
     (wit::ValueType::Boolean, Type::Boolean),
@@ -78,15 +78,15 @@ fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
         packed: from.arbitrary()?,
         needs_one_meter: from.arbitrary()?,
     };
-    let terms = Terms {
+    let rules = ManifestRules {
         name: "p",
         grants,
         schema: &schema,
         has_feature: from.arbitrary()?,
     };
-    match Manifest::accept(declared, &terms) {
+    match Manifest::accept(declared, &rules) {
         Ok(accepted) => {
-            assert!(accepted.outputs.len() <= MOST_OUTPUTS);
+            assert!(accepted.outputs.len() <= MAX_OUTPUTS);
             let names: HashSet<_> = accepted.outputs.iter().map(UdpColumn::name).collect();
             assert_eq!(names.len(), accepted.outputs.len());
             assert!(accepted.payload_bytes <= grants.payload());

@@ -1,19 +1,20 @@
-//! Hosts plugins: WebAssembly components that add values to flows.
+//! Hosts plugins: WebAssembly components that add features to flows.
 //!
-//! A plugin is a component of the contract in `wit/`. A [`Registry`] loads it: it compiles the component,
-//! opens an instance, and checks the manifest against the grants. Every meter has its own instances, which a
-//! [`PluginDispatcher`] calls with the events of its flows.
+//! A plugin is a component that implements the contract in `wit/`. A [`Registry`] loads it: it compiles the
+//! component, opens an instance, and checks the manifest against the grants. Every meter has its own instances.
+//! A [`PluginDispatcher`] calls them with the events of the meter's flows.
 //!
 //! Imports run downwards only:
 //!
-//! | module | what it holds |
+//! | module | contents |
 //! |---|---|
-//! | `dispatch` | events to plugins, and their values back |
-//! | `load` | from files to plugins that can be opened |
-//! | `supervise` | the health of plugins, their CPU time, and reports |
-//! | `sandbox` | instances, their limits, and what they can reach |
-//! | `config` | what the operator says: options, grants, limits, policy |
-//! | `contract`, `error` | the bindings to `wit/`, and errors of loading and running |
+//! | `dispatch` | delivery of events to plugins, and of their values to flows |
+//! | `load` | loading: from files to plugins that can be opened |
+//! | `sandbox` | instances, their limits, and the functions that they can call |
+//! | `supervise` | health of plugins, their CPU time, and reports |
+//! | `config` | the operator's configuration: options, limits, policy |
+//! | `error` | errors of loading and running plugins |
+//! | `grants`, `contract` | the data that a plugin may read, and the bindings to `wit/` |
 //! | `digest`, `escape`, `bounded_file`, `supervised`, `thread_time` | helpers |
 
 mod bounded_file;
@@ -25,6 +26,7 @@ mod error;
 mod escape;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod grants;
 mod load;
 mod sandbox;
 mod supervise;
@@ -33,7 +35,6 @@ mod thread_time;
 
 pub use bounded_file::{BoundedRead, BoundedReadError};
 pub use config::anonymization_key::{AnonymizationKey, KeyError};
-pub use config::grants::{GrantError, Grants};
 pub use config::limits::{EventTime, Limits};
 pub use config::policy::{Policy, PolicyError};
 pub use config::run_context::{RunContext, SchemaMode};
@@ -41,8 +42,9 @@ pub use config::spec::{CallMode, PluginSpec, SpecError};
 pub use contract::CONTRACT_VERSION;
 pub use digest::{DigestError, Sha256};
 pub use dispatch::dispatcher::PluginDispatcher;
-pub use error::{LoadErrorKind, PluginError, Trap};
+pub use error::{LoadErrorKind, PluginError, RequestedData, Trap};
 pub use escape::{escaped, escaped_path, shown};
+pub use grants::{GrantError, Grants};
 pub use load::compile::{
     ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, componentize,
     serve as serve_compiler,

@@ -52,7 +52,7 @@ impl Bench {
         };
         let mut loaded = load(spec.clone(), settings)?;
         if let Err(error) = &loaded
-            && matches!(*error.problem, LoadErrorKind::NotThere { .. })
+            && matches!(*error.problem, LoadErrorKind::FieldAbsent { .. })
         {
             settings = every_analysis();
             loaded = load(spec, settings)?;

@@ -11,61 +11,61 @@ use crate::bounded_file::BoundedRead;
 
 /// The key of an [`Anonymizer`]: 64 bytes, written as 128 hexadecimal digits.
 ///
-/// Whoever has it can find out, by trying, which address stands behind a hash. It is never part of
-/// what is logged or printed.
+/// With the key, the address of a hash can be found by trying all addresses. The key is never logged or
+/// printed.
 #[derive(Clone)]
 pub struct AnonymizationKey([u8; KEY_LEN]);
 
 const KEY_LEN: usize = 64;
 
-/// Larger key files are refused: a key is 128 digits and white space.
-const MOST_KEY_FILE_BYTES: u64 = 4 << 10;
+/// The maximum size of a key file. A key has 128 digits and white space.
+const MAX_KEY_FILE_BYTES: u64 = 4 << 10;
 
-/// Why there is no key.
+/// The reason why there is no key.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// The text is not one. Neither is it part of the error.
+    /// The text is not a key. The error does not contain the text.
     #[error(
-        "anonymization_key: 128 hexadecimal digits (64 bytes) are accepted, and this has {0}; `openssl rand -hex 64` makes one"
+        "anonymization_key: a key has 128 hexadecimal digits (64 bytes), but this text has {0}; create a key with 'openssl rand -hex 64'"
     )]
     NotAKey(String),
     /// The file cannot be read as text.
     #[error(
-        "anonymization_key: {} cannot be read as text: {error}",
+        "anonymization_key: cannot read {}: {error}",
         crate::escape::escaped_path(path)
     )]
     Unreadable {
-        /// Which.
+        /// The path of the file.
         path: PathBuf,
-        /// What reading gave.
+        /// The reason.
         error: std::io::Error,
     },
-    /// The operating system gave no random bytes.
-    #[error("anonymization_key: there are no random bytes to make one of: {0}")]
+    /// The operating system returned no random bytes.
+    #[error("anonymization_key: cannot get random bytes from the operating system: {0}")]
     NoRandomness(getrandom::Error),
 }
 
 impl AnonymizationKey {
-    /// A key that nobody knows: hashes cannot be compared with those of other runs.
+    /// Creates a random key. Hashes then differ from run to run.
     ///
     /// # Errors
     ///
-    /// The operating system gives no random bytes.
+    /// The operating system returns no random bytes.
     pub fn random() -> Result<Self, KeyError> {
         let mut bytes = [0; KEY_LEN];
         getrandom::fill(&mut bytes).map_err(KeyError::NoRandomness)?;
         Ok(Self(bytes))
     }
 
-    /// The key that a file holds as text; white space around it is no part of it.
+    /// Reads a key from a text file. White space around the key is ignored.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not a regular file, has more than 4096 bytes, or has another text.
+    /// The file cannot be read, is not a regular file, has more than 4,096 bytes, or does not contain a key.
     pub fn from_file(path: impl Into<PathBuf>) -> Result<Self, KeyError> {
         let path = path.into();
-        match BoundedRead::new(MOST_KEY_FILE_BYTES).text(&path) {
+        match BoundedRead::new(MAX_KEY_FILE_BYTES).text(&path) {
             Ok(text) => text.trim().parse(),
             Err(error) => Err(KeyError::Unreadable {
                 path,
@@ -76,7 +76,7 @@ impl AnonymizationKey {
 }
 
 impl AnonymizationKey {
-    /// BLAKE2b-512 under this key, of nothing so far.
+    /// Returns BLAKE2b-512 with this key, before any input.
     pub fn mac(&self) -> Blake2bMac512 {
         Blake2bMac512::new(&self.0.into())
     }
@@ -103,13 +103,13 @@ impl FromStr for AnonymizationKey {
             *byte = digit(*high)
                 .zip(digit(*low))
                 .map(|(high, low)| high << 4 | low)
-                .ok_or_else(|| KeyError::NotAKey("other characters in it".to_owned()))?;
+                .ok_or_else(|| KeyError::NotAKey("other characters".to_owned()))?;
         }
         Ok(Self(key))
     }
 }
 
-/// Says that there is a key, not which.
+/// Writes a placeholder instead of the key.
 impl fmt::Debug for AnonymizationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AnonymizationKey(…)")
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_are_read_and_never_shown() {
+    fn keys_are_read_and_never_printed() {
         let digits = "Ab".repeat(64);
         let key: AnonymizationKey = digits.parse().unwrap();
         assert_eq!(key.0, [0xab; 64]);
@@ -133,15 +133,15 @@ mod tests {
 
         let error = |text: &str| text.parse::<AnonymizationKey>().unwrap_err().to_string();
         for (wrong, what) in [
-            ("secret".to_owned(), "and this has 6 characters;"),
-            (digits.clone() + "0", "and this has 129 characters;"),
+            ("secret".to_owned(), "but this text has 6 characters;"),
+            (digits.clone() + "0", "but this text has 129 characters;"),
             (
                 digits.replacen('A', "g", 1),
-                "and this has other characters in it;",
+                "but this text has other characters;",
             ),
             (
                 digits.replacen("Ab", "+1", 1),
-                "and this has other characters in it;",
+                "but this text has other characters;",
             ),
         ] {
             assert!(error(&wrong).contains(what), "{}", error(&wrong));

@@ -1,52 +1,52 @@
-//! What a plugin may use, and what watches over it.
+//! Limits of plugins.
 
 use std::time::Duration;
 
-/// How often the epoch moves on, and hence how exactly deadlines are kept.
-pub(crate) const EPOCH: Duration = Duration::from_millis(10);
+/// The interval of the engine's epoch. It is the resolution of deadlines.
+pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// Bytes that the host takes from a plugin in one call: the answer to a full batch, with 64 texts of
-/// 256 bytes for each of its flows.
-pub(crate) const ANSWER: usize = 16 << 20;
+/// The maximum number of bytes that the host accepts from a plugin in one call. A full batch with 64 texts of
+/// 256 bytes per flow fits.
+pub(crate) const MAX_ANSWER_BYTES: usize = 16 << 20;
 
-/// Handles of resources that an instance may hold: a component of an ordinary language has some tens,
-/// and each takes memory of the host.
-pub(crate) const HANDLES: usize = 1_024;
+/// The maximum number of resource handles of an instance. Ordinary components have some tens. Each takes memory
+/// of the host.
+pub(crate) const MAX_HANDLES: usize = 1_024;
 
-/// What one instance of a plugin may use.
+/// The limits of one plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// CPU time that a call into the plugin may take: a batch of a thousand events takes some
-    /// microseconds, and the slowest interpreter some milliseconds. Less than
-    /// [`SHORTEST_CALL`](Self::SHORTEST_CALL) counts as that.
+    /// CPU time of a call. A batch of a thousand events takes some microseconds, and the slowest interpreter
+    /// takes some milliseconds. A value below [`SHORTEST_CALL`](Self::SHORTEST_CALL) counts as that.
     pub call: Duration,
-    /// CPU time that opening it may take, as `call`.
+    /// CPU time of opening an instance. The same lower bound applies.
     pub open: Duration,
-    /// Bytes of memory, tables included at sixteen bytes an element, and what the host keeps for the
-    /// instance. Python starts with 13 MB.
+    /// Bytes of memories, tables (16 bytes per element) and host memory of an instance. Python starts with 13
+    /// MB.
     pub memory: usize,
-    /// Flows that a plugin may hold, over all meters: the instance of each holds its part of them.
-    /// Flows beyond are not offered to it, and their values are null.
+    /// Flows that the plugin holds, over all meters. Each instance may hold an equal part. The plugin does not
+    /// receive further flows, and their values are null.
     pub flows: usize,
-    /// CPU time that an event may take over the long run.
+    /// CPU time per event over many calls.
     pub event_time: EventTime,
-    /// Bytes that a flow's values may have: texts, lists and all else that are not numbers. Values beyond
-    /// are null. They are kept until the flow is written.
+    /// Bytes of a flow's values that are not numbers, such as texts and lists. Values beyond the limit are
+    /// null. Flowloom keeps values until the flow is written.
     pub output: usize,
 }
 
-/// CPU time that a plugin's events may take over the long run. Calls that each stay within their time
-/// can still be more than a link can wait for. A plugin that takes more is left alone for a while, so
-/// that results depend on the machine.
+/// The limit on CPU time per event over many calls.
+///
+/// Many calls that each meet their deadline can still be too slow for a link. A plugin that exceeds this limit
+/// is in back-off for 1 to 30 s. Results then depend on the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EventTime {
-    /// When packets are captured live, 80 µs on average, unless it takes less than an eighth of the
-    /// time that passes; as much as they like when captures are read, which wait.
+    /// Live captures: 80 µs on average, unless the plugin uses less than an eighth of the elapsed time. Files:
+    /// no limit, because files wait.
     #[default]
-    Usual,
-    /// As much as they like.
+    Default,
+    /// No limit.
     Unbounded,
-    /// So many ns on average.
+    /// The average in ns.
     Ns(u64),
 }
 
@@ -64,12 +64,12 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// The shortest time that a call can be held to. Time is looked at every 10 ms, and the 10 ms before
-    /// the first look count as taken: shorter limits would stop calls that took next to nothing.
+    /// The shortest limit for a call that can be enforced. Flowloom checks the time every 10 ms, and counts the
+    /// 10 ms before the first check as used. A shorter limit would stop calls that used almost no time.
     pub const SHORTEST_CALL: Duration = Duration::from_millis(20);
 
-    /// The same, with times that can be measured.
-    pub(crate) fn measurable(self) -> Self {
+    /// Returns these limits with times that can be enforced.
+    pub(crate) fn enforceable(self) -> Self {
         Self {
             call: self.call.max(Self::SHORTEST_CALL),
             open: self.open.max(Self::SHORTEST_CALL),
@@ -77,8 +77,8 @@ impl Limits {
         }
     }
 
-    /// Flows that the instance on one of so many meters may hold: not more than fit into its memory at
-    /// 64 bytes each.
+    /// Returns how many flows each instance may hold if there are `meters`. At 64 bytes each, they must fit
+    /// into its memory.
     pub(crate) fn flows_of_instance(&self, meters: usize) -> usize {
         (self.flows / meters.max(1)).max(1).min(self.memory / 64)
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn meters_share_the_flows_that_a_plugin_may_hold() {
+    fn meters_share_the_flow_limit_of_a_plugin() {
         let limits = Limits::default();
         let flows = [0, 1, 3, 4, 2_000_000].map(|meters| limits.flows_of_instance(meters));
         assert_eq!(flows, [1_000_000, 1_000_000, 333_333, 250_000, 1]);
@@ -101,15 +101,18 @@ mod tests {
     }
 
     #[test]
-    fn times_that_cannot_be_measured_are_not_asked_for() {
+    fn times_below_the_resolution_are_raised() {
         let limits = Limits {
             call: Duration::ZERO,
             open: Duration::from_millis(19),
             ..Limits::default()
         };
-        let limits = limits.measurable();
-        assert_eq!((limits.call, limits.open), (2 * EPOCH, 2 * EPOCH));
+        let limits = limits.enforceable();
+        assert_eq!(
+            (limits.call, limits.open),
+            (2 * EPOCH_INTERVAL, 2 * EPOCH_INTERVAL)
+        );
         let default = Limits::default();
-        assert_eq!(default.measurable(), default);
+        assert_eq!(default.enforceable(), default);
     }
 }

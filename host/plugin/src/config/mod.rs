@@ -1,7 +1,6 @@
-//! What the operator says of plugins.
+//! The operator's configuration of plugins: options, grants, limits and policy.
 
 pub(crate) mod anonymization_key;
-pub(crate) mod grants;
 pub(crate) mod limits;
 pub(crate) mod policy;
 pub(crate) mod run_context;

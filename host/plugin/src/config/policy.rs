@@ -1,4 +1,4 @@
-//! What an operator allows each plugin, from a file.
+//! The policy: a file in which the operator defines what each plugin may do.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,27 +6,27 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::grants::Grants;
-use super::limits::{ANSWER, EventTime, Limits};
+use super::limits::{EventTime, Limits, MAX_ANSWER_BYTES};
 use super::spec::PluginSpec;
 use crate::bounded_file::BoundedRead;
 use crate::digest::Sha256;
 use crate::error::{LoadErrorKind, PluginError};
+use crate::grants::Grants;
 
-/// What an operator allows each plugin: a TOML file, `flowloom.toml` by custom.
+/// A policy: a TOML file, usually `flowloom.toml`, that defines what each plugin may do.
 ///
 /// ```toml
 /// version = 1
-/// unlisted = "refuse"             # plugins that are not below; "allow" by default
+/// unlisted = "refuse"             # plugins that are not listed below; "allow" by default
 ///
-/// [limits]                        # of every plugin
+/// [limits]                        # for every plugin
 /// call-ms = 50
 ///
 /// [plugins.first_bytes]
 /// sha256 = "5b1e…"                # of its file
 /// grants = ["payload:64", "addresses"]
-/// options = { n = 64 }
-/// limits = { memory-mib = 32 }    # before those of all
+/// options = { n = 64 }            # unless the spec sets them
+/// limits = { memory-mib = 32 }    # override the limits for every plugin
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
@@ -35,27 +35,24 @@ pub struct Policy {
     plugins: BTreeMap<String, Entry>,
 }
 
-/// Why there is no policy.
+/// The reason why a policy cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 #[allow(missing_docs, reason = "the texts say what each is")]
 pub enum PolicyError {
-    #[error(
-        "the policy {} cannot be read as text: {error}",
-        crate::escape::escaped_path(path)
-    )]
+    #[error("cannot read policy {}: {error}", crate::escape::escaped_path(path))]
     Unreadable {
         path: PathBuf,
         error: std::io::Error,
     },
-    #[error("the policy {}: {reason}", crate::escape::escaped_path(path))]
-    Wrong { path: PathBuf, reason: String },
+    #[error("policy {}: {reason}", crate::escape::escaped_path(path))]
+    Invalid { path: PathBuf, reason: String },
 }
 
-/// Larger policies are refused: 64 plugins with long options need a tenth of it.
-const MOST_BYTES: u64 = 1 << 20;
+/// The maximum size of a policy. 64 plugins with long options need a tenth of it.
+const MAX_POLICY_BYTES: u64 = 1 << 20;
 
-/// The version that is read.
+/// The version of the format.
 const VERSION: u32 = 1;
 
 #[derive(Deserialize)]
@@ -70,7 +67,7 @@ struct Document {
     plugins: BTreeMap<String, Entry>,
 }
 
-/// For reading a version that is not ours: nothing else of it is known.
+/// The version alone, because the keys of other versions are not known.
 #[derive(Deserialize)]
 struct Versioned {
     version: Option<i64>,
@@ -107,6 +104,7 @@ enum Scalar {
 }
 
 impl Scalar {
+    /// Returns the value as the plugin receives it.
     fn text(&self) -> String {
         match self {
             Self::Text(text) => text.clone(),
@@ -117,7 +115,7 @@ impl Scalar {
     }
 }
 
-/// Limits that are said; those that are not stay.
+/// Limits of the policy. A limit that is absent does not change.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct LimitTable {
@@ -130,6 +128,7 @@ struct LimitTable {
 }
 
 impl LimitTable {
+    /// Returns `limits` with the limits of this table.
     fn apply(&self, limits: Limits) -> Limits {
         let ms = |ms: Option<u32>, before| ms.map_or(before, |ms| Duration::from_millis(ms.into()));
         Limits {
@@ -150,24 +149,28 @@ impl LimitTable {
         }
     }
 
-    /// Refuses values that would stop every plugin, or that cannot be kept to.
+    /// Rejects values that would stop every plugin, or that cannot be enforced.
     fn check(&self, place: &str) -> Result<(), String> {
         let all = 1..=u32::MAX;
-        let measurable = Limits::SHORTEST_CALL.as_millis() as u32..=u32::MAX;
+        let enforceable = Limits::SHORTEST_CALL.as_millis() as u32..=u32::MAX;
         for (key, value, accepted) in [
-            ("call-ms", self.call_ms, &measurable),
-            ("open-ms", self.open_ms, &measurable),
+            ("call-ms", self.call_ms, &enforceable),
+            ("open-ms", self.open_ms, &enforceable),
             ("memory-mib", self.memory_mib, &all),
             ("flows", self.flows, &all),
-            ("output-kib", self.output_kib, &(1..=(ANSWER >> 10) as u32)),
+            (
+                "output-kib",
+                self.output_kib,
+                &(1..=(MAX_ANSWER_BYTES >> 10) as u32),
+            ),
         ] {
-            let (least, most) = (accepted.start(), accepted.end());
+            let (min, max) = (accepted.start(), accepted.end());
             match value {
-                Some(value) if value < *least => {
-                    return Err(format!("{place}.{key} is {value}; give at least {least}"));
+                Some(value) if value < *min => {
+                    return Err(format!("{place}.{key} is {value}; give at least {min}"));
                 }
-                Some(value) if value > *most => {
-                    return Err(format!("{place}.{key} is {value}; give at most {most}"));
+                Some(value) if value > *max => {
+                    return Err(format!("{place}.{key} is {value}; give at most {max}"));
                 }
                 _ => {}
             }
@@ -185,46 +188,49 @@ fn grants<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Grants, D::Error>
 }
 
 impl Policy {
-    /// Reads a policy.
+    /// Reads a policy from a file.
     ///
     /// # Errors
     ///
-    /// The file cannot be read, is not a regular file, has more than 1 MiB, or is no policy of a version
-    /// that is known.
+    /// The file cannot be read, is not a regular file, has more than 1 MiB, or is not a policy of a known
+    /// version.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, PolicyError> {
         let path = path.as_ref();
-        let text =
-            BoundedRead::new(MOST_BYTES)
-                .text(path)
-                .map_err(|error| PolicyError::Unreadable {
-                    path: path.to_owned(),
-                    error: error.into(),
-                })?;
-        Self::read(&text).map_err(|reason| PolicyError::Wrong {
+        let text = BoundedRead::new(MAX_POLICY_BYTES)
+            .text(path)
+            .map_err(|error| PolicyError::Unreadable {
+                path: path.to_owned(),
+                error: error.into(),
+            })?;
+        Self::read(&text).map_err(|reason| PolicyError::Invalid {
             path: path.to_owned(),
             reason,
         })
     }
 
-    /// The policy in this file; without one, a policy that allows what specs say.
+    /// Returns the policy in a file. Without a file, it returns a policy that allows what each spec contains.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_file`](Self::from_file).
     pub fn at(path: Option<&Path>) -> Result<Self, PolicyError> {
         path.map_or_else(|| Ok(Self::default()), Self::from_file)
     }
 
     fn read(text: &str) -> Result<Self, String> {
-        let said = |error: toml::de::Error| error.to_string().trim_end().to_owned();
-        // Before its keys are looked at: another version has others.
-        let versioned: Versioned = toml::from_str(text).map_err(said)?;
+        let reason = |error: toml::de::Error| error.to_string().trim_end().to_owned();
+        // The version is checked before the keys, because another version has other keys.
+        let versioned: Versioned = toml::from_str(text).map_err(reason)?;
         match versioned.version {
             Some(1) => {}
-            None => return Err(format!("it does not begin with `version = {VERSION}`")),
+            None => return Err(format!("it has no version; add 'version = {VERSION}'")),
             Some(other) => {
                 return Err(format!(
-                    "it is of version {other}; this host reads {VERSION}"
+                    "it has version {other}, but this Flowloom reads version {VERSION}"
                 ));
             }
         }
-        let document: Document = toml::from_str(text).map_err(said)?;
+        let document: Document = toml::from_str(text).map_err(reason)?;
         debug_assert_eq!(document.version, VERSION);
         document.limits.check("limits")?;
         for (name, entry) in &document.plugins {
@@ -237,12 +243,14 @@ impl Policy {
         })
     }
 
-    /// What becomes of a plugin that is asked for: its grants are those of both, options that were not
-    /// given come from here, and so do limits and the digest that its file must have.
+    /// Applies the policy to a plugin.
+    ///
+    /// The result has the grants of both. Options that the spec does not set come from the policy. So do
+    /// limits, and the digest that the file must have.
     ///
     /// # Errors
     ///
-    /// It may not be loaded.
+    /// The policy does not allow the plugin.
     pub fn apply(&self, spec: PluginSpec) -> Result<PluginSpec, PluginError> {
         let mut spec = spec;
         spec.limits = self.limits.apply(spec.limits);
@@ -262,8 +270,8 @@ impl Policy {
         Ok(spec.grant(entry.grants))
     }
 
-    /// As [`apply`](Self::apply), for a file that appeared in a folder: it gets more than the default
-    /// only if the policy says which file it is.
+    /// As [`apply`](Self::apply), for a file that was found in a watched folder: it gets more than the default
+    /// grants only if the policy has the digest of the file.
     pub(crate) fn apply_to_found(&self, spec: PluginSpec) -> Result<PluginSpec, PluginError> {
         let spec = self.apply(spec)?;
         match spec.grants != Grants::default() && spec.sha256.is_none() {
@@ -294,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn says_all_that_a_plugin_is_allowed() {
+    fn a_policy_sets_grants_options_limits_and_digest() {
         let spec = PluginSpec::new("a.wasm").option("mode", "given");
         let spec = policy().apply(spec).unwrap();
         let options: Vec<_> = spec.options.iter().map(|(k, v)| (&**k, &**v)).collect();
@@ -324,11 +332,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_it_may_be_refused() {
+    fn unlisted_plugins_may_be_rejected() {
         let error = policy().apply(PluginSpec::new("c.wasm")).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "plugin `c`: is not in the policy, which refuses plugins that are not"
+            "plugin 'c': is not listed in the policy, which rejects unlisted plugins; add a section [plugins.NAME]"
         );
         let all = Policy::read("version = 1").unwrap();
         assert!(all.apply(PluginSpec::new("c.wasm")).is_ok());
@@ -342,17 +350,17 @@ mod tests {
             .unwrap_err();
         assert_eq!(
             error.to_string(),
-            "plugin `b`: is granted more than the default, and was found in a folder that is followed: \
-             give the sha256 of its file in the policy"
+            "plugin 'b': has grants and is in a watched folder, but the policy has no digest of its file; \
+             add its sha256 to the policy"
         );
     }
 
     #[test]
-    fn what_is_wrong_is_said_with_its_place() {
-        assert_eq!(error(""), "it does not begin with `version = 1`");
+    fn errors_name_the_wrong_key() {
+        assert_eq!(error(""), "it has no version; add 'version = 1'");
         assert_eq!(
             error("version = 2\nnew-key = 1"),
-            "it is of version 2; this host reads 1"
+            "it has version 2, but this Flowloom reads version 1"
         );
         for (text, part) in [
             ("version = 1\nplugin = 1", "unknown field `plugin`"),
@@ -391,7 +399,7 @@ mod tests {
             ),
             (
                 "version = 1\n[plugins.a]\ngrants = [\"all\"]",
-                "`all` is not a grant",
+                "'all' is not a grant",
             ),
             (
                 "version = 1\n[plugins.a.options]\nx = []",

@@ -1,18 +1,18 @@
-//! The run that plugins are part of.
+//! Properties of a run that affect plugins.
 
-/// The run that plugins are part of.
+/// Properties of a run that affect plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunContext {
-    /// How many meters there are.
+    /// The number of meters.
     pub meters: usize,
-    /// Which columns flows have.
+    /// The columns of flows.
     pub columns: SchemaMode,
-    /// Whether packets come as they are captured, and do not wait.
+    /// Whether packets are captured live, so that they do not wait for plugins.
     pub is_live: bool,
 }
 
 impl Default for RunContext {
-    /// One meter reads captures, and columns are fixed.
+    /// Returns a run over files with one meter and fixed columns.
     fn default() -> Self {
         Self {
             meters: 1,
@@ -22,13 +22,13 @@ impl Default for RunContext {
     }
 }
 
-/// Which columns flows have once a run has begun.
+/// The columns of flows while packets flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SchemaMode {
-    /// Those of the plugins that were loaded by then, since a table has one header. Plugins with other
-    /// outputs are refused, and values of a plugin that was removed are null.
+    /// All flows have the columns of the plugins that were loaded when the run began, because a CSV file has
+    /// one header. Flowloom rejects plugin versions with other outputs. Values of a removed plugin are null.
     #[default]
     Fixed,
-    /// Each flow has the columns of the plugins that it began with.
+    /// Each flow has the columns of the plugins that were loaded when it began.
     PerFlow,
 }

@@ -1,48 +1,48 @@
-//! Which plugin to load, and how, as an operator says it.
+//! The operator's choice of a plugin: file, name, options, grants and limits.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::grants::Grants;
 use super::limits::Limits;
 use crate::bounded_file::BoundedRead;
 use crate::digest::Sha256;
+use crate::grants::Grants;
 
 /// One plugin to load: `[NAME=]FILE[,key=value…]` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginSpec {
-    /// The operator's name for it: its values stand under `udps.<name>`.
+    /// The operator's name for the plugin. Its columns begin with `udps.<name>.`.
     pub name: String,
-    /// The component.
+    /// The file with the component.
     pub file: PathBuf,
-    /// What its `open` is given, in this order.
+    /// The options that `open` receives, in this order.
     pub options: Vec<(String, String)>,
     /// The files that options were read from.
     pub option_files: Vec<PathBuf>,
-    /// What it may see beyond the default.
+    /// Grants beyond the default.
     pub grants: Grants,
-    /// What it may use.
+    /// Limits.
     pub limits: Limits,
-    /// Which file it must be; any by default.
+    /// The digest that the file must have; any by default.
     pub sha256: Option<Sha256>,
-    /// Through which of the contract's worlds it is called.
+    /// How it is called.
     pub calls: CallMode,
-    /// Whether the path may be a symbolic link; it may, unless it was found in a folder that is followed.
+    /// Whether the path may be a symbolic link. It may, unless the file was found in a watched folder.
     pub follows_links: bool,
 }
 
-/// Through which of the contract's worlds a plugin is called.
+/// How a plugin is called.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CallMode {
-    /// Columns of events where the plugin has them and does not cut flows, else one event a call.
+    /// In batches if the plugin exports `batch-feature` and does not cut flows, otherwise once per event.
     #[default]
     Auto,
-    /// One event a call where the plugin has that form: to compare both.
+    /// Once per event if the plugin exports `feature`. This is for comparison.
     PerEvent,
 }
 
 impl PluginSpec {
-    /// A plugin in a file, called by the file's stem.
+    /// Creates a spec for a file. The name is the file name up to its first dot.
     pub fn new(file: impl Into<PathBuf>) -> Self {
         let file = file.into();
         let name = stem(&file);
@@ -59,11 +59,11 @@ impl PluginSpec {
         }
     }
 
-    /// The plugins of a folder: its files `*.wasm`, in the order of their names.
+    /// Creates a spec for each file `*.wasm` of a folder, in the order of their names.
     ///
     /// # Errors
     ///
-    /// The folder cannot be read, or has more plugins than [`MOST_IN_FOLDER`](Self::MOST_IN_FOLDER).
+    /// The folder cannot be read, or has more plugins than [`MAX_IN_FOLDER`](Self::MAX_IN_FOLDER).
     pub fn folder(folder: impl AsRef<Path>) -> Result<Vec<Self>, SpecError> {
         let folder = folder.as_ref();
         let unreadable = |error| SpecError::Folder {
@@ -78,12 +78,12 @@ impl PluginSpec {
                 .is_some_and(|extension| extension == "wasm")
             {
                 count += 1;
-                if count <= Self::MOST_IN_FOLDER {
+                if count <= Self::MAX_IN_FOLDER {
                     files.push(file);
                 }
             }
         }
-        if count > Self::MOST_IN_FOLDER {
+        if count > Self::MAX_IN_FOLDER {
             return Err(SpecError::TooMany {
                 folder: crate::escape::escaped_path(folder),
                 count,
@@ -93,14 +93,14 @@ impl PluginSpec {
         Ok(files.into_iter().map(Self::new).collect())
     }
 
-    /// How a file that holds the text of an option is read: at most 16 MiB, for trained models are given
-    /// as options.
+    /// The limit for a file that contains the text of an option: 16 MiB, because trained models are passed as
+    /// options.
     pub const OPTION_FILE: BoundedRead = BoundedRead::new(16 << 20);
 
-    /// Plugins that a folder may have: each costs memory in every meter, and time for every packet.
-    pub const MOST_IN_FOLDER: usize = 64;
+    /// The maximum number of plugins of a folder. Each takes memory in every meter, and time for every packet.
+    pub const MAX_IN_FOLDER: usize = 64;
 
-    /// Gives it a name.
+    /// Sets the name.
     #[must_use]
     pub fn name(self, name: impl Into<String>) -> Self {
         Self {
@@ -116,7 +116,7 @@ impl PluginSpec {
         self
     }
 
-    /// Grants it more than it has been granted.
+    /// Adds grants.
     #[must_use]
     pub fn grant(self, grants: Grants) -> Self {
         Self {
@@ -125,14 +125,14 @@ impl PluginSpec {
         }
     }
 
-    /// Chooses the world.
+    /// Sets how it is called.
     #[must_use]
     pub fn calls(self, calls: CallMode) -> Self {
         Self { calls, ..self }
     }
 }
 
-/// The file's name up to its first dot.
+/// Returns the file name up to its first dot.
 fn stem(file: &Path) -> String {
     let name = file
         .file_name()
@@ -141,22 +141,22 @@ fn stem(file: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
-/// A text, or a folder, that names no plugins.
+/// The reason why a text or a folder gives no plugin.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the texts say what each is")]
 pub enum SpecError {
-    #[error("no file: give [NAME=]FILE[,key=value…]")]
+    #[error("no file; give [NAME=]FILE[,key=value…]")]
     NoFile,
-    #[error("`{0}` is not an option: give key=value, or key=@file for the text of a file")]
+    #[error("'{0}' is not an option; give key=value, or key=@FILE for the text of a file")]
     BadOption(String),
-    #[error("the folder of plugins {folder} cannot be read: {error}")]
+    #[error("cannot read the plugin folder {folder}: {error}")]
     Folder {
         folder: String,
         error: std::io::Error,
     },
-    #[error("the folder {folder} has {count} plugins; at most {most} are loaded", most = PluginSpec::MOST_IN_FOLDER)]
+    #[error("the plugin folder {folder} has {count} plugins; at most {max} are accepted", max = PluginSpec::MAX_IN_FOLDER)]
     TooMany { folder: String, count: usize },
-    #[error("option `{key}`: {file} cannot be read as text: {error}")]
+    #[error("option '{key}': cannot read {file}: {error}")]
     Unreadable {
         key: String,
         file: String,
@@ -227,17 +227,16 @@ mod tests {
     }
 
     #[test]
-    fn says_what_is_wrong() {
+    fn errors_name_the_wrong_part() {
         let error = |text: &str| text.parse::<PluginSpec>().unwrap_err().to_string();
-        assert_eq!(error(""), "no file: give [NAME=]FILE[,key=value…]");
-        assert_eq!(error("x="), "no file: give [NAME=]FILE[,key=value…]");
+        assert_eq!(error(""), "no file; give [NAME=]FILE[,key=value…]");
+        assert_eq!(error("x="), "no file; give [NAME=]FILE[,key=value…]");
         assert_eq!(
             error("x.wasm,limit"),
-            "`limit` is not an option: give key=value, or key=@file for the text of a file"
+            "'limit' is not an option; give key=value, or key=@FILE for the text of a file"
         );
         assert!(
-            error("x.wasm,model=@/nowhere")
-                .starts_with("option `model`: /nowhere cannot be read as text: ")
+            error("x.wasm,model=@/nowhere").starts_with("option 'model': cannot read /nowhere: ")
         );
     }
 }

@@ -15,7 +15,7 @@ use flowloom_core::time::Time;
 
 use super::batch::MOST_EVENTS;
 use super::runner::PluginRunner;
-use crate::config::limits::ANSWER;
+use crate::config::limits::MAX_ANSWER_BYTES;
 use crate::error::PluginError;
 use crate::load::loaded::Plugin;
 use crate::load::registry::PluginSet;
@@ -160,7 +160,8 @@ impl PluginDispatcher {
     /// Bytes of values that flows which wait may hold. Whoever takes flows away comes after every answer at
     /// the earliest.
     fn most_bytes(&self) -> usize {
-        self.most_bytes.max((self.runners.len() + 1) * ANSWER)
+        self.most_bytes
+            .max((self.runners.len() + 1) * MAX_ANSWER_BYTES)
     }
 
     /// Gives the waiting flows their values, of the runner plugins in their order.

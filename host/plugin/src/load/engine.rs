@@ -9,7 +9,7 @@ use wasmtime::Engine;
 use super::compile::{self, CompileError, Compiler};
 use super::linker::{Compiled, HostLinker};
 use crate::config::anonymization_key::AnonymizationKey;
-use crate::config::limits::EPOCH;
+use crate::config::limits::EPOCH_INTERVAL;
 use crate::error::LoadErrorKind;
 use crate::sandbox::pseudonyms::Pseudonyms;
 use crate::supervised::{ThreadPanics, spawn_supervised};
@@ -103,7 +103,7 @@ fn keep_epochs(
             each();
             engine.increment_epoch();
             drop(engine);
-            std::thread::sleep(EPOCH);
+            std::thread::sleep(EPOCH_INTERVAL);
         }
     };
     spawn_supervised("flowloom-epochs", panics, tick)?;

@@ -1,11 +1,13 @@
 //! Reads a plugin's file.
+//!
+//! The file is opened once. Flowloom compiles what was read, whatever happens to the file later.
 
 use std::path::Path;
 
 use crate::bounded_file::{BoundedRead, BoundedReadError};
 use crate::error::LoadErrorKind;
 
-/// Larger files are refused before they are read: Python components have 18 MB.
+/// The maximum size of a file. Python components have 18 MB.
 const READ: BoundedRead = BoundedRead::new(64 << 20);
 
 /// Reads a plugin's file.
@@ -18,6 +20,6 @@ pub(crate) fn read(path: &Path, follows_links: bool) -> Result<Vec<u8>, LoadErro
         BoundedReadError::Io(error) => LoadErrorKind::Unreadable { path, error },
         BoundedReadError::NotAFile(_) => LoadErrorKind::NotAFile { path },
         BoundedReadError::Link => LoadErrorKind::Link { path },
-        BoundedReadError::TooLarge { size, most } => LoadErrorKind::TooLarge { path, size, most },
+        BoundedReadError::TooLarge { size, max } => LoadErrorKind::TooLarge { path, size, max },
     })
 }

@@ -11,10 +11,10 @@ use notify_debouncer_mini::notify::{RecommendedWatcher, RecursiveMode};
 use notify_debouncer_mini::{Debouncer, new_debouncer};
 
 use super::registry::Registry;
-use crate::config::grants::Grants;
 use crate::config::policy::{Policy, PolicyError};
 use crate::config::spec::{CallMode, PluginSpec, SpecError};
 use crate::error::{LoadErrorKind, PluginError};
+use crate::grants::Grants;
 use crate::supervised::{ThreadPanics, spawn_supervised};
 
 /// How long a file must be left alone before it is looked at: copying one takes several writes.

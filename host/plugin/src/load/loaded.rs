@@ -7,7 +7,7 @@ use flowloom_core::schema::Schema;
 use super::engine::PluginEngine;
 use super::file;
 use super::linker::Compiled;
-use super::manifest::{Manifest, Terms};
+use super::manifest::{Manifest, ManifestRules};
 use crate::config::run_context::RunContext;
 use crate::config::spec::{CallMode, PluginSpec};
 use crate::digest::Sha256;
@@ -65,8 +65,8 @@ impl Plugin {
         run: &Arc<OnceLock<RunContext>>,
     ) -> Result<Self, LoadErrorKind> {
         let PluginFile { bytes, sha256 } = file;
-        if spec.grants.unveil() {
-            return Err(LoadErrorKind::Unveiled);
+        if spec.grants.reveal_pseudonyms() {
+            return Err(LoadErrorKind::RevealedPseudonyms);
         }
         let compiled = engine.compile(bytes, &spec.file)?;
         let has_feature = compiled.exports.feature.is_some();
@@ -195,7 +195,7 @@ fn open(
     compiled: &Compiled,
     schema: &Schema,
 ) -> Result<(Instance, Manifest), LoadErrorKind> {
-    let terms = Terms {
+    let rules = ManifestRules {
         name: &spec.name,
         grants: spec.grants,
         schema,
@@ -212,8 +212,8 @@ fn open(
     let declared = instance
         .open(&spec.options)
         .map_err(LoadErrorKind::OpenTrapped)?
-        .map_err(LoadErrorKind::Refused)?;
-    Ok((instance, Manifest::accept(declared, &terms)?))
+        .map_err(LoadErrorKind::RejectedOptions)?;
+    Ok((instance, Manifest::accept(declared, &rules)?))
 }
 
 #[cfg(test)]
@@ -283,7 +283,7 @@ pub(crate) mod tests {
         let error = plugin.fill(3).unwrap_err().to_string();
         assert_eq!(
             error,
-            "plugin `x`: gave another manifest when it was opened again with the same options"
+            "plugin 'x': returned another manifest when it was opened again with the same options"
         );
         // Those that were opened before are as good as ever.
         assert!(plugin.instance().is_ok());
@@ -314,7 +314,7 @@ pub(crate) mod tests {
         plugin.spec.limits.memory = 3 << 16;
         let error = plugin.fill(2).unwrap_err().to_string();
         // With what the host keeps for it.
-        let start = "plugin `x`: failed while it was opened: it asked for 26";
+        let start = "plugin 'x': cannot be opened: it requested 26";
         assert!(error.starts_with(start), "{error}");
         let end = " bytes of memory; 196608 are allowed";
         assert!(error.ends_with(end), "{error}");

@@ -1,4 +1,4 @@
-//! A plugin's manifest, checked against the field tables and the operator's grants.
+//! Checks a plugin's manifest against the existing fields and the operator's grants.
 
 use std::collections::HashSet;
 
@@ -6,194 +6,239 @@ use flowloom_core::fields::{Feature, PacketField, Sensitivity};
 use flowloom_core::schema::{Schema, UdpColumn};
 use flowloom_core::value::Type;
 
-use crate::config::grants::Grants;
 use crate::contract::manifest as wit;
-use crate::error::LoadErrorKind;
+use crate::error::{LoadErrorKind, RequestedData};
+use crate::grants::Grants;
 
-/// Outputs that a plugin may declare.
-pub(crate) const MOST_OUTPUTS: usize = 64;
+/// The maximum number of outputs of a plugin.
+pub(crate) const MAX_OUTPUTS: usize = 64;
 
-/// Bytes of its version, and of each description.
-const MOST_VERSION: usize = 256;
-const MOST_DESCRIPTION: usize = 4 << 10;
+/// The maximum number of bytes of the version.
+const MAX_VERSION: usize = 256;
+/// The maximum number of bytes of each description.
+const MAX_DESCRIPTION: usize = 4 << 10;
 
-/// What a plugin adds and what it is shown. One that exists is known to be granted.
+/// What a plugin adds and what it receives. All of it exists in this run and was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Manifest {
     /// The plugin's own version.
     pub version: String,
-    /// What it says it computes.
+    /// The plugin's own description.
     pub description: String,
-    /// The columns it adds.
+    /// The columns that it adds.
     pub outputs: Vec<UdpColumn>,
-    /// What it is shown of each packet.
+    /// Fields of each packet that it receives.
     pub packet: Vec<&'static PacketField>,
-    /// Bytes it is shown of each packet's transport payload: the smaller of what it asked for and
-    /// what it was granted.
+    /// Bytes of each packet's transport payload that it receives: the smaller of the requested and the granted
+    /// number.
     pub payload_bytes: u32,
-    /// Bytes it is shown of each packet from its IP header on, as `payload_bytes`.
+    /// Bytes of each packet, from its IP header on, that it receives: the smaller of the requested and the
+    /// granted number.
     pub packet_bytes: u32,
-    /// What it is shown of the flow at init.
+    /// Flow fields that it receives at `init`.
     pub at_init: Vec<&'static Feature>,
-    /// What it is shown of the flow at update.
+    /// Flow fields that it receives at `update`.
     pub at_update: Vec<&'static Feature>,
-    /// What it is shown of the flow at expire.
+    /// Flow fields that it receives at `expire`.
     pub at_expire: Vec<&'static Feature>,
-    /// After so many packets of a flow there are no updates; `u64::MAX` where there is no limit.
+    /// The number of packets of a flow that it receives; `u64::MAX` for no limit.
     pub packets_per_flow: u64,
     /// Whether it may end flows early.
     pub cuts_flows: bool,
-    /// Whether it wants columns as bytes.
+    /// Whether it receives columns of numbers as bytes.
     pub packed: bool,
     /// Whether the run must have one meter.
     pub needs_one_meter: bool,
-    /// Whether payload that may hold addresses in a header is kept from it: it was granted pseudonyms in
-    /// their place.
+    /// Whether it receives no payload that may contain headers with addresses, because it was granted
+    /// pseudonyms in place of addresses.
     pub hides_addresses: bool,
 }
 
-/// What checking needs to know besides the manifest.
-pub(crate) struct Terms<'a> {
+/// What a manifest is checked against.
+pub(crate) struct ManifestRules<'a> {
     /// The operator's name for the plugin.
     pub(crate) name: &'a str,
     pub(crate) grants: Grants,
-    /// The flow fields that flows of this run have.
+    /// The flow fields of this run.
     pub(crate) schema: &'a Schema,
-    /// Whether events can be delivered one at a time.
+    /// Whether the plugin exports `feature`, so that events can be delivered one at a time.
     pub(crate) has_feature: bool,
 }
 
 impl Manifest {
     /// Checks what a plugin declared.
+    ///
+    /// # Errors
+    ///
+    /// The first invalid declaration. If all are valid, but some data was not granted, the error lists all of that
+    /// data. If all was granted, it is the first flow field that this run does not have.
     pub(crate) fn accept(
         declared: wit::Manifest,
-        terms: &Terms<'_>,
+        rules: &ManifestRules<'_>,
     ) -> Result<Self, LoadErrorKind> {
-        if declared.cuts_flows && !terms.has_feature {
+        if declared.cuts_flows && !rules.has_feature {
             return Err(LoadErrorKind::CannotCut);
         }
-        check_len("version", &declared.version, MOST_VERSION)?;
-        check_len("description", &declared.description, MOST_DESCRIPTION)?;
+        check_len("version", &declared.version, MAX_VERSION)?;
+        check_len("description", &declared.description, MAX_DESCRIPTION)?;
         let packets_per_flow = match declared.packets_per_flow {
             None => u64::MAX,
             Some(0) => return Err(LoadErrorKind::NoPackets),
             Some(n) => n.into(),
         };
-        Ok(Self {
-            outputs: outputs(terms.name, &declared.outputs)?,
-            packet: terms.packet_fields(&declared.packet)?,
-            payload_bytes: terms.bytes(
-                "payload",
-                "payload",
-                declared.payload_bytes,
-                terms.grants.payload(),
-            )?,
-            packet_bytes: terms.bytes(
-                "packet",
-                "bytes",
-                declared.packet_bytes,
-                terms.grants.bytes(),
-            )?,
-            at_init: terms.flow_fields(&declared.at_init)?,
-            at_update: terms.flow_fields(&declared.at_update)?,
-            at_expire: terms.flow_fields(&declared.at_expire)?,
+        check_byte_count("payload", declared.payload_bytes)?;
+        check_byte_count("packet", declared.packet_bytes)?;
+        let manifest = Self {
+            outputs: outputs(rules.name, &declared.outputs)?,
+            packet: fields("packet", &declared.packet, PacketField::by_name)?,
+            payload_bytes: declared.payload_bytes,
+            packet_bytes: declared.packet_bytes,
+            at_init: fields("flow", &declared.at_init, Feature::by_name)?,
+            at_update: fields("flow", &declared.at_update, Feature::by_name)?,
+            at_expire: fields("flow", &declared.at_expire, Feature::by_name)?,
             packets_per_flow,
             version: declared.version,
             description: declared.description,
             cuts_flows: declared.cuts_flows,
             packed: declared.packed,
             needs_one_meter: declared.needs_one_meter,
-            hides_addresses: terms.grants.allow(Sensitivity::Pseudonyms),
+            hides_addresses: rules.grants.allow(Sensitivity::Pseudonyms),
+        };
+        rules.check_grants(&manifest)?;
+        rules.check_presence(&manifest)?;
+        Ok(Self {
+            payload_bytes: manifest.payload_bytes.min(rules.grants.payload()),
+            packet_bytes: manifest.packet_bytes.min(rules.grants.bytes()),
+            ..manifest
         })
+    }
+
+    fn flow_fields(&self) -> impl Iterator<Item = &'static Feature> {
+        let fields = self.at_init.iter().chain(&self.at_update);
+        fields.chain(&self.at_expire).copied()
     }
 }
 
-impl Terms<'_> {
-    fn packet_fields(&self, names: &[String]) -> Result<Vec<&'static PacketField>, LoadErrorKind> {
-        self.fields("packet", names, PacketField::by_name, |field| {
-            field.sensitivity
+impl ManifestRules<'_> {
+    /// Checks that the operator granted all data that the plugin requests.
+    ///
+    /// Only numbers of bytes may be granted smaller than requested.
+    fn check_grants(&self, manifest: &Manifest) -> Result<(), LoadErrorKind> {
+        let mut denied = DeniedRequests::default();
+        let mut pseudonyms = false;
+        for field in &manifest.packet {
+            pseudonyms |= field.sensitivity == Sensitivity::Pseudonyms;
+            if !self.grants.allow(field.sensitivity) {
+                let data = RequestedData::PacketField(field.name);
+                denied.add(data, Grants::of(field.sensitivity));
+            }
+        }
+        if manifest.payload_bytes > 0 && self.grants.payload() == 0 {
+            let count = manifest.payload_bytes;
+            denied.add(
+                RequestedData::PayloadBytes(count),
+                Grants::of_payload(count),
+            );
+        }
+        if manifest.packet_bytes > 0 && self.grants.bytes() == 0 {
+            let count = manifest.packet_bytes;
+            denied.add(RequestedData::PacketBytes(count), Grants::of_bytes(count));
+        }
+        for field in manifest.flow_fields() {
+            pseudonyms |= field.sensitivity == Sensitivity::Pseudonyms;
+            if !self.grants.allow(field.sensitivity) {
+                let data = RequestedData::FlowField(field.name);
+                denied.add(data, Grants::of(field.sensitivity));
+            }
+        }
+        let DeniedRequests { requested, missing } = denied;
+        if requested.is_empty() {
+            return Ok(());
+        }
+        // A plugin that does not read pseudonyms can give up that grant, and is told which others it needs.
+        if pseudonyms && self.grants.and(missing).reveal_pseudonyms() {
+            return Err(LoadErrorKind::ConflictingRequests { requested });
+        }
+        Err(LoadErrorKind::NotGranted {
+            plugin: self.name.to_owned(),
+            requested,
+            missing: missing.minimal(),
         })
     }
 
-    fn flow_fields(&self, names: &[String]) -> Result<Vec<&'static Feature>, LoadErrorKind> {
-        let fields = self.fields("flow", names, Feature::by_name, |field| field.sensitivity)?;
-        match fields
-            .iter()
-            .find(|field| !self.schema.features().contains(field))
-        {
-            None => Ok(fields),
-            Some(field) => Err(LoadErrorKind::NotThere {
+    /// Checks that this run has all flow fields that the plugin requests.
+    fn check_presence(&self, manifest: &Manifest) -> Result<(), LoadErrorKind> {
+        let mut fields = manifest.flow_fields();
+        match fields.find(|field| !self.schema.features().contains(field)) {
+            None => Ok(()),
+            Some(field) => Err(LoadErrorKind::FieldAbsent {
                 field: field.name,
                 when: field.group.when(),
             }),
         }
     }
+}
 
-    fn fields<'n, F: Copy>(
-        &self,
-        of: &'static str,
-        names: &'n [String],
-        find: impl Fn(&str) -> Option<F>,
-        sensitivity: impl Fn(F) -> Sensitivity,
-    ) -> Result<Vec<F>, LoadErrorKind> {
-        let mut seen = HashSet::new();
-        let one = |name: &'n String| {
-            let shown = || {
-                name.chars()
-                    .take(64)
-                    .flat_map(char::escape_debug)
-                    .collect::<String>()
-            };
-            let field =
-                find(name).ok_or_else(|| LoadErrorKind::UnknownField { of, field: shown() })?;
-            if !seen.insert(name) {
-                return Err(LoadErrorKind::FieldTwice { of, field: shown() });
-            }
-            let sensitivity = sensitivity(field);
-            if !self.grants.allow(sensitivity) {
-                let (name, grant) = (self.name.to_owned(), sensitivity.grant().to_owned());
-                return Err(LoadErrorKind::NotGranted {
-                    name,
-                    of,
-                    field: shown(),
-                    grant,
-                });
-            }
-            Ok(field)
-        };
-        names.iter().map(one).collect()
-    }
+/// Data that was requested and not granted.
+#[derive(Default)]
+struct DeniedRequests {
+    /// Each once, even if it is requested at several events.
+    requested: Vec<RequestedData>,
+    /// The union of the grants that allow it.
+    missing: Grants,
+}
 
-    fn bytes(
-        &self,
-        of: &'static str,
-        grant: &'static str,
-        asked: u32,
-        granted: u32,
-    ) -> Result<u32, LoadErrorKind> {
-        match asked {
-            0 => Ok(0),
-            _ if asked > Grants::MOST_BYTES => Err(LoadErrorKind::TooManyBytes {
-                of,
-                asked,
-                most: Grants::MOST_BYTES,
-            }),
-            _ if granted == 0 => Err(LoadErrorKind::BytesNotGranted {
-                name: self.name.to_owned(),
-                of,
-                grant,
-                asked,
-            }),
-            _ => Ok(asked.min(granted)),
+impl DeniedRequests {
+    fn add(&mut self, data: RequestedData, grant: Grants) {
+        if !self.requested.contains(&data) {
+            self.requested.push(data);
         }
+        self.missing = self.missing.and(grant);
+    }
+}
+
+/// Finds the fields of these names. `of` is the kind of the fields.
+fn fields<F>(
+    of: &'static str,
+    names: &[String],
+    find: impl Fn(&str) -> Option<F>,
+) -> Result<Vec<F>, LoadErrorKind> {
+    let mut seen = HashSet::new();
+    let one = |name: &String| {
+        let escaped = || {
+            let start = name.chars().take(64);
+            start.flat_map(char::escape_debug).collect::<String>()
+        };
+        let Some(field) = find(name) else {
+            let field = escaped();
+            return Err(LoadErrorKind::UnknownField { of, field });
+        };
+        if !seen.insert(name.clone()) {
+            let field = escaped();
+            return Err(LoadErrorKind::FieldTwice { of, field });
+        }
+        Ok(field)
+    };
+    names.iter().map(one).collect()
+}
+
+/// Checks a requested number of bytes of each packet.
+fn check_byte_count(of: &'static str, requested: u32) -> Result<(), LoadErrorKind> {
+    match requested > Grants::MAX_BYTES {
+        true => Err(LoadErrorKind::TooManyBytes {
+            of,
+            requested,
+            max: Grants::MAX_BYTES,
+        }),
+        false => Ok(()),
     }
 }
 
 fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColumn>, LoadErrorKind> {
-    if declared.len() > MOST_OUTPUTS {
+    if declared.len() > MAX_OUTPUTS {
         return Err(LoadErrorKind::TooManyOutputs {
             count: declared.len(),
-            most: MOST_OUTPUTS,
+            max: MAX_OUTPUTS,
         });
     }
     let mut seen = HashSet::new();
@@ -207,7 +252,7 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
         if !seen.insert(name) {
             return Err(LoadErrorKind::OutputTwice { name: name.clone() });
         }
-        check_len("description", &output.description, MOST_DESCRIPTION)?;
+        check_len("description", &output.description, MAX_DESCRIPTION)?;
         Ok(UdpColumn::new(
             plugin,
             name,
@@ -218,14 +263,14 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
     declared.iter().map(one).collect()
 }
 
-fn check_len(of: &'static str, text: &str, most: usize) -> Result<(), LoadErrorKind> {
+fn check_len(of: &'static str, text: &str, max: usize) -> Result<(), LoadErrorKind> {
     match text.len() {
-        len if len > most => Err(LoadErrorKind::TextTooLong { of, len, most }),
+        len if len > max => Err(LoadErrorKind::TextTooLong { of, len, max }),
         _ => Ok(()),
     }
 }
 
-/// `[a-z][a-z0-9_]{0,31}`
+/// Returns whether a name matches `[a-z][a-z0-9_]{0,31}`.
 fn is_output_name(name: &str) -> bool {
     name.len() <= 32
         && name.starts_with(|c: char| c.is_ascii_lowercase())
@@ -253,21 +298,15 @@ mod tests {
 
     use super::*;
 
-    fn accept(version: usize, description: usize, of_output: usize) -> Result<Manifest, String> {
-        let schema = Settings::default().schema();
-        let terms = Terms {
-            name: "p",
-            grants: Grants::default(),
-            schema: &schema,
-            has_feature: true,
-        };
-        let declared = wit::Manifest {
-            version: "v".repeat(version),
-            description: "d".repeat(description),
+    /// A manifest with one output, which requests nothing.
+    fn declared() -> wit::Manifest {
+        wit::Manifest {
+            version: String::new(),
+            description: String::new(),
             outputs: vec![wit::Output {
                 name: "x".into(),
                 kind: wit::ValueType::Integer,
-                description: "o".repeat(of_output),
+                description: String::new(),
             }],
             packet: Vec::new(),
             payload_bytes: 0,
@@ -279,17 +318,130 @@ mod tests {
             cuts_flows: false,
             packed: false,
             needs_one_meter: false,
+        }
+    }
+
+    fn check(declared: wit::Manifest, grants: &str) -> Result<Manifest, String> {
+        let schema = Settings::default().schema();
+        let rules = ManifestRules {
+            name: "p",
+            grants: match grants {
+                "" => Grants::default(),
+                grants => grants.parse().unwrap(),
+            },
+            schema: &schema,
+            has_feature: true,
         };
-        Manifest::accept(declared, &terms).map_err(|problem| problem.to_string())
+        Manifest::accept(declared, &rules).map_err(|problem| problem.to_string())
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn accept(version: usize, description: usize, of_output: usize) -> Result<Manifest, String> {
+        let mut declared = declared();
+        declared.version = "v".repeat(version);
+        declared.description = "d".repeat(description);
+        declared.outputs[0].description = "o".repeat(of_output);
+        check(declared, "")
     }
 
     #[test]
-    fn texts_of_a_manifest_are_bounded() {
-        assert!(accept(MOST_VERSION, MOST_DESCRIPTION, MOST_DESCRIPTION).is_ok());
+    fn one_missing_grant_is_reported_with_what_requests_it() {
+        let error = |declared, grants| check(declared, grants).unwrap_err();
+        let packet = || wit::Manifest {
+            packet: names(&["ip_size", "src_ip"]),
+            ..declared()
+        };
+        let src_ip = "requests packet field src_ip, which was not granted; add --grant p=addresses";
+        assert_eq!(error(packet(), ""), src_ip);
+        assert_eq!(error(packet(), "payload:64,names"), src_ip);
+        assert!(check(packet(), "addresses").is_ok());
+        let payload = || wit::Manifest {
+            payload_bytes: 64,
+            ..declared()
+        };
+        assert_eq!(
+            error(payload(), "addresses"),
+            "requests payload bytes (64), which were not granted; add --grant p=payload:64"
+        );
+        // A smaller number may be granted.
+        assert_eq!(check(payload(), "payload:9").unwrap().payload_bytes, 9);
+    }
+
+    #[test]
+    fn all_missing_grants_are_reported_at_once() {
+        let declared = wit::Manifest {
+            packet: names(&["src_ip", "dst_ip"]),
+            payload_bytes: 1_500,
+            at_init: names(&["src_ip"]),
+            at_update: names(&["src_ip"]),
+            ..declared()
+        };
+        assert_eq!(
+            check(declared.clone(), "").unwrap_err(),
+            "requests packet fields src_ip, dst_ip, flow field src_ip and payload bytes (1500), which \
+             were not granted; add --grant p=addresses,payload:1500"
+        );
+        // What was granted is not listed.
+        assert_eq!(
+            check(declared.clone(), "payload:1").unwrap_err(),
+            "requests packet fields src_ip, dst_ip and flow field src_ip, which were not granted; add \
+             --grant p=addresses"
+        );
+        assert!(check(declared, "addresses,payload:1500").is_ok());
+    }
+
+    #[test]
+    fn packet_bytes_include_addresses() {
+        let declared = wit::Manifest {
+            packet: names(&["src_ip"]),
+            packet_bytes: 1_500,
+            ..declared()
+        };
+        assert_eq!(
+            check(declared.clone(), "").unwrap_err(),
+            "requests packet field src_ip and packet bytes (1500), which were not granted; add --grant \
+             p=bytes:1500"
+        );
+        assert!(check(declared, "bytes:1500").is_ok());
+    }
+
+    #[test]
+    fn pseudonyms_are_not_granted_together_with_addresses() {
+        let with_bytes = wit::Manifest {
+            packet: names(&["src_pseudonym"]),
+            packet_bytes: 20,
+            ..declared()
+        };
+        let error = "but pseudonyms cannot be granted together with addresses or packet bytes, which \
+                     reveal the addresses behind them";
+        for (grants, requests) in [
+            ("", "packet field src_pseudonym and packet bytes (20)"),
+            ("pseudonyms", "packet bytes (20)"),
+            ("bytes:20", "packet field src_pseudonym"),
+        ] {
+            let expected = format!("requests {requests}, {error}");
+            assert_eq!(check(with_bytes.clone(), grants).unwrap_err(), expected);
+        }
+        let alone = wit::Manifest {
+            packet: names(&["src_pseudonym"]),
+            ..declared()
+        };
+        assert_eq!(
+            check(alone, "").unwrap_err(),
+            "requests packet field src_pseudonym, which was not granted; add --grant p=pseudonyms"
+        );
+    }
+
+    #[test]
+    fn the_texts_of_a_manifest_are_bounded() {
+        assert!(accept(MAX_VERSION, MAX_DESCRIPTION, MAX_DESCRIPTION).is_ok());
         for (lens, what) in [
-            ([MOST_VERSION + 1, 0, 0], "version"),
-            ([0, MOST_DESCRIPTION + 1, 0], "description"),
-            ([0, 0, MOST_DESCRIPTION + 1], "description"),
+            ([MAX_VERSION + 1, 0, 0], "version"),
+            ([0, MAX_DESCRIPTION + 1, 0], "description"),
+            ([0, 0, MAX_DESCRIPTION + 1], "description"),
         ] {
             let error = accept(lens[0], lens[1], lens[2]).unwrap_err();
             assert!(error.contains(what), "{error}");

@@ -1,25 +1,28 @@
-//! The deadline of a call.
+//! The deadline of a call into a plugin.
 
 use std::time::Duration;
 
 use wasmtime::UpdateDeadline;
 
-use crate::config::limits::EPOCH;
+use crate::config::limits::EPOCH_INTERVAL;
 use crate::thread_time::thread_time;
 
-/// The deadline of the call that is under way.
+/// The deadline of the current call.
 ///
-/// It is judged by the thread's CPU time, so that a busy machine does not change results: a thread
-/// that merely was not scheduled goes on. The clock is first read when the first epoch of the call
-/// ends, since most calls are over long before.
+/// It is measured in CPU time of the thread, so that a busy machine does not change results: time in which the
+/// thread was not scheduled does not count. The clock is first read at the end of the call's first epoch,
+/// because most calls end earlier.
 #[derive(Debug, Default)]
 pub(crate) struct Deadline {
     allowed: Duration,
+    /// CPU time of the thread at the end of the call's first epoch.
     since: Option<Duration>,
+    /// Whether the deadline has passed.
     pub(crate) passed: bool,
 }
 
 impl Deadline {
+    /// Begins a call.
     pub(crate) fn start(&mut self, allowed: Duration) {
         *self = Self {
             allowed,
@@ -29,10 +32,12 @@ impl Deadline {
     }
 
     /// Returns what to do at the end of an epoch.
+    ///
+    /// Up to one interval passed before the first epoch ended, and counts as used.
     pub(crate) fn check(&mut self) -> UpdateDeadline {
         let now = thread_time();
         let since = *self.since.get_or_insert(now);
-        self.passed = now.saturating_sub(since) + EPOCH > self.allowed;
+        self.passed = now.saturating_sub(since) + EPOCH_INTERVAL > self.allowed;
         if self.passed {
             UpdateDeadline::Interrupt
         } else {

@@ -1,4 +1,4 @@
-//! What an instance of a compiled component costs the host, before any code of it runs.
+//! The memory that the host needs for a compiled component, known before any code of it runs.
 
 use wasmtime_environ::component::{
     Component, ComponentArtifacts, GlobalInitializer, InstantiateModule, VMComponentOffsets,
@@ -6,61 +6,63 @@ use wasmtime_environ::component::{
 use wasmtime_environ::object::{File, Object as _, ObjectSection as _};
 use wasmtime_environ::{HostPtr, VMOffsets, obj};
 
-/// Instances of nested components that a component may have. They can double with every level that they
-/// nest, and the host keeps a table for each.
-const MOST_COMPONENTS: u32 = 1_024;
-/// Resource types of all nested components. All of WASI has about forty.
-const MOST_RESOURCES: u32 = 4_096;
-/// Bytes that describe a component in its image. The host makes some thirty times as much of them; those
-/// of Python's interpreter have 0.6 MiB.
-const MOST_DESCRIPTION: u64 = 8 << 20;
+/// The maximum number of instances of nested components. Their number can double with every level of nesting,
+/// and the host keeps a table for each.
+const MAX_COMPONENTS: u32 = 1_024;
+/// The maximum number of resource types of all nested components. All of WASI has about forty.
+const MAX_RESOURCES: u32 = 4_096;
+/// The maximum number of bytes that describe a component in its image. The host allocates about thirty times as
+/// much for them. Python's interpreter has 0.6 MiB.
+const MAX_DESCRIPTION: u64 = 8 << 20;
 
-/// Bytes that the host keeps for an instance of a nested component: its table of handles.
-const COMPONENT: usize = 128;
-/// For a resource type.
-const RESOURCE: usize = 64;
-/// For an instance of a core module, besides its own context; the same for the component.
-const INSTANCE: usize = 1_024;
+/// Bytes that the host allocates for an instance of a nested component: its handle table.
+const COMPONENT_BYTES: usize = 128;
+/// Bytes that the host allocates for a resource type.
+const RESOURCE_BYTES: usize = 64;
+/// Bytes that the host allocates for an instance of a core module, in addition to its context. The same holds
+/// for the component.
+const INSTANCE_BYTES: usize = 1_024;
 
-/// What a compiled component costs the host.
+/// The memory that the host needs for a compiled component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HostCost {
     /// Bytes of its machine code and data, which all instances share.
     pub(crate) image: usize,
-    /// Bytes of an instance besides its memories and tables.
+    /// Bytes of an instance without its memories and tables.
     pub(crate) instance: usize,
 }
 
 impl HostCost {
-    /// That of an image. Only this library makes images: the plugin itself is not parsed here.
+    /// Computes the cost of an image. Only this library creates images: nothing of the plugin itself is parsed
+    /// here.
     ///
     /// # Errors
     ///
-    /// It is more than any plugin may cost, and why.
+    /// The cost exceeds a limit. The text names it.
     pub(crate) fn of(image: &[u8]) -> Result<Self, String> {
         let broken = || "its machine code has no description".to_owned();
         let file = File::parse(image).map_err(|_| broken())?;
         let section = file
             .section_by_name(obj::ELF_WASMTIME_INFO)
             .ok_or_else(broken)?;
-        at_most(
+        check_count(
             "KiB of types, imports, exports and instances",
             section.size() >> 10,
-            MOST_DESCRIPTION >> 10,
+            MAX_DESCRIPTION >> 10,
         )?;
         let description = section.data().map_err(|_| broken())?;
         let artifacts: ComponentArtifacts =
             postcard::from_bytes(description).map_err(|_| broken())?;
         let component = &artifacts.info.component;
-        at_most(
+        check_count(
             "instances of nested components",
             component.num_runtime_component_instances.into(),
-            MOST_COMPONENTS.into(),
+            MAX_COMPONENTS.into(),
         )?;
-        at_most(
+        check_count(
             "resource types in nested components",
             component.num_resources.into(),
-            MOST_RESOURCES.into(),
+            MAX_RESOURCES.into(),
         )?;
         Ok(Self {
             image: image.len(),
@@ -69,32 +71,30 @@ impl HostCost {
     }
 }
 
-/// Bytes of an instance.
+/// Returns the bytes of an instance.
 fn instance(component: &Component, artifacts: &ComponentArtifacts) -> usize {
     let context = VMComponentOffsets::new(HostPtr, component).size_of_vmctx() as usize;
     let cores = component.initializers.iter().map(|initializer| {
         match initializer {
             GlobalInitializer::InstantiateModule(InstantiateModule::Static(module, _), _) => {
                 let module = &artifacts.static_modules[*module].module;
-                INSTANCE + VMOffsets::new(HostPtr, module).size_of_vmctx() as usize
+                INSTANCE_BYTES + VMOffsets::new(HostPtr, module).size_of_vmctx() as usize
             }
-            // Nothing gives a plugin modules to import.
+            // The host offers no modules to import.
             _ => 0,
         }
     });
-    let tables = component.num_runtime_component_instances as usize * COMPONENT;
-    let resources = component.num_resources as usize * RESOURCE;
+    let tables = component.num_runtime_component_instances as usize * COMPONENT_BYTES;
+    let resources = component.num_resources as usize * RESOURCE_BYTES;
     cores.fold(
-        INSTANCE + context + tables + resources,
+        INSTANCE_BYTES + context + tables + resources,
         usize::saturating_add,
     )
 }
 
-fn at_most(what: &str, count: u64, most: u64) -> Result<(), String> {
-    match count > most {
-        true => Err(format!(
-            "it has {count} {what}; at most {most} are accepted"
-        )),
+fn check_count(what: &str, count: u64, max: u64) -> Result<(), String> {
+    match count > max {
+        true => Err(format!("it has {count} {what}; at most {max} are accepted")),
         false => Ok(()),
     }
 }
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::load::compile::in_process;
 
-    /// A component with another one in it so many times, 2 to the power of `levels`.
+    /// A component with 2 to the power of `levels` instances of another one.
     fn doubling(levels: u32, inside: &str) -> String {
         let mut text = format!("(component $c0 {inside})");
         for level in 1..=levels {
@@ -123,11 +123,11 @@ mod tests {
     }
 
     #[test]
-    fn nested_components_that_double_are_counted_before_there_is_one() {
+    fn nested_components_are_counted_before_one_is_created() {
         let small = cost(&doubling(3, "")).unwrap();
         let larger = cost(&doubling(6, "")).unwrap();
         assert!(
-            larger.instance >= small.instance + 100 * COMPONENT,
+            larger.instance >= small.instance + 100 * COMPONENT_BYTES,
             "{larger:?}"
         );
         for levels in [10, 14] {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_modules_keep_in_the_host_is_counted() {
+    fn host_memory_of_modules_is_counted() {
         let module = |globals: usize| {
             let globals = "(global (mut i64) (i64.const 0))".repeat(globals);
             format!(
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_has_no_cost() {
+    fn other_bytes_are_rejected() {
         for bytes in [&b""[..], b"\0asm", &[0; 4_096]] {
             assert_eq!(
                 HostCost::of(bytes).unwrap_err(),

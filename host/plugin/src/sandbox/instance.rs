@@ -1,4 +1,4 @@
-//! One running instance of a plugin, in a store of its own.
+//! One instance of a plugin, in its own store.
 
 use std::time::Duration;
 
@@ -11,11 +11,11 @@ use super::host_cost::HostCost;
 use super::host_state::{HostState, WasiState};
 use super::log::Log;
 use super::memory_limiter::MemoryLimiter;
-use crate::config::limits::{ANSWER, HANDLES, Limits};
+use crate::config::limits::{Limits, MAX_ANSWER_BYTES, MAX_HANDLES};
 use crate::contract::{batch_feature, feature, manifest};
 use crate::error::{LoadErrorKind, Trap};
 
-/// An instance that has not trapped. One that has is to be thrown away.
+/// An instance of a plugin. After a failed call, its memory may be inconsistent, and the caller must drop it.
 pub(crate) struct Instance {
     store: Store<HostState>,
     feature: Option<feature::Guest>,
@@ -23,7 +23,7 @@ pub(crate) struct Instance {
     limits: Limits,
 }
 
-/// Which of the contract's interfaces a component exports.
+/// The interfaces of the contract that a component exports.
 #[derive(Clone)]
 pub(crate) struct Exports {
     pub(crate) feature: Option<feature::GuestIndices>,
@@ -31,7 +31,7 @@ pub(crate) struct Exports {
 }
 
 impl Instance {
-    /// Instantiates, which may run code of the plugin.
+    /// Instantiates a component. This may run code of the plugin.
     pub(crate) fn new(
         engine: &Engine,
         component: &InstancePre<HostState>,
@@ -40,12 +40,12 @@ impl Instance {
         name: &str,
         limits: Limits,
     ) -> Result<Self, LoadErrorKind> {
-        let limits = limits.measurable();
-        // What the host keeps for it counts as its memory.
+        let limits = limits.enforceable();
+        // Host memory for the instance counts as its memory.
         let memory = MemoryLimiter::new(limits.memory, cost.instance);
         if cost.instance > limits.memory {
             return Err(LoadErrorKind::OpenTrapped(Trap::Memory {
-                asked: cost.instance,
+                requested: cost.instance,
                 allowed: limits.memory,
             }));
         }
@@ -58,8 +58,8 @@ impl Instance {
         let mut store = Store::new(engine, state);
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_callback(|mut store| Ok(store.data_mut().deadline.check()));
-        store.set_hostcall_fuel(ANSWER);
-        store.set_max_component_handles(HANDLES);
+        store.set_hostcall_fuel(MAX_ANSWER_BYTES);
+        store.set_max_component_handles(MAX_HANDLES);
         let mut instance = Self {
             store,
             feature: None,
@@ -71,7 +71,7 @@ impl Instance {
                 component.instantiate(&mut instance.store)
             })
             .map_err(LoadErrorKind::OpenTrapped)?;
-        // The functions' types are looked at only here.
+        // Loading checks the types of the functions.
         let other_types = |error: wasmtime::Error| LoadErrorKind::OtherTypes {
             reason: format!("{error:#}"),
         };
@@ -90,7 +90,7 @@ impl Instance {
         Ok(instance)
     }
 
-    /// Calls `open`; the inner error is the plugin's own.
+    /// Calls `open`. The inner error is the text of the plugin.
     pub(crate) fn open(
         &mut self,
         options: &[(String, String)],
@@ -104,7 +104,7 @@ impl Instance {
                 (Some(guest), _) => guest.call_open(&mut instance.store, &options),
                 (None, Some(guest)) => guest.call_open(&mut instance.store, &options),
                 (None, None) => {
-                    unreachable!("a component with neither interface is refused before")
+                    unreachable!("the linker rejects a component with neither interface")
                 }
             }
         })
@@ -139,13 +139,13 @@ impl Instance {
     ) -> Result<Vec<batch_feature::OutputColumn>, Trap> {
         self.call(self.limits.call, |instance| {
             let Some(guest) = &instance.batch else {
-                unreachable!("columns go to batch features only")
+                unreachable!("batches are delivered only to plugins with `batch-feature`")
             };
             guest.call_process(&mut instance.store, batch)
         })
     }
 
-    /// Calls `finish` on the interface that was given the events.
+    /// Calls `finish` of the interface that received the events.
     pub(crate) fn finish(&mut self, by_event: bool) -> Result<(), Trap> {
         self.call(self.limits.call, |instance| {
             match (&instance.batch, &instance.feature) {
@@ -156,17 +156,17 @@ impl Instance {
         })
     }
 
-    /// Says what packet time it is.
+    /// Sets the packet time.
     pub(crate) fn at(&mut self, now: Time) {
         self.store.data_mut().wasi.now = now;
     }
 
-    /// Lines of its log that were not shown.
+    /// Returns the number of log lines that were not written.
     pub(crate) fn lines_dropped(&self) -> u64 {
         self.store.data().log.dropped
     }
 
-    /// Bytes of memory and tables, and of what the host keeps for it.
+    /// Returns the bytes of memories, tables and host memory for the instance.
     pub(crate) fn memory(&self) -> usize {
         self.store.data().memory.used
     }
@@ -177,14 +177,14 @@ impl Instance {
     ) -> Result<T, Trap> {
         self.call(self.limits.call, |instance| {
             let Some(guest) = &instance.feature else {
-                unreachable!("events go to features only")
+                unreachable!("single events are delivered only to plugins with `feature`")
             };
             call(guest, &mut instance.store)
         })
     }
 
-    /// Every entry into the guest goes through here: lowering, the call and post-return are all
-    /// under the deadline.
+    /// Calls into the guest. Every entry into the guest goes through here, so that lowering, the call and
+    /// post-return are all under the deadline.
     fn call<T>(
         &mut self,
         allowed: Duration,
@@ -192,22 +192,23 @@ impl Instance {
     ) -> Result<T, Trap> {
         let state = self.store.data_mut();
         state.deadline.start(allowed);
-        // What went wrong in an earlier call is not why this one fails.
+        // A failure of an earlier call is not the reason if this one fails.
         state.memory.refused = None;
         state.log.begin(state.wasi.now);
         self.store.set_epoch_deadline(1);
         call(self).map_err(|error| self.trap(&error, allowed))
     }
 
+    /// Returns the reason why a call failed.
     fn trap(&self, error: &wasmtime::Error, allowed: Duration) -> Trap {
         let state = self.store.data();
         if state.deadline.passed {
             Trap::Deadline {
                 allowed_ms: allowed.as_millis(),
             }
-        } else if let Some(asked) = state.memory.refused {
+        } else if let Some(requested) = state.memory.refused {
             Trap::Memory {
-                asked,
+                requested,
                 allowed: self.limits.memory,
             }
         } else {
@@ -217,7 +218,7 @@ impl Instance {
             };
             Trap::Stopped {
                 reason,
-                said: state.log.last_error.clone(),
+                last_error: state.log.last_error.clone(),
             }
         }
     }

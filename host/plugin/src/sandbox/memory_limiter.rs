@@ -1,21 +1,22 @@
-//! The memory of one instance.
+//! The memory limit of one instance.
 
 use wasmtime::ResourceLimiter;
 
-/// Memory and tables of one store.
+/// Counts the memories and tables of one store, and rejects growth beyond the limit.
 #[derive(Debug)]
 pub(crate) struct MemoryLimiter {
-    most: usize,
+    max: usize,
+    /// Bytes in use.
     pub(crate) used: usize,
-    /// What was asked for in vain, for the message.
+    /// The bytes that a rejected request would have led to, for the error.
     pub(crate) refused: Option<usize>,
 }
 
 impl MemoryLimiter {
-    /// One for `most` bytes, of which so many are `used` already.
-    pub(crate) fn new(most: usize, used: usize) -> Self {
+    /// Creates a limiter for `max` bytes, of which `used` are already in use.
+    pub(crate) fn new(max: usize, used: usize) -> Self {
         Self {
-            most,
+            max,
             used,
             refused: None,
         }
@@ -23,7 +24,7 @@ impl MemoryLimiter {
 
     fn grow(&mut self, current: usize, desired: usize) -> bool {
         let used = self.used.saturating_add(desired.saturating_sub(current));
-        let fits = used <= self.most;
+        let fits = used <= self.max;
         if fits {
             self.used = used;
         } else {
@@ -49,6 +50,7 @@ impl ResourceLimiter for MemoryLimiter {
         desired: usize,
         _: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        /// Bytes of the host for an element.
         const ELEMENT: usize = 16;
         Ok(self.grow(
             current.saturating_mul(ELEMENT),
@@ -56,7 +58,8 @@ impl ResourceLimiter for MemoryLimiter {
         ))
     }
 
-    /// A component of an ordinary language has one or two; each costs the host address space.
+    /// Returns the maximum number of core instances. Compilers usually produce one or two. Each takes address
+    /// space of the host.
     fn instances(&self) -> usize {
         32
     }

@@ -1,4 +1,4 @@
-//! Instances of plugins, their limits, and what they can reach.
+//! Instances of plugins, their limits, and the functions that they can call.
 
 pub(crate) mod deadline;
 pub(crate) mod engine_config;

@@ -1,4 +1,4 @@
-//! Pseudonyms: numbers in place of addresses, so that a plugin can count peers without learning them.
+//! Pseudonyms: numbers in place of addresses, so that a plugin can count peers without knowing their addresses.
 
 use std::net::IpAddr;
 
@@ -7,9 +7,11 @@ use blake2::digest::Mac as _;
 
 use crate::config::anonymization_key::AnonymizationKey;
 
-/// Gives every address a number below 2^63: the first bytes of keyed BLAKE2b-512 (RFC 7693) over
-/// `pseudonym` and the 16 bytes of the address, IPv4 mapped into IPv6. Whoever does not have the key
-/// cannot tell the address, nor what number another address has.
+/// Maps every address to a number below 2^63.
+///
+/// It is the first eight bytes of keyed BLAKE2b-512 (RFC 7693) over `pseudonym` and the 16 bytes of the
+/// address, halved. IPv4 addresses are mapped into IPv6. Without the key, nobody can compute the address of a
+/// number, or the number of another address.
 #[derive(Clone)]
 pub(crate) struct Pseudonyms(Blake2bMac512);
 
@@ -18,6 +20,7 @@ impl Pseudonyms {
         Self(key.mac().chain_update(b"pseudonym"))
     }
 
+    /// Returns the pseudonym of an address.
     pub(crate) fn of(&self, address: IpAddr) -> u64 {
         let address = match address {
             IpAddr::V4(address) => address.to_ipv6_mapped(),
@@ -34,10 +37,11 @@ impl Pseudonyms {
 mod tests {
     use super::*;
 
-    /// From Python: `hashlib.blake2b(b"pseudonym" + IPv6Address("::ffff:192.0.2.1").packed,
-    /// digest_size=64, key=bytes(range(64))).digest()[:8]`, little-endian, halved.
+    /// The expected value comes from Python: `hashlib.blake2b(b"pseudonym" +
+    /// IPv6Address("::ffff:192.0.2.1").packed, digest_size=64, key=bytes(range(64))).digest()[:8]`,
+    /// little-endian, halved.
     #[test]
-    fn are_the_definition_s() {
+    fn pseudonyms_match_an_independent_implementation() {
         let key = std::array::from_fn::<u8, 64, _>(|n| n as u8).into();
         let pseudonyms = Pseudonyms::new(&key);
         assert_eq!(pseudonyms.of([192, 0, 2, 1].into()), EXPECTED);

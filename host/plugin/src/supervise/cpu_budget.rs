@@ -51,8 +51,8 @@ impl CpuBudget {
     /// What was allowed, if it is bounded in such a run.
     pub(crate) fn new(allowed: EventTime, run: RunContext) -> Option<Self> {
         let (ns_per_event, is_usual) = match allowed {
-            EventTime::Usual if run.is_live => (USUAL, true),
-            EventTime::Usual | EventTime::Unbounded => return None,
+            EventTime::Default if run.is_live => (USUAL, true),
+            EventTime::Default | EventTime::Unbounded => return None,
             EventTime::Ns(ns) => (ns, false),
         };
         Some(Self {
@@ -115,8 +115,8 @@ mod tests {
     fn it_is_there_when_live_or_when_somebody_says_so() {
         let ns = |allowed, run| CpuBudget::new(allowed, run).map(|budget| budget.ns_per_event);
         let files = RunContext::default();
-        assert_eq!(ns(EventTime::Usual, LIVE), Some(80_000));
-        assert_eq!(ns(EventTime::Usual, files), None);
+        assert_eq!(ns(EventTime::Default, LIVE), Some(80_000));
+        assert_eq!(ns(EventTime::Default, files), None);
         for run in [LIVE, files] {
             assert_eq!(ns(EventTime::Ns(7), run), Some(7));
             assert_eq!(ns(EventTime::Unbounded, run), None);
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn calls_just_under_their_deadline_are_too_much_when_live() {
         // A batch of 1,024 events in 99 ms is 96 µs an event.
-        let mut budget = CpuBudget::new(EventTime::Usual, LIVE).unwrap();
+        let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         let mut said = (1..=4).map(|n| budget.spend(1_024, ms(99), at(100 * n)));
         assert!(said.by_ref().take(3).all(|habit| habit.is_none()));
         assert_eq!(said.next(), Some(Some(BudgetVerdict::Exceeds(96_679))));
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn it_is_measured_exactly_before_it_is_judged() {
-        let mut budget = CpuBudget::new(EventTime::Usual, LIVE).unwrap();
+        let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         assert!(!budget.is_exact);
         // By the clock it was slow; by its CPU time it is not, and then the clock is enough.
         assert_eq!(budget.spend(1_000, ms(300), at(1)), None);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn on_a_quiet_wire_events_may_take_longer() {
-        let mut budget = CpuBudget::new(EventTime::Usual, LIVE).unwrap();
+        let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         // Two events every 100 ms take 0.4 ms: 200 µs each, and 0.4 % of the time.
         for n in 0..2_000 {
             let said = budget.spend(2, Duration::from_micros(400), at(100 * n));

@@ -44,7 +44,7 @@ impl FrameWindow {
             payload_bytes: max_of(|plugin| plugin.manifest().payload_bytes),
             ip_bytes: match settings.n_dissections {
                 0 => max_of(|plugin| plugin.manifest().packet_bytes),
-                _ => Grants::MOST_BYTES as usize,
+                _ => Grants::MAX_BYTES as usize,
             },
         }
     }
