@@ -288,8 +288,8 @@ fn a_folder_is_followed_while_packets_flow() {
     // A wrong option changes nothing; other options are another version.
     say("plus = \"many\"");
     wait_for(
-        "plugin 'evil': rejected its options: option `plus` must be a number; the plugins stay as \
-         they are",
+        "plugin 'evil': rejected its options: option `plus` must be a number; the loaded plugins \
+         are unchanged",
     );
     feed(&packets(4, 6, 1));
     say("plus = 100");
@@ -298,7 +298,7 @@ fn a_folder_is_followed_while_packets_flow() {
     feed(&packets(6, 9, 1));
     feed(&packets(9, 11, 2));
     fs::remove_file(folder.path().join("evil.wasm")).expect("it is there");
-    wait_for("INFO plugin evil: removed, for its file is gone");
+    wait_for("INFO plugin evil: removed, because its file is gone");
     feed(&packets(11, 12, 3));
     drop(stdin);
     let mut stdout = String::new();

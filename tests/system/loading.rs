@@ -265,7 +265,7 @@ impl Followed {
             folder,
         };
         // What comes before is loaded with the run, or ends it.
-        run.says(" is followed");
+        run.says("watching ");
         run
     }
 
@@ -325,7 +325,7 @@ fn a_followed_folder_outlives_what_breaks_parsers() {
         "{lines:#?}"
     );
     fs::remove_file(&path).expect("it is there");
-    run.says("INFO plugin hand: removed, for its file is gone");
+    run.says("INFO plugin hand: removed, because its file is gone");
     run.ends();
 }
 
@@ -342,7 +342,7 @@ fn a_link_in_a_followed_folder_is_refused_and_nothing_of_its_target_shown() {
             lines.last().map(|line| line.trim_start()),
             Some(&*format!(
                 "ERROR plugin '{stem}': {} is a symbolic link, which is not accepted in a watched \
-                 folder; move the file itself there; the plugins stay as they are",
+                 folder; move the file itself there; the loaded plugins are unchanged",
                 folder.join(name).display()
             ))
         );
@@ -363,7 +363,7 @@ fn a_policy_that_becomes_a_fifo_does_not_block_the_follower() {
     let mut run = Followed::start(Some(&policy));
     fs::remove_file(&policy).expect("it is there");
     crate::guests::fifo(&policy);
-    run.says("it is a FIFO, not a regular file; the plugins stay as they are");
+    run.says("it is a FIFO, not a regular file; the loaded plugins are unchanged");
     fs::remove_file(&policy).expect("it is there");
     fs::write(&policy, "version = 1\n").expect("room for it");
     run.put("hand.wasm", &typed(&Module::default().text(), |text| text));
@@ -396,7 +396,7 @@ fn the_compiler_is_the_program_that_runs_also_if_its_file_is_gone() {
         let line = said.find_map(|line| line.ok().filter(|line| line.contains(words)));
         line.unwrap_or_else(|| panic!("it ended without `{words}`"))
     };
-    line_with(" is followed");
+    line_with("watching ");
     // Another program takes its place.
     let other = folder.path().join("other");
     fs::write(&other, "#!/bin/sh\necho replaced >&2\nexit 1\n").expect("room for it");
@@ -404,7 +404,7 @@ fn the_compiler_is_the_program_that_runs_also_if_its_file_is_gone() {
     let bytes = typed(&Module::default().text(), |text| text);
     fs::write(plugins.join("hand.wasm"), bytes).expect("room for it");
     let line = line_with("plugin ");
-    assert!(line.contains("is used from now on"), "{line}");
+    assert!(line.contains("newly started flows use it"), "{line}");
     drop(stdin);
     let rest: Vec<_> = said.map_while(Result::ok).collect();
     assert!(child.wait().expect("it ends").success(), "{rest:#?}");

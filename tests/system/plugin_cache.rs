@@ -79,7 +79,7 @@ fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
     fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let run = cached(&one, "evil");
     let warning = format!(
-        " WARN compiled plugins are not kept in {}: others may open it (mode 755); chmod 700 closes it",
+        " WARN compiled plugins are not kept in {}: other users may open it (mode 755); use chmod 700",
         one.display()
     );
     assert!(run.stderr.lines().any(|line| line == warning), "{run}");
@@ -119,8 +119,8 @@ fn what_is_not_the_cache_s_is_never_deleted() {
     let thesis = large("thesis.tar");
     not_kept(
         &folder,
-        "it has other files, such as thesis.tar, and no CACHEDIR.TAG; give a folder that is empty or not \
-         there",
+        "it has other files, such as thesis.tar, and no CACHEDIR.TAG; use a folder that is empty or \
+         does not exist",
     );
     // In a cache that others use as well, and under names that are ours.
     fs::write(
@@ -166,7 +166,10 @@ fn folders_that_others_can_put_in_the_cache_s_place_are_not_used() {
     let shown = fs::canonicalize(parent.path()).expect("it is there");
     not_kept(
         &cache,
-        &format!("others may write to {}, in which it is", shown.display()),
+        &format!(
+            "other users may write to its parent folder {}",
+            shown.display()
+        ),
     );
     // As /tmp is.
     mode(0o1777).expect("it is ours");

@@ -300,8 +300,7 @@ fn a_folder_of_plugins_is_loaded_in_the_order_of_names() {
         .arg(folder.path())
         .run()
         .fails(&format!(
-            "plugin '0': {} is not a WebAssembly component: it does not start as a \
-             WebAssembly file does",
+            "plugin '0': {} is not a WebAssembly component: it has no WebAssembly header",
             broken.display()
         ));
 }

@@ -38,14 +38,11 @@ fn a_module_by_hand_that_does_nothing_wrong() {
 #[test]
 fn files_that_are_no_component() {
     for (bytes, what) in [
-        (
-            &b"Dear diary"[..],
-            "it does not start as a WebAssembly file does",
-        ),
-        (b"\x1b[2J", "it does not start as a WebAssembly file does"),
+        (&b"Dear diary"[..], "it has no WebAssembly header"),
+        (b"\x1b[2J", "it has no WebAssembly header"),
         (b"", "it has 0 bytes"),
         (b"\0", "it has 1 bytes"),
-        (b"\0asm", "it does not start as a WebAssembly file does"),
+        (b"\0asm", "it has no WebAssembly header"),
     ] {
         let (_folder, path) = file("hand.wasm", bytes);
         refused(
@@ -55,7 +52,7 @@ fn files_that_are_no_component() {
     }
     refused(
         Path::new(env!("CARGO_BIN_EXE_flowloom")),
-        "FILE is not a WebAssembly component: it is a native program or object; plugins are \
+        "FILE is not a WebAssembly component: it is a native program or library; plugins are \
          WebAssembly",
     );
 }
@@ -90,7 +87,7 @@ fn a_core_module_that_is_less_than_its_component_type() {
     let (_folder, path) = file("hand.wasm", typed("(module)", |contract| contract));
     refused(
         &path,
-        "FILE is not a WebAssembly component: its core module does not fit its component type: \
+        "FILE is not a WebAssembly component: its core module does not match its component type: \
          failed to decode world from module: module was not valid: failed to find export of \
          interface `flowloom:plugin/feature@0.1.0` function `open`",
     );

@@ -1,4 +1,4 @@
-//! The contract, as wasmtime sees it.
+//! Bindings to the contract in `wit/`.
 
 #![allow(
     missing_docs,
@@ -15,5 +15,5 @@ wasmtime::component::bindgen!({
 pub(crate) use self::flowloom::plugin::{log, manifest};
 pub(crate) use exports::flowloom::plugin::{batch_feature, feature};
 
-/// The version of the contract that this host speaks.
+/// The version of the contract that this host supports.
 pub const CONTRACT_VERSION: &str = "0.1.0";

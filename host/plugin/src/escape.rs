@@ -1,33 +1,34 @@
-//! Text of strangers, as it may be shown: what plugins say, and what files are called.
+//! Escaping of untrusted text, such as log lines of plugins and file names, for terminals and logs.
 
 use std::path::Path;
 
-/// Bytes of a plugin's text that are shown.
-const MOST_SHOWN: usize = 1 << 10;
+/// The maximum number of bytes of [`shown`] text.
+const MAX_SHOWN: usize = 1 << 10;
 
-/// Text of a stranger for a terminal or a log, on one line: nothing of it moves a cursor, changes a colour,
-/// turns text around or is invisible. Such characters are shown as `\u{1b}`.
+/// Escapes untrusted text for a terminal or a log. The result is one line.
+///
+/// Characters that move the cursor, change colours, reverse text or are invisible are written as `\u{1b}`.
 pub fn escaped(text: &str) -> String {
     text.chars().flat_map(escape).collect()
 }
 
-/// As [`escaped`], of a path.
+/// Escapes a path as [`escaped`] does.
 pub fn escaped_path(path: impl AsRef<Path>) -> String {
     escaped(&path.as_ref().to_string_lossy())
 }
 
-/// As [`escaped`], and no more than 1 KiB: what was cut off is shown as `…`.
+/// Escapes text as [`escaped`] does, and cuts it to at most 1 KiB. A cut text ends with `…`.
 pub fn shown(text: &str) -> String {
     const CUT: char = '…';
     let (mut shown, mut before_cut) = (String::new(), 0);
     for c in text.chars() {
         shown.extend(escape(c));
-        if shown.len() > MOST_SHOWN {
+        if shown.len() > MAX_SHOWN {
             shown.truncate(before_cut);
             shown.push(CUT);
             break;
         }
-        if shown.len() + CUT.len_utf8() <= MOST_SHOWN {
+        if shown.len() + CUT.len_utf8() <= MAX_SHOWN {
             before_cut = shown.len();
         }
     }
@@ -44,8 +45,10 @@ fn escape(c: char) -> impl Iterator<Item = char> {
     )
 }
 
-/// Whether a character is what a reader sees: none of the general categories C, Zl, Zp and Zs but for the
-/// space, which the standard library tells apart, and none of the letters and marks that are invisible.
+/// Returns whether a character is visible and has no effect on other characters.
+///
+/// These are not visible: the general categories C, Zl, Zp and Zs except the space, which the standard library
+/// identifies, and letters and marks without a shape.
 fn is_visible(c: char) -> bool {
     if c.is_ascii() {
         return !c.is_ascii_control();
@@ -61,7 +64,7 @@ fn is_visible(c: char) -> bool {
             | '\u{ffa0}'
             | '\u{e0000}'..='\u{e0fff}'
     );
-    // A mark stands behind a letter, where it is shown as it is.
+    // The letter in front keeps a combining mark from being escaped.
     let text = String::from_iter(['x', c]);
     !is_invisible && text.escape_debug().nth(1) == Some(c)
 }
@@ -71,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_reader_does_not_see_is_escaped() {
+    fn invisible_characters_are_escaped() {
         let plain = "It's \"ü\" \\ 漢字, naïve e\u{301}, नमस्ते, 🙂";
         assert_eq!(escaped(plain), plain);
         for c in [
@@ -119,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_is_cut() {
+    fn long_text_is_cut() {
         let long = "x".repeat(1_024);
         assert_eq!(shown(&long), long);
         for text in [
@@ -130,7 +133,7 @@ mod tests {
             format!("{}\u{1b}", "x".repeat(1_020)),
         ] {
             let shown = shown(&text);
-            assert!(shown.len() <= MOST_SHOWN && shown.len() > MOST_SHOWN - 10);
+            assert!(shown.len() <= MAX_SHOWN && shown.len() > MAX_SHOWN - 10);
             assert!(shown.ends_with('…'), "{shown}");
         }
     }

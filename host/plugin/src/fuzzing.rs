@@ -1,4 +1,4 @@
-//! What crosses the boundary, made of arbitrary bytes: for fuzz targets, which reach it only here.
+//! Entry points for fuzz targets: data that crosses the plugin boundary, made from arbitrary bytes.
 
 use std::collections::HashSet;
 
@@ -28,8 +28,8 @@ const TYPES: [(wit::ValueType, Type); 8] = [
     (wit::ValueType::Json, Type::Json),
 ];
 
-/// Whatever a plugin declares, what is accepted keeps to its grants, and what is not is refused with
-/// a short text that cannot move a terminal's cursor.
+/// Checks a manifest. An accepted one never exceeds its grants. A rejected one gives a short text without
+/// control characters.
 pub fn manifest(data: &[u8]) {
     let mut from = Unstructured::new(data);
     let _ = try_manifest(&mut from);
@@ -114,12 +114,12 @@ fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whatever a plugin's file holds, it is looked at to its end.
+/// Checks the structure of a plugin's file. It must not panic or overflow the stack.
 pub fn structure(file: &[u8]) {
     let _ = structure::check(file);
 }
 
-/// Whatever a compiling process answers, a reason is short and cannot move a terminal's cursor.
+/// Decodes the answer of a compiling process. A reason has no control characters.
 pub fn answer(data: &[u8]) {
     for kind in [&b""[..], b"FLOWLOOM", b"FLOWLOOMn", b"FLOWLOOMd"] {
         if let Some(Err(error)) = answer::decode([kind, data].concat()) {
@@ -129,7 +129,7 @@ pub fn answer(data: &[u8]) {
     }
 }
 
-/// Whatever a plugin answers, values are of the declared types, and each is given once.
+/// Checks the values that a plugin returns. Accepted values are of the declared types and within the limits.
 pub fn columns(data: &[u8]) {
     let mut from = Unstructured::new(data);
     let _ = try_columns(&mut from);
@@ -147,10 +147,10 @@ fn try_columns(from: &mut Unstructured<'_>) -> Result<()> {
             valid: from.arbitrary()?,
         })
     })?;
-    // Small, so that some flows have more.
-    let most = from.int_in_range(0..=100)?;
-    let taken = outputs::columns(&declared, answered, rows, most);
-    assert!(taken.row_bytes.iter().all(|&bytes| bytes as usize <= most));
+    // The limit is small, so that some flows exceed it.
+    let max = from.int_in_range(0..=100)?;
+    let taken = outputs::columns(&declared, answered, rows, max);
+    assert!(taken.row_bytes.iter().all(|&bytes| bytes as usize <= max));
     let taken = taken.values;
     assert!(taken.is_empty() && rows == 0 || taken.len() == declared.len());
     for (column, declared) in taken.iter().zip(&declared) {
@@ -206,7 +206,7 @@ fn values(from: &mut Unstructured<'_>) -> Result<Values> {
     })
 }
 
-/// Small for the most part, so that some are right.
+/// Most numbers are small, so that some are valid.
 fn ends(from: &mut Unstructured<'_>) -> Result<Vec<u32>> {
     list(from, 50, |from| match from.ratio(1, 10)? {
         true => from.arbitrary(),
@@ -223,9 +223,9 @@ fn name(from: &mut Unstructured<'_>, known: &[&str]) -> Result<String> {
 
 fn list<T>(
     from: &mut Unstructured<'_>,
-    most: usize,
+    max: usize,
     one: impl Fn(&mut Unstructured<'_>) -> Result<T>,
 ) -> Result<Vec<T>> {
-    let len = from.int_in_range(0..=most)?;
+    let len = from.int_in_range(0..=max)?;
     (0..len).map(|_| one(from)).collect()
 }

@@ -49,9 +49,9 @@ pub use load::compile::{
     ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, componentize,
     serve as serve_compiler,
 };
-pub use load::folder::{FollowError, Following, PluginFolder, UpdateError, tell};
-pub use load::loaded::Plugin;
+pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_update};
 pub use load::manifest::Manifest;
+pub use load::plugin::Plugin;
 pub use load::registry::{PluginSet, Registry, RegistryConfig, RegistryError};
 pub use supervise::health::PluginState;
 pub use supervise::report::PluginReport;

@@ -1,4 +1,4 @@
-//! Helper threads that survive a panic.
+//! Helper threads that are restarted after a panic.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-/// The wait before a thread that panicked is started again. It doubles with each panic in a row.
+/// The wait before a restart. It doubles with each panic in a row.
 const FIRST_BACK_OFF: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
-/// The longest such wait.
+/// The longest wait before a restart.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// Counts the panics of a run's helper threads. Clones share one count.
+/// The number of panics of a run's helper threads. Clones share one counter.
 #[derive(Clone, Debug, Default)]
 pub struct ThreadPanics(Arc<AtomicU64>);
 
 impl ThreadPanics {
-    /// Returns how many panics there were so far.
+    /// Returns the number of panics so far.
     pub fn count(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
@@ -25,12 +25,12 @@ impl ThreadPanics {
 
 /// Runs `work` in a thread of this name until it returns.
 ///
-/// A panic of `work` is logged and counted, and `work` is called again after a back-off of 100 ms, which
-/// doubles up to 30 s. `work` therefore keeps its state outside of one call, or builds it anew.
+/// A panic of `work` is logged and counted. Then `work` is called again, after a back-off of 100 ms that
+/// doubles up to 30 s. `work` must therefore keep its state outside of one call, or create it anew.
 ///
 /// # Errors
 ///
-/// The system does not start a thread.
+/// The system cannot start a thread.
 pub fn spawn_supervised(
     name: &str,
     panics: &ThreadPanics,
@@ -39,11 +39,11 @@ pub fn spawn_supervised(
     let (panics, thread_name) = (panics.clone(), name.to_owned());
     thread::Builder::new().name(name.to_owned()).spawn(move || {
         let mut back_off = FIRST_BACK_OFF;
-        // The state behind `work` is only used by later calls of the same work.
+        // Only later calls of the same `work` use its state.
         while catch_unwind(AssertUnwindSafe(&mut work)).is_err() {
             panics.0.fetch_add(1, Ordering::Relaxed);
             tracing::error!(
-                "thread {thread_name} panicked; it is started again in {} ms",
+                "thread {thread_name} panicked; it restarts in {} ms",
                 back_off.as_millis()
             );
             thread::sleep(back_off);
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_thread_that_panics_is_counted_and_started_again() {
+    fn a_thread_restarts_after_a_panic_and_panics_are_counted() {
         let panics = ThreadPanics::default();
         let mut calls = 0;
         let thread = spawn_supervised("flowloom-test", &panics, move || {

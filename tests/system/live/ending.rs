@@ -162,10 +162,10 @@ fn a_hangup_reads_the_policy_again() {
     until("flows are written", || !live.flows().is_empty());
     fs::write(&policy, say("\"many\"")).expect("room for it");
     live.signal("HUP");
-    live.logs("option `plus` must be a number; the plugins stay as they are");
+    live.logs("option `plus` must be a number; the loaded plugins are unchanged");
     fs::write(&policy, say("100")).expect("room for it");
     live.signal("HUP");
-    live.logs("is used from now on");
+    live.logs("newly started flows use it");
     net.replay(Path::new("dns.pcap"), &[]);
     let ended = live.stop().exits(0);
     let pluses: Vec<_> = ended

@@ -232,7 +232,7 @@ fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
         plus += 1;
         fs::write(&policy, say(&plus.to_string())).expect("root may");
         live.signal("HUP");
-        live.log().contains(" is used from now on")
+        live.log().contains(" newly started flows use it")
     });
     live.stop().exits(0);
 }
@@ -372,7 +372,11 @@ fn a_file_that_is_read_is_open_without_its_folder() {
         ));
         let ended = live.stop().exits(0);
         assert!(!ended.log.contains("the secret"), "{}", ended.log);
-        assert!(!ended.log.contains("is used from now on"), "{}", ended.log);
+        assert!(
+            !ended.log.contains("newly started flows use it"),
+            "{}",
+            ended.log
+        );
     }
     // The file that was there is read again.
     let (_folder, policy) = file("flowloom.toml", say("0"));
@@ -390,7 +394,7 @@ fn a_file_that_is_read_is_open_without_its_folder() {
     until("flows are written", || !live.flows().is_empty());
     fs::write(&policy, say("100")).expect("it can be written");
     live.signal("HUP");
-    live.logs(" is used from now on");
+    live.logs(" newly started flows use it");
     live.stop().exits(0);
 }
 

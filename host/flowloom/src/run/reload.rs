@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Mutex, PoisonError};
 
 use flowloom_plugin::{
-    PluginSpec, Policy, Registry, ThreadPanics, UpdateError, spawn_supervised, tell,
+    PluginSpec, Policy, Registry, ThreadPanics, UpdateError, log_update, spawn_supervised,
 };
 
 /// Reloads plugins in one thread, which starts with the first request.
@@ -94,7 +94,7 @@ impl ReloadConfig {
                 let policy = Policy::at(self.policy.as_deref())?;
                 Ok::<_, UpdateError>(policy.apply(spec.clone())?)
             };
-            tell(name, file, self.registry.update(name, update));
+            log_update(name, file, self.registry.update(name, update));
         }
     }
 }

@@ -6,7 +6,7 @@ use flowloom_core::flow::Flow;
 use flowloom_core::meter::Counters;
 use flowloom_core::schema::Schema;
 use flowloom_plugin::{
-    FollowError, Following, KeyError, PluginError, PluginReport, PolicyError, Registry,
+    FolderWatch, FollowError, KeyError, PluginError, PluginReport, PolicyError, Registry,
     RegistryError, SpecError, ThreadPanics, thread_time,
 };
 
@@ -55,7 +55,7 @@ pub struct Streamer {
     pub(crate) registry: Option<Registry>,
     pub(crate) reloader: Option<Reloader>,
     /// Keeps the registry up to date with the folder of plugins, until it is dropped.
-    pub(crate) _folder_watch: Option<Following>,
+    pub(crate) _folder_watch: Option<FolderWatch>,
     pub(crate) work: Work,
     pub(crate) anonymizer: Option<Anonymizer>,
     /// The maximum number of flows to return; 0 means no limit.

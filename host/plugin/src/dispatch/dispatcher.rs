@@ -17,7 +17,7 @@ use super::batch::MOST_EVENTS;
 use super::runner::PluginRunner;
 use crate::config::limits::MAX_ANSWER_BYTES;
 use crate::error::PluginError;
-use crate::load::loaded::Plugin;
+use crate::load::plugin::Plugin;
 use crate::load::registry::PluginSet;
 use crate::supervise::report::PluginReport;
 
@@ -527,7 +527,7 @@ mod tests {
     use flowloom_core::meter::{Meter, NoClassifier, Settings};
 
     use super::*;
-    use crate::load::loaded::tests::load;
+    use crate::load::plugin::tests::load;
     use crate::supervise::health::PluginState;
 
     #[test]

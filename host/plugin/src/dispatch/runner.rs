@@ -16,8 +16,8 @@ use super::outputs;
 use super::record::{self, Records};
 use crate::contract::feature::Verdict;
 use crate::error::Trap;
-use crate::load::loaded::Plugin;
 use crate::load::manifest::Manifest;
+use crate::load::plugin::Plugin;
 use crate::sandbox::instance::Instance;
 use crate::supervise::cpu_budget::{BudgetVerdict, CpuBudget};
 use crate::supervise::health::Health;
@@ -138,7 +138,7 @@ impl PluginRunner {
             free: SlotAllocator::default(),
             packets_per_flow: manifest.packets_per_flow,
             budget: plugin.budget(),
-            most_flows: plugin.most_flows(),
+            most_flows: plugin.max_flows(),
             share: LoadShare::default(),
             report,
             plugin,
@@ -523,7 +523,7 @@ impl PluginRunner {
     /// Says that it is left alone for a while.
     fn rest(&self, event: Event, why: &dyn fmt::Display, pause: Duration) {
         let name = self.plugin.name();
-        self.plugin.prepare();
+        self.plugin.prepare_spare();
         tracing::error!(
             "plugin {name}: stopped {event}: {why}; flows that it held have no values of it, and flows \
              that begin {} s later are its own again",
@@ -550,7 +550,7 @@ mod tests {
     use super::*;
     use crate::config::limits::EventTime;
     use crate::config::run_context::RunContext;
-    use crate::load::loaded::tests::load;
+    use crate::load::plugin::tests::load;
 
     #[test]
     fn work_of_the_host_on_its_behalf_is_billed_to_the_plugin() {

@@ -1,4 +1,4 @@
-//! The WebAssembly engine that all plugins of a process share.
+//! The WebAssembly engine of a registry, and its helper threads.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,25 +7,25 @@ use std::sync::mpsc::{Sender, channel};
 use wasmtime::Engine;
 
 use super::compile::{self, CompileError, Compiler};
-use super::linker::{Compiled, HostLinker};
+use super::linker::{HostLinker, LinkedPlugin};
 use crate::config::anonymization_key::AnonymizationKey;
 use crate::config::limits::EPOCH_INTERVAL;
 use crate::error::LoadErrorKind;
 use crate::sandbox::pseudonyms::Pseudonyms;
 use crate::supervised::{ThreadPanics, spawn_supervised};
 
-/// Work for the thread that works aside.
+/// Work for the loader thread.
 type Task = Box<dyn FnOnce() + Send>;
 
-/// Compiles plugins and keeps the clock that their deadlines are judged by.
+/// Compiles plugins, advances the epoch of their deadlines, and runs tasks in the loader thread.
 #[derive(Clone)]
 pub(crate) struct PluginEngine {
     host: HostLinker,
     pseudonyms: Pseudonyms,
-    /// None compiles in this process.
+    /// `None` compiles in this process.
     compiler: Option<Arc<dyn Compiler>>,
-    /// To the thread that works aside.
-    aside: Sender<Task>,
+    /// Tasks for the thread `flowloom-loader`.
+    loader: Sender<Task>,
 }
 
 impl PluginEngine {
@@ -35,19 +35,19 @@ impl PluginEngine {
         panics: &ThreadPanics,
     ) -> wasmtime::Result<Self> {
         let host = HostLinker::new()?;
-        keep_epochs(&host.engine, panics, || {})?;
-        let aside = start_aside(panics)?;
+        start_epochs(&host.engine, panics, || {})?;
+        let loader = start_loader(panics)?;
         Ok(Self {
             host,
             pseudonyms: Pseudonyms::new(key),
             compiler,
-            aside,
+            loader,
         })
     }
 
-    /// Does some work in another thread, later. Nothing is done if that thread has ended.
-    pub(crate) fn run_aside(&self, task: impl FnOnce() + Send + 'static) {
-        let _ = self.aside.send(Box::new(task));
+    /// Runs a task in the loader thread, after earlier tasks. The task is dropped if that thread has ended.
+    pub(crate) fn run_in_loader(&self, task: impl FnOnce() + Send + 'static) {
+        let _ = self.loader.send(Box::new(task));
     }
 
     pub(crate) fn pseudonyms(&self) -> Pseudonyms {
@@ -58,8 +58,12 @@ impl PluginEngine {
         &self.host.engine
     }
 
-    /// Compiles a plugin's file, and checks what it imports and exports.
-    pub(crate) fn compile(&self, file: Vec<u8>, path: &Path) -> Result<Compiled, LoadErrorKind> {
+    /// Compiles a plugin's file, and checks its imports and exports.
+    pub(crate) fn compile(
+        &self,
+        file: Vec<u8>,
+        path: &Path,
+    ) -> Result<LinkedPlugin, LoadErrorKind> {
         let compiled = match &self.compiler {
             Some(compiler) => compiler.compile(&file),
             None => compile::in_process(file),
@@ -75,24 +79,24 @@ impl PluginEngine {
                 reason,
             },
         })?;
-        Compiled::new(&component, cost, &self.host)
+        LinkedPlugin::new(&component, cost, &self.host)
     }
 }
 
-/// Starts a thread that does tasks until nobody can give it another.
-fn start_aside(panics: &ThreadPanics) -> wasmtime::Result<Sender<Task>> {
-    let (aside, tasks) = channel::<Task>();
+/// Starts the loader thread. It ends when all senders are dropped.
+fn start_loader(panics: &ThreadPanics) -> wasmtime::Result<Sender<Task>> {
+    let (sender, tasks) = channel::<Task>();
     let work = move || {
         for task in &tasks {
             task();
         }
     };
     spawn_supervised("flowloom-loader", panics, work)?;
-    Ok(aside)
+    Ok(sender)
 }
 
-/// Moves the epoch on for as long as the engine is in use. `each` is called with every step.
-fn keep_epochs(
+/// Starts the thread that advances the epoch while the engine exists. `each` is called before each step.
+fn start_epochs(
     engine: &Engine,
     panics: &ThreadPanics,
     mut each: impl FnMut() + Send + 'static,
@@ -118,21 +122,21 @@ mod tests {
     use crate::sandbox::engine_config::engine;
 
     #[test]
-    fn deadlines_outlive_a_panic_of_the_thread_that_keeps_them() {
+    fn deadlines_work_after_a_panic_of_the_epoch_thread() {
         let (engine, panics) = (engine().unwrap(), ThreadPanics::default());
         let mut steps = 0;
         let each = move || {
             steps += 1;
             assert!(steps != 1, "the first step");
         };
-        keep_epochs(&engine, &panics, each).unwrap();
+        start_epochs(&engine, &panics, each).unwrap();
         let text = r#"(module (func (export "f") (loop (br 0))))"#;
         let module = Module::new(&engine, wat::parse_str(text).unwrap()).unwrap();
         let mut store = Store::new(&engine, ());
         store.set_epoch_deadline(2);
         let instance = Instance::new(&mut store, &module, &[]).unwrap();
         let forever = instance.get_typed_func::<(), ()>(&mut store, "f").unwrap();
-        // Without the thread this would never return.
+        // Without the thread, this call would not return.
         let error = forever.call(&mut store, ()).unwrap_err();
         assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt));
         assert_eq!(panics.count(), 1);

@@ -1,4 +1,19 @@
-//! A folder of plugins, and what happens in it while packets flow.
+//! A folder of plugins. A watched folder is kept in step with the registry while packets flow.
+//!
+//! A change notification, or a timer, causes a scan. For each file, the scan compares its state on disk and its policy
+//! with what was last handled:
+//!
+//! ```text
+//!   new or changed file ──> changing ──────────────────────> handled
+//!                            │    ^    unchanged for 200 ms     │
+//!                            └────┘                             │ the file or its policy changes
+//!                         changes again          changing <─────┘
+//!
+//!   file is gone ──> the plugin is removed, if it came from this file
+//! ```
+//!
+//! - A file is handled once for each state, even if it is rejected.
+//! - The first scan handles files at once: the run has loaded them already.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -17,88 +32,94 @@ use crate::error::{LoadErrorKind, PluginError};
 use crate::grants::Grants;
 use crate::supervised::{ThreadPanics, spawn_supervised};
 
-/// How long a file must be left alone before it is looked at: copying one takes several writes.
-const QUIET: Duration = Duration::from_millis(200);
+/// How long a file must be unchanged before it is loaded. Copying a file takes several writes.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
 
-/// A folder of plugins, whose files `*.wasm` are run under the names that they have.
+/// The interval of scans without notifications. Some file systems send none.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A folder of plugins: its files `*.wasm`. Each file's name, up to its first dot, is the name of its plugin.
 #[derive(Clone, Debug)]
 pub struct PluginFolder {
     path: PathBuf,
-    is_followed: bool,
+    is_watched: bool,
     grants: Vec<(String, Grants)>,
     calls: CallMode,
 }
 
-/// Why a folder is not followed.
+/// The reason why a folder cannot be watched.
 #[derive(Debug, thiserror::Error)]
-#[error("{} cannot be watched: {reason}", crate::escape::escaped_path(path))]
+#[error("cannot watch {}: {reason}", crate::escape::escaped_path(path))]
 pub struct FollowError {
-    /// What was to be watched.
+    /// The folder.
     pub path: PathBuf,
-    /// The system's words.
+    /// The reason.
     pub reason: String,
 }
 
-/// Follows a folder for as long as it lives.
-pub struct Following {
+/// Watches a folder until it is dropped.
+pub struct FolderWatch {
     _watcher: Debouncer<RecommendedWatcher>,
 }
 
-/// What the follower knows of a file that it has dealt with.
+/// A file as it was last handled.
 #[derive(Clone, PartialEq)]
-struct Seen {
+struct HandledFile {
     file: PathBuf,
-    /// As it was allowed, if it was.
+    /// The plugin with its policy; `None` if the policy does not allow it.
     spec: Option<PluginSpec>,
     state: Option<FileState>,
 }
 
-/// What changes with a file's content: device, number, size, and both of its times with their ns.
+/// The metadata that changes with a file's content: device, inode, size, and the times of modification and
+/// change with their ns.
 type FileState = (u64, u64, u64, [i64; 4]);
 
 impl PluginFolder {
-    /// The folder at this path, as it is when the run begins.
+    /// Creates a folder that is read when the run begins.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
-            is_followed: false,
+            is_watched: false,
             grants: Vec::new(),
             calls: CallMode::default(),
         }
     }
 
-    /// Whether the run keeps to the folder while packets flow: new files are loaded, changed ones
-    /// replaced, and plugins whose files are gone removed. What is wrong with one is logged, and
-    /// changes nothing. A file that is granted more than the default needs its digest in the policy,
-    /// which is followed too.
+    /// Sets whether the folder is watched while packets flow.
+    ///
+    /// Flowloom then loads new files, replaces plugins whose files changed, and removes plugins whose files are
+    /// gone. It also follows the policy. Errors are logged and change nothing. A file with more than the
+    /// default grants needs its digest in the policy.
     #[must_use]
-    pub fn followed(self, is_followed: bool) -> Self {
-        Self {
-            is_followed,
-            ..self
-        }
+    pub fn followed(self, is_watched: bool) -> Self {
+        Self { is_watched, ..self }
     }
 
-    /// Grants the plugin of this name more than the policy does.
+    /// Adds grants for the plugin of this name, in addition to the policy.
     #[must_use]
     pub fn grant(mut self, name: impl Into<String>, grants: Grants) -> Self {
         self.grants.push((name.into(), grants));
         self
     }
 
-    /// Through which of the contract's worlds its plugins are called.
+    /// Sets how its plugins are called.
     #[must_use]
     pub fn calls(self, calls: CallMode) -> Self {
         Self { calls, ..self }
     }
 
-    /// Its plugins as they are now, in the order of their names.
+    /// Returns the specs of its present plugins, in the order of their names.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be read, or has too many plugins.
     pub fn specs(&self) -> Result<Vec<PluginSpec>, SpecError> {
         let mut specs = PluginSpec::folder(&self.path)?;
         for spec in &mut specs {
             spec.calls = self.calls;
-            // Whoever may put files there may not choose which others are read.
-            spec.follows_links = !self.is_followed;
+            // A user who can write to the folder must not be able to have other files read.
+            spec.follows_links = !self.is_watched;
             for (_, grants) in self.grants.iter().filter(|(name, _)| *name == spec.name) {
                 spec.grants = spec.grants.and(*grants);
             }
@@ -106,192 +127,213 @@ impl PluginFolder {
         Ok(specs)
     }
 
-    /// One of its plugins as the policy has it.
+    /// Applies the policy to one of its plugins.
+    ///
+    /// # Errors
+    ///
+    /// The policy does not allow the plugin.
     pub fn allowed(&self, spec: PluginSpec, policy: &Policy) -> Result<PluginSpec, PluginError> {
-        match self.is_followed {
+        match self.is_watched {
             true => policy.apply_to_found(spec),
             false => policy.apply(spec),
         }
     }
 
-    /// Keeps the registry as the folder and the policy are, if that is wanted.
+    /// Starts the thread that keeps the registry in step with the folder and the policy. Returns `None` if the
+    /// folder is not watched.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be watched.
     pub fn follow(
         self,
         policy: Option<PathBuf>,
         registry: &Registry,
         panics: &ThreadPanics,
-    ) -> Result<Option<Following>, FollowError> {
-        if !self.is_followed {
+    ) -> Result<Option<FolderWatch>, FollowError> {
+        if !self.is_watched {
             return Ok(None);
         }
-        let (tell, told) = channel();
+        let (notify, notifications) = channel();
         let fail = |path: &Path, reason: &dyn fmt::Display| FollowError {
             path: path.to_owned(),
             reason: reason.to_string(),
         };
-        let mut watcher = new_debouncer(QUIET, tell).map_err(|error| fail(&self.path, &error))?;
-        // Of a file its folder is watched: whoever saves one may put another in its place.
-        let beside = policy.as_deref().map(|file| match file.parent() {
+        let mut watcher =
+            new_debouncer(SETTLE_TIME, notify).map_err(|error| fail(&self.path, &error))?;
+        // The folder of the policy is watched instead of the file, because a new version of the file may
+        // replace it.
+        let policy_folder = policy.as_deref().map(|file| match file.parent() {
             Some(folder) if folder != Path::new("") => folder,
             _ => Path::new("."),
         });
-        for path in [Some(self.path.as_path()), beside].into_iter().flatten() {
+        let folders = [Some(self.path.as_path()), policy_folder];
+        for path in folders.into_iter().flatten() {
             let watch = watcher.watcher().watch(path, RecursiveMode::NonRecursive);
             watch.map_err(|error| fail(path, &error))?;
         }
         let path = self.path.clone();
-        let mut follower = Follower {
+        let mut sync = FolderSync {
             folder: self,
             policy,
             registry: registry.clone(),
-            seen: BTreeMap::new(),
-            moving: BTreeMap::new(),
-            has_looked: false,
-            trouble: None,
+            handled: BTreeMap::new(),
+            changing: BTreeMap::new(),
+            has_scanned: false,
+            last_error: None,
         };
-        let shown = path.display().to_string();
+        let escaped = crate::escape::escaped_path(&path);
         let run = move || {
-            follower.look();
-            tracing::debug!("{shown} is followed");
-            while let Ok(_) | Err(RecvTimeoutError::Timeout) = told.recv_timeout(follower.pause()) {
-                // What was told while a plugin was compiled is one look's.
-                while told.try_recv().is_ok() {}
-                follower.look();
+            sync.scan();
+            tracing::debug!("watching {escaped}");
+            while let Ok(_) | Err(RecvTimeoutError::Timeout) =
+                notifications.recv_timeout(sync.wait())
+            {
+                // One scan is enough for all notifications that arrived during the last one.
+                while notifications.try_recv().is_ok() {}
+                sync.scan();
             }
         };
         spawn_supervised("flowloom-folder", panics, run).map_err(|error| fail(&path, &error))?;
-        Ok(Some(Following { _watcher: watcher }))
+        Ok(Some(FolderWatch { _watcher: watcher }))
     }
 }
 
-/// Why a plugin stays as it is.
+/// The reason why an update changed nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum UpdateError {
+    /// The plugin is not valid, or not allowed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// The policy cannot be used.
     #[error(transparent)]
     Policy(#[from] PolicyError),
 }
 
-/// Logs what became of an update.
-pub fn tell(name: &str, file: &Path, done: Result<bool, UpdateError>) {
-    match done {
+/// Logs the result of an update.
+pub fn log_update(name: &str, file: &Path, result: Result<bool, UpdateError>) {
+    match result {
         Ok(true) => tracing::info!(
-            "plugin {name}: {} is used from now on",
+            "plugin {name}: loaded {}; newly started flows use it",
             crate::escape::escaped_path(file)
         ),
         Ok(false) => {}
-        Err(error) => tracing::error!("{error}; the plugins stay as they are"),
+        Err(error) => tracing::error!("{error}; the loaded plugins are unchanged"),
     }
 }
 
-struct Follower {
+/// Keeps a registry in step with a folder.
+struct FolderSync {
     folder: PluginFolder,
     policy: Option<PathBuf>,
     registry: Registry,
-    /// The files, by their plugins' names.
-    seen: BTreeMap<String, Seen>,
-    /// Files that have changed, by their plugins' names, and since when they have not.
-    moving: BTreeMap<String, (Option<FileState>, Instant)>,
-    /// Whether it has looked before. What is there at first was loaded with the run.
-    has_looked: bool,
-    /// What was last wrong with the folder or the policy, which is said once.
-    trouble: Option<String>,
+    /// Files that were handled, by plugin name.
+    handled: BTreeMap<String, HandledFile>,
+    /// Files that changed and may still change, by plugin name: their state, and since when it is the same.
+    changing: BTreeMap<String, (Option<FileState>, Instant)>,
+    /// Whether there was a scan. The run has loaded the files of the first one.
+    has_scanned: bool,
+    /// The last error of the folder or the policy. Each error is logged once.
+    last_error: Option<String>,
 }
 
-impl Follower {
-    /// Does what has become of the folder since the last look.
-    fn look(&mut self) {
+impl FolderSync {
+    /// Applies the changes of the folder and the policy since the last scan.
+    fn scan(&mut self) {
         let (policy, specs) = match self.read() {
             Ok(read) => read,
-            Err(trouble) => {
-                if self.trouble.as_ref() != Some(&trouble) {
-                    tracing::error!("{trouble}; the plugins stay as they are");
+            Err(error) => {
+                if self.last_error.as_ref() != Some(&error) {
+                    tracing::error!("{error}; the loaded plugins are unchanged");
                 }
-                self.trouble = Some(trouble);
+                self.last_error = Some(error);
                 return;
             }
         };
-        self.trouble = None;
-        self.moving
+        self.last_error = None;
+        self.changing
             .retain(|name, _| specs.iter().any(|spec| spec.name == *name));
         let is_gone = |name: &&String| !specs.iter().any(|spec| spec.name == **name);
-        let gone: Vec<_> = self.seen.keys().filter(is_gone).cloned().collect();
+        let gone: Vec<_> = self.handled.keys().filter(is_gone).cloned().collect();
         for name in gone {
             if self
-                .seen
+                .handled
                 .remove(&name)
-                .is_some_and(|seen| self.is_ours(&name, &seen.file))
+                .is_some_and(|handled| self.is_from(&name, &handled.file))
             {
                 let _ = self.registry.remove(&name);
-                tracing::info!("plugin {name}: removed, for its file is gone");
+                tracing::info!("plugin {name}: removed, because its file is gone");
             }
         }
         for spec in specs {
-            self.see(spec, &policy);
+            self.handle(spec, &policy);
         }
-        self.has_looked = true;
+        self.has_scanned = true;
     }
 
-    /// Whether a file that was not dealt with may still be written to.
-    fn moves(&mut self, name: &str, state: Option<FileState>) -> bool {
-        let dealt_with = self.seen.get(name).is_some_and(|seen| seen.state == state);
-        let moved = self.moving.entry(name.to_owned());
-        let (before, since) = moved.or_insert_with(|| (None, Instant::now()));
+    /// Returns whether a file that was not handled may still be changing.
+    fn is_changing(&mut self, name: &str, state: Option<FileState>) -> bool {
+        let is_handled = self
+            .handled
+            .get(name)
+            .is_some_and(|handled| handled.state == state);
+        let entry = self.changing.entry(name.to_owned());
+        let (before, since) = entry.or_insert_with(|| (None, Instant::now()));
         if *before != state {
             (*before, *since) = (state, Instant::now());
         }
-        let moves = self.has_looked && !dealt_with && since.elapsed() < QUIET;
-        if !moves {
-            self.moving.remove(name);
+        let is_changing = self.has_scanned && !is_handled && since.elapsed() < SETTLE_TIME;
+        if !is_changing {
+            self.changing.remove(name);
         }
-        moves
+        is_changing
     }
 
-    /// How long to wait for the next look, where nothing is told: some file systems tell nothing.
-    fn pause(&self) -> Duration {
-        match self.moving.is_empty() {
-            true => LOOK,
-            false => QUIET,
+    /// Returns how long to wait for a notification before the next scan.
+    fn wait(&self) -> Duration {
+        match self.changing.is_empty() {
+            true => POLL_INTERVAL,
+            false => SETTLE_TIME,
         }
     }
 
-    /// The policy, and the folder's plugins.
+    /// Reads the policy, and lists the plugins of the folder.
     fn read(&self) -> Result<(Policy, Vec<PluginSpec>), String> {
         let policy = Policy::at(self.policy.as_deref()).map_err(|error| error.to_string())?;
         let specs = self.folder.specs().map_err(|error| error.to_string())?;
         Ok((policy, specs))
     }
 
-    /// Whether the plugin of this name is the one of this file, or there is none.
-    fn is_ours(&self, name: &str, file: &Path) -> bool {
+    /// Returns whether the plugin of this name came from this file, or there is none.
+    fn is_from(&self, name: &str, file: &Path) -> bool {
         let plugin = self.registry.get(name);
         plugin.is_none_or(|plugin| plugin.spec().file == file)
     }
 
-    fn see(&mut self, spec: PluginSpec, policy: &Policy) {
+    /// Updates the plugin of a file, unless nothing changed or the file is changing.
+    fn handle(&mut self, spec: PluginSpec, policy: &Policy) {
         let (name, file) = (spec.name.clone(), spec.file.clone());
         let allowed = self.folder.allowed(spec.clone(), policy);
-        let seen = Seen::of(file.clone(), allowed.ok());
-        if self.seen.get(&name) == Some(&seen) || self.moves(&name, seen.state) {
+        let handled = HandledFile::new(file.clone(), allowed.ok());
+        if self.handled.get(&name) == Some(&handled) || self.is_changing(&name, handled.state) {
             return;
         }
-        // It is dealt with, whatever becomes of it: once is enough.
-        self.seen.insert(name.clone(), seen);
+        // A file that is rejected is not tried again either.
+        self.handled.insert(name.clone(), handled);
         let update = || {
-            if !self.is_ours(&name, &file) {
+            if !self.is_from(&name, &file) {
                 return Err(PluginError::new(&name, LoadErrorKind::NameTaken).into());
             }
             let policy = Policy::at(self.policy.as_deref())?;
             Ok(self.folder.allowed(spec, &policy)?)
         };
-        let done: Result<bool, UpdateError> = self.registry.update(&name, update);
-        tell(&name, &file, done);
+        let result: Result<bool, UpdateError> = self.registry.update(&name, update);
+        log_update(&name, &file, result);
     }
 }
 
-impl Seen {
-    fn of(file: PathBuf, spec: Option<PluginSpec>) -> Self {
+impl HandledFile {
+    fn new(file: PathBuf, spec: Option<PluginSpec>) -> Self {
         let state = std::fs::symlink_metadata(&file).ok().map(|data| {
             let modified = [data.mtime(), data.mtime_nsec()];
             let changed = [data.ctime(), data.ctime_nsec()];
@@ -301,9 +343,6 @@ impl Seen {
         Self { file, spec, state }
     }
 }
-
-/// How often a folder is looked at when nothing is told of it.
-const LOOK: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -315,77 +354,77 @@ mod tests {
     use crate::load::compile::{CompileError, CompiledModule, Compiler};
     use crate::load::registry::RegistryConfig;
 
-    /// Keeps what it is given to compile, which it never does.
+    /// Records the files that it receives, and rejects each of them.
     #[derive(Clone, Default)]
-    struct Keeps(Arc<Mutex<Vec<Vec<u8>>>>);
+    struct RecordingCompiler(Arc<Mutex<Vec<Vec<u8>>>>);
 
-    impl Compiler for Keeps {
+    impl Compiler for RecordingCompiler {
         fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
             self.0.lock().unwrap().push(plugin.to_vec());
             assert_ne!(plugin, b"panic");
-            Err(CompileError::DoesNotCompile("it is kept".into()))
+            Err(CompileError::DoesNotCompile("on purpose".into()))
         }
     }
 
     #[test]
-    fn a_file_is_tried_once_it_is_left_alone() {
+    fn a_file_is_loaded_once_it_is_unchanged() {
         let folder = tempfile::tempdir().unwrap();
-        let kept = Keeps::default();
+        let compiler = RecordingCompiler::default();
         let config = RegistryConfig {
-            compiler: Some(Arc::new(kept.clone())),
+            compiler: Some(Arc::new(compiler.clone())),
             ..RegistryConfig::default()
         };
-        let mut follower = Follower {
+        let mut sync = FolderSync {
             folder: PluginFolder::new(folder.path()).followed(true),
             policy: None,
             registry: Registry::with(Settings::default().schema(), config).unwrap(),
-            seen: BTreeMap::new(),
-            moving: BTreeMap::new(),
-            has_looked: true,
-            trouble: None,
+            handled: BTreeMap::new(),
+            changing: BTreeMap::new(),
+            has_scanned: true,
+            last_error: None,
         };
         for part in ["a", "a third", "a third of it"] {
             std::fs::write(folder.path().join("a.wasm"), part).unwrap();
-            follower.look();
-            assert_eq!(follower.pause(), QUIET);
+            sync.scan();
+            assert_eq!(sync.wait(), SETTLE_TIME);
         }
-        assert!(kept.0.lock().unwrap().is_empty());
+        assert!(compiler.0.lock().unwrap().is_empty());
         for _ in 0..3 {
-            std::thread::sleep(QUIET);
-            follower.look();
-            assert_eq!(*kept.0.lock().unwrap(), [b"a third of it"]);
-            assert_eq!(follower.pause(), LOOK);
+            std::thread::sleep(SETTLE_TIME);
+            sync.scan();
+            assert_eq!(*compiler.0.lock().unwrap(), [b"a third of it"]);
+            assert_eq!(sync.wait(), POLL_INTERVAL);
         }
     }
 
     #[test]
-    fn a_panic_does_not_end_the_following() {
+    fn a_folder_is_watched_after_a_panic() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, bytes: &str| {
             std::fs::write(folder.path().join(name), bytes).unwrap();
         };
-        let (kept, panics) = (Keeps::default(), ThreadPanics::default());
+        let (compiler, panics) = (RecordingCompiler::default(), ThreadPanics::default());
         let config = RegistryConfig {
-            compiler: Some(Arc::new(kept.clone())),
+            compiler: Some(Arc::new(compiler.clone())),
             thread_panics: panics.clone(),
             ..RegistryConfig::default()
         };
         let registry = Registry::with(Settings::default().schema(), config).unwrap();
         write("a.wasm", "panic");
         write("b.wasm", "second");
-        let followed = PluginFolder::new(folder.path()).followed(true);
-        let _following = followed.follow(None, &registry, &panics).unwrap();
+        let watched = PluginFolder::new(folder.path()).followed(true);
+        let _watch = watched.follow(None, &registry, &panics).unwrap();
         let wait_for = |count| {
-            while kept.0.lock().unwrap().len() < count {
+            while compiler.0.lock().unwrap().len() < count {
                 std::thread::sleep(Duration::from_millis(5));
             }
         };
         wait_for(2);
-        // Files that come later are noticed, and none is tried twice.
+        // Later files are noticed, and no file is compiled twice.
         write("c.wasm", "third");
         wait_for(3);
         assert_eq!(
-            *kept.0.lock().unwrap(),
+            *compiler.0.lock().unwrap(),
             [&b"panic"[..], b"second", b"third"]
         );
         assert_eq!(panics.count(), 1);

@@ -1,4 +1,4 @@
-//! Components, linked to what the host offers.
+//! Links components with the functions that the host provides, and checks their imports and exports.
 
 use std::borrow::Cow;
 
@@ -16,18 +16,18 @@ use crate::sandbox::instance::Exports;
 use crate::sandbox::log::Log;
 use crate::sandbox::wasi;
 
-/// The engine, and what plugins may import.
+/// The engine, and the functions that plugins may import.
 #[derive(Clone)]
 pub(crate) struct HostLinker {
     pub(crate) engine: Engine,
     pub(crate) linker: Linker<HostState>,
 }
 
-/// A compiled component that fits the contract.
-pub(crate) struct Compiled {
+/// A compiled component that matches the contract, linked and ready to be instantiated.
+pub(crate) struct LinkedPlugin {
     pub(crate) component: InstancePre<HostState>,
     pub(crate) exports: Exports,
-    /// What it costs the host.
+    /// The memory that the host needs for it.
     pub(crate) cost: HostCost,
 }
 
@@ -39,18 +39,19 @@ impl HostLinker {
         Ok(Self { engine, linker })
     }
 
-    /// Opens an image.
+    /// Loads machine code.
     pub(crate) fn open(
         &self,
         image: &CompiledModule,
     ) -> Result<(Component, HostCost), CompileError> {
-        // Whoever compiled it has looked at that as well; opening it costs memory.
+        // The compiling process has checked this too. It is checked before loading, because loading allocates
+        // memory.
         let cost = HostCost::of(image.bytes()).map_err(CompileError::DoesNotCompile)?;
-        // SAFETY: an image is what an engine of this library has made of a component, in a process of
-        // the same user or in a file that only this user can write.
+        // SAFETY: an image was created by an engine of this library, in a process of the same user, or in a
+        // file that only this user can write.
         #[allow(
             unsafe_code,
-            reason = "code that was compiled elsewhere is taken on trust"
+            reason = "machine code from a trusted source is loaded without validation"
         )]
         let component = unsafe { Component::deserialize(&self.engine, image.bytes()) };
         match component {
@@ -60,7 +61,7 @@ impl HostLinker {
     }
 }
 
-impl Compiled {
+impl LinkedPlugin {
     /// Checks what a component imports and exports, and links it.
     pub(crate) fn new(
         component: &Component,
@@ -120,13 +121,13 @@ impl Compiled {
     }
 }
 
-/// `feature` and `0.1.0` of `flowloom:plugin/feature@0.1.0`.
+/// Returns `feature` and `0.1.0` for `flowloom:plugin/feature@0.1.0`.
 fn interface(name: &str) -> Option<(&str, &str)> {
     name.strip_prefix("flowloom:plugin/")?.split_once('@')
 }
 
-/// Versions 0.1.x are the host's own.
-fn is_ours(version: &str) -> bool {
+/// Returns whether the host supports a version of the contract: 0.1.x.
+fn is_supported(version: &str) -> bool {
     version
         .strip_prefix("0.1.")
         .is_some_and(|patch| patch.bytes().all(|b| b.is_ascii_digit()))
@@ -134,10 +135,10 @@ fn is_ours(version: &str) -> bool {
 
 fn check_import(name: &str) -> Result<(), LoadErrorKind> {
     match interface(name) {
-        Some((_, version)) if !is_ours(version) => Err(LoadErrorKind::OtherVersion {
+        Some((_, version)) if !is_supported(version) => Err(LoadErrorKind::OtherVersion {
             wanted: version.to_owned(),
         }),
-        // `manifest` holds types only; a component that uses them imports it.
+        // `manifest` has types only. A component that uses them imports it.
         Some(("log" | "manifest", _)) => Ok(()),
         None if wasi::is_wasi(name) => Ok(()),
         _ => Err(LoadErrorKind::UnknownImport {
@@ -150,7 +151,7 @@ fn check_import(name: &str) -> Result<(), LoadErrorKind> {
     }
 }
 
-/// Other exports than ours are left alone: some languages' tools add their own.
+/// Other exports are ignored, because the tools of some languages add their own.
 fn check_exports(names: &[String]) -> Result<(), LoadErrorKind> {
     let features = || {
         names
@@ -158,7 +159,7 @@ fn check_exports(names: &[String]) -> Result<(), LoadErrorKind> {
             .filter_map(|name| interface(name))
             .filter(|(name, _)| matches!(*name, "feature" | "batch-feature"))
     };
-    if features().any(|(_, version)| is_ours(version)) {
+    if features().any(|(_, version)| is_supported(version)) {
         return Ok(());
     }
     Err(match features().next() {

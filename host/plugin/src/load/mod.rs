@@ -1,10 +1,10 @@
-//! From files to plugins that can be opened.
+//! Loading: from files to plugins that can be opened.
 
 pub(crate) mod compile;
 pub(crate) mod engine;
 pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod linker;
-pub(crate) mod loaded;
 pub(crate) mod manifest;
+pub(crate) mod plugin;
 pub(crate) mod registry;

@@ -1,4 +1,19 @@
-//! The plugins of a run, by name: loaded, replaced and removed while packets flow.
+//! The plugins of a run, by name. They can be loaded, replaced and removed while packets flow.
+//!
+//! # Threads
+//!
+//! | who | does | through |
+//! |---|---|---|
+//! | the thread of a change: the caller, `flowloom-folder` or `flowloom-reload` | writes `entries` and `set` | the lock `changing`, for the whole change |
+//! | `flowloom-folder` and any caller of `get` | read `entries` | the map alone |
+//! | meters and reports | read the set | `number` without a lock; `set` after a change |
+//!
+//! A change may take seconds, because it compiles a plugin. Readers must not wait for it. `entries` is therefore a
+//! concurrent map, whose reads take only the lock of one shard for the time of a look-up. Only one thread at a time
+//! writes to it, the one that has the lock `changing`.
+//!
+//! A change first writes `entries`, then `set`, then `number`. A reader may see a new entry before meters use it. A
+//! meter that sees a new `number` sees the set that belongs to it, or a newer one.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
@@ -9,7 +24,7 @@ use flowloom_core::schema::{Schema, UdpColumn};
 
 use super::compile::Compiler;
 use super::engine::PluginEngine;
-use super::loaded::{Plugin, PluginFile};
+use super::plugin::{Plugin, PluginFile};
 use crate::config::anonymization_key::{AnonymizationKey, KeyError};
 use crate::config::run_context::{RunContext, SchemaMode};
 use crate::config::spec::PluginSpec;
@@ -18,13 +33,12 @@ use crate::supervised::ThreadPanics;
 
 /// The plugins of a run, by name.
 ///
-/// Plugins can be loaded, replaced and removed at any time, from any thread. A plugin is compiled,
-/// opened and checked aside, while packets flow; if anything is wrong with it, all stays as it was.
-/// Then meters go over to the new [`set`](Self::set) at their next batch boundary: it is shown the
-/// flows that begin from there on, and flows that began before finish with the plugins that they began
-/// with.
+/// Plugins can be loaded, replaced and removed at any time, from any thread. Flowloom compiles, opens and checks a
+/// plugin in the calling thread, while packets flow. If this fails, nothing changes. Otherwise meters switch to the
+/// new [`set`](Self::set) at their next batch boundary: flows that begin afterwards use it, and earlier flows finish
+/// with the plugins that they began with.
 ///
-/// Clones are handles of one registry.
+/// Clones are handles of the same registry.
 #[derive(Clone)]
 pub struct Registry(Arc<Inner>);
 
@@ -33,50 +47,54 @@ struct Inner {
     /// The columns of flows without plugins.
     schema: Schema,
     run: Arc<OnceLock<RunContext>>,
+    /// Read without `changing`, written only with it.
     entries: DashMap<String, Entry>,
-    /// One change at a time, so that no more than one plugin is compiled at once.
+    /// Held during a change. There is one change at a time, so that at most one plugin is compiled at a time.
     changing: Mutex<()>,
     set: RwLock<Arc<PluginSet>>,
-    /// Of the set.
+    /// The number of the set. It increases with each change.
     number: AtomicU64,
-    /// Generations so far.
+    /// The number of generations so far.
     generations: AtomicU64,
-    /// Changes since packets flow that were refused.
+    /// The number of changes that were rejected while packets flow.
     refused: AtomicU64,
 }
 
 struct Entry {
     plugin: Arc<Plugin>,
-    /// Its place among the plugins: events and columns come in the order of loading.
-    place: u64,
+    /// Its position in the order of loading, which is the order of events and columns. A replacement keeps it.
+    position: u64,
 }
 
-/// What a registry needs of the house that it stands in.
+/// Settings of a registry.
 #[derive(Clone, Default)]
 pub struct RegistryConfig {
-    /// What compiles plugins. None, the default, compiles them in this process, and is for plugins that
-    /// are trusted only: one made for it can end this process, or take as much time and memory as it
-    /// likes. [`ChildCompiler`](super::ChildCompiler) is for all others.
+    /// The compiler of plugins.
+    ///
+    /// `None`, the default, compiles in this process. This is for trusted plugins only: a malicious plugin can
+    /// end the process, or use any amount of time and memory. Use a [`ChildCompiler`](super::ChildCompiler) for
+    /// all others.
     pub compiler: Option<Arc<dyn Compiler>>,
-    /// The key of the numbers that plugins are shown in place of addresses; none is a random one.
+    /// The key of pseudonyms; `None` creates a random one.
     pub key: Option<AnonymizationKey>,
-    /// Counts the panics of the threads behind the registry.
+    /// The counter for panics of the registry's threads.
     pub thread_panics: ThreadPanics,
 }
 
-/// Why there is no registry.
+/// The reason why there is no registry.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// The WebAssembly engine does not start.
-    #[error("the WebAssembly engine does not start: {0}")]
+    /// The WebAssembly engine cannot be started.
+    #[error("cannot start the WebAssembly engine: {0}")]
     Engine(String),
-    /// There is no key.
+    /// There is no key for pseudonyms.
     #[error(transparent)]
     Key(#[from] KeyError),
 }
 
-/// The plugins that flows which begin now are shown to. It never changes: another one takes its place.
+/// The plugins of newly started flows, and the columns of these flows. A set never changes; a change creates
+/// another one.
 pub struct PluginSet {
     plugins: Vec<Arc<Plugin>>,
     schema: Arc<Schema>,
@@ -93,7 +111,7 @@ impl PluginSet {
         })
     }
 
-    /// A set of plugins for flows that have these columns without them.
+    /// Creates a set. `schema` has the columns of flows without plugins.
     pub fn new(schema: &Schema, plugins: &[Arc<Plugin>]) -> Self {
         Self {
             plugins: plugins.to_vec(),
@@ -101,29 +119,29 @@ impl PluginSet {
         }
     }
 
-    /// The plugins, in the order in which they were loaded.
+    /// Returns the plugins, in the order in which they were loaded.
     pub fn plugins(&self) -> &[Arc<Plugin>] {
         &self.plugins
     }
 
-    /// The columns of flows.
+    /// Returns the columns of flows.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
     }
 }
 
-/// What these plugins add.
+/// Returns the columns that these plugins add.
 fn columns(plugins: &[Arc<Plugin>]) -> Vec<UdpColumn> {
     let outputs = plugins.iter().flat_map(|plugin| &plugin.manifest().outputs);
     outputs.cloned().collect()
 }
 
 impl Registry {
-    /// A registry with nothing in it, for flows that have these columns without plugins.
+    /// Creates an empty registry. `schema` has the columns of flows without plugins.
     ///
     /// # Errors
     ///
-    /// The WebAssembly engine does not start, or there are no random bytes for a key.
+    /// The WebAssembly engine cannot be started, or the system has no random bytes for a key.
     pub fn new(schema: Schema) -> Result<Self, RegistryError> {
         Self::with(schema, RegistryConfig::default())
     }
@@ -160,7 +178,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// What is wrong with it, or that there is one of its name.
+    /// The plugin is not valid, or its name is taken.
     pub fn load(&self, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
         self.change(spec, |entry| match entry {
             Some(_) => Err(LoadErrorKind::NameTaken),
@@ -168,12 +186,12 @@ impl Registry {
         })
     }
 
-    /// Puts a plugin in the place of the one that has its name: another file, other options or grants,
-    /// or the same again for a fresh start.
+    /// Replaces the plugin of the same name: with another file, other options or grants, or unchanged for a new
+    /// start.
     ///
     /// # Errors
     ///
-    /// What is wrong with it, or that there is none of its name: then nothing has changed.
+    /// The plugin is not valid, or there is none of its name. Nothing has changed then.
     pub fn replace(&self, spec: PluginSpec) -> Result<Arc<Plugin>, PluginError> {
         self.change(spec, |entry| match entry {
             Some(_) => Ok(()),
@@ -181,8 +199,10 @@ impl Registry {
         })
     }
 
-    /// Says that packets flow from now on, in such a run. An instance of every plugin is made ready for
-    /// each of its meters, and every change from now on has to suit it. Only the first call counts.
+    /// Begins the run: packets flow from now on.
+    ///
+    /// Opens an instance of every plugin for each meter. Every later change must be compatible with `run`. Only
+    /// the first call has an effect on `run`.
     ///
     /// # Errors
     ///
@@ -200,11 +220,11 @@ impl Registry {
             .try_for_each(|plugin| plugin.fill(meters))
     }
 
-    /// Takes a plugin away: it is shown no flow that begins from now on.
+    /// Removes a plugin. Newly started flows no longer use it.
     ///
     /// # Errors
     ///
-    /// There is none of this name.
+    /// There is no plugin of this name.
     pub fn remove(&self, name: &str) -> Result<(), PluginError> {
         let _changing = self
             .0
@@ -220,27 +240,28 @@ impl Registry {
         }
     }
 
-    /// The plugin of this name.
+    /// Returns the plugin of this name. Does not wait for a change.
     pub fn get(&self, name: &str) -> Option<Arc<Plugin>> {
         Some(self.0.entries.get(name)?.plugin.clone())
     }
 
-    /// How many changes were refused since packets flow.
+    /// Returns how many changes were rejected while packets flow.
     pub fn refused(&self) -> u64 {
         self.0.refused.load(Ordering::Relaxed)
     }
 
-    /// The current set.
+    /// Returns the current set.
     pub fn set(&self) -> Arc<PluginSet> {
         let set = self.0.set.read().unwrap_or_else(PoisonError::into_inner);
         set.clone()
     }
 
-    /// The number of the current set: another one with every change.
+    /// Returns the number of the current set. It increases with each change.
     pub fn number(&self) -> u64 {
         self.0.number.load(Ordering::Acquire)
     }
 
+    /// Loads a plugin if `fits` accepts the present plugin of its name.
     fn change(
         &self,
         spec: PluginSpec,
@@ -254,23 +275,27 @@ impl Registry {
             }
             fits(self.0.entries.get(&name).as_deref())?;
             let file = PluginFile::read(&spec)?;
-            self.put(spec, file)
+            self.install(spec, file)
         };
-        self.told(load().map_err(|problem| PluginError::new(&name, problem)))
+        self.count_rejection(load().map_err(|problem| PluginError::new(&name, problem)))
     }
 
-    /// Loads a plugin, or puts it in the place of the one that has its name, if anything of it is not
-    /// the same; says whether there was anything to do.
+    /// Loads a plugin, or replaces the one of its name if the file, options, grants or limits differ. Returns
+    /// whether anything changed.
     ///
-    /// `spec` is called when no other change is under way, so that it reads the policy as it is then: of
-    /// two updates the one that comes last has the newer policy.
+    /// `spec` is called when no other change is in progress, so that it reads the policy as it is then. Of two
+    /// updates, the later one therefore has the newer policy.
+    ///
+    /// # Errors
+    ///
+    /// `spec` returns an error, or the plugin is not valid. Nothing has changed then.
     pub fn update<E: From<PluginError>>(
         &self,
         name: &str,
         spec: impl FnOnce() -> Result<PluginSpec, E>,
     ) -> Result<bool, E> {
         let _changing = self.changing();
-        let spec = self.told(spec())?;
+        let spec = self.count_rejection(spec())?;
         let load = || {
             if !is_name(name) {
                 return Err(LoadErrorKind::BadName {
@@ -291,19 +316,20 @@ impl Registry {
             if self.get(name).is_some_and(|plugin| is_same(&plugin)) {
                 return Ok(false);
             }
-            self.put(spec.clone(), file).map(|_| true)
+            self.install(spec.clone(), file).map(|_| true)
         };
-        Ok(self.told(load().map_err(|problem| PluginError::new(name, problem)))?)
+        Ok(self.count_rejection(load().map_err(|problem| PluginError::new(name, problem)))?)
     }
 
-    /// Counts a change that was refused.
-    fn told<T, E>(&self, done: Result<T, E>) -> Result<T, E> {
-        if done.is_err() && self.0.run.get().is_some() {
+    /// Counts a change that was rejected while packets flow.
+    fn count_rejection<T, E>(&self, result: Result<T, E>) -> Result<T, E> {
+        if result.is_err() && self.0.run.get().is_some() {
             self.0.refused.fetch_add(1, Ordering::Relaxed);
         }
-        done
+        result
     }
 
+    /// Waits until no other change is in progress.
     fn changing(&self) -> MutexGuard<'_, ()> {
         self.0
             .changing
@@ -311,7 +337,8 @@ impl Registry {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, spec: PluginSpec, file: PluginFile) -> Result<Arc<Plugin>, LoadErrorKind> {
+    /// Loads a plugin and publishes it. The caller has the lock `changing`.
+    fn install(&self, spec: PluginSpec, file: PluginFile) -> Result<Arc<Plugin>, LoadErrorKind> {
         let inner = &*self.0;
         let name = spec.name.clone();
         let number = inner.generations.fetch_add(1, Ordering::Relaxed);
@@ -324,24 +351,24 @@ impl Registry {
             &inner.run,
         )?);
         self.check(&plugin)?;
-        // Before any meter is to have one, so that going over takes no time.
+        // All instances are opened before any meter needs one, so that the switch takes no time.
         plugin
             .fill(inner.run.get().map_or(1, |run| run.meters))
             .map_err(|error| *error.problem)?;
-        let place = match inner.entries.get(&name) {
-            Some(entry) => entry.place,
+        let position = match inner.entries.get(&name) {
+            Some(entry) => entry.position,
             None => number,
         };
         let entry = Entry {
             plugin: plugin.clone(),
-            place,
+            position,
         };
         inner.entries.insert(name, entry);
         self.publish();
         Ok(plugin)
     }
 
-    /// Whether a plugin can join a run that is under way.
+    /// Checks that a plugin is compatible with the run, if there is one.
     fn check(&self, plugin: &Plugin) -> Result<(), LoadErrorKind> {
         let Some(run) = self.0.run.get() else {
             return Ok(());
@@ -355,25 +382,25 @@ impl Registry {
         }
         let set = self.set();
         let columns = set.schema().udps().iter();
-        let same = columns
+        let present = columns
             .filter(|column| column.plugin() == plugin.name())
             .map(|column| (column.name(), column.ty()));
         let declared = manifest.outputs.iter();
-        match same.eq(declared.map(|column| (column.name(), column.ty()))) {
+        match present.eq(declared.map(|column| (column.name(), column.ty()))) {
             true => Ok(()),
             false => Err(LoadErrorKind::OtherColumns),
         }
     }
 
-    /// Makes the entries the current set.
+    /// Creates the current set from the entries. The caller has the lock `changing`.
     fn publish(&self) {
         let inner = &*self.0;
         let mut entries: Vec<_> = inner
             .entries
             .iter()
-            .map(|entry| (entry.place, entry.plugin.clone()))
+            .map(|entry| (entry.position, entry.plugin.clone()))
             .collect();
-        entries.sort_by_key(|(place, _)| *place);
+        entries.sort_by_key(|(position, _)| *position);
         let plugins: Vec<_> = entries.into_iter().map(|(_, plugin)| plugin).collect();
         let mut set = inner.set.write().unwrap_or_else(PoisonError::into_inner);
         let schema = match inner.run.get() {
@@ -385,7 +412,8 @@ impl Registry {
     }
 }
 
-/// `[A-Za-z0-9_-]{1,64}`: it becomes part of column names and of the command line's words.
+/// Returns whether a name matches `[A-Za-z0-9_-]{1,64}`. It becomes a part of column names and command-line
+/// arguments.
 fn is_name(name: &str) -> bool {
     (1..=64).contains(&name.len())
         && name
@@ -403,23 +431,23 @@ mod tests {
     use super::*;
     use crate::load::compile::{CompileError, CompiledModule};
 
-    /// Says that it compiles, and goes on when it is told to.
-    struct Waits(Mutex<(Sender<()>, Receiver<()>)>);
+    /// Sends a message when it is called, waits for another one, and then fails.
+    struct BlockingCompiler(Mutex<(Sender<()>, Receiver<()>)>);
 
-    impl Compiler for Waits {
+    impl Compiler for BlockingCompiler {
         fn compile(&self, _: &[u8]) -> Result<CompiledModule, CompileError> {
             let both = self.0.lock().unwrap();
             both.0.send(()).unwrap();
             both.1.recv().unwrap();
-            Err(CompileError::DoesNotCompile("it is not wanted".into()))
+            Err(CompileError::DoesNotCompile("on purpose".into()))
         }
     }
 
     #[test]
-    fn what_is_allowed_is_read_when_no_other_change_is_under_way() {
+    fn the_policy_is_read_when_no_other_change_is_in_progress() {
         let ((compiles, begun), (go_on, goes_on)) = (channel(), channel());
         let config = RegistryConfig {
-            compiler: Some(Arc::new(Waits(Mutex::new((compiles, goes_on))))),
+            compiler: Some(Arc::new(BlockingCompiler(Mutex::new((compiles, goes_on))))),
             ..RegistryConfig::default()
         };
         let registry = Registry::with(Settings::default().schema(), config).unwrap();
@@ -430,6 +458,10 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| registry.update("p", || Ok::<_, PluginError>(spec())));
             begun.recv().unwrap();
+            // Readers do not wait for the change.
+            assert!(registry.get("p").is_none());
+            assert_eq!(registry.number(), 0);
+            assert!(registry.set().plugins().is_empty());
             let registry = &registry;
             let policy = &policy;
             let second = scope.spawn(move || {
@@ -443,7 +475,7 @@ mod tests {
                 read
             });
             started.recv().unwrap();
-            // Time to read too early.
+            // Enough time for the second update to read the policy too early.
             std::thread::sleep(Duration::from_millis(50));
             policy.store(1, Ordering::SeqCst);
             go_on.send(()).unwrap();

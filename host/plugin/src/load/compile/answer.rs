@@ -1,34 +1,35 @@
-//! What a compiling process is asked, and how it answers.
+//! The protocol of a compiling process: a request and its answer.
 
 use std::io::{self, Write};
 
 use super::CompileError;
 use crate::escape::escaped;
 
-/// The first byte of a request; the plugin's file follows up to the end.
+/// The first byte of a request. The plugin's file follows, up to the end of the input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Answer with an image.
+    /// The answer is machine code.
     Compile = b'c' as isize,
-    /// Answer with a component.
+    /// The answer is a component.
     Componentize = b'w' as isize,
 }
 
-/// The first bytes of an answer. One byte follows, which says what the rest is.
+/// The first bytes of an answer. One byte follows, which is the kind of the rest.
 const MAGIC: &[u8; 8] = b"FLOWLOOM";
 
 const DONE: u8 = b'+';
 const NOT_A_COMPONENT: u8 = b'n';
 const DOES_NOT_COMPILE: u8 = b'd';
 
-/// Characters of a reason that are kept.
-const MOST_CHARS: usize = 1_000;
+/// The maximum number of characters of a reason.
+const MAX_CHARS: usize = 1_000;
 
-/// The bytes of an answer besides its payload.
+/// The number of bytes of an answer before its payload.
 pub(crate) const OVERHEAD: usize = MAGIC.len() + 1;
 
 impl Task {
-    pub(crate) fn of(byte: u8) -> Option<Self> {
+    /// Returns the task of a request's first byte.
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         [Self::Compile, Self::Componentize]
             .into_iter()
             .find(|task| *task as u8 == byte)
@@ -51,11 +52,11 @@ pub(crate) fn encode(
     out.flush()
 }
 
-/// Reads an answer; `None` where the bytes are none.
+/// Reads an answer. Returns `None` if the bytes are not an answer.
 pub(crate) fn decode(mut answer: Vec<u8>) -> Option<Result<Vec<u8>, CompileError>> {
     let kind = *answer.strip_prefix(MAGIC)?.first()?;
     let payload = answer.split_off(OVERHEAD);
-    let reason = || shown(&payload);
+    let reason = || one_line(&payload);
     match kind {
         DONE => Some(Ok(payload)),
         NOT_A_COMPONENT => Some(Err(CompileError::NotAComponent(reason()))),
@@ -64,14 +65,15 @@ pub(crate) fn decode(mut answer: Vec<u8>) -> Option<Result<Vec<u8>, CompileError
     }
 }
 
-/// A reason in one line of bounded length, escaped: it may hold names that the plugin chose.
-pub(crate) fn shown(reason: &[u8]) -> String {
+/// Returns a reason on one line of limited length. It is escaped, because it may contain names that the plugin
+/// chose.
+pub(crate) fn one_line(reason: &[u8]) -> String {
     // A character has at most four bytes.
-    let reason = &reason[..reason.len().min(4 * MOST_CHARS + 4)];
+    let reason = &reason[..reason.len().min(4 * MAX_CHARS + 4)];
     let text = String::from_utf8_lossy(reason);
     let words: Vec<_> = text.split_whitespace().collect();
     let mut line = words.join(" ");
-    if let Some((end, _)) = line.char_indices().nth(MOST_CHARS) {
+    if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
         line.truncate(end);
         line.push('…');
     }

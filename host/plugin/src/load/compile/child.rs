@@ -1,4 +1,4 @@
-//! Compiling in a process that can be killed.
+//! Compilation in a process with limits.
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
@@ -14,113 +14,113 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use super::answer::{self, Task};
 use super::{CompileError, CompiledModule, Compiler};
 
-/// Compiles each plugin in a process of its own, with bounds to its time and memory.
+/// Compiles each plugin in its own process, with limits on time and memory.
 ///
-/// The process runs a program that calls [`serve_compiler`](crate::load::compile::work::serve) with its standard input and output.
-/// It starts with an empty environment, and before it is given anything, its address space, processor
-/// time, stack and files are bounded. Whatever the plugin makes it do, this process reads a bounded
-/// answer of it.
+/// The process runs a program that calls [`serve_compiler`](crate::load::compile::work::serve) with its
+/// standard input and output. It starts with an empty environment. Its address space, CPU time, stack and files
+/// are limited before it receives any input. Whatever the plugin makes it do, the caller reads an answer of
+/// limited size.
 #[derive(Clone, Debug)]
 pub struct ChildCompiler {
     program: PathBuf,
-    words: Vec<String>,
+    args: Vec<String>,
     time: Duration,
     memory: usize,
 }
 
-/// The longest time that can be given.
-const LONGEST: Duration = Duration::from_secs(86_400);
+/// The maximum of `time`.
+const MAX_TIME: Duration = Duration::from_secs(86_400);
 
-/// Threads that compile, and arenas of the allocator: each reserves address space.
+/// The number of compiling threads, and of allocator arenas. Each reserves address space.
 const THREADS: usize = 4;
 
 /// Bytes of the main thread's stack.
 const STACK: u64 = 8 << 20;
 
-/// Bytes of standard error that are kept, to say why the process ended.
-const MOST_STDERR: u64 = 16 << 10;
+/// The maximum number of bytes of standard error that are read, in order to explain why the process ended.
+const MAX_STDERR: u64 = 16 << 10;
 
-/// How often it is looked whether the process has ended, after it closed its output.
-const LOOK: Duration = Duration::from_millis(1);
+/// The interval of checks whether the process has ended, after it closed its output.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(1);
 
 impl ChildCompiler {
-    /// Python's interpreter, 18 MB, takes four seconds of two cores.
+    /// The default limit on time. Python's interpreter (18 MB) takes four seconds of two cores.
     pub const TIME: Duration = Duration::from_secs(60);
-    /// Of address space. The same takes less than 512 MiB.
+    /// The default limit on address space, in bytes. Python's interpreter takes less than 512 MiB.
     pub const MEMORY: usize = 1 << 30;
 
-    /// A compiler that runs this program with these words.
+    /// Creates a compiler that runs `program` with these arguments.
     ///
     /// # Safety
     ///
-    /// What the program answers is run as machine code in this process. The program must be one that
-    /// answers with what [`serve_compiler`](crate::load::compile::work::serve) of this very version of the library writes, and nobody
-    /// who is not trusted may be able to put another one in its place.
+    /// The answer of the program is executed as machine code in this process. The program must answer with the
+    /// output of [`serve_compiler`](crate::load::compile::work::serve) of this exact version of the library. No
+    /// untrusted user may be able to replace the program.
     #[allow(
         unsafe_code,
         reason = "the output of the program is run as machine code"
     )]
     pub unsafe fn new(
         program: impl Into<PathBuf>,
-        words: impl IntoIterator<Item = impl Into<String>>,
+        args: impl IntoIterator<Item = impl Into<String>>,
     ) -> Self {
         Self {
             program: program.into(),
-            words: words.into_iter().map(Into::into).collect(),
+            args: args.into_iter().map(Into::into).collect(),
             time: Self::TIME,
             memory: Self::MEMORY,
         }
     }
 
-    /// Sets bounds that are not the default: of the time, a day at most, and of bytes of address space.
+    /// Sets the limits: time (at most a day), and bytes of address space.
     #[must_use]
     pub fn limits(self, time: Duration, memory: usize) -> Self {
         Self {
-            time: time.min(LONGEST),
+            time: time.min(MAX_TIME),
             memory,
             ..self
         }
     }
 
-    /// Makes a component of a core module that carries its component type. A component stays as it is.
+    /// Creates a component from a core module with its component type. A component is returned unchanged.
     ///
     /// # Errors
     ///
-    /// Why there is no component.
+    /// The file is not valid, or exceeds a limit.
     pub fn componentize(&self, module: &[u8]) -> Result<Vec<u8>, CompileError> {
-        self.ask(Task::Componentize, module)
+        self.request(Task::Componentize, module)
     }
 
-    fn ask(&self, task: Task, plugin: &[u8]) -> Result<Vec<u8>, CompileError> {
+    fn request(&self, task: Task, plugin: &[u8]) -> Result<Vec<u8>, CompileError> {
         let failed = |error: io::Error| {
-            CompileError::DoesNotCompile(format!("the compiler does not run: {error}"))
+            CompileError::DoesNotCompile(format!("cannot run the compiler: {error}"))
         };
         let ended = self.run(task, plugin).map_err(failed)?;
         let reason = match ended {
-            Ended::InTime { status, answer, .. }
+            Outcome::Exited { status, answer, .. }
                 if status.success()
-                    && answer.len() <= CompiledModule::MOST_BYTES + answer::OVERHEAD =>
+                    && answer.len() <= CompiledModule::MAX_BYTES + answer::OVERHEAD =>
             {
                 match answer::decode(answer) {
                     Some(answer) => return answer,
-                    None => "the compiler gave no answer".to_owned(),
+                    None => "the compiler gave no valid answer".to_owned(),
                 }
             }
-            Ended::InTime { status, .. } if status.success() => format!(
+            Outcome::Exited { status, .. } if status.success() => format!(
                 "its machine code has more than {} MiB",
-                CompiledModule::MOST_BYTES >> 20
+                CompiledModule::MAX_BYTES >> 20
             ),
-            Ended::InTime { status, stderr, .. } => self.why(status, &stderr),
-            Ended::Late => self.late(),
+            Outcome::Exited { status, stderr, .. } => self.failure_reason(status, &stderr),
+            Outcome::TimedOut => self.timeout_reason(),
         };
         Err(CompileError::DoesNotCompile(reason))
     }
 
-    fn run(&self, task: Task, plugin: &[u8]) -> io::Result<Ended> {
+    fn run(&self, task: Task, plugin: &[u8]) -> io::Result<Outcome> {
         let until = Instant::now() + self.time;
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let mut child = Command::new(&self.program)
-            .args(&self.words)
+            .args(&self.args)
             .env_clear()
             .env("RAYON_NUM_THREADS", threads.min(THREADS).to_string())
             .env("MALLOC_ARENA_MAX", THREADS.to_string())
@@ -130,43 +130,43 @@ impl ChildCompiler {
             .spawn()?;
         let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
         let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
-            unreachable!("all three are piped")
+            unreachable!("all three streams are piped")
         };
-        if let Err(error) = self.bound(&child) {
+        if let Err(error) = self.set_limits(&child) {
             kill(&mut child);
             return Err(error);
         }
         thread::scope(|scope| {
-            // It may end before it has read everything; then its answer says why.
+            // The process may end before it has read everything. Its status or answer then gives the reason.
             scope.spawn(move || {
                 let _ = stdin.write_all(&[task as u8]);
                 let _ = stdin.write_all(plugin);
             });
-            let stderr = scope.spawn(move || read(stderr, MOST_STDERR));
-            let (tell, answered) = channel();
+            let stderr = scope.spawn(move || read(stderr, MAX_STDERR));
+            let (sender, answered) = channel();
             scope.spawn(move || {
-                let most = (CompiledModule::MOST_BYTES + answer::OVERHEAD) as u64;
-                tell.send(read(stdout, most + 1))
+                let max = (CompiledModule::MAX_BYTES + answer::OVERHEAD) as u64;
+                sender.send(read(stdout, max + 1))
             });
             let left = until.saturating_duration_since(Instant::now());
             let answer = match answered.recv_timeout(left) {
                 Ok(answer) => answer,
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     kill(&mut child);
-                    return Ok(Ended::Late);
+                    return Ok(Outcome::TimedOut);
                 }
             };
             let status = loop {
                 match child.try_wait()? {
                     Some(status) => break status,
-                    None if Instant::now() < until => thread::sleep(LOOK),
+                    None if Instant::now() < until => thread::sleep(EXIT_POLL_INTERVAL),
                     None => {
                         kill(&mut child);
-                        return Ok(Ended::Late);
+                        return Ok(Outcome::TimedOut);
                     }
                 }
             };
-            Ok(Ended::InTime {
+            Ok(Outcome::Exited {
                 status,
                 answer: answer?,
                 stderr: stderr.join().unwrap_or_else(|_| Ok(Vec::new()))?,
@@ -174,30 +174,30 @@ impl ChildCompiler {
         })
     }
 
-    /// Bounds what a process may use that has been given nothing yet.
-    fn bound(&self, child: &Child) -> io::Result<()> {
+    /// Sets the limits of a process that has received no input yet.
+    fn set_limits(&self, child: &Child) -> io::Result<()> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-        // Seconds of all threads; one more, so that the clock on the wall is what ends it.
+        // CPU seconds of all threads. One more second makes sure that the elapsed time ends it first.
         let seconds = self.time.as_secs().saturating_add(1);
         let cpu = seconds.saturating_mul(THREADS as u64);
-        for (resource, most) in [
+        for (resource, max) in [
             (Resource::As, self.memory as u64),
             (Resource::Cpu, cpu),
             (Resource::Stack, STACK),
             (Resource::Core, 0),
             (Resource::Fsize, 0),
         ] {
-            // The process inherited our own bound, which it may not raise.
+            // The process inherited the limit of this process, and cannot raise it.
             let inherited = getrlimit(resource).maximum;
-            let least = |most: u64| Some(inherited.map_or(most, |inherited| inherited.min(most)));
-            // Of processor time, the lower bound is told from other kills by its signal.
+            let lower = |max: u64| Some(inherited.map_or(max, |inherited| inherited.min(max)));
+            // The soft limit of CPU time sends its own signal, which distinguishes it from other kills.
             let limit = Rlimit {
-                current: least(most),
-                maximum: least(most + u64::from(resource == Resource::Cpu)),
+                current: lower(max),
+                maximum: lower(max + u64::from(resource == Resource::Cpu)),
             };
             match prlimit(pid, resource, limit) {
                 Ok(_) => {}
-                // It has ended already; its status says why.
+                // The process has ended already. Its status gives the reason.
                 Err(Errno::SRCH) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
@@ -205,19 +205,19 @@ impl ChildCompiler {
         Ok(())
     }
 
-    fn late(&self) -> String {
+    fn timeout_reason(&self) -> String {
         format!("it takes more than {} s", self.time.as_secs())
     }
 
-    /// Why a process ended without an answer.
-    fn why(&self, status: ExitStatus, stderr: &[u8]) -> String {
-        let said = String::from_utf8_lossy(stderr);
+    /// Returns the reason why a process ended without an answer.
+    fn failure_reason(&self, status: ExitStatus, stderr: &[u8]) -> String {
+        let stderr = String::from_utf8_lossy(stderr);
         let memory = self.memory >> 20;
-        let has = |words: &[&str]| words.iter().any(|words| said.contains(words));
+        let has = |texts: &[&str]| texts.iter().any(|text| stderr.contains(text));
         if has(&["has overflowed its stack"]) {
             return "it nests too deeply: the compiler's stack overflowed".to_owned();
         }
-        // Of Rust's allocator, of starting a thread, and of the dynamic loader.
+        // Messages of Rust's allocator, of a failed thread start, and of the dynamic loader.
         if has(&[
             "memory allocation of",
             "Cannot allocate memory",
@@ -227,14 +227,14 @@ impl ChildCompiler {
             return format!("the compiler ran out of memory; {memory} MiB of memory are allowed");
         }
         if status.signal() == Some(libc::SIGXCPU) {
-            return self.late();
+            return self.timeout_reason();
         }
-        if let Some((_, panic)) = said.split_once("panicked at ") {
-            // The first line ends with the place.
+        if let Some((_, panic)) = stderr.split_once("panicked at ") {
+            // The first line ends with the source location.
             let message = panic.lines().nth(1).unwrap_or_default();
             return format!(
                 "the compiler panicked: {}",
-                answer::shown(message.as_bytes())
+                answer::one_line(message.as_bytes())
             );
         }
         format!("the compiler was stopped ({status}); {memory} MiB of memory are allowed")
@@ -243,26 +243,25 @@ impl ChildCompiler {
 
 impl Compiler for ChildCompiler {
     fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
-        self.ask(Task::Compile, plugin).map(CompiledModule)
+        self.request(Task::Compile, plugin).map(CompiledModule)
     }
 }
 
 /// How a process ended.
-enum Ended {
-    InTime {
+enum Outcome {
+    Exited {
         status: ExitStatus,
         answer: Vec<u8>,
         stderr: Vec<u8>,
     },
-    /// It was killed.
-    Late,
+    /// It was killed because its time had passed.
+    TimedOut,
 }
 
-/// Reads up to so many bytes.
-fn read(from: impl Read, most: u64) -> io::Result<Vec<u8>> {
+/// Reads at most `max` bytes, and closes the pipe. A process that writes more receives SIGPIPE.
+fn read(from: impl Read, max: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    from.take(most).read_to_end(&mut bytes)?;
-    // Dropping the pipe ends a process that goes on writing.
+    from.take(max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

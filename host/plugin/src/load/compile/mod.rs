@@ -1,4 +1,4 @@
-//! From a plugin's file to machine code: in this process, in one that is bounded, or from a cache.
+//! Compilation of a plugin's file to machine code: in this process, in a process with limits, or from a cache.
 
 pub(crate) mod answer;
 mod cache;
@@ -14,30 +14,30 @@ pub use child::ChildCompiler;
 pub(crate) use work::in_process;
 pub use work::{componentize, serve};
 
-/// Compiles plugins, apart from the run that wants them.
+/// Compiles plugins.
 pub trait Compiler: Send + Sync {
-    /// Compiles a plugin's file: a component, or a core module that carries its component type.
+    /// Compiles a plugin's file: a component, or a core module with its component type.
     ///
     /// # Errors
     ///
-    /// Why there is no code of it.
+    /// The file cannot be compiled.
     fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError>;
 }
 
-/// Why there is no machine code of a plugin's file. The text does not name the file.
+/// The reason why a plugin's file cannot be compiled. The text does not name the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
     /// The file is neither a component nor a core module that becomes one.
     #[error("it is not a WebAssembly component: {0}")]
     NotAComponent(String),
-    /// The component is not valid, or takes more than the compiler may use.
+    /// The component is not valid, or exceeds a limit of the compiler.
     #[error("it does not compile: {0}")]
     DoesNotCompile(String),
 }
 
 impl CompileError {
-    /// What is wrong with the file.
+    /// Returns the reason without the kind of error.
     pub fn reason(&self) -> &str {
         match self {
             Self::NotAComponent(reason) | Self::DoesNotCompile(reason) => reason,
@@ -45,28 +45,29 @@ impl CompileError {
     }
 }
 
-/// Machine code of a component, for this host on this processor. It is run as it is: only this library
-/// makes it.
+/// Machine code of a component, for this version of the engine and this processor.
+///
+/// It is executed without validation. Only this library creates it.
 pub struct CompiledModule(Vec<u8>);
 
 impl CompiledModule {
-    /// Bytes of the largest image that is accepted: Python's interpreter has a quarter of it.
-    pub const MOST_BYTES: usize = 256 << 20;
+    /// The maximum number of bytes. Python's interpreter has a quarter of it.
+    pub const MAX_BYTES: usize = 256 << 20;
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }
 
-/// What an image depends on besides its component: the engine's version and settings, and the
+/// Returns what machine code depends on besides its component: the engine's version and settings, and the
 /// processor.
 fn fingerprint(engine: &Engine) -> Vec<u8> {
     use std::hash::{Hash as _, Hasher};
 
-    /// Keeps what is hashed.
-    struct Kept(Vec<u8>);
+    /// Records the bytes that are hashed.
+    struct Recorder(Vec<u8>);
 
-    impl Hasher for Kept {
+    impl Hasher for Recorder {
         fn finish(&self) -> u64 {
             0
         }
@@ -76,7 +77,7 @@ fn fingerprint(engine: &Engine) -> Vec<u8> {
         }
     }
 
-    let mut kept = Kept(env!("CARGO_PKG_VERSION").into());
-    engine.precompile_compatibility_hash().hash(&mut kept);
-    kept.0
+    let mut recorder = Recorder(env!("CARGO_PKG_VERSION").into());
+    engine.precompile_compatibility_hash().hash(&mut recorder);
+    recorder.0
 }

@@ -1,4 +1,4 @@
-//! A folder that is the user's own and closed to others, held open.
+//! A folder that belongs to the user and is not accessible to others.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 
-/// A folder that is the user's own and closed to others.
+/// A folder that belongs to the user and is not accessible to others.
 ///
-/// Every access goes through one descriptor, whose owner and mode were checked: whatever takes the
-/// folder's place later, or stands in it as a link, pipe or another user's file, is not used.
+/// Every access uses one descriptor, whose owner and mode were checked. A folder that replaces it later is therefore not
+/// used. Links, pipes and files of other users in it are not used either.
 pub(crate) struct PrivateFolder {
     folder: File,
-    /// Who owns it, and has to own what is read from it.
+    /// The user id of its owner, who must also own the files that are read.
     owner: u32,
 }
 
@@ -27,11 +27,11 @@ pub(crate) struct Entry {
 }
 
 impl PrivateFolder {
-    /// Opens the folder at this path, which is made if it is not there.
+    /// Opens a folder, and creates it if necessary.
     ///
     /// # Errors
     ///
-    /// Why it is not to be used.
+    /// The folder cannot be used. The text is the reason.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let fail = |error: io::Error| error.to_string();
         if let Some(parent) = path.parent() {
@@ -56,7 +56,7 @@ impl PrivateFolder {
         }
         if data.mode() & 0o077 != 0 {
             return Err(format!(
-                "others may open it (mode {:o}); chmod 700 closes it",
+                "other users may open it (mode {:o}); use chmod 700",
                 data.mode() & 0o777
             ));
         }
@@ -64,7 +64,7 @@ impl PrivateFolder {
         Ok(Self { folder, owner })
     }
 
-    /// The names in it.
+    /// Returns the names in the folder.
     pub(crate) fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
@@ -76,7 +76,7 @@ impl PrivateFolder {
         Ok(names)
     }
 
-    /// What is known of a regular file; `None` for anything else.
+    /// Returns the metadata of a regular file; `None` for anything else.
     pub(crate) fn entry(&self, name: &str) -> Option<Entry> {
         let data = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let seconds = Duration::from_secs(u64::try_from(data.st_mtime).unwrap_or_default());
@@ -89,37 +89,40 @@ impl PrivateFolder {
         })
     }
 
-    /// The first bytes of a file that is the owner's own, and that nobody else may write: so many at most.
-    pub(crate) fn head(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+    /// Reads the first bytes, at most `max`, of a file that belongs to the owner and that nobody else may write
+    /// to.
+    pub(crate) fn head(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.file(name)?.take(most).read_to_end(&mut bytes)?;
+        self.file(name)?.take(max).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
-    /// A whole file of at most so many bytes, as [`head`](Self::head).
-    pub(crate) fn read(&self, name: &str, most: u64) -> io::Result<Vec<u8>> {
+    /// Reads a complete file of at most `max` bytes, as [`head`](Self::head).
+    pub(crate) fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
         let file = self.file(name)?;
         let size = file.metadata()?.len();
-        if size > most {
+        if size > max {
             return Err(io::Error::other("it is too large"));
         }
         let mut bytes = Vec::with_capacity(size as usize);
-        file.take(most).read_to_end(&mut bytes)?;
+        file.take(max).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     fn file(&self, name: &str) -> io::Result<File> {
-        // A pipe does not block, a link is not followed.
+        // The flags prevent blocking on a pipe, and following a link.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, name, flags, Mode::empty())?);
         let data = file.metadata()?;
         match data.is_file() && data.uid() == self.owner && data.mode() & 0o022 == 0 {
             true => Ok(file),
-            false => Err(io::Error::other("it is not a file of its owner alone")),
+            false => Err(io::Error::other(
+                "it is not a regular file that only its owner may write to",
+            )),
         }
     }
 
-    /// Puts a file in the place of what has its name, as a whole. Until then it has another name.
+    /// Writes a file atomically: it has the name `new` until it is complete, and then replaces the file `name`.
     pub(crate) fn write(&self, name: &str, new: &str, parts: &[&[u8]]) -> io::Result<()> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -140,16 +143,18 @@ impl PrivateFolder {
     }
 }
 
-/// Checks that nobody but its owner can move the folder away, save groups, which are often the user's own:
-/// another folder in its place would be of another owner.
+/// Checks that only its owner can move the folder away.
+///
+/// Groups may write to its parents, because a group often belongs to the user. Another folder in its place
+/// would have another owner.
 fn check_parents(path: &Path) -> Result<(), Result<String, io::Error>> {
     let path = fs::canonicalize(path).map_err(Err)?;
     for parent in path.ancestors().skip(1) {
         let mode = fs::metadata(parent).map_err(Err)?.mode();
-        // Of a sticky folder, as /tmp is, only what is one's own can be moved.
+        // In a sticky folder such as /tmp, users can move only their own files.
         if mode & 0o002 != 0 && mode & libc::S_ISVTX == 0 {
             return Err(Ok(format!(
-                "others may write to {}, in which it is",
+                "other users may write to its parent folder {}",
                 parent.display()
             )));
         }

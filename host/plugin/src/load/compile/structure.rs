@@ -1,47 +1,46 @@
-//! Whether a file is whole and of an ordinary shape, before others parse it.
+//! Checks that a file is complete, and limits its nesting and its number of items, before other libraries parse it.
 //!
-//! The libraries that make and compile components recurse over what a file holds, and some of them stop
-//! the process on a file that is cut off. This looks at sections and types only, and its own recursion
-//! is at most as deep as the file's types nest.
+//! The libraries that create and compile components recurse over the content of a file. Some of them abort the process if
+//! the file is cut off. This check reads sections and types only. Its own recursion is at most `MAX_DEPTH` levels deep.
 
 use wasmparser::{
     ComponentType, ComponentTypeDeclaration, CoreType, InstanceTypeDeclaration, Parser, Payload,
     SectionLimited,
 };
 
-/// How deeply modules, components and types may nest: those of ordinary tools do four times.
-const DEEPEST: u32 = 32;
+/// The maximum nesting of modules, components and types. Ordinary tools nest four levels.
+const MAX_DEPTH: u32 = 32;
 
-/// Types, imports, exports, aliases and instances that a file may have: Python's interpreter with all of
-/// WASI has some thousands.
-const MOST_ITEMS: u64 = 100_000;
+/// The maximum number of types, imports, exports, aliases and instances. Python's interpreter with all of WASI
+/// has some thousands.
+const MAX_ITEMS: u64 = 100_000;
 
 /// Checks a component or core module, and the component types in its custom sections.
 ///
 /// # Errors
 ///
-/// What is wrong, which may hold names that the file chose.
+/// The file is not valid or exceeds a limit. The text may contain names that the file chose.
 pub(crate) fn check(file: &[u8]) -> Result<(), String> {
-    let mut seen = Seen::default();
-    seen.file(file, 0)
+    StructureCheck::default().file(file, 0)
 }
 
 #[derive(Default)]
-struct Seen {
+struct StructureCheck {
+    /// Items so far.
     items: u64,
 }
 
-impl Seen {
+impl StructureCheck {
     fn file(&mut self, file: &[u8], depth: u32) -> Result<(), String> {
         let mut inside = depth;
         for payload in Parser::new(0).parse_all(file) {
-            match payload.map_err(said)? {
+            match payload.map_err(text)? {
                 Payload::Version { .. } => {
                     inside += 1;
-                    fits(inside)?;
+                    check_depth(inside)?;
                 }
                 Payload::End(_) => inside -= 1,
-                // The parser takes one that is cut off between two of its sections for whole.
+                // The parser accepts a nested part that is cut off between two of its sections.
                 Payload::ModuleSection {
                     unchecked_range, ..
                 }
@@ -52,12 +51,12 @@ impl Seen {
                 }
                 Payload::ComponentTypeSection(types) => {
                     for ty in types {
-                        self.component_type(&ty.map_err(said)?, inside)?;
+                        self.component_type(&ty.map_err(text)?, inside)?;
                     }
                 }
                 Payload::CoreTypeSection(types) => {
                     for ty in types {
-                        self.core_type(&ty.map_err(said)?, inside)?;
+                        self.core_type(&ty.map_err(text)?, inside)?;
                     }
                 }
                 Payload::ComponentImportSection(section) => self.items(section)?,
@@ -77,7 +76,7 @@ impl Seen {
 
     fn component_type(&mut self, ty: &ComponentType<'_>, depth: u32) -> Result<(), String> {
         self.count(1)?;
-        fits(depth)?;
+        check_depth(depth)?;
         match ty {
             ComponentType::Component(declarations) => {
                 declarations.iter().try_for_each(|declared| match declared {
@@ -98,14 +97,14 @@ impl Seen {
     }
 
     fn core_type(&mut self, ty: &CoreType<'_>, depth: u32) -> Result<(), String> {
-        fits(depth)?;
+        check_depth(depth)?;
         self.count(match ty {
             CoreType::Module(declarations) => declarations.len() as u64 + 1,
             CoreType::Rec(_) => 1,
         })
     }
 
-    /// Counts the items of a section, and reads them to its end.
+    /// Counts the items of a section, and parses all of them.
     fn items<'a, T: wasmparser::FromReader<'a>>(
         &mut self,
         section: SectionLimited<'a, T>,
@@ -113,31 +112,31 @@ impl Seen {
         self.count(section.count().into())?;
         section
             .into_iter()
-            .try_for_each(|item| item.map(|_| ()).map_err(said))
+            .try_for_each(|item| item.map(|_| ()).map_err(text))
     }
 
     fn count(&mut self, items: u64) -> Result<(), String> {
         self.items += items;
-        match self.items > MOST_ITEMS {
+        match self.items > MAX_ITEMS {
             true => Err(format!(
-                "it has more than {MOST_ITEMS} types, imports, exports, aliases and instances"
+                "it has more than {MAX_ITEMS} types, imports, exports, aliases and instances"
             )),
             false => Ok(()),
         }
     }
 }
 
-/// How the custom sections are called in which a core module carries its component type.
+/// The start of the names of custom sections that contain a core module's component type.
 const TYPE_SECTION: &str = "component-type";
 
-fn fits(depth: u32) -> Result<(), String> {
-    match depth > DEEPEST {
-        true => Err(format!("its types nest more than {DEEPEST} times")),
+fn check_depth(depth: u32) -> Result<(), String> {
+    match depth > MAX_DEPTH {
+        true => Err(format!("its types nest more than {MAX_DEPTH} times")),
         false => Ok(()),
     }
 }
 
-fn said(error: wasmparser::BinaryReaderError) -> String {
+fn text(error: wasmparser::BinaryReaderError) -> String {
     error.to_string()
 }
 
@@ -153,21 +152,21 @@ mod tests {
         );
     }
 
-    /// `open`, so many times, then `close` as many times.
+    /// A component with `open` and `close`, nested `times` times.
     fn nested(open: &str, close: &str, times: u32) -> String {
         let times = times as usize;
         format!("(component {}{})", open.repeat(times), close.repeat(times))
     }
 
     #[test]
-    fn what_nests_too_deeply() {
+    fn deep_nesting_is_rejected() {
         for (open, close) in [
             ("(component ", ")"),
             ("(type (component ", "))"),
             ("(type (instance ", "))"),
         ] {
-            check(&wat::parse_str(nested(open, close, DEEPEST - 1)).unwrap()).unwrap();
-            for times in [DEEPEST + 1, 45] {
+            check(&wat::parse_str(nested(open, close, MAX_DEPTH - 1)).unwrap()).unwrap();
+            for times in [MAX_DEPTH + 1, 45] {
                 refused(
                     &nested(open, close, times),
                     "its types nest more than 32 times",
@@ -177,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn what_has_too_many_items() {
-        // So many types of functions without parameters and results, in one section.
+    fn too_many_items_are_rejected() {
+        // A component with `count` function types without parameters and results, in one section.
         let types = |count: u32| {
             let mut section = Vec::new();
             let mut rest = count;
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_type_is_looked_into() {
+    fn component_types_in_custom_sections_are_checked() {
         let deep = wat::parse_str(nested("(type (component ", "))", 45)).unwrap();
         let mut section = b"\x0ecomponent-type".to_vec();
         section.extend(deep);
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_is_whole_only_between_sections() {
+    fn a_cut_is_accepted_only_between_sections() {
         let whole = wat::parse_str(
             r#"(component
                 (import "i" (instance (export "f" (func))))

@@ -1,4 +1,4 @@
-//! One generation of a plugin: a version of it with its options, grants and limits.
+//! One generation of a plugin: a file with its options, grants and limits.
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -6,7 +6,7 @@ use flowloom_core::schema::Schema;
 
 use super::engine::PluginEngine;
 use super::file;
-use super::linker::Compiled;
+use super::linker::LinkedPlugin;
 use super::manifest::{Manifest, ManifestRules};
 use crate::config::run_context::RunContext;
 use crate::config::spec::{CallMode, PluginSpec};
@@ -16,30 +16,32 @@ use crate::sandbox::instance::Instance;
 use crate::sandbox::pseudonyms::Pseudonyms;
 use crate::supervise::cpu_budget::CpuBudget;
 
-/// A plugin that was compiled, opened once, and whose manifest was accepted.
+/// A plugin that was compiled and opened once, and whose manifest was accepted. It is one generation.
 pub struct Plugin {
     spec: PluginSpec,
     sha256: Sha256,
     generation: u64,
     manifest: Manifest,
-    compiled: Compiled,
+    compiled: LinkedPlugin,
     engine: PluginEngine,
     schema: Schema,
     by_event: bool,
-    /// The run that it is part of, once there is one.
+    /// The run, once packets flow.
     run: Arc<OnceLock<RunContext>>,
-    /// Opened instances that no meter has yet.
+    /// Open instances that no meter uses yet.
+    ///
+    /// Loading, the thread `flowloom-loader` and meters share them. The lock is held only to add or take one.
     spare: Mutex<Vec<Instance>>,
 }
 
-/// What was read of a plugin's file, which may be another one by now.
+/// The content of a plugin's file when it was read.
 pub(crate) struct PluginFile {
     bytes: Vec<u8>,
     pub(crate) sha256: Sha256,
 }
 
 impl PluginFile {
-    /// Reads the file that is asked for.
+    /// Reads the file of `spec`, and checks its digest.
     pub(crate) fn read(spec: &PluginSpec) -> Result<Self, LoadErrorKind> {
         let bytes = file::read(&spec.file, spec.follows_links)?;
         let sha256 = Sha256::of(&bytes);
@@ -55,7 +57,7 @@ impl PluginFile {
 }
 
 impl Plugin {
-    /// Compiles, opens and checks it.
+    /// Compiles the file, opens an instance, and checks the manifest.
     pub(crate) fn load(
         spec: PluginSpec,
         file: PluginFile,
@@ -88,13 +90,13 @@ impl Plugin {
         })
     }
 
-    /// An opened instance: a spare one, else a new one.
+    /// Returns a spare instance, or opens one.
     pub(crate) fn instance(&self) -> Result<Instance, PluginError> {
         let spare = self.spare().pop();
         spare.map_or_else(|| self.open(), Ok)
     }
 
-    /// Opens instances until so many are to spare.
+    /// Opens instances until there are `count` spare ones.
     pub(crate) fn fill(&self, count: usize) -> Result<(), PluginError> {
         while self.spare().len() < count {
             let instance = self.open()?;
@@ -103,18 +105,18 @@ impl Plugin {
         Ok(())
     }
 
-    /// Opens one more instance to spare, unless there is one for each meter.
+    /// Opens one more spare instance, unless there is one for each meter.
     pub(crate) fn open_spare(&self) -> Result<(), PluginError> {
         let wanted = self.spare().len() + 1;
         self.fill(wanted.min(self.run().meters.max(1)))
     }
 
-    /// Flows that an instance may hold.
-    pub(crate) fn most_flows(&self) -> usize {
+    /// Returns how many flows an instance may hold.
+    pub(crate) fn max_flows(&self) -> usize {
         self.spec.limits.flows_of_instance(self.run().meters)
     }
 
-    /// What watches the time that its events take, if that is bounded.
+    /// Returns a CPU budget for one meter, if the time per event is limited.
     pub(crate) fn budget(&self) -> Option<CpuBudget> {
         CpuBudget::new(self.spec.limits.event_time, self.run())
     }
@@ -123,17 +125,17 @@ impl Plugin {
         self.run.get().copied().unwrap_or_default()
     }
 
-    /// What addresses are called.
+    /// Returns the mapping from addresses to pseudonyms.
     pub(crate) fn pseudonyms(&self) -> Pseudonyms {
         self.engine.pseudonyms()
     }
 
-    /// Has an instance opened aside: one will be wanted soon.
-    pub(crate) fn prepare(self: &Arc<Self>) {
+    /// Has the loader thread open a spare instance, which will be necessary soon.
+    pub(crate) fn prepare_spare(self: &Arc<Self>) {
         let plugin = Arc::downgrade(self);
-        self.engine.run_aside(move || {
+        self.engine.run_in_loader(move || {
             if let Some(plugin) = plugin.upgrade() {
-                // An error is reported when the instance is needed.
+                // If this fails, the meter opens one itself, and reports the error.
                 let _ = plugin.open_spare();
             }
         });
@@ -153,37 +155,37 @@ impl Plugin {
         self.spare.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The operator's name for it.
+    /// Returns the operator's name for the plugin.
     pub fn name(&self) -> &str {
         &self.spec.name
     }
 
-    /// Bytes of its machine code and data, which all its instances share.
+    /// Returns the bytes of its machine code and data, which all instances share.
     pub fn image_bytes(&self) -> usize {
         self.compiled.cost.image
     }
 
-    /// How it was asked for.
+    /// Returns the spec that it was loaded with.
     pub fn spec(&self) -> &PluginSpec {
         &self.spec
     }
 
-    /// The digest of its file.
+    /// Returns the digest of its file.
     pub fn sha256(&self) -> Sha256 {
         self.sha256
     }
 
-    /// Its number among all generations of all plugins of its registry, in the order of loading.
+    /// Returns its number among all generations of all plugins of its registry, in the order of loading.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// What it adds and what it is shown.
+    /// Returns what it adds and what it receives.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest
     }
 
-    /// Whether it is called one event at a time.
+    /// Returns whether it is called once per event.
     pub fn by_event(&self) -> bool {
         self.by_event
     }
@@ -192,7 +194,7 @@ impl Plugin {
 fn open(
     spec: &PluginSpec,
     engine: &PluginEngine,
-    compiled: &Compiled,
+    compiled: &LinkedPlugin,
     schema: &Schema,
 ) -> Result<(Instance, Manifest), LoadErrorKind> {
     let rules = ManifestRules {
@@ -228,8 +230,8 @@ pub(crate) mod tests {
     use crate::config::anonymization_key::AnonymizationKey;
     use crate::supervised::ThreadPanics;
 
-    /// A module of the contract's world `plugin`, with an empty manifest: an empty record is all zeros.
-    /// It traps at the first packet.
+    /// A module for the world `plugin` with an empty manifest: an empty record is all zeros. It traps at the
+    /// first packet.
     const MODULE: &str = r#"(module
         (memory (export "memory") 4)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
@@ -241,7 +243,7 @@ pub(crate) mod tests {
           i32.const 1024)
         (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
 
-    /// Loads it, to be run by one meter.
+    /// Loads `MODULE` for one meter.
     pub(crate) fn load() -> Plugin {
         let mut bytes = wat::parse_str(MODULE).unwrap();
         let mut resolve = Resolve::default();
@@ -264,16 +266,16 @@ pub(crate) mod tests {
     }
 
     impl Plugin {
-        /// Changes how many bytes its next instances may have.
+        /// Changes the memory limit of further instances.
         pub(crate) fn set_memory(&mut self, bytes: usize) {
             self.spec.limits.memory = bytes;
         }
     }
 
-    /// No component can do so of its own will: its bytes, options, limits, clock and random numbers are
-    /// the same for every instance. What the first instance said is made another's here.
+    /// A component cannot return different manifests: bytes, options, limits, clock and random numbers are the
+    /// same for every instance. The test therefore changes the stored manifest of the first instance.
     #[test]
-    fn an_instance_with_another_manifest_is_refused() {
+    fn an_instance_with_another_manifest_is_rejected() {
         let mut plugin = load();
         assert!(plugin.fill(2).is_ok());
         let Manifest {
@@ -285,21 +287,21 @@ pub(crate) mod tests {
             error,
             "plugin 'x': returned another manifest when it was opened again with the same options"
         );
-        // Those that were opened before are as good as ever.
+        // Instances that were opened before remain usable.
         assert!(plugin.instance().is_ok());
         assert!(plugin.instance().is_ok());
         assert_eq!(plugin.instance().err().unwrap().to_string(), error);
     }
 
     #[test]
-    fn every_meter_that_restarts_has_an_instance_to_spare() {
+    fn there_is_a_spare_instance_for_every_meter() {
         let plugin = load();
         let run = RunContext {
             meters: 3,
             ..RunContext::default()
         };
         assert!(plugin.run.set(run).is_ok());
-        // The one that loading opened.
+        // This takes the instance that loading opened.
         assert!(plugin.instance().is_ok());
         for spare in [1, 2, 3, 3] {
             plugin.open_spare().unwrap();
@@ -308,12 +310,12 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn an_instance_that_cannot_be_opened_is_refused() {
+    fn an_instance_beyond_the_memory_limit_is_rejected() {
         let mut plugin = load();
-        // It starts with four pages.
+        // The module starts with four pages.
         plugin.spec.limits.memory = 3 << 16;
         let error = plugin.fill(2).unwrap_err().to_string();
-        // With what the host keeps for it.
+        // The number includes host memory.
         let start = "plugin 'x': cannot be opened: it requested 26";
         assert!(error.starts_with(start), "{error}");
         let end = " bytes of memory; 196608 are allowed";
