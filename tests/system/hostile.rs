@@ -55,8 +55,7 @@ fn stops(run: &Run, plugin: &str, reason: &str) {
     );
 }
 
-const LATER: &str = "flows that it held have no values of it, and flows that begin 1 s later are its \
-                     own again";
+const LATER: &str = "the flows that it held have null values; back-off: 1 s";
 
 /// A plugin's values of one output, in the order of the flows.
 fn values(run: &Run, plugin: &str, output: &str) -> Vec<Option<u64>> {

@@ -68,13 +68,11 @@ fn with_value(run: &Run) -> Vec<usize> {
     flows.iter().enumerate().filter_map(has).collect()
 }
 
-/// The pauses that were said, in seconds.
+/// The back-offs in the log, in seconds.
 fn pauses(run: &Run) -> Vec<u64> {
     let pause = |line: &str| {
-        let (_, rest) = line.split_once("and flows that begin ")?;
-        rest.strip_suffix(" s later are its own again")?
-            .parse()
-            .ok()
+        let (_, rest) = line.split_once("; back-off: ")?;
+        rest.strip_suffix(" s")?.parse().ok()
     };
     run.stderr.lines().filter_map(pause).collect()
 }
@@ -152,8 +150,10 @@ fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
         assert_eq!(pauses(&run).len(), 19, "{run}");
         assert_eq!(number_before(&run, " traps"), 20, "{run}");
         assert!(
-            run.stderr
-                .contains("it has trapped too often and is not started again"),
+            run.stderr.contains(
+                "quarantine: it trapped too many times in a row, and gets no new flows \
+                 until the capture ends"
+            ),
             "{run}"
         );
         assert!(

@@ -100,7 +100,7 @@ fn no_trap(run: Run) {
 fn traps(run: &Run, reason: &str) {
     let start = "ERROR plugin hand: stopped in init, packet 2 of flow 2: ";
     let line = run.stderr.lines().find_map(|line| line.strip_prefix(start));
-    let reason = format!("{reason}; flows that it held");
+    let reason = format!("{reason}; the flows that it held");
     assert!(line.is_some_and(|line| line.starts_with(&reason)), "{run}");
 }
 

@@ -149,7 +149,7 @@ fn try_columns(from: &mut Unstructured<'_>) -> Result<()> {
     })?;
     // The limit is small, so that some flows exceed it.
     let max = from.int_in_range(0..=100)?;
-    let taken = outputs::columns(&declared, answered, rows, max);
+    let taken = outputs::accept_columns(&declared, answered, rows, max);
     assert!(taken.row_bytes.iter().all(|&bytes| bytes as usize <= max));
     let taken = taken.values;
     assert!(taken.is_empty() && rows == 0 || taken.len() == declared.len());

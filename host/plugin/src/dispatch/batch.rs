@@ -1,4 +1,4 @@
-//! The events of a batch, in columns.
+//! The events of one call, collected in columns.
 
 use flowloom_core::fields::{ColumnBuffer, Feature, PacketField, Picked};
 use flowloom_core::record::{CHUNK, FlowPacket, FlowView};
@@ -9,75 +9,85 @@ use crate::contract::batch_feature as wit;
 use crate::load::manifest::Manifest;
 use crate::sandbox::pseudonyms::Pseudonyms;
 
-/// Events a call carries at most.
-pub(crate) const MOST_EVENTS: usize = 1_024;
-/// Bytes of packets a call carries at most.
-pub(crate) const MOST_BYTES: usize = 1 << 20;
+/// The maximum number of events of a call.
+pub(crate) const MAX_EVENTS: usize = 1_024;
+/// The maximum number of packet bytes of a call.
+pub(crate) const MAX_PACKET_BYTES: usize = 1 << 20;
 
 /// IANA protocol numbers.
 const TCP: u8 = 6;
 const UDP: u8 = 17;
 
-/// What happened to a flow.
+/// The kind of an event. The values are those of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum EventKind {
     Init = 0,
     Update = 1,
     Expire = 2,
 }
 
-/// Packets of a chunk that a plugin is to be shown.
+/// The packets of a chunk that a plugin receives, in the order of the chunk.
 #[derive(Default)]
-pub(crate) struct Shown {
+pub(crate) struct SelectedPackets {
     len: usize,
-    places: [u8; CHUNK],
+    /// Indices in the chunk.
+    indices: [u8; CHUNK],
+    /// Values of [`EventKind`].
     kinds: [u8; CHUNK],
+    /// Slots of the flows in the instance.
     slots: [u32; CHUNK],
 }
 
-impl Shown {
+impl SelectedPackets {
+    /// Adds the packet at `index` of the chunk. There are at most `CHUNK`.
     #[inline]
-    pub(crate) fn push(&mut self, place: usize, kind: Kind, slot: u32) {
+    pub(crate) fn push(&mut self, index: usize, kind: EventKind, slot: u32) {
         let at = self.len;
-        self.places[at] = place as u8;
+        self.indices[at] = index as u8;
         self.kinds[at] = kind as u8;
         self.slots[at] = slot;
         self.len = at + 1;
     }
 
-    /// Where they are in the chunk, and of which kind.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, Kind)> {
-        let all = self.places.iter().zip(self.kinds).take(self.len);
-        all.map(|(&place, kind)| {
-            let kind = match kind == Kind::Init as u8 {
-                true => Kind::Init,
-                false => Kind::Update,
+    /// Returns the index of each packet in the chunk, and the kind of its event.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, EventKind)> {
+        let all = self.indices.iter().zip(self.kinds).take(self.len);
+        all.map(|(&index, kind)| {
+            let kind = match kind == EventKind::Init as u8 {
+                true => EventKind::Init,
+                false => EventKind::Update,
             };
-            (place.into(), kind)
+            (index.into(), kind)
         })
     }
 }
 
-/// The events that a plugin has not been shown yet.
+/// The events that a plugin has not received yet.
+///
+/// `kinds` and `slots` have one entry for each event. The other columns have one entry for each event of their
+/// kind.
 pub(crate) struct Batch {
     kinds: Vec<u8>,
     slots: Vec<u32>,
-    /// Packets of the chunk under way, of which `packets` does not know yet: column by column they take
-    /// a part of the time.
+    /// Indices of packets of the current chunk whose fields are not in `packets` yet. `read_fields` copies them
+    /// later, column by column, which is faster than packet by packet.
     unread: Vec<u8>,
-    /// Each asked field and its values.
+    /// The requested packet fields and their values.
     packets: Vec<(&'static PacketField, ColumnBuffer)>,
     bytes: Option<ColumnBuffer>,
     payload: Option<ColumnBuffer>,
-    opened: Vec<ColumnBuffer>,
-    updated: Vec<ColumnBuffer>,
-    expired: Vec<ColumnBuffer>,
-    /// For each expire, which of the waiting flows it is.
+    /// Flow fields of `init` events.
+    at_init: Vec<ColumnBuffer>,
+    /// Flow fields of `update` events.
+    at_update: Vec<ColumnBuffer>,
+    /// Flow fields of `expire` events.
+    at_expire: Vec<ColumnBuffer>,
+    /// For each `expire` event, the index of its flow among the waiting flows.
     waiting: Vec<u32>,
-    /// How many bytes there are in `bytes` and `payload`.
+    /// The number of bytes in `bytes` and `payload`.
     size: usize,
-    /// How many a packet adds at most.
-    packet_size: usize,
+    /// The maximum number of bytes that one packet adds to `size`.
+    max_packet_size: usize,
     pseudonyms: Pseudonyms,
 }
 
@@ -90,8 +100,8 @@ impl Batch {
                 .collect()
         };
         Self {
-            kinds: Vec::with_capacity(MOST_EVENTS),
-            slots: Vec::with_capacity(MOST_EVENTS),
+            kinds: Vec::with_capacity(MAX_EVENTS),
+            slots: Vec::with_capacity(MAX_EVENTS),
             unread: Vec::with_capacity(CHUNK),
             packets: manifest
                 .packet
@@ -100,54 +110,58 @@ impl Batch {
                 .collect(),
             bytes: (manifest.packet_bytes > 0).then(|| ColumnBuffer::new(Type::Bytes)),
             payload: (manifest.payload_bytes > 0).then(|| ColumnBuffer::new(Type::Bytes)),
-            opened: flow(&manifest.at_init),
-            updated: flow(&manifest.at_update),
-            expired: flow(&manifest.at_expire),
+            at_init: flow(&manifest.at_init),
+            at_update: flow(&manifest.at_update),
+            at_expire: flow(&manifest.at_expire),
             waiting: Vec::new(),
             size: 0,
-            packet_size: (manifest.packet_bytes + manifest.payload_bytes) as usize,
+            max_packet_size: (manifest.packet_bytes + manifest.payload_bytes) as usize,
             pseudonyms,
         }
     }
 
+    /// Returns the number of events.
     pub(crate) fn len(&self) -> usize {
         self.kinds.len()
     }
 
-    /// For each flow whose end is in it, which of the waiting flows it is.
+    /// Returns, for each flow that ends in this batch, its index among the waiting flows.
     pub(crate) fn ended(&self) -> &[u32] {
         &self.waiting
     }
 
-    /// How many events in a row a call may carry beyond those that there are.
+    /// Returns how many more events in a row fit.
     #[inline]
     pub(crate) fn room(&self) -> usize {
-        let events = MOST_EVENTS - self.len();
-        let bytes = MOST_BYTES.saturating_sub(self.size);
-        match bytes.checked_div(self.packet_size) {
+        let events = MAX_EVENTS - self.len();
+        let bytes = MAX_PACKET_BYTES.saturating_sub(self.size);
+        match bytes.checked_div(self.max_packet_size) {
             None => events,
-            // One packet fits, whatever its size is.
+            // An empty batch takes one packet of any size.
             Some(0) if self.size == 0 => events.min(1),
             Some(packets) => events.min(packets),
         }
     }
 
-    /// Packets of a chunk, for which there is room. `flow` is that of the only one, if fields of flows are
-    /// asked for.
+    /// Adds packets of a chunk. The caller has checked that there is `room`.
+    ///
+    /// `flow` returns the flow of the only packet. It is given if the plugin requests flow fields at `init` or
+    /// `update`.
     #[inline]
-    pub(crate) fn packets<'f>(
+    pub(crate) fn push_packets<'f>(
         &mut self,
-        shown: &Shown,
+        selected: &SelectedPackets,
         manifest: &Manifest,
         chunk: &[FlowPacket<'_>],
         flow: Option<&dyn Fn() -> FlowView<'f>>,
     ) {
-        self.kinds.extend_from_slice(&shown.kinds[..shown.len]);
-        self.slots.extend_from_slice(&shown.slots[..shown.len]);
-        self.unread.extend_from_slice(&shown.places[..shown.len]);
+        let len = selected.len;
+        self.kinds.extend_from_slice(&selected.kinds[..len]);
+        self.slots.extend_from_slice(&selected.slots[..len]);
+        self.unread.extend_from_slice(&selected.indices[..len]);
         let picked = Picked {
             chunk,
-            places: &shown.places[..shown.len],
+            places: &selected.indices[..len],
         };
         if let Some(column) = &mut self.bytes {
             let of = |packet| ip_bytes(manifest, packet);
@@ -160,10 +174,10 @@ impl Batch {
         let Some(flow) = flow else {
             return;
         };
-        for (_, kind) in shown.iter() {
+        for (_, kind) in selected.iter() {
             let (fields, columns) = match kind {
-                Kind::Init => (&manifest.at_init, &mut self.opened),
-                _ => (&manifest.at_update, &mut self.updated),
+                EventKind::Init => (&manifest.at_init, &mut self.at_init),
+                _ => (&manifest.at_update, &mut self.at_update),
             };
             if !columns.is_empty() {
                 push_flow(fields, columns, &flow());
@@ -171,9 +185,10 @@ impl Batch {
         }
     }
 
-    /// Reads what it was given of this chunk: before the next one, and before they are shown.
+    /// Copies the fields of the packets that were added from this chunk. Must be called before packets of
+    /// another chunk are added, and before `lower`.
     #[inline]
-    pub(crate) fn read(&mut self, chunk: &[FlowPacket<'_>]) {
+    pub(crate) fn read_fields(&mut self, chunk: &[FlowPacket<'_>]) {
         if self.unread.is_empty() {
             return;
         }
@@ -185,21 +200,21 @@ impl Batch {
         self.unread.clear();
     }
 
-    /// The end of a flow, which is the `waiting`-th of those that wait for their values.
-    pub(crate) fn expire(
+    /// Adds the end of a flow. `waiting` is its index among the waiting flows.
+    pub(crate) fn push_expire(
         &mut self,
         slot: u32,
         manifest: &Manifest,
         flow: &FlowView<'_>,
         waiting: u32,
     ) {
-        self.kinds.push(Kind::Expire as u8);
+        self.kinds.push(EventKind::Expire as u8);
         self.slots.push(slot);
-        push_flow(&manifest.at_expire, &mut self.expired, flow);
+        push_flow(&manifest.at_expire, &mut self.at_expire, flow);
         self.waiting.push(waiting);
     }
 
-    /// Shows the events as the contract has them.
+    /// Passes the events to `call` as types of the contract.
     pub(crate) fn lower<T>(&self, packed: bool, call: impl FnOnce(wit::Batch<'_>) -> T) -> T {
         let packets: Vec<_> = self
             .packets
@@ -207,7 +222,7 @@ impl Batch {
             .map(|(_, column)| lower(column, packed))
             .collect();
         let [opened, updated, expired] =
-            [&self.opened, &self.updated, &self.expired].map(|columns| {
+            [&self.at_init, &self.at_update, &self.at_expire].map(|columns| {
                 columns
                     .iter()
                     .map(|column| lower(column, packed))
@@ -229,14 +244,14 @@ impl Batch {
         })
     }
 
-    /// Forgets the events and keeps the memory.
+    /// Removes the events. Keeps the allocated memory.
     pub(crate) fn clear(&mut self) {
         self.kinds.clear();
         self.slots.clear();
         for (_, column) in &mut self.packets {
             column.clear();
         }
-        let columns = [&mut self.opened, &mut self.updated, &mut self.expired];
+        let columns = [&mut self.at_init, &mut self.at_update, &mut self.at_expire];
         columns
             .into_iter()
             .flatten()
@@ -248,7 +263,7 @@ impl Batch {
     }
 }
 
-/// What the plugin is shown of a packet's bytes, from the IP header on.
+/// Returns the bytes of a packet that the plugin receives, from the IP header on.
 #[inline]
 pub(crate) fn ip_bytes<'a>(manifest: &Manifest, flow_packet: &FlowPacket<'a>) -> &'a [u8] {
     first(
@@ -257,9 +272,10 @@ pub(crate) fn ip_bytes<'a>(manifest: &Manifest, flow_packet: &FlowPacket<'a>) ->
     )
 }
 
-/// What the plugin is shown of a packet's payload. One that is shown pseudonyms in place of addresses is
-/// shown that of TCP and UDP alone: ICMP errors hold the header of another packet, tunnels hold packets,
-/// and routing protocols hold addresses.
+/// Returns the bytes of a packet's payload that the plugin receives.
+///
+/// With pseudonyms in place of addresses, these are bytes of TCP and UDP only. ICMP errors contain the header
+/// of another packet, tunnels contain packets, and routing protocols contain addresses.
 #[inline]
 pub(crate) fn payload<'a>(manifest: &Manifest, flow_packet: &FlowPacket<'a>) -> &'a [u8] {
     if manifest.hides_addresses && !matches!(flow_packet.packet.protocol, TCP | UDP) {
@@ -271,8 +287,8 @@ pub(crate) fn payload<'a>(manifest: &Manifest, flow_packet: &FlowPacket<'a>) -> 
     )
 }
 
-fn first(bytes: &[u8], most: u32) -> &[u8] {
-    &bytes[..bytes.len().min(most as usize)]
+fn first(bytes: &[u8], max_len: u32) -> &[u8] {
+    &bytes[..bytes.len().min(max_len as usize)]
 }
 
 fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: &FlowView<'_>) {

@@ -1,11 +1,11 @@
-//! Columns of a batch in the form of the contract.
+//! Conversion of a batch's columns to the types of the contract.
 
 use bytemuck::cast_slice;
 use flowloom_core::fields::ColumnBuffer;
 
 use crate::contract::batch_feature::{Column, IntegerListsParam, PackedTexts, TextsParam};
 
-/// Returns a column in the form of the contract; its numbers as bytes if `packed`.
+/// Returns a column as a type of the contract. If `packed`, its numbers are little-endian bytes.
 pub(crate) fn lower(buffer: &ColumnBuffer, packed: bool) -> Column<'_> {
     match buffer {
         ColumnBuffer::Texts { bytes, ends } if packed => Column::PackedTexts(PackedTexts {
@@ -32,4 +32,6 @@ pub(crate) fn lower(buffer: &ColumnBuffer, packed: bool) -> Column<'_> {
 }
 
 #[cfg(not(target_endian = "little"))]
-compile_error!("packed columns are little-endian: casting them needs a little-endian machine");
+compile_error!(
+    "packed columns are little-endian, and casting them requires a little-endian target"
+);

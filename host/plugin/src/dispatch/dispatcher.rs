@@ -1,8 +1,49 @@
-//! The plugins of one meter: shows them the events of its flows and collects their values.
+//! The plugins of one meter: delivers the events of its flows and collects their values.
 //!
-//! A flow is shown, from its first packet to its last, to the set of plugins that was the current one
-//! when it began. So a plugin can be replaced at any packet: flows that began before finish with the
-//! generation that knows them.
+//! A flow belongs to the set of plugins that was current when it began. All its events go to the plugins of that
+//! set. A plugin can therefore be replaced at any packet: earlier flows finish with their own generation.
+//!
+//! # Sets
+//!
+//! ```text
+//!    open, switch          switch                   last flow ends
+//!  ──────────────> current ──────> draining ───────────────────────> dropped
+//!                                     │                                 ^
+//!                                     │ 60 s of packet time             │ last flow ends
+//!                                     └────────────────────> late ──────┘
+//! ```
+//!
+//! | state | `until` | its flows |
+//! |---|---|---|
+//! | current | `None` | begin here, and receive events |
+//! | draining | a time in the future | receive events until they end |
+//! | late | passed, then `Time::MAX` | receive no events of generations that only this set has (`flows_abandoned`) |
+//!
+//! - `sets` is never empty. It is ordered by `first_flow`, and only the last set is current.
+//! - A flow belongs to the last set whose `first_flow` is not above the flow id (`set_index`). Flow ids increase,
+//!   so no table from flows to sets is needed.
+//! - `flows` counts the live flows of a set. A set without live flows is dropped, unless it is current.
+//! - `has_drained` is true if a set may have become droppable or late. `flush` then calls `retire`, because a
+//!   generation can only be removed while its batch is empty.
+//!
+//! # Generations
+//!
+//! A generation is one [`PluginRunner`]. Sets share it if the plugin did not change between them.
+//!
+//! - `switch` adds the generations that are new. If a plugin already has `MAX_GENERATIONS`, it changes nothing and
+//!   returns false, and the caller tries again later.
+//! - `retire` removes a generation when every set that has it is dropped or late. Its counters move to `past`.
+//! - The index of a generation in `runners` does not change while it exists. Another generation may use it later.
+//! - `restart`, between captures, drops all sets but the current one, and starts the generations of that one again.
+//!
+//! # Delivery
+//!
+//! - `delivered` is the number of packets of the current chunk that plugins have received.
+//! - While there is more than one set, packets are delivered one at a time, because the next may belong to another
+//!   set.
+//! - All batches are flushed together. An ended flow (`waiting`) therefore waits for one flush only, and leaves it
+//!   with the values of all its plugins.
+//! - The index of a flow in `waiting` is what a batch keeps of it. `waiting` is empty after each flush.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +54,7 @@ use flowloom_core::record::{FlowPacket, FlowView};
 use flowloom_core::schema::Schema;
 use flowloom_core::time::Time;
 
-use super::batch::MOST_EVENTS;
+use super::batch::MAX_EVENTS;
 use super::runner::PluginRunner;
 use crate::config::limits::MAX_ANSWER_BYTES;
 use crate::error::PluginError;
@@ -21,43 +62,43 @@ use crate::load::plugin::Plugin;
 use crate::load::registry::PluginSet;
 use crate::supervise::report::PluginReport;
 
-/// Generations of one plugin that may have flows at once: each has memory of its own.
-const MOST_GENERATIONS: usize = 4;
-/// How long flows of a plugin that was replaced may still take to end, in packets' time.
-const DRAIN: Duration = Duration::from_secs(60);
+/// Generations of one plugin that may have live flows at once. Each has its own memory.
+const MAX_GENERATIONS: usize = 4;
+/// How long flows of a replaced generation may still receive events, in packet time.
+const DRAIN_TIME: Duration = Duration::from_secs(60);
 
-/// All plugins of a meter.
+/// Delivers the events of one meter to all its plugins, and collects their values.
 pub struct PluginDispatcher {
-    /// Every generation that is in some set, at a place that does not change.
+    /// The generations of all sets. An index stays valid while the generation exists.
     runners: Vec<Option<PluginRunner>>,
-    /// What earlier generations did, by name.
+    /// Counters of removed generations, one entry for each plugin name.
     past: Vec<PluginReport>,
-    /// Sets whose flows are still live, the oldest first; the last is the current one.
+    /// Sets with live flows, the oldest first. The last one is the current set.
     sets: Vec<ActiveSet>,
-    /// Ended flows whose values are still in some batch.
+    /// Ended flows whose values are still due from some batch.
     waiting: ReadyFlows,
-    /// Bytes of values that flows which wait may hold.
-    most_bytes: usize,
+    /// The maximum number of bytes of values that waiting flows hold.
+    max_bytes: usize,
     has_batches: bool,
-    /// Whether some plugin has to be shown a packet before the next one is metered.
-    is_prompt: bool,
-    /// How many packets of the chunk under way were shown.
-    shown: usize,
-    /// The latest time at which a flow began.
+    /// Whether some plugin must receive each packet before the next one is metered.
+    needs_each_packet: bool,
+    /// Packets of the current chunk that were delivered.
+    delivered: usize,
+    /// The time at which the newest flow began.
     now: Time,
-    /// Whether there is a set without flows, or past its time.
+    /// Whether a set may be without live flows, or late.
     has_drained: bool,
 }
 
-/// A set of plugins and its flows.
+/// A set of plugins, and the flows that began with it.
 struct ActiveSet {
-    /// The ids of its flows begin here, and end where the next set's begin.
-    since: u64,
+    /// The smallest id of its flows. Ids of the next set's flows begin at that set's `first_flow`.
+    first_flow: u64,
     schema: Arc<Schema>,
     members: Vec<Member>,
-    /// Flows of it that are live.
+    /// The number of its live flows.
     flows: u64,
-    /// When its flows have had their time, once another set is current.
+    /// When its flows stop receiving events; `None` for the current set.
     until: Option<Time>,
 }
 
@@ -66,7 +107,7 @@ impl ActiveSet {
         self.until.is_none()
     }
 
-    /// Whether its flows have had their time.
+    /// Returns whether the time for its flows has passed.
     fn is_late(&self, now: Time) -> bool {
         self.until.is_some_and(|until| now >= until)
     }
@@ -75,25 +116,30 @@ impl ActiveSet {
 /// A plugin in a set.
 struct Member {
     name: String,
-    /// Its place in `runners`; none once it was given up.
-    at: Option<usize>,
-    /// Where its values stand among a flow's.
+    /// The index in `runners`; `None` after the generation was removed.
+    runner: Option<usize>,
+    /// The index of its first output among the plugin columns of a flow.
     first_output: usize,
 }
 
 impl PluginDispatcher {
-    /// Opens an instance of every plugin. Flows that wait may hold `most_bytes` of values, and one answer of
-    /// each plugin at least.
-    pub fn open(set: &PluginSet, most_bytes: usize) -> Result<Self, PluginError> {
+    /// Opens an instance of every plugin.
+    ///
+    /// Flows that wait may hold `max_bytes` of values, and always at least one answer of each plugin.
+    ///
+    /// # Errors
+    ///
+    /// An instance cannot be opened.
+    pub fn open(set: &PluginSet, max_bytes: usize) -> Result<Self, PluginError> {
         let mut dispatcher = Self {
             runners: Vec::new(),
             past: Vec::new(),
             sets: Vec::new(),
             waiting: ReadyFlows::default(),
-            most_bytes,
+            max_bytes,
             has_batches: false,
-            is_prompt: false,
-            shown: 0,
+            needs_each_packet: false,
+            delivered: 0,
             now: Time::EPOCH,
             has_drained: false,
         };
@@ -101,14 +147,14 @@ impl PluginDispatcher {
             let instance = plugin.instance()?;
             dispatcher.add_runner(PluginRunner::new(plugin.clone(), instance));
         }
-        dispatcher.begin(set, 0);
+        dispatcher.begin_set(set, 0);
         Ok(dispatcher)
     }
 
-    /// Shows flows that begin with the packet of this ordinal, or later, to another set of plugins.
+    /// Switches flows with the id `ordinal` or a later one to another set of plugins.
     ///
-    /// It says no where a plugin has too many generations with live flows: then it is to be asked
-    /// again later, and in between nothing changes.
+    /// Returns false if a plugin has too many generations with live flows. Nothing has changed then, and the
+    /// caller must try again later.
     pub fn switch(&mut self, set: &PluginSet, ordinal: u64, ready: &mut ReadyFlows) -> bool {
         self.flush(&[], ready);
         let is_new = |plugin: &&Arc<Plugin>| self.find(plugin).is_none();
@@ -117,12 +163,12 @@ impl PluginDispatcher {
             generations
                 .filter(|runner| runner.name() == plugin.name())
                 .count()
-                >= MOST_GENERATIONS
+                >= MAX_GENERATIONS
         };
         if set.plugins().iter().filter(is_new).any(is_crowded) {
             return false;
         }
-        let until = self.now.after(DRAIN);
+        let until = self.now.after(DRAIN_TIME);
         self.current_mut().until = Some(until);
         self.has_drained |= self.current().flows == 0;
         for plugin in set.plugins() {
@@ -130,54 +176,57 @@ impl PluginDispatcher {
                 self.add_runner(PluginRunner::start(plugin.clone(), self.now, ordinal));
             }
         }
-        self.begin(set, ordinal);
+        self.begin_set(set, ordinal);
         self.flush(&[], ready);
         true
     }
 
-    fn show<'f>(
+    /// Delivers the packets of the chunk that were not delivered yet. Returns whether a plugin cuts a flow.
+    fn deliver<'f>(
         &mut self,
         chunk: &[FlowPacket<'_>],
         view: Option<&dyn Fn() -> FlowView<'f>>,
         ready: &mut ReadyFlows,
     ) -> bool {
         let mut cuts = false;
-        while self.shown < chunk.len() && !self.is_empty() {
-            let room = self.make_room(&chunk[..self.shown], ready);
-            let next = self.shown..chunk.len().min(self.shown + room);
-            let set = index(&self.sets, chunk[next.start].flow_id);
+        while self.delivered < chunk.len() && !self.is_empty() {
+            let room = self.make_room(&chunk[..self.delivered], ready);
+            let next = self.delivered..chunk.len().min(self.delivered + room);
+            let set = set_index(&self.sets, chunk[next.start].flow_id);
             for member in &self.sets[set].members {
-                // Every plugin sees the packet, whatever another one decides.
+                // A cut does not keep the packet from the plugins that follow.
                 if let Some(runner) = member.runner(&mut self.runners) {
-                    cuts |= runner.show(chunk, next.clone(), view);
+                    cuts |= runner.deliver(chunk, next.clone(), view);
                 }
             }
-            self.shown = next.end;
+            self.delivered = next.end;
         }
         cuts
     }
 
-    /// Bytes of values that flows which wait may hold. Whoever takes flows away comes after every answer at
-    /// the earliest.
-    fn most_bytes(&self) -> usize {
-        self.most_bytes
+    /// Returns the maximum number of bytes of values that waiting flows hold.
+    ///
+    /// It is at least one answer of each plugin and one more, because flows are taken away only after an
+    /// answer.
+    fn max_bytes(&self) -> usize {
+        self.max_bytes
             .max((self.runners.len() + 1) * MAX_ANSWER_BYTES)
     }
 
-    /// Gives the waiting flows their values, of the runner plugins in their order.
-    fn give(&mut self, mut answers: Vec<Option<Answer>>) {
-        for (at, answer) in answers.iter_mut().enumerate() {
+    /// Distributes answers to the waiting flows. `answers` has one entry for each entry of `runners`.
+    fn distribute(&mut self, mut answers: Vec<Option<Answer>>) {
+        for (runner, answer) in answers.iter_mut().enumerate() {
             if let Some(answer) = answer
                 && answer.is_large()
             {
-                self.move_values(at, answer);
+                self.move_values(runner, answer);
             }
         }
         let answers: Vec<_> = answers.into_iter().map(|a| a.map(Arc::new)).collect();
         let table = |set: &ActiveSet| {
             let mut table = Table::new(set.schema.udps().len());
             for member in &set.members {
-                if let Some(Some(answer)) = member.at.map(|at| &answers[at]) {
+                if let Some(Some(answer)) = member.runner.map(|runner| &answers[runner]) {
                     table.put(member.first_output, answer);
                 }
             }
@@ -186,21 +235,21 @@ impl PluginDispatcher {
         let tables: Vec<_> = self.sets.iter().map(table).collect();
         let mut row = 0;
         self.waiting.for_each(|flow| {
-            let table = &tables[index(&self.sets, flow.record.id)];
+            let table = &tables[set_index(&self.sets, flow.record.id)];
             flow.outputs.share(table.clone(), row);
             row += 1;
         });
     }
 
-    /// Moves the values that are no numbers out of the answer of the plugin at this place, to the flow
-    /// that each is of.
-    fn move_values(&mut self, at: usize, answer: &mut Answer) {
+    /// Moves the values that are not numbers out of an answer, each to the flow that it belongs to. `runner` is
+    /// the index of the plugin.
+    fn move_values(&mut self, runner: usize, answer: &mut Answer) {
         let mut values = answer.take_values();
         let (sets, mut row) = (&self.sets, 0);
         self.waiting.for_each(|flow| {
-            let set = &sets[index(sets, flow.record.id)];
-            let member = set.members.iter().find(|member| member.at == Some(at));
-            if let Some(member) = member {
+            let set = &sets[set_index(sets, flow.record.id)];
+            let mut members = set.members.iter();
+            if let Some(member) = members.find(|member| member.runner == Some(runner)) {
                 let columns = (member.first_output, set.schema.udps().len());
                 values.move_row(answer, row, columns, &mut flow.outputs);
             }
@@ -208,7 +257,7 @@ impl PluginDispatcher {
         });
     }
 
-    /// What each plugin did so far: those of the current set, then those that were removed.
+    /// Returns the counters of each plugin: those of the current set, then those of removed plugins.
     pub fn reports(&self) -> Vec<PluginReport> {
         let mut reports = Vec::new();
         let current = self.current().members.iter();
@@ -216,9 +265,9 @@ impl PluginDispatcher {
             name: member.name.clone(),
             ..PluginReport::default()
         }));
-        // Generations stand in the order in which they began, except where a place was used again.
+        // An index may have been used again, so the order of `runners` is not that of the generations.
         let mut generations: Vec<_> = self.runners.iter().flatten().collect();
-        generations.sort_by_key(|runner| runner.number());
+        generations.sort_by_key(|runner| runner.generation());
         let live = generations.into_iter().map(PluginRunner::report);
         for report in self.past.iter().cloned().chain(live) {
             match reports.iter_mut().find(|sum| sum.name == report.name) {
@@ -238,47 +287,48 @@ impl PluginDispatcher {
         &mut self.sets[last]
     }
 
-    /// Where a plugin of this generation is.
+    /// Returns the index of the generation `plugin`.
     fn find(&self, plugin: &Arc<Plugin>) -> Option<usize> {
         self.runners
             .iter()
-            .position(|runner| runner.as_ref().is_some_and(|runner| runner.is(plugin)))
+            .position(|runner| runner.as_ref().is_some_and(|runner| runner.runs(plugin)))
     }
 
     fn add_runner(&mut self, runner: PluginRunner) {
-        match self.runners.iter_mut().find(|place| place.is_none()) {
-            Some(place) => *place = Some(runner),
+        match self.runners.iter_mut().find(|entry| entry.is_none()) {
+            Some(entry) => *entry = Some(runner),
             None => self.runners.push(Some(runner)),
         }
     }
 
-    /// Makes a set the current one; its plugins are runner.
-    fn begin(&mut self, set: &PluginSet, since: u64) {
+    /// Makes `set` the current set, for flows from the id `first_flow` on. Its plugins have runners.
+    fn begin_set(&mut self, set: &PluginSet, first_flow: u64) {
         let columns = set.schema().udps();
         let member = |plugin: &Arc<Plugin>| Member {
             name: plugin.name().to_owned(),
-            at: self.find(plugin),
+            runner: self.find(plugin),
             first_output: columns
                 .iter()
                 .position(|column| column.plugin() == plugin.name())
                 .unwrap_or_default(),
         };
         self.sets.push(ActiveSet {
-            since,
+            first_flow,
             schema: set.schema().clone(),
             members: set.plugins().iter().map(member).collect(),
             flows: 0,
             until: None,
         });
-        self.take_stock();
+        self.update_properties();
     }
 
-    /// What follows from which plugins are runner.
-    fn take_stock(&mut self) {
-        let runner = || self.runners.iter().flatten();
-        self.has_batches = runner().any(PluginRunner::has_batches);
-        self.is_prompt = runner().any(PluginRunner::is_prompt);
-        if runner().next().is_none() {
+    /// Updates the fields that depend on which runners exist.
+    fn update_properties(&mut self) {
+        let runners = || self.runners.iter().flatten();
+        self.has_batches = runners().any(PluginRunner::has_batches);
+        self.needs_each_packet = runners().any(PluginRunner::needs_each_packet);
+        // An empty list tells the meter that there is nothing to call.
+        if runners().next().is_none() {
             self.runners.clear();
         }
     }
@@ -287,42 +337,44 @@ impl PluginDispatcher {
         self.sets.iter().any(|set| set.is_late(self.now))
     }
 
-    /// Drops sets without flows, and generations that no flow is shown to any more. All batches were
-    /// delivered.
+    /// Drops sets without live flows, and removes generations whose sets are all dropped or late. The caller
+    /// has flushed all batches.
     fn retire(&mut self) {
         self.has_drained = false;
         self.sets.retain(|set| set.flows > 0 || set.is_current());
-        for at in 0..self.runners.len() {
-            let is_shown = |set: &ActiveSet| {
-                !set.is_late(self.now) && set.members.iter().any(|member| member.at == Some(at))
+        for index in 0..self.runners.len() {
+            let is_in_use = |set: &ActiveSet| {
+                let mut members = set.members.iter();
+                !set.is_late(self.now) && members.any(|member| member.runner == Some(index))
             };
-            if self.sets.iter().any(is_shown) {
+            if self.sets.iter().any(is_in_use) {
                 continue;
             }
             for member in self.sets.iter_mut().flat_map(|set| &mut set.members) {
-                member.at = member.at.filter(|its| *its != at);
+                member.runner = member.runner.filter(|runner| *runner != index);
             }
-            let Some(mut runner) = self.runners[at].take() else {
+            let Some(mut runner) = self.runners[index].take() else {
                 continue;
             };
             runner.finish();
-            tracing::info!("plugin {}: an earlier version is done", runner.name());
+            tracing::info!("plugin {}: removed an earlier version", runner.name());
             let mut report = runner.report();
-            // They are counted as abandoned when they end, and its memory is given back.
+            // Its live flows are counted as abandoned when they end. Its memory is free.
             (report.flows_held, report.memory) = (0, 0);
-            remember(&mut self.past, report);
+            add_to_past(&mut self.past, report);
         }
         for set in &mut self.sets {
-            // Of a late set nothing is left that could be given up.
+            // All generations that only this set had are removed: it must not become late again.
             if set.is_late(self.now) {
                 set.until = Some(Time::MAX);
             }
         }
-        self.take_stock();
+        self.update_properties();
     }
 
-    /// Makes room for an event; says for how many packets in a row there is. All batches are delivered
-    /// together, so that a flow waits for one boundary only.
+    /// Makes room for at least one event. Returns how many packets in a row fit.
+    ///
+    /// All batches are flushed together, so that a flow waits for one flush only.
     #[inline]
     fn make_room(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) -> usize {
         let room = self.room();
@@ -335,17 +387,17 @@ impl PluginDispatcher {
 
     #[inline]
     fn room(&self) -> usize {
-        // A plugin that has trapped, or holds as many flows as it may, has no events for its flows,
-        // which are not to wait for ever.
-        let waiting = MOST_EVENTS.saturating_sub(self.waiting.len());
-        // The next packet may be of a flow of another set.
-        let most = if self.sets.len() > 1 {
+        // A plugin without an instance or at its flow limit has no events for ended flows, so its batch may
+        // never fill. The number of waiting flows is therefore limited too.
+        let waiting = MAX_EVENTS.saturating_sub(self.waiting.len());
+        // The next packet may belong to a flow of another set.
+        let limit = if self.sets.len() > 1 {
             waiting.min(1)
         } else {
             waiting
         };
-        let runner = self.runners.iter().flatten();
-        runner.map(PluginRunner::room).fold(most, usize::min)
+        let runners = self.runners.iter().flatten();
+        runners.map(PluginRunner::room).fold(limit, usize::min)
     }
 }
 
@@ -355,7 +407,7 @@ impl Extension for PluginDispatcher {
     }
 
     fn schema_of(&self, flow: u64) -> &Arc<Schema> {
-        &self.sets[index(&self.sets, flow)].schema
+        &self.sets[set_index(&self.sets, flow)].schema
     }
 
     #[inline]
@@ -384,15 +436,15 @@ impl Extension for PluginDispatcher {
         view: &dyn Fn() -> FlowView<'f>,
         ready: &mut ReadyFlows,
     ) -> bool {
-        self.is_prompt && self.show(chunk, Some(view), ready)
+        self.needs_each_packet && self.deliver(chunk, Some(view), ready)
     }
 
     #[inline]
     fn take(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) {
-        self.show(chunk, None, ready);
-        self.shown = 0;
+        self.deliver(chunk, None, ready);
+        self.delivered = 0;
         for runner in self.runners.iter_mut().flatten() {
-            runner.read(chunk);
+            runner.read_fields(chunk);
         }
     }
 
@@ -403,20 +455,20 @@ impl Extension for PluginDispatcher {
         chunk: &[FlowPacket<'_>],
         ready: &mut ReadyFlows,
     ) {
-        self.show(chunk, None, ready);
+        self.deliver(chunk, None, ready);
         self.make_room(chunk, ready);
         let waiting = self.waiting.len() as u32;
-        let set = index(&self.sets, flow.record.id);
+        let set = set_index(&self.sets, flow.record.id);
         self.sets[set].flows -= 1;
         self.has_drained |= self.sets[set].flows == 0 && !self.sets[set].is_current();
-        let most_bytes = self.most_bytes();
+        let max_bytes = self.max_bytes();
         for member in &self.sets[set].members {
             let Some(runner) = member.runner(&mut self.runners) else {
                 count_abandoned(&mut self.past, &member.name);
                 continue;
             };
             let held = self.waiting.bytes() + ready.bytes() + flow.outputs.bytes();
-            let room = most_bytes.saturating_sub(held);
+            let room = max_bytes.saturating_sub(held);
             if let Some((values, bytes)) = runner.expire(slot, &flow.view(), waiting, room) {
                 let columns = flow.schema.udps().len();
                 let first = member.first_output;
@@ -433,7 +485,7 @@ impl Extension for PluginDispatcher {
     fn flush(&mut self, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) {
         let waiting = self.waiting.len();
         let held = self.waiting.bytes() + ready.bytes();
-        let mut room = self.most_bytes().saturating_sub(held);
+        let mut room = self.max_bytes().saturating_sub(held);
         let answer = |runner: &mut Option<PluginRunner>| {
             let answer = runner.as_mut()?.flush(chunk, waiting, room)?;
             room -= answer.bytes();
@@ -441,7 +493,7 @@ impl Extension for PluginDispatcher {
         };
         let answers: Vec<_> = self.runners.iter_mut().map(answer).collect();
         if waiting > 0 && answers.iter().any(Option::is_some) {
-            self.give(answers);
+            self.distribute(answers);
         }
         ready.append(&mut self.waiting);
         if self.has_drained {
@@ -459,54 +511,57 @@ impl Extension for PluginDispatcher {
     fn restart(&mut self) {
         self.sets.drain(..self.sets.len() - 1);
         let current = self.current_mut();
-        (current.since, current.flows) = (0, 0);
+        (current.first_flow, current.flows) = (0, 0);
         let members: Vec<_> = current
             .members
             .iter()
-            .filter_map(|member| member.at)
+            .filter_map(|member| member.runner)
             .collect();
-        for (at, place) in self.runners.iter_mut().enumerate() {
-            match place {
-                Some(runner) if members.contains(&at) => runner.restart(),
+        for (index, entry) in self.runners.iter_mut().enumerate() {
+            match entry {
+                Some(runner) if members.contains(&index) => runner.restart(),
                 _ => {
-                    if let Some(runner) = place.take() {
+                    if let Some(runner) = entry.take() {
                         let mut report = runner.report();
                         (report.flows_held, report.memory) = (0, 0);
-                        remember(&mut self.past, report);
+                        add_to_past(&mut self.past, report);
                     }
                 }
             }
         }
         (self.now, self.has_drained) = (Time::EPOCH, false);
-        self.take_stock();
+        self.update_properties();
     }
 
-    fn set_overload(&mut self, on: bool) {
+    fn set_overload(&mut self, is_overloaded: bool) {
         for runner in self.runners.iter_mut().flatten() {
-            runner.set_overload(on);
+            runner.set_overload(is_overloaded);
         }
     }
 }
 
-/// Which set a flow is of.
+/// Returns the index of the set that a flow belongs to.
 #[inline]
-fn index(sets: &[ActiveSet], flow: u64) -> usize {
+fn set_index(sets: &[ActiveSet], flow: u64) -> usize {
     let last = sets.len() - 1;
     match last {
         0 => 0,
-        _ => sets.iter().rposition(|set| set.since <= flow).unwrap_or(0),
+        _ => sets
+            .iter()
+            .rposition(|set| set.first_flow <= flow)
+            .unwrap_or(0),
     }
 }
 
-/// Adds what a generation did to what earlier ones of its plugin did.
-fn remember(past: &mut Vec<PluginReport>, report: PluginReport) {
+/// Adds the counters of a removed generation to those of earlier ones of its plugin.
+fn add_to_past(past: &mut Vec<PluginReport>, report: PluginReport) {
     match past.iter_mut().find(|past| past.name == report.name) {
         Some(past) => past.add(report),
         None => past.push(report),
     }
 }
 
-/// Counts a flow whose generation of this plugin was given up.
+/// Counts a flow that ended after its generation of the plugin was removed.
 #[cold]
 fn count_abandoned(past: &mut [PluginReport], plugin: &str) {
     if let Some(past) = past.iter_mut().find(|past| past.name == plugin) {
@@ -516,8 +571,8 @@ fn count_abandoned(past: &mut [PluginReport], plugin: &str) {
 
 impl Member {
     #[inline]
-    fn runner<'a>(&self, runner: &'a mut [Option<PluginRunner>]) -> Option<&'a mut PluginRunner> {
-        runner[self.at?].as_mut()
+    fn runner<'a>(&self, runners: &'a mut [Option<PluginRunner>]) -> Option<&'a mut PluginRunner> {
+        runners[self.runner?].as_mut()
     }
 }
 
@@ -531,7 +586,7 @@ mod tests {
     use crate::supervise::health::PluginState;
 
     #[test]
-    fn one_that_cannot_be_opened_again_is_one_more_trap() {
+    fn an_instance_that_cannot_be_opened_after_a_back_off_counts_as_a_trap() {
         let mut plugin = load();
         plugin.set_memory(3 << 16);
         let (settings, set) = (Settings::default(), [Arc::new(plugin)]);
@@ -545,8 +600,8 @@ mod tests {
             data[19] = host;
             (Time::from_ns(seconds * 1_000_000_000), data)
         };
-        // The first traps, the second comes within its pause of a second, the third after it, and the
-        // fourth within the next one.
+        // Flow 1 traps. Flow 2 begins within the back-off of 1 s. Flow 3 begins after it, and no instance
+        // opens. Flow 4 begins within the next back-off.
         for (time, data) in [packet(1, 1), packet(1, 2), packet(2, 3), packet(3, 4)] {
             meter.push([RawPacket {
                 time,

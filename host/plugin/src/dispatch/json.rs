@@ -1,4 +1,4 @@
-//! JSON texts that plugins answer with.
+//! Validation of JSON values that plugins return.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
@@ -6,25 +6,27 @@ use std::fmt;
 
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 
-/// Characters of a number: every double can be written exactly enough in 24, every 64-bit integer in 20.
-const MOST_DIGITS: usize = 64;
+/// The maximum number of characters of a number. 24 are enough for every double, 20 for every 64-bit integer.
+const MAX_NUMBER_LEN: usize = 64;
 
-/// Takes a text that is one JSON value of RFC 7493 (I-JSON), which every reader understands alike, and
-/// puts it on one line.
+/// Returns a text that is one JSON value of RFC 7493 (I-JSON), on one line.
 ///
-/// Refuses what other readers may refuse, or read as something else: numbers that no double can hold or
-/// with more than 64 characters, lone surrogates, characters that Unicode reserves, an object with the
-/// same name twice, and nesting deeper than 127.
+/// Returns `None` for values that other readers may reject or read differently:
+///
+/// - numbers that no double can hold, or with more than 64 characters
+/// - lone surrogates and noncharacters of Unicode
+/// - an object with the same name twice
+/// - nesting deeper than 127
 pub(crate) fn json(text: &str) -> Option<Box<str>> {
     serde_json::from_str::<Checked>(text).ok()?;
     if has_long_number(text.as_bytes()) {
         return None;
     }
-    // Line breaks in valid JSON stand between its words only, where a space means the same.
+    // In valid JSON, line breaks occur only between tokens, where a space has the same meaning.
     Some(text.replace(['\n', '\r'], " ").into())
 }
 
-/// Whether a number of this valid JSON text is too long.
+/// Returns whether a number of this valid JSON text is too long.
 fn has_long_number(text: &[u8]) -> bool {
     let (mut digits, mut in_text, mut is_escaped) = (0, false, false);
     for &byte in text {
@@ -40,14 +42,14 @@ fn has_long_number(text: &[u8]) -> bool {
                 in_text = byte == b'"';
             }
         }
-        if digits > MOST_DIGITS {
+        if digits > MAX_NUMBER_LEN {
             return true;
         }
     }
     false
 }
 
-/// A value of which nothing is kept.
+/// A value that is checked and not stored.
 struct Checked;
 
 impl<'de> Deserialize<'de> for Checked {
@@ -82,13 +84,13 @@ impl<'de> Visitor<'de> for Checked {
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Self, E> {
         match number.is_finite() {
             true => Ok(self),
-            false => Err(E::custom("a number that no double holds")),
+            false => Err(E::custom("a number that no double can hold")),
         }
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<Self, E> {
         match text.chars().any(is_reserved) {
-            true => Err(E::custom("a character that Unicode reserves")),
+            true => Err(E::custom("a noncharacter of Unicode")),
             false => Ok(self),
         }
     }
@@ -102,7 +104,7 @@ impl<'de> Visitor<'de> for Checked {
         let mut names = HashSet::new();
         while let Some(name) = members.next_key_seed(Name)? {
             if !names.insert(name) {
-                return Err(de::Error::custom("a name twice"));
+                return Err(de::Error::custom("a duplicate name"));
             }
             members.next_value::<Self>()?;
         }
@@ -110,7 +112,7 @@ impl<'de> Visitor<'de> for Checked {
     }
 }
 
-/// The name of a member, borrowed where that is possible.
+/// The name of a member, borrowed if possible.
 struct Name;
 
 impl<'de> DeserializeSeed<'de> for Name {
@@ -139,7 +141,7 @@ impl<'de> Visitor<'de> for Name {
     }
 }
 
-/// The noncharacters of Unicode.
+/// Returns whether a character is a noncharacter of Unicode.
 fn is_reserved(c: char) -> bool {
     matches!(c, '\u{fdd0}'..='\u{fdef}') || u32::from(c) & 0xfffe == 0xfffe
 }
@@ -149,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_that_everybody_reads_alike_pass_on_one_line() {
+    fn accepted_values_are_on_one_line() {
         for (text, line) in [
             ("null", "null"),
             (" -12.5e3 ", " -12.5e3 "),
@@ -164,12 +166,12 @@ mod tests {
             assert_eq!(json(text).as_deref(), Some(line), "{text}");
         }
         let digits = format!("\"{}\"", "1".repeat(100_000));
-        assert!(json(&digits).is_some(), "digits in a text are a text");
+        assert!(json(&digits).is_some(), "digits in a string");
         assert!(json(&format!("[{}0]", "1,".repeat(10_000))).is_some());
     }
 
     #[test]
-    fn values_that_some_refuse_or_read_otherwise_are_refused() {
+    fn values_that_readers_may_reject_or_read_differently_are_rejected() {
         let deep = |depth| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
         assert!(json(&deep(127)).is_some());
         for text in [
@@ -194,8 +196,8 @@ mod tests {
             &deep(128),
             &deep(100_000),
         ] {
-            let shown: String = text.chars().take(80).collect();
-            assert_eq!(json(text), None, "{shown}");
+            let start: String = text.chars().take(80).collect();
+            assert_eq!(json(text), None, "{start}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Events to plugins, and their values back.
+//! Delivery of events to plugins, and of their values to flows.
 
 pub(crate) mod batch;
 pub(crate) mod column;

@@ -1,4 +1,4 @@
-//! What a plugin answers, checked against what it declared.
+//! Validation of the values that a plugin returns, against the outputs that it declared.
 
 use flowloom_core::flow::Column;
 use flowloom_core::schema::UdpColumn;
@@ -10,44 +10,44 @@ use crate::contract::batch_feature::{
 };
 use crate::contract::feature::ValueResult;
 
-/// What was taken of an answer; what was not is null.
+/// The accepted values of an answer. A value that was not accepted is null.
 #[derive(Debug, Default, PartialEq)]
-pub(crate) struct Taken<T> {
-    /// The values.
+pub(crate) struct AcceptedOutputs<T> {
+    /// The values: one per output, or one column per output.
     pub(crate) values: T,
-    /// For each flow the bytes of its texts, lists and other values that are not numbers; empty if there
-    /// are none.
+    /// For each flow, the bytes of its texts, lists and other values that are not numbers. Empty if there are
+    /// none.
     pub(crate) row_bytes: Vec<u32>,
-    /// Values that were not what was declared.
+    /// The number of values that were not of the declared type, or not declared, or missing.
     pub(crate) bad: u64,
-    /// Values for which a flow had no bytes left.
+    /// The number of values that exceeded the bytes of their flow.
     pub(crate) too_large: u64,
 }
 
-/// Takes the values of one flow, which may have `most` bytes that are not numbers.
-pub(crate) fn record(
+/// Accepts the values of one flow. At most `max_bytes` of them are bytes that are not numbers.
+pub(crate) fn accept_record(
     declared: &[UdpColumn],
     values: Vec<ValueResult>,
-    most: usize,
-) -> Taken<Vec<UdpValue>> {
+    max_bytes: usize,
+) -> AcceptedOutputs<Vec<UdpValue>> {
     let mut bad = declared.len().abs_diff(values.len()) as u64;
     let (mut used, mut too_large) = (0, 0);
-    let mut take = |(column, value): (&UdpColumn, ValueResult)| {
+    let mut accept = |(column, value): (&UdpColumn, ValueResult)| {
         let bytes = bytes_of(&value);
-        if bytes > most - used {
+        if bytes > max_bytes - used {
             too_large += 1;
             return UdpValue::Null;
         }
-        let taken = accept(column.ty(), value);
-        bad += u64::from(taken.is_none());
-        let taken = taken.unwrap_or_default();
-        if !matches!(taken, UdpValue::Null) {
+        let accepted = accept_value(column.ty(), value);
+        bad += u64::from(accepted.is_none());
+        let accepted = accepted.unwrap_or_default();
+        if !matches!(accepted, UdpValue::Null) {
             used += bytes;
         }
-        taken
+        accepted
     };
-    let values = declared.iter().zip(values).map(&mut take).collect();
-    Taken {
+    let values = declared.iter().zip(values).map(&mut accept).collect();
+    AcceptedOutputs {
         values,
         row_bytes: vec![used as u32],
         bad,
@@ -55,7 +55,7 @@ pub(crate) fn record(
     }
 }
 
-/// Bytes of a value that is no number.
+/// Returns the bytes of a value; 0 for a number.
 fn bytes_of(value: &ValueResult) -> usize {
     match value {
         ValueResult::Text(text) | ValueResult::Json(text) => text.len(),
@@ -66,7 +66,7 @@ fn bytes_of(value: &ValueResult) -> usize {
     }
 }
 
-fn accept(ty: Type, value: ValueResult) -> Option<UdpValue> {
+fn accept_value(ty: Type, value: ValueResult) -> Option<UdpValue> {
     Some(match (ty, value) {
         (_, ValueResult::Null) => UdpValue::Null,
         (Type::Boolean, ValueResult::Boolean(value)) => UdpValue::Boolean(value),
@@ -81,43 +81,44 @@ fn accept(ty: Type, value: ValueResult) -> Option<UdpValue> {
     })
 }
 
-/// Takes columns of values for `rows` flows, each of which may have `most` bytes that are not numbers.
-/// Nothing of the answer is kept beyond them.
-pub(crate) fn columns(
+/// Accepts columns of values for `rows` flows. Each flow has at most `max_bytes` that are not numbers.
+///
+/// The result keeps no other memory of the answer.
+pub(crate) fn accept_columns(
     declared: &[UdpColumn],
     columns: Vec<OutputColumn>,
     rows: usize,
-    most: usize,
-) -> Taken<Vec<Column>> {
-    // No flow expired: nothing is due.
+    max_bytes: usize,
+) -> AcceptedOutputs<Vec<Column>> {
+    // No flow ended, so no columns are necessary.
     if rows == 0 && columns.is_empty() {
-        return Taken::default();
+        return AcceptedOutputs::default();
     }
-    let mut taken = Taken {
+    let mut accepted = AcceptedOutputs {
         bad: (declared.len().abs_diff(columns.len()) * rows.max(1)) as u64,
-        ..Taken::default()
+        ..AcceptedOutputs::default()
     };
     let mut given = columns.into_iter();
     for output in declared {
         let column = match given.next() {
-            Some(column) => column_of(output.ty(), column, rows, most, &mut taken),
+            Some(column) => accept_column(output.ty(), column, rows, max_bytes, &mut accepted),
             None => Column::NULL,
         };
-        taken.values.push(column);
+        accepted.values.push(column);
     }
-    taken
+    accepted
 }
 
-fn column_of(
+fn accept_column(
     ty: Type,
     column: OutputColumn,
     rows: usize,
-    most: usize,
-    taken: &mut Taken<Vec<Column>>,
+    max_bytes: usize,
+    accepted: &mut AcceptedOutputs<Vec<Column>>,
 ) -> Column {
     let OutputColumn { values, valid } = column;
     if !valid.is_empty() && valid.len() != rows {
-        taken.bad += rows.max(1) as u64;
+        accepted.bad += rows.max(1) as u64;
         return Column::NULL;
     }
     let is_valid = |row: usize| valid.get(row).is_none_or(|&valid| valid != 0);
@@ -127,46 +128,46 @@ fn column_of(
     };
     match (ty, values) {
         (Type::Boolean, Values::Booleans(values)) => {
-            taken.bad += bad(values.len());
+            accepted.bad += bad(values.len());
             Column::Booleans(first(values, rows), valid)
         }
         (Type::I64, Values::Integers(values)) => {
-            taken.bad += bad(values.len());
+            accepted.bad += bad(values.len());
             Column::Integers(first(values, rows), valid)
         }
         (Type::Float, Values::Floats(values)) => {
-            taken.bad += bad(values.len());
+            accepted.bad += bad(values.len());
             Column::Floats(first(values, rows), valid)
         }
         (_, values) => {
-            taken.row_bytes.resize(rows, 0);
+            accepted.row_bytes.resize(rows, 0);
             let mut reader = Reader::new(&values);
             let mut column = Vec::with_capacity(rows);
-            for (row, used) in taken.row_bytes.iter_mut().enumerate() {
-                let left = most - *used as usize;
+            for (row, used) in accepted.row_bytes.iter_mut().enumerate() {
+                let left = max_bytes - *used as usize;
                 column.push(match reader.next(ty, left, is_valid(row)) {
-                    Read::Value(value, bytes) => {
+                    Row::Value(value, bytes) => {
                         *used += bytes as u32;
                         value
                     }
-                    Read::Null => UdpValue::Null,
-                    Read::TooLarge => {
-                        taken.too_large += 1;
+                    Row::Null => UdpValue::Null,
+                    Row::TooLarge => {
+                        accepted.too_large += 1;
                         UdpValue::Null
                     }
-                    Read::Bad => {
-                        taken.bad += u64::from(is_valid(row));
+                    Row::Bad => {
+                        accepted.bad += u64::from(is_valid(row));
                         UdpValue::Null
                     }
                 });
             }
-            taken.bad += reader.left() as u64;
+            accepted.bad += reader.left() as u64;
             Column::Values(column)
         }
     }
 }
 
-/// The first `rows` values, without the memory of others.
+/// Returns the first `rows` values, and releases the memory of the rest.
 fn first<T>(mut values: Vec<T>, rows: usize) -> Vec<T> {
     if values.len() > rows {
         values.truncate(rows);
@@ -175,21 +176,21 @@ fn first<T>(mut values: Vec<T>, rows: usize) -> Vec<T> {
     values
 }
 
-/// Goes through a column's values that are not numbers.
+/// Iterates over the rows of a column whose values are not numbers.
 struct Reader<'a> {
     values: &'a Values,
     row: usize,
-    /// Where the row before ended, in texts and lists.
+    /// The end of the previous row's text or list.
     end: usize,
 }
 
-/// What stands in a row.
-enum Read {
-    /// A value, and its bytes.
+/// The result of reading a row.
+enum Row {
+    /// A value, and how many bytes it has.
     Value(UdpValue, usize),
     Null,
     TooLarge,
-    /// Nothing, or not what was declared.
+    /// No value, or not one of the declared type.
     Bad,
 }
 
@@ -202,35 +203,39 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value, of this type and of no more than `most` bytes. It is not looked at unless it
-    /// `is_valid`.
-    fn next(&mut self, ty: Type, most: usize, is_valid: bool) -> Read {
+    /// Reads the next row, which must have this type and at most `max_bytes`. A row that is not valid is not
+    /// read.
+    fn next(&mut self, ty: Type, max_bytes: usize, is_valid: bool) -> Row {
         let row = self.row;
         self.row += 1;
-        let take = Take { most, is_valid };
+        let conditions = RowConditions {
+            max_bytes,
+            is_valid,
+        };
         let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(Box::from);
         match (ty, self.values) {
-            (Type::Text, Values::Texts(TextsResult { bytes, ends })) => take
-                .of(self.slice(bytes, ends, row), |bytes| {
+            (Type::Text, Values::Texts(TextsResult { bytes, ends })) => conditions
+                .convert(self.slice(bytes, ends, row), |bytes| {
                     text(bytes).map(UdpValue::Text)
                 }),
-            (Type::Bytes, Values::Bytes(TextsResult { bytes, ends })) => take
-                .of(self.slice(bytes, ends, row), |bytes| {
+            (Type::Bytes, Values::Bytes(TextsResult { bytes, ends })) => conditions
+                .convert(self.slice(bytes, ends, row), |bytes| {
                     Some(UdpValue::Bytes(bytes.into()))
                 }),
-            (Type::Json, Values::Jsons(TextsResult { bytes, ends })) => take
-                .of(self.slice(bytes, ends, row), |bytes| {
+            (Type::Json, Values::Jsons(TextsResult { bytes, ends })) => conditions
+                .convert(self.slice(bytes, ends, row), |bytes| {
                     json(std::str::from_utf8(bytes).ok()?).map(UdpValue::Json)
                 }),
-            (Type::Integers, Values::IntegerLists(IntegerListsResult { values, ends })) => take
-                .of(self.slice(values, ends, row), |list| {
+            (Type::Integers, Values::IntegerLists(IntegerListsResult { values, ends })) => {
+                conditions.convert(self.slice(values, ends, row), |list| {
                     Some(UdpValue::Integers(list.into()))
-                }),
-            (Type::Floats, Values::FloatLists(FloatLists { values, ends })) => take
-                .of(self.slice(values, ends, row), |list| {
+                })
+            }
+            (Type::Floats, Values::FloatLists(FloatLists { values, ends })) => conditions
+                .convert(self.slice(values, ends, row), |list| {
                     Some(UdpValue::Floats(list.into()))
                 }),
-            _ => Read::Bad,
+            _ => Row::Bad,
         }
     }
 
@@ -241,7 +246,7 @@ impl<'a> Reader<'a> {
         Some(slice)
     }
 
-    /// How many values nobody asked for.
+    /// Returns how many values remain beyond the rows that were read.
     fn left(&self) -> usize {
         let rows = match self.values {
             Values::Booleans(values) => values.len(),
@@ -255,26 +260,27 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// How a value is to be taken.
-struct Take {
-    most: usize,
+/// The conditions under which the value of a row is accepted.
+struct RowConditions {
+    max_bytes: usize,
     is_valid: bool,
 }
 
-impl Take {
-    /// Looks at no value that is not wanted, or is too large: the work is bounded as the bytes are.
-    fn of<T>(&self, slice: Option<&[T]>, value: impl FnOnce(&[T]) -> Option<UdpValue>) -> Read {
+impl RowConditions {
+    /// Converts a slice to a value. A value that is null or too large is not inspected, so that the work is
+    /// bounded by the accepted bytes.
+    fn convert<T>(&self, slice: Option<&[T]>, value: impl FnOnce(&[T]) -> Option<UdpValue>) -> Row {
         let Some(slice) = slice else {
-            return Read::Bad;
+            return Row::Bad;
         };
         let bytes = size_of_val(slice);
         if !self.is_valid {
-            return Read::Null;
+            return Row::Null;
         }
-        if bytes > self.most {
-            return Read::TooLarge;
+        if bytes > self.max_bytes {
+            return Row::TooLarge;
         }
-        value(slice).map_or(Read::Bad, |value| Read::Value(value, bytes))
+        value(slice).map_or(Row::Bad, |value| Row::Value(value, bytes))
     }
 }
 
@@ -284,19 +290,19 @@ mod tests {
 
     use super::*;
 
-    const MOST: usize = 64 << 10;
+    const MAX_BYTES: usize = 64 << 10;
 
     fn declared(ty: Type) -> [UdpColumn; 1] {
         [UdpColumn::new("p", "x", ty, String::new())]
     }
 
-    fn take(ty: Type, values: Values, valid: &[u8], rows: usize) -> (Vec<UdpValue>, u64) {
+    fn accept(ty: Type, values: Values, valid: &[u8], rows: usize) -> (Vec<UdpValue>, u64) {
         let column = OutputColumn {
             values,
             valid: valid.to_vec(),
         };
-        let taken = columns(&declared(ty), vec![column], rows, MOST);
-        let got = (0..rows).map(|row| taken.values[0].value(row));
+        let accepted = accept_columns(&declared(ty), vec![column], rows, MAX_BYTES);
+        let got = (0..rows).map(|row| accepted.values[0].value(row));
         let got = got.map(|value| match value {
             Value::Integer(value) => UdpValue::Integer(value),
             Value::Float(value) => UdpValue::Float(value),
@@ -305,7 +311,7 @@ mod tests {
             Value::Json(value) => UdpValue::Json(value.into()),
             _ => UdpValue::Null,
         });
-        (got.collect(), taken.bad)
+        (got.collect(), accepted.bad)
     }
 
     fn texts(bytes: &[u8], ends: &[u32]) -> TextsResult {
@@ -316,14 +322,14 @@ mod tests {
     }
 
     #[test]
-    fn takes_values_and_nulls() {
-        let (got, bad) = take(Type::I64, Values::Integers(vec![1, 2, 3]), &[1, 0, 1], 3);
+    fn values_and_nulls_are_accepted() {
+        let (got, bad) = accept(Type::I64, Values::Integers(vec![1, 2, 3]), &[1, 0, 1], 3);
         assert_eq!(
             got,
             [UdpValue::Integer(1), UdpValue::Null, UdpValue::Integer(3)]
         );
         assert_eq!(bad, 0);
-        let (got, bad) = take(
+        let (got, bad) = accept(
             Type::Text,
             Values::Texts(texts("aöb".as_bytes(), &[1, 3, 4])),
             &[],
@@ -334,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_and_counts_what_was_not_declared() {
+    fn values_of_another_type_are_null_and_counted() {
         for (ty, values, valid, rows, bad_expected) in [
             (Type::I64, Values::Floats(vec![1.0, 2.0]), &[][..], 2, 2),
             (Type::I64, Values::Integers(vec![1]), &[], 2, 1),
@@ -346,8 +352,8 @@ mod tests {
             (Type::Json, Values::Jsons(texts(b"{", &[1])), &[], 1, 1),
         ] {
             let what = format!("{ty:?} {values:?} {valid:?}");
-            let (_, bad) = take(ty, values, valid, rows);
-            // Where validity is of the wrong length the values were not asked for either.
+            let (_, bad) = accept(ty, values, valid, rows);
+            // If `valid` has the wrong length, the values count as not declared, too.
             assert!(
                 bad == bad_expected || valid.len() == 1 && bad >= 2,
                 "{what}: {bad}"
@@ -356,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flow_has_no_more_bytes_than_it_may_and_the_others_keep_theirs() {
+    fn the_bytes_of_each_flow_are_limited_separately() {
         let declared: Vec<_> = [
             Type::Text,
             Type::Bytes,
@@ -366,7 +372,7 @@ mod tests {
         ]
         .map(|ty| UdpColumn::new("p", "x", ty, String::new()))
         .into();
-        // Of the second flow each value is larger than a flow may have; the first one's fit together.
+        // Each value of the second flow exceeds the limit. The values of the first flow fit together.
         let texts = |first: &[u8], fill: u8| {
             let bytes = [first, b"\"", &[fill; 200], b"\""].concat();
             let ends = vec![first.len() as u32, bytes.len() as u32];
@@ -390,16 +396,16 @@ mod tests {
             })),
             answer(Values::Jsons(texts(b"[]", b'x'))),
         ];
-        let taken = columns(&declared, given, 2, 100);
-        assert_eq!((taken.bad, taken.too_large), (0, 5));
-        assert_eq!(taken.row_bytes, [2 + 3 + 8 + 8 + 2, 0]);
+        let accepted = accept_columns(&declared, given, 2, 100);
+        assert_eq!((accepted.bad, accepted.too_large), (0, 5));
+        assert_eq!(accepted.row_bytes, [2 + 3 + 8 + 8 + 2, 0]);
         let is_null = |column: &Column, row| column.value(row) == Value::Null;
-        assert!(taken.values.iter().all(|column| !is_null(column, 0)));
-        assert!(taken.values.iter().all(|column| is_null(column, 1)));
+        assert!(accepted.values.iter().all(|column| !is_null(column, 0)));
+        assert!(accepted.values.iter().all(|column| is_null(column, 1)));
     }
 
     #[test]
-    fn a_record_has_no_more_bytes_than_it_may() {
+    fn the_bytes_of_a_record_are_limited() {
         let declared: Vec<_> = [Type::Text, Type::I64, Type::Floats, Type::Json, Type::Text]
             .map(|ty| UdpColumn::new("p", "x", ty, String::new()))
             .into();
@@ -410,13 +416,13 @@ mod tests {
             ValueResult::Json("{".into()),
             ValueResult::Text("y".repeat(40)),
         ];
-        let taken = record(&declared, values, 100);
+        let accepted = accept_record(&declared, values, 100);
         assert_eq!(
-            (taken.bad, taken.too_large, &taken.row_bytes[..]),
+            (accepted.bad, accepted.too_large, &accepted.row_bytes[..]),
             (1, 1, &[100][..])
         );
         assert_eq!(
-            taken.values,
+            accepted.values,
             [
                 UdpValue::Text("x".repeat(60).into()),
                 UdpValue::Integer(7),
@@ -428,21 +434,21 @@ mod tests {
     }
 
     #[test]
-    fn values_that_nobody_asked_for_are_not_kept() {
+    fn memory_of_values_beyond_the_rows_is_released() {
         let numbers = OutputColumn {
             values: Values::Integers(vec![1; 1 << 20]),
             valid: Vec::new(),
         };
-        let taken = columns(&declared(Type::I64), vec![numbers], 2, MOST);
-        assert_eq!(taken.bad, (1 << 20) - 2);
-        let [Column::Integers(kept, _)] = &taken.values[..] else {
-            panic!("{:?}", taken.values.len());
+        let accepted = accept_columns(&declared(Type::I64), vec![numbers], 2, MAX_BYTES);
+        assert_eq!(accepted.bad, (1 << 20) - 2);
+        let [Column::Integers(kept, _)] = &accepted.values[..] else {
+            panic!("{:?}", accepted.values.len());
         };
         assert!(kept.capacity() < 64, "{}", kept.capacity());
     }
     #[test]
     fn json_stays_on_one_line() {
-        let (got, bad) = take(
+        let (got, bad) = accept(
             Type::Json,
             Values::Jsons(texts(b"{\"a\":\n1}", &[8])),
             &[],

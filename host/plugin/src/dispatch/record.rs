@@ -1,4 +1,4 @@
-//! Events as records, for plugins that are called one event at a time.
+//! Conversion of events to records, for plugins that are called once per event.
 
 use flowloom_core::fields::{Feature, PacketExtract, PacketField, Sensitivity, TextWriter};
 use flowloom_core::record::{Direction as FlowDirection, FlowPacket, FlowView};
@@ -9,13 +9,13 @@ use crate::contract::feature::{Direction, Flow, Packet, TcpFlags, ValueParam};
 use crate::load::manifest::Manifest;
 use crate::sandbox::pseudonyms::Pseudonyms;
 
-/// Makes records, in memory that it uses again.
+/// Makes records. Reuses its memory from packet to packet.
 pub(crate) struct Records {
     src_ip: Option<String>,
     dst_ip: Option<String>,
     src_mac: Option<String>,
     dst_mac: Option<String>,
-    /// The texts of the fields without a place in the record.
+    /// Texts of the requested fields that are not members of the record.
     more: Vec<String>,
     has_more: bool,
     pseudonyms: Pseudonyms,
@@ -23,7 +23,7 @@ pub(crate) struct Records {
 
 impl Records {
     pub(crate) fn new(manifest: &Manifest, pseudonyms: Pseudonyms) -> Self {
-        let asked = |name: &str| {
+        let requested = |name: &str| {
             manifest
                 .packet
                 .iter()
@@ -31,17 +31,17 @@ impl Records {
                 .then(String::new)
         };
         Self {
-            src_ip: asked("src_ip"),
-            dst_ip: asked("dst_ip"),
-            src_mac: asked("src_mac"),
-            dst_mac: asked("dst_mac"),
+            src_ip: requested("src_ip"),
+            dst_ip: requested("dst_ip"),
+            src_mac: requested("src_mac"),
+            dst_mac: requested("dst_mac"),
             more: Vec::new(),
             has_more: manifest.packet.iter().any(|field| !field.in_record),
             pseudonyms,
         }
     }
 
-    /// Shows a packet as the contract has it.
+    /// Passes a packet to `call` as a record of the contract.
     pub(crate) fn packet<T>(
         &mut self,
         manifest: &Manifest,
@@ -98,7 +98,7 @@ impl Records {
     }
 }
 
-/// The values of the asked fields that have no place in the record.
+/// Returns the values of the requested fields that are not members of the record.
 fn more<'a>(
     manifest: &Manifest,
     flow_packet: &FlowPacket<'_>,
@@ -149,13 +149,13 @@ fn tcp_flags(bits: u8) -> TcpFlags {
     .fold(F::empty(), |flags, (_, flag)| flags | flag)
 }
 
-/// Shows a flow as the contract has it.
+/// Passes a flow to `call` as a record of the contract.
 pub(crate) fn flow<T>(
     fields: &[&Feature],
     flow: &FlowView<'_>,
     call: impl FnOnce(Flow<'_>) -> T,
 ) -> T {
-    // Texts first, so that the values can borrow them.
+    // Texts are formatted first, so that the values can borrow them.
     let text = |field: &&Feature| match field.value(flow) {
         value @ (Value::Ip(_) | Value::Mac(_) | Value::Oui(_)) => {
             let mut text = String::new();

@@ -1,4 +1,43 @@
-//! One generation of a plugin on one meter.
+//! One generation of a plugin on one meter: its instance, and the delivery of events to it.
+//!
+//! # States
+//!
+//! [`Health`] holds the state; its module has the diagram of all transitions. The runner drives them:
+//!
+//! | from | cause | function | to |
+//! |---|---|---|---|
+//! | | before the run: an instance is given | `new` | Running |
+//! | | while packets flow: an instance is ready or opens | `start` | Running |
+//! | | it cannot be opened | `start`, `record_trap` | BackOff, with a trial |
+//! | Running, Trial | a call fails | `call`, `record_trap` | BackOff, with a trial |
+//! | Running | the CPU budget is exceeded | `call`, `charge` | BackOff, without a trial |
+//! | BackOff | a flow begins after the back-off, and an instance opens | `begin_flow`, `restart_instance` | Trial, or Running without a trial |
+//! | BackOff | the same, but no instance opens | `restart_instance`, `record_trap` | BackOff, longer |
+//! | Trial | a flow begins after the time of the trial | `begin_flow` | Running |
+//! | any | the 20th trap in a row | `record_trap` | Quarantined |
+//! | any | the capture ends | `restart` | Running, or BackOff if no instance opens |
+//!
+//! # Which flows the instance holds
+//!
+//! A flow id is the ordinal of the first packet of the flow. `first_flow` is the smallest flow id that the current
+//! instance can hold. `slots` maps a slot of the flow table to a slot of the instance, plus one.
+//!
+//! - `first_flow` is `u64::MAX` if and only if there is no instance.
+//! - A flow with an id below `first_flow` was held by an earlier instance, or began during a back-off. Its entry in
+//!   `slots` is not valid. It receives no events, and its values are null (`flows_lost`).
+//! - Other flows with the entry 0 are not held: the plugin had reached its flow limit, or its share of an overloaded
+//!   meter. Their values are null (`flows_skipped`, `flows_shed`).
+//! - A trap therefore costs O(1). It does not visit the flows that the instance held.
+//!
+//! # Delivery
+//!
+//! `EventDelivery` is chosen once per generation. With `Records`, every event is a call. With `Columns`, events are
+//! collected in a [`Batch`] until `flush`.
+//!
+//! - During a trial, and for the first event after a back-off, a batch has at most one event (`room`).
+//!   `trial_event` is that event. An error in the log then names its packet and flow.
+//! - Without an instance the batch stays empty: no flow has a valid slot.
+//! - Every entry into the instance goes through `call`, which measures and charges it.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,7 +50,7 @@ use flowloom_core::table::{SegmentedVec, SlotAllocator, prefetch};
 use flowloom_core::time::Time;
 use flowloom_core::value::UdpValue;
 
-use super::batch::{Batch, Kind, Shown};
+use super::batch::{Batch, EventKind, SelectedPackets};
 use super::outputs;
 use super::record::{self, Records};
 use crate::contract::feature::Verdict;
@@ -25,30 +64,29 @@ use crate::supervise::load_share::LoadShare;
 use crate::supervise::report::PluginReport;
 use crate::thread_time::thread_time;
 
-/// One generation of a plugin on one meter: its instance, and the events that it is to be shown.
+/// One generation of a plugin on one meter.
 pub(crate) struct PluginRunner {
     plugin: Arc<Plugin>,
-    /// None from a trap until it is started again.
+    /// `None` during a back-off and in quarantine.
     instance: Option<Instance>,
-    /// The first packet that the instance may have seen: flows that began before are not its own. None is
-    /// while there is no instance.
-    since: u64,
+    /// The smallest flow id that the instance can hold; `u64::MAX` while there is no instance.
+    first_flow: u64,
     health: Health,
-    /// The time of the last packet.
+    /// The time of the last packet that was delivered.
     now: Time,
-    /// The last event, while it is on trial.
-    event: Option<Event>,
+    /// The only event of the batch during a trial.
+    trial_event: Option<Event>,
     delivery: EventDelivery,
-    /// For each flow_slot in the flow table the slot of its flow in the instance, plus one; 0 where the
-    /// instance does not hold the flow.
+    /// For each slot of the flow table: the slot of its flow in the instance, plus one. 0 if the instance does
+    /// not hold the flow.
     slots: SegmentedVec<u32>,
-    free: SlotAllocator,
-    /// As in its manifest.
+    instance_slots: SlotAllocator,
+    /// The number of packets of a flow that the plugin receives, from the manifest.
     packets_per_flow: u64,
-    /// Flows that the instance may hold.
-    most_flows: usize,
+    /// The maximum number of flows that the instance holds.
+    max_flows: usize,
     budget: Option<CpuBudget>,
-    share: LoadShare,
+    load_share: LoadShare,
     report: PluginReport,
 }
 
@@ -58,12 +96,20 @@ enum EventDelivery {
     Records(Records),
 }
 
-/// What a call into a plugin was about. Packets and flows by the ordinal of the packet.
+/// The event or events of a call, for the log. `packet` is an ordinal, and `flow` is a flow id.
 #[derive(Clone, Copy)]
 enum Event {
-    Packet { kind: Kind, packet: u64, flow: u64 },
-    Expire { flow: u64 },
-    Batch { events: usize },
+    Packet {
+        kind: EventKind,
+        packet: u64,
+        flow: u64,
+    },
+    Expire {
+        flow: u64,
+    },
+    Batch {
+        events: usize,
+    },
     Start,
     Finish,
 }
@@ -73,21 +119,21 @@ impl fmt::Display for Event {
         match self {
             Self::Packet { kind, packet, flow } => {
                 let name = match kind {
-                    Kind::Init => "init",
+                    EventKind::Init => "init",
                     _ => "update",
                 };
                 write!(f, "in {name}, packet {packet} of flow {flow}")
             }
             Self::Expire { flow } => write!(f, "in expire of flow {flow}"),
             Self::Batch { events } => write!(f, "in a batch of {events} events"),
-            Self::Start => f.write_str("when it was started again"),
+            Self::Start => f.write_str("while a new instance was opened"),
             Self::Finish => f.write_str("in finish"),
         }
     }
 }
 
 impl Event {
-    fn of(kind: Kind, flow_packet: &FlowPacket<'_>) -> Self {
+    fn of(kind: EventKind, flow_packet: &FlowPacket<'_>) -> Self {
         Self::Packet {
             kind,
             packet: flow_packet.ordinal,
@@ -97,24 +143,26 @@ impl Event {
 }
 
 impl PluginRunner {
+    /// Creates a runner before packets flow.
     pub(crate) fn new(plugin: Arc<Plugin>, instance: Instance) -> Self {
-        Self::with(plugin, Some(instance), 0)
+        Self::build(plugin, Some(instance), 0)
     }
 
-    /// One that begins while packets flow, with the packet of this ordinal. An instance is ready; if it
-    /// is not, and cannot be opened, it is as if it had trapped.
+    /// Creates a runner while packets flow, for flows from the packet `ordinal` on.
+    ///
+    /// Usually a spare instance is ready. If there is none and none can be opened, this counts as a trap.
     pub(crate) fn start(plugin: Arc<Plugin>, now: Time, ordinal: u64) -> Self {
         let opened = plugin.instance();
-        let mut runner = Self::with(plugin, None, u64::MAX);
+        let mut runner = Self::build(plugin, None, u64::MAX);
         runner.now = now;
         match opened {
-            Ok(instance) => (runner.instance, runner.since) = (Some(instance), ordinal),
-            Err(error) => runner.stopped(Event::Start, &error.problem),
+            Ok(instance) => (runner.instance, runner.first_flow) = (Some(instance), ordinal),
+            Err(error) => runner.record_trap(Event::Start, &error.problem),
         }
         runner
     }
 
-    fn with(plugin: Arc<Plugin>, instance: Option<Instance>, since: u64) -> Self {
+    fn build(plugin: Arc<Plugin>, instance: Option<Instance>, first_flow: u64) -> Self {
         let manifest = plugin.manifest();
         let delivery = match plugin.by_event() {
             true => EventDelivery::Records(Records::new(manifest, plugin.pseudonyms())),
@@ -129,53 +177,56 @@ impl PluginRunner {
         };
         Self {
             instance,
-            since,
+            first_flow,
             health: Health::default(),
             now: Time::EPOCH,
-            event: None,
+            trial_event: None,
             delivery,
             slots: SegmentedVec::default(),
-            free: SlotAllocator::default(),
+            instance_slots: SlotAllocator::default(),
             packets_per_flow: manifest.packets_per_flow,
             budget: plugin.budget(),
-            most_flows: plugin.max_flows(),
-            share: LoadShare::default(),
+            max_flows: plugin.max_flows(),
+            load_share: LoadShare::default(),
             report,
             plugin,
         }
     }
 
+    /// Returns the operator's name for the plugin.
     pub(crate) fn name(&self) -> &str {
         self.plugin.name()
     }
 
-    /// Later generations have larger numbers.
-    pub(crate) fn number(&self) -> u64 {
+    /// Returns the number of the generation. Later generations have larger numbers.
+    pub(crate) fn generation(&self) -> u64 {
         self.plugin.generation()
     }
 
-    /// Whether it is of this generation.
-    pub(crate) fn is(&self, plugin: &Arc<Plugin>) -> bool {
+    /// Returns whether this is the runner of the generation `plugin`.
+    pub(crate) fn runs(&self, plugin: &Arc<Plugin>) -> bool {
         Arc::ptr_eq(&self.plugin, plugin)
     }
 
-    /// Whether it gets batches of events.
+    /// Returns whether the plugin receives batches of events.
     pub(crate) fn has_batches(&self) -> bool {
         matches!(self.delivery, EventDelivery::Columns(_))
     }
 
-    /// While the meter cannot keep up (`on`), it is offered no flows if it takes too much of its time.
-    pub(crate) fn set_overload(&mut self, on: bool) {
-        self.share.look(on, self.report.time);
+    /// Sets whether the meter is overloaded. During overload, the plugin receives no new flows if it uses too
+    /// much of the meter's time.
+    pub(crate) fn set_overload(&mut self, is_overloaded: bool) {
+        self.load_share.evaluate(is_overloaded, self.report.time);
     }
 
-    /// Tells it that nothing comes any more.
+    /// Calls `finish` of the plugin. No event follows.
     pub(crate) fn finish(&mut self) {
         let by_event = matches!(self.delivery, EventDelivery::Records(_));
         self.call(0, Event::Finish, |instance, _| instance.finish(by_event));
     }
 
-    /// Begins anew with a fresh instance, for flows whose ids begin anew; what it did so far is kept.
+    /// Starts again with a new instance and state Running, for the next capture. Flow ids start again. The
+    /// counters continue.
     pub(crate) fn restart(&mut self) {
         self.drop_instance();
         let fresh = Self::start(self.plugin.clone(), Time::EPOCH, 0);
@@ -187,41 +238,45 @@ impl PluginRunner {
         self.report = before;
     }
 
-    /// What it did so far.
+    /// Returns the counters so far.
     pub(crate) fn report(&self) -> PluginReport {
         let mut report = self.report.clone();
         report.state = self.health.state();
         if let Some(instance) = &self.instance {
             report.memory = instance.memory();
             report.lines_dropped += instance.lines_dropped();
-            report.flows_held = self.free.taken() as u64;
+            report.flows_held = self.instance_slots.taken() as u64;
         }
         report
     }
 
-    /// Whether it has to be shown a packet before the next one is metered: it may cut the flow, or sees
-    /// what is known of the flow by then.
-    pub(crate) fn is_prompt(&self) -> bool {
+    /// Returns whether each packet must be delivered before the next one is metered.
+    ///
+    /// This is necessary if the plugin can cut the flow, or if it reads flow fields as they are after this
+    /// packet.
+    pub(crate) fn needs_each_packet(&self) -> bool {
         let manifest = self.plugin.manifest();
         matches!(self.delivery, EventDelivery::Records(_))
             || !manifest.at_init.is_empty()
             || !manifest.at_update.is_empty()
     }
 
-    /// For how many events in a row there is room: for one where it is on trial, or may be with the next.
+    /// Returns how many further events fit before a flush.
+    ///
+    /// It is one event during a trial, and one while the next event may start a trial.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         match &self.delivery {
             EventDelivery::Columns(batch) if self.health.is_on_trial() => {
                 usize::from(batch.len() == 0)
             }
-            EventDelivery::Columns(batch) if self.health.is_pausing() => batch.room().min(1),
+            EventDelivery::Columns(batch) if self.health.is_in_back_off() => batch.room().min(1),
             EventDelivery::Columns(batch) => batch.room(),
             EventDelivery::Records(_) => usize::MAX,
         }
     }
 
-    /// Has brought what packets of the flow at this flow_slot will read.
+    /// Prefetches the entry of `slots` that packets of this flow will read.
     #[inline]
     pub(crate) fn prefetch(&self, flow_slot: u32) {
         if let Some(slot) = self.slots.get(flow_slot) {
@@ -229,100 +284,105 @@ impl PluginRunner {
         }
     }
 
-    /// Reads what it was given of this chunk, before it goes.
+    /// Copies the packet fields of the packets that were delivered from this chunk. Must be called before the
+    /// chunk is dropped.
     #[inline]
-    pub(crate) fn read(&mut self, chunk: &[FlowPacket<'_>]) {
+    pub(crate) fn read_fields(&mut self, chunk: &[FlowPacket<'_>]) {
         if let EventDelivery::Columns(batch) = &mut self.delivery {
-            batch.read(chunk);
+            batch.read_fields(chunk);
         }
     }
 
-    /// Shows it some packets of a chunk, for which there is room; says whether it cuts a flow. `view` is of
-    /// the flow where there is only one.
-    pub(crate) fn show<'f>(
+    /// Delivers packets of a chunk. Returns whether the plugin cuts a flow.
+    ///
+    /// The caller has checked that there is `room` for them. `view` returns the flow if there is only one
+    /// packet.
+    pub(crate) fn deliver<'f>(
         &mut self,
         chunk: &[FlowPacket<'_>],
         packets: Range<usize>,
         view: Option<&dyn Fn() -> FlowView<'f>>,
     ) -> bool {
-        let (mut shown, mut now) = (Shown::default(), self.now);
+        let (mut selected, mut now) = (SelectedPackets::default(), self.now);
         for (at, flow_packet) in packets.clone().zip(&chunk[packets]) {
             let (kind, slot) = match flow_packet.nth {
-                1 => (Kind::Init, self.begin(flow_packet)),
+                1 => (EventKind::Init, self.begin_flow(flow_packet)),
                 nth => {
                     let slot = self.slots[flow_packet.slot].checked_sub(1);
-                    // An instance before this one held it, or it has seen enough of it.
-                    let is_over = flow_packet.flow_id < self.since || nth > self.packets_per_flow;
-                    (Kind::Update, slot.filter(|_| !is_over))
+                    // An earlier instance held the flow, or the plugin has received enough packets of it.
+                    let is_over =
+                        flow_packet.flow_id < self.first_flow || nth > self.packets_per_flow;
+                    (EventKind::Update, slot.filter(|_| !is_over))
                 }
             };
             if let Some(slot) = slot {
-                shown.push(at, kind, slot);
+                selected.push(at, kind, slot);
             }
             now = flow_packet.time;
         }
         self.now = now;
         if let EventDelivery::Columns(batch) = &mut self.delivery {
-            batch.packets(&shown, self.plugin.manifest(), chunk, view);
+            batch.push_packets(&selected, self.plugin.manifest(), chunk, view);
             if self.health.is_on_trial() {
-                let last = shown.iter().last();
-                self.event = last.map(|(at, kind)| Event::of(kind, &chunk[at]));
+                let last = selected.iter().last();
+                self.trial_event = last.map(|(at, kind)| Event::of(kind, &chunk[at]));
             }
             return false;
         }
         let mut cuts = false;
-        for (at, kind) in shown.iter() {
+        for (at, kind) in selected.iter() {
             let Some(view) = view else {
-                unreachable!("who is called for each packet is shown one at a time")
+                unreachable!("the dispatcher passes a view if a plugin is called per event")
             };
             cuts |= self.call_packet(kind, &chunk[at], &view());
         }
         cuts
     }
 
-    /// The slot of a flow that begins, if it is to hold it.
+    /// Handles the first packet of a flow. Returns the slot of the flow in the instance, if the instance is to
+    /// hold it.
     #[inline(never)]
-    fn begin(&mut self, flow_packet: &FlowPacket<'_>) -> Option<u32> {
+    fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) -> Option<u32> {
         self.slots.reach(flow_packet.slot);
         self.slots[flow_packet.slot] = 0;
         self.now = flow_packet.time;
-        if self.instance.is_none() && !self.start_again(flow_packet.ordinal) {
+        if self.instance.is_none() && !self.restart_instance(flow_packet.ordinal) {
             return None;
         }
-        self.health.pass(self.now);
-        if self.share.is_over {
+        self.health.complete_trial(self.now);
+        if self.load_share.is_over {
             self.report.flows_shed += 1;
             return None;
         }
-        if self.free.taken() >= self.most_flows {
+        if self.instance_slots.taken() >= self.max_flows {
             self.report.flows_skipped += 1;
             return None;
         }
-        let slot = self.free.take();
+        let slot = self.instance_slots.take();
         self.slots[flow_packet.slot] = slot + 1;
         Some(slot)
     }
 
-    /// Calls it for one packet.
+    /// Calls `init` or `update` for one packet. Returns whether the plugin cuts the flow.
     fn call_packet(
         &mut self,
-        kind: Kind,
+        kind: EventKind,
         flow_packet: &FlowPacket<'_>,
         flow: &FlowView<'_>,
     ) -> bool {
         let event = Event::of(kind, flow_packet);
         let verdict = self.call(1, event, |instance, (manifest, delivery)| {
             let EventDelivery::Records(records) = delivery else {
-                unreachable!("columns are not called for one packet")
+                unreachable!("a plugin that receives batches is not called per packet")
             };
-            let fields = if kind == Kind::Init {
+            let fields = if kind == EventKind::Init {
                 &manifest.at_init
             } else {
                 &manifest.at_update
             };
             records.packet(manifest, flow_packet, |packet| {
                 record::flow(fields, flow, |flow| match kind {
-                    Kind::Init => instance.init(packet, flow),
+                    EventKind::Init => instance.init(packet, flow),
                     _ => instance.update(packet, flow),
                 })
             })
@@ -332,9 +392,11 @@ impl PluginRunner {
         cuts
     }
 
-    /// Shows the end of a flow, which is the `waiting`-th of those that wait for batches. If it is called
-    /// for this flow alone, it gives the values for the outputs that it declared, and how many bytes of
-    /// them are not numbers: at most `room`.
+    /// Delivers the end of a flow.
+    ///
+    /// A plugin that receives single events is called here. The result is the values of its outputs, and how
+    /// many bytes of them are not numbers: at most `room`. For a plugin that receives batches, the result is
+    /// `None`, and `waiting` is the index of the flow among the flows that wait for a flush.
     pub(crate) fn expire(
         &mut self,
         flow_slot: u32,
@@ -343,44 +405,47 @@ impl PluginRunner {
         room: usize,
     ) -> Option<(Vec<UdpValue>, u32)> {
         let slot = std::mem::take(&mut self.slots[flow_slot]);
-        if flow.record.id < self.since {
+        if flow.record.id < self.first_flow {
             self.report.flows_lost += 1;
             return None;
         }
-        // It was not offered: the instance held as many as it may.
+        // The entry is 0 if the flow was not offered to the plugin.
         let slot = slot.checked_sub(1)?;
-        self.free.give_back(slot);
+        self.instance_slots.give_back(slot);
         let event = Event::Expire {
             flow: flow.record.id,
         };
         if let EventDelivery::Columns(batch) = &mut self.delivery {
-            batch.expire(slot, self.plugin.manifest(), flow, waiting);
+            batch.push_expire(slot, self.plugin.manifest(), flow, waiting);
             if self.health.is_on_trial() {
-                self.event = Some(event);
+                self.trial_event = Some(event);
             }
             return None;
         }
-        let most = self.plugin.spec().limits.output;
-        let taken = self.call(1, event, |instance, (manifest, _)| {
+        let max_bytes = self.plugin.spec().limits.output;
+        let accepted = self.call(1, event, |instance, (manifest, _)| {
             let values = record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))?;
-            Ok(outputs::record(&manifest.outputs, values, most))
+            Ok(outputs::accept_record(&manifest.outputs, values, max_bytes))
         });
-        let Some(taken) = taken else {
+        let Some(accepted) = accepted else {
             self.report.flows_lost += 1;
             return None;
         };
-        self.report.bad_outputs += taken.bad;
-        self.report.outputs_too_large += taken.too_large;
-        let bytes = taken.row_bytes.first().copied().unwrap_or_default();
+        self.report.bad_outputs += accepted.bad;
+        self.report.outputs_too_large += accepted.too_large;
+        let bytes = accepted.row_bytes.first().copied().unwrap_or_default();
         if bytes as usize > room {
             self.report.flows_overflowed += 1;
             return None;
         }
-        Some((taken.values, bytes))
+        Some((accepted.values, bytes))
     }
 
-    /// Delivers its batch, with what is not read yet of this chunk, and answers for those of so many
-    /// waiting flows that ended in it. At most `room` bytes of the answer are not numbers.
+    /// Calls the plugin with its batch, and clears the batch.
+    ///
+    /// `chunk` is the current chunk, whose packet fields may not have been copied yet. `waiting` is the number
+    /// of flows that wait. The result has the values of those that ended in the batch. At most `room` bytes of
+    /// it are not numbers.
     pub(crate) fn flush(
         &mut self,
         chunk: &[FlowPacket<'_>],
@@ -390,30 +455,30 @@ impl PluginRunner {
         let EventDelivery::Columns(batch) = &mut self.delivery else {
             return None;
         };
-        batch.read(chunk);
+        batch.read_fields(chunk);
         let events = batch.len();
         if events == 0 {
             return None;
         }
-        let event = self.event.take().unwrap_or(Event::Batch { events });
-        let most = self.plugin.spec().limits.output;
+        let event = self.trial_event.take().unwrap_or(Event::Batch { events });
+        let max_bytes = self.plugin.spec().limits.output;
         let answer = self.call(events as u64, event, |instance, (manifest, delivery)| {
             let EventDelivery::Columns(batch) = delivery else {
-                unreachable!("records were handled above")
+                unreachable!("the delivery was checked above")
             };
             let columns = batch.lower(manifest.packed, |batch| instance.process(batch))?;
             let (outputs, rows) = (&manifest.outputs, batch.ended().len());
-            Ok(outputs::columns(outputs, columns, rows, most))
+            Ok(outputs::accept_columns(outputs, columns, rows, max_bytes))
         });
         let EventDelivery::Columns(batch) = &mut self.delivery else {
             return None;
         };
         let ended = batch.ended();
         let answer = match answer {
-            Some(taken) => {
-                self.report.bad_outputs += taken.bad;
-                self.report.outputs_too_large += taken.too_large;
-                let answer = Answer::new(taken.values, taken.row_bytes, ended, waiting);
+            Some(accepted) => {
+                self.report.bad_outputs += accepted.bad;
+                self.report.outputs_too_large += accepted.too_large;
+                let answer = Answer::new(accepted.values, accepted.row_bytes, ended, waiting);
                 let fits = answer.bytes() <= room;
                 if !fits {
                     self.report.flows_overflowed += ended.len() as u64;
@@ -429,30 +494,32 @@ impl PluginRunner {
         answer
     }
 
-    /// Makes a fresh instance for the flows from this packet on, if its pause is over; says whether
+    /// Opens a new instance for flows from the packet `ordinal` on, if the back-off has ended. Returns whether
     /// there is one.
-    fn start_again(&mut self, ordinal: u64) -> bool {
+    fn restart_instance(&mut self, ordinal: u64) -> bool {
         if !self.health.may_start(self.now) {
             return false;
         }
         match self.plugin.instance() {
             Ok(instance) => {
-                tracing::info!("plugin {}: started again", self.plugin.name());
+                tracing::info!("plugin {}: opened a new instance", self.plugin.name());
                 self.instance = Some(instance);
-                self.since = ordinal;
-                self.free = SlotAllocator::default();
+                self.first_flow = ordinal;
+                self.instance_slots = SlotAllocator::default();
                 self.health.started(self.now);
                 true
             }
             Err(error) => {
-                self.stopped(Event::Start, &error.problem);
+                self.record_trap(Event::Start, &error.problem);
                 false
             }
         }
     }
 
-    /// Calls the instance, if it is there, and throws it away if it traps. What `call` does before and
-    /// after it on the plugin's behalf, such as checking its values, is billed to the plugin as well.
+    /// Calls the instance, if there is one, and discards it if the call fails.
+    ///
+    /// `call` includes the work of the host for the plugin, such as checking its values. Its time is charged to
+    /// the plugin.
     fn call<T>(
         &mut self,
         events: u64,
@@ -473,7 +540,7 @@ impl PluginRunner {
             Ok(answer) => {
                 if self.budget.is_some() {
                     let cpu = before.map(|before| thread_time().saturating_sub(before));
-                    self.spend(events, cpu.unwrap_or(passed), event);
+                    self.charge(events, cpu.unwrap_or(passed), event);
                 }
                 Some(answer)
             }
@@ -484,62 +551,64 @@ impl PluginRunner {
                     Trap::Memory { .. } => self.report.traps_of_memory += 1,
                     _ => {}
                 }
-                self.stopped(event, &trap);
+                self.record_trap(event, &trap);
                 self.report.last_trap = Some(trap);
                 None
             }
         }
     }
 
+    /// Discards the instance, and with it the slots of all flows.
     fn drop_instance(&mut self) {
-        self.since = u64::MAX;
+        self.first_flow = u64::MAX;
         if let Some(instance) = self.instance.take() {
             self.report.memory = instance.memory();
             self.report.lines_dropped += instance.lines_dropped();
         }
     }
 
-    /// Takes note of the time that a call took, and leaves the plugin alone if it is too much in the long
-    /// run. One that is on trial is called with single events, which takes more.
-    fn spend(&mut self, events: u64, taken: Duration, event: Event) {
+    /// Charges the time of a call to the CPU budget. If the budget is exceeded, a back-off begins.
+    ///
+    /// Calls during a trial are not charged: single events cost more.
+    fn charge(&mut self, events: u64, used: Duration, event: Event) {
         let Some(budget) = self.budget.as_mut().filter(|_| !self.health.is_on_trial()) else {
             return;
         };
         let allowed = budget.ns_per_event;
-        match budget.spend(events, taken, self.now) {
+        match budget.spend(events, used, self.now) {
             Some(BudgetVerdict::Exceeds(taken)) => {
                 self.drop_instance();
                 self.report.excesses += 1;
-                let why = Trap::TooSlow { taken, allowed };
-                let pause = self.health.exceeded(self.now);
-                self.rest(event, &why, pause);
-                self.report.last_trap = Some(why);
+                let reason = Trap::TooSlow { taken, allowed };
+                let back_off = self.health.exceeded(self.now);
+                self.begin_back_off(event, &reason, back_off);
+                self.report.last_trap = Some(reason);
             }
-            Some(BudgetVerdict::Keeps) => self.health.keeps_to_its_time(),
+            Some(BudgetVerdict::Within) => self.health.within_budget(),
             None => {}
         }
     }
 
-    /// Says that it is left alone for a while.
-    fn rest(&self, event: Event, why: &dyn fmt::Display, pause: Duration) {
+    /// Logs the back-off, and has a new instance opened meanwhile.
+    fn begin_back_off(&self, event: Event, reason: &dyn fmt::Display, back_off: Duration) {
         let name = self.plugin.name();
         self.plugin.prepare_spare();
         tracing::error!(
-            "plugin {name}: stopped {event}: {why}; flows that it held have no values of it, and flows \
-             that begin {} s later are its own again",
-            pause.as_secs()
+            "plugin {name}: stopped {event}: {reason}; the flows that it held have null values; \
+             back-off: {} s",
+            back_off.as_secs()
         );
     }
 
-    /// Takes note of what went wrong, and says it.
-    fn stopped(&mut self, event: Event, why: &dyn fmt::Display) {
+    /// Records a trap, and logs the back-off or the quarantine that follows.
+    fn record_trap(&mut self, event: Event, reason: &dyn fmt::Display) {
         self.report.traps += 1;
         let name = self.plugin.name();
         match self.health.trapped(self.now) {
-            Some(pause) => self.rest(event, why, pause),
+            Some(back_off) => self.begin_back_off(event, reason, back_off),
             None => tracing::error!(
-                "plugin {name}: stopped {event}: {why}; it has trapped too often and is not started \
-                 again"
+                "plugin {name}: stopped {event}: {reason}; quarantine: it trapped too many times in a \
+                 row, and gets no new flows until the capture ends"
             ),
         }
     }
@@ -553,10 +622,10 @@ mod tests {
     use crate::load::plugin::tests::load;
 
     #[test]
-    fn work_of_the_host_on_its_behalf_is_billed_to_the_plugin() {
+    fn work_of_the_host_for_the_plugin_is_charged_to_the_plugin() {
         let mut runner = PluginRunner::start(Arc::new(load()), Time::EPOCH, 0);
         runner.budget = CpuBudget::new(EventTime::Ns(1_000_000), RunContext::default());
-        // The guest is not called at all.
+        // The plugin itself is not called.
         let answer = runner.call(100, Event::Batch { events: 100 }, |_, _| {
             let start = thread_time();
             while thread_time() - start < Duration::from_millis(101) {}

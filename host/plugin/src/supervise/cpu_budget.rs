@@ -1,4 +1,4 @@
-//! CPU time that a plugin's events may take in the long run.
+//! The average CPU time per event that a plugin may use over many calls.
 
 use std::time::Duration;
 
@@ -7,88 +7,94 @@ use flowloom_core::time::Time;
 use crate::config::limits::EventTime;
 use crate::config::run_context::RunContext;
 
-/// CPU time of an event, on average, where packets do not wait and the operator says nothing, ns.
+/// The default budget of a live capture, in ns of CPU time per event.
 ///
-/// The slowest plugins that we know of, those in JavaScript and Python that are called event by event,
-/// take 25,000, and twice that on a machine that is busy with others. Batches that just keep the
-/// deadline of their calls take 97,000 and more, and single events a thousand times that.
-const USUAL: u64 = 80_000;
+/// The slowest known plugins (JavaScript and Python, called event by event) take 25,000 ns, and twice that on a
+/// busy machine. Batches that only just meet the deadline of a call take at least 97,000 ns per event. Single
+/// events that only just meet it take a thousand times that.
+const DEFAULT_NS_PER_EVENT: u64 = 80_000;
 
-/// Of the time that passes a plugin may take one part in so many without being asked what an event
-/// took, as when packets come too quickly. On a quiet wire each call finds cold caches and has few
-/// events, which take 200,000 each in those languages, and nobody waits for it.
-const QUIET: u32 = 8;
+/// With the default budget, a plugin that uses less than one part in `QUIET_SHARE` of the elapsed packet time
+/// is within its budget, whatever an event takes.
+///
+/// On a link with little traffic, each call has few events and finds cold caches. Events then take 200,000 ns
+/// in those languages, and nothing waits for them.
+const QUIET_SHARE: u32 = 8;
 
-/// How much time is looked at together: what a first call takes for once is no habit.
+/// The time in calls that is evaluated together. It is long enough that the cost of a first call does not
+/// decide.
 const WINDOW: Duration = Duration::from_millis(100);
 
-/// Watches what the events of one plugin on one meter take.
+/// Measures the CPU time per event of one plugin on one meter.
 #[derive(Debug)]
 pub(crate) struct CpuBudget {
     pub(crate) ns_per_event: u64,
-    /// Whether a plugin that takes little of the time that passes may take as much as it likes for an
-    /// event.
-    spares_the_quiet: bool,
-    /// Whether CPU time is measured. That takes a system call for each call, so that it is first seen
-    /// whether the time that passes in calls, which is known anyway, is more than they may take.
+    /// Whether a plugin with a small share of the elapsed time is within its budget (`QUIET_SHARE`).
+    allows_quiet_share: bool,
+    /// Whether the caller measures CPU time instead of elapsed time.
+    ///
+    /// Reading CPU time costs a system call before and after each call. With the default budget it is therefore
+    /// measured only after the elapsed time, which is known anyway, has exceeded the budget.
     pub(crate) is_exact: bool,
     events: u64,
-    taken: Duration,
-    /// When the calls that are looked at together began.
+    used: Duration,
+    /// The packet time of the first call of the current evaluation.
     since: Option<Time>,
 }
 
-/// What is to be said of a plugin.
+/// The result of an evaluation.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum BudgetVerdict {
-    /// Its events take no more than they may.
-    Keeps,
-    /// They take so many ns each, which is more.
+    /// The plugin is within its budget.
+    Within,
+    /// The plugin exceeds its budget. The value is ns per event.
     Exceeds(u64),
 }
 
 impl CpuBudget {
-    /// What was allowed, if it is bounded in such a run.
+    /// Returns the budget for a run, or `None` if the run has none.
     pub(crate) fn new(allowed: EventTime, run: RunContext) -> Option<Self> {
-        let (ns_per_event, is_usual) = match allowed {
-            EventTime::Default if run.is_live => (USUAL, true),
+        let (ns_per_event, is_default) = match allowed {
+            EventTime::Default if run.is_live => (DEFAULT_NS_PER_EVENT, true),
             EventTime::Default | EventTime::Unbounded => return None,
             EventTime::Ns(ns) => (ns, false),
         };
         Some(Self {
             ns_per_event,
-            spares_the_quiet: is_usual,
-            is_exact: !is_usual,
+            allows_quiet_share: is_default,
+            is_exact: !is_default,
             events: 0,
-            taken: Duration::ZERO,
+            used: Duration::ZERO,
             since: None,
         })
     }
 
-    /// Takes note of a call at this time of the packets, and of the time that it took: CPU time where
-    /// that `is_exact`. Says what is to be said each time that there is enough to say it.
+    /// Adds a call at packet time `now` that used `used`: CPU time if `is_exact`, otherwise elapsed time.
+    ///
+    /// Returns a verdict each time that `WINDOW` of calls is complete, otherwise `None`. Elapsed time alone
+    /// never leads to `Exceeds`: the machine may have been busy with other work.
     pub(crate) fn spend(
         &mut self,
         events: u64,
-        taken: Duration,
+        used: Duration,
         now: Time,
     ) -> Option<BudgetVerdict> {
         let since = *self.since.get_or_insert(now);
         self.events += events;
-        self.taken += taken;
-        if self.taken < WINDOW || self.events == 0 {
+        self.used += used;
+        if self.used < WINDOW || self.events == 0 {
             return None;
         }
-        let ns = self.taken.as_nanos() / u128::from(self.events);
+        let ns = self.used.as_nanos() / u128::from(self.events);
         let ns = u64::try_from(ns).unwrap_or(u64::MAX);
         let passed = Duration::from_nanos(now.ns().saturating_sub(since.ns()));
-        let is_quiet = self.spares_the_quiet && self.taken.saturating_mul(QUIET) < passed;
-        (self.events, self.taken, self.since) = (0, Duration::ZERO, Some(now));
+        let is_quiet = self.allows_quiet_share && self.used.saturating_mul(QUIET_SHARE) < passed;
+        (self.events, self.used, self.since) = (0, Duration::ZERO, Some(now));
         if ns <= self.ns_per_event || is_quiet {
-            self.is_exact = !self.spares_the_quiet;
-            return Some(BudgetVerdict::Keeps);
+            self.is_exact = !self.allows_quiet_share;
+            return Some(BudgetVerdict::Within);
         }
-        // It may have been the machine, which was busy with others.
+        // The first excess may be elapsed time only: measure CPU time before deciding.
         std::mem::replace(&mut self.is_exact, true).then_some(BudgetVerdict::Exceeds(ns))
     }
 }
@@ -112,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_there_when_live_or_when_somebody_says_so() {
+    fn a_budget_exists_in_live_captures_or_if_the_operator_sets_it() {
         let ns = |allowed, run| CpuBudget::new(allowed, run).map(|budget| budget.ns_per_event);
         let files = RunContext::default();
         assert_eq!(ns(EventTime::Default, LIVE), Some(80_000));
@@ -124,8 +130,8 @@ mod tests {
     }
 
     #[test]
-    fn calls_just_under_their_deadline_are_too_much_when_live() {
-        // A batch of 1,024 events in 99 ms is 96 µs an event.
+    fn calls_just_under_their_deadline_exceed_the_default_budget() {
+        // A batch of 1,024 events in 99 ms takes 96 µs per event.
         let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         let mut said = (1..=4).map(|n| budget.spend(1_024, ms(99), at(100 * n)));
         assert!(said.by_ref().take(3).all(|habit| habit.is_none()));
@@ -133,18 +139,18 @@ mod tests {
     }
 
     #[test]
-    fn it_is_measured_exactly_before_it_is_judged() {
+    fn cpu_time_is_measured_before_a_verdict() {
         let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         assert!(!budget.is_exact);
-        // By the clock it was slow; by its CPU time it is not, and then the clock is enough.
+        // Elapsed time exceeds the budget, CPU time does not. Elapsed time is then measured again.
         assert_eq!(budget.spend(1_000, ms(300), at(1)), None);
         assert!(budget.is_exact);
         assert_eq!(
             budget.spend(9_000, ms(250), at(2)),
-            Some(BudgetVerdict::Keeps)
+            Some(BudgetVerdict::Within)
         );
         assert!(!budget.is_exact);
-        // One that somebody has set is exact from the first call on.
+        // A budget that the operator set is measured in CPU time from the first call on.
         let mut set = CpuBudget::new(EventTime::Ns(1_000), LIVE).unwrap();
         assert_eq!(
             set.spend(1_000, ms(300), at(1)),
@@ -153,23 +159,23 @@ mod tests {
     }
 
     #[test]
-    fn on_a_quiet_wire_events_may_take_longer() {
+    fn with_little_traffic_events_may_take_longer() {
         let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         // Two events every 100 ms take 0.4 ms: 200 µs each, and 0.4 % of the time.
         for n in 0..2_000 {
             let said = budget.spend(2, Duration::from_micros(400), at(100 * n));
             assert!(
-                matches!(said, None | Some(BudgetVerdict::Keeps)),
+                matches!(said, None | Some(BudgetVerdict::Within)),
                 "{n}: {said:?}"
             );
             assert!(!budget.is_exact);
         }
-        // When they come more often they are too much.
+        // The same events every ms exceed the budget.
         let said: Vec<_> = (0..2_000)
             .filter_map(|n| budget.spend(2, Duration::from_micros(400), at(200_000 + n)))
             .collect();
         assert_eq!(said[0], BudgetVerdict::Exceeds(200_000));
-        // It says so of who was told, whatever passes.
+        // A budget that the operator set has no exception for little traffic.
         let mut set = CpuBudget::new(EventTime::Ns(100_000), LIVE).unwrap();
         let said = (0..1_000).find_map(|n| set.spend(2, Duration::from_micros(400), at(100 * n)));
         assert_eq!(said, Some(BudgetVerdict::Exceeds(200_000)));

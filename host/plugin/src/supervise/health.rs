@@ -1,19 +1,48 @@
-//! When a plugin that has trapped is tried again.
+//! The health of one plugin generation on one meter: when it receives new flows again after a failure.
+//!
+//! ```text
+//!                  trapped                    started            complete_trial
+//!    ┌─> Running ───────────> BackOff(trial) ─────────> Trial ───────────────────> Running
+//!    │      │                    ^    │                   │
+//!    │      │ exceeded           │    │ trapped           │ trapped
+//!    │      v                    └────┴───────────────────┘
+//!    └── BackOff(no trial)
+//!      started
+//!
+//!    any state, 20th trap in a row ──> Quarantined (final)
+//! ```
+//!
+//! | state | instance | new flows | events per call |
+//! |---|---|---|---|
+//! | `Running` | open | received | a batch |
+//! | `BackOff` | none | null values | none |
+//! | `Trial` | open, new | received | one |
+//! | `Quarantined` | none | null values | none |
+//!
+//! - A trap in `BackOff` means that the next instance could not be opened.
+//! - The back-off is 1 s and doubles with each failure in a row, up to 30 s. Traps and exceeded CPU budgets are
+//!   counted separately.
+//! - Only a completed trial resets the count of traps. Only a CPU budget that was met resets the count of
+//!   exceeded budgets.
+//! - A CPU budget is not charged during a trial, because single events cost more.
+//! - All times are packet times, so that a run over files is repeatable. Only an exceeded CPU budget depends on
+//!   the machine.
+//! - Transitions out of `BackOff` and `Trial` happen only when a flow begins. The runner drives them.
 
 use std::fmt;
 use std::time::Duration;
 
 use flowloom_core::time::Time;
 
-/// What becomes of a plugin's new flows.
+/// Whether a plugin receives the events of newly started flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PluginState {
-    /// It is shown them.
+    /// It receives them. This includes the trial after a back-off.
     #[default]
     Running,
-    /// It has trapped: it is not shown them until its pause is over.
+    /// It is in back-off: it receives none until the back-off ends.
     Restarting,
-    /// It has trapped too often: it is shown nothing any more.
+    /// It is in quarantine: it receives none until the capture ends.
     Quarantined,
 }
 
@@ -27,118 +56,120 @@ impl fmt::Display for PluginState {
     }
 }
 
-/// After the first trap; each one that follows without a trial passed doubles it.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// Somebody who sends a packet of death again and again takes away no more than this at a time.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How long a fresh instance is called with one event at a time, so that a trap names its packet.
-const TRIAL: Duration = Duration::from_secs(10);
-/// Traps in a row without a trial passed, after which there is no other try.
-const MOST_TRAPS: u32 = 20;
+/// The back-off after the first failure. Each further failure in a row doubles it.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+/// The longest back-off. It bounds the loss if somebody sends a packet that traps again and again.
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
+/// The length of a trial. One event per call makes a trap name its packet.
+const TRIAL_TIME: Duration = Duration::from_secs(10);
+/// The number of traps in a row, without a completed trial between them, that leads to quarantine.
+const QUARANTINE_TRAPS: u32 = 20;
 
-/// How a plugin is doing on one meter. All times are packets' times, so that a run over files can be
-/// repeated.
+/// The health of one plugin generation on one meter.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
     state: HealthState,
-    /// In a row, without a trial passed.
+    /// Traps since the last completed trial.
     traps: u32,
-    /// How often in a row it took more time than it may.
+    /// How many times in a row the CPU budget was exceeded.
     excesses: u32,
 }
 
 #[derive(Debug, Default)]
 enum HealthState {
     #[default]
-    Sound,
-    /// It has no instance.
-    Pausing {
+    Running,
+    /// There is no instance until a flow begins at or after `until`.
+    BackOff {
         until: Time,
-        /// Whether it has trapped.
-        is_suspect: bool,
+        /// Whether a trial follows: true after a trap, false after an exceeded CPU budget.
+        has_trial: bool,
     },
-    /// Its instance is fresh.
-    OnTrial {
+    /// A new instance receives one event per call until a flow begins at or after `until`.
+    Trial {
         until: Time,
     },
     Quarantined,
 }
 
 impl Health {
-    /// Takes note of a trap; returns the pause after which there may be a fresh instance, if ever.
+    /// Records a trap. Returns the back-off, or `None` if the plugin enters quarantine.
     pub(crate) fn trapped(&mut self, now: Time) -> Option<Duration> {
         self.traps += 1;
-        if self.traps >= MOST_TRAPS {
+        if self.traps >= QUARANTINE_TRAPS {
             self.state = HealthState::Quarantined;
             return None;
         }
-        Some(self.pause(self.traps, now, true))
+        Some(self.back_off(self.traps, now, true))
     }
 
-    /// Takes note of too much time taken; returns the pause after which there may be a fresh instance.
-    /// That is done for as long as the run takes: it is sampled.
+    /// Records an exceeded CPU budget. Returns the back-off.
+    ///
+    /// This never leads to quarantine. A plugin that is always too slow serves a sample of the flows.
     pub(crate) fn exceeded(&mut self, now: Time) -> Duration {
         self.excesses += 1;
-        self.pause(self.excesses, now, false)
+        self.back_off(self.excesses, now, false)
     }
 
-    /// It takes no more time than it may.
-    pub(crate) fn keeps_to_its_time(&mut self) {
+    /// Records that the CPU budget was met.
+    pub(crate) fn within_budget(&mut self) {
         self.excesses = 0;
     }
 
-    fn pause(&mut self, times: u32, now: Time, is_suspect: bool) -> Duration {
-        let pause = FIRST_PAUSE
-            .saturating_mul(1 << (times - 1).min(16))
-            .min(LONGEST_PAUSE);
-        let until = now.after(pause);
-        self.state = HealthState::Pausing { until, is_suspect };
-        pause
+    /// Enters the back-off of the `nth` failure in a row. `nth` is at least 1.
+    fn back_off(&mut self, nth: u32, now: Time, has_trial: bool) -> Duration {
+        let length = FIRST_BACK_OFF
+            .saturating_mul(1 << (nth - 1).min(16))
+            .min(LONGEST_BACK_OFF);
+        let until = now.after(length);
+        self.state = HealthState::BackOff { until, has_trial };
+        length
     }
 
-    /// Whether its pause is over.
+    /// Returns whether a new instance may be opened: the back-off has ended.
     pub(crate) fn may_start(&self, now: Time) -> bool {
-        matches!(self.state, HealthState::Pausing { until, .. } if now >= until)
+        matches!(self.state, HealthState::BackOff { until, .. } if now >= until)
     }
 
-    /// There is a fresh instance.
+    /// Records that a new instance was opened: a trial begins, or the plugin is running again.
     pub(crate) fn started(&mut self, now: Time) {
         self.state = match self.state {
-            HealthState::Pausing {
-                is_suspect: false, ..
-            } => HealthState::Sound,
-            _ => HealthState::OnTrial {
-                until: now.after(TRIAL),
+            HealthState::BackOff {
+                has_trial: false, ..
+            } => HealthState::Running,
+            _ => HealthState::Trial {
+                until: now.after(TRIAL_TIME),
             },
         };
     }
 
-    /// Whether it gets one event a call.
+    /// Returns whether the instance receives one event per call.
     #[inline]
     pub(crate) fn is_on_trial(&self) -> bool {
-        matches!(self.state, HealthState::OnTrial { .. })
+        matches!(self.state, HealthState::Trial { .. })
     }
 
-    /// Whether a fresh instance may come with any packet.
+    /// Returns whether the next flow that begins may lead to a new instance.
     #[inline]
-    pub(crate) fn is_pausing(&self) -> bool {
-        matches!(self.state, HealthState::Pausing { .. })
+    pub(crate) fn is_in_back_off(&self) -> bool {
+        matches!(self.state, HealthState::BackOff { .. })
     }
 
-    /// Ends a trial that is passed.
-    pub(crate) fn pass(&mut self, now: Time) {
-        if let HealthState::OnTrial { until } = self.state
+    /// Ends the trial if its time has passed.
+    pub(crate) fn complete_trial(&mut self, now: Time) {
+        if let HealthState::Trial { until } = self.state
             && now >= until
         {
-            self.state = HealthState::Sound;
+            self.state = HealthState::Running;
             self.traps = 0;
         }
     }
 
+    /// Returns the state for reports.
     pub(crate) fn state(&self) -> PluginState {
         match self.state {
-            HealthState::Sound | HealthState::OnTrial { .. } => PluginState::Running,
-            HealthState::Pausing { .. } => PluginState::Restarting,
+            HealthState::Running | HealthState::Trial { .. } => PluginState::Running,
+            HealthState::BackOff { .. } => PluginState::Restarting,
             HealthState::Quarantined => PluginState::Quarantined,
         }
     }
@@ -153,42 +184,42 @@ mod tests {
     }
 
     #[test]
-    fn pauses_double_up_to_a_bound_and_end_after_twenty_traps() {
+    fn the_back_off_doubles_up_to_30_s_and_the_20th_trap_leads_to_quarantine() {
         let mut health = Health::default();
-        let pauses: Vec<_> = (0..20)
-            .map(|_| health.trapped(at(100)).map(|pause| pause.as_secs()))
+        let seconds: Vec<_> = (0..20)
+            .map(|_| health.trapped(at(100)).map(|back_off| back_off.as_secs()))
             .collect();
-        assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 30].map(Some));
-        assert_eq!(pauses[18..], [Some(30), None]);
+        assert_eq!(seconds[..6], [1, 2, 4, 8, 16, 30].map(Some));
+        assert_eq!(seconds[18..], [Some(30), None]);
         assert_eq!(health.state(), PluginState::Quarantined);
         assert!(!health.may_start(at(1_000_000)));
     }
 
     #[test]
-    fn who_takes_too_much_time_is_sampled() {
+    fn an_exceeded_budget_leads_to_a_back_off_without_trial_or_quarantine() {
         let mut health = Health::default();
-        for pause in [1, 2, 4, 8, 16, 30, 30] {
-            assert_eq!(health.exceeded(at(0)).as_secs(), pause);
+        for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            assert_eq!(health.exceeded(at(0)).as_secs(), seconds);
         }
         assert!(health.may_start(at(30)));
         health.started(at(30));
         assert!(!health.is_on_trial());
-        health.keeps_to_its_time();
-        assert_eq!(health.exceeded(at(40)), FIRST_PAUSE);
+        health.within_budget();
+        assert_eq!(health.exceeded(at(40)), FIRST_BACK_OFF);
     }
 
     #[test]
-    fn a_trial_that_is_passed_is_a_new_beginning() {
+    fn a_completed_trial_resets_the_back_off() {
         let mut health = Health::default();
         health.trapped(at(0));
         health.trapped(at(0));
         assert!(!health.may_start(at(1)));
         assert!(health.may_start(at(2)));
         health.started(at(2));
-        health.pass(at(11));
+        health.complete_trial(at(11));
         assert!(health.is_on_trial());
-        health.pass(at(12));
+        health.complete_trial(at(12));
         assert!(!health.is_on_trial());
-        assert_eq!(health.trapped(at(13)), Some(FIRST_PAUSE));
+        assert_eq!(health.trapped(at(13)), Some(FIRST_BACK_OFF));
     }
 }

@@ -1,41 +1,42 @@
-//! How much of a meter's time a plugin may take when there is not enough of it.
+//! The share of a meter's time that a plugin may use while the meter is overloaded.
 
 use std::time::{Duration, Instant};
 
-/// The share of the meter's time, one in so many.
+/// A plugin may use one part in `PART` of the elapsed time.
 const PART: u32 = 8;
 
-/// How long it is watched before it is judged.
-const WATCH: Duration = Duration::from_millis(20);
+/// The shortest time between two evaluations.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Watches one plugin of one meter.
+/// Measures the share of one plugin on one meter.
+///
+/// It is only evaluated during overload. Once exceeded, it stays exceeded until the overload ends.
 #[derive(Debug, Default)]
 pub(crate) struct LoadShare {
-    /// Whether it takes too much.
+    /// Whether the plugin exceeds its share, so that the meter offers it no new flows.
     pub(crate) is_over: bool,
-    /// When it was looked at, and the time that it had taken by then.
+    /// The last evaluation during this overload, and the time that the plugin had used by then.
     last: Option<(Instant, Duration)>,
 }
 
 impl LoadShare {
-    /// Looks at a plugin that has taken so much time in all. Only while time is scarce (`on`) can it
-    /// take too much, and then until it is not scarce any more.
-    pub(crate) fn look(&mut self, on: bool, taken: Duration) {
-        self.look_at(on, taken, Instant::now());
+    /// Evaluates a plugin that has used `used` so far. `is_overloaded` is false while the meter keeps up.
+    pub(crate) fn evaluate(&mut self, is_overloaded: bool, used: Duration) {
+        self.evaluate_at(is_overloaded, used, Instant::now());
     }
 
-    fn look_at(&mut self, on: bool, taken: Duration, now: Instant) {
-        let Some((then, before)) = self.last.filter(|_| on) else {
+    fn evaluate_at(&mut self, is_overloaded: bool, used: Duration, now: Instant) {
+        let Some((last, used_before)) = self.last.filter(|_| is_overloaded) else {
             *self = Self {
                 is_over: false,
-                last: on.then_some((now, taken)),
+                last: is_overloaded.then_some((now, used)),
             };
             return;
         };
-        let watched = now.duration_since(then);
-        if watched >= WATCH {
-            self.is_over |= (taken - before) * PART > watched;
-            self.last = Some((now, taken));
+        let elapsed = now.duration_since(last);
+        if elapsed >= SHORTEST_INTERVAL {
+            self.is_over |= (used - used_before) * PART > elapsed;
+            self.last = Some((now, used));
         }
     }
 }
@@ -45,21 +46,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_takes_more_than_its_share_is_over_until_time_is_not_scarce() {
+    fn an_exceeded_share_stays_exceeded_until_the_overload_ends() {
         let start = Instant::now();
         let ms = Duration::from_millis;
         let mut share = LoadShare::default();
-        let mut look = |on, taken, now| {
-            share.look_at(on, ms(taken), start + ms(now));
+        let mut is_over = |is_overloaded, used, now| {
+            share.evaluate_at(is_overloaded, ms(used), start + ms(now));
             share.is_over
         };
-        assert!(!look(false, 900, 1_000), "time is not scarce");
-        assert!(!look(true, 1_900, 2_000), "nothing is known of it yet");
-        assert!(!look(true, 1_905, 2_010), "too short a time");
-        assert!(!look(true, 1_912, 2_100), "12 of 100 ms");
-        assert!(look(true, 1_937, 2_200), "25 of 100 ms");
-        assert!(look(true, 1_937, 2_300), "it stays so");
-        assert!(!look(false, 1_937, 2_400));
-        assert!(!look(true, 2_400, 2_500), "another time");
+        assert!(!is_over(false, 900, 1_000), "no overload");
+        assert!(!is_over(true, 1_900, 2_000), "first measurement");
+        assert!(!is_over(true, 1_905, 2_010), "interval too short");
+        assert!(!is_over(true, 1_912, 2_100), "12 of 100 ms");
+        assert!(is_over(true, 1_937, 2_200), "25 of 100 ms");
+        assert!(is_over(true, 1_937, 2_300), "stays exceeded");
+        assert!(!is_over(false, 1_937, 2_400));
+        assert!(!is_over(true, 2_400, 2_500), "a new overload");
     }
 }

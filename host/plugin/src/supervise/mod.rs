@@ -1,4 +1,4 @@
-//! How plugins are doing, and what they cost.
+//! Health of plugins, their CPU time, and reports.
 
 pub(crate) mod cpu_budget;
 pub(crate) mod health;

@@ -1,71 +1,69 @@
-//! What plugins did in a run.
+//! Counters of plugins.
 
 use std::time::Duration;
 
 use super::health::PluginState;
 use crate::error::Trap;
 
-/// What one plugin did in a run, over all its generations and meters.
+/// Counters of one plugin in a run, over all its generations and meters.
 #[derive(Clone, Debug, Default)]
 pub struct PluginReport {
-    /// The operator's name for it.
+    /// The operator's name for the plugin.
     pub name: String,
-    /// Its own version; of several generations, the newest one's.
+    /// The plugin's own version; with several generations, that of the newest.
     pub version: String,
-    /// How it is doing; of several meters, where it is doing worst.
+    /// The state; with several meters, the worst.
     pub state: PluginState,
-    /// Generations that flows began with: one, and one more for each time that it was replaced. Of
-    /// several meters, the most.
+    /// Generations that have had flows: one, and one more for each replacement. With several meters, the
+    /// largest count.
     pub generations: u64,
-    /// Events it was shown.
+    /// Events in these calls.
     pub events: u64,
-    /// Calls into it.
+    /// Calls into the plugin.
     pub calls: u64,
-    /// Time that these calls took.
+    /// Elapsed time of these calls.
     pub time: Duration,
-    /// Calls that failed.
+    /// Failed calls, and instances that could not be opened while packets flowed.
     pub traps: u64,
-    /// Those of them that took too long.
+    /// Traps because a call exceeded its CPU time.
     pub traps_of_time: u64,
-    /// Those of them that wanted too much memory.
+    /// Traps because a call exceeded the memory limit.
     pub traps_of_memory: u64,
-    /// How often it was left alone for a while, for its events took more time than they may in the long
-    /// run. Then the results depend on the machine.
+    /// Back-offs because events took too much CPU time in the long run. If there are any, results depend on the
+    /// machine.
     pub excesses: u64,
-    /// How the last of them failed.
+    /// The last trap or exceeded CPU budget.
     pub last_trap: Option<Trap>,
-    /// Flows whose values are null because it held them when it trapped, or because they began before
-    /// it was started again.
+    /// Flows whose values are null because their instance trapped, or because they began while there was no
+    /// instance.
     pub flows_lost: u64,
-    /// Flows that were not offered to it because it held as many as it may.
+    /// Flows that the plugin did not receive because it had reached its flow limit.
     pub flows_skipped: u64,
-    /// Flows that were not offered to it because it took too much of a meter that could not keep up.
+    /// Flows that the plugin did not receive because it used too much time of an overloaded meter.
     pub flows_shed: u64,
-    /// Flows whose values are null because their generation was replaced and they did not end in the
-    /// time that it was left.
+    /// Flows whose values are null because their generation was replaced, and they did not end in time.
     pub flows_abandoned: u64,
-    /// Flows that it ended early.
+    /// Flows that the plugin ended early.
     pub flows_cut: u64,
-    /// Flows that it holds.
+    /// Flows that the plugin holds now.
     pub flows_held: u64,
-    /// Values that were not what it declared; they are null.
+    /// Values that were not of the declared type; they are null.
     pub bad_outputs: u64,
-    /// Values that are null because their flow had no bytes left for them
+    /// Values that are null because they exceeded the bytes of their flow
     /// ([`Limits::output`](super::Limits::output)).
     pub outputs_too_large: u64,
-    /// Flows whose values are null because flows that wait to be taken held as many bytes as they may.
+    /// Flows whose values are null because the flows that wait to be taken had reached their limit of bytes.
     pub flows_overflowed: u64,
-    /// Lines of its log that were not shown, for there were too many.
+    /// Log lines that were not written because there were too many.
     pub lines_dropped: u64,
-    /// Bytes that its instances had at last: memory, tables, and what the host keeps for them.
+    /// Bytes of its instances, as last known: memory, tables, and what the host keeps for them.
     pub memory: usize,
-    /// Bytes of its machine code and data, which all its instances share; of several generations, those
-    /// of the largest.
+    /// Bytes of its machine code and data, which all instances share; with several generations, the largest.
     pub image: usize,
 }
 
 impl PluginReport {
-    /// What the plugins did on all meters, in the order in which they were loaded.
+    /// Adds up the reports of all meters, in the order in which the plugins were loaded.
     pub fn sum(meters: Vec<Vec<Self>>) -> Vec<Self> {
         let mut sums: Vec<Self> = Vec::new();
         for reports in meters {
@@ -86,7 +84,7 @@ impl PluginReport {
         sums
     }
 
-    /// Adds what a later generation of it did on the same meter.
+    /// Adds the counters of a later generation on the same meter.
     pub(crate) fn add(&mut self, later: Self) {
         self.version = later.version;
         self.state = later.state;
