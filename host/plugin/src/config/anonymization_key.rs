@@ -9,7 +9,7 @@ use blake2::digest::KeyInit as _;
 
 use crate::bounded_file::BoundedRead;
 
-/// The key of an [`Anonymizer`]: 64 bytes, written as 128 hexadecimal digits.
+/// The key of pseudonyms and of anonymised columns: 64 bytes, written as 128 hexadecimal digits.
 ///
 /// With the key, the address of a hash can be found by trying all addresses. The key is never logged or
 /// printed.

@@ -5,11 +5,12 @@
 //!
 //! ```text
 //!   new or changed file ──> changing ──────────────────────> handled
-//!                            │    ^    unchanged for 200 ms     │
-//!                            └────┘                             │ the file or its policy changes
-//!                         changes again          changing <─────┘
+//!                            │    ^    unchanged for 200 ms   │    ^
+//!                            └────┘                           └────┘
+//!                         changes again                  its policy changes
 //!
-//!   file is gone ──> the plugin is removed, if it came from this file
+//!   handled ── the file changes ──> changing
+//!   handled ── the file is gone ──> the plugin is removed, if it came from this file
 //! ```
 //!
 //! - A file is handled once for each state, even if it is rejected.

@@ -72,7 +72,7 @@ pub struct RegistryConfig {
     /// The compiler of plugins.
     ///
     /// `None`, the default, compiles in this process. This is for trusted plugins only: a malicious plugin can
-    /// end the process, or use any amount of time and memory. Use a [`ChildCompiler`](super::ChildCompiler) for
+    /// end the process, or use any amount of time and memory. Use a [`ChildCompiler`](crate::ChildCompiler) for
     /// all others.
     pub compiler: Option<Arc<dyn Compiler>>,
     /// The key of pseudonyms; `None` creates a random one.

@@ -133,9 +133,9 @@ mod tests {
     fn calls_just_under_their_deadline_exceed_the_default_budget() {
         // A batch of 1,024 events in 99 ms takes 96 µs per event.
         let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
-        let mut said = (1..=4).map(|n| budget.spend(1_024, ms(99), at(100 * n)));
-        assert!(said.by_ref().take(3).all(|habit| habit.is_none()));
-        assert_eq!(said.next(), Some(Some(BudgetVerdict::Exceeds(96_679))));
+        let mut verdicts = (1..=4).map(|n| budget.spend(1_024, ms(99), at(100 * n)));
+        assert!(verdicts.by_ref().take(3).all(|verdict| verdict.is_none()));
+        assert_eq!(verdicts.next(), Some(Some(BudgetVerdict::Exceeds(96_679))));
     }
 
     #[test]
@@ -163,21 +163,22 @@ mod tests {
         let mut budget = CpuBudget::new(EventTime::Default, LIVE).unwrap();
         // Two events every 100 ms take 0.4 ms: 200 µs each, and 0.4 % of the time.
         for n in 0..2_000 {
-            let said = budget.spend(2, Duration::from_micros(400), at(100 * n));
+            let verdicts = budget.spend(2, Duration::from_micros(400), at(100 * n));
             assert!(
-                matches!(said, None | Some(BudgetVerdict::Within)),
-                "{n}: {said:?}"
+                matches!(verdicts, None | Some(BudgetVerdict::Within)),
+                "{n}: {verdicts:?}"
             );
             assert!(!budget.is_exact);
         }
         // The same events every ms exceed the budget.
-        let said: Vec<_> = (0..2_000)
+        let verdicts: Vec<_> = (0..2_000)
             .filter_map(|n| budget.spend(2, Duration::from_micros(400), at(200_000 + n)))
             .collect();
-        assert_eq!(said[0], BudgetVerdict::Exceeds(200_000));
+        assert_eq!(verdicts[0], BudgetVerdict::Exceeds(200_000));
         // A budget that the operator set has no exception for little traffic.
         let mut set = CpuBudget::new(EventTime::Ns(100_000), LIVE).unwrap();
-        let said = (0..1_000).find_map(|n| set.spend(2, Duration::from_micros(400), at(100 * n)));
-        assert_eq!(said, Some(BudgetVerdict::Exceeds(200_000)));
+        let verdicts =
+            (0..1_000).find_map(|n| set.spend(2, Duration::from_micros(400), at(100 * n)));
+        assert_eq!(verdicts, Some(BudgetVerdict::Exceeds(200_000)));
     }
 }

@@ -50,7 +50,7 @@ pub struct PluginReport {
     /// Values that were not of the declared type; they are null.
     pub bad_outputs: u64,
     /// Values that are null because they exceeded the bytes of their flow
-    /// ([`Limits::output`](super::Limits::output)).
+    /// ([`Limits::output`](crate::Limits::output)).
     pub outputs_too_large: u64,
     /// Flows whose values are null because the flows that wait to be taken had reached their limit of bytes.
     pub flows_overflowed: u64,
