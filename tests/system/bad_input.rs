@@ -238,12 +238,12 @@ fn values_that_options_do_not_have() {
         (
             "--format",
             "xml",
-            "invalid value 'xml' for '--format <FORMAT>'",
+            "invalid value 'xml' for '--format <csv|jsonl>'",
         ),
         (
             "--idle-timeout",
             "soon",
-            "invalid value 'soon' for '--idle-timeout <S>': a whole number from 0 to \
+            "invalid value 'soon' for '--idle-timeout <SECONDS>': a whole number from 0 to \
              18446744073709551615 is accepted",
         ),
         (

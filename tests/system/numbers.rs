@@ -151,7 +151,7 @@ fn a_report_once_in_an_age_is_refused() {
         .args(["meter", "dns.pcap", "--performance-report", "18446744073709551615"])
         .run()
         .refuses_arguments(
-            "invalid value '18446744073709551615' for '--performance-report <S>': a whole number from 0 \
+            "invalid value '18446744073709551615' for '--performance-report <SECONDS>': a whole number from 0 \
              to 31536000 is accepted",
         );
 }

@@ -1,4 +1,4 @@
-//! How the command compiles plugins: in processes of their own, once for each version.
+//! Compilation of plugins: in a separate process, once per version of a plugin.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,38 +9,41 @@ use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, CompiledModule
 
 use super::exit::{Exit, Failure};
 use super::number::within;
+use super::plugin::PLUGINS;
 use super::privileges::Account;
 
-/// How plugins are compiled, and where they are kept.
+/// Options of compilation, with a cache.
 #[derive(Args)]
-pub(super) struct Compile {
-    /// Where compiled plugins are kept, in a folder that is closed to others; `none` compiles them each
-    /// time [default: flowloom in XDG_CACHE_HOME, or in ~/.cache].
-    #[arg(long, value_name = "DIR|none")]
+pub(super) struct CompileOptions {
+    /// Folder of compiled plugins [default: ~/.cache/flowloom].
+    ///
+    /// The folder must be closed to other users. `none` compiles plugins in every run. If XDG_CACHE_HOME is
+    /// set, the default is the folder flowloom in it.
+    #[arg(long, value_name = "DIR|none", help_heading = PLUGINS)]
     plugin_cache: Option<PathBuf>,
 
     #[command(flatten)]
     bounds: CompileBounds,
 }
 
-/// What compiling a plugin may take, in a process of its own.
+/// Limits of the process that compiles a plugin.
 #[derive(Args)]
 pub(super) struct CompileBounds {
-    /// Seconds that compiling a plugin may take.
-    #[arg(long, value_name = "S", default_value_t = ChildCompiler::TIME.as_secs(), value_parser = within(1..=MOST_TIME), allow_negative_numbers = true)]
+    /// Time limit for compiling a plugin.
+    #[arg(long, value_name = "SECONDS", help_heading = PLUGINS, default_value_t = ChildCompiler::TIME.as_secs(), value_parser = within(1..=MAX_SECONDS), allow_negative_numbers = true)]
     compile_time: u64,
 
-    /// Megabytes (MiB) of memory that compiling a plugin may take.
-    #[arg(long, value_name = "MIB", default_value_t = ChildCompiler::MEMORY as u64 >> 20, value_parser = within(1..=MOST_MEMORY), allow_negative_numbers = true)]
+    /// Memory limit for compiling a plugin.
+    #[arg(long, value_name = "MIB", help_heading = PLUGINS, default_value_t = ChildCompiler::MEMORY as u64 >> 20, value_parser = within(1..=MAX_MIB), allow_negative_numbers = true)]
     compile_memory: u64,
 }
 
 /// A day, in seconds.
-const MOST_TIME: u64 = 86_400;
+const MAX_SECONDS: u64 = 86_400;
 /// A tebibyte, in MiB.
-const MOST_MEMORY: u64 = 1 << 20;
+const MAX_MIB: u64 = 1 << 20;
 
-/// With a cache or without.
+/// A compiler with or without a cache.
 pub(super) enum CommandCompiler {
     Cached(CompileCache<ChildCompiler>),
     Plain(ChildCompiler),
@@ -56,10 +59,10 @@ impl Compiler for CommandCompiler {
 }
 
 impl CompileBounds {
-    /// The compiler of every command that loads plugins: it runs this very program again.
+    /// Returns the compiler of all commands that load plugins. It runs this program again.
     pub(super) fn compiler(&self) -> ChildCompiler {
-        // SAFETY: the kernel gives the file that this process runs, also if another one has been put in
-        // its place; and `plugin compile` of it calls `serve_compiler`.
+        // SAFETY: /proc/self/exe is the file that this process runs, even if another file has replaced it.
+        // Its subcommand `plugin compile` calls `serve_compiler`.
         #[allow(unsafe_code, reason = "the program that is run again is this one")]
         let compiler = unsafe { ChildCompiler::new("/proc/self/exe", ["plugin", "compile"]) };
         compiler.limits(
@@ -69,9 +72,9 @@ impl CompileBounds {
     }
 }
 
-impl Compile {
-    /// Where compiled plugins are kept, if they are.
-    /// By default a run that becomes another user has that user's folder.
+impl CompileOptions {
+    /// Returns the folder of compiled plugins, or `None` if they are not kept. A run that becomes another
+    /// user uses that user's folder by default.
     pub(super) fn folder(&self, account: Option<&Account>) -> Option<PathBuf> {
         match (&self.plugin_cache, account) {
             (Some(folder), _) if folder.as_os_str() == "none" => None,
@@ -90,7 +93,7 @@ impl Compile {
             Ok(cache) => CommandCompiler::Cached(cache),
             Err((reason, compiler)) => {
                 tracing::warn!(
-                    "compiled plugins are not kept in {}: {reason}",
+                    "cannot keep compiled plugins in {}: {reason}",
                     folder.display()
                 );
                 CommandCompiler::Plain(compiler)
@@ -115,12 +118,12 @@ pub(super) fn run() -> Result<Exit, Failure> {
         .map_err(|error| Failure::failed(format_args!("cannot compile: {error}")))
 }
 
-/// Closes all files but the standard ones: whoever started this process may have left some open.
+/// Closes all descriptors except the standard ones. The parent process may have left some open.
 fn close_files() {
-    // SAFETY: nothing of this process has opened a file yet that it uses later.
+    // SAFETY: this process has not yet opened a file that it uses later.
     #[allow(unsafe_code, reason = "there is no safe form")]
     unsafe {
-        // Kernels before 5.9 do not know it.
+        // Kernels before 5.9 do not have this call, and return an error.
         libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0);
     }
 }

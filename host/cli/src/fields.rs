@@ -9,21 +9,31 @@ use serde::Serialize;
 use super::exit::{Exit, Failure};
 use super::standard;
 
-/// Every field of flows, and every packet field that plugins may ask for.
+const EXAMPLES: &str = "\
+Examples:
+  Read the list in a terminal:
+    flowloom fields | less
+  Print the names of all flow fields:
+    flowloom fields --format json | jq -r '.flow_fields[].name'
+
+Documentation: docs/fields.md";
+
+/// Lists all fields of flows, and all packet fields that plugins may request.
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Fields {
-    /// How they are listed.
+    /// Format of the list.
     #[arg(long, default_value = "text", value_name = "FORMAT")]
     format: ListFormat,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum ListFormat {
-    /// For reading in a terminal.
+    /// Plain text for a terminal.
     Text,
-    /// The page of the documentation.
+    /// The page docs/fields.md.
     Markdown,
-    /// One object, for programs.
+    /// One JSON object.
     Json,
 }
 

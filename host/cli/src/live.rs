@@ -20,56 +20,67 @@ use super::log;
 use super::metrics::{self, Metrics};
 use super::number::{YEAR, within};
 use super::performance::Performance;
-use super::privileges::{self, Account, Keep, Opened};
+use super::privileges::{self, Account, KeptPrivileges, ReadableFiles};
 use super::sources::SourceKind;
 
 /// How often metrics are made anew.
 const REFRESH: Duration = Duration::from_secs(1);
 
-const LIVE: &str = "Live";
+const LIVE: &str = "Live capture";
+const MONITORING: &str = "Monitoring";
 
-/// Options of live captures, and of watching any run.
+/// Options of live captures, and of the monitoring of any run.
 #[derive(Args)]
 pub(super) struct LiveOptions {
     /// Whether packets to other hosts are captured too.
     #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = LIVE)]
     promiscuous_mode: bool,
 
-    /// Bytes of the kernel's buffer; 0 is 32 MiB.
+    /// Size of the kernel's packet ring; 0 is 32 MiB.
     #[arg(long, default_value_t = 0, value_name = "BYTES", value_parser = within(0..=u32::MAX), allow_negative_numbers = true, help_heading = LIVE)]
     socket_buffer_size: u32,
 
-    /// Have the kernel deal packets out to the meters, each with a socket and a buffer of its own, where
-    /// one reader cannot follow. It hashes outer headers, and puts fragments together.
+    /// Open one socket and ring per metering thread.
+    ///
+    /// Use this with --n-meters if one reading thread cannot keep up. The kernel distributes packets to the
+    /// sockets by a hash of the outermost headers, and reassembles IPv4 fragments.
     #[arg(long, help_heading = LIVE)]
     fanout: bool,
 
-    /// Run as this user, with no capability but the one to capture, when started as root [default: who
-    /// invoked sudo, else the owner of the output's folder, else nobody].
+    /// Run as this user if started as root.
+    ///
+    /// The run keeps only the capability to capture. The default is the user who invoked sudo, else the owner
+    /// of the output's folder, else nobody.
     #[arg(long, value_name = "NAME|UID", help_heading = LIVE)]
     user: Option<String>,
 
-    /// Keep the user, all capabilities, and all files open; or the files alone, where the kernel has no
-    /// Landlock. By default a live capture keeps what it needs: to capture, to write its output, to read
-    /// its plugins.
-    #[arg(long, value_name = "WHAT", num_args = 0..=1, require_equals = true, default_missing_value = "all", help_heading = LIVE)]
-    keep_privileges: Option<Keep>,
+    /// Keep all privileges, or only access to files.
+    ///
+    /// By default, a live capture keeps only what it needs: to capture, to write its output, and to read its
+    /// plugins. --keep-privileges keeps the user, all capabilities and access to all files.
+    /// --keep-privileges=files keeps access to files only, for kernels without Landlock.
+    #[arg(long, value_name = "all|files", hide_possible_values = true, num_args = 0..=1, require_equals = true, default_missing_value = "all", help_heading = LIVE)]
+    keep_privileges: Option<KeptPrivileges>,
 
-    /// Seconds that flows may take to come out after a signal to stop: then the run ends, and what is left
-    /// is lost and counted.
-    #[arg(long, default_value_t = 30, value_name = "S", value_parser = within(0..=YEAR), allow_negative_numbers = true, help_heading = LIVE)]
+    /// Time limit for writing flows after SIGINT.
+    ///
+    /// The same applies to SIGTERM. When the time is over, the process ends with exit code 3. Flows that are not yet written are lost and
+    /// counted.
+    #[arg(long, default_value_t = 30, value_name = "SECONDS", value_parser = within(0..=YEAR), allow_negative_numbers = true, help_heading = LIVE)]
     drain_timeout: u64,
 
-    /// Say every so many seconds how the run is doing, in a JSON line; 0 says nothing.
-    #[arg(long, default_value_t = 0, value_name = "S", value_parser = within(0..=YEAR), allow_negative_numbers = true, help_heading = LIVE)]
+    /// Interval of JSON status lines; 0 writes none.
+    #[arg(long, default_value_t = 0, value_name = "SECONDS", value_parser = within(0..=YEAR), allow_negative_numbers = true, help_heading = MONITORING)]
     performance_report: u64,
 
-    /// Where these lines go, behind what is in the file [default: standard error].
-    #[arg(long, value_name = "FILE", requires = "performance_report", help_heading = LIVE)]
+    /// Append status lines to FILE [default: standard error].
+    #[arg(long, value_name = "FILE", requires = "performance_report", help_heading = MONITORING)]
     performance_report_file: Option<PathBuf>,
 
-    /// Serve metrics to Prometheus, at /metrics; a port alone is one of the loopback interface.
-    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address, help_heading = LIVE)]
+    /// Serve metrics for Prometheus at /metrics.
+    ///
+    /// Without an address, the server listens on the loopback interface.
+    #[arg(long, value_name = "[ADDRESS:]PORT", value_parser = metrics::address, help_heading = MONITORING)]
     metrics: Option<SocketAddr>,
 }
 
@@ -96,10 +107,10 @@ impl LiveOptions {
             (Some(user), _) if !is_live => Err(Failure::usage(format_args!(
                 "--user {user}: it is for an interface, not for files"
             ))),
-            (Some(user), Some(Keep::All)) => Err(Failure::usage(format_args!(
+            (Some(user), Some(KeptPrivileges::All)) => Err(Failure::usage(format_args!(
                 "--user {user}: --keep-privileges keeps the user; give one of them"
             ))),
-            (_, Some(Keep::All)) => Ok(None),
+            (_, Some(KeptPrivileges::All)) => Ok(None),
             _ if !is_live => Ok(None),
             (user, _) => Account::choose(user.as_deref(), output),
         }
@@ -128,11 +139,11 @@ impl LiveOptions {
             Failure::failed(format_args!("signals cannot be waited for: {error}"))
         };
         let signals = Signals::register(kind).map_err(cannot_wait)?;
-        let opened = match self.keep_privileges {
-            keep if kind == SourceKind::Interface && keep != Some(Keep::All) => {
+        let readable = match self.keep_privileges {
+            keep if kind == SourceKind::Interface && keep != Some(KeptPrivileges::All) => {
                 privileges::give_up(files, account, keep)?
             }
-            _ => Opened::default(),
+            _ => ReadableFiles::default(),
         };
         let panics = ThreadPanics::default();
         let fail = |error| Failure::failed(format_args!("cannot start a thread: {error}"));
@@ -147,7 +158,7 @@ impl LiveOptions {
         Ok(Watch {
             signals,
             drain,
-            opened,
+            files: readable,
             reopen: false,
             performance,
             metrics: listener
@@ -195,7 +206,7 @@ impl Signals {
 pub(super) struct Watch {
     signals: Signals,
     drain: Arc<Drain>,
-    opened: Opened,
+    files: ReadableFiles,
     /// Whether the output is to be opened anew, as soon as its queue has room for that.
     reopen: bool,
     performance: Option<Performance>,
@@ -247,7 +258,7 @@ impl Watch {
         }
         if now || Instant::now() >= self.refresh {
             self.refresh = Instant::now() + REFRESH;
-            self.opened.look();
+            self.files.warn_of_replaced();
             if let Some(metrics) = &self.metrics {
                 metrics.show(&streamer.summary(), losses);
             }

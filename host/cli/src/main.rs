@@ -26,28 +26,66 @@ use clap::{Parser, Subcommand};
 use exit::Failure;
 use tracing_subscriber::EnvFilter;
 
-/// Turns packets into flows, and runs your own flow features in a sandbox.
+/// Turns network packets into flows, and adds your own features in a sandbox.
 #[derive(Parser)]
-#[command(name = "flowloom", version, max_term_width = 100, after_help = AFTER_HELP)]
+#[command(
+    name = "flowloom",
+    version,
+    max_term_width = 100,
+    after_help = EXIT_CODES,
+    after_long_help = AFTER_LONG_HELP
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-const AFTER_HELP: &str = "\
-Exit codes: 0 done (or the reader of standard output went away), 1 failed, 2 wrong usage, 3 done but incomplete (a damaged capture, a stopped plugin).
-FLOWLOOM_LOG chooses what is logged to standard error: error, warn, info (the default), debug.";
+macro_rules! exit_codes {
+    () => {
+        "\
+Exit codes:
+  0  done, also if the reader of standard output went away
+  1  failed
+  2  wrong usage
+  3  done, but incomplete: a capture was damaged, a file was skipped, a plugin was stopped,
+     or flows or values were lost"
+    };
+}
+
+const EXIT_CODES: &str = exit_codes!();
+
+const AFTER_LONG_HELP: &str = concat!(
+    "\
+Examples:
+  Meter a capture file:
+    flowloom meter capture.pcap -o flows.csv
+  Meter an interface until SIGINT or SIGTERM:
+    flowloom meter eth0 -o flows.csv
+  Add the features of a plugin:
+    flowloom meter capture.pcap --plugin packet_stats.wasm
+  Create a plugin:
+    flowloom plugin new mine --lang python
+
+Environment:
+  FLOWLOOM_LOG  log level on standard error: error, warn, info (default), debug or trace
+
+",
+    exit_codes!(),
+    "
+
+Documentation: docs/usage.md"
+);
 
 #[derive(Subcommand)]
 enum Command {
-    /// Meter captures, or an interface, into flows.
+    /// Meter capture files or an interface.
     Meter(Box<meter::Meter>),
-    /// List the interfaces that can be metered.
+    /// List the network interfaces that can be metered.
     Interfaces(interfaces::Interfaces),
-    /// List every field of flows and packets.
+    /// List all fields of flows and packets.
     Fields(fields::Fields),
-    /// Write plugins: begin, build, test, check and measure them.
-    #[command(subcommand)]
+    /// Create, build, test, check and measure plugins.
+    #[command(subcommand, after_long_help = plugin::EXAMPLES)]
     Plugin(Box<plugin::Plugin>),
 }
 

@@ -14,18 +14,35 @@ use flowloom::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::compile::Compile;
+use super::compile::CompileOptions;
 use super::exit::{Exit, Failure};
 use super::live::{LiveOptions, Watch};
 use super::number::within;
-use super::output::OutputOptions;
+use super::output::{OUTPUT, OutputOptions};
 use super::overlap::Inputs;
+use super::plugin::PLUGINS;
 use super::privileges::{self, Account};
 use super::sources::{SourceKind, SourceOptions};
 use super::summary::{self, Run};
 use super::{log, standard};
 
+const EXAMPLES: &str = "\
+Examples:
+  Meter a capture file:
+    flowloom meter capture.pcap -o flows.csv
+  Meter a folder of compressed captures into compressed JSON lines, with two metering threads:
+    flowloom meter captures/ -o flows.jsonl.zst --n-meters 2
+  Meter an interface until SIGINT or SIGTERM, with a new file after a million flows:
+    flowloom meter eth0 -o flows.csv --flows-per-file 1000000
+  Meter a remote interface:
+    ssh host tcpdump -U -w - | flowloom meter - -o flows.csv
+  Run a plugin that needs the first 64 payload bytes of each packet:
+    flowloom meter capture.pcap --plugin first_bytes.wasm --grant first_bytes=payload:64
+
+Documentation: docs/usage.md, docs/live-capture.md, docs/sandbox.md";
+
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(super) struct Meter {
     #[command(flatten)]
     from: SourceOptions,
@@ -33,62 +50,80 @@ pub(super) struct Meter {
     #[command(flatten)]
     output: OutputOptions,
 
-    /// Write keyed hashes (BLAKE2b-512, 128 hexadecimal digits) in place of these columns' values;
-    /// equal values have equal hashes. What plugins see stays as it is.
-    #[arg(long, value_name = "COL[,COL…]", value_delimiter = ',')]
+    /// Write keyed hashes instead of these columns' values.
+    ///
+    /// A hash is 128 hexadecimal digits of keyed BLAKE2b-512. Equal values have equal hashes. Plugins see the
+    /// original values.
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', help_heading = OUTPUT)]
     columns_to_anonymize: Vec<String>,
 
-    /// The key of these hashes, and of pseudonyms that plugins are granted: 128 hexadecimal digits, or a file that holds them: others can see the
-    /// words of a command [default: a random key for each run].
-    #[arg(long, value_name = "HEX|@FILE")]
+    /// Key of hashes and pseudonyms [default: a random key].
+    ///
+    /// The key is 128 hexadecimal digits. @FILE reads it from a file, so that other users do not see it in
+    /// the list of processes. Plugins that are granted pseudonyms use the same key.
+    #[arg(long, value_name = "HEX|@FILE", help_heading = OUTPUT)]
     anonymization_key: Option<String>,
 
-    /// A plugin to run: its component, a name for it if the file's is not to be used, and options.
-    #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]")]
+    /// Run a plugin (repeatable).
+    ///
+    /// FILE is a WebAssembly component. The default NAME is the file name up to its first dot. Options of the
+    /// plugin follow the file; `KEY=@FILE` passes the text of a file as the value.
+    #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]", help_heading = PLUGINS)]
     plugins: Vec<PluginSpec>,
 
-    /// A folder of plugins to run, after those given one by one: its files *.wasm in the order of their
-    /// names, without options.
-    #[arg(long = "plugins", value_name = "DIR")]
+    /// Run all plugins of a folder.
+    ///
+    /// Flowloom runs the files *.wasm in the order of their names, without options, after the plugins of
+    /// --plugin.
+    #[arg(long = "plugins", value_name = "DIR", help_heading = PLUGINS)]
     plugin_folder: Option<PathBuf>,
 
-    /// Keep to the folder of plugins while packets flow: files that appear are loaded, files that
-    /// change replace what runs, and what is gone is removed. Flows that have begun finish with the
-    /// version that they began with.
-    #[arg(long, requires = "plugin_folder")]
+    /// Follow changes of the folder during the run.
+    ///
+    /// Flowloom loads files that appear, replaces plugins whose files change, and removes plugins whose files
+    /// disappear. Live flows finish with the version that they began with.
+    #[arg(long, requires = "plugin_folder", help_heading = PLUGINS)]
     watch: bool,
 
-    /// What plugins are allowed: a TOML file (docs/sandbox.md). It is followed with --watch.
-    #[arg(long, value_name = "FILE")]
-    policy: Option<PathBuf>,
-
-    #[command(flatten)]
-    compile: Compile,
-
-    /// What a plugin may see beyond sizes, times, direction, flags, ports, protocol and counters:
-    /// addresses, pseudonyms (numbers in their place), application, names, payload:N, bytes:N.
-    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
+    /// Let a plugin see more data (repeatable).
+    ///
+    /// Every plugin sees sizes, times, direction, TCP flags, ports, protocol and counters. WHAT is one of:
+    /// addresses, pseudonyms (numbers instead of addresses), application, names, payload:N (the first N
+    /// payload bytes of each packet), bytes:N (the first N bytes of each packet from its IP header on).
+    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant, help_heading = PLUGINS)]
     grants: Vec<(String, Grants)>,
 
-    /// How plugins that have both forms are called: by columns of events, or one event a call.
-    #[arg(long, default_value = "quickest", value_name = "WORLD")]
+    /// File of grants, options and limits of plugins.
+    ///
+    /// docs/sandbox.md describes this TOML file. With --watch, Flowloom follows its changes.
+    #[arg(long, value_name = "FILE", help_heading = PLUGINS)]
+    policy: Option<PathBuf>,
+
+    /// How plugins are called that support both ways: in batches, or one event per call.
+    #[arg(long, default_value = "quickest", value_name = "WORLD", help_heading = PLUGINS)]
     plugin_world: PluginWorld,
 
-    /// Seconds without a packet after which a flow ends.
-    #[arg(long, default_value_t = 15, value_name = "S", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    #[command(flatten)]
+    compile: CompileOptions,
+
+    /// End a flow after this time without a packet.
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     idle_timeout: u64,
 
-    /// Seconds after which a flow that is still alive ends.
-    #[arg(long, default_value_t = 1800, value_name = "S", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    /// End a flow at this age, even if it is active.
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     active_timeout: u64,
 
-    /// End a flow with its TCP connection as well (expiration_id 2): with a reset, or the
-    /// acknowledgement of both sides' FIN. Packets that come later begin another flow.
+    /// Also end a flow when its TCP connection ends.
+    ///
+    /// A reset, or the acknowledgement of both sides' FIN, ends the flow with expiration_id 2. Later packets
+    /// begin another flow.
     #[arg(long, help_heading = METERING)]
     end_on_fin: bool,
 
-    /// Which bytes count: 0 of the frame, 1 of the IP packet, 2 of transport header and payload,
-    /// 3 of the payload.
+    /// Counted bytes: 0 frame, 1 IP, 2 transport, 3 payload.
+    ///
+    /// 0 counts the whole frame, 1 the IP packet, 2 the transport header and the payload, 3 the payload only.
     #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = within(0..=3_u8), allow_negative_numbers = true, help_heading = METERING)]
     accounting_mode: u8,
 
@@ -97,59 +132,70 @@ pub(super) struct Meter {
     #[arg(long, default_value = "true", value_name = "WHICH", help_heading = METERING)]
     decode_tunnels: TunnelSet,
 
-    /// Add statistics of packet sizes, inter-arrival times and TCP flags.
+    /// Add statistics of packet sizes, times and TCP flags.
     #[arg(long, help_heading = METERING)]
     statistical_analysis: bool,
 
-    /// Add direction, size and inter-arrival time of so many of each flow's first packets.
+    /// Add direction, size and time of the first N packets.
+    ///
+    /// The time is the inter-arrival time: the time since the previous packet of the flow.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u16::MAX), allow_negative_numbers = true, help_heading = METERING)]
     splt_analysis: u16,
 
-    /// Only packets that match this libpcap expression.
+    /// Meter only packets that match a libpcap filter.
     #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
     bpf_filter: Option<String>,
 
-    /// Cut every packet to so many bytes.
+    /// Truncate packets to this length.
+    ///
+    /// Packet sizes still count the whole packet. The default for interfaces is 1536. Packets of files are not
+    /// truncated by default.
     #[arg(long, value_name = "BYTES", value_parser = within(1..=u32::MAX), allow_negative_numbers = true, help_heading = METERING)]
     snapshot_length: Option<u32>,
 
-    /// Give exactly so many flows, if there are as many; 0 gives all.
+    /// Stop after N flows; 0 is no limit.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     max_nflows: u64,
 
-    /// Dissect so many of each flow's first packets for its application, at most 255; 0 leaves out
-    /// those columns, and all that they cost.
-    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", value_parser = within(0..=u8::MAX), allow_negative_numbers = true, help_heading = METERING)]
-    n_dissections: u8,
-
-    /// Protocols to know besides nDPI's, in the format of its protos.txt.
-    #[arg(long, value_name = "FILE", help_heading = METERING)]
-    ndpi_protocols: Option<PathBuf>,
-
-    /// Categories of hosts to know besides nDPI's, in the format of its categories.txt.
-    #[arg(long, value_name = "FILE", help_heading = METERING)]
-    ndpi_categories: Option<PathBuf>,
-
-    /// End the oldest flow early when so many are live; 0 is no limit.
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
-    max_flows: u64,
-
-    /// Megabytes (MiB) that flows which have ended may hold until they are written. Of captures that are
-    /// read, the metering waits; live, values of plugins are lost first.
-    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = METERING)]
-    queue_mib: u32,
-
-    /// Meters that share the work, each in a thread of its own, at most 256; 0 takes all cores but one. The flows
-    /// and their order are the same for any number, but for applications that nDPI tells by earlier
-    /// flows.
+    /// Number of metering threads; 0 uses all cores but one.
+    ///
+    /// At most 256. The flows of a capture and their order do not depend on this number. Only application
+    /// columns may differ, because the nDPI of each thread remembers earlier flows.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=usize::MAX), allow_negative_numbers = true, help_heading = METERING)]
     n_meters: usize,
+
+    /// Dissect the first N packets of each flow; 0 disables.
+    ///
+    /// At most 255. nDPI finds the application of a flow in these packets. 0 also removes the application
+    /// columns.
+    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", value_parser = within(0..=u8::MAX), allow_negative_numbers = true, help_heading = APPLICATIONS)]
+    n_dissections: u8,
+
+    /// Additional protocols, in the format of nDPI's protos.txt.
+    #[arg(long, value_name = "FILE", help_heading = APPLICATIONS)]
+    ndpi_protocols: Option<PathBuf>,
+
+    /// Additional categories, in the format of nDPI's categories.txt.
+    #[arg(long, value_name = "FILE", help_heading = APPLICATIONS)]
+    ndpi_categories: Option<PathBuf>,
+
+    /// End the oldest flow early when N are live; 0 is no limit.
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = LIMITS)]
+    max_flows: u64,
+
+    /// Memory for ended flows until they are written.
+    ///
+    /// At the limit, a run over files waits for the output. A live capture first loses values of plugins.
+    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = LIMITS)]
+    queue_mib: u32,
 
     #[command(flatten)]
     live: LiveOptions,
 }
 
-const METERING: &str = "Metering (NFStream's parameters)";
+const METERING: &str = "Metering (parameters of NFStream)";
+const APPLICATIONS: &str = "Applications (nDPI)";
+const LIMITS: &str = "Limits";
 
 #[derive(Clone, Copy, ValueEnum)]
 enum PluginWorld {
@@ -196,9 +242,9 @@ impl Meter {
         let (writer, failure) = match written {
             Ok(busy) => (busy, None),
             Err(error) if kind != SourceKind::Files => {
-                (Duration::ZERO, Some(self.output.lost(&error)))
+                (Duration::ZERO, Some(self.output.write_failure(&error)))
             }
-            Err(error) => return Err(self.output.lost(&error)),
+            Err(error) => return Err(self.output.write_failure(&error)),
         };
         let report = streamer.summary();
         let run = Run {
@@ -358,7 +404,7 @@ impl Meter {
 
     /// What is wrong with where flows and reports go, before anything is opened.
     fn check_outputs(&self, sources: &[PathBuf], inputs: &Inputs) -> Result<(), Failure> {
-        let mut outputs = vec![("the output", self.output.places())];
+        let mut outputs = vec![("the output", self.output.files())];
         let report = self.live.report_file().map(OutputFiles::new);
         outputs.extend(report.map(|file| ("the performance report", file)));
         inputs.check(&outputs)?;

@@ -1,4 +1,4 @@
-//! Where flows go, and how they are written.
+//! The output of flows: its place and its format.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,37 +12,47 @@ use super::exit::Failure;
 use super::number::within;
 use super::standard;
 
-const OUTPUT: &str = "Output";
+/// Help heading of the options of the output.
+pub(super) const OUTPUT: &str = "Output";
 
 /// Options of the output.
 #[derive(Args)]
 pub(super) struct OutputOptions {
-    /// Where flows go; `-` is standard output. The extension says how: .csv (or none), .jsonl, .ndjson, and
-    /// .gz or .zst behind it for compression.
+    /// Write flows to FILE; `-` is standard output.
     ///
-    /// Flows of captures overwrite a file that exists. Flows of an interface, a pipe or standard input never
-    /// do: --append continues the file.
+    /// The extension selects the format: .csv or none for CSV, .jsonl or .ndjson for JSON lines. A second
+    /// extension .gz or .zst compresses the output.
+    ///
+    /// Flows of capture files overwrite an existing file. Flows of an interface, a pipe or standard input
+    /// never do: use --append to continue the file.
     #[arg(short, long, default_value = "-", value_name = "FILE", help_heading = OUTPUT)]
     output: PathBuf,
 
-    /// How flows are written, whatever the extension.
-    #[arg(long, help_heading = OUTPUT)]
+    /// Format of the output, whatever its extension.
+    ///
+    /// csv: Comma-separated values with a header.
+    ///
+    /// jsonl: One JSON object per line.
+    #[arg(long, value_name = "csv|jsonl", hide_possible_values = true, help_heading = OUTPUT)]
     format: Option<OutputFormat>,
 
-    /// Continue a file that exists, if it has the same columns in the same order. What a crash left of its
-    /// last line is cut off.
+    /// Continue an existing file that has the same columns.
+    ///
+    /// The columns must also be in the same order. If a crash left an incomplete last line, Flowloom removes
+    /// it.
     #[arg(long, help_heading = OUTPUT)]
     append: bool,
 
-    /// Refuse to write to files that exist, for captures as well.
+    /// Do not write to files that exist.
     #[arg(long, conflicts_with = "append", help_heading = OUTPUT)]
     no_clobber: bool,
 
-    /// Begin a new file after so many flows; 0 writes all to one. The files are numbered before the
-    /// extension: flows.1.csv, flows.2.csv …
+    /// Start a new file after N flows; 0 writes one file.
     ///
-    /// Captures begin at 1 and overwrite. Interfaces, pipes and standard input, and --append, go on behind
-    /// the highest number that exists.
+    /// The number of a file precedes the extension: flows.1.csv, flows.2.csv and so on.
+    ///
+    /// Capture files start with number 1 and overwrite existing files. Interfaces, pipes, standard input and
+    /// --append continue after the highest existing number.
     #[arg(
         long,
         default_value_t = 0,
@@ -53,29 +63,30 @@ pub(super) struct OutputOptions {
     )]
     flows_per_file: u64,
 
-    /// Keep at most so many files: a ring, in which the oldest file is overwritten; 0 keeps all. Needs
-    /// --flows-per-file. Where numbers go on, the ring goes on behind its newest file.
+    /// Keep at most N numbered files; 0 keeps all.
+    ///
+    /// When N files exist, the next file replaces the oldest one. Needs --flows-per-file.
     #[arg(
         long,
         default_value_t = 0,
-        value_name = "R",
+        value_name = "N",
         value_parser = within(0..=u64::MAX),
         allow_negative_numbers = true,
         help_heading = OUTPUT
     )]
     rotate_files: u64,
 
-    /// What CSV has for text that a spreadsheet would take for a formula: `escape` puts an apostrophe before
-    /// text that begins with =, +, - or @. Numbers stay as they are.
-    #[arg(long, value_enum, default_value = "keep", value_name = "HOW", help_heading = OUTPUT)]
+    /// How CSV text is written that looks like a formula.
+    ///
+    /// A spreadsheet runs text that begins with =, +, - or @ as a formula. `escape` writes an apostrophe before
+    /// such text; `keep` writes it unchanged. Numbers are never changed.
+    #[arg(long, value_enum, default_value = "keep", value_name = "keep|escape", hide_possible_values = true, help_heading = OUTPUT)]
     csv_formulas: FormulaText,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum OutputFormat {
-    /// Comma-separated values with a header.
     Csv,
-    /// A JSON object a line.
     Jsonl,
 }
 
@@ -86,25 +97,25 @@ enum FormulaText {
 }
 
 impl OutputOptions {
-    /// The file, if it is not standard output.
+    /// Returns the path of the file, or `None` for standard output.
     pub(super) fn path(&self) -> Option<&Path> {
         (self.output != Path::new("-")).then_some(&*self.output)
     }
 
-    /// The files, of which standard output is one, for comparing them with others.
-    pub(super) fn places(&self) -> OutputFiles {
+    /// Returns the files that may be written, for comparison with the inputs. Standard output is one of them.
+    pub(super) fn files(&self) -> OutputFiles {
         match self.path() {
             Some(path) => self.files_of(path),
             None => OutputFiles::new("/dev/stdout"),
         }
     }
 
-    /// Whether whoever reads it may have read enough at any time.
+    /// Returns whether the output is standard output, whose reader may close it at any time.
     fn is_standard_output(&self) -> bool {
         self.path().is_none_or(standard::is_output)
     }
 
-    /// How flows are written.
+    /// Returns the format of the output.
     pub(super) fn format(&self) -> Result<Format, Failure> {
         match self.path() {
             Some(path) => self
@@ -115,7 +126,7 @@ impl OutputOptions {
         }
     }
 
-    /// What is wrong with the options before anything is opened.
+    /// Checks the options. Opens nothing.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if let Some(path) = self.path() {
             standard::check_path(path)?;
@@ -135,7 +146,7 @@ impl OutputOptions {
         }
     }
 
-    /// Opens the output. `inputs` are never overwritten, and a live run overwrites nothing.
+    /// Opens the output. It never overwrites one of the `inputs`. A live run overwrites no file.
     pub(super) fn sink(
         &self,
         schema: &Arc<Schema>,
@@ -145,7 +156,7 @@ impl OutputOptions {
         let Some(path) = self.path() else {
             let out = standard::output()?;
             let sink = self.format()?.sink_with(out, schema, self.formulas());
-            return sink.map_err(|error| self.lost(&error));
+            return sink.map_err(|error| self.write_failure(&error));
         };
         let existing = match is_live {
             _ if self.append => Existing::Append,
@@ -168,20 +179,20 @@ impl OutputOptions {
                 "{error}, and what is captured live overwrites nothing; continue it with --append, move it \
                  away, or choose another name"
             ))),
-            Err(OutputError::Io(error)) => Err(self.lost(&error)),
+            Err(OutputError::Io(error)) => Err(self.write_failure(&error)),
             Err(error) => Err(Failure::failed(error)),
         }
     }
 
-    /// The sink failed: files are named by their sink.
-    pub(super) fn lost(&self, error: &io::Error) -> Failure {
+    /// Returns the failure for an error of the sink. The error already names the file.
+    pub(super) fn write_failure(&self, error: &io::Error) -> Failure {
         match self.path() {
-            // Whoever reads has read enough.
+            // The reader has read enough.
             _ if self.is_standard_output() && error.kind() == io::ErrorKind::BrokenPipe => {
                 Failure::quiet()
             }
             Some(_) => Failure::failed(format_args!("cannot write to {error}")),
-            None => standard::lost(error),
+            None => standard::write_failure(error),
         }
     }
 

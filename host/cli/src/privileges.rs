@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use ::landlock::RulesetStatus;
 use caps::Capability;
 use clap::ValueEnum;
-use rustix::fs::{Access as Asked, AtFlags, CWD, accessat};
+use rustix::fs::{Access, AtFlags, CWD, accessat};
 
 pub(super) use account::Account;
 
@@ -22,7 +22,7 @@ use super::exit::Failure;
 
 /// What `--keep-privileges` keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Keep {
+pub(super) enum KeptPrivileges {
     /// The user, all capabilities, and all files.
     All,
     /// All files that the user may open: for kernels without Landlock.
@@ -63,7 +63,7 @@ impl Files {
     fn closed_to_writing(&self) -> Option<&Path> {
         let file = self.output.as_deref().filter(|output| output.is_file());
         let mut written = self.writable().into_iter().chain(file);
-        written.find(|path| is_refused(path, Asked::WRITE_OK))
+        written.find(|path| is_refused(path, Access::WRITE_OK))
     }
 
     /// Returns what the process may not read and would have to.
@@ -79,20 +79,20 @@ impl Files {
         let command = std::env::current_exe().ok().filter(|_| self.compiles);
         files
             .chain(command)
-            .find(|path| is_refused(path, Asked::READ_OK))
+            .find(|path| is_refused(path, Access::READ_OK))
     }
 }
 
-fn is_refused(path: &Path, asked: Asked) -> bool {
-    let answer = accessat(CWD, path, asked, AtFlags::EACCESS);
+fn is_refused(path: &Path, access: Access) -> bool {
+    let answer = accessat(CWD, path, access, AtFlags::EACCESS);
     matches!(answer, Err(rustix::io::Errno::ACCESS))
 }
 
 /// The files that a run may read again, as they were when all others were closed.
 #[derive(Debug, Default)]
-pub(super) struct Opened(Vec<(PathBuf, (u64, u64))>);
+pub(super) struct ReadableFiles(Vec<(PathBuf, (u64, u64))>);
 
-impl Opened {
+impl ReadableFiles {
     fn new(files: &Files) -> Self {
         let files = files.read.iter().filter(|path| path.is_file());
         Self(
@@ -104,7 +104,7 @@ impl Opened {
 
     /// Warns, once each, of files in whose place there is another one: Landlock opens the file that was
     /// there, not its name.
-    pub(super) fn look(&mut self) {
+    pub(super) fn warn_of_replaced(&mut self) {
         self.0.retain(|(path, was)| {
             let is_same = identity(path).is_none_or(|is| is == *was);
             if !is_same {
@@ -134,8 +134,8 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 pub(super) fn give_up(
     files: &Files,
     account: Option<&Account>,
-    keep: Option<Keep>,
-) -> Result<Opened, Failure> {
+    keep: Option<KeptPrivileges>,
+) -> Result<ReadableFiles, Failure> {
     let fail = |why| {
         Failure::failed(format_args!(
             "privileges cannot be given up: {why}; --keep-privileges runs with all of them"
@@ -163,7 +163,7 @@ pub(super) fn give_up(
     }
     if let Some(path) = files.closed_to_reading() {
         // It is good for the files of the run only: Landlock closes all others.
-        if !had.contains(&Capability::CAP_DAC_READ_SEARCH) || keep == Some(Keep::Files) {
+        if !had.contains(&Capability::CAP_DAC_READ_SEARCH) || keep == Some(KeptPrivileges::Files) {
             return Err(Failure::failed(format_args!(
                 "cannot read {} as {name}: permission denied; let that user read it, or give --user",
                 path.display()
@@ -189,8 +189,8 @@ pub(super) fn give_up(
         // What is wrong with it, who uses it says.
         let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     }
-    if keep == Some(Keep::Files) {
-        return Ok(Opened::default());
+    if keep == Some(KeptPrivileges::Files) {
+        return Ok(ReadableFiles::default());
     }
     let closed = landlock::close_files(files).map_err(|error| fail(error.to_string()))?;
     match closed {
@@ -208,5 +208,5 @@ pub(super) fn give_up(
             ));
         }
     }
-    Ok(Opened::new(files))
+    Ok(ReadableFiles::new(files))
 }

@@ -1,4 +1,4 @@
-//! What is metered, and how files are joined into captures.
+//! The sources of packets, and how files form captures.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -11,55 +11,68 @@ use flowloom::capture::{self, Grouping};
 
 use super::exit::Failure;
 
-/// Bytes of a list of files: a million names of 256 bytes.
-const MOST_LIST_BYTES: u64 = 256 << 20;
+/// Maximum size of a list of files: a million names of 256 bytes.
+const MAX_LIST_BYTES: u64 = 256 << 20;
 
-/// Options that say what is metered.
+const SOURCES: &str = "Sources";
+
+/// Options that choose the sources.
 #[derive(Args)]
 pub(super) struct SourceOptions {
-    /// Captures (pcap or pcapng, plain or compressed with gzip or zstd), or folders of captures; `-` is
-    /// standard input. Or the name of one interface.
+    /// Capture files, folders of captures, one interface, or `-` for standard input.
+    ///
+    /// Captures are pcap or pcapng files, plain or compressed with gzip or zstd.
     #[arg(required_unless_present = "files_from", value_name = "SOURCE")]
     sources: Vec<PathBuf>,
 
-    /// Meter the captures that FILE lists as well, one a line or with NUL between them; `-` is standard
-    /// input.
-    #[arg(long, value_name = "FILE")]
+    /// Also meter the captures that FILE lists.
+    ///
+    /// The list has one path per line, or paths separated by NUL. `-` reads the list from standard input.
+    #[arg(long, value_name = "FILE", help_heading = SOURCES)]
     files_from: Option<PathBuf>,
 
-    /// How files are joined into captures. With each capture all flows end, and flow ids, clock and
-    /// dissector begin anew.
-    #[arg(long, default_value = "auto", value_name = "HOW")]
+    /// How files form captures.
+    ///
+    /// A capture is a sequence of packets with one clock. When a capture ends, all its flows end. Flow ids,
+    /// the clock and the dissector start again with the next capture.
+    ///
+    /// auto: Rotated files of one link form one capture, sorted by time. Every other file is a capture of its
+    /// own.
+    ///
+    /// one: All files form one capture, in the given order, as in NFStream.
+    ///
+    /// each: Every file is a capture of its own.
+    #[arg(long, default_value = "auto", value_name = "auto|one|each", hide_possible_values = true, help_heading = SOURCES)]
     group: Group,
 
-    /// Leave out files that cannot be opened or are no captures, say which, and exit with 3. By default
-    /// nothing is metered if there are such files.
-    #[arg(long)]
+    /// Skip files that cannot be read, and exit with code 3.
+    ///
+    /// Such files cannot be opened, or are not captures. Flowloom names each of them. Without this option,
+    /// it meters nothing if one file cannot be read.
+    #[arg(long, help_heading = SOURCES)]
     skip_unreadable: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Group {
-    /// Rotated files of one link are one capture, sorted by time; every other file is its own.
     Auto,
-    /// All files are one capture, in the order in which they are given, as in NFStream.
     One,
-    /// Every file is a capture of its own.
     Each,
 }
 
-/// What packets come from.
+/// The kind of source that a run has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SourceKind {
-    /// Captures that were written before.
+    /// Capture files only.
     Files,
-    /// A pipe, FIFO or socket among them, whose packets may come as they are captured.
+    /// At least one pipe, FIFO or socket. Its packets may be captured while they are metered.
     Pipe,
+    /// A network interface.
     Interface,
 }
 
 impl SourceKind {
-    /// What these sources are.
+    /// Returns the kind of these sources.
     pub(super) fn of(sources: &[PathBuf]) -> Result<Self, Failure> {
         if capture::interface(sources)
             .map_err(Failure::failed)?
@@ -82,7 +95,7 @@ impl SourceKind {
 }
 
 impl SourceOptions {
-    /// All sources, those of the list included.
+    /// Returns all sources, including those of the list.
     pub(super) fn sources(&self) -> Result<Vec<PathBuf>, Failure> {
         let mut sources = self.sources.clone();
         if let Some(list) = &self.files_from {
@@ -101,7 +114,7 @@ impl SourceOptions {
         Ok(sources)
     }
 
-    /// The list of sources, if there is one.
+    /// Returns the file that lists sources.
     pub(super) fn list(&self) -> Option<&Path> {
         self.files_from.as_deref()
     }
@@ -119,18 +132,19 @@ impl SourceOptions {
     }
 }
 
-/// The names in a list: between NULs if there is one, else on lines. Empty ones do not count.
+/// Returns the names in a list. NUL separates them if the list contains one, else the end of a line.
+/// Empty names are ignored.
 fn read_list(list: &Path) -> io::Result<Vec<PathBuf>> {
     let input: Box<dyn Read> = match list == Path::new("-") {
         true => Box::new(io::stdin()),
         false => Box::new(File::open(list)?),
     };
     let mut bytes = Vec::new();
-    input.take(MOST_LIST_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MOST_LIST_BYTES {
+    input.take(MAX_LIST_BYTES + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_LIST_BYTES {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,
-            format!("it has more than {} MiB", MOST_LIST_BYTES >> 20),
+            format!("it has more than {} MiB", MAX_LIST_BYTES >> 20),
         ));
     }
     let names: Vec<PathBuf> = match bytes.contains(&0) {

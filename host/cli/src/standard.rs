@@ -100,25 +100,25 @@ pub(super) fn output() -> Result<File, Failure> {
         ));
     }
     let out = io::stdout();
-    let flags = fcntl_getfl(&out).map_err(|error| lost(&error.into()))?;
+    let flags = fcntl_getfl(&out).map_err(|error| write_failure(&error.into()))?;
     if flags & OFlags::RWMODE == OFlags::RDONLY {
         return Err(Failure::failed(
             "cannot write to standard output: it is open for reading only",
         ));
     }
     let out = out.as_fd().try_clone_to_owned();
-    out.map(File::from).map_err(|error| lost(&error))
+    out.map(File::from).map_err(|error| write_failure(&error))
 }
 
 /// Says that standard output cannot be written to.
-pub(super) fn lost(error: &io::Error) -> Failure {
+pub(super) fn write_failure(error: &io::Error) -> Failure {
     Failure::failed(format_args!("cannot write to standard output: {error}"))
 }
 
 /// Writes text to standard output. A reader that has gone away has read enough.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     match write!(output()?, "{text}") {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(lost(&error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(write_failure(&error)),
         _ => Ok(()),
     }
 }

@@ -15,31 +15,45 @@ use super::super::number::within;
 use super::super::standard;
 use super::check::Costs;
 use super::traffic::Traffic;
-use super::{Chosen, every_analysis, registry};
+use super::{PluginOptions, every_analysis, registry};
 
 /// The most rounds: medians do not change with more.
 const MOST_ROUNDS: u32 = 10_000;
 
+const EXAMPLES: &str = "\
+Examples:
+  Measure with the built-in traffic:
+    flowloom plugin bench mine/mine.wasm
+  Measure with a capture:
+    flowloom plugin bench mine/mine.wasm --source capture.pcap
+
+Documentation: docs/plugins.md";
+
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Bench {
     #[command(flatten)]
-    chosen: Chosen,
+    options: PluginOptions,
 
     #[command(flatten)]
     compile: CompileBounds,
 
-    /// A capture to meter, of which up to 512 MiB are kept in memory [default: a small one, repeated].
+    /// Capture to meter [default: built-in traffic].
+    ///
+    /// The command keeps up to 512 MiB of packets in memory, and ignores the rest.
     #[arg(long, value_name = "CAPTURE")]
     source: Option<PathBuf>,
 
-    /// How often it is metered with and without the plugin, in turn; medians count.
+    /// Number of measurements, each with and without the plugin.
+    ///
+    /// The results are medians.
     #[arg(long, default_value_t = 7, value_name = "N", value_parser = within(1..=MOST_ROUNDS), allow_negative_numbers = true)]
     rounds: u32,
 }
 
 impl Bench {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let spec = self.chosen.spec()?;
+        let spec = self.options.spec()?;
         // What the plugin does not need would only blur its share.
         let mut settings = Settings {
             n_dissections: 0,

@@ -16,9 +16,17 @@ use super::super::standard;
 use super::project::{FILE, Project};
 use super::sdk;
 
+const EXAMPLES: &str = "\
+Examples:
+  Build mine/mine.wasm:
+    flowloom plugin build mine
+
+Documentation: docs/plugins.md";
+
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Build {
-    /// The plugin's folder, which has a flowloom-plugin.toml.
+    /// Folder of the plugin, with its flowloom-plugin.toml.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 }

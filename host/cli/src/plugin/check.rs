@@ -12,12 +12,20 @@ use flowloom::{Meter, Settings};
 use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 use super::super::standard;
-use super::{Chosen, every_analysis, registry};
+use super::{PluginOptions, every_analysis, registry};
+
+const EXAMPLES: &str = "\
+Examples:
+  Show a plugin that needs payload bytes:
+    flowloom plugin check first_bytes.wasm --grant first_bytes=payload:64
+
+Documentation: docs/plugins.md";
 
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Check {
     #[command(flatten)]
-    chosen: Chosen,
+    options: PluginOptions,
 
     #[command(flatten)]
     compile: CompileBounds,
@@ -26,7 +34,7 @@ pub(crate) struct Check {
 impl Check {
     /// Loads it as a run would that has every analysis switched on.
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let spec = self.chosen.spec()?;
+        let spec = self.options.spec()?;
         let settings = every_analysis();
         let registry = registry(settings, &self.compile)?;
         let start = Instant::now();

@@ -12,12 +12,23 @@ use super::super::exit::{Exit, Failure};
 use super::super::overlap::Inputs;
 use super::super::standard;
 
+const EXAMPLES: &str = "\
+Examples:
+  Convert the output of a compiler:
+    flowloom plugin componentize mine.core.wasm -o mine.wasm
+
+Documentation: docs/plugins.md";
+
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Componentize {
-    /// The core module, as a compiler for wasm32-unknown-unknown writes it.
+    /// Core module from a compiler for wasm32-unknown-unknown.
+    ///
+    /// The module must contain its component type.
     module: PathBuf,
-    /// Where the component goes.
-    #[arg(short, long)]
+
+    /// Write the component to FILE.
+    #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
 
     #[command(flatten)]

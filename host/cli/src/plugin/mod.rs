@@ -1,4 +1,4 @@
-//! `flowloom plugin`: for those who write plugins.
+//! `flowloom plugin`: commands for authors of plugins.
 
 mod bench;
 mod build;
@@ -23,21 +23,33 @@ use super::compile::{self, CompileBounds};
 use super::exit::{Exit, Failure};
 use super::meter::grant;
 
+pub(super) const EXAMPLES: &str = "\
+Examples:
+  Create a plugin, build it and run its test:
+    flowloom plugin new mine --lang python
+    flowloom plugin build mine
+    flowloom plugin test mine
+  Show what it requests, and measure its time:
+    flowloom plugin check mine/mine.wasm
+    flowloom plugin bench mine/mine.wasm
+
+Documentation: docs/plugins.md";
+
 #[derive(Subcommand)]
 pub(super) enum Plugin {
-    /// Begin a plugin: a folder that builds as it is, with a test.
+    /// Create the folder of a plugin, with a test.
     New(new::New),
-    /// Build a plugin's folder into a component, with the compiler of its language.
+    /// Build a plugin with the compiler of its language.
     Build(build::Build),
-    /// Meter the captures of a plugin's tests, and compare what it adds with what is expected.
+    /// Run the tests of a plugin.
     Test(test::Test),
-    /// Load a plugin as a run would, and say what it asks for, what it adds, and what it costs.
+    /// Show what a plugin requests, adds and costs.
     Check(check::Check),
-    /// Measure what a plugin costs, against runs without it.
+    /// Measure the time that a plugin takes.
     Bench(bench::Bench),
-    /// Make a component of a core WebAssembly module that carries its component type.
+    /// Convert a core WebAssembly module into a component.
     Componentize(componentize::Componentize),
-    /// Compile a plugin from standard input: what the others call, in a process of its own.
+    /// Compile a plugin from standard input. The other commands run this in a separate process.
     #[command(hide = true)]
     Compile,
 }
@@ -56,24 +68,33 @@ impl Plugin {
     }
 }
 
-/// Which plugin, and what it may see.
+/// Help heading of the options of plugins.
+pub(super) const PLUGINS: &str = "Plugins";
+
+/// A plugin, its grants and its policy.
 #[derive(Args)]
-struct Chosen {
-    /// The plugin: its component, a name for it if the file's is not to be used, and options.
+struct PluginOptions {
+    /// The plugin, with its name and options.
+    ///
+    /// FILE is a WebAssembly component. The default NAME is the file name up to its first dot. Options of the
+    /// plugin follow the file; `KEY=@FILE` passes the text of a file as the value.
     #[arg(value_name = "[NAME=]FILE[,KEY=VALUE…]")]
     plugin: PluginSpec,
 
-    /// What it may see beyond sizes, times, direction, flags, ports, protocol and counters, as in
-    /// `flowloom meter`.
-    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant)]
+    /// Let the plugin see more data (repeatable).
+    ///
+    /// WHAT is one of: addresses, pseudonyms, application, names, payload:N, bytes:N, as in `flowloom meter`.
+    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant, help_heading = PLUGINS)]
     grants: Vec<(String, Grants)>,
 
-    /// What plugins are allowed: a policy, as in `flowloom meter`.
-    #[arg(long, value_name = "FILE")]
+    /// File of grants, options and limits of plugins.
+    ///
+    /// docs/sandbox.md describes this TOML file.
+    #[arg(long, value_name = "FILE", help_heading = PLUGINS)]
     policy: Option<PathBuf>,
 }
 
-impl Chosen {
+impl PluginOptions {
     fn spec(self) -> Result<PluginSpec, Failure> {
         let mut spec = self.plugin;
         for (name, grants) in self.grants {
@@ -95,7 +116,7 @@ impl Chosen {
     }
 }
 
-/// A registry whose plugins are compiled as those of a run are.
+/// Returns a registry that compiles plugins as `flowloom meter` does.
 fn registry(settings: Settings, compile: &CompileBounds) -> Result<Registry, Failure> {
     let config = RegistryConfig {
         compiler: Some(Arc::new(compile.compiler())),
@@ -104,7 +125,7 @@ fn registry(settings: Settings, compile: &CompileBounds) -> Result<Registry, Fai
     Registry::with(settings.schema(), config).map_err(Failure::failed)
 }
 
-/// A run with every analysis, so that there is every field that a plugin may ask for.
+/// Returns settings with all analyses, so that all fields exist that a plugin may request.
 fn every_analysis() -> Settings {
     Settings {
         statistical_analysis: true,

@@ -11,17 +11,29 @@ use super::language::Language;
 use super::project::check_name;
 use super::sdk;
 
+const EXAMPLES: &str = "\
+Examples:
+  Create a plugin, build it and run its test:
+    flowloom plugin new mine --lang python
+    flowloom plugin build mine
+    flowloom plugin test mine
+
+Documentation: docs/plugins.md";
+
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct New {
-    /// What it is called; so is its folder, which is made here.
+    /// Name of the plugin and of its new folder.
     name: String,
 
-    /// What it is written in.
-    #[arg(long = "lang", value_name = "LANGUAGE")]
+    /// Programming language.
+    #[arg(long = "lang", value_name = "LANG")]
     language: Language,
 
-    /// Take the SDK from Flowloom's sources, rather than write a copy of it into the folder.
-    #[arg(long, value_name = "FOLDER")]
+    /// Use the SDK in this copy of Flowloom's sources.
+    ///
+    /// By default, the command copies the SDK into the new folder.
+    #[arg(long, value_name = "DIR")]
     sdk: Option<PathBuf>,
 }
 

@@ -14,13 +14,25 @@ use super::super::standard;
 use super::project::{FILE, Golden, Project};
 use super::{sdk, sources};
 
+const EXAMPLES: &str = "\
+Examples:
+  Run the tests that mine/flowloom-plugin.toml lists:
+    flowloom plugin test mine
+  Accept the new values:
+    flowloom plugin test mine --bless
+
+Documentation: docs/plugins.md";
+
 #[derive(Args)]
+#[command(after_long_help = EXAMPLES)]
 pub(crate) struct Test {
-    /// The plugin's folder, which has a flowloom-plugin.toml; the plugin must have been built.
+    /// Folder of the plugin, with its flowloom-plugin.toml.
+    ///
+    /// Build the plugin first.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Write what the plugin adds as what is expected.
+    /// Overwrite the expected values with the plugin's values.
     #[arg(long)]
     bless: bool,
 
