@@ -57,20 +57,20 @@ def main():
                 print(f"  {line}", file=sys.stderr)
             differences += len(wrong) + (not rows)
 
-        for world in ("quickest", "events"):
-            rows = meter(deployed, "--plugin-world", world)
-            compare(f"at the end ({world})", rows, rows, lambda row: False)
+        for calls in ("auto", "per-event"):
+            rows = meter(deployed, "--plugin-calls", calls)
+            compare(f"at the end ({calls})", rows, rows, lambda row: False)
             for packets in PACKETS:
                 slicer = f"{arguments.plugins}/slicer.wasm,limit={packets}"
                 sliced = {key(row): row for row in meter(slicer, *WITHOUT_ACTIVE_TIMEOUT)}
-                words = ("--plugin-world", world, *WITHOUT_ACTIVE_TIMEOUT)
+                words = ("--plugin-calls", calls, *WITHOUT_ACTIVE_TIMEOUT)
                 rows = meter(f"{deployed},packets={packets}", *words)
 
                 def is_early(row, packets=packets):
                     return int(row["bidirectional_packets"]) >= packets
 
                 seen = [sliced[key(row)] if is_early(row) else row for row in rows]
-                compare(f"after {packets} packets ({world})", rows, seen, is_early)
+                compare(f"after {packets} packets ({calls})", rows, seen, is_early)
         for packets in PACKETS:
             rows = meter(f"{deployed},packets={packets},cut=true")
             compare(f"cut after {packets} packets", rows, rows, lambda row: row["expiration_id"] == "-1")

@@ -322,7 +322,7 @@ def main():
             Flowloom("flowloom, core features", net, asked.flowloom, *bare),
             Flowloom("… with packet_stats", net, asked.flowloom, *bare, *stats),
             Flowloom("… with packet_stats, event by event", net, asked.flowloom, *bare, *stats,
-                     "--plugin-world", "events"),
+                     "--plugin-calls", "per-event"),
             Flowloom("… with applications", net, asked.flowloom),
             Flowloom("… with both", net, asked.flowloom, *stats),
         ]  # fmt: skip

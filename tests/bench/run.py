@@ -190,7 +190,7 @@ def whole_commands(path, repetitions):
     stats = Command("… with packet_stats", meter(), captures, plugin("packet_stats"))
     by_event = Command(
         "… with packet_stats, event by event",
-        meter("--plugin-world", "events"),
+        meter("--plugin-calls", "per-event"),
         captures,
         plugin("packet_stats"),
     )

@@ -4,7 +4,7 @@
     tests/languages/compare.py [--flowloom COMMAND] [--each] [CAPTURES…]
 
 Meters captures (files or folders; by default our own, and those of FLOWLOOM_CAPTURES) with all
-`first_bytes_stats*.wasm` and `every_type*.wasm` of target/plugins at once, in both worlds, and compares
+`first_bytes_stats*.wasm` and `every_type*.wasm` of target/plugins at once, with both kinds of calls, and compares
 the values of every flow with the Rust plugin's: all are equal, floats to the last bit but for
 `entropy`, whose logarithm is each language's own. All captures are metered as one, since loading the
 plugins takes many seconds; with --each, every capture is a run of its own.
@@ -29,11 +29,11 @@ REFERENCES = {
 #: Units in the last place that a value may differ by: an entropy is a sum of logarithms, of which Go's
 #: are one unit off at times.
 ULPS = {"entropy": 16}
-#: Payload bytes that count. All plugins get the first number, in both worlds; those that load at once
+#: Payload bytes that count. All plugins get the first number, with both kinds of calls; those that load at once
 #: the others too: the least, and more than a packet has.
 OPTIONS = [64, 1, 2000]
 LOADS_AT_ONCE = 1 << 20  # bytes
-#: Languages without the other world.
+#: Languages without calls per event.
 ONLY_BATCHES = ("_c", "_go", "_zig")
 DONE_OR_DAMAGED = (0, 3)
 
@@ -49,14 +49,14 @@ def main():
     differences, flows, farthest = [], 0, Counter()
     small = [plugin for plugin in plugins if plugin.stat().st_size < LOADS_AT_ONCE]
     dual = [plugin for plugin in plugins if not plugin.stem.endswith(ONLY_BATCHES)]
-    rounds = [("quickest", OPTIONS[0], plugins), ("events", OPTIONS[0], dual)]
-    rounds += [("quickest", n, small) for n in OPTIONS[1:]]
+    rounds = [("auto", OPTIONS[0], plugins), ("per-event", OPTIONS[0], dual)]
+    rounds += [("auto", n, small) for n in OPTIONS[1:]]
     for captures in runs(arguments.captures, arguments.each):
-        for world, n, some in rounds:
-            rows = meter(arguments.flowloom, captures, some, world, n)
+        for calls, n, some in rounds:
+            rows = meter(arguments.flowloom, captures, some, calls, n)
             flows += len(rows)
             for row in rows:
-                differences += compare(row, world, n, farthest)
+                differences += compare(row, calls, n, farthest)
     for line in differences[:20]:
         print(line, file=sys.stderr)
     for name in names:
@@ -93,10 +93,10 @@ def runs(paths, each):
     return [[capture] for capture in captures] if each else [captures]
 
 
-def meter(flowloom, captures, plugins, world, n):
+def meter(flowloom, captures, plugins, calls, n):
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "flows.jsonl"
-        command = [flowloom, "meter", *captures, "-o", output, "--plugin-world", world]
+        command = [flowloom, "meter", *captures, "-o", output, "--plugin-calls", calls]
         command += ["--statistical-analysis", "--splt-analysis", "5"]
         for plugin in plugins:
             grant, key = REFERENCES[reference(plugin.stem)]
@@ -108,7 +108,7 @@ def meter(flowloom, captures, plugins, world, n):
         return [json.loads(line) for line in output.read_text().splitlines()]
 
 
-def compare(row, world, n, farthest):
+def compare(row, calls, n, farthest):
     udps = row["udps"]
     for name, values in udps.items():
         truth = udps[reference(name)]
@@ -120,7 +120,7 @@ def compare(row, world, n, farthest):
             if output in ULPS:
                 farthest[name] = max(farthest[name], off)
             if off > ULPS.get(output, 0):
-                where = f"flow {row['id']} ({row['src_ip']} to {row['dst_ip']}), {world}, n={n}"
+                where = f"flow {row['id']} ({row['src_ip']} to {row['dst_ip']}), {calls}, n={n}"
                 yield f"{name}: {output} is {value}, not {truth[output]}: {where}"
 
 

@@ -36,14 +36,14 @@ def main():
     plugins = sorted(arguments.plugins.glob(f"{NAME}*.wasm"), key=lambda plugin: plugin.stat().st_size)
     found = {plugin: {} for plugin in plugins}
     for _ in range(arguments.repetitions):
-        bare, _ = run(arguments.flowloom, EMPTY, None, "quickest")
+        bare, _ = run(arguments.flowloom, EMPTY, None, "auto")
         for plugin, least in found.items():
-            load, _ = run(arguments.flowloom, EMPTY, plugin, "quickest")
+            load, _ = run(arguments.flowloom, EMPTY, plugin, "auto")
             keep(least, "load", load - bare)
-            for world in ("quickest", "events"):
-                _, report = run(arguments.flowloom, arguments.capture, plugin, world)
+            for calls in ("auto", "per-event"):
+                _, report = run(arguments.flowloom, arguments.capture, plugin, calls)
                 events, packets, ns, memory = numbers(report)
-                keep(least, world, events * ns / packets)
+                keep(least, calls, events * ns / packets)
                 keep(least, "memory", memory)
     rust = found[arguments.plugins / f"{NAME}.wasm"]
     print(HEAD)
@@ -56,9 +56,9 @@ def main():
             f"{1000 * least['load']:,.0f}",
             f"{least['memory'] / 1024:.1f}",
         ]
-        for world in ("quickest", "events"):
-            if world == "quickest" or suffix in BOTH_WORLDS:
-                cells += [f"{least[world]:,.0f}", f"{least[world] / rust[world]:.1f}"]
+        for calls in ("auto", "per-event"):
+            if calls == "auto" or suffix in BOTH_WORLDS:
+                cells += [f"{least[calls]:,.0f}", f"{least[calls] / rust[calls]:.1f}"]
             else:
                 cells += ["", ""]
         print(f"| {' | '.join(cells)} |")
@@ -68,9 +68,9 @@ def keep(least, what, value):
     least[what] = min(value, least.get(what, value))
 
 
-def run(flowloom, capture, plugin, world):
+def run(flowloom, capture, plugin, calls):
     """Processor time in seconds, and what was reported."""
-    command = [flowloom, "meter", capture, "-o", os.devnull, "--plugin-world", world]
+    command = [flowloom, "meter", capture, "-o", os.devnull, "--plugin-calls", calls]
     if plugin:
         command += ["--plugin", f"p={plugin}", "--grant", "p=payload:64"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

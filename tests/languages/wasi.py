@@ -5,7 +5,7 @@
 
 Builds wasi/reaches_out.py and .js as the SDKs do, but with WASI left in, and meters a capture with them
 and the plugins that they extend, which have none. Values have to be the same, and every attempt to reach
-out has to end as this file says, in both worlds and in every run.
+out has to end as this file says, with both kinds of calls and in every run.
 """
 
 import argparse
@@ -61,14 +61,14 @@ def main():
         for language, plugin in plugins.items():
             for interface in WASI[language]:
                 same(f"wasi:{interface}@0.2.".encode() in plugin.read_bytes(), True, f"{language}: {interface}")
-        for world in ("quickest", "events"):
-            flows, log = meter(flowloom, plugins, world)
-            again, _ = meter(flowloom, plugins, world)
-            same(flows, again, f"flows of two runs, {world}")
+        for calls in ("auto", "per-event"):
+            flows, log = meter(flowloom, plugins, calls)
+            again, _ = meter(flowloom, plugins, calls)
+            same(flows, again, f"flows of two runs, {calls}")
             for language in plugins:
-                check(language, world, [json.loads(flow) for flow in flows])
+                check(language, calls, [json.loads(flow) for flow in flows])
             for line in LOGGED:
-                same(log.count(line), len(flows), f"lines `{line}`, {world}")
+                same(log.count(line), len(flows), f"lines `{line}`, {calls}")
     print(f"{len(plugins)} plugins with WASI, {len(flows)} flows: equal values, and nothing was reached")
 
 
@@ -97,10 +97,10 @@ def javascript(folder):
     return plugin
 
 
-def meter(flowloom, plugins, world):
+def meter(flowloom, plugins, calls):
     """Lines of flows, and of the log."""
     command = [flowloom, "meter", CAPTURE, "--format", "jsonl", "--n-dissections", "0"]
-    command += ["--plugin-world", world]
+    command += ["--plugin-calls", calls]
     for language, plugin in plugins.items():
         stubbed = ROOT / f"target/plugins/first_bytes_stats_{language}.wasm"
         for name, file in ((language, plugin), (f"stubbed_{language}", stubbed)):
@@ -109,17 +109,17 @@ def meter(flowloom, plugins, world):
     return done.stdout.splitlines(), done.stderr.splitlines()
 
 
-def check(language, world, flows):
+def check(language, calls, flows):
     newest = max(flow["bidirectional_last_seen_ms"] for flow in flows)
     for n, flow in enumerate(flows):
-        where = f"{language}, {world}, flow {flow['id']}"
+        where = f"{language}, {calls}, flow {flow['id']}"
         values = flow["udps"][language]
         reached = values.pop("reached")
         same(values, flow["udps"][f"stubbed_{language}"], f"values of {where}")
         for attempt, outcome in OUTCOMES[language].items():
             same(reached[attempt], outcome, f"{attempt} of {where}")
         # Events of a batch are shown at the time of its last one.
-        now = flow["bidirectional_first_seen_ms"] if world == "events" else newest
+        now = flow["bidirectional_first_seen_ms"] if calls == "per-event" else newest
         if language == "python":
             same(reached["wall_ns"] // 1_000_000, now, f"wall_ns of {where}")
             same(reached["monotonic_ns"], reached["wall_ns"], f"monotonic_ns of {where}")

@@ -153,7 +153,7 @@ def reader_row(names: list[str], line: str) -> dict[str, str]:
 def flowloom_flows(capture: Path, options: argparse.Namespace) -> Flows:
     command = [*shlex.split(options.flowloom), "meter", str(capture), "--format", "jsonl"]
     command += ["--idle-timeout", NEVER_S, "--active-timeout", NEVER_S]
-    command += ["--decode-tunnels", "false", "--n-dissections", str(DISSECTIONS)]
+    command += ["--no-decode-tunnels", "--n-dissections", str(DISSECTIONS)]
     status, out, errors = run(command, options.timeout)
     if status not in GOOD_STATUSES:
         raise Failed(f"Flowloom: exit status {status}: {last_line(errors)}")

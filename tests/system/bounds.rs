@@ -79,7 +79,7 @@ fn payloads(capture: &Path, world: &[&str]) -> Command {
     meter(capture)
         .plugin("evil,mode=shown,payload=60000,outputs=ip:text+payload:bytes+bytes:bytes")
         .grant("evil=payload:60000")
-        .args(world)
+        .args(calls)
         .jsonl()
 }
 
@@ -93,7 +93,7 @@ fn told(run: &Run) -> usize {
 fn values_beyond_what_a_flow_may_have_are_null_and_counted() {
     let (_folder, capture) = Capture::heavy(3, 2_000).file();
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\noutput-kib = 1\n");
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = payloads(&capture, world).run().done();
         assert_eq!((run.flows().len(), told(&run)), (4, 4), "{run}");
         let run = payloads(&capture, world)
@@ -115,9 +115,9 @@ fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
     // A call copies megabytes, which a debug build does not do in the usual 100 ms.
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\ncall-ms = 60000\n");
     let payloads = |world| payloads(&capture, world).arg("--policy").arg(&policy);
-    let all = payloads(Command::WORLDS[0]).run().done();
+    let all = payloads(Command::CALLS[0]).run().done();
     assert_eq!(told(&all), usize::from(flows) + 1, "{}", all.stderr);
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         for meters in ["1", "2", "4"] {
             let run = payloads(world)
                 .args(["--n-meters", meters, "--queue-mib", "16"])
@@ -152,7 +152,7 @@ fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flo
         call: Duration::from_secs(60),
         ..spec.limits
     };
-    for world in [CallMode::Auto, CallMode::PerEvent] {
+    for calls in [CallMode::Auto, CallMode::PerEvent] {
         let name = format!("evil{}", world as u8);
         let spec = PluginSpec {
             name: name.clone(),
@@ -206,13 +206,13 @@ fn payload_that_may_hold_addresses_is_kept_from_pseudonyms() {
     capture.packet(1, &v4(89, &[192, 0, 2, 1]));
     capture.packet(1, &v4(17, &udp(2_000, b"shown")));
     let (_folder, capture) = capture.file();
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = |grants: &str| {
             meter(&capture)
                 .plugin("evil,mode=shown,payload=64,outputs=ip:text+payload:bytes+bytes:bytes")
                 .grant(grants)
-                .args(world)
-                .args(["--decode-tunnels", "false"])
+                .args(calls)
+                .arg("--no-decode-tunnels")
                 .jsonl()
                 .run()
                 .done()

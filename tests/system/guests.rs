@@ -44,9 +44,9 @@ impl Command {
     }
 
     /// Both ways in which a plugin is called.
-    pub(crate) const WORLDS: [&[&str]; 2] = [
-        &["--plugin-world", "quickest"],
-        &["--plugin-world", "events"],
+    pub(crate) const CALLS: [&[&str]; 2] = [
+        &["--plugin-calls", "auto"],
+        &["--plugin-calls", "per-event"],
     ];
 }
 

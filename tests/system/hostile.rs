@@ -11,14 +11,14 @@ const FLOWS: usize = 9;
 const DEADLINE: &str = "it took more than 100 ms of CPU time";
 const UNREACHABLE: &str = "wasm trap: wasm `unreachable` instruction executed";
 
-const QUICKEST: &[&str] = Command::WORLDS[0];
-const EVENTS: &[&str] = Command::WORLDS[1];
+const QUICKEST: &[&str] = Command::CALLS[0];
+const EVENTS: &[&str] = Command::CALLS[1];
 
 /// dns.pcap with the guest `evil`.
 fn evil(options: &str, world: &[&str]) -> Run {
     meter("dns.pcap")
         .plugin(&format!("evil,{options}"))
-        .args(world)
+        .args(calls)
         .jsonl()
         .run()
 }
@@ -75,7 +75,7 @@ fn packets(run: &Run) -> Vec<Option<u64>> {
 #[test]
 fn an_endless_loop_ends_at_the_deadline() {
     for at in ["init", "update", "expire"] {
-        for world in Command::WORLDS {
+        for calls in Command::CALLS {
             let run = evil(&format!("mode=loop,at={at}"), world);
             stopped(run, "evil", DEADLINE);
         }
@@ -106,7 +106,7 @@ fn an_endless_loop_in_post_return_ends_at_the_deadline() {
 
 #[test]
 fn recursion_is_a_trap() {
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         // A Rust guest's own stack is below its data: it runs out of that first.
         let run = evil("mode=recurse,at=update", world);
         stopped(run, "evil", "wasm trap: out of bounds memory access");
@@ -120,7 +120,7 @@ fn recursion_is_a_trap() {
 
 #[test]
 fn a_memory_bomb_is_refused_the_memory() {
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = evil("mode=hoard,at=update", world).incomplete();
         let line = run
             .stderr
@@ -141,7 +141,7 @@ fn a_memory_bomb_is_refused_the_memory() {
 
 #[test]
 fn a_plugin_that_is_refused_memory_may_go_on() {
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = evil("mode=greedy,at=update", world).done();
         assert_eq!(values(&run, "evil", "count"), packets(&run));
         // What it then stops for is what it stops for.
@@ -154,7 +154,7 @@ fn a_plugin_that_is_refused_memory_may_go_on() {
 #[test]
 fn stopping_without_a_word_and_exiting() {
     for mode in ["silent", "exit"] {
-        for world in Command::WORLDS {
+        for calls in Command::CALLS {
             let run = evil(&format!("mode={mode},at=update"), world);
             stopped(run, "evil", UNREACHABLE);
         }
@@ -165,7 +165,7 @@ fn stopping_without_a_word_and_exiting() {
 fn a_panic_is_shown_escaped_and_shortened() {
     let start = r"evil panicked: on purpose \u{1b}[31m\u{202e}";
     let text = format!("{start}{}…", "x".repeat(1_021 - start.len()));
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = evil("mode=panic,at=update", world);
         assert!(!run.stderr.contains('\u{1b}'), "{run}");
         stopped(run, "evil", &format!("{UNREACHABLE}: {text}"));
@@ -196,7 +196,7 @@ fn a_panic_of_the_sdk_names_event_and_place() {
     ] {
         let run = meter("dns.pcap")
             .plugin(&format!("panics,at={at}"))
-            .args(world)
+            .args(calls)
             .jsonl()
             .run()
             .incomplete();
@@ -250,13 +250,13 @@ fn other_plugins_and_core_columns_do_not_notice() {
         "mode=hoard,at=update",
         "mode=too_many",
     ] {
-        for world in Command::WORLDS {
+        for calls in Command::CALLS {
             for meters in ["1", "3"] {
                 let run = meter("http.pcap")
                     .plugin("packet_stats")
                     .plugin(&format!("evil,{options}"))
                     .args(["--plugin", &named("after", "packet_stats")])
-                    .args(world)
+                    .args(calls)
                     .args(["--n-meters", meters])
                     .run();
                 let rows = run.stdout.lines().skip(1);
@@ -290,7 +290,7 @@ fn two_plugins_that_trap_are_two_traps() {
 
 #[test]
 fn values_of_another_type_or_number_are_null_and_counted() {
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         for (mode, output) in [
             ("wrong_type", "count"),
             ("too_few", "more"),
@@ -496,7 +496,7 @@ fn cutting_flows_takes_a_word_in_the_manifest() {
 
 #[test]
 fn a_plugin_that_wants_few_packets_of_a_flow_gets_no_more() {
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = evil("packets_per_flow=2", world).done();
         let seen: Vec<_> = packets(&run)
             .into_iter()

@@ -16,7 +16,7 @@ const OPTIONS: [&str; 17] = [
     "--snapshot-length",
     "--max-nflows",
     "--n-dissections",
-    "--max-flows",
+    "--max-live-flows",
     "--n-meters",
     "--socket-buffer-size",
     "--drain-timeout",
@@ -141,7 +141,9 @@ fn so_many_meters_that_the_machine_would_be_full_are_refused() {
         meter("dns.pcap")
             .args(["--n-meters", meters])
             .run()
-            .refuses_usage(&format!("n_meters {meters}: 0 to 256 meters are accepted"));
+            .refuses_arguments(&format!(
+                "invalid value '{meters}' for '--n-meters <N>': a whole number from 0 to 256 is accepted"
+            ));
     }
 }
 

@@ -275,7 +275,7 @@ fn flows_are_not_appended_to_what_is_not_like_them() {
     refused(
         "flows.csv",
         &header,
-        &["--decode-tunnels", "false"],
+        &["--no-decode-tunnels"],
         "its header has column 'tunnel_id' where the flows have 'bidirectional_first_seen_ms'",
     );
     refused(

@@ -40,7 +40,7 @@ fn packet_stats_is_what_the_host_computes_in_both_worlds() {
                 .plugin("packet_stats")
                 .jsonl()
         };
-        let [quickest, events] = Command::WORLDS.map(|world| command().args(world).run());
+        let [quickest, events] = Command::CALLS.map(|world| command().args(calls).run());
         assert!(
             quickest.stdout == events.stdout,
             "the worlds differ:\n{quickest}\n{events}"
@@ -91,10 +91,10 @@ fn slicer_cuts_flows_and_others_see_every_packet() {
 
 #[test]
 fn slicer_alone_is_event_by_event_whatever_the_world() {
-    let [quickest, events] = Command::WORLDS.map(|world| {
+    let [quickest, events] = Command::CALLS.map(|world| {
         let run = meter("http.pcap")
             .plugin("slicer")
-            .args(world)
+            .args(calls)
             .jsonl()
             .run();
         run.done()

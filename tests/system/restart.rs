@@ -42,7 +42,7 @@ fn run(options: &str, world: &[&str], meters: &str) -> Run {
         "" => run,
         options => run.plugin(&format!("evil,{options}")),
     };
-    run.args(world).args(["--n-meters", meters]).jsonl().run()
+    run.args(calls).args(["--n-meters", meters]).jsonl().run()
 }
 
 /// Flows without what plugins added.
@@ -91,7 +91,7 @@ fn number_before(run: &Run, what: &str) -> usize {
 fn a_plugin_that_traps_now_and_then_is_started_again() {
     let alone = run("", &[], "1");
     assert_eq!(alone.flows().len(), usize::from(FLOWS));
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         // Thirty flows take longer than a trial: every pause is the first one again.
         let run = run("mode=panic,at=init,after=30", world, "1").incomplete();
         assert_eq!(core(&run), core(&alone));
@@ -104,7 +104,7 @@ fn a_plugin_that_traps_now_and_then_is_started_again() {
         assert_eq!(traps, pauses.len(), "{run}");
         let values = with_value(&run);
         // A batch that is lost has a thousand events.
-        let least = usize::from(FLOWS) / if world == Command::WORLDS[0] { 25 } else { 2 };
+        let least = usize::from(FLOWS) / if world == Command::CALLS[0] { 25 } else { 2 };
         assert!(values.len() > least, "{run}");
         let lost = number_before(&run, " flows without its values");
         assert_eq!(values.len() + lost, usize::from(FLOWS), "{run}");
@@ -114,7 +114,7 @@ fn a_plugin_that_traps_now_and_then_is_started_again() {
 #[test]
 fn a_packet_of_death_is_named_and_the_pauses_grow() {
     let alone = run("", &[], "1");
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = run("mode=silent,at=init,after=3", world, "1").incomplete();
         assert_eq!(core(&run), core(&alone));
         let pauses = pauses(&run);
@@ -134,7 +134,7 @@ fn a_packet_of_death_is_named_and_the_pauses_grow() {
 #[test]
 fn several_meters_start_their_own_instances_again() {
     let alone = run("", &[], "1");
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = run("mode=hoard,at=update,after=20", world, "3").incomplete();
         assert_eq!(core(&run), core(&alone));
         let lost = number_before(&run, " flows without its values");
@@ -145,7 +145,7 @@ fn several_meters_start_their_own_instances_again() {
 
 #[test]
 fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
-    for world in Command::WORLDS {
+    for calls in Command::CALLS {
         let run = run("mode=silent,at=init", world, "1").incomplete();
         assert_eq!(pauses(&run).len(), 19, "{run}");
         assert_eq!(number_before(&run, " traps"), 20, "{run}");

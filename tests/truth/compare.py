@@ -5,7 +5,7 @@
     tests/truth/compare.py [--flowloom COMMAND] [CAPTURES …]
 
 Meters captures (files or folders; by default our own, and those of FLOWLOOM_CAPTURES) with the plugins of
-`definitions.py`, in both worlds, and compares every value of every flow with what Python makes of the
+`definitions.py`, with both kinds of calls, and compares every value of every flow with what Python makes of the
 same packets, read and metered by the oracle. Floats may differ by one part in 10^9.
 """
 
@@ -36,8 +36,8 @@ def main():
     captures = packets.sorted_by_time(files(arguments.captures or default()))
     truth = {flow.id: flow for flow in packets.flows(captures)}
     differences = []
-    for world in ("quickest", "events"):
-        rows = {row["id"]: row for row in meter(arguments, captures, world)}
+    for calls in ("auto", "per-event"):
+        rows = {row["id"]: row for row in meter(arguments, captures, calls)}
         if set(rows) != set(truth):
             other = sorted(set(rows) ^ set(truth))
             sys.exit(f"compare.py: other flows than the oracle's, {len(other)} of them: {other[:9]}")
@@ -45,8 +45,8 @@ def main():
             found = []
             for number, flow in truth.items():
                 expected, got = getattr(definitions, name)(flow), rows[number]["udps"][name]
-                found += differ(f"flow {number}, {name}, {world}", expected, got)
-            print(f"{name} ({world}): {len(rows)} flows of {len(captures)} captures, {len(found)} differences")
+                found += differ(f"flow {number}, {name}, {calls}", expected, got)
+            print(f"{name} ({calls}): {len(rows)} flows of {len(captures)} captures, {len(found)} differences")
             differences += found
     for line in differences[:20]:
         print(f"  {line}", file=sys.stderr)
@@ -66,13 +66,13 @@ def files(paths):
                 yield file
 
 
-def meter(arguments, captures, world):
+def meter(arguments, captures, calls):
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "flows.jsonl"
         command = [arguments.flowloom, "meter", *captures, "-o", output, "--n-dissections", "0"]
         # The definitions take all captures for one.
         command += ["--group", "one"]
-        command += ["--plugin-world", world]
+        command += ["--plugin-calls", calls]
         for name, grant in PLUGINS.items():
             command += ["--plugin", arguments.plugins / f"{name}.wasm"]
             command += ["--grant", f"{name}={grant}"] if grant else []

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::{ArgAction, Args};
+use clap::Args;
 use flowloom::sink::{BackgroundSink, Losses};
 use flowloom::{Streamer, StreamerBuilder, ThreadPanics};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -32,12 +32,16 @@ const MONITORING: &str = "Monitoring";
 /// Options of live captures, and of the monitoring of any run.
 #[derive(Args)]
 pub(super) struct LiveOptions {
-    /// Whether packets to other hosts are captured too.
-    #[arg(long, default_value_t = true, action = ArgAction::Set, value_name = "BOOL", help_heading = LIVE)]
+    /// Do not capture packets to other hosts.
+    #[arg(long, help_heading = LIVE)]
+    no_promiscuous_mode: bool,
+
+    /// Capture packets to other hosts. This is the default.
+    #[arg(long, hide = true, overrides_with = "no_promiscuous_mode")]
     promiscuous_mode: bool,
 
     /// Size of the kernel's packet ring; 0 is 32 MiB.
-    #[arg(long, default_value_t = 0, value_name = "BYTES", value_parser = within(0..=u32::MAX), allow_negative_numbers = true, help_heading = LIVE)]
+    #[arg(long, default_value_t = 0, value_name = "BYTES", value_parser = within(0..=i32::MAX as u32), allow_negative_numbers = true, help_heading = LIVE)]
     socket_buffer_size: u32,
 
     /// Open one socket and ring per metering thread.
@@ -92,7 +96,7 @@ impl LiveOptions {
 
     pub(super) fn set(&self, builder: StreamerBuilder) -> StreamerBuilder {
         builder
-            .promiscuous_mode(self.promiscuous_mode)
+            .promiscuous_mode(self.promiscuous_mode || !self.no_promiscuous_mode)
             .socket_buffer_size(self.socket_buffer_size)
             .fanout(self.fanout)
     }

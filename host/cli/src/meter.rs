@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use clap::{Args, ValueEnum};
-use flowloom::decode::TunnelSet;
+use flowloom::decode::{Tunnel, TunnelSet, UnknownTunnel};
 use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
 use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, SchemaMode};
 use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputFiles};
@@ -99,19 +99,28 @@ pub(super) struct Meter {
     #[arg(long, value_name = "FILE", help_heading = PLUGINS)]
     policy: Option<PathBuf>,
 
-    /// How plugins are called that support both ways: in batches, or one event per call.
-    #[arg(long, default_value = "quickest", value_name = "WORLD", help_heading = PLUGINS)]
-    plugin_world: PluginWorld,
+    /// How plugins are called.
+    ///
+    /// Plugins support calls with batches of events, calls with single events, or both. `auto` uses batches if
+    /// the plugin supports them. `per-event` uses single events if the plugin supports them.
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "auto|per-event",
+        hide_possible_values = true,
+        help_heading = PLUGINS
+    )]
+    plugin_calls: PluginCalls,
 
     #[command(flatten)]
     compile: CompileOptions,
 
     /// End a flow after this time without a packet.
-    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = within(0..=StreamerBuilder::MOST_SECONDS), allow_negative_numbers = true, help_heading = METERING)]
     idle_timeout: u64,
 
     /// End a flow at this age, even if it is active.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    #[arg(long, default_value_t = 1800, value_name = "SECONDS", value_parser = within(0..=StreamerBuilder::MOST_SECONDS), allow_negative_numbers = true, help_heading = METERING)]
     active_timeout: u64,
 
     /// Also end a flow when its TCP connection ends.
@@ -127,10 +136,22 @@ pub(super) struct Meter {
     #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = within(0..=3_u8), allow_negative_numbers = true, help_heading = METERING)]
     accounting_mode: u8,
 
-    /// Tunnels to look into: true (gtp,capwap,tzsp), false, or a list that may also name vxlan, gre
-    /// and geneve.
-    #[arg(long, default_value = "true", value_name = "WHICH", help_heading = METERING)]
+    /// Decode these tunnels.
+    ///
+    /// A list of gtp, capwap, tzsp, vxlan, gre and geneve. Flowloom meters the packets inside a decoded tunnel
+    /// instead of the packets around them.
+    #[arg(
+        long,
+        default_value = "gtp,capwap,tzsp",
+        value_name = "TUNNEL,…",
+        value_parser = tunnels,
+        help_heading = METERING
+    )]
     decode_tunnels: TunnelSet,
+
+    /// Decode no tunnels.
+    #[arg(long, conflicts_with = "decode_tunnels", help_heading = METERING)]
+    no_decode_tunnels: bool,
 
     /// Add statistics of packet sizes, times and TCP flags.
     #[arg(long, help_heading = METERING)]
@@ -159,9 +180,9 @@ pub(super) struct Meter {
 
     /// Number of metering threads; 0 uses all cores but one.
     ///
-    /// At most 256. The flows of a capture and their order do not depend on this number. Only application
+    /// The flows of a capture and their order do not depend on this number. Only application
     /// columns may differ, because the nDPI of each thread remembers earlier flows.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=usize::MAX), allow_negative_numbers = true, help_heading = METERING)]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=StreamerBuilder::MOST_METERS), allow_negative_numbers = true, help_heading = METERING)]
     n_meters: usize,
 
     /// Dissect the first N packets of each flow; 0 disables.
@@ -181,7 +202,7 @@ pub(super) struct Meter {
 
     /// End the oldest flow early when N are live; 0 is no limit.
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = LIMITS)]
-    max_flows: u64,
+    max_live_flows: u64,
 
     /// Memory for ended flows until they are written.
     ///
@@ -198,9 +219,23 @@ const APPLICATIONS: &str = "Applications (nDPI)";
 const LIMITS: &str = "Limits";
 
 #[derive(Clone, Copy, ValueEnum)]
-enum PluginWorld {
-    Quickest,
-    Events,
+enum PluginCalls {
+    Auto,
+    PerEvent,
+}
+
+/// Parses a list of tunnels.
+fn tunnels(text: &str) -> Result<TunnelSet, String> {
+    let names = || Tunnel::ALL.map(Tunnel::name).join(", ");
+    match text {
+        "true" | "false" => Err(format!(
+            "expected a list of {}; --no-decode-tunnels decodes none",
+            names()
+        )),
+        list => list
+            .parse()
+            .map_err(|error: UnknownTunnel| format!("'{}' is not one of {}", error.name, names())),
+    }
 }
 
 /// `NAME=WHAT[,WHAT…]`
@@ -290,7 +325,10 @@ impl Meter {
                 2 => AccountingMode::Transport,
                 _ => AccountingMode::Payload,
             })
-            .decode_tunnels(self.decode_tunnels)
+            .decode_tunnels(match self.no_decode_tunnels {
+                true => TunnelSet::NONE,
+                false => self.decode_tunnels,
+            })
             .statistical_analysis(self.statistical_analysis)
             .splt_analysis(self.splt_analysis)
             .n_dissections(self.n_dissections)
@@ -299,7 +337,7 @@ impl Meter {
                 categories: self.ndpi_categories.clone(),
             })
             .max_nflows(self.max_nflows)
-            .max_flows(self.max_flows)
+            .max_flows(self.max_live_flows)
             .queue_bytes(self.queue_bytes())
             .n_meters(self.n_meters)
             .columns_to_anonymize(&self.columns_to_anonymize);
@@ -327,21 +365,21 @@ impl Meter {
         if let Some(bytes) = self.snapshot_length {
             builder = builder.snapshot_length(bytes);
         }
-        let world = match self.plugin_world {
-            PluginWorld::Quickest => CallMode::Auto,
-            PluginWorld::Events => CallMode::PerEvent,
+        let calls = match self.plugin_calls {
+            PluginCalls::Auto => CallMode::Auto,
+            PluginCalls::PerEvent => CallMode::PerEvent,
         };
         for plugin in &self.plugins {
             let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
             let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
-            builder = builder.plugin(plugin.calls(world));
+            builder = builder.plugin(plugin.calls(calls));
         }
         let others = self
             .grants
             .iter()
             .filter(|(name, _)| !self.plugins.iter().any(|plugin| plugin.name == *name));
         if let Some(folder) = &self.plugin_folder {
-            let folder = PluginFolder::new(folder).followed(self.watch).calls(world);
+            let folder = PluginFolder::new(folder).followed(self.watch).calls(calls);
             builder = builder.plugin_folder(
                 others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants)),
             );

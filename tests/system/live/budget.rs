@@ -17,8 +17,8 @@ fn slow(net: &Net, policy: &str) -> Ended {
     let live = net.meter([
         "--plugin",
         &evil,
-        "--plugin-world",
-        "events",
+        "--plugin-calls",
+        "per-event",
         "--policy",
         policy.to_str().expect("the path is text"),
         "--performance-report",

@@ -108,7 +108,7 @@ fn a_plugin_that_takes_long_cannot_keep_a_run_from_ending() {
     );
     let policy = policy.to_str().expect("the path is text");
     for meters in ["1", "2"] {
-        let words = ["--plugin-world", "events", "--plugin", &evil];
+        let words = ["--plugin-calls", "per-event", "--plugin", &evil];
         let words = words.into_iter().chain(["--policy", policy]);
         let more = ["--drain-timeout", "1", "--n-meters", meters];
         let live = net.meter(words.chain(more));

@@ -56,8 +56,8 @@ fn plugins_and_dissection_are_given_up_before_packets() {
         options.extend([
             "--idle-timeout",
             "0",
-            "--plugin-world",
-            "events",
+            "--plugin-calls",
+            "per-event",
             "--plugin",
             stats,
         ]);
