@@ -39,13 +39,13 @@ fn few_packets_give_a_guess() {
 
 #[test]
 fn plugins_are_shown_what_is_known_by_then() {
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         for meters in ["1", "2"] {
             let run = meter("http.pcap")
                 .dissected()
                 .plugin("applications")
                 .grant("applications=application,names")
-                .args(calls)
+                .args(call_mode)
                 .args(["--n-meters", meters, "--bpf-filter", "tcp"])
                 .jsonl()
                 .run()

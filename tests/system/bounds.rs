@@ -75,11 +75,11 @@ fn v6(protocol: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// The guest `evil`, which tells the first payload of each flow.
-fn payloads(capture: &Path, world: &[&str]) -> Command {
+fn payloads(capture: &Path, call_mode: &[&str]) -> Command {
     meter(capture)
         .plugin("evil,mode=shown,payload=60000,outputs=ip:text+payload:bytes+bytes:bytes")
         .grant("evil=payload:60000")
-        .args(calls)
+        .args(call_mode)
         .jsonl()
 }
 
@@ -93,10 +93,10 @@ fn told(run: &Run) -> usize {
 fn values_beyond_what_a_flow_may_have_are_null_and_counted() {
     let (_folder, capture) = Capture::heavy(3, 2_000).file();
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\noutput-kib = 1\n");
-    for calls in Command::CALLS {
-        let run = payloads(&capture, world).run().done();
+    for call_mode in Command::CALLS {
+        let run = payloads(&capture, call_mode).run().done();
         assert_eq!((run.flows().len(), told(&run)), (4, 4), "{run}");
-        let run = payloads(&capture, world)
+        let run = payloads(&capture, call_mode)
             .arg("--policy")
             .arg(&policy)
             .run()
@@ -114,18 +114,18 @@ fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
     let (_folder, capture) = Capture::heavy(flows, 12_000).file();
     // A call copies megabytes, which a debug build does not do in the usual 100 ms.
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\ncall-ms = 60000\n");
-    let payloads = |world| payloads(&capture, world).arg("--policy").arg(&policy);
+    let payloads = |call_mode| payloads(&capture, call_mode).arg("--policy").arg(&policy);
     let all = payloads(Command::CALLS[0]).run().done();
     assert_eq!(told(&all), usize::from(flows) + 1, "{}", all.stderr);
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         for meters in ["1", "2", "4"] {
-            let run = payloads(world)
+            let run = payloads(call_mode)
                 .args(["--n-meters", meters, "--queue-mib", "16"])
                 .run()
                 .done();
             assert!(
                 run.stdout == all.stdout,
-                "{meters} {world:?}: {}",
+                "{meters} {call_mode:?}: {}",
                 run.stderr
             );
         }
@@ -152,12 +152,12 @@ fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flo
         call: Duration::from_secs(60),
         ..spec.limits
     };
-    for calls in [CallMode::Auto, CallMode::PerEvent] {
-        let name = format!("evil{}", world as u8);
+    for call_mode in [CallMode::Auto, CallMode::PerEvent] {
+        let name = format!("evil{}", call_mode as u8);
         let spec = PluginSpec {
             name: name.clone(),
             limits,
-            ..spec.clone().calls(world)
+            ..spec.clone().calls(call_mode)
         };
         let plugin = registry.load(spec).expect("it loads");
         let mut meter = Meter::new(settings, &[plugin]).expect("a meter");
@@ -206,12 +206,12 @@ fn payload_that_may_hold_addresses_is_kept_from_pseudonyms() {
     capture.packet(1, &v4(89, &[192, 0, 2, 1]));
     capture.packet(1, &v4(17, &udp(2_000, b"shown")));
     let (_folder, capture) = capture.file();
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         let run = |grants: &str| {
             meter(&capture)
                 .plugin("evil,mode=shown,payload=64,outputs=ip:text+payload:bytes+bytes:bytes")
                 .grant(grants)
-                .args(calls)
+                .args(call_mode)
                 .arg("--no-decode-tunnels")
                 .jsonl()
                 .run()

@@ -48,10 +48,10 @@ fn splt_is_what_the_host_computes_in_both_worlds() {
     for capture in KINDS {
         for mode in ["0", "1", "2", "3"] {
             let options = format!("splt,sequence_length=7,accounting_mode={mode}");
-            let [quickest, events] = Command::CALLS.map(|world| {
+            let [quickest, events] = Command::CALLS.map(|call_mode| {
                 let run = meter(capture)
                     .args(["--accounting-mode", mode, "--splt-analysis", "7"])
-                    .args(calls)
+                    .args(call_mode)
                     .plugin(&options)
                     .jsonl()
                     .run();
@@ -76,8 +76,8 @@ fn own_captures_are_told_as_before() {
         let grant = format!("{name}={grant}");
         let mut told = String::new();
         for capture in captures {
-            let [quickest, events] = Command::CALLS.map(|world| {
-                let run = meter(capture).args(calls).plugin(name).grant(&grant);
+            let [quickest, events] = Command::CALLS.map(|call_mode| {
+                let run = meter(capture).args(call_mode).plugin(name).grant(&grant);
                 run.jsonl().run().done()
             });
             assert_eq!(quickest.stdout, events.stdout, "{capture}");

@@ -114,11 +114,11 @@ fn a_grant_is_for_one_plugin() {
 
 #[test]
 fn nothing_is_shown_that_was_not_asked_for() {
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         let run = meter("http.pcap")
             .plugin("evil,mode=shown")
             .grant("evil=addresses,payload:64,bytes:64")
-            .args(calls)
+            .args(call_mode)
             .jsonl()
             .run()
             .done();
@@ -138,11 +138,11 @@ fn what_is_granted_is_shown_and_no_byte_more() {
         ("addresses,payload:3,bytes:9", "474554", 9),
         ("addresses,payload:100,bytes:2", "474554202f", 2),
     ] {
-        for calls in Command::CALLS {
+        for call_mode in Command::CALLS {
             let run = meter("http.pcap")
                 .plugin("evil,mode=shown,packet=src_ip+ip_size,payload=5,bytes=9")
                 .grant(&format!("evil={grant}"))
-                .args(calls)
+                .args(call_mode)
                 .args(["--bpf-filter", "tcp"])
                 .jsonl()
                 .run()

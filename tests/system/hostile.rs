@@ -15,10 +15,10 @@ const QUICKEST: &[&str] = Command::CALLS[0];
 const EVENTS: &[&str] = Command::CALLS[1];
 
 /// dns.pcap with the guest `evil`.
-fn evil(options: &str, world: &[&str]) -> Run {
+fn evil(options: &str, call_mode: &[&str]) -> Run {
     meter("dns.pcap")
         .plugin(&format!("evil,{options}"))
-        .args(calls)
+        .args(call_mode)
         .jsonl()
         .run()
 }
@@ -75,8 +75,8 @@ fn packets(run: &Run) -> Vec<Option<u64>> {
 #[test]
 fn an_endless_loop_ends_at_the_deadline() {
     for at in ["init", "update", "expire"] {
-        for calls in Command::CALLS {
-            let run = evil(&format!("mode=loop,at={at}"), world);
+        for call_mode in Command::CALLS {
+            let run = evil(&format!("mode=loop,at={at}"), call_mode);
             stopped(run, "evil", DEADLINE);
         }
     }
@@ -84,8 +84,8 @@ fn an_endless_loop_ends_at_the_deadline() {
 
 #[test]
 fn an_endless_loop_in_finish_costs_no_values() {
-    for (world, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
-        let run = evil("mode=loop,at=finish", world);
+    for (call_mode, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
+        let run = evil("mode=loop,at=finish", call_mode);
         stops(&run, "evil", DEADLINE);
         let run = run.incomplete().reports_line(&format!(
             "plugin   evil 6.6.6 (restarting): 41 events in {calls} calls, _ ns an event, _ KiB, 1 traps"
@@ -106,9 +106,9 @@ fn an_endless_loop_in_post_return_ends_at_the_deadline() {
 
 #[test]
 fn recursion_is_a_trap() {
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         // A Rust guest's own stack is below its data: it runs out of that first.
-        let run = evil("mode=recurse,at=update", world);
+        let run = evil("mode=recurse,at=update", call_mode);
         stopped(run, "evil", "wasm trap: out of bounds memory access");
     }
     let module = Module {
@@ -120,8 +120,8 @@ fn recursion_is_a_trap() {
 
 #[test]
 fn a_memory_bomb_is_refused_the_memory() {
-    for calls in Command::CALLS {
-        let run = evil("mode=hoard,at=update", world).incomplete();
+    for call_mode in Command::CALLS {
+        let run = evil("mode=hoard,at=update", call_mode).incomplete();
         let line = run
             .stderr
             .lines()
@@ -141,11 +141,11 @@ fn a_memory_bomb_is_refused_the_memory() {
 
 #[test]
 fn a_plugin_that_is_refused_memory_may_go_on() {
-    for calls in Command::CALLS {
-        let run = evil("mode=greedy,at=update", world).done();
+    for call_mode in Command::CALLS {
+        let run = evil("mode=greedy,at=update", call_mode).done();
         assert_eq!(values(&run, "evil", "count"), packets(&run));
         // What it then stops for is what it stops for.
-        let run = evil("mode=greedy_then_panic,at=update", world);
+        let run = evil("mode=greedy_then_panic,at=update", call_mode);
         let reason = format!("{UNREACHABLE}: evil panicked: of another reason");
         stopped(run, "evil", &reason);
     }
@@ -154,8 +154,8 @@ fn a_plugin_that_is_refused_memory_may_go_on() {
 #[test]
 fn stopping_without_a_word_and_exiting() {
     for mode in ["silent", "exit"] {
-        for calls in Command::CALLS {
-            let run = evil(&format!("mode={mode},at=update"), world);
+        for call_mode in Command::CALLS {
+            let run = evil(&format!("mode={mode},at=update"), call_mode);
             stopped(run, "evil", UNREACHABLE);
         }
     }
@@ -165,8 +165,8 @@ fn stopping_without_a_word_and_exiting() {
 fn a_panic_is_shown_escaped_and_shortened() {
     let start = r"evil panicked: on purpose \u{1b}[31m\u{202e}";
     let text = format!("{start}{}…", "x".repeat(1_021 - start.len()));
-    for calls in Command::CALLS {
-        let run = evil("mode=panic,at=update", world);
+    for call_mode in Command::CALLS {
+        let run = evil("mode=panic,at=update", call_mode);
         assert!(!run.stderr.contains('\u{1b}'), "{run}");
         stopped(run, "evil", &format!("{UNREACHABLE}: {text}"));
     }
@@ -174,7 +174,7 @@ fn a_panic_is_shown_escaped_and_shortened() {
 
 #[test]
 fn a_panic_of_the_sdk_names_event_and_place() {
-    for (at, world, event) in [
+    for (at, call_mode, event) in [
         (
             "init",
             QUICKEST,
@@ -196,7 +196,7 @@ fn a_panic_of_the_sdk_names_event_and_place() {
     ] {
         let run = meter("dns.pcap")
             .plugin(&format!("panics,at={at}"))
-            .args(calls)
+            .args(call_mode)
             .jsonl()
             .run()
             .incomplete();
@@ -250,13 +250,13 @@ fn other_plugins_and_core_columns_do_not_notice() {
         "mode=hoard,at=update",
         "mode=too_many",
     ] {
-        for calls in Command::CALLS {
+        for call_mode in Command::CALLS {
             for meters in ["1", "3"] {
                 let run = meter("http.pcap")
                     .plugin("packet_stats")
                     .plugin(&format!("evil,{options}"))
                     .args(["--plugin", &named("after", "packet_stats")])
-                    .args(calls)
+                    .args(call_mode)
                     .args(["--n-meters", meters])
                     .run();
                 let rows = run.stdout.lines().skip(1);
@@ -290,13 +290,13 @@ fn two_plugins_that_trap_are_two_traps() {
 
 #[test]
 fn values_of_another_type_or_number_are_null_and_counted() {
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         for (mode, output) in [
             ("wrong_type", "count"),
             ("too_few", "more"),
             ("not_json", "json"),
         ] {
-            let run = evil(&format!("mode={mode}"), world).done();
+            let run = evil(&format!("mode={mode}"), call_mode).done();
             bad_values(&run, FLOWS);
             assert_eq!(values(&run, "evil", output), [None; FLOWS], "{run}");
             // Its other values are not touched.
@@ -306,7 +306,7 @@ fn values_of_another_type_or_number_are_null_and_counted() {
             };
             assert_eq!(values(&run, "evil", other), packets(&run), "{run}");
         }
-        let run = evil("mode=too_many", world).done();
+        let run = evil("mode=too_many", call_mode).done();
         bad_values(&run, FLOWS);
         assert_eq!(values(&run, "evil", "count"), packets(&run), "{run}");
         assert_eq!(values(&run, "evil", "more"), packets(&run), "{run}");
@@ -338,8 +338,8 @@ fn text_that_is_no_utf8() {
 
 #[test]
 fn floats_that_are_no_numbers_are_values() {
-    for (world, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
-        let run = evil("mode=no_number", world).done();
+    for (call_mode, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
+        let run = evil("mode=no_number", call_mode).done();
         for flow in run.flows() {
             let values = udps(&flow, "evil");
             assert!(values.values().all(|value| value.is_null()), "{flow:?}");
@@ -496,8 +496,8 @@ fn cutting_flows_takes_a_word_in_the_manifest() {
 
 #[test]
 fn a_plugin_that_wants_few_packets_of_a_flow_gets_no_more() {
-    for calls in Command::CALLS {
-        let run = evil("packets_per_flow=2", world).done();
+    for call_mode in Command::CALLS {
+        let run = evil("packets_per_flow=2", call_mode).done();
         let seen: Vec<_> = packets(&run)
             .into_iter()
             .map(|packets| packets.map(|packets| packets.min(2)))

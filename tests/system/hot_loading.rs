@@ -114,13 +114,13 @@ const VERSION: i64 = 1_000_000;
 fn hundreds_of_replacements_lose_nothing() {
     let (_folder, capture) = capture(PACKETS);
     let alone = alone(&capture);
-    for (meters, world) in [
+    for (meters, call_mode) in [
         (1, CallMode::Auto),
         (1, CallMode::PerEvent),
         (2, CallMode::Auto),
     ] {
         let streamer = builder(&capture, meters)
-            .plugin(evil(0, world))
+            .plugin(evil(0, call_mode))
             .build()
             .expect("an honest plugin");
         let mut version = 0;
@@ -129,7 +129,7 @@ fn hundreds_of_replacements_lose_nothing() {
             streamer,
             |registry| {
                 version += 1;
-                let spec = evil(version * VERSION as u64, world);
+                let spec = evil(version * VERSION as u64, call_mode);
                 registry.replace(spec).expect("the same file");
             },
             |flow| {
@@ -145,7 +145,7 @@ fn hundreds_of_replacements_lose_nothing() {
         );
         // The later a flow began, the later its version.
         let versions: Vec<_> = began.values().copied().collect();
-        assert!(versions.is_sorted(), "{meters} meters, {world:?}");
+        assert!(versions.is_sorted(), "{meters} meters, {call_mode:?}");
         let used = versions.chunk_by(|a, b| a == b).count();
         assert!(
             version > 100 && used > 50,
@@ -166,8 +166,8 @@ fn hundreds_of_replacements_lose_nothing() {
 fn traps_under_way_lose_nothing_but_the_plugin_s_values() {
     let (_folder, capture) = capture(PACKETS / 3);
     let alone = alone(&capture);
-    for (meters, world) in [(1, CallMode::Auto), (2, CallMode::PerEvent)] {
-        let spec = evil(0, world)
+    for (meters, call_mode) in [(1, CallMode::Auto), (2, CallMode::PerEvent)] {
+        let spec = evil(0, call_mode)
             .option("mode", "silent")
             .option("at", "update")
             .option("after", "59999");

@@ -93,10 +93,10 @@ fn a_policy_that_is_none() {
 #[test]
 fn flows_beyond_what_it_may_hold_are_not_offered() {
     let (_folder, path) = policy("[limits]\nflows = 2\n");
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         let run = meter("dns.pcap")
             .plugin("evil")
-            .args(calls)
+            .args(call_mode)
             .policy(&path)
             .jsonl()
             .run()
@@ -160,11 +160,11 @@ fn memory_and_time_are_what_the_policy_says() {
 fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
     let (_folder, path) = policy("[limits]\nns-per-event = 10000\ncall-ms = 2000\n");
     let alone = meter("dns.pcap").jsonl().run().done().flows();
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         let run = meter("dns.pcap")
             // Thirty-two packets and nine ends, with 100 ms to be told by.
             .plugin("evil,mode=busy,at=update")
-            .args(calls)
+            .args(call_mode)
             .policy(&path)
             .jsonl()
             .run()

@@ -1,4 +1,4 @@
-//! Plugins at work: what they add to flows, in both worlds of the contract.
+//! Plugins at work: what they add to flows, with both kinds of calls of the contract.
 
 use std::path::PathBuf;
 
@@ -40,7 +40,7 @@ fn packet_stats_is_what_the_host_computes_in_both_worlds() {
                 .plugin("packet_stats")
                 .jsonl()
         };
-        let [quickest, events] = Command::CALLS.map(|world| command().args(calls).run());
+        let [quickest, events] = Command::CALLS.map(|call_mode| command().args(call_mode).run());
         assert!(
             quickest.stdout == events.stdout,
             "the worlds differ:\n{quickest}\n{events}"
@@ -91,10 +91,10 @@ fn slicer_cuts_flows_and_others_see_every_packet() {
 
 #[test]
 fn slicer_alone_is_event_by_event_whatever_the_world() {
-    let [quickest, events] = Command::CALLS.map(|world| {
+    let [quickest, events] = Command::CALLS.map(|call_mode| {
         let run = meter("http.pcap")
             .plugin("slicer")
-            .args(calls)
+            .args(call_mode)
             .jsonl()
             .run();
         run.done()

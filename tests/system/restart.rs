@@ -36,13 +36,16 @@ fn capture() -> Vec<u8> {
     pcap
 }
 
-fn run(options: &str, world: &[&str], meters: &str) -> Run {
+fn run(options: &str, call_mode: &[&str], meters: &str) -> Run {
     let run = meter("-").stdin(capture()).args(["--idle-timeout", "1"]);
     let run = match options {
         "" => run,
         options => run.plugin(&format!("evil,{options}")),
     };
-    run.args(calls).args(["--n-meters", meters]).jsonl().run()
+    run.args(call_mode)
+        .args(["--n-meters", meters])
+        .jsonl()
+        .run()
 }
 
 /// Flows without what plugins added.
@@ -91,9 +94,9 @@ fn number_before(run: &Run, what: &str) -> usize {
 fn a_plugin_that_traps_now_and_then_is_started_again() {
     let alone = run("", &[], "1");
     assert_eq!(alone.flows().len(), usize::from(FLOWS));
-    for calls in Command::CALLS {
+    for call_mode in Command::CALLS {
         // Thirty flows take longer than a trial: every pause is the first one again.
-        let run = run("mode=panic,at=init,after=30", world, "1").incomplete();
+        let run = run("mode=panic,at=init,after=30", call_mode, "1").incomplete();
         assert_eq!(core(&run), core(&alone));
         let pauses = pauses(&run);
         assert!(
@@ -104,7 +107,12 @@ fn a_plugin_that_traps_now_and_then_is_started_again() {
         assert_eq!(traps, pauses.len(), "{run}");
         let values = with_value(&run);
         // A batch that is lost has a thousand events.
-        let least = usize::from(FLOWS) / if world == Command::CALLS[0] { 25 } else { 2 };
+        let least = usize::from(FLOWS)
+            / if call_mode == Command::CALLS[0] {
+                25
+            } else {
+                2
+            };
         assert!(values.len() > least, "{run}");
         let lost = number_before(&run, " flows without its values");
         assert_eq!(values.len() + lost, usize::from(FLOWS), "{run}");
@@ -114,13 +122,13 @@ fn a_plugin_that_traps_now_and_then_is_started_again() {
 #[test]
 fn a_packet_of_death_is_named_and_the_pauses_grow() {
     let alone = run("", &[], "1");
-    for calls in Command::CALLS {
-        let run = run("mode=silent,at=init,after=3", world, "1").incomplete();
+    for call_mode in Command::CALLS {
+        let run = run("mode=silent,at=init,after=3", call_mode, "1").incomplete();
         assert_eq!(core(&run), core(&alone));
         let pauses = pauses(&run);
         assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 30], "{run}");
         assert!(pauses[6..].iter().all(|pause| *pause == 30), "{run}");
-        // One event a call after the first trap, in either world.
+        // One event a call after the first trap, with either kind of calls.
         let named = run
             .stderr
             .lines()
@@ -134,8 +142,8 @@ fn a_packet_of_death_is_named_and_the_pauses_grow() {
 #[test]
 fn several_meters_start_their_own_instances_again() {
     let alone = run("", &[], "1");
-    for calls in Command::CALLS {
-        let run = run("mode=hoard,at=update,after=20", world, "3").incomplete();
+    for call_mode in Command::CALLS {
+        let run = run("mode=hoard,at=update,after=20", call_mode, "3").incomplete();
         assert_eq!(core(&run), core(&alone));
         let lost = number_before(&run, " flows without its values");
         assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");
@@ -145,8 +153,8 @@ fn several_meters_start_their_own_instances_again() {
 
 #[test]
 fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
-    for calls in Command::CALLS {
-        let run = run("mode=silent,at=init", world, "1").incomplete();
+    for call_mode in Command::CALLS {
+        let run = run("mode=silent,at=init", call_mode, "1").incomplete();
         assert_eq!(pauses(&run).len(), 19, "{run}");
         assert_eq!(number_before(&run, " traps"), 20, "{run}");
         assert!(
