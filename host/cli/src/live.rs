@@ -1,4 +1,4 @@
-//! What goes on beside the metering: signals, reports, metrics.
+//! Signals, reports and metrics during a run.
 
 use std::io::{self, Read as _};
 use std::net::{SocketAddr, TcpListener};
@@ -23,7 +23,7 @@ use super::performance::Performance;
 use super::privileges::{self, Account, KeptPrivileges, ReadableFiles};
 use super::sources::SourceKind;
 
-/// How often metrics are made anew.
+/// Interval at which metrics and the files of the run are updated.
 const REFRESH: Duration = Duration::from_secs(1);
 
 const LIVE: &str = "Live capture";
@@ -89,11 +89,12 @@ pub(super) struct LiveOptions {
 }
 
 impl LiveOptions {
-    /// Where performance reports go, if to a file.
+    /// Returns the file of performance reports.
     pub(super) fn report_file(&self) -> Option<&Path> {
         self.performance_report_file.as_deref()
     }
 
+    /// Sets the options of the capture.
     pub(super) fn set(&self, builder: StreamerBuilder) -> StreamerBuilder {
         builder
             .promiscuous_mode(self.promiscuous_mode || !self.no_promiscuous_mode)
@@ -101,7 +102,7 @@ impl LiveOptions {
             .fanout(self.fanout)
     }
 
-    /// Chooses the user that the run goes on as, if it is not to be the present one.
+    /// Chooses the user that the run becomes. Returns `None` if it keeps its user.
     pub(super) fn account(
         &self,
         is_live: bool,
@@ -109,25 +110,27 @@ impl LiveOptions {
     ) -> Result<Option<Account>, Failure> {
         match (&self.user, self.keep_privileges) {
             (Some(user), _) if !is_live => Err(Failure::usage(format_args!(
-                "--user {user}: it is for an interface, not for files"
+                "--user {user}: only the capture of an interface can become another user"
             ))),
             (Some(user), Some(KeptPrivileges::All)) => Err(Failure::usage(format_args!(
-                "--user {user}: --keep-privileges keeps the user; give one of them"
-            ))),
+                "--user {user}: --keep-privileges keeps the present user"
+            ))
+            .hint("give only one of them")),
             (_, Some(KeptPrivileges::All)) => Ok(None),
             _ if !is_live => Ok(None),
             (user, _) => Account::choose(user.as_deref(), output),
         }
     }
 
-    /// Takes what needs privileges, gives them up if this is a live capture, and begins to watch. To be
-    /// called before there is a second thread.
+    /// Opens what needs privileges, drops them in a live capture, and starts to monitor the run.
+    ///
+    /// Must be called while the process has one thread.
     pub(super) fn begin(
         &self,
         kind: SourceKind,
         files: &privileges::Files,
         account: Option<&Account>,
-    ) -> Result<Watch, Failure> {
+    ) -> Result<Monitor, Failure> {
         if kind != SourceKind::Files {
             log::hold();
         }
@@ -139,9 +142,8 @@ impl LiveOptions {
                 self.performance_report_file.as_deref(),
             )?),
         };
-        let cannot_wait = |error: io::Error| {
-            Failure::failed(format_args!("signals cannot be waited for: {error}"))
-        };
+        let cannot_wait =
+            |error: io::Error| Failure::failed(format_args!("cannot wait for signals: {error}"));
         let signals = Signals::register(kind).map_err(cannot_wait)?;
         let readable = match self.keep_privileges {
             keep if kind == SourceKind::Interface && keep != Some(KeptPrivileges::All) => {
@@ -155,114 +157,116 @@ impl LiveOptions {
         if let Some(performance) = &mut performance {
             performance.start(&panics).map_err(fail)?;
         }
-        let drain = Arc::new(Drain::default());
+        let drain = Arc::new(DrainTimer::default());
         drain
-            .watch(&signals.first, Duration::from_secs(self.drain_timeout))
+            .start(&signals.first_stop, Duration::from_secs(self.drain_timeout))
             .map_err(cannot_wait)?;
-        Ok(Watch {
+        Ok(Monitor {
             signals,
             drain,
-            files: readable,
-            reopen: false,
+            readable,
+            is_reopening: false,
             performance,
             metrics: listener
                 .map(|listener| Metrics::serve(listener, &panics))
                 .transpose()?,
             panics,
-            refresh: Instant::now(),
+            next_refresh: Instant::now(),
         })
     }
 }
 
-/// Signals that came.
+/// Signals that the process has received.
 struct Signals {
     stop: Arc<AtomicBool>,
-    stopped: bool,
+    /// Whether the streamer has been stopped.
+    is_stopped: bool,
     reload: Arc<AtomicBool>,
-    /// Where a byte comes with the first one to stop.
-    first: UnixStream,
+    /// Receives a byte with each signal to stop.
+    first_stop: UnixStream,
 }
 
 impl Signals {
-    /// SIGHUP is taken by live runs only: it ends the others, as a terminal that closes is to do.
+    /// Registers the signals. Only live runs handle SIGHUP. It ends all other runs, for example when their
+    /// terminal closes.
     fn register(kind: SourceKind) -> io::Result<Self> {
         let (stop, reload) = (Arc::default(), Arc::default());
-        let (first, told) = UnixStream::pair()?;
+        let (first_stop, sender) = UnixStream::pair()?;
         for signal in [SIGINT, SIGTERM] {
-            // The second one ends the process as if nobody waited for it.
+            // The second signal has its default action, and ends the process.
             flag::register_conditional_default(signal, Arc::clone(&stop))?;
             flag::register(signal, Arc::clone(&stop))?;
-            low_level::pipe::register(signal, told.try_clone()?)?;
+            low_level::pipe::register(signal, sender.try_clone()?)?;
         }
         if kind != SourceKind::Files {
             flag::register(SIGHUP, Arc::clone(&reload))?;
         }
         Ok(Self {
             stop,
-            stopped: false,
+            is_stopped: false,
             reload,
-            first,
+            first_stop,
         })
     }
 }
 
-/// What is looked after while flows come.
-pub(super) struct Watch {
+/// Handles signals, and writes reports and metrics, while flows are metered.
+pub(super) struct Monitor {
     signals: Signals,
-    drain: Arc<Drain>,
-    files: ReadableFiles,
-    /// Whether the output is to be opened anew, as soon as its queue has room for that.
-    reopen: bool,
+    drain: Arc<DrainTimer>,
+    readable: ReadableFiles,
+    /// Whether the output has to be reopened as soon as its queue has room for that.
+    is_reopening: bool,
     performance: Option<Performance>,
     metrics: Option<Metrics>,
     panics: ThreadPanics,
-    /// When metrics are to be made anew, and files looked at.
-    refresh: Instant,
+    /// When metrics and the files of the run are updated next.
+    next_refresh: Instant,
 }
 
-impl Watch {
-    /// Returns the count of panics that the helper threads add to.
+impl Monitor {
+    /// Returns the counter of panics of the helper threads.
     pub(super) fn panics(&self) -> ThreadPanics {
         self.panics.clone()
     }
 
-    /// Looks after everything; to be called between flows.
-    pub(super) fn look(&mut self, streamer: &Streamer, sink: &mut BackgroundSink) {
+    /// Handles signals, and updates reports and metrics. To be called between flows.
+    pub(super) fn update(&mut self, streamer: &Streamer, sink: &mut BackgroundSink) {
         let signals = &mut self.signals;
-        if signals.stop.load(Ordering::Relaxed) && !signals.stopped {
-            signals.stopped = true;
-            tracing::info!("stopping: all flows end; a second signal ends at once");
+        if signals.stop.load(Ordering::Relaxed) && !signals.is_stopped {
+            signals.is_stopped = true;
+            tracing::info!("stopping: all flows end; a second signal ends the process at once");
             streamer.stopper().stop();
         }
         if signals.reload.swap(false, Ordering::Relaxed) {
             streamer.reload_plugins();
-            self.reopen = true;
+            self.is_reopening = true;
         }
-        if self.reopen {
-            self.reopen = is_reopening_due(sink.reopen());
+        if self.is_reopening {
+            self.is_reopening = is_reopening_due(sink.reopen());
         }
         let losses = sink.losses();
-        self.drain.note(streamer.flows_begun(), &losses);
-        self.tell(streamer, &losses, false);
+        self.drain.update(streamer.flows_begun(), &losses);
+        self.report(streamer, &losses, false);
     }
 
-    /// Tells how the run ended.
+    /// Writes the last report and metrics.
     pub(super) fn end(&mut self, streamer: &Streamer, losses: &Losses) {
-        self.tell(streamer, losses, true);
+        self.report(streamer, losses, true);
         if let Some(performance) = &self.performance {
             performance.end();
         }
     }
 
-    fn tell(&mut self, streamer: &Streamer, losses: &Losses, now: bool) {
+    fn report(&mut self, streamer: &Streamer, losses: &Losses, is_last: bool) {
         if let Some(performance) = &mut self.performance
-            && (now || performance.is_due())
+            && (is_last || performance.is_due())
         {
             performance.write(&streamer.summary(), losses);
         }
-        if now || Instant::now() >= self.refresh {
-            self.refresh = Instant::now() + REFRESH;
-            self.files.warn_of_replaced();
+        if is_last || Instant::now() >= self.next_refresh {
+            self.next_refresh = Instant::now() + REFRESH;
+            self.readable.warn_of_replaced();
             if let Some(metrics) = &self.metrics {
                 metrics.show(&streamer.summary(), losses);
             }
@@ -270,52 +274,52 @@ impl Watch {
     }
 }
 
-/// Says what came of opening the output anew. Returns whether that has to be tried again.
+/// Logs the result of reopening the output. Returns whether to try again.
 fn is_reopening_due(reopened: io::Result<()>) -> bool {
     match reopened {
-        Ok(()) => tracing::info!("the output is opened anew"),
+        Ok(()) => tracing::info!("reopened the output"),
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return true,
-        Err(error) => tracing::error!("the output is not opened anew: {error}"),
+        Err(error) => tracing::error!("cannot reopen the output: {error}"),
     }
     false
 }
 
-/// What is known of flows when a run has to end before they are all written.
+/// Ends the process if its flows are not written in time after a signal to stop.
 #[derive(Default)]
-struct Drain {
-    /// Those that have begun.
+struct DrainTimer {
+    /// Flows that have begun.
     begun: AtomicU64,
     losses: OnceLock<Arc<Losses>>,
 }
 
-impl Drain {
-    fn note(&self, begun: u64, losses: &Arc<Losses>) {
+impl DrainTimer {
+    fn update(&self, begun: u64, losses: &Arc<Losses>) {
         self.begun.store(begun, Ordering::Relaxed);
         self.losses.get_or_init(|| Arc::clone(losses));
     }
 
-    /// Waits for a signal to stop, in a thread of its own, and ends the process if it has not ended so
-    /// long after it: a plugin may take its time, and an output may be stuck for ever.
-    fn watch(self: &Arc<Self>, signal: &UnixStream, limit: Duration) -> io::Result<()> {
-        let (drain, mut signal) = (Arc::clone(self), signal.try_clone()?);
+    /// Starts a thread that waits for a signal to stop. It ends the process `limit` after the signal, because a
+    /// plugin may be slow, and an output may be stuck for ever.
+    fn start(self: &Arc<Self>, signal: &UnixStream, limit: Duration) -> io::Result<()> {
+        let (timer, mut signal) = (Arc::clone(self), signal.try_clone()?);
         let thread = thread::Builder::new().name("flowloom-drain".into());
         thread.spawn(move || {
             if signal.read_exact(&mut [0]).is_ok() {
                 thread::sleep(limit);
-                drain.give_up(limit);
+                timer.end_process(limit);
             }
         })?;
         Ok(())
     }
 
-    fn give_up(&self, limit: Duration) -> ! {
-        // In this order, so that no flow seems lost that was given and written meanwhile.
+    fn end_process(&self, limit: Duration) -> ! {
+        // Read in this order, so that a flow which is written meanwhile does not count as lost.
         let losses = self.losses.get();
         let written = losses.map_or(0, |losses| losses.written());
         let given = losses.map_or(0, |losses| losses.given());
         let begun = self.begun.load(Ordering::Relaxed).max(given);
         tracing::error!(
-            "not all flows could be written within {} s of the signal: of {begun}, {} are lost",
+            "cannot write all flows within {} s of the signal: {} of {begun} flows are lost",
             limit.as_secs(),
             begun - written
         );
@@ -334,20 +338,20 @@ mod tests {
 
     use super::*;
 
-    /// An output that can be stuck.
+    /// A sink that reopens only while nobody else holds the lock.
     #[derive(Clone, Default)]
-    struct Stuck {
-        stuck: Arc<Mutex<()>>,
+    struct BlockingSink {
+        lock: Arc<Mutex<()>>,
         reopened: Arc<AtomicUsize>,
     }
 
-    impl Sink for Stuck {
+    impl Sink for BlockingSink {
         fn write(&mut self, _: &Flow) -> io::Result<()> {
             Ok(())
         }
 
         fn reopen(&mut self) -> io::Result<()> {
-            let _free = self.stuck.lock();
+            let _free = self.lock.lock();
             self.reopened.fetch_add(1, Ordering::Relaxed);
             Ok(())
         }
@@ -358,19 +362,19 @@ mod tests {
     }
 
     #[test]
-    fn an_output_whose_queue_is_full_is_opened_anew_when_it_has_room() {
-        let stuck = Stuck::default();
-        let mut sink = BackgroundSink::live(stuck.clone(), OnFailure::GoOn);
-        let held = stuck.stuck.lock().unwrap();
-        let mut asked = 1;
+    fn an_output_whose_queue_is_full_is_reopened_when_it_has_room() {
+        let blocking = BlockingSink::default();
+        let mut sink = BackgroundSink::live(blocking.clone(), OnFailure::GoOn);
+        let held = blocking.lock.lock().unwrap();
+        let mut requests = 1;
         while !is_reopening_due(sink.reopen()) {
-            asked += 1;
+            requests += 1;
         }
         drop(held);
         while is_reopening_due(sink.reopen()) {
             thread::yield_now();
         }
         sink.finish().unwrap();
-        assert_eq!(stuck.reopened.load(Ordering::Relaxed), asked);
+        assert_eq!(blocking.reopened.load(Ordering::Relaxed), requests);
     }
 }

@@ -1,39 +1,178 @@
-//! Standard error, as far as a run may write to it: whoever reads it may have stopped to.
+//! Log lines, and the queue that writes standard error.
 //!
-//! A live capture must not wait for that. From [`hold`] on its lines go to a queue of bounded size, which
-//! a thread of its own writes out. Lines that do not fit are dropped and counted.
+//! A live capture must not wait for the reader of standard error. After [`hold`], lines go to a queue of
+//! bounded size, which a thread of its own writes out. Lines that do not fit are dropped and counted.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use clap::{ArgAction, Args};
 use flowloom::{ThreadPanics, spawn_supervised};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::registry::LookupSpan;
 
-/// Bytes of lines that wait to be written: more than any burst of a run has.
-const MOST_BYTES: usize = 1 << 20;
-/// Bytes that a line takes beside its text, about.
-const BESIDE: usize = 64;
-/// How long the end of a run waits for its last lines to be written.
-pub(super) const LONGEST_END: Duration = Duration::from_secs(2);
+use super::exit::Failure;
 
-/// Lines for standard error, once they are not to wait for it.
+const LOGGING: &str = "Logging";
+
+/// The environment variable that sets the log level.
+const VARIABLE: &str = "FLOWLOOM_LOG";
+
+/// Options of the log. They take precedence over the environment variable.
+#[derive(Args)]
+pub(super) struct LogOptions {
+    /// Print only warnings and errors; -qq only errors.
+    ///
+    /// -q also omits the progress bar, and the summary of a run that is complete. -qq omits every summary.
+    #[arg(short, long, action = ArgAction::Count, global = true, conflicts_with = "verbose", help_heading = LOGGING)]
+    quiet: u8,
+
+    /// Print debug messages; -vv also traces.
+    #[arg(short, long, action = ArgAction::Count, global = true, help_heading = LOGGING)]
+    verbose: u8,
+}
+
+impl LogOptions {
+    /// Starts to log on standard error.
+    ///
+    /// # Errors
+    ///
+    /// The environment variable has a value that is not a level.
+    pub(super) fn start(&self) -> Result<(), Failure> {
+        let of_environment = level_of_environment()?;
+        let level = match (self.quiet, self.verbose) {
+            (0, 0) => of_environment,
+            (1, _) => LevelFilter::WARN,
+            (0, 1) => LevelFilter::DEBUG,
+            (0, _) => LevelFilter::TRACE,
+            _ => LevelFilter::ERROR,
+        };
+        let is_colored = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        tracing_subscriber::fmt()
+            .with_max_level(level)
+            .with_writer(|| StandardError)
+            // An internal error is a panic if nobody reads standard error.
+            .log_internal_errors(false)
+            .event_format(LineFormat { is_colored })
+            .init();
+        Ok(())
+    }
+}
+
+fn level_of_environment() -> Result<LevelFilter, Failure> {
+    let value = std::env::var_os(VARIABLE).unwrap_or_default();
+    match &*value.to_string_lossy() {
+        "error" => Ok(LevelFilter::ERROR),
+        "warn" => Ok(LevelFilter::WARN),
+        "" | "info" => Ok(LevelFilter::INFO),
+        "debug" => Ok(LevelFilter::DEBUG),
+        "trace" => Ok(LevelFilter::TRACE),
+        other => Err(Failure::usage(format_args!(
+            "{VARIABLE}={}: error, warn, info, debug or trace is accepted",
+            other.escape_debug()
+        ))),
+    }
+}
+
+/// Returns whether information is printed: the progress bar, and the summary of every run.
+pub(super) fn shows_information() -> bool {
+    tracing::enabled!(Level::INFO)
+}
+
+/// Returns whether warnings are printed: also the summary of a run that is incomplete.
+pub(super) fn shows_warnings() -> bool {
+    tracing::enabled!(Level::WARN)
+}
+
+static HAS_TIME: AtomicBool = AtomicBool::new(false);
+
+/// Begins all further lines with their time. Lines of a run over files have no time, so that equal runs have
+/// equal logs.
+pub(super) fn show_time() {
+    HAS_TIME.store(true, Ordering::Relaxed);
+}
+
+/// Formats a line: the time if there is one, the level in five characters, the message.
+struct LineFormat {
+    is_colored: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for LineFormat
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut line: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        if HAS_TIME.load(Ordering::Relaxed) {
+            write!(line, "{} ", now()?)?;
+        }
+        let level = event.metadata().level();
+        match self.is_colored {
+            true => write!(line, "\u{1b}[{}m{level:>5}\u{1b}[0m ", color(*level))?,
+            false => write!(line, "{level:>5} ")?,
+        }
+        context.format_fields(line.by_ref(), event)?;
+        writeln!(line)
+    }
+}
+
+/// Returns the time in UTC with milliseconds: `2026-01-31T23:59:59.123Z`.
+fn now() -> Result<String, fmt::Error> {
+    const MILLISECONDS: usize = "2026-01-31T23:59:59.123".len();
+    let mut time = String::new();
+    SystemTime.format_time(&mut Writer::new(&mut time))?;
+    time.truncate(MILLISECONDS);
+    time.push('Z');
+    Ok(time)
+}
+
+/// Returns the number of a terminal's colour.
+fn color(level: Level) -> u8 {
+    match level {
+        Level::ERROR => 31,
+        Level::WARN => 33,
+        Level::INFO => 32,
+        Level::DEBUG => 34,
+        Level::TRACE => 35,
+    }
+}
+
+/// Maximum number of bytes that wait to be written. Bursts of log lines are smaller.
+const MAX_BYTES: usize = 1 << 20;
+/// Memory of a queued line besides its text, bytes. An estimate.
+const LINE_OVERHEAD: usize = 64;
+/// Time that the end of a run waits for its last lines to be written.
+pub(super) const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The queue of lines for standard error, after [`hold`].
 static HELD: OnceLock<Arc<Lines>> = OnceLock::new();
 static IS_STARTED: AtomicBool = AtomicBool::new(false);
 
-/// From now on no line waits for standard error. Nothing is written until [`start`].
+/// Queues all further lines. Nothing is written until [`start`].
 pub(super) fn hold() {
     HELD.get_or_init(Arc::default);
 }
 
-/// Starts the thread that writes the lines, if they are held. There are two threads then.
+/// Starts the thread that writes queued lines, after [`hold`]. The process then has two threads.
 pub(super) fn start(panics: &ThreadPanics) -> io::Result<()> {
     match HELD.get() {
         Some(lines) if !IS_STARTED.swap(true, Ordering::AcqRel) => {
-            // Not behind the lock of `io::stderr`, which others would wait for as well.
+            // Without the lock of `io::stderr`, which other threads would wait for.
             let out = io::stderr().as_fd().try_clone_to_owned()?;
             lines.write_out("flowloom-log", File::from(out), panics)
         }
@@ -41,27 +180,27 @@ pub(super) fn start(panics: &ThreadPanics) -> io::Result<()> {
     }
 }
 
-/// Writes the last words of a run behind all others: waits for them, but not for ever.
-pub(super) fn end(words: &[u8]) {
+/// Writes the last text of a run after all other lines. Waits for each at most [`END_TIMEOUT`].
+pub(super) fn end(text: &[u8]) {
     let Some(lines) = HELD.get() else {
-        let _ = io::stderr().write_all(words);
+        let _ = io::stderr().write_all(text);
         return;
     };
     if start(&ThreadPanics::default()).is_err() {
         return;
     }
-    let deadline = Instant::now() + LONGEST_END;
+    let deadline = Instant::now() + END_TIMEOUT;
     lines.flush(deadline);
-    lines.push(words);
+    lines.push(text);
     lines.flush(deadline);
 }
 
-/// Returns how many lines were dropped, as nobody read them.
+/// Returns the number of lines that were dropped because nobody read standard error.
 pub(super) fn dropped() -> u64 {
     HELD.get().map_or(0, |lines| lines.dropped())
 }
 
-/// Writes whole lines to standard error, at once or through the queue.
+/// Writes whole lines to standard error, directly or through the queue.
 pub(super) struct StandardError;
 
 impl Write for StandardError {
@@ -78,25 +217,25 @@ impl Write for StandardError {
     }
 }
 
-/// A queue of lines: who puts one in never waits.
+/// A queue of lines. Producers never wait.
 #[derive(Default)]
 pub(super) struct Lines {
-    waiting: Mutex<Waiting>,
+    queue: Mutex<Queue>,
     changed: Condvar,
     dropped: AtomicU64,
 }
 
 #[derive(Default)]
-struct Waiting {
+struct Queue {
     lines: VecDeque<Vec<u8>>,
-    /// Of all lines, with what they take beside.
+    /// Memory of all queued lines, with [`LINE_OVERHEAD`] for each.
     bytes: usize,
-    /// Whether one is being written.
+    /// Whether a line that was taken from the queue is being written.
     is_writing: bool,
 }
 
 impl Lines {
-    /// Starts a thread that writes the lines. Those that cannot be written are dropped.
+    /// Starts a thread that writes the lines. Lines that cannot be written are dropped and counted.
     pub(super) fn write_out(
         self: &Arc<Self>,
         name: &str,
@@ -107,30 +246,30 @@ impl Lines {
         spawn_supervised(name, panics, move || lines.write_to(&mut out)).map(drop)
     }
 
-    /// Puts a line in, or drops it if there is no room.
+    /// Appends a line, or drops and counts it if there is no room.
     pub(super) fn push(&self, line: &[u8]) {
-        let mut waiting = self.lock();
-        let bytes = line.len() + BESIDE;
-        if waiting.bytes + bytes > MOST_BYTES {
+        let mut queue = self.lock();
+        let bytes = line.len() + LINE_OVERHEAD;
+        if queue.bytes + bytes > MAX_BYTES {
             self.dropped.fetch_add(1, Ordering::Relaxed);
             return;
         }
-        waiting.bytes += bytes;
-        waiting.lines.push_back(line.to_vec());
-        drop(waiting);
+        queue.bytes += bytes;
+        queue.lines.push_back(line.to_vec());
+        drop(queue);
         self.changed.notify_all();
     }
 
     /// Waits until all lines are written, or until the deadline.
     pub(super) fn flush(&self, deadline: Instant) {
-        let mut waiting = self.lock();
-        while waiting.is_writing || !waiting.lines.is_empty() {
+        let mut queue = self.lock();
+        while queue.is_writing || !queue.lines.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return;
             }
-            let waited = self.changed.wait_timeout(waiting, left);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+            let waited = self.changed.wait_timeout(queue, left);
+            queue = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
@@ -147,24 +286,24 @@ impl Lines {
         }
     }
 
-    /// Waits for the next line. The one before is written.
+    /// Waits for the next line. The previous line has been written.
     fn next(&self) -> Vec<u8> {
-        let mut waiting = self.lock();
-        waiting.is_writing = false;
+        let mut queue = self.lock();
+        queue.is_writing = false;
         self.changed.notify_all();
         loop {
-            if let Some(line) = waiting.lines.pop_front() {
-                waiting.bytes -= line.len() + BESIDE;
-                waiting.is_writing = true;
+            if let Some(line) = queue.lines.pop_front() {
+                queue.bytes -= line.len() + LINE_OVERHEAD;
+                queue.is_writing = true;
                 return line;
             }
-            let waited = self.changed.wait(waiting);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner);
+            let waited = self.changed.wait(queue);
+            queue = waited.unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -175,8 +314,8 @@ mod tests {
 
     use super::*;
 
-    /// What has not happened by then never will.
-    fn hangs() -> Instant {
+    /// Returns a time by which everything that is expected has happened.
+    fn deadline() -> Instant {
         Instant::now() + Duration::from_secs(60)
     }
 
@@ -191,12 +330,12 @@ mod tests {
         let pushed = 10_000;
         for _ in 0..pushed {
             lines.push(&line);
-            assert!(lines.lock().bytes <= MOST_BYTES);
+            assert!(lines.lock().bytes <= MAX_BYTES);
         }
         lines.flush(Instant::now());
         let dropped = lines.dropped();
         assert!(dropped > 0);
-        // When somebody reads, all others come, and those behind them.
+        // All other lines, and later ones, arrive as soon as somebody reads.
         let reading = std::thread::spawn(move || {
             let mut came = vec![0; line.len()];
             let mut count = 0;
@@ -210,7 +349,7 @@ mod tests {
                 count += 1;
             }
         });
-        lines.flush(hangs());
+        lines.flush(deadline());
         lines.push(b"last\n");
         assert_eq!(reading.join().unwrap(), pushed - dropped);
     }
@@ -225,7 +364,17 @@ mod tests {
             .unwrap();
         lines.push(b"a\n");
         lines.push(b"b\n");
-        lines.flush(hangs());
+        lines.flush(deadline());
         assert_eq!(lines.dropped(), 2);
+    }
+
+    #[test]
+    fn times_are_utc_with_milliseconds() {
+        let time = now().unwrap();
+        let pattern: String = time
+            .chars()
+            .map(|c| if c.is_ascii_digit() { '0' } else { c })
+            .collect();
+        assert_eq!(pattern, "0000-00-00T00:00:00.000Z");
     }
 }

@@ -1,4 +1,4 @@
-//! The `flowloom` command: a thin layer over the library.
+//! The `flowloom` command, a thin layer over the library.
 
 mod compile;
 mod exit;
@@ -19,12 +19,9 @@ mod sources;
 mod standard;
 mod summary;
 
-use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use exit::Failure;
-use tracing_subscriber::EnvFilter;
 
 /// Turns network packets into flows, and adds your own features in a sandbox.
 #[derive(Parser)]
@@ -36,6 +33,9 @@ use tracing_subscriber::EnvFilter;
     after_long_help = AFTER_LONG_HELP
 )]
 struct Cli {
+    #[command(flatten)]
+    log: log::LogOptions,
+
     #[command(subcommand)]
     command: Command,
 }
@@ -91,46 +91,17 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_standard_error();
-    let done = match cli.command {
+    let done = cli.log.start().and_then(|()| match cli.command {
         Command::Meter(meter) => meter.run(),
         Command::Interfaces(interfaces) => interfaces.run(),
         Command::Fields(fields) => fields.run(),
         Command::Plugin(plugin) => plugin.run(),
-    };
+    });
     match done {
         Ok(exit) => exit.into(),
-        Err(Failure { exit, message }) => {
-            if message.is_empty() {
-                return exit.into();
-            }
-            // Its parts are escaped; what was forgotten keeps to its line.
-            let lines: Vec<_> = message.lines().map(flowloom::plugin::escaped).collect();
-            log::end(
-                format!(
-                    "flowloom: {}
-",
-                    lines.join(
-                        "
-"
-                    )
-                )
-                .as_bytes(),
-            );
-            exit.into()
+        Err(failure) => {
+            failure.print();
+            failure.exit.into()
         }
     }
-}
-
-fn log_to_standard_error() {
-    let filter = EnvFilter::try_from_env("FLOWLOOM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(|| log::StandardError)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_target(false)
-        .without_time()
-        // It would panic where nobody reads standard error.
-        .log_internal_errors(false)
-        .init();
 }

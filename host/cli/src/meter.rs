@@ -2,28 +2,28 @@
 
 use std::io::{self, IsTerminal as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use flowloom::decode::{Tunnel, TunnelSet, UnknownTunnel};
-use flowloom::dissect::{DEFAULT_DISSECTIONS, DissectError, NdpiFiles};
+use flowloom::dissect::{DEFAULT_DISSECTIONS, NdpiFiles};
 use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, SchemaMode};
-use flowloom::sink::{BackgroundSink, Format, OnFailure, OutputFiles};
+use flowloom::sink::{BackgroundSink, Format, Losses, OnFailure, OutputFiles};
 use flowloom::{
-    AccountingMode, AnonymizationKey, Step, Streamer, StreamerBuilder, StreamerError, capture,
+    AccountingMode, AnonymizationKey, RunSummary, Step, Streamer, StreamerBuilder, capture,
 };
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::compile::CompileOptions;
-use super::exit::{Exit, Failure};
-use super::live::{LiveOptions, Watch};
+use super::exit::{Exit, Failure, GrantAdvice, with_option};
+use super::live::{LiveOptions, Monitor};
 use super::number::within;
 use super::output::{OUTPUT, OutputOptions};
 use super::overlap::Inputs;
-use super::plugin::PLUGINS;
+use super::plugin::{PLUGINS, warn_of_unused_policy};
 use super::privileges::{self, Account};
 use super::sources::{SourceKind, SourceOptions};
-use super::summary::{self, Run};
+use super::summary::{self, RunClock, RunTotals};
 use super::{log, standard};
 
 const EXAMPLES: &str = "\
@@ -238,7 +238,7 @@ fn tunnels(text: &str) -> Result<TunnelSet, String> {
     }
 }
 
-/// `NAME=WHAT[,WHAT…]`
+/// Parses `NAME=WHAT[,WHAT…]`.
 pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
     let (name, what) = text
         .split_once('=')
@@ -256,56 +256,84 @@ impl Meter {
         let inputs = self.inputs(&files);
         self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
+        if kind != SourceKind::Files {
+            log::show_time();
+        }
         let is_live = kind == SourceKind::Interface;
         let account = self.live.account(is_live, self.output.path())?;
         let files = self.files_of_the_run(account.as_ref());
-        let mut watch = self.live.begin(kind, &files, account.as_ref())?;
+        let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
         let builder = self
             .builder(&sources, account.as_ref())?
-            .thread_panics(watch.panics());
-        let mut streamer = builder.build().map_err(failure)?;
+            .thread_panics(monitor.panics());
+        let mut streamer = builder
+            .build()
+            .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
+        self.warn_of_unused_policy(&streamer);
         let mut sink = self.background(&streamer, kind, &inputs)?;
         let losses = sink.losses();
-        let start = Instant::now();
-        let progress = Progress::new(!is_live);
+        let clock = RunClock::start(&streamer);
+        let progress = Progress::new(!is_live, &streamer);
         let mut flows = 0_u64;
-        let written = write(&mut streamer, &mut sink, &mut watch, &progress, &mut flows)
-            .and_then(|()| sink.finish());
+        let written = write(
+            &mut streamer,
+            &mut sink,
+            &mut monitor,
+            &progress,
+            &mut flows,
+        )
+        .and_then(|()| sink.finish());
         progress.clear();
-        watch.end(&streamer, &losses);
-        // A live capture has counters worth telling even so.
+        monitor.end(&streamer, &losses);
         let (writer, failure) = match written {
-            Ok(busy) => (busy, None),
+            Ok(cpu_time) => (cpu_time, None),
+            // The summary still tells what became of packets that cannot be metered again.
             Err(error) if kind != SourceKind::Files => {
                 (Duration::ZERO, Some(self.output.write_failure(&error)))
             }
             Err(error) => return Err(self.output.write_failure(&error)),
         };
         let report = streamer.summary();
-        let run = Run {
+        let is_complete = is_complete(&report, &losses);
+        let run = RunTotals {
             flows,
             losses: &losses,
-            writer,
+            times: clock.stop(&report, writer),
             lines_dropped: log::dropped(),
-            elapsed: start.elapsed(),
         };
         let mut text = Vec::new();
-        let _ = summary::write(&mut text, &report, &run);
+        if log::shows_information() || log::shows_warnings() && !is_complete {
+            let _ = summary::write(&mut text, &report, &run);
+        }
         log::end(&text);
         if let Some(failure) = failure {
             return Err(failure);
         }
-        let complete = report.problems.is_empty()
-            && report.plugins.iter().all(|plugin| {
-                plugin.traps == 0 && plugin.excesses == 0 && plugin.flows_overflowed == 0
-            })
-            && losses.queue() + losses.values() + losses.output() == 0
-            && report.files_skipped == 0;
-        Ok(match complete {
+        Ok(match is_complete {
             true => Exit::Done,
             false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
             false => Exit::Failed,
         })
+    }
+
+    /// Returns where the user grants data to the plugins of this run.
+    fn grant_advice(&self) -> GrantAdvice<'_> {
+        match &self.policy {
+            Some(policy) => GrantAdvice::Policy(policy),
+            None if self.watch => GrantAdvice::NewPolicy,
+            None => GrantAdvice::Option,
+        }
+    }
+
+    /// Warns if the policy has entries, and none of them is for a plugin of this run.
+    fn warn_of_unused_policy(&self, streamer: &Streamer) {
+        let plugins = streamer.summary().plugins;
+        let plugins: Vec<_> = plugins.iter().map(|plugin| &*plugin.name).collect();
+        if let Some(path) = &self.policy
+            && (!plugins.is_empty() || !self.watch)
+        {
+            warn_of_unused_policy(path, &plugins);
+        }
     }
 
     fn builder(
@@ -342,22 +370,21 @@ impl Meter {
             .n_meters(self.n_meters)
             .columns_to_anonymize(&self.columns_to_anonymize);
         builder = self.live.set(builder);
-        // Not read by clap, which would show it when it is wrong.
+        // Not parsed by clap, whose errors would show the key.
         if let Some(key) = &self.anonymization_key {
             if self.columns_to_anonymize.is_empty()
                 && self.plugins.is_empty()
                 && self.plugin_folder.is_none()
             {
-                return Err(Failure::usage(
-                    "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin \
-                     that is granted pseudonyms",
-                ));
+                return Err(Failure::usage("--anonymization-key: nothing is hashed")
+                    .hint("give --columns-to-anonymize, or a plugin that is granted pseudonyms"));
             }
             let key = match key.strip_prefix('@') {
                 Some(file) => AnonymizationKey::from_file(file),
                 None => key.parse(),
             };
-            builder = builder.anonymization_key(key.map_err(Failure::usage)?);
+            builder =
+                builder.anonymization_key(key.map_err(|error| Failure::usage(with_option(error)))?);
         }
         if let Some(expression) = &self.bpf_filter {
             builder = builder.bpf_filter(expression);
@@ -385,7 +412,7 @@ impl Meter {
             );
         } else if let Some((name, _)) = others.into_iter().next() {
             return Err(Failure::usage(format_args!(
-                "--grant {name}=…: there is no plugin of that name"
+                "--grant {name}=…: this run has no plugin of that name"
             )));
         }
         if !self.plugins.is_empty() || self.plugin_folder.is_some() {
@@ -400,7 +427,7 @@ impl Meter {
         Ok(builder)
     }
 
-    /// The files that a live capture needs when it runs.
+    /// Returns the files that a live capture reads and writes while it runs.
     fn files_of_the_run(&self, account: Option<&Account>) -> privileges::Files {
         let plugins = self.plugins.iter().map(|plugin| plugin.file.clone());
         let key = self.anonymization_key.as_deref();
@@ -422,7 +449,7 @@ impl Meter {
         }
     }
 
-    /// The files that the run reads.
+    /// Returns the files that the run reads.
     fn inputs(&self, sources: &[PathBuf]) -> Inputs {
         let mut inputs = Inputs::default();
         inputs.add("a source", sources);
@@ -440,7 +467,7 @@ impl Meter {
         inputs
     }
 
-    /// What is wrong with where flows and reports go, before anything is opened.
+    /// Checks the paths of flows and reports. Opens nothing.
     fn check_outputs(&self, sources: &[PathBuf], inputs: &Inputs) -> Result<(), Failure> {
         let mut outputs = vec![("the output", self.output.files())];
         let report = self.live.report_file().map(OutputFiles::new);
@@ -464,11 +491,11 @@ impl Meter {
         kind: SourceKind,
         inputs: &Inputs,
     ) -> Result<BackgroundSink, Failure> {
-        // What a pipe or an interface gave cannot be metered again.
-        let is_once = kind != SourceKind::Files;
-        let sink = self.output.sink(streamer.schema(), is_once, inputs.ids())?;
+        // Packets of a pipe or an interface cannot be metered again.
+        let is_live = kind != SourceKind::Files;
+        let sink = self.output.sink(streamer.schema(), is_live, inputs.ids())?;
         Ok(match (kind, self.output.path()) {
-            // The writer of a pipe waits, as files do.
+            // If the output is slow, the writer of a pipe waits.
             (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
             (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
             (SourceKind::Interface, None) => BackgroundSink::live(sink, OnFailure::End),
@@ -481,22 +508,22 @@ impl Meter {
     }
 }
 
-/// Parameters out of range are wrong usage; the rest is for the operator to mend.
-fn failure(error: StreamerError) -> Failure {
-    match error {
-        StreamerError::Parameter { .. }
-        | StreamerError::Filter(_)
-        | StreamerError::UnknownColumn(_)
-        | StreamerError::Dissect(DissectError::Absent(_)) => Failure::usage(error),
-        _ => Failure::failed(error),
-    }
+/// Returns whether nothing of a run was lost or left out.
+fn is_complete(report: &RunSummary<'_>, losses: &Losses) -> bool {
+    report.problems.is_empty()
+        && report
+            .plugins
+            .iter()
+            .all(|plugin| plugin.traps == 0 && plugin.excesses == 0 && plugin.flows_overflowed == 0)
+        && losses.queue() + losses.values() + losses.output() == 0
+        && report.files_skipped == 0
 }
 
-/// Writes all flows, and looks after the run meanwhile.
+/// Writes all flows, and monitors the run meanwhile.
 fn write(
     streamer: &mut Streamer,
     sink: &mut BackgroundSink,
-    watch: &mut Watch,
+    monitor: &mut Monitor,
     progress: &Progress,
     flows: &mut u64,
 ) -> io::Result<()> {
@@ -508,7 +535,7 @@ fn write(
             }
             Step::Read => {
                 sink.flush()?;
-                watch.look(streamer, sink);
+                monitor.update(streamer, sink);
                 progress.show(streamer.progress(), *flows);
             }
             Step::End => return Ok(()),
@@ -516,25 +543,30 @@ fn write(
     }
 }
 
-/// How far the reading has come, on standard error where that is a terminal.
+/// A progress bar on standard error, if that is a terminal.
 struct Progress(Option<ProgressBar>);
 
 impl Progress {
-    fn new(has_end: bool) -> Self {
-        Self((has_end && io::stderr().is_terminal()).then(|| {
-            let bar = ProgressBar::no_length();
+    fn new(has_end: bool, streamer: &Streamer) -> Self {
+        let is_shown = has_end && io::stderr().is_terminal() && log::shows_information();
+        let progress = Self(is_shown.then(|| {
             let style = ProgressStyle::with_template(
                 "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg} flows",
             );
-            bar.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-        }))
+            ProgressBar::no_length()
+                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+                // The bar is first drawn with this number.
+                .with_message("0")
+        }));
+        progress.show(streamer.progress(), 0);
+        progress
     }
 
     fn show(&self, (read, total): (u64, Option<u64>), flows: u64) {
         if let Some(bar) = &self.0 {
+            bar.set_message(flows.to_string());
             bar.set_length(total.unwrap_or(read));
             bar.set_position(read);
-            bar.set_message(flows.to_string());
         }
     }
 
@@ -552,20 +584,20 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Words {
+    struct Arguments {
         #[command(flatten)]
         meter: Meter,
     }
 
-    fn parsed(words: &[&str]) -> Result<Meter, String> {
-        Words::try_parse_from([&["meter", "/nowhere.pcap"], words].concat())
-            .map(|words| words.meter)
+    fn parsed(arguments: &[&str]) -> Result<Meter, String> {
+        Arguments::try_parse_from([&["meter", "/nowhere.pcap"], arguments].concat())
+            .map(|arguments| arguments.meter)
             .map_err(|error| error.to_string())
     }
 
-    /// What is wrong before any capture is opened.
-    fn usage_error(words: &[&str]) -> String {
-        let failure = parsed(words).unwrap().run().unwrap_err();
+    /// Returns the usage error of a run that opens no capture.
+    fn usage_error(arguments: &[&str]) -> String {
+        let failure = parsed(arguments).unwrap().run().unwrap_err();
         assert_eq!(failure.exit, Exit::Usage);
         failure.message
     }
@@ -575,11 +607,11 @@ mod tests {
         for (words, message) in [
             (
                 ["--flows-per-file", "9"],
-                "--flows-per-file 9: standard output is not a file; give --output FILE",
+                "--flows-per-file 9: standard output is not a file",
             ),
             (
                 ["--rotate-files", "2"],
-                "--rotate-files 2: standard output is not a file; give --output FILE",
+                "--rotate-files 2: standard output is not a file",
             ),
         ] {
             assert_eq!(usage_error(&words), message);
@@ -592,7 +624,7 @@ mod tests {
         for key in ["5ec2e7", "@/nowhere/5ec2e7"] {
             let words = [&columns[..], &["--anonymization-key", key]].concat();
             let message = usage_error(&words);
-            assert!(message.starts_with("anonymization_key: "), "{message}");
+            assert!(message.starts_with("--anonymization-key: "), "{message}");
             assert!(
                 !message.contains("5ec2e7") || key.starts_with('@'),
                 "{message}"
@@ -600,8 +632,7 @@ mod tests {
         }
         assert_eq!(
             usage_error(&["--anonymization-key", "5ec2e7"]),
-            "--anonymization-key: nothing is hashed; give --columns-to-anonymize, or a plugin that is \
-             granted pseudonyms"
+            "--anonymization-key: nothing is hashed"
         );
     }
 }

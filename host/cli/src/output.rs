@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use flowloom::Schema;
 use flowloom::sink::{Existing, FileId, Format, Formulas, OutputError, OutputFiles, Sink};
 
-use super::exit::Failure;
+use super::exit::{Failure, with_option};
 use super::number::within;
 use super::standard;
 
@@ -129,6 +129,13 @@ impl OutputOptions {
     /// Checks the options. Opens nothing.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if let Some(path) = self.path() {
+            if self.rotate_files > 0 && self.flows_per_file == 0 {
+                return Err(Failure::usage(format_args!(
+                    "--rotate-files {}: only numbered files rotate",
+                    self.rotate_files
+                ))
+                .hint("add --flows-per-file N"));
+            }
             standard::check_path(path)?;
             return self.format().map(drop);
         }
@@ -140,8 +147,9 @@ impl OutputOptions {
         ];
         match given.into_iter().flatten().next() {
             Some(option) => Err(Failure::usage(format_args!(
-                "{option}: standard output is not a file; give --output FILE"
-            ))),
+                "{option}: standard output is not a file"
+            ))
+            .hint("give --output FILE")),
             None => standard::output().map(drop),
         }
     }
@@ -168,17 +176,13 @@ impl OutputOptions {
         match files.create(schema) {
             Ok(sink) => Ok(Box::new(sink)),
             Err(error @ (OutputError::Parameter { .. } | OutputError::Extension(_))) => {
-                Err(Failure::usage(error))
+                Err(Failure::usage(with_option(error)))
             }
             Err(error @ OutputError::Exists(_)) if self.no_clobber => {
-                Err(Failure::failed(format_args!(
-                    "{error}, and --no-clobber keeps it; move it away, or choose another name"
-                )))
+                Err(Failure::failed(error).hint("move it away, or choose another name"))
             }
-            Err(error @ OutputError::Exists(_)) => Err(Failure::failed(format_args!(
-                "{error}, and what is captured live overwrites nothing; continue it with --append, move it \
-                 away, or choose another name"
-            ))),
+            Err(error @ OutputError::Exists(_)) => Err(Failure::failed(error)
+                .hint("continue it with --append, move it away, or choose another name")),
             Err(OutputError::Io(error)) => Err(self.write_failure(&error)),
             Err(error) => Err(Failure::failed(error)),
         }

@@ -70,7 +70,7 @@ impl Performance {
     /// Waits until all lines are in the file, but not for ever.
     pub(super) fn end(&self) {
         if let Out::File(lines, _) = &self.out {
-            lines.flush(Instant::now() + log::LONGEST_END);
+            lines.flush(Instant::now() + log::END_TIMEOUT);
         }
     }
 

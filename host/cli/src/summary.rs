@@ -1,43 +1,109 @@
-//! What is said at the end of a run, on standard error.
+//! The summary of a run, on standard error.
 
+use std::fmt;
 use std::io::{self, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use flowloom::RunSummary;
 use flowloom::capture::LinkTypeName;
 use flowloom::decode::IgnoreReason;
 use flowloom::plugin::{PluginReport, PluginState, escaped};
 use flowloom::sink::Losses;
+use flowloom::{CpuTime, RunSummary, Streamer};
 
-/// What the command knows of a run beyond the streamer's report.
-pub(super) struct Run<'a> {
-    /// Flows given to be written.
+/// What the command knows of a run besides the summary of the library.
+pub(super) struct RunTotals<'a> {
+    /// Flows that were passed to the writer.
     pub(super) flows: u64,
-    /// Those of them that are not.
+    /// Flows and values that the writer lost.
     pub(super) losses: &'a Losses,
-    /// Processor time of the thread that wrote them.
-    pub(super) writer: Duration,
     /// Lines for standard error that were dropped.
     pub(super) lines_dropped: u64,
-    /// From the first packet to the last flow.
-    pub(super) elapsed: Duration,
+    pub(super) times: RunTimes,
 }
 
-/// Writes a line each for packets, flows, every plugin, and how busy the threads were.
+/// Measures the times of a run.
+pub(super) struct RunClock {
+    start: Instant,
+    /// CPU time at the start. Loading plugins is not part of the run.
+    cpu_time: CpuTime,
+}
+
+/// The times of a run.
+pub(super) struct RunTimes {
+    wall: Duration,
+    reader: Option<Duration>,
+    meters: Vec<Duration>,
+    writer: Duration,
+}
+
+impl RunClock {
+    pub(super) fn start(streamer: &Streamer) -> Self {
+        Self {
+            start: Instant::now(),
+            cpu_time: streamer.summary().cpu_time,
+        }
+    }
+
+    /// Returns the times from the start until now. `writer` is the CPU time of the writing thread.
+    pub(super) fn stop(&self, report: &RunSummary<'_>, writer: Duration) -> RunTimes {
+        let before = &self.cpu_time;
+        let meters = report.cpu_time.meters.iter().enumerate();
+        RunTimes {
+            wall: self.start.elapsed(),
+            reader: report
+                .cpu_time
+                .reader
+                .map(|time| time.saturating_sub(before.reader.unwrap_or_default())),
+            meters: meters
+                .map(|(n, time)| {
+                    time.saturating_sub(before.meters.get(n).copied().unwrap_or_default())
+                })
+                .collect(),
+            writer,
+        }
+    }
+}
+
+/// Writes the summary: packets, flows, one line for each plugin, and times. Lines of counters that are 0 are
+/// omitted.
 pub(super) fn write(
     out: &mut impl Write,
     report: &RunSummary<'_>,
-    run: &Run<'_>,
+    run: &RunTotals<'_>,
 ) -> io::Result<()> {
+    write_packets(out, report)?;
+    write_flows(out, report, run)?;
+    for plugin in &report.plugins {
+        write_plugin(out, plugin)?;
+    }
+    for (count, label, what) in [
+        (report.changes_refused, "plugins ", "changes rejected"),
+        (
+            report.thread_panics,
+            "threads ",
+            "panics of helper threads; each thread was restarted",
+        ),
+        (
+            run.lines_dropped,
+            "log     ",
+            "lines dropped: standard error was not read",
+        ),
+    ] {
+        if count > 0 {
+            writeln!(out, "{label} {count} {what}")?;
+        }
+    }
+    writeln!(out, "time     {}", run.times)
+}
+
+fn write_packets(out: &mut impl Write, report: &RunSummary<'_>) -> io::Result<()> {
     let counters = &report.counters;
     writeln!(
         out,
         "packets  {} read, {} metered",
         report.packets_read, counters.metered
     )?;
-    if report.packets_filtered > 0 {
-        writeln!(out, "         {} filtered out", report.packets_filtered)?;
-    }
+    write_more(out, report.packets_filtered, "filtered out")?;
     for (reason, count) in counters.ignored() {
         write!(out, "         {count} ignored, {}: {reason}", reason.name())?;
         if reason == IgnoreReason::UnknownLinkType {
@@ -53,123 +119,66 @@ pub(super) fn write(
     if report.captures > 1 {
         writeln!(out, "captures {}", report.captures)?;
     }
-    if report.files_skipped > 0 {
-        writeln!(
-            out,
-            "         {} files skipped, which cannot be read",
-            report.files_skipped
-        )?;
-    }
-    if report.clock_steps > 0 {
-        writeln!(
-            out,
-            "         {} steps back of the clock, at each of which all flows ended",
-            report.clock_steps
-        )?;
-    }
     let dropped = report.packets_dropped.unwrap_or_default();
-    for (count, why) in [
+    for (count, what) in [
+        (report.files_skipped, "files skipped: they cannot be read"),
         (
-            dropped.kernel,
-            "dropped by the kernel, for its buffer was full",
+            report.clock_steps,
+            "steps back of the clock; each ended all flows",
         ),
+        (dropped.kernel, "dropped by the kernel: its buffer was full"),
         (dropped.interface, "dropped by the interface"),
-        (dropped.gone, "lost as the interface went away"),
+        (dropped.gone, "lost: the interface disappeared"),
+        (
+            counters.clamped,
+            "out of order: they have the time of an earlier packet",
+        ),
     ] {
-        if count > 0 {
-            writeln!(out, "         {count} {why}")?;
-        }
+        write_more(out, count, what)?;
     }
-    if counters.clamped > 0 {
-        writeln!(
-            out,
-            "         {} out of order, given the time of an earlier one",
-            counters.clamped
-        )?;
-    }
+    Ok(())
+}
+
+fn write_flows(
+    out: &mut impl Write,
+    report: &RunSummary<'_>,
+    run: &RunTotals<'_>,
+) -> io::Result<()> {
     write!(out, "flows    {}", run.flows)?;
     match report.flows_withheld {
         0 => writeln!(out)?,
-        withheld => writeln!(out, " written, {withheld} more withheld by --max-nflows")?,
+        withheld => writeln!(out, " written, {withheld} more omitted: --max-nflows")?,
     }
-    if counters.evicted > 0 {
-        writeln!(
-            out,
-            "         {} of them ended early, for the table was full",
-            counters.evicted
-        )?;
-    }
-    if report.flows_undissected > 0 {
-        writeln!(
-            out,
-            "         {} of them not dissected, for packets came too quickly",
-            report.flows_undissected
-        )?;
-    }
-    for (count, why) in [
-        (run.losses.queue(), "the output was slower than the flows"),
-        (run.losses.output(), "the output failed"),
+    for (count, what) in [
+        (
+            report.counters.evicted,
+            "ended early: the flow table was full",
+        ),
+        (
+            report.flows_undissected,
+            "not dissected: packets arrived too quickly",
+        ),
+        (
+            run.losses.queue(),
+            "not written: the output was slower than the flows",
+        ),
+        (run.losses.output(), "not written: the output failed"),
+        (
+            run.losses.values(),
+            "without values of plugins: the output was slower than the flows",
+        ),
     ] {
-        if count > 0 {
-            writeln!(out, "         {count} of them not written, for {why}")?;
-        }
+        write_more(out, count, what)?;
     }
-    if run.losses.values() > 0 {
-        writeln!(
-            out,
-            "         {} of them without the values of plugins, for the output was slower than the flows",
-            run.losses.values()
-        )?;
-    }
-    for plugin in &report.plugins {
-        write_plugin(out, plugin)?;
-    }
-    if report.changes_refused > 0 {
-        writeln!(
-            out,
-            "plugins  {} changes refused under way",
-            report.changes_refused
-        )?;
-    }
-    if report.thread_panics > 0 {
-        writeln!(
-            out,
-            "threads  {} panics of helper threads; each was started again",
-            report.thread_panics
-        )?;
-    }
-    if run.lines_dropped > 0 {
-        writeln!(
-            out,
-            "log      {} lines dropped, as standard error was not read",
-            run.lines_dropped
-        )?;
-    }
-    write_busy(out, report, run)
+    Ok(())
 }
 
-/// Which thread bounds the run: the one that is near 100 %.
-fn write_busy(out: &mut impl Write, report: &RunSummary<'_>, run: &Run<'_>) -> io::Result<()> {
-    let share = |busy: Duration| {
-        let share = busy.as_secs_f64() / run.elapsed.as_secs_f64().max(f64::MIN_POSITIVE);
-        format!("{:.0} %", 100.0 * share)
-    };
-    write!(out, "busy     ")?;
-    if let Some(reader) = report.cpu_time.reader {
-        write!(out, "reader {}, ", share(reader))?;
+/// Writes a further line of the same group, unless the count is 0.
+fn write_more(out: &mut impl Write, count: u64, what: &str) -> io::Result<()> {
+    match count {
+        0 => Ok(()),
+        _ => writeln!(out, "         {count} {what}"),
     }
-    let meters: Vec<_> = report.cpu_time.meters.iter().copied().map(share).collect();
-    let name = match meters.len() {
-        1 => "meter",
-        _ => "meters",
-    };
-    writeln!(
-        out,
-        "{name} {}, writer {} of {:.1?}",
-        meters.join(" and "),
-        share(run.writer),
-        run.elapsed
-    )
 }
 
 fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
@@ -188,7 +197,7 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
     };
     write!(
         out,
-        "plugin   {} {}{}: {} events in {} calls, {ns} ns an event, {} KiB, {} traps",
+        "plugin   {} {}{}: {} events in {} calls, {ns} ns per event, {} KiB, {} traps",
         plugin.name,
         escaped(&plugin.version),
         state,
@@ -198,38 +207,95 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
         plugin.traps
     )?;
     for (count, what) in [
-        (plugin.flows_lost, "flows without its values after a trap"),
+        (plugin.flows_lost, "flows without values after a trap"),
         (
             plugin.flows_skipped,
-            "flows not offered, for it held as many as it may",
+            "flows skipped: the plugin reached its flow limit",
         ),
         (
             plugin.flows_shed,
-            "flows not offered, for packets came too quickly",
+            "flows skipped: packets arrived too quickly",
         ),
         (
             plugin.flows_abandoned,
-            "flows without its values, for they took too long after it was replaced",
+            "flows without values: they ended too long after the plugin was replaced",
         ),
         (
             plugin.excesses,
-            "times left alone, for it took too much time: results depend on the machine",
+            "back-offs: the plugin took too much time; results depend on the machine",
         ),
         (plugin.flows_cut, "flows cut"),
-        (plugin.bad_outputs, "values not of the declared type"),
+        (plugin.bad_outputs, "values null: not of the declared type"),
         (
             plugin.outputs_too_large,
-            "values null, for their flow had more bytes than it may (output-kib)",
+            "values null: the flow reached its limit of bytes (output-kib)",
         ),
         (
             plugin.flows_overflowed,
-            "flows without its values, for those that wait held as many bytes as they may (--queue-mib)",
+            "flows without values: waiting flows reached their limit of bytes (--queue-mib)",
         ),
-        (plugin.lines_dropped, "lines of its log not shown"),
+        (plugin.lines_dropped, "log lines dropped"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;
         }
     }
     writeln!(out)
+}
+
+/// `0.66 ms wall; metering thread 95 % busy, writer 19 %`. A thread near 100 % limits the run.
+impl fmt::Display for RunTimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |time: &Duration| {
+            let wall = self.wall.as_secs_f64().max(f64::MIN_POSITIVE);
+            // The clocks of threads and of the machine differ by some microseconds.
+            let percent = (100.0 * time.as_secs_f64() / wall).min(100.0);
+            format!("{percent:.0} %")
+        };
+        let seconds = self.wall.as_secs_f64();
+        match seconds {
+            ..1.0 => write!(f, "{:.2} ms wall; ", seconds * 1_000.0)?,
+            _ => write!(f, "{seconds:.2} s wall; ")?,
+        }
+        if let Some(reader) = &self.reader {
+            write!(f, "reading thread {}, ", percent(reader))?;
+        }
+        let name = match self.meters.len() {
+            1 => "metering thread",
+            _ => "metering threads",
+        };
+        let meters: Vec<_> = self.meters.iter().map(percent).collect();
+        let meters = meters.join(" and ");
+        write!(f, "{name} {meters} busy, writer {}", percent(&self.writer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_at_most_all_of_the_run() {
+        let ms = Duration::from_micros;
+        let times = RunTimes {
+            wall: ms(660),
+            reader: None,
+            meters: vec![ms(627)],
+            writer: ms(125),
+        };
+        assert_eq!(
+            times.to_string(),
+            "0.66 ms wall; metering thread 95 % busy, writer 19 %"
+        );
+        let times = RunTimes {
+            wall: Duration::from_secs(90),
+            reader: Some(Duration::from_secs(91)),
+            meters: vec![Duration::from_secs(45), Duration::from_secs(9)],
+            writer: Duration::ZERO,
+        };
+        assert_eq!(
+            times.to_string(),
+            "90.00 s wall; reading thread 100 %, metering threads 50 % and 10 % busy, writer 0 %"
+        );
+    }
 }

@@ -13,12 +13,12 @@ use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 use super::super::number::within;
 use super::super::standard;
-use super::check::Costs;
+use super::check::StartCosts;
 use super::traffic::Traffic;
 use super::{PluginOptions, every_analysis, registry};
 
-/// The most rounds: medians do not change with more.
-const MOST_ROUNDS: u32 = 10_000;
+/// Maximum number of rounds. More rounds do not change the medians.
+const MAX_ROUNDS: u32 = 10_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -47,14 +47,14 @@ pub(crate) struct Bench {
     /// Number of measurements, each with and without the plugin.
     ///
     /// The results are medians.
-    #[arg(long, default_value_t = 7, value_name = "N", value_parser = within(1..=MOST_ROUNDS), allow_negative_numbers = true)]
+    #[arg(long, default_value_t = 7, value_name = "N", value_parser = within(1..=MAX_ROUNDS), allow_negative_numbers = true)]
     rounds: u32,
 }
 
 impl Bench {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let spec = self.options.spec()?;
-        // What the plugin does not need would only blur its share.
+        // Work that the plugin does not need makes its share less exact.
         let mut settings = Settings {
             n_dissections: 0,
             ..Settings::default()
@@ -71,8 +71,8 @@ impl Bench {
             settings = every_analysis();
             loaded = load(spec, settings)?;
         }
-        let (plugin, load) = loaded.map_err(Failure::failed)?;
-        let costs = Costs::of(&plugin, load, settings)?;
+        let (plugin, load_time) = loaded.map_err(|error| self.options.failure(error))?;
+        let costs = StartCosts::measure(&plugin, load_time, settings)?;
         let traffic = match &self.source {
             Some(source) => Traffic::of(source),
             None => Traffic::built_in(),
@@ -86,7 +86,7 @@ impl Bench {
         }
         let mut rounds = Vec::new();
         for n in 0..self.rounds {
-            // Who comes first has the warmer or the colder machine.
+            // The first measurement of a round finds other caches than the second.
             let (with, without) = if n % 2 == 0 {
                 let without = measure(settings, &[], &traffic)?;
                 (
@@ -100,9 +100,9 @@ impl Bench {
             rounds.push(Round { with, without });
         }
         let traps = rounds.iter().any(|round| round.traps());
-        let mut said = Vec::new();
-        write(&mut said, &plugin, &costs, &traffic, &rounds).map_err(Failure::failed)?;
-        standard::print(String::from_utf8_lossy(&said))?;
+        let mut text = Vec::new();
+        write(&mut text, &plugin, &costs, &traffic, &rounds).map_err(Failure::failed)?;
+        standard::print(String::from_utf8_lossy(&text))?;
         Ok(match traps {
             true => Exit::Incomplete,
             false => Exit::Done,
@@ -110,7 +110,7 @@ impl Bench {
     }
 }
 
-/// The same packets, with the plugin and without it.
+/// The measurements of the same packets with the plugin and without it.
 struct Round {
     with: Measured,
     without: Measured,
@@ -131,8 +131,8 @@ impl Round {
         self.with.report.as_ref()
     }
 
-    /// Time in calls into the plugin, ns an event.
-    fn event(&self) -> f64 {
+    /// Returns the time in calls into the plugin, ns per event.
+    fn ns_per_event(&self) -> f64 {
         self.report().map_or(0.0, |report| {
             report.time.as_nanos() as f64 / report.events.max(1) as f64
         })
@@ -148,9 +148,9 @@ fn measure(
     let mut packets = traffic.packets();
     let start = Instant::now();
     let mut flows = 0;
-    // Flows are taken in between, as a run does, or they would fill the memory.
-    for _ in 0..traffic.len().div_ceil(READ) {
-        meter.push(packets.by_ref().take(READ));
+    // Flows are taken after each block, as a run does. Otherwise they fill the memory.
+    for _ in 0..traffic.len().div_ceil(BLOCK) {
+        meter.push(packets.by_ref().take(BLOCK));
         flows += drain(&mut meter);
     }
     let mut meter = meter.finish();
@@ -162,8 +162,8 @@ fn measure(
     })
 }
 
-/// Packets that are pushed at a time.
-const READ: usize = 4_096;
+/// Packets that are pushed at once.
+const BLOCK: usize = 4_096;
 
 fn drain(meter: &mut Meter) -> u64 {
     let mut flows = 0;
@@ -176,7 +176,7 @@ fn drain(meter: &mut Meter) -> u64 {
 fn write(
     out: &mut impl Write,
     plugin: &Plugin,
-    costs: &Costs,
+    costs: &StartCosts,
     traffic: &Traffic,
     rounds: &[Round],
 ) -> io::Result<()> {
@@ -184,7 +184,7 @@ fn write(
         return Ok(());
     };
     let packets = traffic.len() as f64;
-    let a_packet = |time: Duration| time.as_nanos() as f64 / packets;
+    let ns_per_packet = |time: Duration| time.as_nanos() as f64 / packets;
     writeln!(
         out,
         "plugin       {} {}",
@@ -205,7 +205,7 @@ fn write(
             "events       {} in {} calls, {}",
             report.events,
             report.calls,
-            spread(rounds.iter().map(Round::event), "ns an event")
+            spread(rounds.iter().map(Round::ns_per_event), "ns per event")
         )?;
     }
     for (what, values) in [
@@ -213,28 +213,28 @@ fn write(
             "without",
             rounds
                 .iter()
-                .map(|round| a_packet(round.without.time))
+                .map(|round| ns_per_packet(round.without.time))
                 .collect::<Vec<_>>(),
         ),
         (
             "with",
             rounds
                 .iter()
-                .map(|round| a_packet(round.with.time))
+                .map(|round| ns_per_packet(round.with.time))
                 .collect(),
         ),
         (
-            "it adds",
+            "plugin adds",
             rounds
                 .iter()
-                .map(|round| a_packet(round.with.time) - a_packet(round.without.time))
+                .map(|round| ns_per_packet(round.with.time) - ns_per_packet(round.without.time))
                 .collect(),
         ),
     ] {
         writeln!(
             out,
             "{what:<12} {}",
-            spread(values.into_iter(), "ns a packet")
+            spread(values.into_iter(), "ns per packet")
         )?;
     }
     if let Some(report) = last.report() {
@@ -246,13 +246,13 @@ fn write(
     if cfg!(debug_assertions) {
         writeln!(
             out,
-            "note         this flowloom is a debug build: its own share is several times too large"
+            "note         this flowloom is a debug build; its own share of the time is several times too large"
         )?;
     }
     Ok(())
 }
 
-/// `7.1 ns an event, median of 7 (6.9 to 8.0)`
+/// Returns `7.1 ns per event, median of 7 (6.9 to 8.0)`.
 fn spread(values: impl Iterator<Item = f64>, unit: &str) -> String {
     let mut values: Vec<_> = values.collect();
     values.sort_by(f64::total_cmp);

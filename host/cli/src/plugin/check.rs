@@ -32,40 +32,42 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    /// Loads it as a run would that has every analysis switched on.
+    /// Loads the plugin as a run with all analyses does, and prints its description.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let spec = self.options.spec()?;
         let settings = every_analysis();
         let registry = registry(settings, &self.compile)?;
         let start = Instant::now();
-        let plugin = registry.load(spec).map_err(Failure::failed)?;
-        let load = start.elapsed();
-        let costs = Costs::of(&plugin, load, settings)?;
-        let mut said = Vec::new();
-        write(&mut said, &plugin, &costs.to_string()).map_err(Failure::failed)?;
-        standard::print(String::from_utf8_lossy(&said))?;
+        let loaded = registry.load(spec);
+        let load_time = start.elapsed();
+        let plugin = loaded.map_err(|error| self.options.failure(error))?;
+        let costs = StartCosts::measure(&plugin, load_time, settings)?;
+        let mut text = Vec::new();
+        write(&mut text, &plugin, &costs.to_string()).map_err(Failure::failed)?;
+        standard::print(String::from_utf8_lossy(&text))?;
         Ok(Exit::Done)
     }
 }
 
-/// What a plugin costs before its first event.
-pub(super) struct Costs {
+/// The costs of a plugin before its first event.
+pub(super) struct StartCosts {
+    /// Size of the file, bytes.
     file: u64,
-    /// To compile it, and to open an instance.
+    /// Time to compile the plugin and to open the first instance.
     load: Duration,
-    /// To open a further instance, as every meter does.
+    /// Time to open a further instance, as each metering thread does.
     open: Duration,
-    /// Of an opened instance.
+    /// Memory of an open instance, bytes.
     memory: usize,
 }
 
-impl Costs {
-    pub(super) fn of(
+impl StartCosts {
+    pub(super) fn measure(
         plugin: &Arc<Plugin>,
         load: Duration,
         settings: Settings,
     ) -> Result<Self, Failure> {
-        // No packet comes, so that nDPI, which takes longest to start, is not missed.
+        // nDPI takes longest to start. It is not needed, because there are no packets.
         let settings = Settings {
             n_dissections: 0,
             ..settings
@@ -75,10 +77,10 @@ impl Costs {
             let meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
             Ok((start.elapsed(), meter))
         };
-        // The first meter has the instance that loading opened.
+        // The first meter uses the instance that loading has opened.
         let (_, first) = meter(std::slice::from_ref(plugin))?;
         let memory = first.plugins().first().map_or(0, |report| report.memory);
-        // The rest of a meter takes time as well.
+        // Subtracts the time that the rest of a meter takes.
         let (mut without, mut with) = (Duration::MAX, Duration::MAX);
         for _ in 0..3 {
             without = without.min(meter(&[])?.0);
@@ -93,11 +95,11 @@ impl Costs {
     }
 }
 
-impl std::fmt::Display for Costs {
+impl std::fmt::Display for StartCosts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "{} bytes; compiled and opened in {:.1?}, a further instance in {:.1?}; {} KiB of memory",
+            "{} bytes; compiled and opened in {:.1?}; further instance in {:.1?}; {} KiB of memory",
             self.file,
             self.load,
             self.open,
@@ -121,8 +123,8 @@ fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
     line(
         "called",
         match plugin.by_event() {
-            true => "one event a call",
-            false => "with batches of events, in columns",
+            true => "with single events",
+            false => "with batches of events",
         },
     )?;
     let packet: Vec<_> = manifest.packet.iter().map(|field| field.name).collect();
@@ -132,7 +134,7 @@ fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
         ("IP packet", manifest.packet_bytes),
     ] {
         if bytes > 0 {
-            line(what, &format!("the first {bytes} bytes of each"))?;
+            line(what, &format!("the first {bytes} bytes of each packet"))?;
         }
     }
     for (what, fields) in [
@@ -146,14 +148,14 @@ fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
     if manifest.packets_per_flow < u64::MAX {
         line(
             "packets",
-            &format!("at most {} of each flow", manifest.packets_per_flow),
+            &format!("at most {} per flow", manifest.packets_per_flow),
         )?;
     }
     if manifest.cuts_flows {
-        line("cuts", "it may end flows early")?;
+        line("cuts", "may end flows early")?;
     }
     if manifest.needs_one_meter {
-        line("meters", "one: it keeps state across flows")?;
+        line("meters", "one, because the plugin keeps state across flows")?;
     }
     for (n, output) in manifest.outputs.iter().enumerate() {
         let what = if n == 0 { "outputs" } else { "" };

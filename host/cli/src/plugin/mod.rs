@@ -12,15 +12,17 @@ mod sources;
 mod test;
 mod traffic;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use flowloom::Settings;
-use flowloom::plugin::{Grants, PluginSpec, Policy, Registry, RegistryConfig};
+use flowloom::plugin::{
+    Grants, PluginError, PluginSpec, Policy, Registry, RegistryConfig, escaped, escaped_path,
+};
 
 use super::compile::{self, CompileBounds};
-use super::exit::{Exit, Failure};
+use super::exit::{Exit, Failure, GrantAdvice};
 use super::meter::grant;
 
 pub(super) const EXAMPLES: &str = "\
@@ -95,25 +97,62 @@ struct PluginOptions {
 }
 
 impl PluginOptions {
-    fn spec(self) -> Result<PluginSpec, Failure> {
-        let mut spec = self.plugin;
-        for (name, grants) in self.grants {
-            if name != spec.name {
-                return Err(Failure::usage(format_args!(
-                    "--grant {name}=…: the plugin is called {}",
-                    spec.name
-                )));
-            }
-            spec = spec.grant(grants);
-        }
-        match self.policy {
+    fn spec(&self) -> Result<PluginSpec, Failure> {
+        let spec = with_grants(self.plugin.clone(), &self.grants)?;
+        match &self.policy {
             None => Ok(spec),
             Some(file) => {
                 let policy = Policy::from_file(file).map_err(Failure::failed)?;
+                warn_of_unused_policy(file, &[&spec.name]);
                 policy.apply(spec).map_err(Failure::failed)
             }
         }
     }
+
+    /// Converts an error of loading the plugin.
+    fn failure(&self, error: PluginError) -> Failure {
+        let advice = match &self.policy {
+            Some(policy) => GrantAdvice::Policy(policy),
+            None => GrantAdvice::Option,
+        };
+        Failure::of_plugin(error, advice)
+    }
+}
+
+/// Adds the grants of `--grant` to the plugin of a command that has one plugin.
+fn with_grants(mut spec: PluginSpec, grants: &[(String, Grants)]) -> Result<PluginSpec, Failure> {
+    for (name, grants) in grants {
+        if *name != spec.name {
+            return Err(Failure::usage(format_args!(
+                "--grant {name}=…: the plugin is called {}",
+                spec.name
+            )));
+        }
+        spec = spec.grant(*grants);
+    }
+    Ok(spec)
+}
+
+/// Warns if the policy in this file has entries, and none of them is for one of these plugins.
+pub(super) fn warn_of_unused_policy(file: &Path, plugins: &[&str]) {
+    // A policy that cannot be read is the failure of whoever applies it.
+    let Ok(policy) = Policy::from_file(file) else {
+        return;
+    };
+    let entries: Vec<_> = policy.plugins().collect();
+    if entries.is_empty() || entries.iter().any(|entry| plugins.contains(entry)) {
+        return;
+    }
+    let list = |names: &[&str]| match names {
+        [] => "none".to_owned(),
+        names => escaped(&names.join(", ")),
+    };
+    tracing::warn!(
+        "the policy {} has no entry for a plugin of this run; entries: {}; plugins: {}",
+        escaped_path(file),
+        list(&entries),
+        list(plugins)
+    );
 }
 
 /// Returns a registry that compiles plugins as `flowloom meter` does.

@@ -3,16 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use flowloom::plugin::Grants;
 use flowloom::sink::{Format, OutputFiles};
 use flowloom::{BoundedRead, Streamer};
 use serde_json::{Map, Value};
 
 use super::super::compile::CompileBounds;
-use super::super::exit::{Exit, Failure};
+use super::super::exit::{Exit, Failure, GrantAdvice};
+use super::super::meter::grant;
 use super::super::overlap::Inputs;
 use super::super::standard;
 use super::project::{FILE, Golden, Project};
-use super::{sdk, sources};
+use super::{PLUGINS, sdk, sources, with_grants};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -36,14 +38,21 @@ pub(crate) struct Test {
     #[arg(long)]
     bless: bool,
 
+    /// Let the plugin see more data (repeatable).
+    ///
+    /// These grants are added to those of flowloom-plugin.toml. WHAT is one of: addresses, pseudonyms,
+    /// application, names, payload:N, bytes:N, as in `flowloom meter`.
+    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant, help_heading = PLUGINS)]
+    grants: Vec<(String, Grants)>,
+
     #[command(flatten)]
     compile: CompileBounds,
 }
 
-/// A flow: what tells it from others, and the plugin's values in `udps`.
+/// A flow: the fields of [`KEY`], and the plugin's values in `udps`.
 type Row = Map<String, Value>;
 
-/// What tells a flow from others for those who read the expected rows.
+/// Fields that identify a flow for readers of the expected rows.
 const KEY: [&str; 6] = [
     "src_ip",
     "src_port",
@@ -53,32 +62,34 @@ const KEY: [&str; 6] = [
     "expiration_id",
 ];
 
-/// Larger files of expected rows are refused.
-const MOST_BYTES: u64 = 256 << 20;
+/// Maximum size of a file of expected rows.
+const MAX_BYTES: u64 = 256 << 20;
 
-/// Differences that are shown of a test.
-const SHOWN: usize = 20;
+/// Maximum number of differences that are shown of a test.
+const MAX_SHOWN: usize = 20;
 
 impl Test {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let project = Project::open(&self.folder)?;
         let name = &project.plugin.name;
         if project.tests.is_empty() {
-            return Err(Failure::failed(format_args!(
-                "{name} has no test: add a [[test]] with `capture` and `expected` to {FILE}"
-            )));
+            return Err(
+                Failure::failed(format_args!("{name} has no test")).hint(format_args!(
+                    "add a [[test]] with `capture` and `expected` to {FILE}"
+                )),
+            );
         }
         let component = project.component();
         if !component.exists() {
-            return Err(Failure::failed(format_args!(
-                "there is no {}: flowloom plugin build {}",
-                component.display(),
-                self.folder.display()
-            )));
+            return Err(
+                Failure::failed(format_args!("{} does not exist", component.display())).hint(
+                    format_args!("flowloom plugin build {}", self.folder.display()),
+                ),
+            );
         }
         if let Some(source) = sources::newer(&project) {
             tracing::warn!(
-                "{} is older than {}, and is tested as it is: flowloom plugin build {}",
+                "{} is older than {}; to update it: flowloom plugin build {}",
                 component.display(),
                 source.display(),
                 self.folder.display()
@@ -89,7 +100,7 @@ impl Test {
         }
         let mut failed = 0;
         for test in &project.tests {
-            let rows = meter(&project, test, &self.compile)?;
+            let rows = meter(&project, test, &self.grants, &self.compile)?;
             let expected = project.folder.join(&test.expected);
             let capture = test.capture.display();
             if self.bless {
@@ -110,19 +121,22 @@ impl Test {
                 continue;
             }
             failed += 1;
-            let mut said = format!("{capture}: not as {} expects\n", expected.display());
-            for difference in differences.iter().take(SHOWN) {
-                said += &format!("  {difference}\n");
+            let mut text = format!("{capture}: differs from {}\n", expected.display());
+            for difference in differences.iter().take(MAX_SHOWN) {
+                text += &format!("  {difference}\n");
             }
-            if differences.len() > SHOWN {
-                said += &format!("  … and {} more\n", differences.len() - SHOWN);
+            if differences.len() > MAX_SHOWN {
+                text += &format!("  … and {} more\n", differences.len() - MAX_SHOWN);
             }
-            standard::print(said)?;
+            standard::print(text)?;
         }
         if failed > 0 {
             return Err(Failure::failed(format_args!(
-                "{failed} of {} tests of {name} failed; if the new values are right: flowloom plugin test {} --bless",
-                project.tests.len(),
+                "{failed} of {} tests of {name} failed",
+                project.tests.len()
+            ))
+            .hint(format_args!(
+                "if the new values are correct: flowloom plugin test {} --bless",
                 self.folder.display()
             )));
         }
@@ -130,7 +144,7 @@ impl Test {
     }
 }
 
-/// Expected values are not written over anything else that the plugin's folder has.
+/// Checks that expected values do not overwrite another file of the plugin.
 fn check_expected(project: &Project) -> Result<(), Failure> {
     let mut inputs = Inputs::default();
     inputs.add("the plugin", [project.component()]);
@@ -147,22 +161,28 @@ fn check_expected(project: &Project) -> Result<(), Failure> {
     inputs.add("a capture", captures);
     for test in &project.tests {
         let expected = OutputFiles::new(project.folder.join(&test.expected));
-        inputs.check(&[("what a test expects", expected)])?;
+        inputs.check(&[("the expected values of a test", expected)])?;
     }
     Ok(())
 }
 
-/// The flows of a test's capture. A plugin that is stopped on the way has failed its test.
-fn meter(project: &Project, test: &Golden, compile: &CompileBounds) -> Result<Vec<Row>, Failure> {
+/// Returns the flows of a test's capture. A plugin that is stopped has failed its test.
+fn meter(
+    project: &Project,
+    test: &Golden,
+    grants: &[(String, Grants)],
+    compile: &CompileBounds,
+) -> Result<Vec<Row>, Failure> {
     let name = &project.plugin.name;
+    let capture = test.capture.display();
     let settings = super::every_analysis();
     let mut streamer = Streamer::builder([project.folder.join(&test.capture)])
         .statistical_analysis(settings.statistical_analysis)
         .splt_analysis(settings.splt_analysis)
-        .plugin(project.spec(test)?)
+        .plugin(with_grants(project.spec(test)?, grants)?)
         .compiler(compile.compiler())
         .build()
-        .map_err(Failure::failed)?;
+        .map_err(|error| Failure::of_run(error, GrantAdvice::Test))?;
     let mut lines = Vec::new();
     let written = (|| {
         let mut sink = Format::JsonLines.sink(&mut lines, streamer.schema())?;
@@ -173,21 +193,24 @@ fn meter(project: &Project, test: &Golden, compile: &CompileBounds) -> Result<Ve
     })();
     written.map_err(Failure::failed)?;
     for report in streamer.summary().plugins {
-        if let Some(trap) = report.last_trap {
+        // The log has the reason.
+        if report.last_trap.is_some() {
             return Err(Failure::failed(format_args!(
-                "{name} was stopped while it metered {}: {trap}",
-                test.capture.display()
+                "{capture}: {name} was stopped"
             )));
         }
         if report.bad_outputs > 0 {
             return Err(Failure::failed(format_args!(
-                "{name} gave {} values not of the declared type",
+                "{capture}: {name} returned {} values that are not of the declared type",
                 report.bad_outputs
             )));
         }
     }
-    if let Some(problem) = streamer.summary().problems.first() {
-        return Err(Failure::failed(problem));
+    // The log has the reason.
+    if !streamer.summary().problems.is_empty() {
+        return Err(Failure::failed(format_args!(
+            "{capture} cannot be read to its end"
+        )));
     }
     let mut rows = rows(&String::from_utf8_lossy(&lines)).map_err(Failure::failed)?;
     for row in &mut rows {
@@ -219,17 +242,13 @@ fn text(rows: &[Row]) -> String {
 
 fn read(expected: &std::path::Path) -> Result<Vec<Row>, Failure> {
     let path = expected.display();
-    let text = BoundedRead::new(MOST_BYTES)
+    let text = BoundedRead::new(MAX_BYTES)
         .text(expected)
         .map_err(|error| {
-            Failure::failed(format_args!(
-                "cannot read {path}: {error}; --bless writes it"
-            ))
+            Failure::failed(format_args!("cannot read {path}: {error}")).hint("--bless writes it")
         })?;
     rows(&text).map_err(|error| {
-        Failure::failed(format_args!(
-            "{path}, {error}; --bless writes the file anew"
-        ))
+        Failure::failed(format_args!("{path}, {error}")).hint("--bless writes the file again")
     })
 }
 
@@ -238,7 +257,7 @@ fn differences(expected: &[Row], rows: &[Row]) -> Vec<String> {
     for (n, (expected, row)) in expected.iter().zip(rows).enumerate() {
         let flow = format!("flow {}, {}", n + 1, key(row));
         if KEY.iter().any(|name| expected.get(*name) != row.get(*name)) {
-            found.push(format!("{flow}: expected is {}", key(expected)));
+            found.push(format!("{flow}: expected {}", key(expected)));
             continue;
         }
         let empty = Row::new();
@@ -249,11 +268,9 @@ fn differences(expected: &[Row], rows: &[Row]) -> Vec<String> {
         let (expected, values) = (values(expected), values(row));
         for (output, value) in &values {
             match expected.get(output) {
-                None => found.push(format!("{flow}: {output} is {value}, and not expected")),
+                None => found.push(format!("{flow}: {output} is {value}, not expected")),
                 Some(expected) if !equal(expected, value) => {
-                    found.push(format!(
-                        "{flow}: {output} is {value}, expected is {expected}"
-                    ));
+                    found.push(format!("{flow}: {output} is {value}, expected {expected}"));
                 }
                 Some(_) => {}
             }
@@ -262,20 +279,16 @@ fn differences(expected: &[Row], rows: &[Row]) -> Vec<String> {
             .keys()
             .filter(|output| !values.contains_key(*output))
         {
-            found.push(format!("{flow}: there is no {output}"));
+            found.push(format!("{flow}: {output} is missing"));
         }
     }
     if expected.len() != rows.len() {
-        found.push(format!(
-            "there are {} flows, expected are {}",
-            rows.len(),
-            expected.len()
-        ));
+        found.push(format!("{} flows, expected {}", rows.len(), expected.len()));
     }
     found
 }
 
-/// `192.0.2.1:54332 to 192.0.2.2:443, protocol 6`
+/// Returns `192.0.2.1:54332 to 192.0.2.2:443, protocol 6, expiration_id 0`.
 fn key(row: &Row) -> String {
     let plain = |name: &str| match row.get(name) {
         Some(Value::String(text)) => text.clone(),
@@ -288,7 +301,7 @@ fn key(row: &Row) -> String {
     )
 }
 
-/// Floats may differ in their last places: compilers and their mathematics do.
+/// Compares values. Floats may differ in their last places, because compilers and their libraries do.
 fn equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -323,10 +336,10 @@ mod tests {
         assert_eq!(
             differences(&expected, &got),
             [
-                format!("{flow}: x is 2, expected is 1"),
-                format!("{flow}: z is [1.0,3], expected is [1.0,2]"),
-                format!("{flow}: more is \"?\", and not expected"),
-                format!("{flow}: there is no gone"),
+                format!("{flow}: x is 2, expected 1"),
+                format!("{flow}: z is [1.0,3], expected [1.0,2]"),
+                format!("{flow}: more is \"?\", not expected"),
+                format!("{flow}: gone is missing"),
             ]
         );
         assert_eq!(differences(&got, &got), Vec::<String>::new());
@@ -340,9 +353,9 @@ mod tests {
         assert_eq!(
             differences(&one, &two),
             [
-                "flow 1, a:9 to b:2, protocol 6, expiration_id 0: expected is a:1 to b:2, protocol 6, \
+                "flow 1, a:9 to b:2, protocol 6, expiration_id 0: expected a:1 to b:2, protocol 6, \
                  expiration_id 0",
-                "there are 2 flows, expected are 1",
+                "2 flows, expected 1",
             ]
         );
     }

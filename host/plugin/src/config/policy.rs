@@ -217,6 +217,11 @@ impl Policy {
         path.map_or_else(|| Ok(Self::default()), Self::from_file)
     }
 
+    /// Returns the names of the plugins that have an entry, in alphabetical order.
+    pub fn plugins(&self) -> impl Iterator<Item = &str> {
+        self.plugins.keys().map(String::as_str)
+    }
+
     fn read(text: &str) -> Result<Self, String> {
         let reason = |error: toml::de::Error| error.to_string().trim_end().to_owned();
         // The version is checked before the keys, because another version has other keys.
