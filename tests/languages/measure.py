@@ -86,7 +86,7 @@ def run(flowloom, capture, plugin, calls):
 def numbers(report):
     packets = int(re.search(r"([\d,]+) metered", report)[1].replace(",", ""))
     events, ns, memory = re.search(
-        r"([\d,]+) events in [\d,]+ calls, ([\d,]+) ns an event, ([\d,]+) KiB", report
+        r"([\d,]+) events in [\d,]+ calls, ([\d,]+) ns per event, ([\d,]+) KiB", report
     ).groups()
     events, ns, memory = (int(number.replace(",", "")) for number in (events, ns, memory))
     return events, packets, ns, memory

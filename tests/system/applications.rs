@@ -86,8 +86,7 @@ fn plugins_need_a_grant_for_them() {
                 .run()
         };
         asks(meter("http.pcap").grant("evil=addresses,payload:9")).fails(&format!(
-            "plugin 'evil': requests flow field {field}, which was not granted; add --grant \
-             evil={grant}"
+            "plugin 'evil': requests flow field {field}, which was not granted\nhint: add --grant evil={grant}"
         ));
         asks(meter("http.pcap").grant(&format!("evil={grant}"))).done();
     }

@@ -102,7 +102,7 @@ fn values_beyond_what_a_flow_may_have_are_null_and_counted() {
             .run()
             .done();
         assert_eq!((run.flows().len(), told(&run)), (4, 1), "{run}");
-        let counted = ", 3 values null, for their flow had more bytes than it may (output-kib)";
+        let counted = ", 3 values null: the flow reached its limit of bytes (output-kib)";
         assert!(run.stderr.contains(counted), "{run}");
     }
 }

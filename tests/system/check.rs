@@ -44,8 +44,7 @@ fn refuses_what_a_run_would_refuse() {
             .arg(plugin("packet_bytes"))
     };
     check().run().fails(
-        "plugin 'packet_bytes': requests packet bytes (64), which were not granted; add --grant \
-         packet_bytes=bytes:64",
+        "plugin 'packet_bytes': requests packet bytes (64), which were not granted\nhint: add --grant packet_bytes=bytes:64",
     );
     let run = check()
         .args(["--grant", "packet_bytes=bytes:64"])
@@ -53,7 +52,7 @@ fn refuses_what_a_run_would_refuse() {
         .done();
     assert!(
         run.stdout
-            .contains("IP packet    the first 64 bytes of each\n"),
+            .contains("IP packet    the first 64 bytes of each packet\n"),
         "{run}"
     );
     flowloom()

@@ -182,14 +182,14 @@ impl Run {
         self.exits(3)
     }
 
-    /// Failed before the first flow: exit code 1, nothing on standard output, and this one line on
+    /// Failed before the first flow: exit code 1, nothing on standard output, and this message on
     /// standard error.
     #[track_caller]
     pub(crate) fn fails(self, message: &str) {
         self.exits(1).says(message);
     }
 
-    /// Called wrongly: exit code 2, nothing on standard output, and this one line on standard error.
+    /// Called wrongly: exit code 2, nothing on standard output, and this message on standard error.
     #[track_caller]
     pub(crate) fn refuses_usage(self, message: &str) {
         self.exits(2).says(message);
@@ -218,7 +218,7 @@ impl Run {
     }
 
     /// There is exactly this on standard error, but for what differs from run to run: how busy threads
-    /// were, how long plugins took, and how much memory they had.
+    /// were, how long plugins took, how much memory they had, and the times of log lines.
     #[track_caller]
     pub(crate) fn reports(self, lines: &[&str]) -> Self {
         assert_eq!(self.report(), lines, "standard error of\n{self}");
@@ -239,9 +239,10 @@ impl Run {
     pub(crate) fn report(&self) -> Vec<String> {
         self.stderr
             .lines()
-            .filter(|line| !line.starts_with("busy "))
+            .map(without_time)
+            .filter(|line| !line.starts_with("time "))
             .map(|line| match line.starts_with("plugin ") {
-                true => without_number(&without_number(line, " ns an event"), " KiB"),
+                true => without_number(&without_number(line, " ns per event"), " KiB"),
                 false => line.to_owned(),
             })
             .collect()
@@ -257,6 +258,22 @@ impl Run {
                     .unwrap_or_else(|error| panic!("{error} in `{line}` of\n{self}"))
             })
             .collect()
+    }
+}
+
+/// Returns a log line without the time that lines of live runs begin with.
+fn without_time(line: &str) -> &str {
+    const PATTERN: &str = "0000-00-00T00:00:00.000Z ";
+    match line.split_at_checked(PATTERN.len()) {
+        Some((time, rest))
+            if PATTERN.bytes().zip(time.bytes()).all(|(p, b)| match p {
+                b'0' => b.is_ascii_digit(),
+                _ => p == b,
+            }) =>
+        {
+            rest
+        }
+        _ => line,
     }
 }
 

@@ -67,7 +67,7 @@ fn every_packet_is_a_flow_and_nothing_is_lost() {
         }
         let events = 2 * packets;
         cut.reports_line(&format!(
-            "plugin   evil 6.6.6: {events} events in {} calls, _ ns an event, _ KiB, 0 traps, \
+            "plugin   evil 6.6.6: {events} events in {} calls, _ ns per event, _ KiB, 0 traps, \
              {packets} flows cut",
             events + 1
         ));

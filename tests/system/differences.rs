@@ -72,5 +72,5 @@ fn a_number_of_flows_ends_the_others_too() {
         .run()
         .done();
     assert_eq!(some.flows(), all[..2]);
-    some.reports_line("flows    2 written, 7 more withheld by --max-nflows");
+    some.reports_line("flows    2 written, 7 more omitted: --max-nflows");
 }

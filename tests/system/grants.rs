@@ -8,46 +8,44 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
     for (asks, message) in [
         (
             "packet=ip_size+src_ip",
-            "requests packet field src_ip, which was not granted; add --grant evil=addresses",
+            "requests packet field src_ip, which was not granted\nhint: add --grant evil=addresses",
         ),
         (
             "packet=dst_mac",
-            "requests packet field dst_mac, which was not granted; add --grant evil=addresses",
+            "requests packet field dst_mac, which was not granted\nhint: add --grant evil=addresses",
         ),
         (
             "packet=src_pseudonym",
-            "requests packet field src_pseudonym, which was not granted; add --grant evil=pseudonyms",
+            "requests packet field src_pseudonym, which was not granted\nhint: add --grant evil=pseudonyms",
         ),
         (
             "at_init=src_ip",
-            "requests flow field src_ip, which was not granted; add --grant evil=addresses",
+            "requests flow field src_ip, which was not granted\nhint: add --grant evil=addresses",
         ),
         (
             "at_update=dst_mac",
-            "requests flow field dst_mac, which was not granted; add --grant evil=addresses",
+            "requests flow field dst_mac, which was not granted\nhint: add --grant evil=addresses",
         ),
         (
             "at_expire=src_oui",
-            "requests flow field src_oui, which was not granted; add --grant evil=addresses",
+            "requests flow field src_oui, which was not granted\nhint: add --grant evil=addresses",
         ),
         (
             "payload=64",
-            "requests payload bytes (64), which were not granted; add --grant evil=payload:64",
+            "requests payload bytes (64), which were not granted\nhint: add --grant evil=payload:64",
         ),
         (
             "bytes=100",
-            "requests packet bytes (100), which were not granted; add --grant evil=bytes:100",
+            "requests packet bytes (100), which were not granted\nhint: add --grant evil=bytes:100",
         ),
         (
             "packet=src_ip,payload=1500",
-            "requests packet field src_ip and payload bytes (1500), which were not granted; \
-             add --grant evil=addresses,payload:1500",
+            "requests packet field src_ip and payload bytes (1500), which were not granted\nhint: add --grant evil=addresses,payload:1500",
         ),
         // Bytes from the IP header on include addresses.
         (
             "packet=src_ip,bytes=1500,at_expire=src_mac",
-            "requests packet field src_ip, flow field src_mac and packet bytes (1500), which were not \
-             granted; add --grant evil=bytes:1500",
+            "requests packet field src_ip, flow field src_mac and packet bytes (1500), which were not granted\nhint: add --grant evil=bytes:1500",
         ),
     ] {
         meter("http.pcap")
@@ -81,16 +79,14 @@ fn one_grant_does_not_give_another() {
         .grant("evil=addresses")
         .run()
         .fails(
-            "plugin 'evil': requests payload bytes (64), which were not granted; add --grant \
-             evil=payload:64",
+            "plugin 'evil': requests payload bytes (64), which were not granted\nhint: add --grant evil=payload:64",
         );
     meter("http.pcap")
         .plugin("evil,packet=src_ip")
         .grant("evil=payload:64")
         .run()
         .fails(
-            "plugin 'evil': requests packet field src_ip, which was not granted; add --grant \
-             evil=addresses",
+            "plugin 'evil': requests packet field src_ip, which was not granted\nhint: add --grant evil=addresses",
         );
 }
 
@@ -102,14 +98,13 @@ fn a_grant_is_for_one_plugin() {
         .grant("packet_stats=addresses")
         .run()
         .fails(
-            "plugin 'evil': requests packet field src_ip, which was not granted; add --grant \
-             evil=addresses",
+            "plugin 'evil': requests packet field src_ip, which was not granted\nhint: add --grant evil=addresses",
         );
     meter("http.pcap")
         .plugin("packet_stats")
         .grant("evil=addresses")
         .run()
-        .refuses_usage("--grant evil=…: there is no plugin of that name");
+        .refuses_usage("--grant evil=…: this run has no plugin of that name");
 }
 
 #[test]

@@ -245,7 +245,7 @@ fn all_bad_files_are_named_and_may_be_skipped() {
     assert_eq!(run.stdout, "", "{run}");
     let run = metering().args(&paths).arg("--skip-unreadable").run();
     let run = run.incomplete();
-    let run = run.reports_line("         3 files skipped, which cannot be read");
+    let run = run.reports_line("         3 files skipped: they cannot be read");
     assert_eq!(run.flows().len(), 1, "{run}");
     for (line, path) in said[1..].iter().zip(&paths[1..]) {
         let why = line.trim();

@@ -34,7 +34,7 @@ fn stopped(run: Run, plugin: &str, reason: &str) {
         .reports_line(&format!("flows    {FLOWS}"));
     let report = run.report();
     let summary = report.last().expect("a line about the plugin");
-    let end = format!("_ KiB, 1 traps, {FLOWS} flows without its values after a trap");
+    let end = format!("_ KiB, 1 traps, {FLOWS} flows without values after a trap");
     assert!(summary.starts_with(&format!("plugin   {plugin} ")), "{run}");
     assert!(summary.ends_with(&end), "{run}");
     if plugin == "evil" {
@@ -88,7 +88,7 @@ fn an_endless_loop_in_finish_costs_no_values() {
         let run = evil("mode=loop,at=finish", call_mode);
         stops(&run, "evil", DEADLINE);
         let run = run.incomplete().reports_line(&format!(
-            "plugin   evil 6.6.6 (restarting): 41 events in {calls} calls, _ ns an event, _ KiB, 1 traps"
+            "plugin   evil 6.6.6 (restarting): 41 events in {calls} calls, _ ns per event, _ KiB, 1 traps"
         ));
         assert_eq!(values(&run, "evil", "count"), packets(&run));
     }
@@ -224,8 +224,8 @@ fn values_of_before_a_trap_stay() {
         .collect();
     assert_eq!(values(&run, "evil", "count"), expected, "{run}");
     run.reports_line(
-        "plugin   evil 6.6.6 (restarting): 37 events in 37 calls, _ ns an event, _ KiB, 1 traps, \
-         5 flows without its values after a trap",
+        "plugin   evil 6.6.6 (restarting): 37 events in 37 calls, _ ns per event, _ KiB, 1 traps, \
+         5 flows without values after a trap",
     );
 }
 
@@ -235,8 +235,8 @@ fn a_trapped_instance_is_never_called_again() {
     evil("mode=silent,at=update", EVENTS)
         .incomplete()
         .reports_line(
-            "plugin   evil 6.6.6 (restarting): 2 events in 2 calls, _ ns an event, _ KiB, 1 traps, \
-             9 flows without its values after a trap",
+            "plugin   evil 6.6.6 (restarting): 2 events in 2 calls, _ ns per event, _ KiB, 1 traps, \
+             9 flows without values after a trap",
         );
 }
 
@@ -317,7 +317,7 @@ fn values_of_another_type_or_number_are_null_and_counted() {
 fn bad_values(run: &Run, count: usize) {
     let report = run.report();
     let summary = report.last().expect("a line about the plugin");
-    let end = format!("_ KiB, 0 traps, {count} values not of the declared type");
+    let end = format!("_ KiB, 0 traps, {count} values null: not of the declared type");
     assert!(summary.ends_with(&end), "{run}");
 }
 
@@ -345,7 +345,7 @@ fn floats_that_are_no_numbers_are_values() {
             assert!(values.values().all(|value| value.is_null()), "{flow:?}");
         }
         run.reports_line(&format!(
-            "plugin   evil 6.6.6: 41 events in {calls} calls, _ ns an event, _ KiB, 0 traps"
+            "plugin   evil 6.6.6: 41 events in {calls} calls, _ ns per event, _ KiB, 0 traps"
         ));
     }
 }
@@ -419,7 +419,7 @@ fn a_flood_of_log_lines_is_cut_off() {
     // The capture takes some seconds, in which it may write on; nine flows each have five thousand.
     assert!(lines.len() < 1_500, "{run}");
     let shown = lines.len() - 1;
-    let dropped = format!(", {} lines of its log not shown", 9 * 5_000 - shown);
+    let dropped = format!(", {} log lines not shown", 9 * 5_000 - shown);
     assert!(run.stderr.contains(&dropped), "{run}");
     assert_eq!(values(&run, "evil", "count"), packets(&run));
 }
@@ -463,7 +463,7 @@ fn log_lines_have_their_levels() {
 fn its_version_cannot_move_a_terminals_cursor() {
     let run = evil("version=1\u{1b}[2J", QUICKEST).done();
     run.reports_line(
-        r"plugin   evil 1\u{1b}[2J: 41 events in 2 calls, _ ns an event, _ KiB, 0 traps",
+        r"plugin   evil 1\u{1b}[2J: 41 events in 2 calls, _ ns per event, _ KiB, 0 traps",
     );
 }
 

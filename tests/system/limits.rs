@@ -103,7 +103,7 @@ fn flows_beyond_what_it_may_hold_are_not_offered() {
             .done();
         let has_value = |flow: &&Flow| !udps(flow, "evil")["count"].is_null();
         assert_eq!(run.flows().iter().filter(has_value).count(), 2, "{run}");
-        let skipped = ", 7 flows not offered, for it held as many as it may";
+        let skipped = ", 7 flows skipped: the plugin reached its flow limit";
         assert!(run.stderr.contains(skipped), "{run}");
     }
 }
@@ -127,7 +127,7 @@ fn meters_share_the_flows_that_a_plugin_may_hold() {
         let has_value = |flow: &&Flow| !udps(flow, "evil")["count"].is_null();
         assert_eq!(run.flows().iter().filter(has_value).count(), held, "{run}");
         let skipped = format!(
-            ", {} flows not offered, for it held as many as it may",
+            ", {} flows skipped: the plugin reached its flow limit",
             300 - held
         );
         assert!(run.stderr.contains(&skipped), "{run}");
@@ -184,7 +184,7 @@ fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
         assert!(told, "{run}");
         assert!(
             run.stderr
-                .contains(" times left alone, for it took too much time"),
+                .contains(" back-offs: the plugin took too much time"),
             "{run}"
         );
     }

@@ -29,8 +29,8 @@ impl Waiting {
         log.read_line(&mut line).expect("it says where");
         let address = line
             .trim_end()
-            .strip_prefix(" INFO metrics are served on http://")
-            .and_then(|line| line.strip_suffix("/metrics"))
+            .split_once(" INFO serving metrics on http://")
+            .and_then(|(_, line)| line.strip_suffix("/metrics"))
             .and_then(|address| address.parse().ok())
             .unwrap_or_else(|| panic!("{line}"));
         Self {

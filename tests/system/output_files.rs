@@ -124,8 +124,8 @@ fn what_is_captured_live_overwrites_nothing() {
         run("dns.pcap", &[]).done();
         let first = text(&path);
         run("icmp.pcap", &[]).fails(&format!(
-            "cannot write to '{}': it exists, and what is captured live overwrites nothing; continue it with \
-             --append, move it away, or choose another name",
+            "cannot write to '{}': it exists\n\
+             hint: continue it with --append, move it away, or choose another name",
             shown(&path)
         ));
         assert_eq!(text(&path), first);
@@ -196,7 +196,7 @@ fn numbered_files_of_live_captures_go_on_counting() {
     assert_eq!(after, before);
     assert_eq!(text(&folder.path().join("flows.7.csv")), before[0]);
     run(&["--no-clobber"]).fails(&format!(
-        "cannot write to '{}': it exists, and --no-clobber keeps it; move it away, or choose another name",
+        "cannot write to '{}': it exists\nhint: move it away, or choose another name",
         shown(&folder.path().join("flows.1.csv"))
     ));
     run(&["--rotate-files", "4"]).fails(&format!(
@@ -225,7 +225,7 @@ fn captures_overwrite_unless_told_otherwise_and_the_help_says_so() {
     let dns = text(&path);
     assert_eq!(dns.lines().count(), 10);
     run("icmp.pcap", &["--no-clobber"]).fails(&format!(
-        "cannot write to '{}': it exists, and --no-clobber keeps it; move it away, or choose another name",
+        "cannot write to '{}': it exists\nhint: move it away, or choose another name",
         shown(&path)
     ));
     assert_eq!(text(&path), dns);
@@ -235,12 +235,12 @@ fn captures_overwrite_unless_told_otherwise_and_the_help_says_so() {
     let help = flowloom().args(["meter", "--help"]).run().done().stdout;
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(
-        help.contains("Flows of captures overwrite a file that exists."),
+        help.contains("Flows of capture files overwrite an existing file."),
         "{help}"
     );
     for option in ["--append", "--no-clobber"] {
         meter("dns.pcap").arg(option).run().refuses_usage(&format!(
-            "{option}: standard output is not a file; give --output FILE"
+            "{option}: standard output is not a file\nhint: give --output FILE"
         ));
     }
 }

@@ -258,7 +258,7 @@ fn what_a_plugin_project_is_made_of_is_not_overwritten() {
         describe("plugin.c", expected);
         let before = fs::read(folder.path().join(expected)).expect("it is there");
         run("test").refuses_usage(&format!(
-            "./{expected} is both {what} and what a test expects"
+            "./{expected} is both {what} and the expected values of a test"
         ));
         let after = fs::read(folder.path().join(expected)).expect("it is there");
         assert!(after == before, "{expected}");

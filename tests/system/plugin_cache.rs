@@ -33,7 +33,7 @@ fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     let reports = |run: Run, line: &str| _ = run.reports_line(line);
-    let evil = "plugin   evil 6.6.6: 41 events in 2 calls, _ ns an event, _ KiB, 0 traps";
+    let evil = "plugin   evil 6.6.6: 41 events in 2 calls, _ ns per event, _ KiB, 0 traps";
     reports(cached(&one, "evil"), evil);
     cached(&other, "packet_stats");
     let (its, others) = (only_file(&one), only_file(&other));
@@ -79,7 +79,7 @@ fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
     fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let run = cached(&one, "evil");
     let warning = format!(
-        " WARN compiled plugins are not kept in {}: other users may open it (mode 755); use chmod 700",
+        " WARN cannot keep compiled plugins in {}: other users may open it (mode 755); use chmod 700",
         one.display()
     );
     assert!(run.stderr.lines().any(|line| line == warning), "{run}");
@@ -90,7 +90,7 @@ fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
 fn not_kept(folder: &Path, reason: &str) {
     let run = cached(folder, "evil");
     let warning = format!(
-        " WARN compiled plugins are not kept in {}: {reason}",
+        " WARN cannot keep compiled plugins in {}: {reason}",
         folder.display()
     );
     assert!(

@@ -82,7 +82,7 @@ fn from_nothing_to_a_column(language: &str) {
         let last = run.stderr.lines().last();
         assert_eq!(
             last,
-            Some("flowloom: cannot build mine: the compiler's words are above"),
+            Some("flowloom: cannot build mine: the compiler failed; its messages are above"),
             "{run}"
         );
         let run = test().done();
@@ -175,14 +175,14 @@ fn a_name_is_checked_and_nothing_is_overwritten() {
         in_folder(folder.path(), &["new", name, "--lang", "c"])
             .run()
             .refuses_usage(&format!(
-                "`{name}` is not a name for a plugin's folder: give lower-case letters, digits and _, a \
-                 letter first, at most 64"
+                "`{name}` is not the name of a plugin\n\
+                 hint: use at most 64 lower-case letters, digits and _, and begin with a letter"
             ));
     }
     fs::create_dir(folder.path().join("mine")).expect("a folder can be made");
     in_folder(folder.path(), &["new", "mine", "--lang", "c"])
         .run()
-        .fails("mine is there already: choose another name, or remove it");
+        .fails("cannot create mine: it exists\nhint: choose another name, or remove it");
     in_folder(
         folder.path(),
         &["new", "other", "--lang", "c", "--sdk", "mine"],
@@ -204,18 +204,18 @@ fn what_is_wrong_with_a_folder_is_told_with_the_way_out() {
     let folder = folder();
     let run = |words: &[&str]| in_folder(folder.path(), words).run();
     run(&["build", "mine"]).fails(
-        "cannot read mine/flowloom-plugin.toml: No such file or directory (os error 2); `flowloom plugin \
-         new NAME --lang LANGUAGE` makes a folder that has it",
+        "cannot read mine/flowloom-plugin.toml: No such file or directory (os error 2)\n\
+         hint: `flowloom plugin new NAME --lang LANG` creates a folder with this file",
     );
     run(&["new", "mine", "--lang", "python"]).done();
-    run(&["test", "mine"]).fails("there is no mine/mine.wasm: flowloom plugin build mine");
+    run(&["test", "mine"]).fails("mine/mine.wasm does not exist\nhint: flowloom plugin build mine");
     let described = folder.path().join("mine/flowloom-plugin.toml");
     let text = fs::read_to_string(&described).expect("it is there");
     for (from, to, said) in [
         (
             "plugin.py",
             "other.py",
-            "cannot build mine: there is no mine/other.py, which flowloom-plugin.toml names",
+            "cannot build mine: mine/other.py, which flowloom-plugin.toml names, does not exist",
         ),
         (
             "\"python\"",
@@ -226,14 +226,15 @@ fn what_is_wrong_with_a_folder_is_told_with_the_way_out() {
         (
             "name = \"mine\"",
             "name = \"../x\"",
-            "mine/flowloom-plugin.toml: `../x` is not a name for a plugin's folder: give lower-case \
-             letters, digits and _, a letter first, at most 64",
+            "mine/flowloom-plugin.toml: `../x` is not the name of a plugin\n\
+             hint: use at most 64 lower-case letters, digits and _, and begin with a letter",
         ),
         (
             "sdk = \"flowloom-sdk\"",
             "sdk = \"/nowhere\"",
-            "cannot build mine: there is no /nowhere/sdk/python/build.sh: sdk in flowloom-plugin.toml \
-             names a folder with Flowloom's sdk and wit; leave it out for a copy of them",
+            "cannot build mine: /nowhere/sdk/python/build.sh does not exist\n\
+             hint: `sdk` in flowloom-plugin.toml names a folder with Flowloom's sdk and wit; remove it to \
+             use a copy of them",
         ),
     ] {
         assert!(text.contains(from), "no {from} in {text}");
@@ -262,26 +263,22 @@ fn a_test_shows_what_differs_and_is_blessed() {
     let run = test(&[]).exits(1);
     assert_eq!(
         run.stderr,
-        "flowloom: 1 of 1 tests of mine failed; if the new values are right: flowloom plugin test mine \
-         --bless\n"
+        "flowloom: 1 of 1 tests of mine failed\n\
+         hint: if the new values are correct: flowloom plugin test mine --bless\n"
     );
     let flow = "flow 1, 192.0.2.1:54332 to 192.0.2.2:443, protocol 6";
     let lines: Vec<_> = run.stdout.lines().collect();
     assert_eq!(
         lines[0],
-        "tests/tls13.pcap: not as mine/tests/tls13.jsonl expects"
+        "tests/tls13.pcap: differs from mine/tests/tls13.jsonl"
     );
     assert_eq!(
         lines[1],
         format!(
-            "  {flow}, expiration_id -1: expected is 192.0.2.1:54332 to 192.0.2.2:443, protocol 6, expiration_id 0"
+            "  {flow}, expiration_id -1: expected 192.0.2.1:54332 to 192.0.2.2:443, protocol 6, expiration_id 0"
         )
     );
-    assert_eq!(
-        lines.last(),
-        Some(&"  there are 5 flows, expected are 2"),
-        "{run}"
-    );
+    assert_eq!(lines.last(), Some(&"  5 flows, expected 2"), "{run}");
 
     let run = test(&["--bless"]).done();
     assert_eq!(run.stdout, "mine/tests/tls13.jsonl: 5 flows written\n");
@@ -296,13 +293,14 @@ fn a_test_shows_what_differs_and_is_blessed() {
     assert_eq!(
         run.stdout,
         format!(
-            "tests/tls13.pcap: not as mine/tests/tls13.jsonl expects\n  {flow}, expiration_id -1: packets \
-             is 12, expected is 11\n"
+            "tests/tls13.pcap: differs from mine/tests/tls13.jsonl\n  {flow}, expiration_id -1: packets \
+             is 12, expected 11\n"
         )
     );
     fs::remove_file(&expected).expect("it can be removed");
     test(&[]).fails(
-        "cannot read mine/tests/tls13.jsonl: No such file or directory (os error 2); --bless writes it",
+        "cannot read mine/tests/tls13.jsonl: No such file or directory (os error 2)\n\
+         hint: --bless writes it",
     );
 }
 
@@ -335,8 +333,7 @@ fn a_test_of_a_component_that_is_older_than_a_source_says_so() {
     for (file, after) in [("flowloom-sdk/sdk/rust/src/lib.rs", 1), ("src/lib.rs", 2)] {
         changed(file, after);
         let said = format!(
-            " WARN mine/mine.wasm is older than mine/{file}, and is tested as it is: flowloom plugin build \
-             mine\n"
+            " WARN mine/mine.wasm is older than mine/{file}; to update it: flowloom plugin build mine\n"
         );
         assert_eq!(test().done().stderr, said);
     }
@@ -353,8 +350,11 @@ fn a_plugin_that_is_stopped_fails_its_test() {
     let run = in_folder(folder.path(), &["test", "mine"]).run().exits(1);
     let last = run.stderr.lines().last().unwrap_or_default();
     assert!(
-        last.starts_with("flowloom: mine was stopped while it metered tests/tls13.pcap: ")
-            && last.contains("panicked"),
+        run.stderr.contains("ERROR plugin mine: stopped ") && run.stderr.contains("panicked"),
+        "{run}"
+    );
+    assert_eq!(
+        last, "flowloom: tests/tls13.pcap: mine was stopped",
         "{run}"
     );
 }
@@ -373,9 +373,12 @@ fn a_bench_counts_events_and_says_what_it_measured() {
         lines[3].starts_with("events       54 in 2 calls, "),
         "{run}"
     );
-    for (line, what) in lines[4..7].iter().zip(["without ", "with ", "it adds "]) {
+    for (line, what) in lines[4..7]
+        .iter()
+        .zip(["without ", "with ", "plugin adds "])
+    {
         assert!(
-            line.starts_with(what) && line.contains(" ns a packet, median of 2 ("),
+            line.starts_with(what) && line.contains(" ns per packet, median of 2 ("),
             "{run}"
         );
     }

@@ -114,7 +114,7 @@ fn a_plugin_that_traps_now_and_then_is_started_again() {
                 2
             };
         assert!(values.len() > least, "{run}");
-        let lost = number_before(&run, " flows without its values");
+        let lost = number_before(&run, " flows without values");
         assert_eq!(values.len() + lost, usize::from(FLOWS), "{run}");
     }
 }
@@ -134,7 +134,7 @@ fn a_packet_of_death_is_named_and_the_pauses_grow() {
             .lines()
             .filter(|line| line.starts_with("ERROR plugin evil: stopped in init, packet "));
         assert!(named.count() >= pauses.len() - 1, "{run}");
-        let lost = number_before(&run, " flows without its values");
+        let lost = number_before(&run, " flows without values");
         assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");
     }
 }
@@ -145,7 +145,7 @@ fn several_meters_start_their_own_instances_again() {
     for call_mode in Command::CALLS {
         let run = run("mode=hoard,at=update,after=20", call_mode, "3").incomplete();
         assert_eq!(core(&run), core(&alone));
-        let lost = number_before(&run, " flows without its values");
+        let lost = number_before(&run, " flows without values");
         assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");
         assert!(number_before(&run, " traps") > 3, "{run}");
     }

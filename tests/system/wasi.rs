@@ -93,7 +93,7 @@ fn at_init(interfaces: &[&str], functions: &'static str, init: &'static str) -> 
 #[track_caller]
 fn no_trap(run: Run) {
     run.done()
-        .reports_line("plugin   hand : 41 events in 42 calls, _ ns an event, _ KiB, 0 traps");
+        .reports_line("plugin   hand : 41 events in 42 calls, _ ns per event, _ KiB, 0 traps");
 }
 
 #[track_caller]

@@ -1,6 +1,7 @@
 //! Exit codes and failures of the command.
 
 use std::fmt::Display;
+use std::path::Path;
 use std::process::ExitCode;
 
 use flowloom::StreamerError;
@@ -67,6 +68,15 @@ impl Failure {
     pub(super) fn hint(self, hint: impl Display) -> Self {
         Self {
             hint: Some(hint.to_string()),
+            ..self
+        }
+    }
+
+    /// Returns the failure as one of the content of a file.
+    pub(super) fn in_file(self, file: &Path) -> Self {
+        Self {
+            exit: Exit::Failed,
+            message: format!("{}: {}", file.display(), self.message),
             ..self
         }
     }
@@ -148,7 +158,7 @@ pub(super) enum GrantAdvice<'a> {
     /// With the option `--grant`.
     Option,
     /// In the policy that is in force, with this path.
-    Policy(&'a std::path::Path),
+    Policy(&'a Path),
     /// In a policy, which the command does not have yet: the folder of plugins is followed, and its plugins
     /// get grants only together with their digests.
     NewPolicy,
@@ -220,7 +230,7 @@ mod tests {
 
     #[test]
     fn advice_names_the_place_of_grants() {
-        let policy = std::path::Path::new("flowloom.toml");
+        let policy = Path::new("flowloom.toml");
         for (advice, hint) in [
             (GrantAdvice::Option, "add --grant a=payload:64"),
             (

@@ -37,7 +37,7 @@ enum ListFormat {
     Json,
 }
 
-/// Declared where they are computed; gathered here.
+/// All fields and numbers, from the places where they are declared.
 #[derive(Serialize)]
 struct All {
     flow_fields: Vec<Field>,
@@ -54,10 +54,10 @@ struct Field {
     #[serde(rename = "type")]
     ty: &'static str,
     unit: &'static str,
-    /// When flows have it; of packets plugins can always ask for it.
+    /// When flows have the field. Plugins can always request packet fields.
     #[serde(skip_serializing_if = "Option::is_none")]
     there: Option<&'static str>,
-    /// Empty where nothing needs to be granted.
+    /// The required grant. Empty if every plugin may see the field.
     grant: &'static str,
     definition: &'static str,
 }
@@ -150,7 +150,7 @@ fn text(all: &All) -> String {
     for (title, fields) in [
         ("Fields of flows", &all.flow_fields),
         (
-            "Fields of packets, which plugins may ask for",
+            "Fields of packets, which plugins may request",
             &all.packet_fields,
         ),
     ] {
@@ -162,7 +162,7 @@ fn text(all: &All) -> String {
             }
             match field.there {
                 None | Some("always") => {}
-                Some(there) => head += &format!("; there {there}"),
+                Some(there) => head += &format!("; present {there}"),
             }
             if !field.grant.is_empty() {
                 head += &format!("; plugins need --grant NAME={}", field.grant);

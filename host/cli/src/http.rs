@@ -1,16 +1,16 @@
-//! A small HTTP/1 server for a few read-only pages, whose clients may be hostile.
+//! A small HTTP/1 server for read-only pages. Its clients may be hostile.
 //!
-//! One thread serves all connections with `poll`. Everything that a client can take is bounded:
+//! One thread serves all connections with `poll`. All resources of a client are limited:
 //!
-//! | what | bound |
+//! | what | limit |
 //! |---|---|
-//! | connections at once | [`MOST_CONNECTIONS`] |
+//! | connections at a time | [`MAX_CONNECTIONS`] |
 //! | time of a connection, from `accept` to its end | [`TIME`] |
-//! | bytes of a request | [`request::MOST_BYTES`] |
-//! | bytes that are read and ignored behind a request | [`connection::MOST_IGNORED`] |
+//! | bytes of a request | [`request::MAX_BYTES`] |
+//! | bytes that are read and ignored after a request | [`connection::MAX_IGNORED`] |
 //!
-//! Each connection carries one request. When all places are taken, a new connection takes the place of
-//! another one, so that idle clients cannot keep others out.
+//! Each connection has one request. At the limit, a new connection replaces another one, so that idle clients
+//! cannot exclude others.
 
 mod connection;
 mod request;
@@ -27,25 +27,25 @@ use connection::Connection;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-/// Connections at once. One Prometheus needs one.
-const MOST_CONNECTIONS: usize = 8;
-/// The time that a connection has for all: to send its request, and to take the answer.
+/// Maximum number of connections at a time. One Prometheus server needs one.
+const MAX_CONNECTIONS: usize = 8;
+/// Maximum duration of a connection, with request and answer.
 const TIME: Duration = Duration::from_secs(2);
-/// Connections that are accepted before those that are open have their turn again: not more than have
-/// places, so that each has a turn before another one takes its place.
-const ACCEPTED_AT_ONCE: usize = MOST_CONNECTIONS;
-/// The wait after the system could not accept a connection.
+/// Maximum number of connections that are accepted before open connections are served again. Not more than
+/// [`MAX_CONNECTIONS`], so that each is served once before another one replaces it.
+const ACCEPTED_AT_ONCE: usize = MAX_CONNECTIONS;
+/// Pause after the system could not accept a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
-/// What a path shows.
+/// The content of a path.
 pub(super) struct Page {
-    /// 200, or 503 while there is nothing to show.
+    /// 200, or 503 while there is no content.
     pub(super) status: u16,
     pub(super) content_type: &'static str,
     pub(super) body: Arc<str>,
 }
 
-/// Returns the page at a path, if there is one.
+/// Returns the page at a path, or `None` if there is none.
 pub(super) type Pages = dyn Fn(&str) -> Option<Page> + Send;
 
 /// The listening socket and its connections.
@@ -53,12 +53,12 @@ pub(super) struct Server {
     listener: TcpListener,
     pages: Box<Pages>,
     connections: Vec<Connection>,
-    /// When the system is asked for connections again, after it could not give one.
+    /// When to accept again, after the system could not accept a connection.
     accept_again: Option<Instant>,
 }
 
 impl Server {
-    /// Makes a server of a bound socket.
+    /// Creates a server for a bound socket.
     ///
     /// # Errors
     ///
@@ -68,26 +68,26 @@ impl Server {
         Ok(Self {
             listener,
             pages,
-            connections: Vec::with_capacity(MOST_CONNECTIONS),
+            connections: Vec::with_capacity(MAX_CONNECTIONS),
             accept_again: None,
         })
     }
 
-    /// Serves for ever. After a panic it may be called again: the open connections are lost.
+    /// Serves for ever. May be called again after a panic. Open connections are then lost.
     pub(super) fn run(&mut self) {
         self.connections.clear();
         loop {
-            self.turn();
+            self.serve_once();
         }
     }
 
-    /// Waits until there is something to do, and does it.
-    fn turn(&mut self) {
+    /// Waits for events of the sockets, and handles them.
+    fn serve_once(&mut self) {
         let ready = match self.wait() {
             Ok(ready) => ready,
             Err(Errno::EINTR) => return,
             Err(error) => {
-                tracing::warn!("cannot wait for clients of the metrics: {error}");
+                tracing::warn!("cannot wait for clients of the metrics server: {error}");
                 return thread::sleep(BACK_OFF);
             }
         };
@@ -118,7 +118,7 @@ impl Server {
         }
     }
 
-    /// Waits for the sockets or the next deadline. Returns which are ready: the listener first.
+    /// Waits for the sockets or the next deadline. Returns which sockets are ready, the listener first.
     fn wait(&self) -> Result<Vec<bool>, Errno> {
         let listens = match self.accept_again {
             Some(_) => PollFlags::empty(),
@@ -134,18 +134,18 @@ impl Server {
         let timeout = match deadlines.chain(self.accept_again).min() {
             None => PollTimeout::NONE,
             Some(next) => {
-                // Rounded up, so that the deadline has passed then.
+                // Rounded up, so that the deadline has passed after the wait.
                 let left = next.saturating_duration_since(Instant::now()).as_millis() + 1;
                 PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
             }
         };
         poll(&mut sockets, timeout)?;
-        // An error of the socket is met by the next reading or writing.
+        // The next `read` or `write` returns an error of the socket.
         let is_ready = |socket: &PollFd<'_>| socket.any().unwrap_or(true);
         Ok(sockets.iter().map(is_ready).collect())
     }
 
-    /// Accepts a connection and serves what has come with it. Returns whether there may be more.
+    /// Accepts a connection and serves it. Returns whether there may be more.
     fn accept(&mut self) -> bool {
         let (stream, peer) = match self.listener.accept() {
             Ok(accepted) => accepted,
@@ -155,13 +155,13 @@ impl Server {
             return true;
         };
         if connection.advance(&self.pages) {
-            if self.connections.len() >= MOST_CONNECTIONS {
-                // A request that has come in the meantime is answered first.
+            if self.connections.len() >= MAX_CONNECTIONS {
+                // Answers requests that have arrived in the meantime.
                 let pages = &self.pages;
                 self.connections
                     .retain_mut(|connection| connection.advance(pages));
             }
-            if self.connections.len() >= MOST_CONNECTIONS {
+            if self.connections.len() >= MAX_CONNECTIONS {
                 self.evict();
             }
             self.connections.push(connection);
@@ -173,11 +173,11 @@ impl Server {
         use io::ErrorKind::{ConnectionAborted, Interrupted, WouldBlock};
         match error.kind() {
             WouldBlock => false,
-            // The client went away before its turn came.
+            // The client closed the connection.
             ConnectionAborted | Interrupted => true,
             _ => {
-                tracing::debug!("cannot accept a client of the metrics: {error}");
-                // Without a free file descriptor, another connection makes room.
+                tracing::debug!("cannot accept a client of the metrics server: {error}");
+                // No file descriptor is free. Closing another connection frees one.
                 let is_full = matches!(
                     error.raw_os_error().map(Errno::from_raw),
                     Some(Errno::EMFILE | Errno::ENFILE)
@@ -191,8 +191,8 @@ impl Server {
         }
     }
 
-    /// Closes the connection that is missed least: one that has its answer, then one of the address with
-    /// the most connections, then the oldest one. Returns whether there was one.
+    /// Closes one connection: one that has its answer, else one of the address with the most connections, else the
+    /// oldest. Returns whether there was a connection.
     fn evict(&mut self) -> bool {
         let of = |peer: IpAddr| {
             let connections = self.connections.iter();

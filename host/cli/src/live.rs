@@ -147,7 +147,7 @@ impl LiveOptions {
         let signals = Signals::register(kind).map_err(cannot_wait)?;
         let readable = match self.keep_privileges {
             keep if kind == SourceKind::Interface && keep != Some(KeptPrivileges::All) => {
-                privileges::give_up(files, account, keep)?
+                privileges::drop_privileges(files, account, keep)?
             }
             _ => ReadableFiles::default(),
         };

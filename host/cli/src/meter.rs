@@ -440,7 +440,7 @@ impl Meter {
                 .chain(self.ndpi_categories.clone())
                 .chain(key.and_then(|key| key.strip_prefix('@')).map(PathBuf::from))
                 .collect(),
-            own: match compiles {
+            cache: match compiles {
                 true => self.compile.folder(account),
                 false => None,
             },

@@ -1,4 +1,4 @@
-//! `--metrics`: how a run is doing, for Prometheus.
+//! `--metrics`: the counters of a run for Prometheus.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::atomic::AtomicU64;
@@ -18,10 +18,10 @@ use super::http::{Page, Server};
 use super::log;
 use super::performance::resident_bytes;
 
-/// OpenMetrics, which is what the crate writes.
+/// The media type of OpenMetrics, which `prometheus_client` writes.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Where they are served: an address and a port, or a port of the loopback interface.
+/// Parses an address and a port, or a port of the loopback interface.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     let port = text.strip_prefix(':').unwrap_or(text);
     match port.parse::<u16>() {
@@ -32,22 +32,22 @@ pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
     }
 }
 
-/// Takes the port, while there is the right to.
+/// Binds the port. Must be called before privileges are dropped.
 pub(super) fn bind(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).map_err(|error| {
         Failure::failed(format_args!("cannot serve metrics on {address}: {error}"))
     })
 }
 
-/// What is served, as it was a moment ago.
+/// The text that is served.
 pub(super) struct Metrics(Arc<Mutex<Arc<str>>>);
 
 impl Metrics {
-    /// Starts to serve, in a thread of its own whose panics are counted.
+    /// Starts a thread that serves the metrics. `panics` counts its panics.
     pub(super) fn serve(listener: TcpListener, panics: &ThreadPanics) -> Result<Self, Failure> {
         let fail = |error| Failure::failed(format_args!("cannot serve metrics: {error}"));
         if let Ok(address) = listener.local_addr() {
-            tracing::info!("metrics are served on http://{address}/metrics");
+            tracing::info!("serving metrics on http://{address}/metrics");
         }
         let text: Arc<Mutex<Arc<str>>> = Arc::new(Mutex::new("".into()));
         let served = Arc::clone(&text);
@@ -57,7 +57,7 @@ impl Metrics {
         Ok(Self(text))
     }
 
-    /// Shows these from now on.
+    /// Replaces the text that is served.
     pub(super) fn show(&self, report: &RunSummary<'_>, losses: &Losses) {
         if let Some(text) = text(report, losses) {
             *self.0.lock().unwrap_or_else(PoisonError::into_inner) = text.into();
@@ -78,19 +78,19 @@ fn page(path: &str, text: &Mutex<Arc<str>>) -> Option<Page> {
         _ => return None,
     };
     Some(Page {
-        // Nothing is there to show while plugins are being loaded.
+        // There is no text while plugins are being loaded.
         status: if body.is_empty() { 503 } else { 200 },
         content_type,
         body,
     })
 }
 
-/// What is counted of a plugin.
+/// Returns a counter of a plugin.
 type Count = fn(&PluginReport) -> u64;
 
 type Labels = Vec<(&'static str, String)>;
 
-/// Registers what a report says.
+/// Registers the metrics of a summary.
 struct Writer(Registry);
 
 impl Writer {
@@ -173,13 +173,13 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
     );
     writer.counter(
         "packets_clamped",
-        "Packets out of order, which were given the time of an earlier one",
+        "Packets out of order, which have the time of an earlier packet",
         counters.clamped,
     );
     let per_meter = report.packets_per_meter.iter().enumerate();
     writer.counters(
         "meter_packets",
-        "Packets that each meter was given",
+        "Packets of each meter",
         per_meter.map(|(meter, packets)| ("meter", meter.to_string(), *packets)),
     );
     let reader = report
@@ -190,7 +190,7 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
     let meters = meters.map(|(meter, busy)| (format!("meter-{meter}"), *busy));
     writer.seconds(
         "cpu_seconds",
-        "Processor time of the threads",
+        "CPU time of the threads",
         reader
             .into_iter()
             .chain(meters)
@@ -199,12 +199,12 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
     writer.counter("flows_ended", "Flows that have ended", counters.flows);
     writer.counter(
         "flows_evicted",
-        "Flows that ended early, for the table was full",
+        "Flows that ended early because the table was full",
         counters.evicted,
     );
     writer.counter(
         "flows_undissected",
-        "Flows that were not dissected, as packets came too quickly",
+        "Flows that were not dissected because packets arrived too quickly",
         report.flows_undissected,
     );
     writer.counters(
@@ -217,13 +217,13 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
     );
     writer.counter(
         "flows_without_values",
-        "Flows that were written without the values of plugins, as the output was slower",
+        "Flows that were written without values of plugins because the output was slower",
         losses.values(),
     );
     writer.gauge("flows_live", "Flows in the tables", report.flows_live);
     writer.gauge(
         "flow_memory_bytes",
-        "Memory of the flow tables and the dissectors' flows",
+        "Memory of the flow tables and of the flows of the dissectors",
         report.memory,
     );
     if let Some(bytes) = resident_bytes() {
@@ -231,27 +231,27 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
     }
     writer.counter(
         "captures",
-        "Captures that were begun: files that continue each other are one",
+        "Captures that have begun; rotated files form one capture",
         report.captures,
     );
     writer.counter(
         "files_skipped",
-        "Files that were left out because they cannot be read",
+        "Files that were skipped because they cannot be read",
         report.files_skipped,
     );
     writer.counter(
         "clock_steps",
-        "Steps back of the clock of live packets, at each of which all flows ended",
+        "Steps back of the clock of live packets; each ended all flows",
         report.clock_steps,
     );
     writer.counter(
         "thread_panics",
-        "Panics of helper threads, each of which was started again",
+        "Panics of helper threads; each thread was restarted",
         report.thread_panics,
     );
     writer.counter(
         "log_lines_dropped",
-        "Lines for standard error that were dropped, as nobody read them",
+        "Lines for standard error that were dropped because nobody read them",
         log::dropped(),
     );
     plugins(&mut writer, &report.plugins);
@@ -264,7 +264,7 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
     let counters: [(_, _, Count); 13] = [
         (
             "plugin_events",
-            "Events that plugins were shown",
+            "Events that were passed to plugins",
             |plugin| plugin.events,
         ),
         ("plugin_calls", "Calls into plugins", |plugin| plugin.calls),
@@ -278,7 +278,7 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
         ),
         (
             "plugin_excesses",
-            "Times that plugins were left alone, for they took too much time",
+            "Back-offs of plugins that took too much time",
             |plugin| plugin.excesses,
         ),
         (
@@ -288,37 +288,35 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
         ),
         (
             "plugin_flows_skipped",
-            "Flows that were not offered to plugins",
+            "Flows that were skipped because the plugin reached its flow limit",
             |plugin| plugin.flows_skipped,
         ),
-        (
-            "plugin_generations",
-            "Generations of plugins that flows began with",
-            |plugin| plugin.generations,
-        ),
+        ("plugin_generations", "Generations of plugins", |plugin| {
+            plugin.generations
+        }),
         (
             "plugin_flows_abandoned",
-            "Flows without values, for they took too long after a plugin was replaced",
+            "Flows without values that ended too long after a plugin was replaced",
             |plugin| plugin.flows_abandoned,
         ),
         (
             "plugin_flows_shed",
-            "Flows that were not offered to plugins, as packets came too quickly",
+            "Flows that were skipped because packets arrived too quickly",
             |plugin| plugin.flows_shed,
         ),
         (
             "plugin_bad_outputs",
-            "Values that were not as declared",
+            "Values that are null because they do not have the declared type",
             |plugin| plugin.bad_outputs,
         ),
         (
             "plugin_outputs_too_large",
-            "Values that are null, for their flow had more bytes than it may",
+            "Values that are null because the flow reached its limit of bytes",
             |plugin| plugin.outputs_too_large,
         ),
         (
             "plugin_flows_overflowed",
-            "Flows without values, for those that wait held as many bytes as they may",
+            "Flows without values because waiting flows reached their limit of bytes",
             |plugin| plugin.flows_overflowed,
         ),
     ];
@@ -330,7 +328,7 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
     }
     writer.seconds(
         "plugin_seconds",
-        "Time that calls into plugins took",
+        "Time of calls into plugins",
         plugins
             .iter()
             .map(|plugin| ("plugin", plugin.name.clone(), plugin.time.as_secs_f64())),
@@ -349,7 +347,7 @@ fn plugins(writer: &mut Writer, plugins: &[PluginReport]) {
     ];
     writer.gauges(
         "plugin_state",
-        "1 for the state that a plugin is in",
+        "1 for the current state of a plugin",
         plugins.iter().flat_map(|plugin| {
             states.map(|state| {
                 let labels = vec![
@@ -368,7 +366,7 @@ mod tests {
 
     #[test]
     fn addresses_are_of_the_loopback_interface_unless_told_otherwise() {
-        let text = |words| address(words).map(|address| address.to_string());
+        let text = |text| address(text).map(|address| address.to_string());
         assert_eq!(text("9100").as_deref(), Ok("127.0.0.1:9100"));
         assert_eq!(text(":9100").as_deref(), Ok("127.0.0.1:9100"));
         assert_eq!(text("0.0.0.0:9100").as_deref(), Ok("0.0.0.0:9100"));

@@ -1,13 +1,13 @@
-//! Numbers on the command line, each with its bounds.
+//! Numbers on the command line, with their ranges.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-/// Seconds in a year: more than anybody waits for.
+/// A year, in seconds. The longest interval that is accepted.
 pub(super) const YEAR: u64 = 365 * 24 * 60 * 60;
 
-/// Reads a whole number in a range, and says which range it is where the text is something else.
+/// Returns a parser of whole numbers in a range. Its error names the range.
 pub(super) fn within<N>(
     range: RangeInclusive<N>,
 ) -> impl Fn(&str) -> Result<N, String> + Clone + Send + Sync + 'static

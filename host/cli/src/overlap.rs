@@ -1,4 +1,4 @@
-//! Whether a command would write over what it reads.
+//! Detection of outputs that would overwrite inputs.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,12 +8,12 @@ use flowloom::sink::{FileId, OutputFiles};
 
 use super::exit::Failure;
 
-/// The files that a command reads, each with what it is to the command.
+/// The files that a command reads, each with its role.
 #[derive(Default)]
 pub(super) struct Inputs(Vec<(&'static str, PathBuf)>);
 
 impl Inputs {
-    /// Adds files; of a folder those in it. `-` is standard input.
+    /// Adds files, and the files of folders. `-` is standard input.
     pub(super) fn add<P: Into<PathBuf>>(
         &mut self,
         what: &'static str,
@@ -33,12 +33,12 @@ impl Inputs {
         }
     }
 
-    /// What the files are by their numbers: no name, no link can hide them.
+    /// Returns the identities of the files, which do not depend on names and links.
     pub(super) fn ids(&self) -> impl Iterator<Item = FileId> {
         self.0.iter().filter_map(|(_, path)| FileId::at(path))
     }
 
-    /// Refuses outputs that lead to an input, or to the same file as another output.
+    /// Fails if an output is the same file as an input or another output.
     pub(super) fn check(&self, outputs: &[(&'static str, OutputFiles)]) -> Result<(), Failure> {
         for (n, (role, files)) in outputs.iter().enumerate() {
             let written: HashMap<_, _> = files

@@ -1,4 +1,4 @@
-//! `--performance-report`: how a run is doing, a JSON line at a time.
+//! `--performance-report`: JSON lines with the counters of a run.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -14,37 +14,37 @@ use super::exit::Failure;
 use super::log::{self, Lines};
 use super::standard;
 
-/// Writes a line now and then.
+/// Writes the lines of the report at an interval.
 pub(super) struct Performance {
     interval: Duration,
     next: Instant,
-    /// When the last line was written, and the packets read by then.
+    /// Time of the last line, and the packets read until then.
     last: (Instant, u64),
-    out: Out,
+    output: ReportOutput,
 }
 
-/// Where lines go: a line never waits for who reads them.
-enum Out {
+/// The output of the report. Lines never wait for a reader.
+enum ReportOutput {
     StandardError,
-    /// The file, which may be a pipe, until its thread is started.
+    /// The queue of a file, which may be a pipe. The file itself is here until its thread starts.
     File(Arc<Lines>, Option<File>),
 }
 
 impl Performance {
-    /// Every so many seconds, behind what is in a file, or to standard error.
+    /// Opens the report. Lines are appended to a file, or go to standard error.
     pub(super) fn begin(seconds: u64, file: Option<&Path>) -> Result<Self, Failure> {
-        let out = match file {
+        let output = match file {
             Some(file) => {
                 standard::check_path(file)?;
                 let open = File::options().append(true).create(true).open(file);
                 let opened = open.map_err(|error| {
                     Failure::failed(format_args!("cannot write to {}: {error}", file.display()))
                 })?;
-                Out::File(Arc::default(), Some(opened))
+                ReportOutput::File(Arc::default(), Some(opened))
             }
             None => {
                 standard::check_error()?;
-                Out::StandardError
+                ReportOutput::StandardError
             }
         };
         let (now, interval) = (Instant::now(), Duration::from_secs(seconds));
@@ -52,34 +52,34 @@ impl Performance {
             interval,
             next: now + interval,
             last: (now, 0),
-            out,
+            output,
         })
     }
 
     /// Starts the thread that writes to the file, if there is one.
     pub(super) fn start(&mut self, panics: &ThreadPanics) -> io::Result<()> {
-        match &mut self.out {
-            Out::File(lines, file) => match file.take() {
+        match &mut self.output {
+            ReportOutput::File(lines, file) => match file.take() {
                 Some(file) => lines.write_out("flowloom-report", file, panics),
                 None => Ok(()),
             },
-            Out::StandardError => Ok(()),
+            ReportOutput::StandardError => Ok(()),
         }
     }
 
-    /// Waits until all lines are in the file, but not for ever.
+    /// Waits until all lines are in the file, at most [`log::END_TIMEOUT`].
     pub(super) fn end(&self) {
-        if let Out::File(lines, _) = &self.out {
+        if let ReportOutput::File(lines, _) = &self.output {
             lines.flush(Instant::now() + log::END_TIMEOUT);
         }
     }
 
-    /// Whether it is time for a line.
+    /// Returns whether the next line is due.
     pub(super) fn is_due(&self) -> bool {
         Instant::now() >= self.next
     }
 
-    /// Writes a line. That it cannot be written does not end a run.
+    /// Writes a line. An error does not end the run.
     pub(super) fn write(&mut self, report: &RunSummary<'_>, losses: &Losses) {
         let now = Instant::now();
         let (last, before) = self.last;
@@ -89,9 +89,9 @@ impl Performance {
         line["log_lines_dropped"] = json!(log::dropped());
         line["packets_per_second"] = json!((packets as f64 / seconds).round());
         let line = format!("{line}\n");
-        match &self.out {
-            Out::StandardError => _ = log::StandardError.write_all(line.as_bytes()),
-            Out::File(lines, _) => lines.push(line.as_bytes()),
+        match &self.output {
+            ReportOutput::StandardError => _ = log::StandardError.write_all(line.as_bytes()),
+            ReportOutput::File(lines, _) => lines.push(line.as_bytes()),
         }
         self.last = (now, report.packets_read);
         while self.next <= now {
@@ -100,7 +100,7 @@ impl Performance {
     }
 }
 
-/// NFStream's five fields first, then ours. All count from the beginning of the run.
+/// Returns a line. The first five fields are NFStream's. All counters start at the beginning of the run.
 fn line(report: &RunSummary<'_>, losses: &Losses) -> Value {
     let counters = &report.counters;
     let ignored: u64 = counters.ignored().map(|(_, count)| count).sum();
@@ -170,7 +170,7 @@ fn line(report: &RunSummary<'_>, losses: &Losses) -> Value {
     })
 }
 
-/// Bytes of memory that the process has, where the system tells.
+/// Returns the resident memory of the process in bytes, if the system reports it.
 pub(super) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -1,7 +1,7 @@
-//! What a live capture gives up before it reads what strangers send.
+//! The privileges that a live capture drops before it reads packets.
 //!
-//! Capabilities and Landlock belong to threads, which inherit them from the one that starts them. They
-//! are given up before there is a second thread. What cannot be given up ends the run.
+//! Capabilities and Landlock rules belong to a thread. A new thread inherits those of its parent. Therefore the
+//! process drops its privileges while it has one thread. If it cannot drop one, the run ends.
 
 mod account;
 mod landlock;
@@ -20,31 +20,30 @@ pub(super) use account::Account;
 
 use super::exit::Failure;
 
-/// What `--keep-privileges` keeps.
+/// The privileges that `--keep-privileges` keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum KeptPrivileges {
-    /// The user, all capabilities, and all files.
+    /// The user, all capabilities, and access to all files.
     All,
-    /// All files that the user may open: for kernels without Landlock.
+    /// Access to all files of the user, for kernels without Landlock.
     Files,
 }
 
-/// The files that the run is about.
+/// The files that a run needs.
 #[derive(Debug, Default)]
 pub(super) struct Files {
-    /// Files and folders that are read: plugins and their folders, lists for the dissector.
+    /// Files and folders to read: plugins and their folders, the policy, keys, lists for nDPI.
     pub(super) read: Vec<PathBuf>,
-    /// A folder of the run's own, which is made if it is not there: compiled plugins are kept in it.
-    pub(super) own: Option<PathBuf>,
-    /// Whether plugins are compiled, by this very command.
+    /// Folder of compiled plugins. It is created if it does not exist.
+    pub(super) cache: Option<PathBuf>,
+    /// Whether the run compiles plugins. It then runs this command again.
     pub(super) compiles: bool,
-    /// Where flows go.
+    /// The output file.
     pub(super) output: Option<PathBuf>,
 }
 
 impl Files {
-    /// What has to be open for an output to be written: the folder in which files are begun anew, or a
-    /// device or pipe itself.
+    /// Returns the path that must be writable for an output: the folder of a file, or the device or pipe itself.
     fn written(output: &Path) -> &Path {
         match output.exists() && !output.is_file() {
             true => output,
@@ -59,15 +58,15 @@ impl Files {
         self.output.as_deref().map(Self::written)
     }
 
-    /// Returns what the process may not write to and would have to.
-    fn closed_to_writing(&self) -> Option<&Path> {
+    /// Returns a path that the process must write to, but may not.
+    fn denied_write(&self) -> Option<&Path> {
         let file = self.output.as_deref().filter(|output| output.is_file());
         let mut written = self.writable().into_iter().chain(file);
-        written.find(|path| is_refused(path, Access::WRITE_OK))
+        written.find(|path| is_denied(path, Access::WRITE_OK))
     }
 
-    /// Returns what the process may not read and would have to.
-    fn closed_to_reading(&self) -> Option<PathBuf> {
+    /// Returns a path that the process must read, but may not.
+    fn denied_read(&self) -> Option<PathBuf> {
         let files = self.read.iter().flat_map(|path| {
             let entries = fs::read_dir(path).into_iter().flatten().flatten();
             let plugins = entries.map(|entry| entry.path()).filter(|file| {
@@ -79,16 +78,16 @@ impl Files {
         let command = std::env::current_exe().ok().filter(|_| self.compiles);
         files
             .chain(command)
-            .find(|path| is_refused(path, Access::READ_OK))
+            .find(|path| is_denied(path, Access::READ_OK))
     }
 }
 
-fn is_refused(path: &Path, access: Access) -> bool {
-    let answer = accessat(CWD, path, access, AtFlags::EACCESS);
-    matches!(answer, Err(rustix::io::Errno::ACCESS))
+fn is_denied(path: &Path, access: Access) -> bool {
+    let result = accessat(CWD, path, access, AtFlags::EACCESS);
+    matches!(result, Err(rustix::io::Errno::ACCESS))
 }
 
-/// The files that a run may read again, as they were when all others were closed.
+/// The files that a run may read again, with their identities at the time when Landlock was enabled.
 #[derive(Debug, Default)]
 pub(super) struct ReadableFiles(Vec<(PathBuf, (u64, u64))>);
 
@@ -102,15 +101,15 @@ impl ReadableFiles {
         )
     }
 
-    /// Warns, once each, of files in whose place there is another one: Landlock opens the file that was
-    /// there, not its name.
+    /// Warns once of each file that another file has replaced. Landlock allows access to a file, not to its
+    /// name.
     pub(super) fn warn_of_replaced(&mut self) {
         self.0.retain(|(path, was)| {
             let is_same = identity(path).is_none_or(|is| is == *was);
             if !is_same {
                 tracing::warn!(
-                    "{} was replaced by another file, which this run may not open: write into the file \
-                     (cp, not mv), or keep it in the folder of --plugins; or start the run again",
+                    "{} was replaced by another file, which this run may not open; write to the file in \
+                     place (cp, not mv), keep it in the folder of --plugins, or restart the run",
                     path.display()
                 );
             }
@@ -119,63 +118,63 @@ impl ReadableFiles {
     }
 }
 
-/// Device and inode.
+/// Returns device and inode.
 fn identity(path: &Path) -> Option<(u64, u64)> {
     let data = fs::metadata(path).ok()?;
     Some((data.dev(), data.ino()))
 }
 
-/// Becomes another user, gives up all capabilities but those to capture, and closes all files but these,
-/// and says so in the log.
+/// Becomes another user, drops all capabilities except the one to capture, and denies access to all files except
+/// these. Logs what it drops.
 ///
 /// # Errors
 ///
-/// What cannot be given up, or what could not be read or written any more.
-pub(super) fn give_up(
+/// A privilege cannot be dropped, or the run could not read or write one of the files.
+pub(super) fn drop_privileges(
     files: &Files,
     account: Option<&Account>,
     keep: Option<KeptPrivileges>,
 ) -> Result<ReadableFiles, Failure> {
     let fail = |why| {
-        Failure::failed(format_args!(
-            "privileges cannot be given up: {why}; --keep-privileges runs with all of them"
-        ))
+        Failure::failed(format_args!("cannot drop privileges: {why}"))
+            .hint("--keep-privileges keeps all of them")
     };
-    let had = rights::give_up(account).map_err(fail)?;
+    let had = rights::drop(account).map_err(fail)?;
     match account {
         Some(account) if account.is_root() => tracing::info!(
             "running as root without its capabilities ({}); --user NAME runs as another user",
             account.why
         ),
-        Some(account) => tracing::info!("running as user {}, {}", account.name, account.why),
+        Some(account) => tracing::info!("running as user {}: {}", account.name, account.why),
         None => {}
     }
     let name = account.map_or_else(
         || "this user".into(),
         |account| format!("user {}", account.name),
     );
-    if let Some(path) = files.closed_to_writing() {
+    if let Some(path) = files.denied_write() {
         return Err(Failure::failed(format_args!(
-            "cannot write to {} as {name}: permission denied; write to a folder of that user, or give \
-             --user",
+            "cannot write to {} as {name}: permission denied",
             path.display()
-        )));
+        ))
+        .hint("write to a folder of that user, or give --user"));
     }
-    if let Some(path) = files.closed_to_reading() {
-        // It is good for the files of the run only: Landlock closes all others.
+    if let Some(path) = files.denied_read() {
+        // Landlock limits this capability to the files of the run.
         if !had.contains(&Capability::CAP_DAC_READ_SEARCH) || keep == Some(KeptPrivileges::Files) {
             return Err(Failure::failed(format_args!(
-                "cannot read {} as {name}: permission denied; let that user read it, or give --user",
+                "cannot read {} as {name}: permission denied",
                 path.display()
-            )));
+            ))
+            .hint("let that user read it, or give --user"));
         }
-        rights::take(Capability::CAP_DAC_READ_SEARCH).map_err(fail)?;
+        rights::raise(Capability::CAP_DAC_READ_SEARCH).map_err(fail)?;
         tracing::info!(
-            "{} is closed to {name}: the capability to read it is kept",
+            "{name} may not read {}; keeping the capability to read it",
             path.display()
         );
     }
-    let kept = rights::close(account).map_err(fail)?;
+    let kept = rights::seal(account).map_err(fail)?;
     if !had.is_empty() {
         let mut names: Vec<_> = kept.iter().map(ToString::to_string).collect();
         names.sort();
@@ -183,28 +182,32 @@ pub(super) fn give_up(
             true => "none".into(),
             false => names.join(", "),
         };
-        tracing::info!("kept of all capabilities: {names}");
+        tracing::info!("kept capabilities: {names}");
     }
-    if let Some(folder) = &files.own {
-        // What is wrong with it, who uses it says.
+    if let Some(folder) = &files.cache {
+        // The compiler reports errors when it uses the folder.
         let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     }
     if keep == Some(KeptPrivileges::Files) {
         return Ok(ReadableFiles::default());
     }
-    let closed = landlock::close_files(files).map_err(|error| fail(error.to_string()))?;
-    match closed {
+    let status = landlock::restrict(files).map_err(|error| fail(error.to_string()))?;
+    match status {
         RulesetStatus::FullyEnforced => {
-            tracing::info!("closed by Landlock: all files but the output's and the plugins', TCP");
+            tracing::info!(
+                "Landlock denies access to TCP and to all files except the output and the plugins"
+            );
         }
         RulesetStatus::PartiallyEnforced => tracing::info!(
-            "closed by Landlock, as far as this kernel knows it: all files but the output's and the \
-             plugins'"
+            "Landlock denies access to files except the output and the plugins, as far as this kernel \
+             supports it"
         ),
         RulesetStatus::NotEnforced => {
             return Err(Failure::failed(
-                "files cannot be closed: this kernel has no Landlock; --keep-privileges=files leaves them \
-                 open, and gives up the rest",
+                "cannot deny access to files: this kernel has no Landlock",
+            )
+            .hint(
+                "--keep-privileges=files keeps access to files, and drops all other privileges",
             ));
         }
     }

@@ -1,4 +1,4 @@
-//! Standard input, output and error: closed ones, and readers that go away.
+//! Standard input, output and error, which may be closed or lose their reader.
 
 use std::fmt::Display;
 use std::fs::File;
@@ -11,15 +11,15 @@ use rustix::fs::{OFlags, fcntl_getfl};
 
 use super::exit::Failure;
 
-/// Which of the descriptors 0 to 2 were closed when the process began, as bits.
+/// Bit `n` is set if descriptor `n` (0 to 2) was closed when the process started.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
-/// Before `main`, Rust's runtime opens /dev/null in the place of closed ones, and nothing tells that from a
-/// /dev/null of the caller's. So this is called before the runtime is.
+/// Before `main`, Rust's runtime opens /dev/null in place of closed descriptors, and this cannot be told from a
+/// /dev/null of the caller. Therefore this function runs before the runtime.
 #[used]
 #[allow(unsafe_code, reason = "there is no safe way to run before the runtime")]
-// SAFETY: the C library calls what stands in this section once, before there is a second thread. The
-// function uses nothing that needs the runtime.
+// SAFETY: the C library calls the functions of this section once, while there is one thread. The function
+// uses nothing that needs the runtime.
 #[unsafe(link_section = ".init_array")]
 static BEFORE_MAIN: extern "C" fn() = note_closed;
 
@@ -54,7 +54,7 @@ fn named(path: &Path) -> Option<u8> {
 
 const NAMES: [&str; 3] = ["standard input", "standard output", "standard error"];
 
-/// Refuses a path that names a descriptor which was closed: what is there now is /dev/null.
+/// Rejects a path that names a closed descriptor. The runtime has opened /dev/null there.
 pub(super) fn check_path(path: &Path) -> Result<(), Failure> {
     match named(path) {
         Some(descriptor) if was_closed(descriptor) => Err(Failure::failed(format_args!(
@@ -66,7 +66,7 @@ pub(super) fn check_path(path: &Path) -> Result<(), Failure> {
     }
 }
 
-/// Refuses to read from standard input where it is closed.
+/// Fails if standard input is closed.
 pub(super) fn check_input() -> Result<(), Failure> {
     match was_closed(0) {
         true => Err(Failure::failed(
@@ -76,7 +76,7 @@ pub(super) fn check_input() -> Result<(), Failure> {
     }
 }
 
-/// Refuses to write to standard error where it is closed.
+/// Fails if standard error is closed.
 pub(super) fn check_error() -> Result<(), Failure> {
     match was_closed(2) {
         true => Err(Failure::failed(
@@ -86,13 +86,13 @@ pub(super) fn check_error() -> Result<(), Failure> {
     }
 }
 
-/// Whether a path is standard output by another name.
+/// Returns whether a path is another name of standard output.
 pub(super) fn is_output(path: &Path) -> bool {
     named(path) == Some(1)
 }
 
-/// Returns standard output, to be written to without a buffer. The standard library's own takes what it
-/// cannot write for written where the descriptor does not allow writing.
+/// Returns standard output without a buffer. If the descriptor does not allow writing, `io::stdout` ignores the
+/// error.
 pub(super) fn output() -> Result<File, Failure> {
     if was_closed(1) {
         return Err(Failure::failed(
@@ -110,12 +110,12 @@ pub(super) fn output() -> Result<File, Failure> {
     out.map(File::from).map_err(|error| write_failure(&error))
 }
 
-/// Says that standard output cannot be written to.
+/// Returns the failure for an error of standard output.
 pub(super) fn write_failure(error: &io::Error) -> Failure {
     Failure::failed(format_args!("cannot write to standard output: {error}"))
 }
 
-/// Writes text to standard output. A reader that has gone away has read enough.
+/// Writes text to standard output. A reader that went away has read enough.
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     match write!(output()?, "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(write_failure(&error)),
@@ -123,8 +123,8 @@ pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     }
 }
 
-/// Writes a line to standard error. Nobody can be told that nobody reads it.
-pub(super) fn complain(line: impl Display) {
+/// Writes a line to standard error. Errors are ignored, because they cannot be reported.
+pub(super) fn print_error(line: impl Display) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 

@@ -234,7 +234,7 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
             plugin.flows_overflowed,
             "flows without values: waiting flows reached their limit of bytes (--queue-mib)",
         ),
-        (plugin.lines_dropped, "log lines dropped"),
+        (plugin.lines_dropped, "log lines not shown"),
     ] {
         if count > 0 {
             write!(out, ", {count} {what}")?;

@@ -53,7 +53,7 @@ fn who_is_slow_in_the_long_run_is_left_alone_unless_the_policy_says_otherwise() 
             && line.contains(" ns of CPU time per event; 80000 are allowed; ")
     });
     assert!(told, "{}", ended.log);
-    let summary = "1 times left alone, for it took too much time: results depend on the machine";
+    let summary = "1 back-offs: the plugin took too much time; results depend on the machine";
     assert!(ended.log.contains(summary), "{}", ended.log);
     assert!(ended.log.contains("\"excesses\":1"), "{}", ended.log);
 

@@ -55,15 +55,15 @@ fn a_second_signal_ends_at_once() {
 
 /// The numbers of the line that a run ends with when it could not write all flows in time.
 fn given_up(log: &str) -> (u64, u64) {
-    let words = "not all flows could be written within 1 s of the signal: of ";
+    let words = "cannot write all flows within 1 s of the signal: ";
     let (_, numbers) = log
         .trim_end()
         .rsplit_once(words)
         .unwrap_or_else(|| panic!("{log}"));
     let numbers = numbers
-        .strip_suffix(" are lost")
-        .and_then(|numbers| numbers.split_once(", "));
-    let (begun, lost) = numbers.unwrap_or_else(|| panic!("{log}"));
+        .strip_suffix(" flows are lost")
+        .and_then(|numbers| numbers.split_once(" of "));
+    let (lost, begun) = numbers.unwrap_or_else(|| panic!("{log}"));
     let number = |text: &str| text.parse().expect("it is a number");
     (number(begun), number(lost))
 }
@@ -130,7 +130,7 @@ fn a_hangup_opens_the_output_anew() {
     until("flows are written", || !live.flows().is_empty());
     fs::rename(live.output(), &moved).expect("files can be moved");
     live.signal("HUP");
-    live.logs("the output is opened anew");
+    live.logs("reopened the output");
     until("there is a new file", || live.output().exists());
     let before = fs::read_to_string(&moved)
         .expect("it was moved")
@@ -207,7 +207,7 @@ fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
     let ended = live.stop().exits(3);
     let lines = text().lines().count() as u64;
     assert_eq!(crate::flows::parse(&text()).len() as u64, lines);
-    let lost = ended.count(" of them not written, for the output failed");
+    let lost = ended.count(" not written: the output failed");
     assert!(lines > 0 && lost > 0, "{}", ended.log);
     assert!(
         lines + lost < metered(&ended),
@@ -232,7 +232,7 @@ fn flows_are_written_to_a_disk_that_stays_full_or_lost_and_counted() {
             "it ends in half a line"
         );
         let written = text.lines().count() - usize::from(format == "csv");
-        let lost = ended.count(" of them not written, for the output failed");
+        let lost = ended.count(" not written: the output failed");
         let (_, summary) = ended.log.split_once("\nflows    ").expect("it says");
         let flows: u64 = summary
             .lines()
@@ -241,7 +241,7 @@ fn flows_are_written_to_a_disk_that_stays_full_or_lost_and_counted() {
             .unwrap_or_else(|| panic!("{}", ended.log));
         assert!(flows >= 1_000, "{}", ended.log);
         assert_eq!(written as u64 + lost, flows, "{}", ended.log);
-        assert_eq!(ended.count(" of them not written, for the output was"), 0);
+        assert_eq!(ended.count(" not written: the output was"), 0);
     }
 }
 
@@ -268,7 +268,7 @@ fn a_reader_of_a_named_pipe_that_is_gone_ends_the_run() {
     let ended = live.end().exits(1);
     let said = format!("flowloom: cannot write to '{path}': Broken pipe (os error 32)\n");
     assert!(ended.log.ends_with(&said), "{}", ended.log);
-    assert!(ended.count(" of them not written, for the output failed") > 0);
+    assert!(ended.count(" not written: the output failed") > 0);
 }
 
 #[test]
@@ -304,10 +304,7 @@ fn a_reader_that_is_gone_ends_the_run() {
     let said = String::from_utf8_lossy(&said).into_owned();
     assert_eq!(ended.and_then(|status| status.code()), Some(0), "{said}");
     assert!(!said.contains("Broken pipe"), "{said}");
-    assert!(
-        said.contains(" of them not written, for the output failed\n"),
-        "{said}"
-    );
+    assert!(said.contains(" not written: the output failed\n"), "{said}");
 }
 
 #[test]

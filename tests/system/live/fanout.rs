@@ -212,5 +212,7 @@ fn it_is_for_interfaces() {
     meter("dns.pcap")
         .args(["--fanout", "--n-meters", "2"])
         .run()
-        .refuses_usage("fanout true: it is for an interface, not for files");
+        .refuses_usage(
+            "--fanout: only an interface has several sockets, and the sources are files",
+        );
 }

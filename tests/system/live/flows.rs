@@ -246,7 +246,7 @@ fn an_interface_that_is_gone_is_metered_when_it_is_back() {
         thread::sleep(Duration::from_millis(100));
         let ended = live.stop().exits(0);
         assert_eq!(ended.flows.len(), 2 * DNS_FLOWS, "{}", ended.log);
-        assert_eq!(ended.count(" lost as the interface went away"), 0);
+        assert_eq!(ended.count(" lost: the interface disappeared"), 0);
     }
 }
 

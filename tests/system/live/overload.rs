@@ -72,10 +72,10 @@ fn plugins_and_dissection_are_given_up_before_packets() {
             assert_eq!(ended.count(" metered") + ignored, read, "{}", ended.log);
             ended
         });
-        let undissected = ended.count(" of them not dissected, for packets came too quickly");
+        let undissected = ended.count(" not dissected: packets arrived too quickly");
         let flows = ended.flows.len() as u64;
         assert!(0 < undissected && undissected <= flows, "{}", ended.log);
-        let shed = ended.count(" flows not offered, for packets came too quickly");
+        let shed = ended.count(" flows skipped: packets arrived too quickly");
         assert!(0 < shed && shed <= flows, "{}", ended.log);
         let without =
             |flow: &&crate::flows::Flow| flow["udps"]["packet_stats"]["src2dst_count"].is_null();

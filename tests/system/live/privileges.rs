@@ -49,9 +49,9 @@ fn nothing_is_kept_but_the_right_to_capture_and_the_files_of_the_run() {
         "--metrics",
         "9100",
     ]);
-    live.logs("kept of all capabilities: CAP_NET_RAW");
-    live.logs("running as root without its capabilities (who owns ");
-    live.logs("closed by Landlock");
+    live.logs("kept capabilities: CAP_NET_RAW");
+    live.logs("running as root without its capabilities (owner of ");
+    live.logs("Landlock denies access to TCP and to all files except the output and the plugins");
     // CAP_NET_RAW is number 13.
     let sets = [
         "Amb: 0000000000000000",
@@ -129,10 +129,10 @@ fn root_becomes_the_owner_of_the_outputs_folder() {
     let path = file.to_str().expect("the path is text");
     let live = net.meter(["--output", path, "--n-meters", "2", "--metrics", "9100"]);
     live.logs(&format!(
-        "running as user nobody (65534), who owns {}\n",
+        "running as user nobody (65534): owner of {}\n",
         folder.path().display()
     ));
-    live.logs("kept of all capabilities: CAP_NET_RAW\n");
+    live.logs("kept capabilities: CAP_NET_RAW\n");
     is_nobody(&live);
     net.replay(Path::new("dns.pcap"), &[]);
     // The output can be begun anew.
@@ -160,7 +160,7 @@ fn root_becomes_who_invoked_sudo() {
     let file = folder.path().join("flows.jsonl");
     let path = file.to_str().expect("the path is text");
     let live = Live::start(&net, Some(&sudo), ["--output", path]);
-    live.logs("running as user nobody (65534), who invoked sudo\n");
+    live.logs("running as user nobody (65534): invoked sudo\n");
     is_nobody(&live);
     live.stop().exits(0);
     // That user may not write there, and nothing is.
@@ -168,14 +168,14 @@ fn root_becomes_who_invoked_sudo() {
     let output = live.output().to_owned();
     let ended = live.end().exits(1);
     let said = format!(
-        "flowloom: cannot write to {} as user nobody (65534): permission denied; write to a folder of that \
-         user, or give --user\n",
+        "flowloom: cannot write to {} as user nobody (65534): permission denied\n\
+         hint: write to a folder of that user, or give --user\n",
         output.parent().expect("it is in a folder").display()
     );
     assert!(ended.log.ends_with(&said), "{}", ended.log);
     // Root stays root if that is asked for.
     let live = Live::start(&net, Some(&sudo), ["--user", "root"]);
-    live.logs("running as root without its capabilities (as --user says)");
+    live.logs("running as root without its capabilities (chosen by --user)");
     assert_eq!(status(&live, &["Uid", "CapEff"])[1], "Uid: 0 0 0 0");
     live.stop().exits(0);
 }
@@ -195,21 +195,21 @@ fn the_user_is_the_one_that_is_asked_for() {
     let ended = net.meter(["--user", "nobody-at-all"]).end().exits(2);
     assert_eq!(
         ended.log,
-        "flowloom: --user nobody-at-all: there is no user of that name; give a name or a number\n"
+        "flowloom: --user nobody-at-all: no user has this name\nhint: give a name or a number\n"
     );
     let ended = net.meter(["--user", "0", "--keep-privileges"]).end();
     ended.exits(2);
     meter("dns.pcap")
         .args(["--user", "0"])
         .run()
-        .refuses_usage("--user 0: it is for an interface, not for files");
+        .refuses_usage("--user 0: only the capture of an interface can become another user");
 }
 
 #[test]
 fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--output", "-"]);
-    live.logs("running as user nobody (65534), nothing is written\n");
+    live.logs("running as user nobody (65534): no output file\n");
     is_nobody(&live);
     live.stop().exits(0);
     // The folder of the policy is root's alone.
@@ -225,8 +225,9 @@ fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
             .into_iter()
             .chain(["--output", "-", "--idle-timeout", "0"]),
     );
-    live.logs("is closed to user nobody (65534): the capability to read it is kept\n");
-    live.logs("kept of all capabilities: CAP_DAC_READ_SEARCH, CAP_NET_RAW\n");
+    live.logs("user nobody (65534) may not read ");
+    live.logs("; keeping the capability to read it\n");
+    live.logs("kept capabilities: CAP_DAC_READ_SEARCH, CAP_NET_RAW\n");
     let mut plus = 0;
     until("the policy is read again", || {
         plus += 1;
@@ -249,8 +250,8 @@ fn what_cannot_be_given_up_ends_the_run() {
         let ended = ended.exits(1);
         assert_eq!(
             ended.log,
-            "flowloom: privileges cannot be given up: cannot become user nobody (65534): EPERM: Operation \
-             not permitted; --keep-privileges runs with all of them\n"
+            "flowloom: cannot drop privileges: cannot become user nobody (65534): EPERM: Operation not \
+             permitted\nhint: --keep-privileges keeps all of them\n"
         );
         assert!(!file.exists());
     }
@@ -281,7 +282,7 @@ fn who_is_not_root_stays_who_that_is() {
     ];
     let words = ["--output", path, "--user", "nobody"];
     let live = Live::start(&net, Some(&nobody), words);
-    live.logs("kept of all capabilities: CAP_NET_RAW\n");
+    live.logs("kept capabilities: CAP_NET_RAW\n");
     let ids = format!("Uid:{}", " 65534".repeat(4));
     assert_eq!(
         status(&live, &["Uid", "CapPrm", "CapAmb"]),
@@ -294,7 +295,7 @@ fn who_is_not_root_stays_who_that_is() {
     let ended = Live::start(&net, Some(&nobody), words).end().exits(2);
     assert_eq!(
         ended.log,
-        "flowloom: --user root: only root can run as another user; leave it out, or use sudo\n"
+        "flowloom: --user root: only root can run as another user\nhint: leave it out, or use sudo\n"
     );
 }
 
@@ -315,11 +316,11 @@ fn without_landlock_the_run_ends() {
     let Some(net) = Net::new() else { return };
     let without = ["/usr/bin/python3", "-c", WITHOUT_LANDLOCK];
     let ended = Live::start(&net, Some(&without), []).end().exits(1);
-    let said = "flowloom: files cannot be closed: this kernel has no Landlock; --keep-privileges=files \
-                leaves them open, and gives up the rest\n";
+    let said = "flowloom: cannot deny access to files: this kernel has no Landlock\n\
+                hint: --keep-privileges=files keeps access to files, and drops all other privileges\n";
     assert!(ended.log.ends_with(said), "{}", ended.log);
     let live = Live::start(&net, Some(&without), ["--keep-privileges=files"]);
-    live.logs("kept of all capabilities: CAP_NET_RAW\n");
+    live.logs("kept capabilities: CAP_NET_RAW\n");
     live.stop().exits(0);
 }
 

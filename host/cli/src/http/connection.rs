@@ -1,4 +1,4 @@
-//! One connection: a request, its answer, and the end.
+//! A connection: a request, its answer, and the end.
 
 use std::io::{self, ErrorKind, IoSlice, Read as _, Write as _};
 use std::net::{IpAddr, Shutdown, TcpStream};
@@ -12,14 +12,14 @@ use socket2::SockRef;
 use super::request::{self, Method, Parsed, Request};
 use super::{Page, Pages, TIME};
 
-/// Bytes behind a request that are read and ignored, so that the client can read its answer: with
-/// unread bytes the system resets the connection when it is closed.
-pub(super) const MOST_IGNORED: usize = 64 << 10;
+/// Maximum number of bytes after a request that are read and ignored. If bytes are unread when the connection is
+/// closed, the system resets it, and the client may not see the answer.
+pub(super) const MAX_IGNORED: usize = 64 << 10;
 
-/// Bytes that are read at once.
+/// Maximum number of bytes per call of `read`.
 const CHUNK: usize = 2 << 10;
 
-/// A client.
+/// The connection of a client.
 pub(super) struct Connection {
     stream: TcpStream,
     peer: IpAddr,
@@ -28,11 +28,11 @@ pub(super) struct Connection {
 }
 
 enum State {
-    /// The request so far: never more than [`request::MOST_BYTES`].
+    /// The request so far, at most [`request::MAX_BYTES`].
     Reading(Vec<u8>),
-    /// The answer, and how many bytes of it are sent.
+    /// The answer, and the number of its bytes that are sent.
     Writing(Answer, usize),
-    /// The answer is sent: so many bytes more are ignored until the client closes.
+    /// The answer is sent. This many more bytes are ignored until the client closes.
     Ignoring(usize),
 }
 
@@ -59,7 +59,7 @@ impl Answer {
         }
     }
 
-    /// A status that says why there is no page, with a line for people.
+    /// Returns an answer without a page: a status, with one line of text.
     fn error(status: u16, more: &str, is_head: bool) -> Self {
         let page = Page {
             status,
@@ -102,7 +102,7 @@ fn reason(status: u16) -> &'static str {
 impl Connection {
     pub(super) fn new(stream: TcpStream, peer: IpAddr, deadline: Instant) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
-        // What the system still has to send after the end is given up in time as well.
+        // Limits also the time for which the system tries to send data after the end.
         SockRef::from(&stream).set_tcp_user_timeout(Some(TIME))?;
         Ok(Self {
             stream,
@@ -116,17 +116,17 @@ impl Connection {
         self.peer
     }
 
-    /// When it ends at the latest.
+    /// Returns the latest time of its end.
     pub(super) fn deadline(&self) -> Instant {
         self.deadline
     }
 
-    /// Whether the system has all of the answer.
+    /// Returns whether the system has accepted all of the answer.
     pub(super) fn is_answered(&self) -> bool {
         matches!(self.state, State::Ignoring(_))
     }
 
-    /// Bytes of the request that are kept.
+    /// Returns the memory of the request in bytes.
     #[cfg(test)]
     pub(super) fn bytes(&self) -> usize {
         match &self.state {
@@ -146,7 +146,7 @@ impl Connection {
         }
     }
 
-    /// Goes on until it has to wait. Returns whether the connection stays open.
+    /// Continues until it has to wait. Returns whether the connection stays open.
     pub(super) fn advance(&mut self, pages: &Pages) -> bool {
         loop {
             match self.step(pages) {
@@ -162,7 +162,7 @@ impl Connection {
         let mut chunk = [0; CHUNK];
         match &mut self.state {
             State::Reading(request) => {
-                let room = CHUNK.min(request::MOST_BYTES - request.len());
+                let room = CHUNK.min(request::MAX_BYTES - request.len());
                 let answer = match self.stream.read(&mut chunk[..room])? {
                     0 if request.is_empty() => return Ok(false),
                     0 => Answer::error(400, "", false),
@@ -171,7 +171,7 @@ impl Connection {
                         match request::parse(request) {
                             Parsed::Incomplete => return Ok(true),
                             Parsed::Request(request) => Answer::to(&request, pages),
-                            Parsed::Refused(status) => Answer::error(status, "", false),
+                            Parsed::Rejected(status) => Answer::error(status, "", false),
                         }
                     }
                 };
@@ -188,7 +188,7 @@ impl Connection {
                 *sent += len;
                 if *sent == head.len() + body.len() {
                     self.stream.shutdown(Shutdown::Write)?;
-                    self.state = State::Ignoring(MOST_IGNORED);
+                    self.state = State::Ignoring(MAX_IGNORED);
                     return Ok(true);
                 }
                 Ok(len > 0)
@@ -201,18 +201,18 @@ impl Connection {
         }
     }
 
-    /// Ends a connection that took too long.
+    /// Ends a connection that has reached its deadline.
     pub(super) fn time_out(&mut self) {
         self.end(408);
     }
 
-    /// Ends a connection whose place another one takes.
+    /// Ends a connection to make room for another one.
     pub(super) fn turn_away(mut self) {
         self.end(503);
     }
 
-    /// Tells a client without an answer why it has none, if it takes that at once. An answer that the
-    /// client has not taken is dropped.
+    /// Sends the status to a client without an answer, if this does not block. Drops an answer that the client has
+    /// not read.
     fn end(&mut self, status: u16) {
         match self.state {
             State::Reading(_) => {

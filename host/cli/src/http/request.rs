@@ -1,32 +1,32 @@
-//! Requests, as clients send them.
+//! Parser of requests.
 
 use httparse::{EMPTY_HEADER, Error, Header, Status};
 
-/// Bytes of a request: its line and its header. A scrape of Prometheus has about 300.
-pub(super) const MOST_BYTES: usize = 8 << 10;
-/// Lines of a header.
-const MOST_HEADERS: usize = 64;
+/// Maximum size of a request line and header. A request of Prometheus has about 300 bytes.
+pub(super) const MAX_BYTES: usize = 8 << 10;
+/// Maximum number of header lines.
+const MAX_HEADERS: usize = 64;
 
-/// What the bytes so far are.
+/// The result of parsing the bytes so far.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Parsed {
     /// The beginning of a request.
     Incomplete,
     /// A request.
     Request(Request),
-    /// Nothing that is served: the status to answer with.
-    Refused(u16),
+    /// A request that is rejected with this status.
+    Rejected(u16),
 }
 
 /// A request without a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Request {
     pub(super) method: Method,
-    /// Without the query.
+    /// The path without the query.
     pub(super) path: String,
 }
 
-/// What is asked for.
+/// The method of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Method {
     Get,
@@ -34,20 +34,20 @@ pub(super) enum Method {
     Other,
 }
 
-/// Parses a request, which may have come in part.
+/// Parses a request, which may be incomplete.
 pub(super) fn parse(bytes: &[u8]) -> Parsed {
-    let mut headers = [EMPTY_HEADER; MOST_HEADERS];
+    let mut headers = [EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     match request.parse(bytes) {
         Ok(Status::Complete(_)) => {}
-        Ok(Status::Partial) if bytes.len() >= MOST_BYTES => return Parsed::Refused(431),
+        Ok(Status::Partial) if bytes.len() >= MAX_BYTES => return Parsed::Rejected(431),
         Ok(Status::Partial) => return Parsed::Incomplete,
-        Err(Error::TooManyHeaders) => return Parsed::Refused(431),
-        Err(Error::Version) => return Parsed::Refused(505),
-        Err(_) => return Parsed::Refused(400),
+        Err(Error::TooManyHeaders) => return Parsed::Rejected(431),
+        Err(Error::Version) => return Parsed::Rejected(505),
+        Err(_) => return Parsed::Rejected(400),
     }
-    if let Some(status) = refused_body(request.headers) {
-        return Parsed::Refused(status);
+    if let Some(status) = rejected_body(request.headers) {
+        return Parsed::Rejected(status);
     }
     Parsed::Request(Request {
         method: match request.method {
@@ -59,8 +59,8 @@ pub(super) fn parse(bytes: &[u8]) -> Parsed {
     })
 }
 
-/// The status for a request that has a body, or does not say properly that it has none.
-fn refused_body(headers: &[Header<'_>]) -> Option<u16> {
+/// Returns the status for a request that has a body, or an invalid length.
+fn rejected_body(headers: &[Header<'_>]) -> Option<u16> {
     headers.iter().find_map(|header| {
         if header.name.eq_ignore_ascii_case("transfer-encoding") {
             return Some(413);
@@ -77,7 +77,7 @@ fn refused_body(headers: &[Header<'_>]) -> Option<u16> {
     })
 }
 
-/// The path of a target, which may have a scheme and a host before it and a query behind it.
+/// Returns the path of a target without scheme, host and query.
 fn path_of(target: &str) -> &str {
     let target = match target.split_once("://") {
         Some((scheme, rest)) if !scheme.contains('/') => {
@@ -106,7 +106,7 @@ mod tests {
             assert_eq!(parse(&request[..end]), Parsed::Incomplete, "{end} bytes");
         }
         assert_eq!(parse(request), get("/metrics"));
-        // What follows a request is not part of it.
+        // Bytes after a request are not part of it.
         let pipelined = [&request[..], b"\0\xff GET"].concat();
         assert_eq!(parse(&pipelined), get("/metrics"));
         assert_eq!(
@@ -137,13 +137,13 @@ mod tests {
             ("GET /metrics\r\n".into(), 400),
             ("\0\0\0\0".into(), 400),
             ("\u{16}\u{3}\u{1}\u{2}".into(), 400),
-            (format!("GET /{}", "a".repeat(MOST_BYTES)), 431),
-            (with(&format!("a: {}", "b".repeat(MOST_BYTES))), 431),
-            ("\r\n".repeat(MOST_BYTES), 431),
+            (format!("GET /{}", "a".repeat(MAX_BYTES)), 431),
+            (with(&format!("a: {}", "b".repeat(MAX_BYTES))), 431),
+            ("\r\n".repeat(MAX_BYTES), 431),
         ] {
-            // As much of it as is ever read.
-            let bytes = &text.as_bytes()[..text.len().min(MOST_BYTES)];
-            assert_eq!(parse(bytes), Parsed::Refused(status), "{text:.80}");
+            // At most this much is ever read.
+            let bytes = &text.as_bytes()[..text.len().min(MAX_BYTES)];
+            assert_eq!(parse(bytes), Parsed::Rejected(status), "{text:.80}");
         }
         assert_eq!(parse(with("Content-Length: 000").as_bytes()), get("/"));
     }

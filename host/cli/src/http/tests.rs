@@ -114,7 +114,7 @@ fn every_other_request_has_its_status() {
         let mut first = [0; 12];
         let came = stream.read_exact(&mut first);
         // A reset may overtake the answer where the client sends far more than is ever read.
-        if request.len() < connection::MOST_IGNORED {
+        if request.len() < connection::MAX_IGNORED {
             let answer = format!("{}{}", String::from_utf8_lossy(&first), rest(stream));
             assert_eq!(status(&answer), expected, "{request:.60}\n{answer}");
             assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
@@ -268,13 +268,13 @@ fn places_and_bytes_are_bounded() {
         client.write_all(b"GET / HTTP/1.1\r\n").unwrap();
         let _ = client.write_all("a:b\r\n".repeat(100_000).as_bytes().split_at(60_000).0);
         clients.push(client);
-        server.turn();
-        assert!(server.connections.len() <= MOST_CONNECTIONS);
+        server.serve_once();
+        assert!(server.connections.len() <= MAX_CONNECTIONS);
         assert!(
             server
                 .connections
                 .iter()
-                .all(|connection| connection.bytes() <= request::MOST_BYTES)
+                .all(|connection| connection.bytes() <= request::MAX_BYTES)
         );
     }
 }
@@ -291,7 +291,7 @@ fn the_address_with_the_most_connections_gives_way_first() {
         socket.bind(&from.into()).unwrap();
         let to: SocketAddr = format!("127.0.0.1:{port}").parse().unwrap();
         socket.connect(&to.into()).unwrap();
-        server.turn();
+        server.serve_once();
         let peers: Vec<_> = server.connections.iter().map(Connection::peer).collect();
         (socket, peers)
     };
@@ -302,6 +302,6 @@ fn the_address_with_the_most_connections_gives_way_first() {
         hostile.push(open("127.0.0.3"));
     }
     let (_, peers) = hostile.last().unwrap();
-    assert_eq!(peers.len(), MOST_CONNECTIONS);
+    assert_eq!(peers.len(), MAX_CONNECTIONS);
     assert_eq!(peers[0], honest.1[0]);
 }

@@ -31,14 +31,14 @@ pub(crate) struct Build {
     folder: PathBuf,
 }
 
-/// What the scripts exit with where a compiler is missing.
-const MISSING: i32 = 69;
+/// Exit code of the build scripts if a compiler is missing.
+const COMPILER_MISSING: i32 = 69;
 
-/// Names the folder of compilers that sdk/tools/install.sh fills.
+/// Environment variable with the folder of compilers that sdk/tools/install.sh fills.
 const TOOLS: &str = "FLOWLOOM_TOOLS";
 
 impl Build {
-    /// Runs the script of the language's SDK, which knows the compiler and all that it needs to be told.
+    /// Runs the build script of the language's SDK, which calls the compiler.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let project = Project::open(&self.folder)?;
         let (plugin, language) = (&project.plugin, project.plugin.language);
@@ -48,7 +48,7 @@ impl Build {
         let source = project.folder.join(&plugin.source);
         if !source.exists() {
             return Err(cannot(&format_args!(
-                "there is no {}, which flowloom-plugin.toml names",
+                "{}, which flowloom-plugin.toml names, does not exist",
                 source.display()
             )));
         }
@@ -59,18 +59,21 @@ impl Build {
         let script = format!("{}/sdk/{language}/build.sh", plugin.sdk.display());
         if !project.folder.join(&script).exists() {
             return Err(cannot(&format_args!(
-                "there is no {}: sdk in flowloom-plugin.toml names a folder with Flowloom's sdk and wit; \
-                 leave it out for a copy of them",
+                "{} does not exist",
                 project.folder.join(&script).display()
-            )));
+            ))
+            .hint(
+                "`sdk` in flowloom-plugin.toml names a folder with Flowloom's sdk and wit; remove it to \
+                 use a copy of them",
+            ));
         }
-        // A plugin that runs, or is watched, is replaced as a whole.
+        // Replaces the component in one step, because a run may follow it.
         let (new, component) = (
             format!("{}.new.wasm", plugin.name),
             format!("{}.wasm", plugin.name),
         );
         let mut inputs = Inputs::default();
-        // A folder has the component in it.
+        // A source that is a folder may contain the component.
         inputs.add(
             "the plugin's source",
             Some(&source).filter(|it| it.is_file()),
@@ -92,24 +95,24 @@ impl Build {
         if let Ok(flowloom) = env::current_exe() {
             command.env("FLOWLOOM", flowloom);
         }
-        // The script runs in another folder than the operator.
+        // The script runs in another folder than this command.
         if let Some(tools) = env::var_os(TOOLS).and_then(|tools| path::absolute(tools).ok()) {
             command.env(TOOLS, tools);
         }
         let mut child = command
             .spawn()
-            .map_err(|error| cannot(&format_args!("sh does not start: {error}")))?;
-        let said = child.stderr.take().map(|stderr| tell(stderr, &script));
+            .map_err(|error| cannot(&format_args!("cannot start sh: {error}")))?;
+        let messages = child.stderr.take().map(|stderr| pass_on(stderr, &script));
         let status = child
             .wait()
-            .map_err(|error| cannot(&format_args!("sh does not end: {error}")))?;
-        let said = said.unwrap_or_default();
+            .map_err(|error| cannot(&format_args!("cannot wait for sh: {error}")))?;
+        let messages = messages.unwrap_or_default();
         if !status.success() {
             let _ = fs::remove_file(project.folder.join(&new));
             return Err(match status.code() {
-                Some(MISSING) => cannot(&said.join("; ")),
-                _ if said.is_empty() => cannot(&"the compiler's words are above"),
-                _ => cannot(&said.join("; ")),
+                Some(COMPILER_MISSING) => cannot(&messages.join("; ")),
+                _ if messages.is_empty() => cannot(&"the compiler failed; its messages are above"),
+                _ => cannot(&messages.join("; ")),
             });
         }
         let component = project.folder.join(component);
@@ -129,22 +132,23 @@ impl Build {
     }
 }
 
-/// Passes on what compilers say as they say it. The script's own words are kept for the one line that the
-/// command ends with.
-fn tell(stderr: impl std::io::Read, script: &str) -> Vec<String> {
+/// Prints the lines of compilers as they arrive. Returns the messages of the script itself, which become part
+/// of the failure.
+fn pass_on(stderr: impl std::io::Read, script: &str) -> Vec<String> {
     let own = format!("{script}: ");
-    let mut said = Vec::new();
+    let mut messages = Vec::new();
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = String::from_utf8_lossy(&line);
         match line.strip_prefix(&own) {
-            Some(line) => said.push(line.to_owned()),
-            None => standard::complain(line),
+            Some(line) => messages.push(line.to_owned()),
+            None => standard::print_error(line),
         }
     }
-    said
+    messages
 }
 
-/// The operator's, with compilers that were installed for this plugin before it.
+/// Returns the PATH for the build script: first the compilers that are installed in the plugin's folder, then
+/// the PATH of the user.
 fn search_path(project: &Project) -> Result<OsString, Failure> {
     let mut folders = Vec::new();
     for own in [".venv/bin", "node_modules/.bin"] {
@@ -154,5 +158,5 @@ fn search_path(project: &Project) -> Result<OsString, Failure> {
         folders.extend(env::split_paths(&path));
     }
     env::join_paths(folders)
-        .map_err(|error| Failure::failed(format_args!("a folder of PATH is not one: {error}")))
+        .map_err(|error| Failure::failed(format_args!("PATH is not valid: {error}")))
 }

@@ -35,8 +35,8 @@ pub(crate) struct Componentize {
     compile: CompileBounds,
 }
 
-/// Larger modules are refused: Python's interpreter is a fourth of it.
-const MOST_BYTES: u64 = 64 << 20;
+/// Maximum size of a module. Python's interpreter has a fourth of it.
+const MAX_BYTES: u64 = 64 << 20;
 
 impl Componentize {
     pub(super) fn run(self) -> Result<Exit, Failure> {
@@ -45,14 +45,14 @@ impl Componentize {
         inputs.add("the module", [&self.module]);
         inputs.check(&[("the component", OutputFiles::new(&self.output))])?;
         standard::check_path(&self.output)?;
-        let bytes = BoundedRead::new(MOST_BYTES)
+        let bytes = BoundedRead::new(MAX_BYTES)
             .bytes(&self.module)
             .map_err(|error| Failure::failed(format_args!("cannot read {module}: {error}")))?;
         let component = self.compile.compiler().componentize(&bytes);
         let component = component.map_err(|error| {
             let reason = error.reason();
             Failure::failed(format_args!(
-                "{module} does not become a component: {reason}"
+                "cannot convert {module} into a component: {reason}"
             ))
         })?;
         fs::write(&self.output, component).map_err(|error| {

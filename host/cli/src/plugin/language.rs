@@ -1,11 +1,11 @@
-//! The languages that plugins are written in.
+//! Programming languages of plugins.
 
 use std::fmt;
 
 use clap::ValueEnum;
 use serde::Deserialize;
 
-/// The language of a plugin.
+/// The programming language of a plugin.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Language {

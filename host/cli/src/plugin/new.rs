@@ -47,13 +47,14 @@ impl New {
         };
         fs::create_dir(folder).map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => Failure::failed(format_args!(
-                "{} is there already: choose another name, or remove it",
+                "cannot create {}: it exists",
                 folder.display()
-            )),
-            _ => Failure::failed(format_args!("cannot make {}: {error}", folder.display())),
+            ))
+            .hint("choose another name, or remove it"),
+            _ => Failure::failed(format_args!("cannot create {}: {error}", folder.display())),
         })?;
         let (source, templates) = template(self.language);
-        // Go takes a path for one only where it begins as one.
+        // Go accepts a relative path only if it begins with `./`.
         let sdk_path = match Path::new(&sdk).is_absolute() {
             true => sdk.clone(),
             false => format!("./{sdk}"),
@@ -79,14 +80,14 @@ impl New {
         };
         let name = &self.name;
         standard::print(format_args!(
-            "{name}/{source} is the plugin; {name}/README.md says more.\n\
+            "Created {name}. The plugin is {name}/{source}; {name}/README.md explains it.\n\
              Next: flowloom plugin build {name} && flowloom plugin test {name}\n"
         ))?;
         Ok(Exit::Done)
     }
 }
 
-/// The capture of the templates' test.
+/// The capture of the tests of new plugins.
 pub(super) const CAPTURE: &[u8] = include_bytes!("../../../../tests/captures/tls13.pcap");
 
 type File = (&'static str, &'static str);
@@ -104,7 +105,7 @@ const COMMON: &[File] = &[
     ("tests/tls13.jsonl", text!("common/tls13.jsonl")),
 ];
 
-/// What the SDK builds, and the files.
+/// Returns the source that the SDK builds, and the files of a new plugin.
 fn template(language: Language) -> (&'static str, &'static [File]) {
     match language {
         Language::Rust => (

@@ -1,4 +1,4 @@
-//! A plugin's folder, as its `flowloom-plugin.toml` describes it.
+//! The folder of a plugin, with its `flowloom-plugin.toml`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -11,41 +11,41 @@ use serde::Deserialize;
 use super::super::exit::Failure;
 use super::language::Language;
 
-/// The file that makes a folder a plugin's.
+/// The file that describes a plugin.
 pub(super) const FILE: &str = "flowloom-plugin.toml";
 
-/// Larger descriptions are refused.
-const MOST_BYTES: u64 = 1 << 20;
+/// Maximum size of a description.
+const MAX_BYTES: u64 = 1 << 20;
 
-/// A plugin's folder.
+/// The folder of a plugin.
 #[derive(Debug)]
 pub(super) struct Project {
     pub(super) folder: PathBuf,
-    pub(super) plugin: Described,
+    pub(super) plugin: Description,
     pub(super) tests: Vec<Golden>,
 }
 
-/// What it is, and how it is built.
+/// The section `[plugin]` of the description.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Described {
-    /// The component is called after it.
+pub(super) struct Description {
+    /// Name of the plugin and of its component.
     pub(super) name: String,
     pub(super) language: Language,
-    /// What the language's SDK builds: a file or a folder.
+    /// File or folder that the SDK of the language builds.
     pub(super) source: PathBuf,
-    /// Where the folders `sdk` and `wit` of Flowloom's sources are.
-    #[serde(default = "Described::sdk")]
+    /// Folder with the folders `sdk` and `wit` of Flowloom's sources.
+    #[serde(default = "Description::sdk")]
     pub(super) sdk: PathBuf,
 }
 
-impl Described {
+impl Description {
     fn sdk() -> PathBuf {
         super::sdk::FOLDER.into()
     }
 }
 
-/// A capture, and what the plugin is to add to its flows.
+/// A section `[[test]]`: a capture, and the expected values of the plugin.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Golden {
@@ -58,8 +58,8 @@ pub(super) struct Golden {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Contents {
-    plugin: Described,
+struct Document {
+    plugin: Description,
     #[serde(default)]
     test: Vec<Golden>,
 }
@@ -67,20 +67,16 @@ struct Contents {
 impl Project {
     pub(super) fn open(folder: &Path) -> Result<Self, Failure> {
         let file = folder.join(FILE);
-        let read = BoundedRead::new(MOST_BYTES).text(&file);
+        let read = BoundedRead::new(MAX_BYTES).text(&file);
         let text = read.map_err(io::Error::from).map_err(|error| {
-            let way_out = match error.kind() {
-                io::ErrorKind::NotFound => {
-                    "; `flowloom plugin new NAME --lang LANGUAGE` makes a folder that has it"
-                }
-                _ => "",
-            };
-            Failure::failed(format_args!(
-                "cannot read {}: {error}{way_out}",
-                file.display()
-            ))
+            let failure = Failure::failed(format_args!("cannot read {}: {error}", file.display()));
+            match error.kind() {
+                io::ErrorKind::NotFound => failure
+                    .hint("`flowloom plugin new NAME --lang LANG` creates a folder with this file"),
+                _ => failure,
+            }
         })?;
-        let contents: Contents = toml::from_str(&text).map_err(|error| {
+        let document: Document = toml::from_str(&text).map_err(|error| {
             let line = error.span().map_or(0, |span| {
                 text[..span.start.min(text.len())].lines().count().max(1)
             });
@@ -90,22 +86,20 @@ impl Project {
                 error.message().replace('\n', ", ")
             ))
         })?;
-        check_name(&contents.plugin.name).map_err(|error| {
-            Failure::failed(format_args!("{}: {}", file.display(), error.message))
-        })?;
+        check_name(&document.plugin.name).map_err(|failure| failure.in_file(&file))?;
         Ok(Self {
             folder: folder.to_owned(),
-            plugin: contents.plugin,
-            tests: contents.test,
+            plugin: document.plugin,
+            tests: document.test,
         })
     }
 
-    /// What is built.
+    /// Returns the path of the component.
     pub(super) fn component(&self) -> PathBuf {
         self.folder.join(format!("{}.wasm", self.plugin.name))
     }
 
-    /// The plugin as a test wants it.
+    /// Returns the plugin with the options and grants of a test.
     pub(super) fn spec(&self, test: &Golden) -> Result<PluginSpec, Failure> {
         let mut spec = PluginSpec::new(self.component()).name(&self.plugin.name);
         for (key, value) in &test.options {
@@ -118,7 +112,7 @@ impl Project {
                     let file = self.folder.join(file);
                     PluginSpec::OPTION_FILE.text(&file).map_err(|error| {
                         Failure::failed(format_args!(
-                            "{FILE}, option `{key}`: {} cannot be read as text: {error}",
+                            "{FILE}, option `{key}`: cannot read {} as text: {error}",
                             file.display()
                         ))
                     })?
@@ -137,7 +131,7 @@ impl Project {
     }
 }
 
-/// A name that all languages and tools take, and that columns can be called after.
+/// Checks that all languages and tools accept a name, and that it can be part of a column's name.
 pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     let mut bytes = name.bytes();
     let fits = name.len() <= 64
@@ -146,8 +140,9 @@ pub(super) fn check_name(name: &str) -> Result<(), Failure> {
     match fits {
         true => Ok(()),
         false => Err(Failure::usage(format_args!(
-            "`{}` is not a name for a plugin's folder: give lower-case letters, digits and _, a letter first, at most 64",
+            "`{}` is not the name of a plugin",
             name.escape_debug()
-        ))),
+        ))
+        .hint("use at most 64 lower-case letters, digits and _, and begin with a letter")),
     }
 }

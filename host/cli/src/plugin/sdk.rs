@@ -1,4 +1,4 @@
-//! The SDKs that the command carries, so that it alone makes a plugin's folder that builds.
+//! The SDKs that the command contains, so that new plugins build without Flowloom's sources.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::super::exit::Failure;
 use super::language::Language;
 
-/// The folder of a plugin's that holds a copy.
+/// The folder of a plugin that holds its copy of the SDK.
 pub(super) const FOLDER: &str = "flowloom-sdk";
 
 /// A file of Flowloom's sources.
@@ -24,7 +24,7 @@ macro_rules! files {
     };
 }
 
-/// What every language needs.
+/// Files that every language needs.
 const COMMON: &[File] = files![
     "LICENSE-APACHE"
     "LICENSE-MIT"
@@ -136,7 +136,7 @@ fn files(language: Language) -> impl Iterator<Item = &'static File> {
     COMMON.iter().chain(of_language.iter().copied().flatten())
 }
 
-/// Writes the SDK of a language, and the contract, into a folder.
+/// Writes the SDK of a language and the contract into a folder.
 pub(super) fn write_copy(folder: &Path, language: Language) -> Result<(), Failure> {
     for file in files(language) {
         write(&folder.join(file.path), file.bytes)?;
@@ -147,7 +147,8 @@ pub(super) fn write_copy(folder: &Path, language: Language) -> Result<(), Failur
     Ok(())
 }
 
-/// The workspace that the crates of the Rust SDK inherit from: ours, with what they use of it.
+/// Returns the manifest of the workspace that the crates of the Rust SDK inherit from. It has the entries of
+/// Flowloom's workspace that they use.
 fn workspace() -> Result<String, Failure> {
     let manifest = |text: &str| {
         text.parse::<toml::Table>()
@@ -177,20 +178,20 @@ fn workspace() -> Result<String, Failure> {
     Ok(contents.to_string())
 }
 
-/// Flowloom's sources, as given by `--sdk`.
+/// Returns the folder of Flowloom's sources that `--sdk` names.
 pub(super) fn of_sources(folder: &Path) -> Result<PathBuf, Failure> {
     let found = fs::canonicalize(folder)
         .ok()
         .filter(|found| found.join("sdk").is_dir() && found.join("wit").is_dir());
     found.ok_or_else(|| {
         Failure::usage(format_args!(
-            "--sdk {}: that is no folder with Flowloom's sdk and wit in it",
+            "--sdk {}: the folder has no sdk and wit of Flowloom",
             folder.display()
         ))
     })
 }
 
-/// Writes a file, and makes the folders above it; scripts can be run.
+/// Writes a file and creates its folder. Scripts become executable.
 pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     let write = || {
         if let Some(folder) = path.parent() {
@@ -215,7 +216,7 @@ mod tests {
 
     use super::*;
 
-    /// Files below a folder of the sources that a plugin's author needs.
+    /// Collects the files below a folder of the sources that the author of a plugin needs.
     fn needed(root: &Path, below: &str, found: &mut BTreeSet<String>) {
         for entry in fs::read_dir(root.join(below)).expect("a folder of the sources") {
             let name = entry.expect("an entry").file_name();
@@ -223,7 +224,7 @@ mod tests {
             let path = format!("{below}/{name}");
             match name.as_ref() {
                 "examples" | "tests" | "__pycache__" => {}
-                // What only those who work on the SDKs need.
+                // Only authors of the SDKs need these.
                 "bindings" => {}
                 _ if root.join(&path).is_dir() => needed(root, &path, found),
                 _ => _ = found.insert(path),

@@ -1,4 +1,4 @@
-//! Whether a plugin was built from its sources as they are.
+//! Detection of sources that changed after the plugin was built.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,23 +7,23 @@ use std::time::SystemTime;
 use super::language::Language;
 use super::project::{FILE, Project};
 
-/// Folders that sources are not in: what tools put there, and tests.
-const OTHERS: [&str; 4] = ["target", "node_modules", "__pycache__", "tests"];
+/// Folders without sources: those of tools, and tests.
+const NO_SOURCES: [&str; 4] = ["target", "node_modules", "__pycache__", "tests"];
 
-/// A source that was changed after the component was built: the newest.
+/// Returns the newest source that changed after the component was built.
 pub(super) fn newer(project: &Project) -> Option<PathBuf> {
     let built = modified(&project.component())?;
     let extensions = extensions(project.plugin.language);
     let mut newest = (built, None);
-    // It may name a source somewhere else.
+    // The description may name a source in another folder.
     let source = project.folder.join(&project.plugin.source);
     for root in [project.folder.clone(), source] {
-        look(&root, extensions, &mut newest);
+        find_newest(&root, extensions, &mut newest);
     }
     newest.1
 }
 
-/// What a language's sources end with.
+/// Returns the extensions of a language's sources.
 fn extensions(language: Language) -> &'static [&'static str] {
     match language {
         Language::Rust => &["rs", "toml"],
@@ -35,25 +35,26 @@ fn extensions(language: Language) -> &'static [&'static str] {
     }
 }
 
-fn look(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Option<PathBuf>)) {
+/// Replaces `newest` if a source in this folder, or at this path, is newer.
+fn find_newest(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Option<PathBuf>)) {
     let Ok(entries) = fs::read_dir(path) else {
-        return look_at(path, extensions, newest);
+        return compare(path, extensions, newest);
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        if name.starts_with('.') || OTHERS.contains(&&*name) || name == FILE {
+        if name.starts_with('.') || NO_SOURCES.contains(&&*name) || name == FILE {
             continue;
         }
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => look(&entry.path(), extensions, newest),
-            Ok(kind) if kind.is_file() => look_at(&entry.path(), extensions, newest),
+            Ok(kind) if kind.is_dir() => find_newest(&entry.path(), extensions, newest),
+            Ok(kind) if kind.is_file() => compare(&entry.path(), extensions, newest),
             _ => {}
         }
     }
 }
 
-fn look_at(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Option<PathBuf>)) {
+fn compare(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Option<PathBuf>)) {
     let is_source = path
         .extension()
         .and_then(|extension| extension.to_str())

@@ -1,4 +1,4 @@
-//! Packets in memory, to be metered over and over.
+//! Packets in memory, for repeated measurements.
 
 use std::io::Cursor;
 use std::ops::Range;
@@ -9,31 +9,33 @@ use flowloom::capture::{CaptureError, Files, LinkType, RawPacket};
 
 use super::new::CAPTURE;
 
-/// Bytes of packets that are kept; what comes after them in a capture is left out.
-const MOST_BYTES: usize = 512 << 20;
+/// Maximum number of bytes of packets. Later packets of a capture are left out.
+const MAX_BYTES: usize = 512 << 20;
 
-/// How often the built-in capture is repeated.
-const TIMES: u64 = 4_000;
-/// Later than the packets of one round, and than the idle timeout: each round's flows are new.
-const APART_NS: u64 = 60_000_000_000;
+/// Number of repetitions of the built-in capture.
+const REPETITIONS: u64 = 4_000;
+/// Time between repetitions. It exceeds the duration of the capture and the idle timeout, so that each repetition
+/// has new flows.
+const INTERVAL_NS: u64 = 60_000_000_000;
 
 /// Packets in memory.
 pub(super) struct Traffic {
-    /// What it is, for people.
+    /// Description for users.
     pub(super) name: String,
-    packets: Vec<Kept>,
+    packets: Vec<StoredPacket>,
     bytes: Vec<u8>,
 }
 
-struct Kept {
+struct StoredPacket {
     time: Time,
     link: LinkType,
     wire_len: u32,
+    /// Range of its bytes in [`Traffic::bytes`].
     data: Range<usize>,
 }
 
 impl Traffic {
-    /// A capture's packets, as many as there is room for.
+    /// Reads the packets of a capture, up to [`MAX_BYTES`].
     pub(super) fn of(source: &Path) -> Result<Self, CaptureError> {
         let mut traffic = Self::empty(source.display().to_string());
         if traffic.read(Files::open([source])?)? {
@@ -42,20 +44,20 @@ impl Traffic {
         Ok(traffic)
     }
 
-    /// A small capture, over and over: a few flows at a time, each of them short.
+    /// Returns a small capture, repeated: short flows, a few at a time.
     pub(super) fn built_in() -> Result<Self, CaptureError> {
-        let name = format!("built-in: a TLS connection, {TIMES} times");
+        let name = format!("built-in: a TLS connection, {REPETITIONS} times");
         let mut traffic = Self::empty(name);
         traffic.read(Files::from_reader(
             "the built-in capture",
             Cursor::new(CAPTURE),
         ))?;
         let once = traffic.packets.len();
-        for round in 1..TIMES {
+        for round in 1..REPETITIONS {
             for n in 0..once {
                 let packet = &traffic.packets[n];
-                let again = Kept {
-                    time: Time::from_ns(packet.time.ns().saturating_add(round * APART_NS)),
+                let again = StoredPacket {
+                    time: Time::from_ns(packet.time.ns().saturating_add(round * INTERVAL_NS)),
                     data: packet.data.clone(),
                     ..*packet
                 };
@@ -73,16 +75,16 @@ impl Traffic {
         }
     }
 
-    /// Whether the capture has more than there is room for.
+    /// Reads packets. Returns whether the capture has more than [`MAX_BYTES`].
     fn read(&mut self, mut files: Files) -> Result<bool, CaptureError> {
         while let Some(packets) = files.read()? {
             for packet in packets.iter() {
-                if self.bytes.len() + packet.data.len() > MOST_BYTES {
+                if self.bytes.len() + packet.data.len() > MAX_BYTES {
                     return Ok(true);
                 }
                 let begin = self.bytes.len();
                 self.bytes.extend_from_slice(packet.data);
-                self.packets.push(Kept {
+                self.packets.push(StoredPacket {
                     time: packet.time,
                     link: packet.link,
                     wire_len: packet.wire_len,

@@ -10,41 +10,43 @@ use nix::unistd::{Gid, Uid, User, geteuid};
 use super::Files;
 use crate::exit::Failure;
 
-/// The number of `nobody` where the system has no such name.
+/// The user id of `nobody`, if the system has no such name.
 const NOBODY: u32 = 65_534;
 
-/// A user, and why it is this one.
+/// The user of a run, and the reason for this choice.
 #[derive(Debug)]
 pub(crate) struct Account {
     pub(super) uid: Uid,
     pub(super) gid: Gid,
-    /// For people: with its number.
+    /// Name and id, for messages.
     pub(super) name: String,
+    /// Reason for the choice, for messages.
     pub(super) why: String,
-    /// Its home folder, if it has one.
+    /// Home folder, if it exists.
     home: Option<PathBuf>,
 }
 
 impl Account {
-    /// Chooses the user for a run that was started as root: the one asked for, who invoked sudo, or the
-    /// owner of what is written. Returns `None` if the process keeps the user that it has.
+    /// Chooses the user of a run that was started as root: `requested`, else the user who invoked sudo, else the
+    /// owner of the output, else nobody. Returns `None` if the process keeps its user.
     ///
     /// # Errors
     ///
-    /// The user asked for does not exist, or cannot be had without being root.
+    /// The requested user does not exist, or the process is not root.
     pub(crate) fn choose(
-        asked: Option<&str>,
+        requested: Option<&str>,
         output: Option<&Path>,
     ) -> Result<Option<Self>, Failure> {
         let own = geteuid();
-        if let Some(asked) = asked {
-            let account = Self::asked(asked)?;
+        if let Some(requested) = requested {
+            let account = Self::requested(requested)?;
             return match own.is_root() {
                 true => Ok(Some(account)),
                 false if account.uid == own => Ok(None),
                 false => Err(Failure::usage(format_args!(
-                    "--user {asked}: only root can run as another user; leave it out, or use sudo"
-                ))),
+                    "--user {requested}: only root can run as another user"
+                ))
+                .hint("leave it out, or use sudo")),
             };
         }
         if !own.is_root() {
@@ -53,36 +55,38 @@ impl Account {
         let number = |name| env::var(name).ok()?.parse::<u32>().ok();
         if let Some(uid) = number("SUDO_UID").filter(|uid| *uid != 0) {
             let gid = number("SUDO_GID").unwrap_or(uid);
-            return Ok(Some(Self::numbered(uid, gid, "who invoked sudo".into())));
+            return Ok(Some(Self::numbered(uid, gid, "invoked sudo".into())));
         }
         let Some((path, owner)) = output.and_then(written) else {
             let found = User::from_name("nobody").ok().flatten();
             let (uid, gid) = found.map_or((NOBODY, NOBODY), |user| {
                 (user.uid.as_raw(), user.gid.as_raw())
             });
-            return Ok(Some(Self::numbered(uid, gid, "nothing is written".into())));
+            return Ok(Some(Self::numbered(uid, gid, "no output file".into())));
         };
-        let why = format!("who owns {}", path.display());
+        let why = format!("owner of {}", path.display());
         Ok(Some(Self::numbered(owner.uid(), owner.gid(), why)))
     }
 
-    fn asked(asked: &str) -> Result<Self, Failure> {
-        let why = "as --user says".to_owned();
-        if let Ok(uid) = asked.parse::<u32>() {
+    fn requested(requested: &str) -> Result<Self, Failure> {
+        let why = "chosen by --user".to_owned();
+        if let Ok(uid) = requested.parse::<u32>() {
             return Ok(Self::numbered(uid, uid, why));
         }
-        match User::from_name(asked) {
+        match User::from_name(requested) {
             Ok(Some(user)) => Ok(Self::of(user, why)),
             Ok(None) => Err(Failure::usage(format_args!(
-                "--user {asked}: there is no user of that name; give a name or a number"
-            ))),
+                "--user {requested}: no user has this name"
+            ))
+            .hint("give a name or a number")),
             Err(error) => Err(Failure::failed(format_args!(
-                "--user {asked}: the name cannot be looked up: {error}; give the number"
-            ))),
+                "--user {requested}: cannot look up the name: {error}"
+            ))
+            .hint("give the number")),
         }
     }
 
-    /// The user of this number. The group stands in where the system does not know the user.
+    /// Returns the user with this id. `gid` is used if the system does not know the user.
     fn numbered(uid: u32, gid: u32, why: String) -> Self {
         match User::from_uid(Uid::from_raw(uid)) {
             Ok(Some(user)) => Self::of(user, why),
@@ -110,14 +114,14 @@ impl Account {
         self.uid.is_root()
     }
 
-    /// Returns where this user keeps compiled plugins, if it has a home folder.
+    /// Returns the folder of compiled plugins of this user, or `None` without a home folder.
     pub(crate) fn cache(&self) -> Option<PathBuf> {
         Some(self.home.as_ref()?.join(".cache/flowloom"))
     }
 }
 
-/// What is written, and whose it is: the folder of the output's files, or a device or pipe that not
-/// everybody may write to.
+/// Returns the path that is written, with its owner: the folder of the output, or a device or pipe. Returns `None`
+/// for a device or pipe that everybody may write to.
 fn written(output: &Path) -> Option<(&Path, Metadata)> {
     let path = Files::written(output);
     let data = fs::metadata(path).ok()?;

@@ -1,4 +1,4 @@
-//! Files and ports.
+//! Landlock: access to files and ports.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, CompatLevel, Compatible as _, RulesetAttr as _,
@@ -7,10 +7,10 @@ use landlock::{
 
 use super::Files;
 
-/// The newest Landlock that is asked for; older kernels enforce what they know of it.
+/// The newest Landlock version in use. Older kernels enforce what they support.
 const LANDLOCK: ABI = ABI::V6;
 
-/// What libpcap and the C library read: counters of interfaces, names of ports and hosts.
+/// Paths that libpcap and the C library read: counters of interfaces, names of ports and hosts.
 const SYSTEM: [&str; 13] = [
     "/sys/class/net",
     "/sys/devices",
@@ -27,7 +27,7 @@ const SYSTEM: [&str; 13] = [
     "/etc/services",
 ];
 
-/// What a process that runs this very command again needs besides its file.
+/// Paths that a process needs to run this command again, besides its file.
 const LIBRARIES: [&str; 5] = [
     "/lib",
     "/lib64",
@@ -36,14 +36,14 @@ const LIBRARIES: [&str; 5] = [
     "/etc/ld.so.cache",
 ];
 
-/// Closes all files and TCP ports but these: a file that is read is open alone, without its folder.
-pub(super) fn close_files(files: &Files) -> Result<RulesetStatus, RulesetError> {
+/// Denies access to all TCP ports, and to all files except these. A file to read is accessible without its folder.
+pub(super) fn restrict(files: &Files) -> Result<RulesetStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write =
         read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
-    let own = write | AccessFs::MakeDir | AccessFs::RemoveDir;
+    let cache = write | AccessFs::MakeDir | AccessFs::RemoveDir;
     let command = std::env::current_exe().ok();
-    // A pipe or socket without a name, as behind /dev/stdout, is none of Landlock's files.
+    // Landlock does not restrict pipes and sockets without a name, for example those of /dev/stdout.
     let written = files.writable().filter(|path| path.canonicalize().is_ok());
     let status = landlock::Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -56,7 +56,7 @@ pub(super) fn close_files(files: &Files) -> Result<RulesetStatus, RulesetError> 
         .add_rules(path_beneath_rules(command, read | AccessFs::Execute))?
         .add_rules(path_beneath_rules(&files.read, read))?
         .add_rules(path_beneath_rules(written, write))?
-        .add_rules(path_beneath_rules(&files.own, own))?
+        .add_rules(path_beneath_rules(&files.cache, cache))?
         .restrict_self()?;
     Ok(status.ruleset)
 }

@@ -10,18 +10,18 @@ use nix::unistd::{Gid, Uid, getgroups, getresgid, getresuid, setgroups, setresgi
 
 use super::Account;
 
-/// Becomes this user, if one is given, and gives up all capabilities but the one to capture. Returns
-/// those that the process had.
+/// Becomes this user, if one is given, and drops all capabilities except the one to capture. Returns the
+/// capabilities that the process had.
 ///
 /// # Errors
 ///
-/// What could not be given up. The process is to end then.
-pub(super) fn give_up(account: Option<&Account>) -> Result<HashSet<Capability>, String> {
+/// A privilege cannot be dropped. The process must then end.
+pub(super) fn drop(account: Option<&Account>) -> Result<HashSet<Capability>, String> {
     let threads = fs::read_dir("/proc/self/task").map_err(of("threads"))?;
     let threads = threads.count();
     if threads != 1 {
         return Err(format!(
-            "{threads} threads run, of which only one would lose them"
+            "the process has {threads} threads, and only one would drop them"
         ));
     }
     let had = read(CapSet::Permitted)?;
@@ -48,23 +48,23 @@ pub(super) fn give_up(account: Option<&Account>) -> Result<HashSet<Capability>, 
     Ok(had)
 }
 
-/// Takes another capability up again, which the process had and still is permitted.
-pub(super) fn take(capability: Capability) -> Result<(), String> {
+/// Makes another permitted capability effective again.
+pub(super) fn raise(capability: Capability) -> Result<(), String> {
     let mut kept = read(CapSet::Effective)?;
     kept.insert(capability);
     set(CapSet::Effective, &kept)
 }
 
-/// Permits no more than what is in effect: from now on nothing can be taken up again.
+/// Reduces the permitted capabilities to the effective ones, so that no other can become effective again.
 ///
 /// # Errors
 ///
-/// More than that is left.
-pub(super) fn close(account: Option<&Account>) -> Result<HashSet<Capability>, String> {
+/// The process still has other capabilities, users or groups.
+pub(super) fn seal(account: Option<&Account>) -> Result<HashSet<Capability>, String> {
     let kept = read(CapSet::Effective)?;
     set(CapSet::Permitted, &kept)?;
     if read(CapSet::Permitted)? != kept || read(CapSet::Effective)? != kept {
-        return Err("capabilities: some are still there".into());
+        return Err("the process still has other capabilities".into());
     }
     if let Some(account) = account.filter(|account| !account.is_root()) {
         let users = getresuid().map_err(of("user"))?;
@@ -76,7 +76,7 @@ pub(super) fn close(account: Option<&Account>) -> Result<HashSet<Capability>, St
         let others = getgroups().map_err(of("groups"))?;
         if !is_only(account.uid, account.gid) || !others.is_empty() {
             return Err(format!(
-                "the process is not wholly that of user {}",
+                "the process still has other users or groups than those of {}",
                 account.name
             ));
         }
@@ -84,7 +84,7 @@ pub(super) fn close(account: Option<&Account>) -> Result<HashSet<Capability>, St
     Ok(kept)
 }
 
-/// Keeps what is permitted; all that is in effect is lost.
+/// Becomes this user. Keeps the permitted capabilities, and loses the effective ones.
 fn become_user(account: &Account) -> Result<(), String> {
     let (uid, gid) = (account.uid, account.gid);
     let cannot = |error| format!("cannot become user {}: {error}", account.name);
@@ -95,7 +95,7 @@ fn become_user(account: &Account) -> Result<(), String> {
     prctl::set_keepcaps(false).map_err(cannot)
 }
 
-/// Says what failed.
+/// Adds the object of a failed operation to its error.
 fn of<E: Display>(what: &str) -> impl FnOnce(E) -> String {
     move |error| format!("{what}: {error}")
 }
