@@ -19,8 +19,8 @@ fn says_what_a_plugin_asks_for_and_adds() {
         "{run}"
     );
     for line in [
-        "called       one event a call",
-        "cuts         it may end flows early",
+        "called       with single events",
+        "cuts         may end flows early",
     ] {
         assert!(lines.contains(&line), "no `{line}` in\n{run}");
     }
@@ -83,7 +83,8 @@ fn says_whether_a_policy_would_let_it_in() {
     check("version = 1\n[plugins.packet_bytes]\ngrants = [\"bytes:64\"]\n").done();
     let run = check("version = 1\n").exits(1);
     assert!(
-        run.stderr.contains("add --grant packet_bytes=bytes:64"),
+        run.stderr
+            .contains("hint: add \"bytes:64\" to the grants of [plugins.packet_bytes] in "),
         "{run}"
     );
     let run = check("version = 1\nunlisted = \"refuse\"\n").exits(1);

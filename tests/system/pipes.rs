@@ -183,7 +183,7 @@ fn a_time_from_the_future_does_not_keep_flows_from_ending() {
         run.signal("INT");
         let (_, code, log) = run.end();
         assert_eq!(code, Some(0), "{log}");
-        let told = "1 steps back of the clock, at each of which all flows ended";
+        let told = "1 steps back of the clock; each ended all flows";
         assert!(log.contains(told), "{log}");
         // The packet after the step has its own time.
         assert!(!log.contains("out of order"), "{log}");

@@ -132,7 +132,7 @@ fn a_packet_of_death_is_named_and_the_pauses_grow() {
         let named = run
             .stderr
             .lines()
-            .filter(|line| line.starts_with("ERROR plugin evil: stopped in init, packet "));
+            .filter(|line| line.contains("ERROR plugin evil: stopped in init, packet "));
         assert!(named.count() >= pauses.len() - 1, "{run}");
         let lost = number_before(&run, " flows without values");
         assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");

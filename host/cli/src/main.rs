@@ -20,14 +20,17 @@ mod standard;
 mod summary;
 
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::{Parser, Subcommand};
+use flowloom::versions;
 
 /// Turns network packets into flows, and adds your own features in a sandbox.
 #[derive(Parser)]
 #[command(
     name = "flowloom",
-    version,
+    version = VERSION,
+    long_version = &**LONG_VERSION,
     max_term_width = 100,
     after_help = EXIT_CODES,
     after_long_help = AFTER_LONG_HELP
@@ -39,6 +42,20 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+/// Version and commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("FLOWLOOM_COMMIT"));
+
+/// Version and commit, with the versions of libraries.
+static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
+    let ndpi = versions::ndpi();
+    format!(
+        "{VERSION}\nwasmtime {}\nlibpcap {}\nnDPI {}",
+        versions::WASMTIME,
+        versions::libpcap(),
+        ndpi.as_deref().unwrap_or("none")
+    )
+});
 
 macro_rules! exit_codes {
     () => {

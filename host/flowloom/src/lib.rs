@@ -29,6 +29,7 @@ pub mod fields;
 pub mod plugin;
 mod run;
 pub mod sink;
+pub mod versions;
 
 pub use anonymize::{Anonymizer, UnknownColumn};
 pub use flowloom_core::flow::{Flow, Udps};

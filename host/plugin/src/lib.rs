@@ -57,3 +57,5 @@ pub use supervise::health::PluginState;
 pub use supervise::report::PluginReport;
 pub use supervised::{ThreadPanics, spawn_supervised};
 pub use thread_time::thread_time;
+/// The version of wasmtime that runs plugins.
+pub use wasmtime_environ::VERSION as WASMTIME_VERSION;
