@@ -382,3 +382,22 @@ fn an_output_that_is_a_source() {
     fs::hard_link(&path, &link).unwrap();
     refused(&link);
 }
+
+#[test]
+fn a_level_of_the_log_that_does_not_exist() {
+    meter("dns.pcap")
+        .env("FLOWLOOM_LOG", "nonsense")
+        .run()
+        .refuses_usage("FLOWLOOM_LOG=nonsense: error, warn, info, debug or trace is accepted");
+}
+
+#[test]
+fn lines_of_a_pipe_have_their_time() {
+    let cut = capture("cut.pcap");
+    let run = meter("-").stdin(cut).run().incomplete();
+    let (time, _) = run.stderr.split_once("  WARN ").expect("it warns");
+    assert_eq!(time.len(), "2026-01-31T23:59:59.123Z".len(), "{run}");
+    assert!(time.ends_with('Z'), "{run}");
+    let run = meter("cut.pcap").run().incomplete();
+    assert!(run.stderr.starts_with(" WARN "), "{run}");
+}

@@ -1,7 +1,7 @@
 //! What plugins are shown is what the operator grants.
 
 use crate::command::{Command, meter};
-use crate::guests::udps;
+use crate::guests::{file, udps};
 
 #[test]
 fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
@@ -185,4 +185,35 @@ fn pseudonyms_are_not_for_who_sees_the_addresses() {
                  either pseudonyms, or addresses and bytes:N",
             );
     }
+}
+
+#[test]
+fn advice_names_the_policy_that_is_in_force() {
+    let (_folder, path) = file("flowloom.toml", "version = 1\n[plugins.evil]\n");
+    meter("http.pcap")
+        .plugin("evil,packet=src_ip")
+        .arg("--policy")
+        .arg(&path)
+        .run()
+        .fails(&format!(
+            "plugin `evil`: requests the packet field `src_ip`, which was not granted\n\
+             hint: add \"addresses\" to the grants of [plugins.evil] in {}",
+            path.display()
+        ));
+}
+
+#[test]
+fn a_policy_that_is_for_no_plugin_of_the_run_is_reported() {
+    let (_folder, path) = file(
+        "flowloom.toml",
+        "version = 1\n[plugins.evli]\n[plugins.slicer]\n",
+    );
+    let warning = format!(
+        " WARN the policy {} has no entry for a plugin of this run; entries: evli, slicer; plugins: evil",
+        path.display()
+    );
+    let run = |plugin: &str| meter("http.pcap").plugin(plugin).arg("--policy").arg(&path);
+    run("evil").run().done().reports_line(&warning);
+    let run = run("slicer").run().done();
+    assert!(!run.stderr.contains("WARN"), "{run}");
 }

@@ -167,7 +167,8 @@ fn a_named_pipe_is_live_too() {
     };
     let run = meter(&pipe).arg("-o").arg(&output).run().exits(1);
     assert!(
-        run.stderr.contains("it exists, and what is captured live"),
+        run.stderr
+            .contains("it exists\nhint: continue it with --append, "),
         "{run}"
     );
     assert_eq!(fs::read_to_string(&output).expect("it is there"), "mine");

@@ -56,7 +56,7 @@ struct Field {
     unit: &'static str,
     /// When flows have the field. Plugins can always request packet fields.
     #[serde(skip_serializing_if = "Option::is_none")]
-    there: Option<&'static str>,
+    present: Option<&'static str>,
     /// The required grant. Empty if every plugin may see the field.
     grant: &'static str,
     definition: &'static str,
@@ -78,7 +78,7 @@ impl All {
                     name: field.name,
                     ty: field.ty.name(),
                     unit: field.unit,
-                    there: Some(field.group.when()),
+                    present: Some(field.group.when()),
                     grant: field.sensitivity.grant(),
                     definition: field.doc,
                 })
@@ -89,7 +89,7 @@ impl All {
                     name: field.name,
                     ty: field.ty.name(),
                     unit: field.unit,
-                    there: None,
+                    present: None,
                     grant: field.sensitivity.grant(),
                     definition: field.doc,
                 })
@@ -160,9 +160,9 @@ fn text(all: &All) -> String {
             if !field.unit.is_empty() {
                 head += &format!(", {}", field.unit);
             }
-            match field.there {
+            match field.present {
                 None | Some("always") => {}
-                Some(there) => head += &format!("; present {there}"),
+                Some(present) => head += &format!("; present {present}"),
             }
             if !field.grant.is_empty() {
                 head += &format!("; plugins need --grant NAME={}", field.grant);
@@ -198,7 +198,7 @@ fn text(all: &All) -> String {
 fn markdown(all: &All) -> String {
     let mut out = INTRODUCTION.to_owned();
     out += "\n## Fields of flows\n\n";
-    out += "| field | type | unit | there | grant | definition |\n|---|---|---|---|---|---|\n";
+    out += "| field | type | unit | present | grant | definition |\n|---|---|---|---|---|---|\n";
     for field in &all.flow_fields {
         let Field {
             name,
@@ -208,8 +208,8 @@ fn markdown(all: &All) -> String {
             definition,
             ..
         } = field;
-        let there = field.there.unwrap_or_default();
-        out += &format!("| `{name}` | {ty} | {unit} | {there} | {grant} | {definition} |\n");
+        let present = field.present.unwrap_or_default();
+        out += &format!("| `{name}` | {ty} | {unit} | {present} | {grant} | {definition} |\n");
     }
     out += OUTPUTS_OF_PLUGINS;
     out += "\n## Fields of packets\n\n";
@@ -250,50 +250,46 @@ fn markdown(all: &All) -> String {
 const INTRODUCTION: &str = "\
 # Fields
 
-Every field of flows, and every packet field that a plugin may ask for. This page is what
-`flowloom fields --format markdown` prints; `flowloom fields` lists the same in a terminal, and
-`--format json` for programs.
+This page lists all fields of flows, and all packet fields that plugins may request. `flowloom fields --format
+markdown` prints it. `flowloom fields` prints the same list for a terminal, and `--format json` for programs.
 
-Names, order and definitions are those of NFStream 6.6.0, unless a definition says otherwise; where
-values differ, [nfstream-differences.md](nfstream-differences.md) says so. \"There\" says when flows have the field.
-\"Grant\" is what `--grant NAME=…` has to say for the plugin of that name to see it; without an entry
-every plugin may.
+Names, order and definitions are those of NFStream 6.6.0, unless a definition says otherwise.
+[nfstream-differences.md](nfstream-differences.md) lists where values differ. \"Present\" says when flows have the
+field. \"Grant\" is the grant that a plugin needs to see the field, as in `--grant NAME=…`. Without an entry, every
+plugin may see it.
 ";
 
 const OUTPUTS_OF_PLUGINS: &str = "
-Then follow the outputs of plugins, in the order in which the plugins were given: columns
-`udps.<plugin>.<output>`, of the types that each plugin declares. Any of their values may be null:
-the plugin said so, or it was not there to give one.
+After these fields follow the outputs of plugins, in the order of the plugins. The columns are named
+`udps.<plugin>.<output>` and have the types that the plugin declares. Any value may be null: the plugin returned null,
+or could not return a value.
 ";
 
 const FIELDS_OF_PACKETS: &str = "\
-What a plugin can be shown of each packet. Sizes and ports are those of the innermost packet where a
-tunnel was unwrapped; only `raw_size` is the whole frame's. Bytes come beside these fields: of the
-payload with `--grant NAME=payload:N`, from the IP header on with `--grant NAME=bytes:N`, which
-shows the addresses as well.
+Plugins can request these fields of each packet. If a tunnel was decoded, sizes and ports are those of the innermost
+packet; only `raw_size` is the size of the whole frame. Plugins can also request bytes of each packet: of the payload
+with `--grant NAME=payload:N`, and from the IP header on with `--grant NAME=bytes:N`, which shows addresses too.
 
-Payload is what was captured behind the header of TCP, of UDP, and of ICMP (its first eight bytes);
-where the capture ends in that header there is none, whatever `payload_size` says. What has no
-`transport_size` is payload from the end of the IP header and its extensions on, although its
-`payload_size` is 0.
+The payload is the captured data after the header of TCP, UDP or ICMP (its first eight bytes). If the captured data
+ends in that header, there is no payload, whatever the value of `payload_size`. For packets without `transport_size`,
+the payload begins after the IP header and its extensions, although `payload_size` is 0.
 ";
 
 const PROTOCOL: &str = "\
-The numbers are IANA's, of what follows the IP header and its extension headers. Any number is
-metered; these are met most.
+The number of the protocol after the IP header and its extension headers, as assigned by IANA. Flowloom meters all
+numbers. These are the most common ones.
 ";
 
 const EXPIRATION_ID: &str = "\
-Why a flow ended.
+The reason why a flow ended.
 ";
 
 const TUNNEL_ID: &str = "\
-The tunnel that a flow's packets were found in, the innermost one. The numbers are nDPI's as far as
-it has them.
+The innermost tunnel that contained the packets of a flow. The numbers are those of nDPI, if nDPI has one.
 ";
 
 const CONFIDENCE: &str = "\
-How a flow's application was found. The numbers and names are those of nDPI 4.2.
+How nDPI found the application of a flow. The numbers and names are those of nDPI 4.2.
 ";
 
 const VALUES: &str = "
@@ -303,33 +299,30 @@ const VALUES: &str = "
 |---|---|---|
 | boolean | `1`, `0` | `true`, `false` |
 | u8, u16, u32, u64, i64 | decimal | number |
-| float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number, likewise; NaN and infinities are `null` |
-| text | as it is, control characters as `\\x1b`; an empty text is `\"\"` | string |
-| bytes | hexadecimal, `00ff`; no bytes are `\"\"` | string, likewise |
+| float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number with the same digits; NaN and infinities are `null` |
+| text | unchanged, control characters as `\\x1b`; an empty text is `\"\"` | string |
+| bytes | hexadecimal, `00ff`; no bytes are `\"\"` | hexadecimal string |
 | list of integers | `[0, 1, -1]` | array |
 | list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` |
-| JSON | its text on one line | the value on one line, not as a string with JSON in it |
+| JSON | the JSON text on one line | the value itself on one line, not a string |
 | null | an empty cell | `null` |
 
-- CSV is RFC 4180 in UTF-8 with LF at the end of each line. The first line is the header. A value is
-  quoted only if it contains a comma or a quotation mark, or if it is an empty text. Each line is one
-  flow.
-- Text of packets and plugins has no control character (U+0000 to U+001F, U+007F to U+009F) in an
-  output. CSV has `\\x` and the two hexadecimal digits of each: `\\x1b` for an escape, `\\x0a` for a line
-  feed. A backslash itself stays as it is, so a text that has these four characters looks the same. JSON
-  lines have `\\u001b`, and read back to the same text.
-- `--csv-formulas escape` writes an apostrophe before CSV text whose first character, blanks aside, is
-  `=`, `+`, `-` or `@`, also in their full width: a spreadsheet would run it as a formula. The default,
-  `keep`, writes it as it is. Numbers are never changed.
-- JSON lines are one object a line. Plugins' outputs stand in `udps`, an object with one object for
-  each plugin: `{\"udps\": {\"slicer\": {\"part\": 1}}}`.
-- IP addresses are in their canonical text (RFC 5952 for IPv6), MAC addresses are
-  `aa:bb:cc:dd:ee:ff`, OUIs the first eight characters of these.
-- Times are since 1970-01-01 UTC.
-- A column of `--columns-to-anonymize` is text in every row that is not null: the 128 hexadecimal
-  digits of keyed BLAKE2b-512 over what Python's `str` makes of the value, as in NFStream. That is
-  the text in the CSV column above, without quotes, except that floats are written as Python writes them
-  (`1e+16`, `1e-05`, `nan`).
+- CSV is RFC 4180 in UTF-8 with LF at the end of each line. The first line is the header. Values are quoted only if
+  they contain a comma or a quotation mark, or are an empty text. Therefore each line is one flow.
+- Output contains no control characters (U+0000 to U+001F, U+007F to U+009F) from packets or plugins. CSV has `\\x` and
+  two hexadecimal digits instead: `\\x1b` for an escape, `\\x0a` for a line feed. A backslash is not escaped, so a text
+  with these four characters looks the same. JSON lines have `\\u001b`, which reads back to the same text.
+- `--csv-formulas escape` writes an apostrophe before CSV text that a spreadsheet would run as a formula: its first
+  character after blanks is `=`, `+`, `-` or `@`, or the full-width form of one. The default, `keep`, writes the text
+  unchanged. Numbers are never changed.
+- JSON lines have one object per line. The object `udps` contains one object for each plugin:
+  `{\"udps\": {\"slicer\": {\"part\": 1}}}`.
+- IP addresses have their canonical form (RFC 5952 for IPv6). MAC addresses have the form `aa:bb:cc:dd:ee:ff`. OUIs
+  are the first eight characters of a MAC address.
+- Times count from 1970-01-01 UTC.
+- Columns of `--columns-to-anonymize` are text, or null: 128 hexadecimal digits of keyed BLAKE2b-512 over the value in
+  the form of Python's `str`, as in NFStream. This is the form of the CSV column above, except for floats, which have
+  Python's form (`1e+16`, `1e-05`, `nan`).
 ";
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use flowloom::decode::{Tunnel, TunnelSet, UnknownTunnel};
 use flowloom::dissect::{DEFAULT_DISSECTIONS, NdpiFiles};
-use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, SchemaMode};
+use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, Policy, SchemaMode};
 use flowloom::sink::{BackgroundSink, Format, Losses, OnFailure, OutputFiles};
 use flowloom::{
     AccountingMode, AnonymizationKey, RunSummary, Step, Streamer, StreamerBuilder, capture,
@@ -269,7 +269,7 @@ impl Meter {
         let mut streamer = builder
             .build()
             .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
-        self.warn_of_unused_policy(&streamer);
+        self.check_policy(&streamer)?;
         let mut sink = self.background(&streamer, kind, &inputs)?;
         let losses = sink.losses();
         let clock = RunClock::start(&streamer);
@@ -325,15 +325,19 @@ impl Meter {
         }
     }
 
-    /// Warns if the policy has entries, and none of them is for a plugin of this run.
-    fn warn_of_unused_policy(&self, streamer: &Streamer) {
+    /// Warns if the policy has no entry for a plugin of this run. Fails if it cannot be read.
+    fn check_policy(&self, streamer: &Streamer) -> Result<(), Failure> {
+        let Some(path) = &self.policy else {
+            return Ok(());
+        };
+        let policy = Policy::from_file(path).map_err(Failure::failed)?;
         let plugins = streamer.summary().plugins;
         let plugins: Vec<_> = plugins.iter().map(|plugin| &*plugin.name).collect();
-        if let Some(path) = &self.policy
-            && (!plugins.is_empty() || !self.watch)
-        {
-            warn_of_unused_policy(path, &plugins);
+        // Plugins may appear later in a watched folder.
+        if !self.watch || !plugins.is_empty() {
+            warn_of_unused_policy(path, &policy, &plugins);
         }
+        Ok(())
     }
 
     fn builder(

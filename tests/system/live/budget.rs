@@ -49,7 +49,7 @@ fn who_is_slow_in_the_long_run_is_left_alone_unless_the_policy_says_otherwise() 
     is_complete(&ended);
     assert!(!has_values(&ended), "{}", ended.log);
     let told = ended.log.lines().any(|line| {
-        line.starts_with("ERROR plugin evil: stopped in update, packet ")
+        line.contains("ERROR plugin evil: stopped in update, packet ")
             && line.contains(" ns of CPU time per event; 80000 are allowed; ")
     });
     assert!(told, "{}", ended.log);

@@ -103,7 +103,7 @@ impl PluginOptions {
             None => Ok(spec),
             Some(file) => {
                 let policy = Policy::from_file(file).map_err(Failure::failed)?;
-                warn_of_unused_policy(file, &[&spec.name]);
+                warn_of_unused_policy(file, &policy, &[&spec.name]);
                 policy.apply(spec).map_err(Failure::failed)
             }
         }
@@ -133,12 +133,8 @@ fn with_grants(mut spec: PluginSpec, grants: &[(String, Grants)]) -> Result<Plug
     Ok(spec)
 }
 
-/// Warns if the policy in this file has entries, and none of them is for one of these plugins.
-pub(super) fn warn_of_unused_policy(file: &Path, plugins: &[&str]) {
-    // A policy that cannot be read is the failure of whoever applies it.
-    let Ok(policy) = Policy::from_file(file) else {
-        return;
-    };
+/// Warns if a policy has entries, and none of them is for one of these plugins.
+pub(super) fn warn_of_unused_policy(file: &Path, policy: &Policy, plugins: &[&str]) {
     let entries: Vec<_> = policy.plugins().collect();
     if entries.is_empty() || entries.iter().any(|entry| plugins.contains(entry)) {
         return;
