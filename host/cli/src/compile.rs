@@ -9,7 +9,7 @@ use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, CompiledModule
 
 use super::exit::{Exit, Failure};
 use super::number::within;
-use super::plugin::PLUGINS;
+use super::plugin_options::PLUGINS;
 use super::privileges::Account;
 
 /// Options of compilation, with a cache.

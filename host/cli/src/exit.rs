@@ -8,8 +8,6 @@ use flowloom::StreamerError;
 use flowloom::dissect::DissectError;
 use flowloom::plugin::{LoadErrorKind, PluginError, Trap, escaped, shown};
 
-use super::log;
-
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exit {
@@ -134,10 +132,10 @@ impl Failure {
         }
     }
 
-    /// Prints the failure on standard error, after all log lines.
-    pub(super) fn print(&self) {
+    /// Returns the lines for standard error. Empty if nothing is to be printed.
+    pub(super) fn text(&self) -> String {
         if self.message.is_empty() {
-            return;
+            return String::new();
         }
         let mut text = String::from("flowloom: ");
         // Parts of the message are escaped. A part that is not stays on its line.
@@ -148,7 +146,7 @@ impl Failure {
         if let Some(hint) = &self.hint {
             text += &format!("hint: {}\n", escaped(hint));
         }
-        log::end(text.as_bytes());
+        text
     }
 }
 

@@ -14,6 +14,7 @@ mod output;
 mod overlap;
 mod performance;
 mod plugin;
+mod plugin_options;
 mod privileges;
 mod sources;
 mod standard;
@@ -117,7 +118,8 @@ fn main() -> ExitCode {
     match done {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            failure.print();
+            // After all log lines.
+            log::end(failure.text().as_bytes());
             failure.exit.into()
         }
     }

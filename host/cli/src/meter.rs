@@ -20,7 +20,7 @@ use super::live::{LiveOptions, Monitor};
 use super::number::within;
 use super::output::{OUTPUT, OutputOptions};
 use super::overlap::Inputs;
-use super::plugin::{PLUGINS, warn_of_unused_policy};
+use super::plugin_options::{PLUGINS, grant, warn_of_unused_policy};
 use super::privileges::{self, Account};
 use super::sources::{SourceKind, SourceOptions};
 use super::summary::{self, RunClock, RunTotals};
@@ -236,17 +236,6 @@ fn tunnels(text: &str) -> Result<TunnelSet, String> {
             .parse()
             .map_err(|error: UnknownTunnel| format!("'{}' is not one of {}", error.name, names())),
     }
-}
-
-/// Parses `NAME=WHAT[,WHAT…]`.
-pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {
-    let (name, what) = text
-        .split_once('=')
-        .ok_or("give NAME=WHAT, as in slicer=addresses,payload:64")?;
-    let grants = what
-        .parse()
-        .map_err(|error: flowloom::plugin::GrantError| error.to_string())?;
-    Ok((name.to_owned(), grants))
 }
 
 impl Meter {

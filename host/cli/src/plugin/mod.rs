@@ -12,18 +12,16 @@ mod sources;
 mod test;
 mod traffic;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use flowloom::Settings;
-use flowloom::plugin::{
-    Grants, PluginError, PluginSpec, Policy, Registry, RegistryConfig, escaped, escaped_path,
-};
+use flowloom::plugin::{Grants, PluginError, PluginSpec, Policy, Registry, RegistryConfig};
 
 use super::compile::{self, CompileBounds};
 use super::exit::{Exit, Failure, GrantAdvice};
-use super::meter::grant;
+use super::plugin_options::{PLUGINS, grant, warn_of_unused_policy, with_grants};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -70,9 +68,6 @@ impl Plugin {
     }
 }
 
-/// Help heading of the options of plugins.
-pub(super) const PLUGINS: &str = "Plugins";
-
 /// A plugin, its grants and its policy.
 #[derive(Args)]
 struct PluginOptions {
@@ -117,38 +112,6 @@ impl PluginOptions {
         };
         Failure::of_plugin(error, advice)
     }
-}
-
-/// Adds the grants of `--grant` to the plugin of a command that has one plugin.
-fn with_grants(mut spec: PluginSpec, grants: &[(String, Grants)]) -> Result<PluginSpec, Failure> {
-    for (name, grants) in grants {
-        if *name != spec.name {
-            return Err(Failure::usage(format_args!(
-                "--grant {name}=…: the plugin is called {}",
-                spec.name
-            )));
-        }
-        spec = spec.grant(*grants);
-    }
-    Ok(spec)
-}
-
-/// Warns if a policy has entries, and none of them is for one of these plugins.
-pub(super) fn warn_of_unused_policy(file: &Path, policy: &Policy, plugins: &[&str]) {
-    let entries: Vec<_> = policy.plugins().collect();
-    if entries.is_empty() || entries.iter().any(|entry| plugins.contains(entry)) {
-        return;
-    }
-    let list = |names: &[&str]| match names {
-        [] => "none".to_owned(),
-        names => escaped(&names.join(", ")),
-    };
-    tracing::warn!(
-        "the policy {} has no entry for a plugin of this run; entries: {}; plugins: {}",
-        escaped_path(file),
-        list(&entries),
-        list(plugins)
-    );
 }
 
 /// Returns a registry that compiles plugins as `flowloom meter` does.

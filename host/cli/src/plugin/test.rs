@@ -10,11 +10,11 @@ use serde_json::{Map, Value};
 
 use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure, GrantAdvice};
-use super::super::meter::grant;
 use super::super::overlap::Inputs;
+use super::super::plugin_options::{PLUGINS, grant, with_grants};
 use super::super::standard;
 use super::project::{FILE, Golden, Project};
-use super::{PLUGINS, sdk, sources, with_grants};
+use super::{sdk, sources};
 
 const EXAMPLES: &str = "\
 Examples:
