@@ -188,7 +188,7 @@ fn a_name_is_checked_and_nothing_is_overwritten() {
         &["new", "other", "--lang", "c", "--sdk", "mine"],
     )
     .run()
-    .refuses_usage("--sdk mine: that is no folder with Flowloom's sdk and wit in it");
+    .refuses_usage("--sdk mine: the folder has no sdk and wit of Flowloom");
     let run = in_folder(folder.path(), &["new", "other", "--lang", "cobol"])
         .run()
         .exits(2);

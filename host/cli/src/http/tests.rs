@@ -4,7 +4,7 @@ use std::sync::mpsc::channel;
 
 use super::*;
 
-/// What has not happened by then never will.
+/// Time after which a test fails.
 const HANGS: Duration = Duration::from_secs(60);
 
 /// A server with a small page, a large one, and one that panics.
@@ -38,7 +38,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// What comes until the server closes. A reset behind the answer is an end as well.
+/// Returns the bytes until the server closes. A reset after the answer is an end too.
 fn rest(mut stream: TcpStream) -> String {
     let mut bytes = Vec::new();
     let start = Instant::now();
@@ -171,22 +171,22 @@ fn trickle(
 #[test]
 fn a_client_that_never_comes_to_an_end_is_ended() {
     let address = serve();
-    // Nothing, or an endless header, a byte at a time.
+    // Nothing, or an endless header, one byte at a time.
     let answer = trickle(address, "", |_| false);
     assert_eq!(status(&answer), "408", "{answer}");
     let answer = trickle(address, "GET / HTTP/1.1\r\na: ", |stream| {
         stream.write_all(b"b").is_ok()
     });
     assert!(["", "408"].contains(&status(&answer)), "{answer}");
-    // A body, a byte at a time: the answer is there, and the end comes.
+    // A body, one byte at a time: the server answers, and closes at the deadline.
     let request = "GET / HTTP/1.1\r\nContent-Length: 2000\r\n\r\n";
     trickle(address, request, |stream| stream.write_all(b"b").is_ok());
-    // A large answer that is taken a byte at a time is cut.
+    // A large answer that is read one byte at a time is cut.
     let mut taken = 0;
     let cut = trickle(address, "GET /large HTTP/1.1\r\n\r\n", |stream| {
         let is_open = stream.read(&mut [0]).is_ok_and(|len| len > 0);
         taken += 1;
-        // Some answer is still on the way; what the server does at the end is told by a write.
+        // Parts of the answer are still in transit. A write shows that the server has closed.
         is_open && stream.write_all(b"b").is_ok()
     });
     assert!(taken + cut.len() < 64 << 20);
@@ -238,7 +238,7 @@ fn others_are_served_while_thousands_connect() {
         }
     };
     let attacker = thread::spawn(flood(stopped));
-    // The attacker has the same address. A client that another one displaces is told so, and asks again.
+    // The attacker has the same address. A client that another one replaces gets 503, and tries again.
     let is_served_in_time = || {
         let answers = (0..100).map(|_| ask(address, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"));
         let mut refused = answers.take_while(|answer| !answer.ends_with("\r\n\r\nsmall\n"));
