@@ -196,7 +196,7 @@ fn advice_names_the_policy_that_is_in_force() {
         .arg(&path)
         .run()
         .fails(&format!(
-            "plugin `evil`: requests the packet field `src_ip`, which was not granted\n\
+            "plugin 'evil': requests packet field src_ip, which was not granted\n\
              hint: add \"addresses\" to the grants of [plugins.evil] in {}",
             path.display()
         ));

@@ -107,25 +107,20 @@ impl Failure {
     pub(super) fn of_plugin(error: PluginError, advice: GrantAdvice<'_>) -> Self {
         let name = error.name.escape_debug();
         match &*error.problem {
-            LoadErrorKind::NotGranted {
-                of, field, grant, ..
-            } => Self::failed(format_args!(
-                "plugin `{name}`: requests the {of} field `{}`, which was not granted",
-                escaped(field)
-            ))
-            .hint(advice.hint(&error.name, grant)),
-            LoadErrorKind::BytesNotGranted {
-                of, grant, asked, ..
-            } => Self::failed(format_args!(
-                "plugin `{name}`: requests {asked} bytes of each {of}, which were not granted"
-            ))
-            .hint(advice.hint(&error.name, &format!("{grant}:{asked}"))),
+            LoadErrorKind::NotGranted { missing, .. } => {
+                let text = error.to_string();
+                // The error names the option; which words fit depends on the command.
+                let message = text
+                    .split_once("; add --grant ")
+                    .map_or(&*text, |(message, _)| message);
+                Self::failed(message).hint(advice.hint(&error.name, &missing.to_string()))
+            }
             // The log already has the plugin's own error line.
             LoadErrorKind::OpenTrapped(Trap::Stopped {
                 reason,
-                said: Some(_),
+                last_error: Some(_),
             }) => Self::failed(format_args!(
-                "plugin `{name}`: failed while it was opened: {}",
+                "plugin '{name}': cannot be opened: {}",
                 shown(reason)
             )),
             _ => Self::failed(error),
