@@ -1,6 +1,7 @@
 //! What a live capture gives up.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
+use std::io::Write as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 use std::path::Path;
 
@@ -214,7 +215,7 @@ fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
     live.stop().exits(0);
     // The folder of the policy is root's alone.
     let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
-    let (folder, policy) = file("flowloom.toml", say("0"));
+    let (folder, policy) = file("flowloom.toml", say("1000"));
     let evil = folder.path().join("evil.wasm");
     fs::copy(plugin("evil"), &evil).expect("it is there");
     fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).expect("root may");
@@ -228,10 +229,13 @@ fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
     live.logs("user nobody (65534) may not read ");
     live.logs("; keeping the capability to read it\n");
     live.logs("kept capabilities: CAP_DAC_READ_SEARCH, CAP_NET_RAW\n");
-    let mut plus = 0;
+    let mut plus = 1_000;
     until("the policy is read again", || {
         plus += 1;
-        fs::write(&policy, say(&plus.to_string())).expect("root may");
+        // One write of the same length: whoever reads it meanwhile finds a whole policy.
+        let mut file = File::options().write(true).open(&policy).expect("root may");
+        file.write_all(say(&plus.to_string()).as_bytes())
+            .expect("root may");
         live.signal("HUP");
         live.log().contains(" newly started flows use it")
     });
