@@ -13,6 +13,7 @@ use flowloom_plugin::{
     RunContext, SchemaMode, ThreadPanics, thread_time,
 };
 
+use super::config::{ConfigError, PluginConfig, RunConfig};
 use super::fanout::Fanout;
 use super::meter::Meter;
 use super::parallel::Parallel;
@@ -48,24 +49,12 @@ use crate::dissect::NdpiFiles;
 #[derive(Clone)]
 #[must_use]
 pub struct StreamerBuilder {
-    sources: Vec<PathBuf>,
-    grouping: Grouping,
-    skip_unreadable: bool,
-    settings: Settings,
-    ndpi_files: NdpiFiles,
-    bpf_filter: Option<String>,
-    snapshot_length: Option<u32>,
-    promiscuous_mode: bool,
-    socket_buffer_size: u32,
-    fanout: bool,
-    max_nflows: u64,
-    n_meters: usize,
+    /// Everything but the plugins, which are kept as specifications.
+    config: RunConfig,
     plugins: Vec<PluginSpec>,
     plugin_folder: Option<PluginFolder>,
-    policy: Option<PathBuf>,
     compiler: Option<Arc<dyn Compiler>>,
     hot_loading: Option<SchemaMode>,
-    columns_to_anonymize: Vec<String>,
     anonymization_key: Option<AnonymizationKey>,
     panics: ThreadPanics,
 }
@@ -83,31 +72,40 @@ impl Streamer {
     ///
     /// [`grouping`](StreamerBuilder::grouping) joins files that continue each other into one capture.
     pub fn builder<P: Into<PathBuf>>(sources: impl IntoIterator<Item = P>) -> StreamerBuilder {
-        StreamerBuilder::new(sources.into_iter().map(Into::into).collect())
+        StreamerBuilder::new(RunConfig {
+            sources: sources.into_iter().map(Into::into).collect(),
+            ..RunConfig::default()
+        })
+    }
+}
+
+impl RunConfig {
+    /// Returns a builder with this configuration.
+    ///
+    /// # Errors
+    ///
+    /// The grants or the digest of a plugin are not valid.
+    pub fn builder(mut self) -> Result<StreamerBuilder, ConfigError> {
+        let plugins = std::mem::take(&mut self.plugins);
+        let plugins = plugins.into_iter().map(PluginConfig::spec);
+        let plugins = plugins.collect::<Result<_, _>>()?;
+        let plugin_folder = self.plugin_folder.take().map(PluginFolder::new);
+        Ok(StreamerBuilder {
+            plugins,
+            plugin_folder,
+            ..StreamerBuilder::new(self)
+        })
     }
 }
 
 impl StreamerBuilder {
-    pub(crate) fn new(sources: Vec<PathBuf>) -> Self {
+    fn new(config: RunConfig) -> Self {
         Self {
-            sources,
-            grouping: Grouping::default(),
-            skip_unreadable: false,
-            settings: Settings::default(),
-            ndpi_files: NdpiFiles::default(),
-            bpf_filter: None,
-            snapshot_length: None,
-            promiscuous_mode: true,
-            socket_buffer_size: 0,
-            fanout: false,
-            max_nflows: 0,
-            n_meters: 1,
+            config,
             plugins: Vec::new(),
             plugin_folder: None,
-            policy: None,
             compiler: None,
             hot_loading: None,
-            columns_to_anonymize: Vec::new(),
             anonymization_key: None,
             panics: ThreadPanics::default(),
         }
@@ -118,7 +116,7 @@ impl StreamerBuilder {
     /// By default, rotated files of one link continue each other. Every other file is a capture of its own.
     /// Clock, flow ids and dissector start again with each capture.
     pub fn grouping(mut self, grouping: Grouping) -> Self {
-        self.grouping = grouping;
+        self.config.grouping = grouping;
         self
     }
 
@@ -127,13 +125,13 @@ impl StreamerBuilder {
     /// Skipped files are logged, and counted in [`RunSummary::files_skipped`](super::RunSummary). Off by
     /// default: [`build`](Self::build) then fails because of such a file.
     pub fn skip_unreadable(mut self, on: bool) -> Self {
-        self.skip_unreadable = on;
+        self.config.skip_unreadable = on;
         self
     }
 
     /// Sets all parameters of metering at once.
     pub fn settings(mut self, settings: Settings) -> Self {
-        self.settings = settings;
+        self.config.settings = settings;
         self
     }
 
@@ -141,7 +139,7 @@ impl StreamerBuilder {
     ///
     /// 15 by default. At most [`MOST_SECONDS`](Self::MOST_SECONDS).
     pub fn idle_timeout(mut self, seconds: u64) -> Self {
-        self.settings.idle_timeout = seconds;
+        self.config.settings.idle_timeout = seconds;
         self
     }
 
@@ -149,7 +147,7 @@ impl StreamerBuilder {
     ///
     /// 1,800 by default. At most [`MOST_SECONDS`](Self::MOST_SECONDS).
     pub fn active_timeout(mut self, seconds: u64) -> Self {
-        self.settings.active_timeout = seconds;
+        self.config.settings.active_timeout = seconds;
         self
     }
 
@@ -159,14 +157,14 @@ impl StreamerBuilder {
     /// has [`Expiration::Closed`](crate::fields::Expiration::Closed). Later packets begin another flow. Off
     /// by default.
     pub fn end_on_fin(mut self, on: bool) -> Self {
-        self.settings.end_on_fin = on;
+        self.config.settings.end_on_fin = on;
         self
     }
 
     /// Sets the accounting mode: which bytes of a packet are counted. By default, all bytes of the frame
     /// on the wire are counted.
     pub fn accounting_mode(mut self, mode: AccountingMode) -> Self {
-        self.settings.accounting_mode = mode;
+        self.config.settings.accounting_mode = mode;
         self
     }
 
@@ -174,21 +172,21 @@ impl StreamerBuilder {
     ///
     /// `true`, the default, stands for GTP-U, CAPWAP and TZSP; `false` stands for none.
     pub fn decode_tunnels(mut self, tunnels: impl Into<TunnelSet>) -> Self {
-        self.settings.decode_tunnels = tunnels.into();
+        self.config.settings.decode_tunnels = tunnels.into();
         self
     }
 
     /// Sets whether flows have statistics of packet sizes, inter-arrival times and TCP flags. Off by
     /// default.
     pub fn statistical_analysis(mut self, on: bool) -> Self {
-        self.settings.statistical_analysis = on;
+        self.config.settings.statistical_analysis = on;
         self
     }
 
     /// Sets the number of first packets of a flow for SPLT: flows have the direction, size and
     /// inter-arrival time of each. 0, the default, adds no columns.
     pub fn splt_analysis(mut self, packets: u16) -> Self {
-        self.settings.splt_analysis = packets;
+        self.config.settings.splt_analysis = packets;
         self
     }
 
@@ -198,20 +196,20 @@ impl StreamerBuilder {
     /// 20 by default. 0 disables dissection and removes its columns. A build without nDPI has 0 by default
     /// and accepts no other number.
     pub fn n_dissections(mut self, packets: u8) -> Self {
-        self.settings.n_dissections = packets;
+        self.config.settings.n_dissections = packets;
         self
     }
 
     /// Sets files with additional protocols and categories for nDPI. None by default. (Not in NFStream.)
     pub fn ndpi_files(mut self, files: NdpiFiles) -> Self {
-        self.ndpi_files = files;
+        self.config.ndpi_files = files;
         self
     }
 
     /// Sets a filter, a libpcap expression: packets that do not match it are not metered. By default,
     /// all packets are metered.
     pub fn bpf_filter(mut self, expression: impl Into<String>) -> Self {
-        self.bpf_filter = Some(expression.into());
+        self.config.bpf_filter = Some(expression.into());
         self
     }
 
@@ -220,13 +218,13 @@ impl StreamerBuilder {
     /// By default, packets of files are not truncated, and packets of an interface are truncated to 1,536
     /// bytes.
     pub fn snapshot_length(mut self, bytes: u32) -> Self {
-        self.snapshot_length = Some(bytes);
+        self.config.snapshot_length = Some(bytes);
         self
     }
 
     /// Sets whether an interface also captures packets that are addressed to other hosts. On by default.
     pub fn promiscuous_mode(mut self, on: bool) -> Self {
-        self.promiscuous_mode = on;
+        self.config.promiscuous_mode = on;
         self
     }
 
@@ -234,7 +232,7 @@ impl StreamerBuilder {
     ///
     /// 0, the default, stands for 32 MiB.
     pub fn socket_buffer_size(mut self, bytes: u32) -> Self {
-        self.socket_buffer_size = bytes;
+        self.config.socket_buffer_size = bytes;
         self
     }
 
@@ -244,7 +242,7 @@ impl StreamerBuilder {
     /// The kernel hashes outer headers and reassembles IPv4 fragments. The order of flows between meters is
     /// undefined. Off by default. With one meter, it has no effect.
     pub fn fanout(mut self, on: bool) -> Self {
-        self.fanout = on;
+        self.config.fanout = on;
         self
     }
 
@@ -252,7 +250,7 @@ impl StreamerBuilder {
     ///
     /// Further flows end as well. They are counted in [`RunSummary::flows_withheld`](super::RunSummary).
     pub fn max_nflows(mut self, flows: u64) -> Self {
-        self.max_nflows = flows;
+        self.config.max_nflows = flows;
         self
     }
 
@@ -260,7 +258,7 @@ impl StreamerBuilder {
     ///
     /// If the limit is reached, the oldest flow ends early when a new one begins.
     pub fn max_flows(mut self, flows: u64) -> Self {
-        self.settings.max_flows = flows;
+        self.config.settings.max_flows = flows;
         self
     }
 
@@ -268,7 +266,7 @@ impl StreamerBuilder {
     ///
     /// [`Settings::queue_bytes`](crate::Settings::queue_bytes) explains what is counted.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
-        self.settings.queue_bytes = bytes;
+        self.config.settings.queue_bytes = bytes;
         self
     }
 
@@ -287,7 +285,7 @@ impl StreamerBuilder {
     /// - flows that lose values because a plugin trapped;
     /// - runs with [`fanout`](Self::fanout).
     pub fn n_meters(mut self, meters: usize) -> Self {
-        self.n_meters = meters;
+        self.config.n_meters = meters;
         self
     }
 
@@ -308,7 +306,7 @@ impl StreamerBuilder {
     ///
     /// By default there is no policy. Plugins then have the grants of their [`PluginSpec`].
     pub fn policy(mut self, file: impl Into<PathBuf>) -> Self {
-        self.policy = Some(file.into());
+        self.config.policy = Some(file.into());
         self
     }
 
@@ -341,7 +339,7 @@ impl StreamerBuilder {
         mut self,
         columns: impl IntoIterator<Item = C>,
     ) -> Self {
-        self.columns_to_anonymize = columns.into_iter().map(Into::into).collect();
+        self.config.columns_to_anonymize = columns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -375,14 +373,14 @@ impl StreamerBuilder {
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
         self.check()?;
         let (stop, panics) = (Stop::default(), self.panics.clone());
-        let (sources, has_folder) = capture::expand(std::mem::take(&mut self.sources))?;
-        self.settings.capture_column = sources.len() > 1 || has_folder;
-        self.sources = sources;
+        let (sources, has_folder) = capture::expand(std::mem::take(&mut self.config.sources))?;
+        self.config.settings.capture_column = sources.len() > 1 || has_folder;
+        self.config.sources = sources;
         let origin = self.origin(&stop)?;
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
         let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
-        let plugins = PluginUpdates::new(registry.clone(), &self.settings.schema());
+        let plugins = PluginUpdates::new(registry.clone(), &self.config.settings.schema());
         let meters = self.meters(plugins.set.plugins());
         if let Some(registry) = &registry {
             registry.begin(RunContext {
@@ -393,15 +391,15 @@ impl StreamerBuilder {
         }
         let folder_watch = match (&registry, self.plugin_folder.clone()) {
             (Some(registry), Some(folder)) => {
-                folder.follow(self.policy.clone(), registry, &panics)?
+                folder.follow(self.config.policy.clone(), registry, &panics)?
             }
             _ => None,
         };
         let mut schema = plugins.set.schema().clone();
-        let anonymizer = match self.columns_to_anonymize.is_empty() {
+        let anonymizer = match self.config.columns_to_anonymize.is_empty() {
             true => None,
             false => Some(Anonymizer::new(
-                &self.columns_to_anonymize,
+                &self.config.columns_to_anonymize,
                 &self
                     .anonymization_key
                     .clone()
@@ -413,19 +411,19 @@ impl StreamerBuilder {
             schema = Arc::new(anonymizer.schema(&schema));
         }
         let work = match (origin, meters) {
-            (Origin::Live(live), meters @ 2..) if self.fanout => {
-                let mut settings = self.settings;
+            (Origin::Live(live), meters @ 2..) if self.config.fanout => {
+                let mut settings = self.config.settings;
                 settings.max_flows = settings.max_flows.div_ceil(meters as u64);
                 let interface = live.interface().to_owned();
                 let mut fanout = Vec::new();
                 for socket in live.fan_out(meters)? {
-                    let meter = Meter::with_set(settings, &plugins.set, &self.ndpi_files)?;
+                    let meter = Meter::with_set(settings, &plugins.set, &self.config.ndpi_files)?;
                     fanout.push((socket, meter));
                 }
                 let fanout = Fanout::start(
                     fanout,
                     &plugins,
-                    self.settings.queue_bytes,
+                    self.config.settings.queue_bytes,
                     interface,
                     stop.clone(),
                 );
@@ -434,7 +432,11 @@ impl StreamerBuilder {
             (origin, 1) if can_run_in_caller(&origin, &schema) => {
                 Work::Single(Box::new(SingleMeter {
                     origin,
-                    meter: Meter::with_set(self.settings, &plugins.set, &self.ndpi_files)?,
+                    meter: Meter::with_set(
+                        self.config.settings,
+                        &plugins.set,
+                        &self.config.ndpi_files,
+                    )?,
                     plugins,
                     pending: None,
                     problems: Vec::new(),
@@ -444,14 +446,15 @@ impl StreamerBuilder {
                 }))
             }
             (origin, meters) => {
-                let ndpi_files = &self.ndpi_files;
-                let parallel = Parallel::start(origin, self.settings, meters, plugins, ndpi_files)?;
+                let ndpi_files = &self.config.ndpi_files;
+                let parallel =
+                    Parallel::start(origin, self.config.settings, meters, plugins, ndpi_files)?;
                 Work::Parallel(Box::new(parallel))
             }
         };
-        let reloader = registry
-            .clone()
-            .map(|registry| Reloader::new(self.plugins, self.policy, registry, panics.clone()));
+        let reloader = registry.clone().map(|registry| {
+            Reloader::new(self.plugins, self.config.policy, registry, panics.clone())
+        });
         Ok(Streamer {
             schema,
             registry,
@@ -459,7 +462,7 @@ impl StreamerBuilder {
             _folder_watch: folder_watch,
             work,
             anonymizer,
-            max_nflows: self.max_nflows,
+            max_nflows: self.config.max_nflows,
             returned: 0,
             stop,
             panics,
@@ -473,31 +476,31 @@ impl StreamerBuilder {
         for (parameter, value, range, accepted) in [
             (
                 "idle_timeout",
-                self.settings.idle_timeout,
+                self.config.settings.idle_timeout,
                 0..=max_seconds,
                 SECONDS,
             ),
             (
                 "active_timeout",
-                self.settings.active_timeout,
+                self.config.settings.active_timeout,
                 0..=max_seconds,
                 SECONDS,
             ),
             (
                 "n_meters",
-                self.n_meters as u64,
+                self.config.n_meters as u64,
                 0..=max_meters,
                 "0 to 256 meters are accepted",
             ),
             (
                 "socket_buffer_size",
-                self.socket_buffer_size.into(),
+                self.config.socket_buffer_size.into(),
                 0..=i32::MAX as u64,
                 "0 to 2147483647 bytes are accepted",
             ),
             (
                 "snapshot_length",
-                self.snapshot_length.unwrap_or(1).into(),
+                self.config.snapshot_length.unwrap_or(1).into(),
                 1..=u32::MAX.into(),
                 "at least 1 byte is accepted",
             ),
@@ -515,15 +518,21 @@ impl StreamerBuilder {
 
     /// Opens the source of packets. `stop` ends it.
     fn origin(&self, stop: &Stop) -> Result<Origin, StreamerError> {
-        let filter = self.bpf_filter.as_ref().map(Filter::new).transpose()?;
-        let idle_timeout = Duration::from_secs(self.settings.idle_timeout);
-        if let Some(interface) = capture::interface(&self.sources)? {
+        let filter = self
+            .config
+            .bpf_filter
+            .as_ref()
+            .map(Filter::new)
+            .transpose()?;
+        let idle_timeout = Duration::from_secs(self.config.settings.idle_timeout);
+        if let Some(interface) = capture::interface(&self.config.sources)? {
             let settings = LiveSettings {
-                promiscuous_mode: self.promiscuous_mode,
+                promiscuous_mode: self.config.promiscuous_mode,
                 snapshot_length: self
+                    .config
                     .snapshot_length
                     .unwrap_or(LiveSettings::SNAPSHOT_LENGTH),
-                socket_buffer_size: match self.socket_buffer_size {
+                socket_buffer_size: match self.config.socket_buffer_size {
                     0 => LiveSettings::SOCKET_BUFFER_SIZE,
                     bytes => bytes,
                 },
@@ -537,20 +546,23 @@ impl StreamerBuilder {
             )?;
             return Ok(Origin::Live(Box::new(live)));
         }
-        if self.fanout {
+        if self.config.fanout {
             return Err(StreamerError::Parameter {
                 parameter: "fanout",
                 value: "true".into(),
                 accepted: "it is for an interface, not for files",
             });
         }
-        let mut files =
-            Files::open_grouped(self.sources.clone(), self.grouping, self.skip_unreadable)?
-                .with_idle_timeout(idle_timeout);
+        let mut files = Files::open_grouped(
+            self.config.sources.clone(),
+            self.config.grouping,
+            self.config.skip_unreadable,
+        )?
+        .with_idle_timeout(idle_timeout);
         if let Some(filter) = filter {
             files = files.with_filter(filter);
         }
-        if let Some(bytes) = self.snapshot_length {
+        if let Some(bytes) = self.config.snapshot_length {
             files = files.with_snapshot_length(bytes);
         }
         Ok(Origin::Files(Box::new(files), stop.clone()))
@@ -563,8 +575,8 @@ impl StreamerBuilder {
             key: self.anonymization_key.clone(),
             thread_panics: panics.clone(),
         };
-        let registry = Registry::with(self.settings.schema(), config)?;
-        let policy = Policy::at(self.policy.as_deref())?;
+        let registry = Registry::with(self.config.settings.schema(), config)?;
+        let policy = Policy::at(self.config.policy.as_deref())?;
         for spec in self.plugins.clone() {
             registry.load(policy.apply(spec)?)?;
         }
@@ -582,7 +594,7 @@ impl StreamerBuilder {
             .iter()
             .find(|plugin| plugin.manifest().needs_one_meter)
         {
-            if self.n_meters > 1 {
+            if self.config.n_meters > 1 {
                 tracing::warn!(
                     "plugin {}: it keeps state across flows; the run uses one meter",
                     plugin.name()
@@ -590,7 +602,7 @@ impl StreamerBuilder {
             }
             return 1;
         }
-        match self.n_meters {
+        match self.config.n_meters {
             // One core is left to the reader.
             0 => thread::available_parallelism()
                 .map_or(1, |cores| (cores.get() - 1).clamp(1, Self::MOST_METERS)),

@@ -4,11 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use flowloom_core::meter::Settings;
-use flowloom_plugin::{CallMode, GrantError, PluginFolder, PluginSpec, Sha256, SpecError};
+use flowloom_plugin::{CallMode, GrantError, PluginSpec, Sha256, SpecError};
 use serde::{Deserialize, Serialize};
 
-use super::builder::StreamerBuilder;
-use super::streamer::Streamer;
 use crate::capture::Grouping;
 use crate::dissect::NdpiFiles;
 
@@ -136,43 +134,6 @@ impl Default for RunConfig {
             policy: None,
             columns_to_anonymize: Vec::new(),
         }
-    }
-}
-
-impl RunConfig {
-    /// Returns a builder with this configuration.
-    ///
-    /// # Errors
-    ///
-    /// Grants or the digest of a plugin are not valid.
-    pub fn builder(self) -> Result<StreamerBuilder, ConfigError> {
-        let mut builder = Streamer::builder(self.sources)
-            .settings(self.settings)
-            .grouping(self.grouping)
-            .skip_unreadable(self.skip_unreadable)
-            .ndpi_files(self.ndpi_files)
-            .promiscuous_mode(self.promiscuous_mode)
-            .socket_buffer_size(self.socket_buffer_size)
-            .fanout(self.fanout)
-            .max_nflows(self.max_nflows)
-            .n_meters(self.n_meters)
-            .columns_to_anonymize(self.columns_to_anonymize);
-        if let Some(filter) = self.bpf_filter {
-            builder = builder.bpf_filter(filter);
-        }
-        if let Some(bytes) = self.snapshot_length {
-            builder = builder.snapshot_length(bytes);
-        }
-        for plugin in self.plugins {
-            builder = builder.plugin(plugin.spec()?);
-        }
-        if let Some(folder) = self.plugin_folder {
-            builder = builder.plugin_folder(PluginFolder::new(folder));
-        }
-        if let Some(policy) = self.policy {
-            builder = builder.policy(policy);
-        }
-        Ok(builder)
     }
 }
 
