@@ -255,10 +255,13 @@ impl Meter {
         let builder = self
             .builder(&sources, account.as_ref())?
             .thread_panics(monitor.panics());
+        // Read before the run begins: later the file may already be another one.
+        let policy = self.policy.as_ref().map(Policy::from_file);
+        let policy = policy.transpose().map_err(Failure::failed)?;
         let mut streamer = builder
             .build()
             .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
-        self.check_policy(&streamer)?;
+        self.check_policy(policy.as_ref(), &streamer);
         let mut sink = self.background(&streamer, kind, &inputs)?;
         let losses = sink.losses();
         let clock = RunClock::start(&streamer);
@@ -314,19 +317,17 @@ impl Meter {
         }
     }
 
-    /// Warns if the policy has no entry for a plugin of this run. Fails if it cannot be read.
-    fn check_policy(&self, streamer: &Streamer) -> Result<(), Failure> {
-        let Some(path) = &self.policy else {
-            return Ok(());
+    /// Warns if the policy has no entry for a plugin of this run.
+    fn check_policy(&self, policy: Option<&Policy>, streamer: &Streamer) {
+        let (Some(path), Some(policy)) = (&self.policy, policy) else {
+            return;
         };
-        let policy = Policy::from_file(path).map_err(Failure::failed)?;
         let plugins = streamer.summary().plugins;
         let plugins: Vec<_> = plugins.iter().map(|plugin| &*plugin.name).collect();
         // Plugins may appear later in a watched folder.
         if !self.watch || !plugins.is_empty() {
-            warn_of_unused_policy(path, &policy, &plugins);
+            warn_of_unused_policy(path, policy, &plugins);
         }
-        Ok(())
     }
 
     fn builder(
