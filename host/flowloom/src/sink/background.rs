@@ -30,8 +30,8 @@ const QUEUED_BATCHES: usize = 8;
 /// dropped and counted, because the caller must not wait.
 const LIVE_QUEUED_BATCHES: usize = if cfg!(test) { 8 } else { 256 };
 
-/// The maximum number of batches for files and pipes: the queued ones, the one that is being
-/// written, and the one that is being filled.
+/// The maximum number of batches for files and pipes. To the queued batches it adds two: the thread
+/// writes one, and the caller fills the other.
 const MAX_BATCHES: usize = QUEUED_BATCHES + 2;
 /// The time without a batch after which the sink is flushed, so that flows of a slow pipe are
 /// written in time.
