@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use flowloom::capture::{LinkType, RawPacket};
-use flowloom::plugin::{CallMode, Limits, PluginSpec, Registry};
+use flowloom::plugin::{CallMode, PluginSpec, Registry};
 use flowloom::{Meter, Settings, Time, Value};
 use tempfile::TempDir;
 
@@ -136,11 +136,9 @@ fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
 fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flow() {
     // A packet ends flows with 42 MB of values at once, of which a meter keeps 32 MiB at least.
     let flows = 3_500;
-    let settings = Settings {
-        n_dissections: 0,
-        queue_bytes: 16 << 20,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.n_dissections = 0;
+    settings.queue_bytes = 16 << 20;
     let registry = Registry::new(settings.schema()).expect("the engine starts");
     let spec = PluginSpec::new(plugin("evil"))
         .option("mode", "shown")
@@ -148,17 +146,12 @@ fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flo
         .option("outputs", "ip:text+payload:bytes+bytes:bytes")
         .grant("payload:60000".parse().expect("a grant"));
     // As above: a call copies megabytes.
-    let limits = Limits {
-        call: Duration::from_secs(60),
-        ..spec.limits
-    };
+    let mut limits = spec.limits;
+    limits.call = Duration::from_secs(60);
     for call_mode in [CallMode::Auto, CallMode::PerEvent] {
         let name = format!("evil{}", call_mode as u8);
-        let spec = PluginSpec {
-            name: name.clone(),
-            limits,
-            ..spec.clone().calls(call_mode)
-        };
+        let mut spec = spec.clone().name(&name).calls(call_mode);
+        spec.limits = limits;
         let plugin = registry.load(spec).expect("it loads");
         let mut meter = Meter::new(settings, &[plugin]).expect("a meter");
         for port in 0..=flows {

@@ -221,11 +221,9 @@ impl Seconds {
     }
 
     fn without_plugin() -> Self {
-        let settings = Settings {
-            idle_timeout: 5,
-            n_dissections: 0,
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.idle_timeout = 5;
+        settings.n_dissections = 0;
         Self {
             registry: Registry::new(settings.schema()).expect("the engine starts"),
             meter: Meter::new(settings, &[]).expect("a meter"),

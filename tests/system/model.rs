@@ -318,13 +318,12 @@ fn settings() -> impl Strategy<Value = Settings> {
     let idle = select(vec![0, 1, 2, 15, 60, 120]);
     let active = select(vec![0, 2, 30, 1_800]);
     (idle, active, select(modes)).prop_map(|(idle_timeout, active_timeout, accounting_mode)| {
-        Settings {
-            idle_timeout,
-            active_timeout,
-            accounting_mode,
-            n_dissections: 0,
-            ..Settings::default()
-        }
+        let mut settings = Settings::default();
+        settings.idle_timeout = idle_timeout;
+        settings.active_timeout = active_timeout;
+        settings.accounting_mode = accounting_mode;
+        settings.n_dissections = 0;
+        settings
     })
 }
 
@@ -354,13 +353,15 @@ proptest! {
 
     #[test]
     fn flows_do_not_depend_on_a_limit_that_is_not_reached((settings, steps, portion) in run()) {
-        let limited = Settings { max_flows: 200, ..settings };
+        let mut limited = settings;
+        limited.max_flows = 200;
         prop_assert_eq!(metered(&steps, limited, portion), metered(&steps, settings, 16));
     }
 
     #[test]
     fn no_more_flows_are_live_than_the_limit_says((settings, steps, _) in run(), limit in 1..6_u64) {
-        let limited = Settings { max_flows: limit, ..settings };
+        let mut limited = settings;
+        limited.max_flows = limit;
         let mut meter = Meter::new(limited, &[]).expect("there are no plugins to fail");
         let mut captured = START_MS * 1_000_000;
         for step in &steps {

@@ -175,11 +175,9 @@ fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
 /// Flows that have ended do not wait for the events of a plugin that gets none.
 #[test]
 fn flows_come_out_while_a_plugin_is_left_alone() {
-    let settings = Settings {
-        idle_timeout: 1,
-        n_dissections: 0,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.idle_timeout = 1;
+    settings.n_dissections = 0;
     let registry = Registry::new(settings.schema()).expect("the engine starts");
     let spec = PluginSpec::new(plugin("evil"))
         .option("mode", "silent")

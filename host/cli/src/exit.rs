@@ -109,9 +109,9 @@ impl Failure {
         match &*error.problem {
             LoadErrorKind::NotGranted { missing, .. } => {
                 let text = error.to_string();
-                // The error names the option; which words fit depends on the command.
+                // The hint says what the plugin needs, in the words of the command.
                 let message = text
-                    .split_once("; add --grant ")
+                    .split_once("; it needs ")
                     .map_or(&*text, |(message, _)| message);
                 Self::failed(message).hint(advice.hint(&error.name, &missing.to_string()))
             }

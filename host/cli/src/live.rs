@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use flowloom::sink::{BackgroundSink, Losses};
-use flowloom::{Streamer, StreamerBuilder, ThreadPanics};
+use flowloom::{RunConfig, Streamer, ThreadPanics};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::{flag, low_level};
 
@@ -41,7 +41,7 @@ pub(super) struct LiveOptions {
     promiscuous_mode: bool,
 
     /// Size of the kernel's packet ring; 0 is 32 MiB.
-    #[arg(long, default_value_t = 0, value_name = "BYTES", value_parser = within(0..=i32::MAX as u32), allow_negative_numbers = true, help_heading = LIVE)]
+    #[arg(long, default_value_t = RunConfig::default().socket_buffer_size, value_name = "BYTES", value_parser = within(0..=i32::MAX as u32), allow_negative_numbers = true, help_heading = LIVE)]
     socket_buffer_size: u32,
 
     /// Open one socket and ring per metering thread.
@@ -95,11 +95,10 @@ impl LiveOptions {
     }
 
     /// Sets the options of the capture.
-    pub(super) fn set(&self, builder: StreamerBuilder) -> StreamerBuilder {
-        builder
-            .promiscuous_mode(self.promiscuous_mode || !self.no_promiscuous_mode)
-            .socket_buffer_size(self.socket_buffer_size)
-            .fanout(self.fanout)
+    pub(super) fn set(&self, config: &mut RunConfig) {
+        config.promiscuous_mode = self.promiscuous_mode || !self.no_promiscuous_mode;
+        config.socket_buffer_size = self.socket_buffer_size;
+        config.fanout = self.fanout;
     }
 
     /// Chooses the user that the run becomes. Returns `None` if it keeps its user.
@@ -364,7 +363,7 @@ mod tests {
     #[test]
     fn an_output_whose_queue_is_full_is_reopened_when_it_has_room() {
         let blocking = BlockingSink::default();
-        let mut sink = BackgroundSink::live(blocking.clone(), OnFailure::GoOn);
+        let mut sink = BackgroundSink::live(blocking.clone(), OnFailure::Retry);
         let held = blocking.lock.lock().unwrap();
         let mut requests = 1;
         while !is_reopening_due(sink.reopen()) {

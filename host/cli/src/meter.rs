@@ -1,27 +1,23 @@
 //! `flowloom meter`
 
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
-use flowloom::decode::{Tunnel, TunnelSet, UnknownTunnel};
-use flowloom::dissect::{DEFAULT_DISSECTIONS, NdpiFiles};
-use flowloom::plugin::{CallMode, Grants, PluginFolder, PluginSpec, Policy, SchemaMode};
+use clap::Args;
+use flowloom::plugin::{Policy, SchemaMode};
 use flowloom::sink::{BackgroundSink, Format, Losses, OnFailure, OutputFiles};
-use flowloom::{
-    AccountingMode, AnonymizationKey, RunSummary, Step, Streamer, StreamerBuilder, capture,
-};
-use indicatif::{ProgressBar, ProgressStyle};
+use flowloom::{AnonymizationKey, RunConfig, RunSummary, Step, Streamer, StreamerBuilder, capture};
 
 use super::compile::CompileOptions;
 use super::exit::{Exit, Failure, GrantAdvice, with_option};
 use super::live::{LiveOptions, Monitor};
-use super::number::within;
+use super::metering::MeteringOptions;
 use super::output::{OUTPUT, OutputOptions};
 use super::overlap::Inputs;
-use super::plugin_options::{PLUGINS, grant, warn_of_unused_policy};
+use super::plugin_options::{RunPlugins, warn_of_unused_policy};
 use super::privileges::{self, Account};
+use super::progress::Progress;
 use super::sources::{SourceKind, SourceOptions};
 use super::summary::{self, RunClock, RunTotals};
 use super::{log, standard};
@@ -64,178 +60,17 @@ pub(super) struct Meter {
     #[arg(long, value_name = "HEX|@FILE", help_heading = OUTPUT)]
     anonymization_key: Option<String>,
 
-    /// Run a plugin (repeatable).
-    ///
-    /// FILE is a WebAssembly component. The default NAME is the file name up to its first dot. Options of the
-    /// plugin follow the file; `KEY=@FILE` passes the text of a file as the value.
-    #[arg(long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]", help_heading = PLUGINS)]
-    plugins: Vec<PluginSpec>,
-
-    /// Run all plugins of a folder.
-    ///
-    /// Flowloom runs the files *.wasm in the order of their names, without options, after the plugins of
-    /// --plugin.
-    #[arg(long = "plugins", value_name = "DIR", help_heading = PLUGINS)]
-    plugin_folder: Option<PathBuf>,
-
-    /// Follow changes of the folder during the run.
-    ///
-    /// Flowloom loads files that appear, replaces plugins whose files change, and removes plugins whose files
-    /// disappear. Live flows finish with the version that they began with.
-    #[arg(long, requires = "plugin_folder", help_heading = PLUGINS)]
-    watch: bool,
-
-    /// Let a plugin see more data (repeatable).
-    ///
-    /// Every plugin sees sizes, times, direction, TCP flags, ports, protocol and counters. WHAT is one of:
-    /// addresses, pseudonyms (numbers instead of addresses), application, names, payload:N (the first N
-    /// payload bytes of each packet), bytes:N (the first N bytes of each packet from its IP header on).
-    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant, help_heading = PLUGINS)]
-    grants: Vec<(String, Grants)>,
-
-    /// File of grants, options and limits of plugins.
-    ///
-    /// docs/sandbox.md describes this TOML file. With --watch, Flowloom follows its changes.
-    #[arg(long, value_name = "FILE", help_heading = PLUGINS)]
-    policy: Option<PathBuf>,
-
-    /// How plugins are called.
-    ///
-    /// Plugins support calls with batches of events, calls with single events, or both. `auto` uses batches if
-    /// the plugin supports them. `per-event` uses single events if the plugin supports them.
-    #[arg(
-        long,
-        default_value = "auto",
-        value_name = "auto|per-event",
-        hide_possible_values = true,
-        help_heading = PLUGINS
-    )]
-    plugin_calls: PluginCalls,
+    #[command(flatten)]
+    plugins: RunPlugins,
 
     #[command(flatten)]
     compile: CompileOptions,
 
-    /// End a flow after this time without a packet.
-    #[arg(long, default_value_t = 15, value_name = "SECONDS", value_parser = within(0..=StreamerBuilder::MOST_SECONDS), allow_negative_numbers = true, help_heading = METERING)]
-    idle_timeout: u64,
-
-    /// End a flow at this age, even if it is active.
-    #[arg(long, default_value_t = 1800, value_name = "SECONDS", value_parser = within(0..=StreamerBuilder::MOST_SECONDS), allow_negative_numbers = true, help_heading = METERING)]
-    active_timeout: u64,
-
-    /// Also end a flow when its TCP connection ends.
-    ///
-    /// A reset, or the acknowledgement of both sides' FIN, ends the flow with expiration_id 2. Later packets
-    /// begin another flow.
-    #[arg(long, help_heading = METERING)]
-    end_on_fin: bool,
-
-    /// Counted bytes: 0 frame, 1 IP, 2 transport, 3 payload.
-    ///
-    /// 0 counts the whole frame, 1 the IP packet, 2 the transport header and the payload, 3 the payload only.
-    #[arg(long, default_value_t = 0, value_name = "MODE", value_parser = within(0..=3_u8), allow_negative_numbers = true, help_heading = METERING)]
-    accounting_mode: u8,
-
-    /// Decode these tunnels.
-    ///
-    /// A list of gtp, capwap, tzsp, vxlan, gre and geneve. Flowloom meters the packets inside a decoded tunnel
-    /// instead of the packets around them.
-    #[arg(
-        long,
-        default_value = "gtp,capwap,tzsp",
-        value_name = "TUNNEL,…",
-        value_parser = tunnels,
-        help_heading = METERING
-    )]
-    decode_tunnels: TunnelSet,
-
-    /// Decode no tunnels.
-    #[arg(long, conflicts_with = "decode_tunnels", help_heading = METERING)]
-    no_decode_tunnels: bool,
-
-    /// Add statistics of packet sizes, times and TCP flags.
-    #[arg(long, help_heading = METERING)]
-    statistical_analysis: bool,
-
-    /// Add direction, size and time of the first N packets.
-    ///
-    /// The time is the inter-arrival time: the time since the previous packet of the flow.
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u16::MAX), allow_negative_numbers = true, help_heading = METERING)]
-    splt_analysis: u16,
-
-    /// Meter only packets that match a libpcap filter.
-    #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
-    bpf_filter: Option<String>,
-
-    /// Truncate packets to this length.
-    ///
-    /// Packet sizes still count the whole packet. The default for interfaces is 1536. Packets of files are not
-    /// truncated by default.
-    #[arg(long, value_name = "BYTES", value_parser = within(1..=u32::MAX), allow_negative_numbers = true, help_heading = METERING)]
-    snapshot_length: Option<u32>,
-
-    /// Stop after N flows; 0 is no limit.
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
-    max_nflows: u64,
-
-    /// Number of metering threads; 0 uses all cores but one.
-    ///
-    /// The flows of a capture and their order do not depend on this number. Only application
-    /// columns may differ, because the nDPI of each thread remembers earlier flows.
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = within(0..=StreamerBuilder::MOST_METERS), allow_negative_numbers = true, help_heading = METERING)]
-    n_meters: usize,
-
-    /// Dissect the first N packets of each flow; 0 disables.
-    ///
-    /// At most 255. nDPI finds the application of a flow in these packets. 0 also removes the application
-    /// columns.
-    #[arg(long, default_value_t = DEFAULT_DISSECTIONS, value_name = "N", value_parser = within(0..=u8::MAX), allow_negative_numbers = true, help_heading = APPLICATIONS)]
-    n_dissections: u8,
-
-    /// Additional protocols, in the format of nDPI's protos.txt.
-    #[arg(long, value_name = "FILE", help_heading = APPLICATIONS)]
-    ndpi_protocols: Option<PathBuf>,
-
-    /// Additional categories, in the format of nDPI's categories.txt.
-    #[arg(long, value_name = "FILE", help_heading = APPLICATIONS)]
-    ndpi_categories: Option<PathBuf>,
-
-    /// End the oldest flow early when N are live; 0 is no limit.
-    #[arg(long, default_value_t = 0, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = LIMITS)]
-    max_live_flows: u64,
-
-    /// Memory for ended flows until they are written.
-    ///
-    /// At the limit, a run over files waits for the output. A live capture first loses values of plugins.
-    #[arg(long, default_value_t = 256, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = LIMITS)]
-    queue_mib: u32,
+    #[command(flatten)]
+    metering: MeteringOptions,
 
     #[command(flatten)]
     live: LiveOptions,
-}
-
-const METERING: &str = "Metering (parameters of NFStream)";
-const APPLICATIONS: &str = "Applications (nDPI)";
-const LIMITS: &str = "Limits";
-
-#[derive(Clone, Copy, ValueEnum)]
-enum PluginCalls {
-    Auto,
-    PerEvent,
-}
-
-/// Parses a list of tunnels.
-fn tunnels(text: &str) -> Result<TunnelSet, String> {
-    let names = || Tunnel::ALL.map(Tunnel::name).join(", ");
-    match text {
-        "true" | "false" => Err(format!(
-            "expected a list of {}; --no-decode-tunnels decodes none",
-            names()
-        )),
-        list => list
-            .parse()
-            .map_err(|error: UnknownTunnel| format!("'{}' is not one of {}", error.name, names())),
-    }
 }
 
 impl Meter {
@@ -253,10 +88,10 @@ impl Meter {
         let files = self.files_of_the_run(account.as_ref());
         let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
         let builder = self
-            .builder(&sources, account.as_ref())?
+            .builder(sources, account.as_ref())?
             .thread_panics(monitor.panics());
         // Read before the run begins: later the file may already be another one.
-        let policy = self.policy.as_ref().map(Policy::from_file);
+        let policy = self.plugins.policy.as_ref().map(Policy::from_file);
         let policy = policy.transpose().map_err(Failure::failed)?;
         let mut streamer = builder
             .build()
@@ -310,128 +145,88 @@ impl Meter {
 
     /// Returns where the user grants data to the plugins of this run.
     fn grant_advice(&self) -> GrantAdvice<'_> {
-        match &self.policy {
+        match &self.plugins.policy {
             Some(policy) => GrantAdvice::Policy(policy),
-            None if self.watch => GrantAdvice::NewPolicy,
+            None if self.plugins.watch => GrantAdvice::NewPolicy,
             None => GrantAdvice::Option,
         }
     }
 
     /// Warns if the policy has no entry for a plugin of this run.
     fn check_policy(&self, policy: Option<&Policy>, streamer: &Streamer) {
-        let (Some(path), Some(policy)) = (&self.policy, policy) else {
+        let (Some(path), Some(policy)) = (&self.plugins.policy, policy) else {
             return;
         };
         let plugins = streamer.summary().plugins;
         let plugins: Vec<_> = plugins.iter().map(|plugin| &*plugin.name).collect();
         // Plugins may appear later in a watched folder.
-        if !self.watch || !plugins.is_empty() {
+        if !self.plugins.watch || !plugins.is_empty() {
             warn_of_unused_policy(path, policy, &plugins);
         }
     }
 
+    /// Returns the configuration of the run, without its plugins.
+    fn config(&self, sources: Vec<PathBuf>) -> RunConfig {
+        let mut config = RunConfig::default();
+        config.sources = sources;
+        self.from.set(&mut config);
+        self.metering.set(&mut config);
+        self.live.set(&mut config);
+        config.policy.clone_from(&self.plugins.policy);
+        config
+            .columns_to_anonymize
+            .clone_from(&self.columns_to_anonymize);
+        config
+    }
+
     fn builder(
         &self,
-        sources: &[PathBuf],
+        sources: Vec<PathBuf>,
         account: Option<&Account>,
     ) -> Result<StreamerBuilder, Failure> {
-        let mut builder = Streamer::builder(sources)
-            .grouping(self.from.grouping())
-            .skip_unreadable(self.from.skip_unreadable())
-            .idle_timeout(self.idle_timeout)
-            .active_timeout(self.active_timeout)
-            .end_on_fin(self.end_on_fin)
-            .accounting_mode(match self.accounting_mode {
-                0 => AccountingMode::Raw,
-                1 => AccountingMode::Ip,
-                2 => AccountingMode::Transport,
-                _ => AccountingMode::Payload,
-            })
-            .decode_tunnels(match self.no_decode_tunnels {
-                true => TunnelSet::NONE,
-                false => self.decode_tunnels,
-            })
-            .statistical_analysis(self.statistical_analysis)
-            .splt_analysis(self.splt_analysis)
-            .n_dissections(self.n_dissections)
-            .ndpi_files(NdpiFiles {
-                protocols: self.ndpi_protocols.clone(),
-                categories: self.ndpi_categories.clone(),
-            })
-            .max_nflows(self.max_nflows)
-            .max_flows(self.max_live_flows)
-            .queue_bytes(self.queue_bytes())
-            .n_meters(self.n_meters)
-            .columns_to_anonymize(&self.columns_to_anonymize);
-        builder = self.live.set(builder);
-        // Not parsed by clap, whose errors would show the key.
-        if let Some(key) = &self.anonymization_key {
-            if self.columns_to_anonymize.is_empty()
-                && self.plugins.is_empty()
-                && self.plugin_folder.is_none()
-            {
-                return Err(Failure::usage("--anonymization-key: nothing is hashed")
-                    .hint("give --columns-to-anonymize, or a plugin that is granted pseudonyms"));
-            }
-            let key = match key.strip_prefix('@') {
-                Some(file) => AnonymizationKey::from_file(file),
-                None => key.parse(),
-            };
-            builder =
-                builder.anonymization_key(key.map_err(|error| Failure::usage(with_option(error)))?);
+        let builder = self.config(sources).builder().map_err(Failure::usage)?;
+        let mut builder = self.plugins.add_to(builder)?;
+        if let Some(key) = self.key()? {
+            builder = builder.anonymization_key(key);
         }
-        if let Some(expression) = &self.bpf_filter {
-            builder = builder.bpf_filter(expression);
-        }
-        if let Some(bytes) = self.snapshot_length {
-            builder = builder.snapshot_length(bytes);
-        }
-        let calls = match self.plugin_calls {
-            PluginCalls::Auto => CallMode::Auto,
-            PluginCalls::PerEvent => CallMode::PerEvent,
-        };
-        for plugin in &self.plugins {
-            let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
-            let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
-            builder = builder.plugin(plugin.calls(calls));
-        }
-        let others = self
-            .grants
-            .iter()
-            .filter(|(name, _)| !self.plugins.iter().any(|plugin| plugin.name == *name));
-        if let Some(folder) = &self.plugin_folder {
-            let folder = PluginFolder::new(folder).followed(self.watch).calls(calls);
-            builder = builder.plugin_folder(
-                others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants)),
-            );
-        } else if let Some((name, _)) = others.into_iter().next() {
-            return Err(Failure::usage(format_args!(
-                "--grant {name}=…: this run has no plugin of that name"
-            )));
-        }
-        if !self.plugins.is_empty() || self.plugin_folder.is_some() {
+        if !self.plugins.is_empty() {
             builder = builder.compiler(self.compile.compiler(account));
         }
-        if let Some(policy) = &self.policy {
-            builder = builder.policy(policy);
-        }
-        if self.watch && self.output.format()? == Format::JsonLines {
+        if self.plugins.watch && self.output.format()? == Format::JsonLines {
             builder = builder.hot_loading(SchemaMode::PerFlow);
         }
         Ok(builder)
     }
 
+    /// Returns the key of hashes and pseudonyms. It is not parsed by clap, whose errors would show it.
+    fn key(&self) -> Result<Option<AnonymizationKey>, Failure> {
+        let Some(key) = &self.anonymization_key else {
+            return Ok(None);
+        };
+        if self.columns_to_anonymize.is_empty() && self.plugins.is_empty() {
+            return Err(Failure::usage("--anonymization-key: nothing is hashed")
+                .hint("give --columns-to-anonymize, or a plugin that is granted pseudonyms"));
+        }
+        let key = match key.strip_prefix('@') {
+            Some(file) => AnonymizationKey::from_file(file),
+            None => key.parse(),
+        };
+        match key {
+            Ok(key) => Ok(Some(key)),
+            Err(error) => Err(Failure::usage(with_option(error))),
+        }
+    }
+
     /// Returns the files that a live capture reads and writes while it runs.
     fn files_of_the_run(&self, account: Option<&Account>) -> privileges::Files {
-        let plugins = self.plugins.iter().map(|plugin| plugin.file.clone());
         let key = self.anonymization_key.as_deref();
-        let compiles = !self.plugins.is_empty() || self.plugin_folder.is_some();
+        let compiles = !self.plugins.is_empty();
         privileges::Files {
-            read: plugins
-                .chain(self.plugin_folder.clone())
-                .chain(self.policy.clone())
-                .chain(self.ndpi_protocols.clone())
-                .chain(self.ndpi_categories.clone())
+            read: (self.plugins.files().map(Path::to_owned))
+                .chain(self.plugins.folder.clone())
+                .chain(self.plugins.policy.clone())
+                .chain(self.metering.ndpi_protocols().cloned())
+                .chain(self.metering.ndpi_categories().cloned())
                 .chain(key.and_then(|key| key.strip_prefix('@')).map(PathBuf::from))
                 .collect(),
             cache: match compiles {
@@ -448,14 +243,12 @@ impl Meter {
         let mut inputs = Inputs::default();
         inputs.add("a source", sources);
         inputs.add("the list of sources", self.from.list());
-        for plugin in &self.plugins {
-            inputs.add("a plugin", [&plugin.file]);
-            inputs.add("the text of a plugin's option", &plugin.option_files);
-        }
-        inputs.add("a plugin", &self.plugin_folder);
-        inputs.add("the policy", &self.policy);
-        inputs.add("the list of protocols", &self.ndpi_protocols);
-        inputs.add("the list of categories", &self.ndpi_categories);
+        inputs.add("a plugin", self.plugins.files());
+        inputs.add("the text of a plugin's option", self.plugins.option_files());
+        inputs.add("a plugin", &self.plugins.folder);
+        inputs.add("the policy", &self.plugins.policy);
+        inputs.add("the list of protocols", self.metering.ndpi_protocols());
+        inputs.add("the list of categories", self.metering.ndpi_categories());
         let key = self.anonymization_key.as_deref();
         inputs.add("the key", key.and_then(|key| key.strip_prefix('@')));
         inputs
@@ -491,14 +284,10 @@ impl Meter {
         Ok(match (kind, self.output.path()) {
             // If the output is slow, the writer of a pipe waits.
             (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
-            (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::GoOn),
+            (SourceKind::Interface, Some(_)) => BackgroundSink::live(sink, OnFailure::Retry),
             (SourceKind::Interface, None) => BackgroundSink::live(sink, OnFailure::End),
         }
-        .queue_bytes(self.queue_bytes()))
-    }
-
-    fn queue_bytes(&self) -> usize {
-        (self.queue_mib as usize) << 20
+        .queue_bytes(self.metering.queue_bytes()))
     }
 }
 
@@ -537,43 +326,9 @@ fn write(
     }
 }
 
-/// A progress bar on standard error, if that is a terminal.
-struct Progress(Option<ProgressBar>);
-
-impl Progress {
-    fn new(has_end: bool, streamer: &Streamer) -> Self {
-        let is_shown = has_end && io::stderr().is_terminal() && log::shows_information();
-        let progress = Self(is_shown.then(|| {
-            let style = ProgressStyle::with_template(
-                "{wide_bar} {bytes} of {total_bytes}, {bytes_per_sec}, {msg} flows",
-            );
-            ProgressBar::no_length()
-                .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-                // The bar is first drawn with this number.
-                .with_message("0")
-        }));
-        progress.show(streamer.progress(), 0);
-        progress
-    }
-
-    fn show(&self, (read, total): (u64, Option<u64>), flows: u64) {
-        if let Some(bar) = &self.0 {
-            bar.set_message(flows.to_string());
-            bar.set_length(total.unwrap_or(read));
-            bar.set_position(read);
-        }
-    }
-
-    fn clear(&self) {
-        if let Some(bar) = &self.0 {
-            bar.finish_and_clear();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{CommandFactory as _, Parser};
 
     use super::*;
 
@@ -628,5 +383,80 @@ mod tests {
             usage_error(&["--anonymization-key", "5ec2e7"]),
             "--anonymization-key: nothing is hashed"
         );
+    }
+
+    /// Returns the configuration of a run over /nowhere.pcap with these options.
+    fn config(arguments: &[&str]) -> RunConfig {
+        parsed(arguments)
+            .unwrap()
+            .config(vec!["/nowhere.pcap".into()])
+    }
+
+    #[test]
+    fn options_have_the_defaults_of_the_configuration() {
+        let mut expected = RunConfig::default();
+        expected.sources.push("/nowhere.pcap".into());
+        assert_eq!(config(&[]), expected);
+    }
+
+    #[test]
+    fn every_parameter_of_the_configuration_has_an_option() {
+        let config = serde_json::to_value(RunConfig::default()).unwrap();
+        let command = Arguments::command();
+        let mut parameters: Vec<_> = config.as_object().unwrap().keys().collect();
+        parameters.extend(config["settings"].as_object().unwrap().keys());
+        for parameter in parameters {
+            let option = match parameter.as_str() {
+                // Objects, whose parameters have options, and plugins by digest, which only programs use.
+                "settings" | "ndpi_files" | "plugin_store" => continue,
+                "grouping" => "group",
+                "max_flows" => "max_live_flows",
+                "plugin_folder" => "folder",
+                "queue_bytes" => "queue_mib",
+                other => other,
+            };
+            let has = command
+                .get_arguments()
+                .any(|argument| argument.get_id() == option);
+            assert!(has, "no option for {parameter}");
+        }
+    }
+
+    #[test]
+    fn options_set_the_configuration() {
+        let words = "--group each --skip-unreadable --idle-timeout 1 --active-timeout 2 --end-on-fin \
+                     --accounting-mode 2 --decode-tunnels gre --statistical-analysis --splt-analysis 3 \
+                     --bpf-filter udp --snapshot-length 96 --max-nflows 4 --n-meters 5 --n-dissections 6 \
+                     --ndpi-protocols p --ndpi-categories c --max-live-flows 7 --queue-mib 16 --policy f \
+                     --no-promiscuous-mode --socket-buffer-size 8 --fanout --columns-to-anonymize src_ip";
+        let set = config(&words.split_whitespace().collect::<Vec<_>>());
+        let json = serde_json::json!({
+            "sources": ["/nowhere.pcap"],
+            "grouping": "each",
+            "skip_unreadable": true,
+            "settings": {
+                "idle_timeout": 1,
+                "active_timeout": 2,
+                "end_on_fin": true,
+                "accounting_mode": "transport",
+                "decode_tunnels": "gre",
+                "statistical_analysis": true,
+                "splt_analysis": 3,
+                "n_dissections": 6,
+                "max_flows": 7,
+                "queue_bytes": 16 << 20,
+            },
+            "ndpi_files": { "protocols": "p", "categories": "c" },
+            "bpf_filter": "udp",
+            "snapshot_length": 96,
+            "promiscuous_mode": false,
+            "socket_buffer_size": 8,
+            "fanout": true,
+            "max_nflows": 4,
+            "n_meters": 5,
+            "policy": "f",
+            "columns_to_anonymize": ["src_ip"],
+        });
+        assert_eq!(set, serde_json::from_value(json).unwrap());
     }
 }

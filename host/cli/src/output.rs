@@ -169,7 +169,7 @@ impl OutputOptions {
         let existing = match is_live {
             _ if self.append => Existing::Append,
             _ if self.no_clobber => Existing::Refuse,
-            true => Existing::GoOn,
+            true => Existing::Continue,
             false => Existing::Overwrite,
         };
         let files = self.files_of(path).existing(existing).inputs(inputs);

@@ -1,13 +1,119 @@
-//! What the options of plugins have in common between commands.
+//! Options of plugins.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use flowloom::plugin::{GrantError, Grants, PluginSpec, Policy, escaped, escaped_path};
+use clap::{Args, ValueEnum};
+use flowloom::StreamerBuilder;
+use flowloom::plugin::{
+    CallMode, GrantError, Grants, PluginFolder, PluginSpec, Policy, escaped, escaped_path,
+};
 
 use super::exit::Failure;
 
 /// Help heading of the options of plugins.
 pub(super) const PLUGINS: &str = "Plugins";
+
+/// Options that choose the plugins of a run.
+#[derive(Args)]
+pub(super) struct RunPlugins {
+    /// Run a plugin (repeatable).
+    ///
+    /// FILE is a WebAssembly component. The default NAME is the file name up to its first dot. Options of the
+    /// plugin follow the file; `KEY=@FILE` passes the text of a file as the value.
+    #[arg(id = "plugins", long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]", help_heading = PLUGINS)]
+    plugin: Vec<PluginSpec>,
+
+    /// Run all plugins of a folder.
+    ///
+    /// Flowloom runs the files *.wasm in the order of their names, without options, after the plugins of
+    /// --plugin.
+    #[arg(long = "plugins", value_name = "DIR", help_heading = PLUGINS)]
+    pub(super) folder: Option<PathBuf>,
+
+    /// Follow changes of the folder during the run.
+    ///
+    /// Flowloom loads files that appear, replaces plugins whose files change, and removes plugins whose files
+    /// disappear. Live flows finish with the version that they began with.
+    #[arg(long, requires = "folder", help_heading = PLUGINS)]
+    pub(super) watch: bool,
+
+    /// Let a plugin see more data (repeatable).
+    ///
+    /// Every plugin sees sizes, times, direction, TCP flags, ports, protocol and counters. WHAT is one of:
+    /// addresses, pseudonyms (numbers instead of addresses), application, names, payload:N (the first N
+    /// payload bytes of each packet), bytes:N (the first N bytes of each packet from its IP header on).
+    #[arg(long = "grant", value_name = "NAME=WHAT[,WHAT…]", value_parser = grant, help_heading = PLUGINS)]
+    grants: Vec<(String, Grants)>,
+
+    /// File of grants, options and limits of plugins.
+    ///
+    /// docs/sandbox.md describes this TOML file. With --watch, Flowloom follows its changes.
+    #[arg(long, value_name = "FILE", help_heading = PLUGINS)]
+    pub(super) policy: Option<PathBuf>,
+
+    /// How plugins are called.
+    ///
+    /// Plugins support calls with batches of events, calls with single events, or both. `auto` uses batches if
+    /// the plugin supports them. `per-event` uses single events if the plugin supports them.
+    #[arg(
+        long,
+        default_value = "auto",
+        value_name = "auto|per-event",
+        hide_possible_values = true,
+        help_heading = PLUGINS
+    )]
+    plugin_calls: PluginCalls,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PluginCalls {
+    Auto,
+    PerEvent,
+}
+
+impl RunPlugins {
+    /// Returns whether the run has no plugins.
+    pub(super) fn is_empty(&self) -> bool {
+        self.plugin.is_empty() && self.folder.is_none()
+    }
+
+    /// Returns the files of plugins that are named one by one.
+    pub(super) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.plugin.iter().filter_map(|plugin| plugin.source.file())
+    }
+
+    /// Returns the files with the texts of options.
+    pub(super) fn option_files(&self) -> impl Iterator<Item = &PathBuf> {
+        self.plugin.iter().flat_map(|plugin| &plugin.option_files)
+    }
+
+    /// Adds the plugins to a run.
+    pub(super) fn add_to(&self, mut builder: StreamerBuilder) -> Result<StreamerBuilder, Failure> {
+        let calls = match self.plugin_calls {
+            PluginCalls::Auto => CallMode::Auto,
+            PluginCalls::PerEvent => CallMode::PerEvent,
+        };
+        for plugin in &self.plugin {
+            let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
+            let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
+            builder = builder.plugin(plugin.calls(calls));
+        }
+        let mut others = self
+            .grants
+            .iter()
+            .filter(|(name, _)| !self.plugin.iter().any(|plugin| plugin.name == *name));
+        if let Some(folder) = &self.folder {
+            let folder = PluginFolder::new(folder).followed(self.watch).calls(calls);
+            let folder = others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants));
+            builder = builder.plugin_folder(folder);
+        } else if let Some((name, _)) = others.next() {
+            return Err(Failure::usage(format_args!(
+                "--grant {name}=…: this run has no plugin of that name"
+            )));
+        }
+        Ok(builder)
+    }
+}
 
 /// Parses `NAME=WHAT[,WHAT…]`.
 pub(super) fn grant(text: &str) -> Result<(String, Grants), String> {

@@ -7,6 +7,7 @@ use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use flowloom::RunConfig;
 use flowloom::capture::{self, Grouping};
 
 use super::exit::Failure;
@@ -119,16 +120,14 @@ impl SourceOptions {
         self.files_from.as_deref()
     }
 
-    pub(super) fn grouping(&self) -> Grouping {
-        match self.group {
+    /// Sets how the sources are read.
+    pub(super) fn set(&self, config: &mut RunConfig) {
+        config.grouping = match self.group {
             Group::Auto => Grouping::Auto,
             Group::One => Grouping::One,
             Group::Each => Grouping::Each,
-        }
-    }
-
-    pub(super) fn skip_unreadable(&self) -> bool {
-        self.skip_unreadable
+        };
+        config.skip_unreadable = self.skip_unreadable;
     }
 }
 

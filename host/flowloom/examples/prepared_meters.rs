@@ -85,10 +85,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// Meters each share in its own thread. Returns the elapsed time and the number of flows.
 fn run(shares: &[&Stored]) -> Result<(Duration, u64), Box<dyn Error>> {
-    let settings = Settings {
-        n_dissections: 0,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.n_dissections = 0;
     let begin = Barrier::new(shares.len() + 1);
     thread::scope(|scope| {
         let mut threads = Vec::new();

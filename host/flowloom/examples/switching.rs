@@ -22,13 +22,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (Some(capture), Some(plugin)) = (args.next(), args.next()) else {
         return Err("usage: switching CAPTURE PLUGIN".into());
     };
-    let settings = Settings {
-        n_dissections: 0,
-        // Short, so that flows of earlier generations end. At most four generations can have live flows.
-        idle_timeout: 1,
-        active_timeout: 1,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.n_dissections = 0;
+    // Short, so that flows of earlier generations end. At most four generations can have live flows.
+    settings.idle_timeout = 1;
+    settings.active_timeout = 1;
     let registry = Registry::new(settings.schema())?;
     let spec = PluginSpec::new(plugin);
     registry.load(spec.clone())?;

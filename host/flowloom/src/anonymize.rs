@@ -385,11 +385,9 @@ mod tests {
         assert!(message.contains("`flowloom fields` lists"), "{message}");
         let message = anonymizer(&["\u{1b}[31m"]).err().unwrap().to_string();
         assert!(!message.contains('\u{1b}'), "{message}");
-        let schema = flowloom_core::meter::Settings {
-            decode_tunnels: false.into(),
-            ..flowloom_core::meter::Settings::default()
-        }
-        .schema();
+        let mut settings = flowloom_core::meter::Settings::default();
+        settings.decode_tunnels = false.into();
+        let schema = settings.schema();
         let error = Anonymizer::new(["tunnel_id"], &key(), &schema)
             .err()
             .unwrap();

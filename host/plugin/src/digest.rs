@@ -3,12 +3,12 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::Digest as _;
 
 /// The SHA-256 of a plugin's file, written as 64 hexadecimal digits.
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Sha256([u8; 32]);
 
 /// A text that is not a SHA-256.
@@ -43,6 +43,12 @@ impl FromStr for Sha256 {
         hex::decode_to_slice(text, &mut bytes)
             .map_err(|_| DigestError(text.chars().take(80).collect()))?;
         Ok(Self(bytes))
+    }
+}
+
+impl From<Sha256> for String {
+    fn from(digest: Sha256) -> Self {
+        digest.to_string()
     }
 }
 

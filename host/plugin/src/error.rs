@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::digest::Sha256;
 use crate::escape::{escaped_path, shown};
 use crate::grants::Grants;
+use crate::source::PluginSource;
 
 /// The reason why a plugin was not loaded. The text names the plugin and says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +44,24 @@ pub enum LoadErrorKind {
         escaped_path(path)
     )]
     Link { path: PathBuf },
-    #[error("{} has {size} bytes; at most {max} are accepted", escaped_path(path))]
-    TooLarge { path: PathBuf, size: u64, max: u64 },
-    #[error(
-        "{} is not a WebAssembly component: {}",
-        escaped_path(path),
-        shown(reason)
-    )]
-    NotAComponent { path: PathBuf, reason: String },
-    #[error("{} does not compile: {}", escaped_path(path), shown(reason))]
-    DoesNotCompile { path: PathBuf, reason: String },
+    #[error("{component} has {size} bytes; at most {max} are accepted")]
+    TooLarge {
+        component: PluginSource,
+        size: u64,
+        max: u64,
+    },
+    #[error("{component} is not a WebAssembly component: {}", shown(reason))]
+    NotAComponent {
+        component: PluginSource,
+        reason: String,
+    },
+    #[error("{component} does not compile: {}", shown(reason))]
+    DoesNotCompile {
+        component: PluginSource,
+        reason: String,
+    },
+    #[error("{component} cannot be found, because the run has no store of plugins")]
+    NoStore { component: PluginSource },
     #[error("requires flowloom:plugin {}; this Flowloom has {has}", shown(wanted), has = crate::contract::CONTRACT_VERSION)]
     OtherVersion { wanted: String },
     #[error(
@@ -76,13 +85,11 @@ pub enum LoadErrorKind {
     },
     /// The plugin requests data without the grants for it.
     #[error(
-        "requests {}, which {} not granted; add --grant {plugin}={missing}",
+        "requests {}, which {} not granted; it needs {missing}",
         DataList(requested),
         DataList(requested).verb()
     )]
     NotGranted {
-        /// The operator's name for the plugin.
-        plugin: String,
         /// All data that the plugin requests and was not granted.
         requested: Vec<RequestedData>,
         /// The smallest set of further grants that allows it.
@@ -125,12 +132,9 @@ pub enum LoadErrorKind {
     OtherManifest,
     #[error("another plugin has this name; give each plugin its own name with NAME=FILE")]
     NameTaken,
-    #[error(
-        "{} has SHA-256 {is}, but only {wanted} may be loaded",
-        escaped_path(path)
-    )]
+    #[error("{component} has SHA-256 {is}, but only {wanted} may be loaded")]
     OtherFile {
-        path: PathBuf,
+        component: PluginSource,
         is: Sha256,
         wanted: Sha256,
     },

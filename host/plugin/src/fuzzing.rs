@@ -36,12 +36,10 @@ pub fn manifest(data: &[u8]) {
 }
 
 fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
-    let settings = Settings {
-        statistical_analysis: from.arbitrary()?,
-        splt_analysis: from.int_in_range(0..=3)?,
-        n_dissections: 0,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.statistical_analysis = from.arbitrary()?;
+    settings.splt_analysis = from.int_in_range(0..=3)?;
+    settings.n_dissections = 0;
     let grants: Grants = ["payload:9", "addresses", "bytes:70,names", "pseudonyms"]
         [from.choose_index(4)?]
     .parse()

@@ -15,7 +15,7 @@
 //! | `config` | the operator's configuration: options, limits, policy |
 //! | `error` | errors of loading and running plugins |
 //! | `grants`, `contract` | the data that a plugin may read, and the bindings to `wit/` |
-//! | `digest`, `escape`, `bounded_file`, `supervised`, `thread_time` | helpers |
+//! | `digest`, `source`, `escape`, `bounded_file`, `supervised`, `thread_time` | helpers |
 
 mod bounded_file;
 mod config;
@@ -29,6 +29,7 @@ pub mod fuzzing;
 mod grants;
 mod load;
 mod sandbox;
+mod source;
 mod supervise;
 mod supervised;
 mod thread_time;
@@ -53,6 +54,7 @@ pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_
 pub use load::manifest::Manifest;
 pub use load::plugin::Plugin;
 pub use load::registry::{PluginSet, Registry, RegistryConfig, RegistryError};
+pub use source::PluginSource;
 pub use supervise::health::PluginState;
 pub use supervise::report::PluginReport;
 pub use supervised::{ThreadPanics, spawn_supervised};

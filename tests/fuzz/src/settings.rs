@@ -13,28 +13,26 @@ pub(crate) const LEN: usize = 7;
 pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
     let mut bytes = Bytes(bytes.some(LEN));
     let flags = bytes.u8();
-    Settings {
-        idle_timeout: seconds(bytes.u8()),
-        active_timeout: seconds(bytes.u8()),
-        accounting_mode: match flags & 3 {
-            0 => AccountingMode::Raw,
-            1 => AccountingMode::Ip,
-            2 => AccountingMode::Transport,
-            _ => AccountingMode::Payload,
-        },
-        decode_tunnels: tunnels(bytes.u8()),
-        statistical_analysis: flags & 4 != 0,
-        splt_analysis: bytes.u16() & 0x1ff,
-        capture_column: false,
-        max_flows: bytes.u8().into(),
-        queue_bytes: Settings::default().queue_bytes,
-        end_on_fin: flags & 8 != 0,
-        n_dissections: match DEFAULT_DISSECTIONS {
-            // A build without nDPI.
-            0 => 0,
-            _ => flags >> 4,
-        },
-    }
+    let mut settings = Settings::default();
+    settings.idle_timeout = seconds(bytes.u8());
+    settings.active_timeout = seconds(bytes.u8());
+    settings.accounting_mode = match flags & 3 {
+        0 => AccountingMode::Raw,
+        1 => AccountingMode::Ip,
+        2 => AccountingMode::Transport,
+        _ => AccountingMode::Payload,
+    };
+    settings.decode_tunnels = tunnels(bytes.u8());
+    settings.statistical_analysis = flags & 4 != 0;
+    settings.splt_analysis = bytes.u16() & 0x1ff;
+    settings.max_flows = bytes.u8().into();
+    settings.end_on_fin = flags & 8 != 0;
+    settings.n_dissections = match DEFAULT_DISSECTIONS {
+        // A build without nDPI.
+        0 => 0,
+        _ => flags >> 4,
+    };
+    settings
 }
 
 /// One bit a tunnel.

@@ -47,10 +47,8 @@ fn components(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("smith.wasm");
     std::fs::write(&path, component).expect("room for it");
-    let settings = Settings {
-        n_dissections: 0,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.n_dissections = 0;
     let registry = Registry::new(settings.schema()).expect("the engine starts");
     match registry.load(PluginSpec::new(&path)) {
         Ok(plugin) => match Meter::new(settings, &[plugin]) {

@@ -66,18 +66,14 @@ fn modules(data: &[u8]) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("damaged.wasm");
     std::fs::write(&path, file).expect("room for it");
-    let settings = Settings {
-        n_dissections: 0,
-        ..Settings::default()
-    };
+    let mut settings = Settings::default();
+    settings.n_dissections = 0;
     // SAFETY: this program serves as a compiler, see above.
     let compiler = unsafe { ChildCompiler::new("/proc/self/exe", [COMPILE]) };
-    let config = RegistryConfig {
-        compiler: Some(Arc::new(
+    let mut config = RegistryConfig::default();
+    config.compiler = Some(Arc::new(
             compiler.limits(Duration::from_secs(10), 512 << 20),
-        )),
-        ..RegistryConfig::default()
-    };
+        ));
     let registry = Registry::with(settings.schema(), config).expect("the engine starts");
     match registry.load(PluginSpec::new(&path)) {
         Ok(plugin) => match Meter::new(settings, &[plugin]) {

@@ -55,10 +55,8 @@ impl Bench {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let spec = self.options.spec()?;
         // Work that the plugin does not need makes its share less exact.
-        let mut settings = Settings {
-            n_dissections: 0,
-            ..Settings::default()
-        };
+        let mut settings = Settings::default();
+        settings.n_dissections = 0;
         let load = |spec, settings| {
             let registry = registry(settings, &self.compile)?;
             let start = Instant::now();

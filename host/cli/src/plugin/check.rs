@@ -1,6 +1,5 @@
 //! `flowloom plugin check`
 
-use std::fs;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,8 +50,8 @@ impl Check {
 
 /// The costs of a plugin before its first event.
 pub(super) struct StartCosts {
-    /// Size of the file, bytes.
-    file: u64,
+    /// Size of the component, bytes.
+    file: usize,
     /// Time to compile the plugin and to open the first instance.
     load: Duration,
     /// Time to open a further instance, as each metering thread does.
@@ -68,10 +67,8 @@ impl StartCosts {
         settings: Settings,
     ) -> Result<Self, Failure> {
         // nDPI takes longest to start. It is not needed, because there are no packets.
-        let settings = Settings {
-            n_dissections: 0,
-            ..settings
-        };
+        let mut settings = settings;
+        settings.n_dissections = 0;
         let meter = |plugins: &[Arc<Plugin>]| {
             let start = Instant::now();
             let meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
@@ -87,7 +84,7 @@ impl StartCosts {
             with = with.min(meter(std::slice::from_ref(plugin))?.0);
         }
         Ok(Self {
-            file: fs::metadata(&plugin.spec().file).map_or(0, |is| is.len()),
+            file: plugin.component_bytes(),
             load,
             open: with.saturating_sub(without),
             memory,

@@ -116,18 +116,15 @@ impl PluginOptions {
 
 /// Returns a registry that compiles plugins as `flowloom meter` does.
 fn registry(settings: Settings, compile: &CompileBounds) -> Result<Registry, Failure> {
-    let config = RegistryConfig {
-        compiler: Some(Arc::new(compile.compiler())),
-        ..RegistryConfig::default()
-    };
+    let mut config = RegistryConfig::default();
+    config.compiler = Some(Arc::new(compile.compiler()));
     Registry::with(settings.schema(), config).map_err(Failure::failed)
 }
 
 /// Returns settings with all analyses, so that all fields exist that a plugin may request.
 fn every_analysis() -> Settings {
-    Settings {
-        statistical_analysis: true,
-        splt_analysis: 20,
-        ..Settings::default()
-    }
+    let mut settings = Settings::default();
+    settings.statistical_analysis = true;
+    settings.splt_analysis = 20;
+    settings
 }

@@ -4,6 +4,7 @@ use crate::decode::IgnoreReason;
 
 /// The counters of a meter. Every packet is either metered or ignored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Counters {
     /// The number of packets that the meter received.
     pub packets: u64,

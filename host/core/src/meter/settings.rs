@@ -13,6 +13,7 @@ pub const DEFAULT_DISSECTIONS: u8 = if cfg!(feature = "dissection") { 20 } else 
 /// The parameters of metering. Most have the names and defaults of NFStream's parameters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Settings {
     /// The idle timeout in seconds: a flow ends if it has no packet for this time.
     pub idle_timeout: u64,

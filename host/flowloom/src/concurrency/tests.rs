@@ -128,7 +128,7 @@ fn a_failed_write_is_reported_under_every_schedule() {
 #[test]
 fn a_live_sink_counts_every_flow_under_every_schedule() {
     let flows = flows();
-    for on_failure in [OnFailure::End, OnFailure::GoOn] {
+    for on_failure in [OnFailure::End, OnFailure::Retry] {
         let flows = flows.clone();
         shuttle::check_random(
             move || {

@@ -26,6 +26,7 @@ pub(crate) use flows::Dissector;
 /// Files with additional protocols and categories for nDPI.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
 pub struct NdpiFiles {
     /// Protocols by port, address and host name, in the format of nDPI's `protos.txt`.
     pub protocols: Option<PathBuf>,

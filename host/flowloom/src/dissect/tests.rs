@@ -123,10 +123,9 @@ fn udp(src_port: u16, dst_port: u16, payload: &[u8]) -> Vec<u8> {
 }
 
 fn settings(n_dissections: u8) -> Settings {
-    Settings {
-        n_dissections,
-        ..Settings::default()
-    }
+    let mut settings = Settings::default();
+    settings.n_dissections = n_dissections;
+    settings
 }
 
 #[test]
@@ -155,10 +154,8 @@ fn without_dissections_there_is_no_application() {
 
 #[test]
 fn a_flow_in_a_reused_slot_has_its_own_dissection() {
-    let idle = Settings {
-        idle_timeout: 0,
-        ..settings(20)
-    };
+    let mut idle = settings(20);
+    idle.idle_timeout = 0;
     let packets = [
         udp(4000, 514, &[1]),
         udp(4000, 514, &[1]),

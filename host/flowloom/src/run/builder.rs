@@ -2,27 +2,16 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
-use std::time::Duration;
 
 use flowloom_core::decode::TunnelSet;
-use flowloom_core::meter::{AccountingMode, OverloadLevel, Settings};
-use flowloom_core::schema::Schema;
+use flowloom_core::meter::{AccountingMode, Settings};
 use flowloom_plugin::{
-    AnonymizationKey, Compiler, Plugin, PluginFolder, PluginSpec, Policy, Registry, RegistryConfig,
-    RunContext, SchemaMode, ThreadPanics, thread_time,
+    AnonymizationKey, Compiler, PluginFolder, PluginSpec, SchemaMode, ThreadPanics,
 };
 
 use super::config::{ConfigError, PluginConfig, RunConfig};
-use super::fanout::Fanout;
-use super::meter::Meter;
-use super::parallel::Parallel;
-use super::plugin_updates::PluginUpdates;
-use super::reload::Reloader;
-use super::single::SingleMeter;
-use super::streamer::{Streamer, StreamerError, Work};
-use crate::anonymize::Anonymizer;
-use crate::capture::{self, Files, Filter, Grouping, Live, LiveSettings, Origin, Stop};
+use super::streamer::Streamer;
+use crate::capture::Grouping;
 use crate::dissect::NdpiFiles;
 
 /// Configures a [`Streamer`].
@@ -50,13 +39,13 @@ use crate::dissect::NdpiFiles;
 #[must_use]
 pub struct StreamerBuilder {
     /// Everything but the plugins, which are kept as specifications.
-    config: RunConfig,
-    plugins: Vec<PluginSpec>,
-    plugin_folder: Option<PluginFolder>,
-    compiler: Option<Arc<dyn Compiler>>,
-    hot_loading: Option<SchemaMode>,
-    anonymization_key: Option<AnonymizationKey>,
-    panics: ThreadPanics,
+    pub(super) config: RunConfig,
+    pub(super) plugins: Vec<PluginSpec>,
+    pub(super) plugin_folder: Option<PluginFolder>,
+    pub(super) compiler: Option<Arc<dyn Compiler>>,
+    pub(super) hot_loading: Option<SchemaMode>,
+    pub(super) anonymization_key: Option<AnonymizationKey>,
+    pub(super) panics: ThreadPanics,
 }
 
 impl Streamer {
@@ -84,7 +73,7 @@ impl RunConfig {
     ///
     /// # Errors
     ///
-    /// The grants or the digest of a plugin are not valid.
+    /// The grants of a plugin are not valid, or a plugin has no name.
     pub fn builder(mut self) -> Result<StreamerBuilder, ConfigError> {
         let plugins = std::mem::take(&mut self.plugins);
         let plugins = plugins.into_iter().map(PluginConfig::spec);
@@ -137,7 +126,7 @@ impl StreamerBuilder {
 
     /// Sets the idle timeout in seconds: a flow ends after this time without a packet.
     ///
-    /// 15 by default. At most [`MOST_SECONDS`](Self::MOST_SECONDS).
+    /// 15 by default. At most [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn idle_timeout(mut self, seconds: u64) -> Self {
         self.config.settings.idle_timeout = seconds;
         self
@@ -145,7 +134,7 @@ impl StreamerBuilder {
 
     /// Sets the active timeout in seconds: a live flow of this age ends, even if packets still arrive.
     ///
-    /// 1,800 by default. At most [`MOST_SECONDS`](Self::MOST_SECONDS).
+    /// 1,800 by default. At most [`MAX_SECONDS`](Self::MAX_SECONDS).
     pub fn active_timeout(mut self, seconds: u64) -> Self {
         self.config.settings.active_timeout = seconds;
         self
@@ -270,7 +259,7 @@ impl StreamerBuilder {
         self
     }
 
-    /// Sets the number of meters, at most [`MOST_METERS`](Self::MOST_METERS). 1 by default.
+    /// Sets the number of meters, at most [`MAX_METERS`](Self::MAX_METERS). 1 by default.
     ///
     /// With 0, there is one meter for each core but one, which is left to the reader. Several meters have one
     /// thread each. One meter runs in the caller's thread. There is one exception: if the sources are files
@@ -302,7 +291,13 @@ impl StreamerBuilder {
         self
     }
 
-    /// Sets the file of the [`Policy`] that applies to plugins.
+    /// Sets the folder of components that plugins name by their digests: `<SHA-256>.wasm`. None by default.
+    pub fn plugin_store(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.config.plugin_store = Some(folder.into());
+        self
+    }
+
+    /// Sets the file of the [`Policy`](crate::plugin::Policy) that applies to plugins.
     ///
     /// By default there is no policy. Plugins then have the grants of their [`PluginSpec`].
     pub fn policy(mut self, file: impl Into<PathBuf>) -> Self {
@@ -356,275 +351,12 @@ impl StreamerBuilder {
         self.panics = panics;
         self
     }
-
-    /// Opens the sources, loads the plugins and starts the threads of the run.
-    ///
-    /// # Errors
-    ///
-    /// Fails in these cases:
-    ///
-    /// - a parameter is out of its range, or [`fanout`](Self::fanout) is set without an interface;
-    /// - the filter is invalid;
-    /// - a source cannot be opened, and [`skip_unreadable`](Self::skip_unreadable) is not set;
-    /// - the policy, the folder of plugins or a plugin cannot be loaded;
-    /// - a column to anonymise does not exist, or the system supplies no random key;
-    /// - nDPI rejects its files, or [`n_dissections`](Self::n_dissections) is not 0 in a build without nDPI;
-    /// - the system refuses to start a thread.
-    pub fn build(mut self) -> Result<Streamer, StreamerError> {
-        self.check()?;
-        let (stop, panics) = (Stop::default(), self.panics.clone());
-        let (sources, has_folder) = capture::expand(std::mem::take(&mut self.config.sources))?;
-        self.config.settings.capture_column = sources.len() > 1 || has_folder;
-        self.config.sources = sources;
-        let origin = self.origin(&stop)?;
-        let has_plugins =
-            !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
-        let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
-        let plugins = PluginUpdates::new(registry.clone(), &self.config.settings.schema());
-        let meters = self.meters(plugins.set.plugins());
-        if let Some(registry) = &registry {
-            registry.begin(RunContext {
-                meters,
-                columns: self.hot_loading.unwrap_or_default(),
-                is_live: matches!(origin, Origin::Live(_)),
-            })?;
-        }
-        let folder_watch = match (&registry, self.plugin_folder.clone()) {
-            (Some(registry), Some(folder)) => {
-                folder.follow(self.config.policy.clone(), registry, &panics)?
-            }
-            _ => None,
-        };
-        let mut schema = plugins.set.schema().clone();
-        let anonymizer = match self.config.columns_to_anonymize.is_empty() {
-            true => None,
-            false => Some(Anonymizer::new(
-                &self.config.columns_to_anonymize,
-                &self
-                    .anonymization_key
-                    .clone()
-                    .map_or_else(AnonymizationKey::random, Ok)?,
-                &schema,
-            )?),
-        };
-        if let Some(anonymizer) = &anonymizer {
-            schema = Arc::new(anonymizer.schema(&schema));
-        }
-        let work = match (origin, meters) {
-            (Origin::Live(live), meters @ 2..) if self.config.fanout => {
-                let mut settings = self.config.settings;
-                settings.max_flows = settings.max_flows.div_ceil(meters as u64);
-                let interface = live.interface().to_owned();
-                let mut fanout = Vec::new();
-                for socket in live.fan_out(meters)? {
-                    let meter = Meter::with_set(settings, &plugins.set, &self.config.ndpi_files)?;
-                    fanout.push((socket, meter));
-                }
-                let fanout = Fanout::start(
-                    fanout,
-                    &plugins,
-                    self.config.settings.queue_bytes,
-                    interface,
-                    stop.clone(),
-                );
-                Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
-            }
-            (origin, 1) if can_run_in_caller(&origin, &schema) => {
-                Work::Single(Box::new(SingleMeter {
-                    origin,
-                    meter: Meter::with_set(
-                        self.config.settings,
-                        &plugins.set,
-                        &self.config.ndpi_files,
-                    )?,
-                    plugins,
-                    pending: None,
-                    problems: Vec::new(),
-                    finished: false,
-                    overload: OverloadLevel::Normal,
-                    start: thread_time(),
-                }))
-            }
-            (origin, meters) => {
-                let ndpi_files = &self.config.ndpi_files;
-                let parallel =
-                    Parallel::start(origin, self.config.settings, meters, plugins, ndpi_files)?;
-                Work::Parallel(Box::new(parallel))
-            }
-        };
-        let reloader = registry.clone().map(|registry| {
-            Reloader::new(self.plugins, self.config.policy, registry, panics.clone())
-        });
-        Ok(Streamer {
-            schema,
-            registry,
-            reloader,
-            _folder_watch: folder_watch,
-            work,
-            anonymizer,
-            max_nflows: self.config.max_nflows,
-            returned: 0,
-            stop,
-            panics,
-        })
-    }
-
-    /// Checks the ranges of numbers.
-    fn check(&self) -> Result<(), StreamerError> {
-        const SECONDS: &str = "0 to 18446744073709551 seconds are accepted";
-        let (max_seconds, max_meters) = (Self::MOST_SECONDS, Self::MOST_METERS as u64);
-        for (parameter, value, range, accepted) in [
-            (
-                "idle_timeout",
-                self.config.settings.idle_timeout,
-                0..=max_seconds,
-                SECONDS,
-            ),
-            (
-                "active_timeout",
-                self.config.settings.active_timeout,
-                0..=max_seconds,
-                SECONDS,
-            ),
-            (
-                "n_meters",
-                self.config.n_meters as u64,
-                0..=max_meters,
-                "0 to 256 meters are accepted",
-            ),
-            (
-                "socket_buffer_size",
-                self.config.socket_buffer_size.into(),
-                0..=i32::MAX as u64,
-                "0 to 2147483647 bytes are accepted",
-            ),
-            (
-                "snapshot_length",
-                self.config.snapshot_length.unwrap_or(1).into(),
-                1..=u32::MAX.into(),
-                "at least 1 byte is accepted",
-            ),
-        ] {
-            if !range.contains(&value) {
-                return Err(StreamerError::Parameter {
-                    parameter,
-                    value: value.to_string(),
-                    accepted,
-                });
-            }
-        }
-        Ok(())
-    }
-
-    /// Opens the source of packets. `stop` ends it.
-    fn origin(&self, stop: &Stop) -> Result<Origin, StreamerError> {
-        let filter = self
-            .config
-            .bpf_filter
-            .as_ref()
-            .map(Filter::new)
-            .transpose()?;
-        let idle_timeout = Duration::from_secs(self.config.settings.idle_timeout);
-        if let Some(interface) = capture::interface(&self.config.sources)? {
-            let settings = LiveSettings {
-                promiscuous_mode: self.config.promiscuous_mode,
-                snapshot_length: self
-                    .config
-                    .snapshot_length
-                    .unwrap_or(LiveSettings::SNAPSHOT_LENGTH),
-                socket_buffer_size: match self.config.socket_buffer_size {
-                    0 => LiveSettings::SOCKET_BUFFER_SIZE,
-                    bytes => bytes,
-                },
-            };
-            let live = Live::open(
-                &interface.name,
-                settings,
-                filter.as_ref(),
-                idle_timeout,
-                stop.clone(),
-            )?;
-            return Ok(Origin::Live(Box::new(live)));
-        }
-        if self.config.fanout {
-            return Err(StreamerError::Parameter {
-                parameter: "fanout",
-                value: "true".into(),
-                accepted: "it is for an interface, not for files",
-            });
-        }
-        let mut files = Files::open_grouped(
-            self.config.sources.clone(),
-            self.config.grouping,
-            self.config.skip_unreadable,
-        )?
-        .with_idle_timeout(idle_timeout);
-        if let Some(filter) = filter {
-            files = files.with_filter(filter);
-        }
-        if let Some(bytes) = self.config.snapshot_length {
-            files = files.with_snapshot_length(bytes);
-        }
-        Ok(Origin::Files(Box::new(files), stop.clone()))
-    }
-
-    /// Loads the plugins of [`plugin`](Self::plugin) and of the folder, as the policy permits.
-    fn registry(&self, panics: &ThreadPanics) -> Result<Registry, StreamerError> {
-        let config = RegistryConfig {
-            compiler: self.compiler.clone(),
-            key: self.anonymization_key.clone(),
-            thread_panics: panics.clone(),
-        };
-        let registry = Registry::with(self.config.settings.schema(), config)?;
-        let policy = Policy::at(self.config.policy.as_deref())?;
-        for spec in self.plugins.clone() {
-            registry.load(policy.apply(spec)?)?;
-        }
-        if let Some(folder) = &self.plugin_folder {
-            for spec in folder.specs()? {
-                registry.load(folder.allowed(spec, &policy)?)?;
-            }
-        }
-        Ok(registry)
-    }
-
-    /// Returns the number of meters: 1 to [`MOST_METERS`](Self::MOST_METERS).
-    fn meters(&self, plugins: &[Arc<Plugin>]) -> usize {
-        if let Some(plugin) = plugins
-            .iter()
-            .find(|plugin| plugin.manifest().needs_one_meter)
-        {
-            if self.config.n_meters > 1 {
-                tracing::warn!(
-                    "plugin {}: it keeps state across flows; the run uses one meter",
-                    plugin.name()
-                );
-            }
-            return 1;
-        }
-        match self.config.n_meters {
-            // One core is left to the reader.
-            0 => thread::available_parallelism()
-                .map_or(1, |cores| (cores.get() - 1).clamp(1, Self::MOST_METERS)),
-            meters => meters,
-        }
-    }
-}
-
-/// Returns whether a single meter can run in the caller's thread.
-///
-/// One packet can end any number of flows, and the caller cannot take flows in the middle of a step. This is
-/// acceptable if the size of plugin values is bounded, or in a live capture, which never waits. Otherwise the
-/// meter needs its own thread, which can wait until the caller has taken flows.
-fn can_run_in_caller(origin: &Origin, schema: &Schema) -> bool {
-    let mut outputs = schema.udps().iter();
-    matches!(origin, Origin::Live(_)) || outputs.all(|output| output.ty().is_number())
 }
 
 impl StreamerBuilder {
     /// The maximum number of meters. Each has its own thread, flow table and dissector.
-    pub const MOST_METERS: usize = 256;
+    pub const MAX_METERS: usize = 256;
 
     /// The maximum of each timeout in seconds. In milliseconds, it fits into 64 bits.
-    pub const MOST_SECONDS: u64 = u64::MAX / 1_000;
+    pub const MAX_SECONDS: u64 = u64::MAX / 1_000;
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use flowloom_core::meter::Settings;
-use flowloom_plugin::{CallMode, GrantError, PluginSpec, Sha256, SpecError};
+use flowloom_plugin::{CallMode, GrantError, PluginSource, PluginSpec, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Grouping;
@@ -62,6 +62,8 @@ pub struct RunConfig {
     pub plugins: Vec<PluginConfig>,
     /// A folder of plugins, after those of `plugins`.
     pub plugin_folder: Option<PathBuf>,
+    /// The folder of plugins that are named by their digests: `<SHA-256>.wasm`.
+    pub plugin_store: Option<PathBuf>,
     /// The file of the policy that plugins are under.
     pub policy: Option<PathBuf>,
     /// The columns whose values are replaced by keyed hashes.
@@ -69,21 +71,39 @@ pub struct RunConfig {
 }
 
 /// The configuration of one plugin.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+///
+/// # Examples
+///
+/// ```
+/// use flowloom::PluginConfig;
+///
+/// let plugin: PluginConfig = serde_json::from_str(
+///     r#"{"name": "dns", "source": {"file": "dns.wasm"}, "grants": "payload:512"}"#,
+/// )?;
+/// assert_eq!(plugin.name.as_deref(), Some("dns"));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct PluginConfig {
-    /// The file of the component.
-    pub file: PathBuf,
-    /// The name in columns and messages; by default the name of the file without its extension.
+    /// The component: a file, bytes, or the digest of a component in the store.
+    pub source: PluginSource,
+    /// The name in columns and messages. By default, it is the name of the file up to its first dot. Other sources
+    /// need a name.
+    #[serde(default)]
     pub name: Option<String>,
     /// Options that the plugin gets when it is opened.
+    #[serde(default)]
     pub options: BTreeMap<String, String>,
     /// Grants in the form of `--grant`: `addresses,payload:1500`.
+    #[serde(default)]
     pub grants: String,
-    /// The SHA-256 digest that the file must have, as 64 hexadecimal digits.
-    pub sha256: Option<String>,
+    /// The SHA-256 digest that the component must have, as 64 hexadecimal digits.
+    #[serde(default)]
+    pub sha256: Option<Sha256>,
     /// Whether the plugin gets every event in a call of its own.
+    #[serde(default)]
     pub calls_per_event: bool,
 }
 
@@ -92,26 +112,20 @@ pub struct PluginConfig {
 #[non_exhaustive]
 pub enum ConfigError {
     /// The grants of a plugin are not valid.
-    #[error("plugin '{}': {error}", file.display())]
+    #[error("plugin '{}': {error}", name.escape_debug())]
     Grant {
-        /// The file of the plugin.
-        file: PathBuf,
+        /// The name of the plugin.
+        name: String,
         /// What is wrong.
         #[source]
         error: GrantError,
     },
-    /// The digest of a plugin is not valid.
-    #[error("plugin '{}': {error}", file.display())]
-    Digest {
-        /// The file of the plugin.
-        file: PathBuf,
-        /// What is wrong.
-        #[source]
-        error: flowloom_plugin::DigestError,
+    /// A plugin has no name, and none follows from its source.
+    #[error("{plugin} has no name; set the name of the plugin")]
+    NoName {
+        /// The source of the plugin.
+        plugin: PluginSource,
     },
-    /// The plugin is not valid.
-    #[error(transparent)]
-    Spec(#[from] SpecError),
 }
 
 impl Default for RunConfig {
@@ -131,6 +145,7 @@ impl Default for RunConfig {
             n_meters: 1,
             plugins: Vec::new(),
             plugin_folder: None,
+            plugin_store: None,
             policy: None,
             columns_to_anonymize: Vec::new(),
         }
@@ -138,33 +153,40 @@ impl Default for RunConfig {
 }
 
 impl PluginConfig {
+    /// Creates a configuration without options and grants.
+    pub fn new(source: PluginSource) -> Self {
+        Self {
+            source,
+            name: None,
+            options: BTreeMap::new(),
+            grants: String::new(),
+            sha256: None,
+            calls_per_event: false,
+        }
+    }
+
     /// Returns the plugin to load.
     ///
     /// # Errors
     ///
-    /// Its grants or its digest are not valid.
+    /// Its grants are not valid, or it has no name.
     pub fn spec(self) -> Result<PluginSpec, ConfigError> {
-        let mut spec = PluginSpec::new(&self.file);
-        if let Some(name) = self.name {
-            spec = spec.name(name);
-        }
+        let mut spec = match (self.name, self.source) {
+            (Some(name), source) => PluginSpec::named(name, source),
+            (None, PluginSource::File(file)) => PluginSpec::new(file),
+            (None, plugin) => return Err(ConfigError::NoName { plugin }),
+        };
         for (key, value) in self.options {
             spec = spec.option(key, value);
         }
         if !self.grants.is_empty() {
             let grants = self.grants.parse().map_err(|error| ConfigError::Grant {
-                file: self.file.clone(),
+                name: spec.name.clone(),
                 error,
             })?;
             spec = spec.grant(grants);
         }
-        if let Some(digest) = &self.sha256 {
-            let digest: Sha256 = digest.parse().map_err(|error| ConfigError::Digest {
-                file: self.file.clone(),
-                error,
-            })?;
-            spec.sha256 = Some(digest);
-        }
+        spec.sha256 = self.sha256;
         if self.calls_per_event {
             spec = spec.calls(CallMode::PerEvent);
         }
@@ -187,14 +209,21 @@ mod tests {
         config.settings.decode_tunnels = "gtp,vxlan".parse().unwrap();
         config.settings.idle_timeout = 60;
         config.plugins.push(PluginConfig {
-            file: "ja4.wasm".into(),
             grants: "payload:1500".into(),
-            ..PluginConfig::default()
+            sha256: Some(Sha256::of(b"")),
+            ..PluginConfig::new(PluginSource::File("ja4.wasm".into()))
+        });
+        let digest = PluginSource::Digest(Sha256::of(b""));
+        config.plugins.push(PluginConfig {
+            name: Some("dns".into()),
+            ..PluginConfig::new(digest.clone())
         });
         let text = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<RunConfig>(&text).unwrap(), config);
         let spec = config.plugins.remove(0).spec().unwrap();
         assert_eq!((spec.name.as_str(), spec.grants.payload()), ("ja4", 1_500));
+        let spec = config.plugins.remove(0).spec().unwrap();
+        assert_eq!((spec.name.as_str(), &spec.source), ("dns", &digest));
     }
 
     #[test]
@@ -209,11 +238,20 @@ mod tests {
             "{error}"
         );
         let wrong = PluginConfig {
-            file: "x.wasm".into(),
             grants: "everything".into(),
-            ..PluginConfig::default()
+            ..PluginConfig::new(PluginSource::File("x.wasm".into()))
         };
         let error = wrong.spec().unwrap_err().to_string();
-        assert!(error.starts_with("plugin 'x.wasm': "), "{error}");
+        assert!(error.starts_with("plugin 'x': "), "{error}");
+    }
+
+    #[test]
+    fn a_component_without_a_file_needs_a_name_and_cannot_be_written() {
+        let bytes = PluginConfig::new(PluginSource::Bytes(b"\0asm".as_slice().into()));
+        assert_eq!(
+            bytes.clone().spec().unwrap_err().to_string(),
+            "the component of 4 bytes has no name; set the name of the plugin"
+        );
+        assert!(serde_json::to_string(&bytes).is_err());
     }
 }

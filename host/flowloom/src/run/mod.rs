@@ -1,5 +1,6 @@
 //! Runs, which turn the packets of sources into flows.
 
+mod build;
 mod builder;
 mod config;
 mod fanout;

@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flowloom_core::flow::Flow;
-use flowloom_core::meter::{Counters, Ingress, Settings};
+use flowloom_core::meter::{Ingress, Settings};
 use flowloom_core::record::KeyHasher;
 
 use super::meter::{MeterError, worker};
@@ -237,11 +237,9 @@ impl ParallelMeters for Parallel {
         }
         self.sum();
         let state = &mut self.state;
-        state.counters = Counters {
-            flows: state.counters.flows,
-            evicted: state.counters.evicted,
-            ..batch.counters
-        };
+        let before = std::mem::replace(&mut state.counters, batch.counters);
+        state.counters.flows = before.flows;
+        state.counters.evicted = before.evicted;
         state.progress = batch.progress;
         state.cpu_time.reader = Some(batch.cpu_time);
         state.problems.extend(batch.problems);

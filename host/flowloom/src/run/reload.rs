@@ -89,12 +89,12 @@ impl ReloadConfig {
             return tracing::error!("{error}; the loaded plugins are unchanged");
         }
         for spec in &self.plugins {
-            let (name, file) = (&spec.name, &spec.file);
+            let (name, source) = (&spec.name, &spec.source);
             let update = || {
                 let policy = Policy::at(self.policy.as_deref())?;
                 Ok::<_, UpdateError>(policy.apply(spec.clone())?)
             };
-            log_update(name, file, self.registry.update(name, update));
+            log_update(name, source, self.registry.update(name, update));
         }
     }
 }

@@ -28,6 +28,7 @@ use crate::capture::{CaptureError, Dropped};
 /// # }
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub struct RunSummary<'a> {
     /// The number of packets that were read: `packets_filtered` plus the packets of `counters`.
     pub packets_read: u64,

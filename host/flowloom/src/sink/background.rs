@@ -125,7 +125,7 @@ pub enum OnFailure {
     End,
     /// The run continues and retries with the next flows. It still ends if the reader of a pipe is
     /// gone.
-    GoOn,
+    Retry,
 }
 
 impl BackgroundSink {
@@ -473,7 +473,7 @@ impl<S: Sink> LiveWriter<S> {
         let forgotten = self.sink.forget();
         self.accepted = self.accepted.saturating_sub(forgotten);
         self.losses.lose(forgotten as usize);
-        if self.on_failure == OnFailure::GoOn && error.kind() != io::ErrorKind::BrokenPipe {
+        if self.on_failure == OnFailure::Retry && error.kind() != io::ErrorKind::BrokenPipe {
             if !std::mem::replace(&mut self.has_failed, true) {
                 tracing::error!("cannot write to {error}; flows are lost until it works again");
             }

@@ -69,9 +69,9 @@ pub enum Existing {
     Refuse,
     /// For one file: as [`Refuse`](Self::Refuse), but an empty file is written to. For numbered
     /// files: continue after the highest number, or after the newest file of a ring.
-    GoOn,
+    Continue,
     /// For one file: append to it. Its columns must be the same. An incomplete last line is
-    /// removed. For numbered files: as [`GoOn`](Self::GoOn).
+    /// removed. For numbered files: as [`Continue`](Self::Continue).
     Append,
 }
 
@@ -273,7 +273,7 @@ impl OutputFiles {
                 },
                 Err(error) => Err(OutputError::Io(named(series.folder(), &error))),
             },
-            Existing::GoOn | Existing::Append => series
+            Existing::Continue | Existing::Append => series
                 .continue_from_existing()
                 .map_err(|error| self.number_error(series, error)),
         }
@@ -350,17 +350,19 @@ impl FilesSink {
         let is_one = self.files.flows_per_file == 0;
         let opened = match self.files.existing {
             Existing::Append if is_one => self.append_to(&path),
-            Existing::Refuse | Existing::GoOn if is_one => match AtomicFile::create_new(&path) {
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let is_empty = fs::metadata(&path).is_ok_and(|is| is.len() == 0);
-                    let may_follow = self.files.existing == Existing::GoOn && is_empty;
-                    if !is_special(&path) && !may_follow {
-                        return Err(OutputError::Exists(path));
+            Existing::Refuse | Existing::Continue if is_one => {
+                match AtomicFile::create_new(&path) {
+                    Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                        let is_empty = fs::metadata(&path).is_ok_and(|is| is.len() == 0);
+                        let may_follow = self.files.existing == Existing::Continue && is_empty;
+                        if !is_special(&path) && !may_follow {
+                            return Err(OutputError::Exists(path));
+                        }
+                        self.append_to(&path)
                     }
-                    self.append_to(&path)
+                    file => file.and_then(|file| self.start(file)),
                 }
-                file => file.and_then(|file| self.start(file)),
-            },
+            }
             _ => self.begin(self.number),
         };
         opened.map_err(|error| {

@@ -15,6 +15,7 @@ pub(crate) const MAX_HANDLES: usize = 1_024;
 
 /// The limits of one plugin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// CPU time of a call. A batch of a thousand events takes some microseconds, and the slowest interpreter
     /// takes some milliseconds. A value below [`SHORTEST_CALL`](Self::SHORTEST_CALL) counts as that.
@@ -39,6 +40,7 @@ pub struct Limits {
 /// Many calls that each meet their deadline can still be too slow for a link. A plugin that exceeds this limit
 /// is in back-off for 1 to 30 s. Results then depend on the machine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EventTime {
     /// Live captures: 80 µs on average, unless the plugin uses less than an eighth of the elapsed time. Files:
     /// no limit, because files wait.

@@ -2,6 +2,7 @@
 
 /// Properties of a run that affect plugins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RunContext {
     /// The number of meters.
     pub meters: usize,
@@ -24,6 +25,7 @@ impl Default for RunContext {
 
 /// The columns of flows while packets flow.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SchemaMode {
     /// All flows have the columns of the plugins that were loaded when the run began, because a CSV file has
     /// one header. Flowloom rejects plugin versions with other outputs. Values of a removed plugin are null.

@@ -1,4 +1,4 @@
-//! The operator's choice of a plugin: file, name, options, grants and limits.
+//! The operator's choice of a plugin: component, name, options, grants and limits.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -7,14 +7,16 @@ use super::limits::Limits;
 use crate::bounded_file::BoundedRead;
 use crate::digest::Sha256;
 use crate::grants::Grants;
+use crate::source::PluginSource;
 
 /// One plugin to load: `[NAME=]FILE[,key=value…]` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct PluginSpec {
     /// The operator's name for the plugin. Its columns begin with `udps.<name>.`.
     pub name: String,
-    /// The file with the component.
-    pub file: PathBuf,
+    /// The component.
+    pub source: PluginSource,
     /// The options that `open` receives, in this order.
     pub options: Vec<(String, String)>,
     /// The files that options were read from.
@@ -23,7 +25,7 @@ pub struct PluginSpec {
     pub grants: Grants,
     /// Limits.
     pub limits: Limits,
-    /// The digest that the file must have; any by default.
+    /// The digest that the component must have; any by default.
     pub sha256: Option<Sha256>,
     /// How it is called.
     pub calls: CallMode,
@@ -45,10 +47,14 @@ impl PluginSpec {
     /// Creates a spec for a file. The name is the file name up to its first dot.
     pub fn new(file: impl Into<PathBuf>) -> Self {
         let file = file.into();
-        let name = stem(&file);
+        Self::named(stem(&file), PluginSource::File(file))
+    }
+
+    /// Creates a spec for a component from anywhere. `name` is the operator's name for it.
+    pub fn named(name: impl Into<String>, source: PluginSource) -> Self {
         Self {
-            name,
-            file,
+            name: name.into(),
+            source,
             options: Vec::new(),
             option_files: Vec::new(),
             grants: Grants::default(),
@@ -215,7 +221,7 @@ mod tests {
     fn reads_name_file_and_options() {
         let spec: PluginSpec = "mine=dir/slicer.v2.wasm,limit=20,mode=a=b".parse().unwrap();
         assert_eq!(spec.name, "mine");
-        assert_eq!(spec.file, Path::new("dir/slicer.v2.wasm"));
+        assert_eq!(spec.source.file(), Some(Path::new("dir/slicer.v2.wasm")));
         assert_eq!(
             spec.options,
             [("limit".into(), "20".into()), ("mode".into(), "a=b".into())]

@@ -1,6 +1,5 @@
 //! The WebAssembly engine of a registry, and its helper threads.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
@@ -12,6 +11,7 @@ use crate::config::anonymization_key::AnonymizationKey;
 use crate::config::limits::EPOCH_INTERVAL;
 use crate::error::LoadErrorKind;
 use crate::sandbox::pseudonyms::Pseudonyms;
+use crate::source::PluginSource;
 use crate::supervised::{ThreadPanics, spawn_supervised};
 
 /// Work for the loader thread.
@@ -62,7 +62,7 @@ impl PluginEngine {
     pub(crate) fn compile(
         &self,
         file: Vec<u8>,
-        path: &Path,
+        component: &PluginSource,
     ) -> Result<LinkedPlugin, LoadErrorKind> {
         let compiled = match &self.compiler {
             Some(compiler) => compiler.compile(&file),
@@ -71,11 +71,11 @@ impl PluginEngine {
         let opened = compiled.and_then(|image| self.host.open(&image));
         let (component, cost) = opened.map_err(|error| match error {
             CompileError::NotAComponent(reason) => LoadErrorKind::NotAComponent {
-                path: path.to_owned(),
+                component: component.clone(),
                 reason,
             },
             CompileError::DoesNotCompile(reason) => LoadErrorKind::DoesNotCompile {
-                path: path.to_owned(),
+                component: component.clone(),
                 reason,
             },
         })?;

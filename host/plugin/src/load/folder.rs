@@ -31,6 +31,7 @@ use crate::config::policy::{Policy, PolicyError};
 use crate::config::spec::{CallMode, PluginSpec, SpecError};
 use crate::error::{LoadErrorKind, PluginError};
 use crate::grants::Grants;
+use crate::source::PluginSource;
 use crate::supervised::{ThreadPanics, spawn_supervised};
 
 /// How long a file must be unchanged before it is loaded. Copying a file takes several writes.
@@ -212,12 +213,9 @@ pub enum UpdateError {
 }
 
 /// Logs the result of an update.
-pub fn log_update(name: &str, file: &Path, result: Result<bool, UpdateError>) {
+pub fn log_update(name: &str, source: &PluginSource, result: Result<bool, UpdateError>) {
     match result {
-        Ok(true) => tracing::info!(
-            "plugin {name}: loaded {}; newly started flows use it",
-            crate::escape::escaped_path(file)
-        ),
+        Ok(true) => tracing::info!("plugin {name}: loaded {source}; newly started flows use it"),
         Ok(false) => {}
         Err(error) => tracing::error!("{error}; the loaded plugins are unchanged"),
     }
@@ -308,12 +306,15 @@ impl FolderSync {
     /// Returns whether the plugin of this name came from this file, or there is none.
     fn is_from(&self, name: &str, file: &Path) -> bool {
         let plugin = self.registry.get(name);
-        plugin.is_none_or(|plugin| plugin.spec().file == file)
+        plugin.is_none_or(|plugin| plugin.spec().source.file() == Some(file))
     }
 
     /// Updates the plugin of a file, unless nothing changed or the file is changing.
     fn handle(&mut self, spec: PluginSpec, policy: &Policy) {
-        let (name, file) = (spec.name.clone(), spec.file.clone());
+        let (name, source) = (spec.name.clone(), spec.source.clone());
+        let Some(file) = source.file().map(Path::to_owned) else {
+            return;
+        };
         let allowed = self.folder.allowed(spec.clone(), policy);
         let handled = HandledFile::new(file.clone(), allowed.ok());
         if self.handled.get(&name) == Some(&handled) || self.is_changing(&name, handled.state) {
@@ -329,7 +330,7 @@ impl FolderSync {
             Ok(self.folder.allowed(spec, &policy)?)
         };
         let result: Result<bool, UpdateError> = self.registry.update(&name, update);
-        log_update(&name, &file, result);
+        log_update(&name, &source, result);
     }
 }
 

@@ -20,6 +20,7 @@ const MAX_DESCRIPTION: usize = 4 << 10;
 
 /// What a plugin adds and what it receives. All of it exists in this run and was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Manifest {
     /// The plugin's own version.
     pub version: String,
@@ -160,7 +161,6 @@ impl ManifestRules<'_> {
             return Err(LoadErrorKind::ConflictingRequests { requested });
         }
         Err(LoadErrorKind::NotGranted {
-            plugin: self.name.to_owned(),
             requested,
             missing: missing.minimal(),
         })
@@ -354,7 +354,7 @@ mod tests {
             packet: names(&["ip_size", "src_ip"]),
             ..declared()
         };
-        let src_ip = "requests packet field src_ip, which was not granted; add --grant p=addresses";
+        let src_ip = "requests packet field src_ip, which was not granted; it needs addresses";
         assert_eq!(error(packet(), ""), src_ip);
         assert_eq!(error(packet(), "payload:64,names"), src_ip);
         assert!(check(packet(), "addresses").is_ok());
@@ -364,7 +364,7 @@ mod tests {
         };
         assert_eq!(
             error(payload(), "addresses"),
-            "requests payload bytes (64), which were not granted; add --grant p=payload:64"
+            "requests payload bytes (64), which were not granted; it needs payload:64"
         );
         // A smaller number may be granted.
         assert_eq!(check(payload(), "payload:9").unwrap().payload_bytes, 9);
@@ -382,13 +382,13 @@ mod tests {
         assert_eq!(
             check(declared.clone(), "").unwrap_err(),
             "requests packet fields src_ip, dst_ip, flow field src_ip and payload bytes (1500), which \
-             were not granted; add --grant p=addresses,payload:1500"
+             were not granted; it needs addresses,payload:1500"
         );
         // What was granted is not listed.
         assert_eq!(
             check(declared.clone(), "payload:1").unwrap_err(),
-            "requests packet fields src_ip, dst_ip and flow field src_ip, which were not granted; add \
-             --grant p=addresses"
+            "requests packet fields src_ip, dst_ip and flow field src_ip, which were not granted; it \
+             needs addresses"
         );
         assert!(check(declared, "addresses,payload:1500").is_ok());
     }
@@ -402,8 +402,8 @@ mod tests {
         };
         assert_eq!(
             check(declared.clone(), "").unwrap_err(),
-            "requests packet field src_ip and packet bytes (1500), which were not granted; add --grant \
-             p=bytes:1500"
+            "requests packet field src_ip and packet bytes (1500), which were not granted; it needs \
+             bytes:1500"
         );
         assert!(check(declared, "bytes:1500").is_ok());
     }
@@ -431,7 +431,7 @@ mod tests {
         };
         assert_eq!(
             check(alone, "").unwrap_err(),
-            "requests packet field src_pseudonym, which was not granted; add --grant p=pseudonyms"
+            "requests packet field src_pseudonym, which was not granted; it needs pseudonyms"
         );
     }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use flowloom_core::schema::Schema;
 
 use super::engine::PluginEngine;
-use super::file;
+use super::file::PluginFile;
 use super::linker::LinkedPlugin;
 use super::manifest::{Manifest, ManifestRules};
 use crate::config::run_context::RunContext;
@@ -20,6 +20,7 @@ use crate::supervise::cpu_budget::CpuBudget;
 pub struct Plugin {
     spec: PluginSpec,
     sha256: Sha256,
+    component_bytes: usize,
     generation: u64,
     manifest: Manifest,
     compiled: LinkedPlugin,
@@ -34,28 +35,6 @@ pub struct Plugin {
     spare: Mutex<Vec<Instance>>,
 }
 
-/// The content of a plugin's file when it was read.
-pub(crate) struct PluginFile {
-    bytes: Vec<u8>,
-    pub(crate) sha256: Sha256,
-}
-
-impl PluginFile {
-    /// Reads the file of `spec`, and checks its digest.
-    pub(crate) fn read(spec: &PluginSpec) -> Result<Self, LoadErrorKind> {
-        let bytes = file::read(&spec.file, spec.follows_links)?;
-        let sha256 = Sha256::of(&bytes);
-        match spec.sha256 {
-            Some(wanted) if wanted != sha256 => Err(LoadErrorKind::OtherFile {
-                path: spec.file.clone(),
-                is: sha256,
-                wanted,
-            }),
-            _ => Ok(Self { bytes, sha256 }),
-        }
-    }
-}
-
 impl Plugin {
     /// Compiles the file, opens an instance, and checks the manifest.
     pub(crate) fn load(
@@ -67,10 +46,11 @@ impl Plugin {
         run: &Arc<OnceLock<RunContext>>,
     ) -> Result<Self, LoadErrorKind> {
         let PluginFile { bytes, sha256 } = file;
+        let component_bytes = bytes.len();
         if spec.grants.reveal_pseudonyms() {
             return Err(LoadErrorKind::RevealedPseudonyms);
         }
-        let compiled = engine.compile(bytes, &spec.file)?;
+        let compiled = engine.compile(bytes, &spec.source)?;
         let has_feature = compiled.exports.feature.is_some();
         let (instance, manifest) = open(&spec, engine, &compiled, schema)?;
         let by_event = manifest.cuts_flows
@@ -79,6 +59,7 @@ impl Plugin {
         Ok(Self {
             spec,
             sha256,
+            component_bytes,
             generation,
             manifest,
             compiled,
@@ -170,7 +151,12 @@ impl Plugin {
         &self.spec
     }
 
-    /// Returns the digest of its file.
+    /// Returns the size of its component in bytes.
+    pub fn component_bytes(&self) -> usize {
+        self.component_bytes
+    }
+
+    /// Returns the digest of its component.
     pub fn sha256(&self) -> Sha256 {
         self.sha256
     }

@@ -15,6 +15,7 @@
 //! A change first writes `entries`, then `set`, then `number`. A reader may see a new entry before meters use it. A
 //! meter that sees a new `number` sees the set that belongs to it, or a newer one.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
@@ -24,7 +25,8 @@ use flowloom_core::schema::{Schema, UdpColumn};
 
 use super::compile::Compiler;
 use super::engine::PluginEngine;
-use super::plugin::{Plugin, PluginFile};
+use super::file::PluginFile;
+use super::plugin::Plugin;
 use crate::config::anonymization_key::{AnonymizationKey, KeyError};
 use crate::config::run_context::{RunContext, SchemaMode};
 use crate::config::spec::PluginSpec;
@@ -44,6 +46,7 @@ pub struct Registry(Arc<Inner>);
 
 struct Inner {
     engine: PluginEngine,
+    store: Option<PathBuf>,
     /// The columns of flows without plugins.
     schema: Schema,
     run: Arc<OnceLock<RunContext>>,
@@ -68,6 +71,7 @@ struct Entry {
 
 /// Settings of a registry.
 #[derive(Clone, Default)]
+#[non_exhaustive]
 pub struct RegistryConfig {
     /// The compiler of plugins.
     ///
@@ -75,6 +79,8 @@ pub struct RegistryConfig {
     /// end the process, or use any amount of time and memory. Use a [`ChildCompiler`](crate::ChildCompiler) for
     /// all others.
     pub compiler: Option<Arc<dyn Compiler>>,
+    /// The folder of components that are named by their digests: `<SHA-256>.wasm`. `None` if there is none.
+    pub store: Option<PathBuf>,
     /// The key of pseudonyms; `None` creates a random one.
     pub key: Option<AnonymizationKey>,
     /// The counter for panics of the registry's threads.
@@ -154,6 +160,7 @@ impl Registry {
     pub fn with(schema: Schema, config: RegistryConfig) -> Result<Self, RegistryError> {
         let RegistryConfig {
             compiler,
+            store,
             key,
             thread_panics,
         } = config;
@@ -163,6 +170,7 @@ impl Registry {
         let set = Arc::new(PluginSet::new(&schema, &[]));
         Ok(Self(Arc::new(Inner {
             engine,
+            store,
             schema,
             run: Arc::default(),
             entries: DashMap::new(),
@@ -274,7 +282,7 @@ impl Registry {
                 return Err(LoadErrorKind::BadName { name: name.clone() });
             }
             fits(self.0.entries.get(&name).as_deref())?;
-            let file = PluginFile::read(&spec)?;
+            let file = PluginFile::read(&spec, self.0.store.as_deref())?;
             self.install(spec, file)
         };
         self.count_rejection(load().map_err(|problem| PluginError::new(&name, problem)))
@@ -302,7 +310,7 @@ impl Registry {
                     name: name.to_owned(),
                 });
             }
-            let file = PluginFile::read(&spec)?;
+            let file = PluginFile::read(&spec, self.0.store.as_deref())?;
             let is_same = |plugin: &Plugin| {
                 plugin.sha256() == file.sha256
                     && PluginSpec {

@@ -7,6 +7,7 @@ use crate::error::Trap;
 
 /// Counters of one plugin in a run, over all its generations and meters.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct PluginReport {
     /// The operator's name for the plugin.
     pub name: String,

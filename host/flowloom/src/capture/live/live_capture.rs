@@ -58,6 +58,7 @@ const MAX_SNAPSHOT_LENGTH: u32 = 262_144;
 
 /// Settings of a live capture. The names are those of NFStream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LiveSettings {
     /// Whether packets to other hosts are captured too.
     pub promiscuous_mode: bool,

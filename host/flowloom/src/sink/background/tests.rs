@@ -110,7 +110,7 @@ impl Sink for PanickingSink {
 fn a_panic_of_the_writer_thread_is_an_error() {
     for sink in [
         BackgroundSink::start(PanickingSink),
-        BackgroundSink::live(PanickingSink, OnFailure::GoOn),
+        BackgroundSink::live(PanickingSink, OnFailure::Retry),
     ] {
         let mut sink = sink;
         let mut error = None;
@@ -241,7 +241,7 @@ fn live_unwritten_flows_of_a_blocked_sink_are_counted() {
 #[test]
 fn live_a_failed_output_is_retried_and_losses_are_counted() {
     let (sink, out, full) = slow();
-    let mut sink = BackgroundSink::live(sink, OnFailure::GoOn);
+    let mut sink = BackgroundSink::live(sink, OnFailure::Retry);
     let losses = sink.losses();
     full.store(true, Ordering::Relaxed);
     for flow in flows(1_000) {

@@ -230,7 +230,7 @@ fn an_existing_file_is_overwritten_only_on_request() {
             files.existing(existing)
         })
     };
-    for existing in [Existing::Refuse, Existing::GoOn] {
+    for existing in [Existing::Refuse, Existing::Continue] {
         run(0..2, existing).unwrap();
         let rejected = format!("cannot write to '{}': it exists", file.display());
         assert_eq!(run(2..3, existing), Err(rejected));
@@ -245,7 +245,7 @@ fn an_existing_file_is_overwritten_only_on_request() {
     // An empty file, for example from mktemp, may be written to.
     fs::write(&file, "").unwrap();
     run(5..6, Existing::Refuse).unwrap_err();
-    run(5..6, Existing::GoOn).unwrap();
+    run(5..6, Existing::Continue).unwrap();
     assert_eq!(ids(&file), ["id", "5"]);
 }
 
@@ -288,7 +288,7 @@ fn the_numbers_of_existing_files_are_continued() {
         names.sort();
         names
     };
-    let go_on = |files: OutputFiles| files.flows_per_file(2).existing(Existing::GoOn);
+    let go_on = |files: OutputFiles| files.flows_per_file(2).existing(Existing::Continue);
     rerun(folder.path(), "f.csv.gz", 0..3, go_on).unwrap();
     rerun(folder.path(), "f.csv.gz", 3..4, go_on).unwrap();
     assert_eq!(files(), ["f.1.csv.gz", "f.2.csv.gz", "f.3.csv.gz"]);
@@ -305,7 +305,7 @@ fn numbers_of_files_of_other_processes_are_skipped() {
     let path = |number: u32| folder.path().join(format!("f.{number}.csv"));
     let mut sink = OutputFiles::new(folder.path().join("f.csv"))
         .flows_per_file(1)
-        .existing(Existing::GoOn)
+        .existing(Existing::Continue)
         .create(&flowloom_core::meter::Settings::default().schema().into())
         .unwrap();
     let flows = flows(2);
@@ -326,7 +326,7 @@ fn a_ring_continues_after_its_newest_file_and_follows_no_link() {
         files
             .flows_per_file(1)
             .rotate_files(3)
-            .existing(Existing::GoOn)
+            .existing(Existing::Continue)
     };
     rerun(folder.path(), "f.csv", 0..2, ring).unwrap();
     rerun(folder.path(), "f.csv", 2..3, ring).unwrap();

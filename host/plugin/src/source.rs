@@ -1,0 +1,56 @@
+//! Where the component of a plugin comes from.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::Sha256;
+use crate::escape::escaped_path;
+
+/// Where the component of a plugin comes from.
+///
+/// With serde, it is `{"file": "ja4.wasm"}` or `{"digest": "9f86…"}`. Bytes cannot be serialised: put the component
+/// into a store, and name it by its digest.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum PluginSource {
+    /// A file with the component.
+    File(PathBuf),
+    /// The component itself.
+    #[serde(skip)]
+    Bytes(Arc<[u8]>),
+    /// The SHA-256 of the component, which is the file `<digest>.wasm` in the
+    /// [store](crate::RegistryConfig::store) of the run.
+    Digest(Sha256),
+}
+
+impl PluginSource {
+    /// Returns the path, if the source is a file.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Bytes(_) | Self::Digest(_) => None,
+        }
+    }
+}
+
+/// Writes the source as the subject of a message.
+impl fmt::Display for PluginSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => f.write_str(&escaped_path(path)),
+            Self::Bytes(bytes) => write!(f, "the component of {} bytes", bytes.len()),
+            Self::Digest(digest) => write!(f, "the component with SHA-256 {digest}"),
+        }
+    }
+}
+
+/// Writes the source without the bytes of a component.
+impl fmt::Debug for PluginSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PluginSource({self})")
+    }
+}
