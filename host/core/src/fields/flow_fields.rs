@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use super::sensitivity::Sensitivity;
 use crate::address::is_private;
-use crate::record::{ApplicationText, DirectionCounters, DirectionScope, FlowView, Part};
+use crate::record::{ApplicationText, DirectionCounters, DirectionScope, FlowView, SpltValue};
 use crate::value::{Type, Value};
 
 /// A field of a flow.
@@ -48,7 +48,7 @@ pub enum Extract {
     /// A text.
     Text(for<'a> fn(&FlowView<'a>) -> &'a str),
     /// A list with one value of each of the flow's first packets.
-    Splt(Part),
+    Splt(SpltValue),
 }
 
 /// A group of fields that are enabled together.
@@ -493,13 +493,13 @@ macro_rules! flags {
 const SPLT: [Feature; 3] = [
     Feature::new("splt_direction", Type::Integers, "",
         "The direction of each of the flow's first packets: 0 for the direction of the first one, 1 for the opposite direction, -1 if there was no such packet.",
-        Extract::Splt(Part::Direction)).of(Group::Splt),
+        Extract::Splt(SpltValue::Direction)).of(Group::Splt),
     Feature::new("splt_ps", Type::Integers, "bytes",
         "The size of each of the flow's first packets, as the accounting mode defines the size; -1 if there was no such packet.",
-        Extract::Splt(Part::Size)).of(Group::Splt),
+        Extract::Splt(SpltValue::Size)).of(Group::Splt),
     Feature::new("splt_piat_ms", Type::Integers, "ms",
         "The time from the previous packet, of either direction, to each of the flow's first packets; 0 for the first one, -1 if there was no such packet.",
-        Extract::Splt(Part::Gap)).of(Group::Splt),
+        Extract::Splt(SpltValue::Gap)).of(Group::Splt),
 ];
 
 /// The results of dissection by nDPI. Plugins see the results up to the current packet.

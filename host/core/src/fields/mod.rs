@@ -7,5 +7,5 @@ mod sensitivity;
 
 pub use column_buffer::{ColumnBuffer, TextWriter};
 pub use flow_fields::{Extract, FEATURES, Feature, Group};
-pub use packet_fields::{PACKET_FIELDS, PacketExtract, PacketField, Picked};
+pub use packet_fields::{PACKET_FIELDS, PacketExtract, PacketField, PacketSubset};
 pub use sensitivity::Sensitivity;

@@ -34,7 +34,7 @@ pub enum PacketExtract {
         /// Returns the number of one packet.
         of: fn(&FlowPacket<'_>) -> u64,
         /// Appends the numbers of several packets to a column.
-        all: fn(Picked<'_, '_>, &mut ColumnBuffer),
+        all: fn(PacketSubset<'_, '_>, &mut ColumnBuffer),
     },
     /// The address that the field replaces with a number.
     Pseudonym(fn(&FlowPacket<'_>) -> IpAddr),
@@ -54,14 +54,14 @@ macro_rules! number {
 
 /// Some packets of a chunk.
 #[derive(Clone, Copy)]
-pub struct Picked<'c, 'a> {
+pub struct PacketSubset<'c, 'a> {
     /// The packets of the chunk.
     pub chunk: &'c [FlowPacket<'a>],
     /// The indices of the selected packets in the chunk.
     pub places: &'c [u8],
 }
 
-impl<'c, 'a> Picked<'c, 'a> {
+impl<'c, 'a> PacketSubset<'c, 'a> {
     /// Returns the selected packets.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = &'c FlowPacket<'a>> {
@@ -90,7 +90,7 @@ impl PacketField {
     /// `pseudonym` returns the number that replaces an address.
     pub fn extend(
         &self,
-        packets: Picked<'_, '_>,
+        packets: PacketSubset<'_, '_>,
         pseudonym: &dyn Fn(IpAddr) -> u64,
         column: &mut ColumnBuffer,
     ) {

@@ -78,7 +78,7 @@ impl Ingress {
     }
 
     /// Resets the state that the boundary resets.
-    pub fn cross(&mut self, boundary: Boundary) {
+    pub fn end_at(&mut self, boundary: Boundary) {
         self.clock = Time::EPOCH;
         if boundary == Boundary::Capture {
             self.next = self.first;
@@ -86,7 +86,7 @@ impl Ingress {
     }
 
     /// Sets the ordinals of packets to `first`, `first + step`, and so on, in this and later captures.
-    pub fn count_from(&mut self, first: u64, step: u64) {
+    pub fn set_ordinals(&mut self, first: u64, step: u64) {
         (self.first, self.next, self.step) = (first, first, step);
     }
 

@@ -61,9 +61,9 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
     }
 
     /// Returns mutable references to the extension, the classifier and the ended flows, like
-    /// [`MeterWorker::parts`].
-    pub fn parts(&mut self) -> (&mut E, Option<&mut C>, &mut ReadyFlows) {
-        self.worker.parts()
+    /// [`MeterWorker::parts_mut`].
+    pub fn parts_mut(&mut self) -> (&mut E, Option<&mut C>, &mut ReadyFlows) {
+        self.worker.parts_mut()
     }
 
     /// Returns the ordinal of the next packet.
@@ -73,8 +73,8 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
 
     /// Sets the ordinals of packets to `first`, `first + step`, and so on. Other meters use the ordinals
     /// between them.
-    pub fn count_from(&mut self, first: u64, step: u64) {
-        self.ingress.count_from(first, step);
+    pub fn set_ordinals(&mut self, first: u64, step: u64) {
+        self.ingress.set_ordinals(first, step);
     }
 
     /// Returns the columns of flows that begin from now on.
@@ -131,9 +131,9 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
     ///
     /// After `next_flow` has returned the last flow, the state that the boundary resets is reset. No packet may
     /// be pushed before that.
-    pub fn cross(&mut self, boundary: Boundary) {
+    pub fn end_at(&mut self, boundary: Boundary) {
         self.worker.end_all(Some(boundary));
-        self.ingress.cross(boundary);
+        self.ingress.end_at(boundary);
     }
 
     /// Returns the next ended flow.

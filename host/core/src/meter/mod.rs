@@ -29,4 +29,4 @@ pub use ingress::Ingress;
 pub use meter::Meter;
 pub use overload::OverloadLevel;
 pub use settings::{AccountingMode, DEFAULT_DISSECTIONS, QUEUE_BYTES, Settings};
-pub use worker::{MeterWorker, Outlet};
+pub use worker::{FlowReceiver, MeterWorker};

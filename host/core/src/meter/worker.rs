@@ -28,10 +28,10 @@ struct EndingFlows {
 }
 
 /// Takes ended flows in the middle of a batch, because one packet can end any number of flows.
-pub struct Outlet {
+pub struct FlowReceiver {
     /// The maximum bytes of plugin values that may be ready. Above this, `take` is called.
-    pub most_bytes: usize,
-    /// Takes flows until the plugin values of the others have at most `most_bytes` bytes.
+    pub max_bytes: usize,
+    /// Takes flows until the plugin values of the others have at most `max_bytes` bytes.
     pub take: Box<dyn FnMut(&mut ReadyFlows) + Send>,
 }
 
@@ -44,7 +44,7 @@ pub struct MeterWorker<E, C> {
     extension: E,
     /// Ended flows whose values are complete.
     ready: ReadyFlows,
-    outlet: Option<Outlet>,
+    flow_receiver: Option<FlowReceiver>,
     /// The flows that are ending after [`end_all`](Self::end_all); `None` if all have ended.
     ending: Option<EndingFlows>,
     /// The number of flows that ended.
@@ -73,7 +73,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
             classifier,
             extension,
             ready: ReadyFlows::default(),
-            outlet: None,
+            flow_receiver: None,
             ending: None,
             flows: 0,
             evicted: 0,
@@ -178,14 +178,14 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         if end < ending.slots.len() {
             self.ending = Some(ending);
         } else {
-            self.cross(ending.boundary);
+            self.end_at(ending.boundary);
             self.table.recycle(ending.slots);
         }
         true
     }
 
     /// Resets the state that the boundary resets. All flows must have ended.
-    fn cross(&mut self, boundary: Option<Boundary>) {
+    fn end_at(&mut self, boundary: Option<Boundary>) {
         match boundary {
             None => self.extension.finish(&mut self.ready),
             Some(Boundary::ClockStep) => {
@@ -221,7 +221,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     /// Returns mutable references to the extension, the classifier and the ended flows.
     ///
     /// The caller uses them to change the plugins and the dissection.
-    pub fn parts(&mut self) -> (&mut E, Option<&mut C>, &mut ReadyFlows) {
+    pub fn parts_mut(&mut self) -> (&mut E, Option<&mut C>, &mut ReadyFlows) {
         (
             &mut self.extension,
             self.classifier.as_mut(),
@@ -339,19 +339,19 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         }
     }
 
-    /// Sets an outlet, which takes ended flows while further flows end. This requires another thread that
+    /// Sets an flow_receiver, which takes ended flows while further flows end. This requires another thread that
     /// receives them.
-    pub fn set_outlet(&mut self, outlet: Outlet) {
-        self.outlet = Some(outlet);
+    pub fn set_flow_receiver(&mut self, flow_receiver: FlowReceiver) {
+        self.flow_receiver = Some(flow_receiver);
     }
 
-    /// Calls the outlet if the ended flows have too many bytes of plugin values.
+    /// Calls the flow_receiver if the ended flows have too many bytes of plugin values.
     #[inline]
     pub fn let_out(&mut self) {
-        if let Some(outlet) = &mut self.outlet
-            && self.ready.bytes() > outlet.most_bytes
+        if let Some(flow_receiver) = &mut self.flow_receiver
+            && self.ready.bytes() > flow_receiver.max_bytes
         {
-            (outlet.take)(&mut self.ready);
+            (flow_receiver.take)(&mut self.ready);
         }
     }
 

@@ -19,7 +19,7 @@ pub use flow_view::FlowView;
 pub use key::KeyHasher;
 pub use packet::{CHUNK, DecodedChunk, DecodedPacket, FlowPacket};
 pub use protocols::{PROTOCOLS, Protocol};
-pub use splt::{Part, Splt};
+pub use splt::{Splt, SpltValue};
 pub(crate) use statistics::AlignedStatistics;
 pub(crate) use statistics::DirectionScope;
 pub use statistics::Statistics;

@@ -38,7 +38,7 @@ struct PacketEntry {
 
 /// A value that is stored of each packet. The numbers are the indices of the lists.
 #[derive(Clone, Copy, Debug)]
-pub enum Part {
+pub enum SpltValue {
     /// 0 for the direction of the flow's first packet, 1 for the opposite direction.
     Direction = 0,
     /// The size in bytes, in the measure of the accounting mode.
@@ -56,17 +56,17 @@ impl PacketEntry {
         }
     }
 
-    fn get(&self, part: Part) -> i64 {
+    fn get(&self, part: SpltValue) -> i64 {
         let [low, high] = self.gap_and_direction;
         match part {
-            Part::Direction => (low & 1).into(),
-            Part::Size => self.size.into(),
-            Part::Gap => ((u64::from(high) << 32 | u64::from(low)) >> 1).cast_signed(),
+            SpltValue::Direction => (low & 1).into(),
+            SpltValue::Size => self.size.into(),
+            SpltValue::Gap => ((u64::from(high) << 32 | u64::from(low)) >> 1).cast_signed(),
         }
     }
 }
 
-/// Three lists of equal length, concatenated in the order of [`Part`]. -1 stands for a missing packet.
+/// Three lists of equal length, concatenated in the order of [`SpltValue`]. -1 stands for a missing packet.
 #[derive(Clone, Debug)]
 struct PaddedLists(Box<[i64]>);
 
@@ -112,7 +112,7 @@ impl Splt {
     }
 
     /// Returns one value of each stored packet.
-    pub fn steps(&self, part: Part) -> impl Iterator<Item = i64> {
+    pub fn steps(&self, part: SpltValue) -> impl Iterator<Item = i64> {
         self.steps.iter().map(move |step| step.get(part))
     }
 
@@ -122,10 +122,10 @@ impl Splt {
     }
 
     /// Returns one value of each packet as a list of `len` values, with -1 for missing packets.
-    pub(crate) fn list(&self, part: Part) -> &[i64] {
+    pub(crate) fn list(&self, part: SpltValue) -> &[i64] {
         let len = usize::from(self.len);
         let PaddedLists(lists) = self.lists.get_or_init(|| {
-            let parts = [Part::Direction, Part::Size, Part::Gap];
+            let parts = [SpltValue::Direction, SpltValue::Size, SpltValue::Gap];
             let list = |part| self.steps(part).chain(iter::repeat_n(-1, self.missing()));
             Box::new(PaddedLists(parts.into_iter().flat_map(list).collect()))
         });
@@ -157,7 +157,7 @@ mod tests {
                 list.truncate(LEN.into());
             }
             assert_eq!(splt.heap_bytes() > 0, n >= INLINE_PACKETS as i64);
-            for part in [Part::Direction, Part::Size, Part::Gap] {
+            for part in [SpltValue::Direction, SpltValue::Size, SpltValue::Gap] {
                 let list = &expected[part as usize];
                 assert_eq!(&splt.steps(part).collect::<Vec<_>>(), list);
                 let (stored, missing) = splt.list(part).split_at(list.len());

@@ -155,7 +155,7 @@ impl FlowTable {
     /// Creates the flow that a packet opens, and returns its slot. The packet is not counted yet.
     pub(crate) fn open(&mut self, flow_packet: &FlowPacket<'_>) -> u32 {
         let slot = self.slots.take();
-        self.records.reach(slot);
+        self.records.extend_to(slot);
         self.records[slot] =
             Record::open(&flow_packet.packet, flow_packet.ordinal, Default::default());
         self.open_analyses(slot);
@@ -176,15 +176,15 @@ impl FlowTable {
 
     fn open_analyses(&mut self, slot: u32) {
         if let Some(statistics) = &mut self.statistics {
-            statistics.reach(slot);
+            statistics.extend_to(slot);
             statistics[slot] = AlignedStatistics::default();
         }
         if let Some(tcp_close) = &mut self.tcp_close {
-            tcp_close.reach(slot);
+            tcp_close.extend_to(slot);
             tcp_close[slot] = TcpClose::default();
         }
         if self.splt_packets > 0 {
-            self.splt.reach(slot);
+            self.splt.extend_to(slot);
             self.splt[slot] = Splt::new(self.splt_packets);
         }
     }

@@ -59,7 +59,7 @@ impl<T> SegmentedVec<T> {
 
 impl<T: Default> SegmentedVec<T> {
     /// Extends the vector with default values, if necessary, so that `index` is valid.
-    pub fn reach(&mut self, index: u32) {
+    pub fn extend_to(&mut self, index: u32) {
         let (segment, index) = (
             (index >> Self::SEGMENT_BITS) as usize,
             index as usize % Self::SEGMENT_LEN,

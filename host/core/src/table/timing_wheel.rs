@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn slots_are_due_at_the_deadline_and_not_before() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
-        flows.reach(3);
+        flows.extend_to(3);
         wheel.schedule(&mut flows, 0, 15_000);
         wheel.schedule(&mut flows, 1, 15_001);
         wheel.schedule(&mut flows, 2, 15_000);
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn far_deadlines_are_due_early_and_jumps_of_time_find_all_slots() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
-        flows.reach(1);
+        flows.extend_to(1);
         wheel.schedule(&mut flows, 0, u64::MAX);
         wheel.schedule(&mut flows, 1, 20_000);
         assert_eq!(due(&mut wheel, &mut flows, u64::MAX / 2), [0, 1]);
@@ -247,7 +247,7 @@ mod tests {
     #[test]
     fn removed_slots_are_not_due() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
-        flows.reach(4);
+        flows.extend_to(4);
         for slot in 0..5 {
             wheel.schedule(&mut flows, slot, 100);
         }
@@ -260,7 +260,7 @@ mod tests {
     #[test]
     fn a_slot_that_is_scheduled_again_is_due_once() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
-        flows.reach(20);
+        flows.extend_to(20);
         for slot in 0..3 {
             wheel.schedule(&mut flows, slot, 100);
         }
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn the_number_of_stale_entries_is_bounded() {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
-        flows.reach(1);
+        flows.extend_to(1);
         wheel.schedule(&mut flows, 1, 7_000);
         for n in 0..1_000 {
             wheel.schedule(&mut flows, 0, 5_000 + n % 3 * 10);

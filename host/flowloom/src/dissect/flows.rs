@@ -79,7 +79,7 @@ impl Dissector {
     }
 
     fn dissect(&mut self, slot: u32, n: u64, flow_packet: &FlowPacket<'_>) {
-        self.flows.reach(slot);
+        self.flows.extend_to(slot);
         let dissection = &mut self.flows[slot];
         let live = match dissection {
             Dissection::Running(live) => live,
@@ -137,7 +137,7 @@ impl Classifier for Dissector {
     }
 
     fn skip(&mut self, slot: u32) {
-        self.flows.reach(slot);
+        self.flows.extend_to(slot);
         self.flows[slot] = Dissection::Done(Box::new(Application::unknown().clone()));
     }
 

@@ -4,11 +4,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use flowloom_core::meter::OverloadLevel;
 use flowloom_core::schema::Schema;
 use flowloom_plugin::{
     AnonymizationKey, Plugin, Policy, Registry, RegistryConfig, RunContext, ThreadPanics,
-    thread_time,
 };
 
 use super::builder::StreamerBuilder;
@@ -18,9 +16,10 @@ use super::parallel::Parallel;
 use super::plugin_updates::PluginUpdates;
 use super::reload::Reloader;
 use super::single::SingleMeter;
+use super::source_meter::SourceMeter;
 use super::streamer::{Streamer, StreamerError, Work};
 use crate::anonymize::Anonymizer;
-use crate::capture::{self, Files, Filter, Live, LiveSettings, Origin, Stop};
+use crate::capture::{self, Files, Filter, LiveCapture, LiveSettings, PacketSource, StopSignal};
 
 impl StreamerBuilder {
     /// Opens the sources, loads the plugins and starts the threads of the run.
@@ -38,7 +37,7 @@ impl StreamerBuilder {
     /// - the system refuses to start a thread.
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
         self.check()?;
-        let (stop, panics) = (Stop::default(), self.panics.clone());
+        let (stop, panics) = (StopSignal::default(), self.panics.clone());
         let (sources, has_folder) = capture::expand(std::mem::take(&mut self.config.sources))?;
         self.config.settings.capture_column = sources.len() > 1 || has_folder;
         self.config.sources = sources;
@@ -52,7 +51,7 @@ impl StreamerBuilder {
             let mut run = RunContext::default();
             run.meters = meters;
             run.columns = self.hot_loading.unwrap_or_default();
-            run.is_live = matches!(origin, Origin::Live(_));
+            run.is_live = matches!(origin, PacketSource::Live(_));
             registry.begin(run)?;
         }
         let folder_watch = match (&registry, self.plugin_folder.clone()) {
@@ -77,7 +76,7 @@ impl StreamerBuilder {
             schema = Arc::new(anonymizer.schema(&schema));
         }
         let work = match (origin, meters) {
-            (Origin::Live(live), meters @ 2..) if self.config.fanout => {
+            (PacketSource::Live(live), meters @ 2..) if self.config.fanout => {
                 let mut settings = self.config.settings;
                 settings.max_flows = settings.max_flows.div_ceil(meters as u64);
                 let interface = live.interface().to_owned();
@@ -96,20 +95,10 @@ impl StreamerBuilder {
                 Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
             (origin, 1) if can_run_in_caller(&origin, &schema) => {
-                Work::Single(Box::new(SingleMeter {
-                    origin,
-                    meter: Meter::with_set(
-                        self.config.settings,
-                        &plugins.set,
-                        &self.config.ndpi_files,
-                    )?,
-                    plugins,
-                    pending: None,
-                    problems: Vec::new(),
-                    finished: false,
-                    overload: OverloadLevel::Normal,
-                    start: thread_time(),
-                }))
+                let ndpi_files = &self.config.ndpi_files;
+                let meter = Meter::with_set(self.config.settings, &plugins.set, ndpi_files)?;
+                let source = SourceMeter::new(origin, meter, plugins);
+                Work::Single(Box::new(SingleMeter::new(source)))
             }
             (origin, meters) => {
                 let ndpi_files = &self.config.ndpi_files;
@@ -183,7 +172,7 @@ impl StreamerBuilder {
     }
 
     /// Opens the source of packets. `stop` ends it.
-    fn origin(&self, stop: &Stop) -> Result<Origin, StreamerError> {
+    fn origin(&self, stop: &StopSignal) -> Result<PacketSource, StreamerError> {
         let filter = self
             .config
             .bpf_filter
@@ -203,14 +192,14 @@ impl StreamerBuilder {
                     bytes => bytes,
                 },
             };
-            let live = Live::open(
+            let live = LiveCapture::open(
                 &interface.name,
                 settings,
                 filter.as_ref(),
                 idle_timeout,
                 stop.clone(),
             )?;
-            return Ok(Origin::Live(Box::new(live)));
+            return Ok(PacketSource::Live(Box::new(live)));
         }
         if self.config.fanout {
             return Err(StreamerError::Parameter {
@@ -231,7 +220,7 @@ impl StreamerBuilder {
         if let Some(bytes) = self.config.snapshot_length {
             files = files.with_snapshot_length(bytes);
         }
-        Ok(Origin::Files(Box::new(files), stop.clone()))
+        Ok(PacketSource::Files(Box::new(files), stop.clone()))
     }
 
     /// Loads the plugins of [`plugin`](Self::plugin) and of the folder, as the policy permits.
@@ -282,7 +271,7 @@ impl StreamerBuilder {
 /// One packet can end any number of flows, and the caller cannot take flows in the middle of a step. This is
 /// acceptable if the size of plugin values is bounded, or in a live capture, which never waits. Otherwise the
 /// meter needs its own thread, which can wait until the caller has taken flows.
-fn can_run_in_caller(origin: &Origin, schema: &Schema) -> bool {
+fn can_run_in_caller(origin: &PacketSource, schema: &Schema) -> bool {
     let mut outputs = schema.udps().iter();
-    matches!(origin, Origin::Live(_)) || outputs.all(|output| output.ty().is_number())
+    matches!(origin, PacketSource::Live(_)) || outputs.all(|output| output.ty().is_number())
 }

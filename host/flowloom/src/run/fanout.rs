@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 
 use flowloom_core::flow::Flow;
 use flowloom_core::link_type::LinkType;
-use flowloom_core::meter::{Counters, OverloadLevel};
-use flowloom_plugin::{PluginReport, PluginSet, thread_time};
+use flowloom_core::meter::Counters;
+use flowloom_plugin::{PluginReport, thread_time};
 
 use super::meter::Meter;
 use super::plugin_updates::PluginUpdates;
+use super::source_meter::SourceMeter;
 use super::status::{CpuTime, ParallelMeters, Progress, State};
-use crate::capture::{CaptureError, Live, Origin, Read, Stop};
+use crate::capture::{CaptureError, LiveCapture, PacketSource, StopSignal};
 
 /// The interval at which a meter sends its status if it has no flows to send.
 const STATUS_INTERVAL: Duration = Duration::from_millis(100);
@@ -37,7 +38,7 @@ pub(crate) struct Fanout {
     outputs: Receiver<Message>,
     interface: String,
     /// Ends the capture of all sockets. Packets that they have captured are still metered.
-    stop_capture: Stop,
+    stop_capture: StopSignal,
     /// Ends the meters. Packets that their sockets have captured are dropped.
     stop: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
@@ -88,11 +89,11 @@ type Work = Box<dyn FnOnce(&SyncSender<Message>) + Send>;
 impl Fanout {
     /// Starts a thread for each meter and its socket.
     pub(crate) fn start(
-        meters: Vec<(Live, Meter)>,
+        meters: Vec<(LiveCapture, Meter)>,
         plugins: &PluginUpdates,
         queue_bytes: usize,
         interface: String,
-        stop_capture: Stop,
+        stop_capture: StopSignal,
     ) -> io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let count = meters.len() as u64;
@@ -100,14 +101,11 @@ impl Fanout {
             .into_iter()
             .enumerate()
             .map(|(number, (live, mut meter))| {
-                meter.count_from(number as u64, count);
+                meter.set_ordinals(number as u64, count);
+                let origin = PacketSource::Live(Box::new(live));
                 let meter = FanoutMeter {
                     number,
-                    origin: Origin::Live(Box::new(live)),
-                    meter,
-                    plugins: plugins.clone(),
-                    pending: None,
-                    overload: OverloadLevel::Normal,
+                    source: SourceMeter::new(origin, meter, plugins.clone()),
                     max_bytes: queue_bytes / 2 / (CHANNEL_CAPACITY + 1 + count as usize),
                     stop: stop.clone(),
                 };
@@ -120,7 +118,7 @@ impl Fanout {
     fn with(
         work: Vec<Work>,
         interface: String,
-        stop_capture: Stop,
+        stop_capture: StopSignal,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
         let (sender, outputs) = sync_channel(CHANNEL_CAPACITY);
@@ -255,12 +253,7 @@ impl Drop for Fanout {
 /// One meter and its socket.
 struct FanoutMeter {
     number: usize,
-    origin: Origin,
-    meter: Meter,
-    plugins: PluginUpdates,
-    /// The set of plugins that the meter could not switch to yet.
-    pending: Option<Arc<PluginSet>>,
-    overload: OverloadLevel,
+    source: SourceMeter,
     /// An output takes further flows until its plugin values have this number of bytes.
     max_bytes: usize,
     stop: Arc<AtomicBool>,
@@ -274,7 +267,7 @@ impl FanoutMeter {
         loop {
             let last = self.read(&mut problems);
             if last {
-                self.meter.end();
+                self.source.meter.end();
             }
             loop {
                 let (flows, none_left) = self.flows();
@@ -303,38 +296,22 @@ impl FanoutMeter {
 
     /// Reads once from the socket. Returns whether this was the last read.
     fn read(&mut self, problems: &mut Vec<CaptureError>) -> bool {
-        let level = self.origin.overload();
-        if level != OverloadLevel::Normal || self.overload != level {
-            self.overload = level;
-            self.meter.set_overload(level);
-        }
-        match self.origin.read() {
-            _ if self.stop.load(Ordering::Relaxed) => return true,
-            Ok(Read::Packets(packets)) => {
-                self.pending = self.plugins.changed().or(self.pending.take());
-                self.pending = self
-                    .pending
-                    .take()
-                    .filter(|plugins| !self.meter.set_plugins(plugins));
-                self.meter.push(packets.iter());
-            }
-            Ok(Read::Pause(Some(now))) => self.meter.advance(now),
-            Ok(Read::Pause(None)) => self.meter.flush(),
-            Ok(Read::Boundary(boundary)) => self.meter.cross(boundary),
-            Ok(Read::End) => return true,
+        match self.source.read() {
+            _ if self.stop.load(Ordering::Relaxed) => true,
+            Ok(is_end) => is_end,
             Err(error) => {
                 tracing::warn!("{error}");
                 problems.push(error);
+                false
             }
         }
-        false
     }
 
     /// Takes flows that are ready, up to the limits of an output. Returns whether none is left.
     fn flows(&mut self) -> (VecDeque<Flow>, bool) {
         let (mut flows, mut bytes) = (VecDeque::new(), 0);
         while flows.len() < MAX_FLOWS && bytes < self.max_bytes {
-            let Some(flow) = self.meter.next_flow() else {
+            let Some(flow) = self.source.meter.next_flow() else {
                 return (flows, true);
             };
             bytes += flow.outputs.bytes();
@@ -345,13 +322,13 @@ impl FanoutMeter {
 
     fn status(&self, last: bool) -> MeterStatus {
         MeterStatus {
-            counters: self.meter.counters(),
-            progress: Progress::of(&self.origin),
-            unknown_links: self.meter.unknown_links().to_vec(),
-            undissected: self.meter.undissected(),
-            flows_live: self.meter.live_flows() as u64,
-            memory: self.meter.memory() as u64,
-            plugins: self.meter.plugins(),
+            counters: self.source.meter.counters(),
+            progress: Progress::of(&self.source.origin),
+            unknown_links: self.source.meter.unknown_links().to_vec(),
+            undissected: self.source.meter.undissected(),
+            flows_live: self.source.meter.live_flows() as u64,
+            memory: self.source.meter.memory() as u64,
+            plugins: self.source.meter.plugins(),
             cpu_time: thread_time(),
             last,
         }
@@ -387,7 +364,7 @@ mod tests {
 
     #[test]
     fn a_panic_of_a_meter_ends_the_run_after_the_flows_of_the_others() {
-        let stop = Stop::default();
+        let stop = StopSignal::default();
         let captures = stop.clone();
         let fails = |sender: &SyncSender<Message>| {
             sender.send(output(0, flows(3), false)).unwrap();
@@ -428,7 +405,7 @@ mod tests {
             panic!("no {}", "more");
         }
         let fails = || Box::new(fail) as Work;
-        let (stop, work) = (Stop::default(), vec![fails(), fails()]);
+        let (stop, work) = (StopSignal::default(), vec![fails(), fails()]);
         let mut fanout = Fanout::with(work, "eth0".into(), stop, Arc::default()).unwrap();
         fanout.stop();
         let problems = &fanout.state().problems;

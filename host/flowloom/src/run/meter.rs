@@ -93,7 +93,7 @@ pub(crate) fn worker(
 /// Returns whether the switch was done. It is not done if a plugin has too many generations with live flows;
 /// the caller then tries again later.
 pub(crate) fn switch(worker: &mut Worker, plugins: &PluginSet, ordinal: u64) -> bool {
-    let (dispatcher, dissector, ready) = worker.parts();
+    let (dispatcher, dissector, ready) = worker.parts_mut();
     let done = dispatcher.switch(plugins, ordinal, ready);
     if done && let Some(dissector) = dissector {
         dissector.show(plugins.show_live_application());
@@ -136,8 +136,8 @@ impl Meter {
     }
 
     /// Sets the ordinals of packets to `first`, `first + step`, and so on.
-    pub(crate) fn count_from(&mut self, first: u64, step: u64) {
-        self.0.count_from(first, step);
+    pub(crate) fn set_ordinals(&mut self, first: u64, step: u64) {
+        self.0.set_ordinals(first, step);
     }
 
     /// Switches to another set of plugins, for example that of a [`Registry`](crate::plugin::Registry).
@@ -149,7 +149,7 @@ impl Meter {
     /// the caller can try again later.
     pub fn set_plugins(&mut self, plugins: &PluginSet) -> bool {
         let ordinal = self.0.next_ordinal();
-        let (dispatcher, dissector, ready) = self.0.parts();
+        let (dispatcher, dissector, ready) = self.0.parts_mut();
         let done = dispatcher.switch(plugins, ordinal, ready);
         if done && let Some(dissector) = dissector {
             dissector.show(plugins.show_live_application());
@@ -205,8 +205,8 @@ impl Meter {
 
     /// Ends all flows, which [`next_flow`](Self::next_flow) then returns. After the last one, state is reset as
     /// the boundary defines. No packet may be pushed before that.
-    pub(crate) fn cross(&mut self, boundary: Boundary) {
-        self.0.cross(boundary);
+    pub(crate) fn end_at(&mut self, boundary: Boundary) {
+        self.0.end_at(boundary);
     }
 
     /// Returns the next flow that has ended, or `None` if no ended flow is ready.

@@ -9,6 +9,7 @@ mod parallel;
 mod plugin_updates;
 mod reload;
 mod single;
+mod source_meter;
 mod status;
 mod streamer;
 mod summary;

@@ -26,7 +26,7 @@ use super::parallel::reader::{Reader, WorkerQueue};
 use super::parallel::work::{Channels, work};
 use super::plugin_updates::PluginUpdates;
 use super::status::{ParallelMeters, State};
-use crate::capture::Origin;
+use crate::capture::PacketSource;
 use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
 use crate::concurrency::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use crate::concurrency::thread::{self, JoinHandle};
@@ -75,7 +75,7 @@ impl WorkerOutput {
 impl Parallel {
     /// Starts a reader of `origin` and `meters` meters, each in its own thread.
     pub(crate) fn start(
-        origin: Origin,
+        origin: PacketSource,
         settings: Settings,
         meters: usize,
         plugins: PluginUpdates,

@@ -7,7 +7,7 @@ use flowloom_core::link_type::LinkType;
 use flowloom_core::meter::Counters;
 use flowloom_plugin::PluginReport;
 
-use crate::capture::{CaptureError, Dropped, Origin};
+use crate::capture::{CaptureError, Dropped, PacketSource};
 
 /// The processor time that each thread of a run has used so far, including plugins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn of(origin: &Origin) -> Self {
+    pub(crate) fn of(origin: &PacketSource) -> Self {
         Self {
             bytes_read: origin.bytes_read(),
             total_bytes: origin.total_bytes(),

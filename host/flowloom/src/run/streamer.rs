@@ -7,7 +7,7 @@ use flowloom_core::meter::Counters;
 use flowloom_core::schema::Schema;
 use flowloom_plugin::{
     FolderWatch, FollowError, KeyError, PluginError, PluginReport, PolicyError, Registry,
-    RegistryError, SpecError, ThreadPanics, thread_time,
+    RegistryError, SpecError, ThreadPanics,
 };
 
 use super::meter::MeterError;
@@ -16,7 +16,7 @@ use super::single::SingleMeter;
 use super::status::{CpuTime, ParallelMeters, Progress};
 use super::summary::RunSummary;
 use crate::anonymize::{Anonymizer, UnknownColumn};
-use crate::capture::{CaptureError, FilterError, Stop};
+use crate::capture::{CaptureError, FilterError, StopSignal};
 use crate::dissect::DissectError;
 
 /// Reads captures or an interface, and returns their flows.
@@ -62,13 +62,13 @@ pub struct Streamer {
     pub(crate) max_nflows: u64,
     /// The number of flows that were returned.
     pub(crate) returned: u64,
-    pub(crate) stop: Stop,
+    pub(crate) stop: StopSignal,
     pub(crate) panics: ThreadPanics,
 }
 
 /// Ends the reading of a [`Streamer`], from any thread. The streamer still returns the flows up to then.
 #[derive(Clone, Debug)]
-pub struct Stopper(Stop);
+pub struct Stopper(StopSignal);
 
 impl Stopper {
     /// Ends the reading. An interface captures no further packets. Packets that it has already captured are
@@ -197,7 +197,7 @@ impl Streamer {
     pub fn flows_begun(&self) -> u64 {
         match &self.work {
             Work::Single(single) => {
-                single.meter.counters().flows + single.meter.live_flows() as u64
+                single.meter().counters().flows + single.meter().live_flows() as u64
             }
             Work::Parallel(parallel) => {
                 let state = parallel.state();
@@ -220,15 +220,15 @@ impl Streamer {
             clock_steps: progress.clock_steps,
             counters,
             flows_undissected: match &self.work {
-                Work::Single(single) => single.meter.undissected(),
+                Work::Single(single) => single.meter().undissected(),
                 Work::Parallel(parallel) => parallel.state().undissected,
             },
             flows_live: match &self.work {
-                Work::Single(single) => single.meter.live_flows() as u64,
+                Work::Single(single) => single.meter().live_flows() as u64,
                 Work::Parallel(parallel) => parallel.state().flows_live,
             },
             memory: match &self.work {
-                Work::Single(single) => single.meter.memory() as u64,
+                Work::Single(single) => single.meter().memory() as u64,
                 Work::Parallel(parallel) => parallel.state().memory,
             },
             packets_per_meter: match &self.work {
@@ -240,7 +240,7 @@ impl Streamer {
                 false => 0,
             },
             plugins: match &self.work {
-                Work::Single(single) => single.meter.plugins(),
+                Work::Single(single) => single.meter().plugins(),
                 Work::Parallel(parallel) => {
                     let is_known = |reports: &&Vec<PluginReport>| !reports.is_empty();
                     PluginReport::sum(
@@ -261,13 +261,13 @@ impl Streamer {
                 Work::Parallel(parallel) => &parallel.state().problems,
             },
             unknown_links: match &self.work {
-                Work::Single(single) => single.meter.unknown_links(),
+                Work::Single(single) => single.meter().unknown_links(),
                 Work::Parallel(parallel) => &parallel.state().unknown_links,
             },
             cpu_time: match &self.work {
                 Work::Single(single) => CpuTime {
                     reader: None,
-                    meters: vec![thread_time().saturating_sub(single.start)],
+                    meters: vec![single.cpu_time()],
                 },
                 Work::Parallel(parallel) => parallel.state().cpu_time.clone(),
             },
@@ -341,14 +341,14 @@ impl Iterator for Streamer {
 impl Work {
     fn progress(&self) -> Progress {
         match self {
-            Self::Single(single) => Progress::of(&single.origin),
+            Self::Single(single) => single.progress(),
             Self::Parallel(parallel) => parallel.state().progress,
         }
     }
 
     fn counters(&self) -> Counters {
         match self {
-            Self::Single(single) => single.meter.counters(),
+            Self::Single(single) => single.meter().counters(),
             Self::Parallel(parallel) => parallel.state().counters,
         }
     }
@@ -363,7 +363,7 @@ impl Work {
     /// Returns the next flow that is ready.
     fn ready(&mut self) -> Option<Flow> {
         match self {
-            Self::Single(single) => single.meter.next_flow(),
+            Self::Single(single) => single.meter_mut().next_flow(),
             Self::Parallel(parallel) => parallel.ready(),
         }
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::flow::Flow;
-use flowloom_core::record::{FlowView, Part};
+use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::schema::Schema;
 use flowloom_core::value::{AddressText, Value};
 
@@ -294,7 +294,7 @@ impl Lines {
 
     /// Writes an SPLT list of the configured length. -1 stands for a missing packet. In most flows,
     /// most packets are missing.
-    fn splt(&mut self, flow: &FlowView<'_>, part: Part) {
+    fn splt(&mut self, flow: &FlowView<'_>, part: SpltValue) {
         const MISSING: &[u8] = b"-1, -1, -1, -1, -1, -1, -1, -1, ";
         let Some(splt) = flow.splt else {
             return self.list(&[], |_, _: &i64| ());

@@ -1,6 +1,6 @@
 //! The events of one call, collected in columns.
 
-use flowloom_core::fields::{ColumnBuffer, Feature, PacketField, Picked};
+use flowloom_core::fields::{ColumnBuffer, Feature, PacketField, PacketSubset};
 use flowloom_core::record::{CHUNK, FlowPacket, FlowView};
 use flowloom_core::value::Type;
 
@@ -159,7 +159,7 @@ impl Batch {
         self.kinds.extend_from_slice(&selected.kinds[..len]);
         self.slots.extend_from_slice(&selected.slots[..len]);
         self.unread.extend_from_slice(&selected.indices[..len]);
-        let picked = Picked {
+        let picked = PacketSubset {
             chunk,
             places: &selected.indices[..len],
         };
@@ -195,7 +195,7 @@ impl Batch {
         let places = &self.unread;
         let pseudonym = |address| self.pseudonyms.of(address);
         for (field, column) in &mut self.packets {
-            field.extend(Picked { chunk, places }, &pseudonym, column);
+            field.extend(PacketSubset { chunk, places }, &pseudonym, column);
         }
         self.unread.clear();
     }

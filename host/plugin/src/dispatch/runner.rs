@@ -343,7 +343,7 @@ impl PluginRunner {
     /// hold it.
     #[inline(never)]
     fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) -> Option<u32> {
-        self.slots.reach(flow_packet.slot);
+        self.slots.extend_to(flow_packet.slot);
         self.slots[flow_packet.slot] = 0;
         self.now = flow_packet.time;
         if self.instance.is_none() && !self.restart_instance(flow_packet.ordinal) {

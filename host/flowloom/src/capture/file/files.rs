@@ -18,7 +18,7 @@ use super::record_io::MAX_PACKETS;
 use crate::capture::error::CaptureError;
 use crate::capture::filter::Filter;
 use crate::capture::packets::{Packets, Record};
-use crate::capture::read::Read;
+use crate::capture::source_event::SourceEvent;
 use crate::capture::steps::ClockSteps;
 
 /// The maximum time between two pauses of a pipe that always has data. In a pause, the meter
@@ -232,12 +232,12 @@ impl Files {
     }
 
     /// Returns the next packets, a pause, a boundary or the end.
-    pub(crate) fn next(&mut self) -> Result<Read<'_>, CaptureError> {
+    pub(crate) fn next(&mut self) -> Result<SourceEvent<'_>, CaptureError> {
         Ok(match self.advance()? {
-            AdvanceResult::Records(from) => Read::Packets(self.packets(from)),
-            AdvanceResult::Pause(now) => Read::Pause(now),
-            AdvanceResult::Boundary(boundary) => Read::Boundary(boundary),
-            AdvanceResult::End => Read::End,
+            AdvanceResult::Records(from) => SourceEvent::Packets(self.packets(from)),
+            AdvanceResult::Pause(now) => SourceEvent::Pause(now),
+            AdvanceResult::Boundary(boundary) => SourceEvent::Boundary(boundary),
+            AdvanceResult::End => SourceEvent::End,
         })
     }
 

@@ -20,7 +20,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::filter::{Filter, FilterError};
 use crate::capture::libpcap;
 use crate::capture::packets::{Packets, Record};
-use crate::capture::read::{Read, Stop};
+use crate::capture::source_event::{SourceEvent, StopSignal};
 use crate::capture::steps::ClockSteps;
 
 /// The maximum time that the kernel holds a packet back to collect more, and the time that a read
@@ -114,11 +114,11 @@ impl Dropped {
 }
 
 /// A live capture from an interface.
-pub(crate) struct Live {
+pub(crate) struct LiveCapture {
     interface: String,
     settings: LiveSettings,
     filter: String,
-    stop: Stop,
+    stop: StopSignal,
     /// The fan-out group of the socket.
     group: Option<Group>,
     /// `None` while the interface is gone.
@@ -209,13 +209,13 @@ impl ReadErrors {
     }
 }
 
-impl Live {
+impl LiveCapture {
     pub(crate) fn open(
         interface: &str,
         settings: LiveSettings,
         filter: Option<&Filter>,
         idle_timeout: Duration,
-        stop: Stop,
+        stop: StopSignal,
     ) -> Result<Self, CaptureError> {
         let steps = ClockSteps::new(idle_timeout);
         let mut live = Self::new(interface, settings, steps, stop);
@@ -231,7 +231,7 @@ impl Live {
         &self.interface
     }
 
-    fn new(interface: &str, settings: LiveSettings, steps: ClockSteps, stop: Stop) -> Self {
+    fn new(interface: &str, settings: LiveSettings, steps: ClockSteps, stop: StopSignal) -> Self {
         Self {
             interface: interface.to_owned(),
             settings,
@@ -329,7 +329,7 @@ impl Live {
     }
 
     /// Reads the next packets. Waits at most [`READ_TIMEOUT`] for them.
-    pub(crate) fn read(&mut self) -> Result<Read<'_>, CaptureError> {
+    pub(crate) fn read(&mut self) -> Result<SourceEvent<'_>, CaptureError> {
         if self.returned < self.records.len() {
             return Ok(self.return_records());
         }
@@ -364,7 +364,7 @@ impl Live {
             socket::wait_readable(&socket.handle, READ_TIMEOUT);
         } else if self.paused.elapsed() > MAX_DELIVERY_DELAY {
             self.paused = Instant::now();
-            return Ok(Read::Pause(None));
+            return Ok(SourceEvent::Pause(None));
         }
         let before = now();
         if let Err(error) = self.read_batch() {
@@ -375,7 +375,7 @@ impl Live {
             } else {
                 std::thread::sleep(READ_TIMEOUT / 10);
             }
-            return Ok(Read::Pause(None));
+            return Ok(SourceEvent::Pause(None));
         }
         self.errors = ReadErrors::default();
         self.is_quiet = self.records.is_empty();
@@ -384,29 +384,29 @@ impl Live {
         }
         if self.end.is_some_and(|end| Instant::now() >= end) {
             self.count();
-            return Ok(Read::End);
+            return Ok(SourceEvent::End);
         }
         self.paused = Instant::now();
         let now = before.before(READ_TIMEOUT + MAX_KERNEL_DELAY);
         if self.steps.is_step(now) {
             self.steps.restart();
-            return Ok(Read::Boundary(Boundary::ClockStep));
+            return Ok(SourceEvent::Boundary(Boundary::ClockStep));
         }
-        Ok(Read::Pause(Some(now)))
+        Ok(SourceEvent::Pause(Some(now)))
     }
 
     /// Returns the records up to a step of the clock, or the boundary if the step comes first.
-    fn return_records(&mut self) -> Read<'_> {
+    fn return_records(&mut self) -> SourceEvent<'_> {
         let from = self.returned;
         self.returned = match self.steps.find(&self.records[from..]) {
             Some(0) => {
                 self.steps.restart();
-                return Read::Boundary(Boundary::ClockStep);
+                return SourceEvent::Boundary(Boundary::ClockStep);
             }
             Some(count) => from + count,
             None => self.records.len(),
         };
-        Read::Packets(Packets::new(
+        SourceEvent::Packets(Packets::new(
             &self.memory,
             &self.records[from..self.returned],
         ))
@@ -489,9 +489,9 @@ impl Live {
         self.retry = Instant::now() + RETRY_INTERVAL;
     }
 
-    fn retry_interface(&mut self) -> Read<'_> {
+    fn retry_interface(&mut self) -> SourceEvent<'_> {
         if self.end.is_some() {
-            return Read::End;
+            return SourceEvent::End;
         }
         let before = now();
         std::thread::sleep(READ_TIMEOUT);
@@ -508,7 +508,7 @@ impl Live {
                 Err(error) => tracing::debug!("{error}"),
             }
         }
-        Read::Pause(Some(before))
+        SourceEvent::Pause(Some(before))
     }
 
     /// Reads the kernel's counters, if the interface is open.
@@ -581,7 +581,12 @@ mod tests {
     #[test]
     fn a_step_of_the_clock_separates_packets() {
         let steps = ClockSteps::new(Duration::from_secs(15));
-        let mut live = Live::new("test", LiveSettings::default(), steps, Stop::default());
+        let mut live = LiveCapture::new(
+            "test",
+            LiveSettings::default(),
+            steps,
+            StopSignal::default(),
+        );
         let record = |seconds| Record {
             time: Time::from_parts(seconds, 0),
             start: 0,
@@ -593,8 +598,8 @@ mod tests {
         let mut read = Vec::new();
         for _ in 0..5 {
             read.push(match live.return_records() {
-                Read::Packets(packets) => packets.len(),
-                Read::Boundary(Boundary::ClockStep) => 0,
+                SourceEvent::Packets(packets) => packets.len(),
+                SourceEvent::Boundary(Boundary::ClockStep) => 0,
                 _ => panic!("neither packets nor a step"),
             });
         }

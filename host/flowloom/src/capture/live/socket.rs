@@ -4,25 +4,14 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::{SockFilter, SockRef};
 
 /// Waits until the socket is readable, at most for `timeout`. A signal ends the wait.
 pub(crate) fn wait_readable(socket: &impl AsFd, timeout: Duration) {
-    let mut request = libc::pollfd {
-        fd: socket.as_fd().as_raw_fd(),
-        events: libc::POLLIN,
-        revents: 0,
-    };
-    let ms = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    // SAFETY: `request` is one valid `pollfd`. The result is ignored, because the next read from
-    // the socket has the same result or error.
-    #[allow(
-        unsafe_code,
-        reason = "the safe wrappers need features of rustix that wasmtime does not enable"
-    )]
-    unsafe {
-        libc::poll(&raw mut request, 1, ms);
-    }
+    let mut request = [PollFd::new(socket, PollFlags::IN)];
+    // The result is ignored, because the next read from the socket has the same result or error.
+    let _ = poll(&mut request, Timespec::try_from(timeout).ok().as_ref());
 }
 
 /// Attaches a filter that drops all further packets. Packets in the socket's buffer stay.

@@ -8,7 +8,7 @@ use flowloom_plugin::thread_time;
 
 use super::batch::{PacketBatch, WorkItem};
 use super::frame_window::FrameWindow;
-use crate::capture::{CaptureError, Origin, Read};
+use crate::capture::{CaptureError, PacketSource, SourceEvent};
 use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
 use crate::concurrency::sync::mpsc::{Receiver, SyncSender};
 use crate::run::plugin_updates::PluginUpdates;
@@ -35,7 +35,7 @@ pub(super) struct WorkerQueue {
 
 /// Reads packets and distributes them.
 pub(super) struct Reader {
-    pub(super) origin: Origin,
+    pub(super) origin: PacketSource,
     pub(super) ingress: Ingress,
     pub(super) queues: Vec<WorkerQueue>,
     pub(super) settings: Settings,
@@ -57,7 +57,7 @@ impl Reader {
             let last = self.fill(&mut problems);
             let boundary = self.boundary.take();
             if let Some(boundary) = boundary {
-                self.ingress.cross(boundary);
+                self.ingress.end_at(boundary);
                 self.last_time_ms = None;
             }
             for queue in &mut self.queues {
@@ -107,9 +107,9 @@ impl Reader {
                 return true;
             }
             let found = match self.origin.read() {
-                Ok(Read::Packets(found)) => found,
+                Ok(SourceEvent::Packets(found)) => found,
                 // The meters deliver waiting events at the end of a batch, so a pause ends the batch.
-                Ok(Read::Pause(now)) => {
+                Ok(SourceEvent::Pause(now)) => {
                     if let Some(now) = now {
                         let time = (now.ms(), self.ingress.next);
                         for queue in &mut self.queues {
@@ -118,11 +118,11 @@ impl Reader {
                     }
                     return false;
                 }
-                Ok(Read::Boundary(boundary)) => {
+                Ok(SourceEvent::Boundary(boundary)) => {
                     self.boundary = Some(boundary);
                     return false;
                 }
-                Ok(Read::End) => return true,
+                Ok(SourceEvent::End) => return true,
                 Err(error) => {
                     tracing::warn!("{error}");
                     problems.push(error);

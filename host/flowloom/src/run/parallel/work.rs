@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use flowloom_core::flow::{Flow, ReadyFlows};
-use flowloom_core::meter::{Outlet, OverloadLevel};
+use flowloom_core::meter::{FlowReceiver, OverloadLevel};
 use flowloom_core::record::CHUNK;
 
 use super::batch::{WorkItem, WorkResult, WorkerStats};
@@ -47,7 +47,11 @@ pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
         recycled_flows,
     } = channels;
     let recycled_flows = Arc::new(Mutex::new(recycled_flows));
-    worker.set_outlet(outlet(results.clone(), recycled_flows.clone(), max_bytes));
+    worker.set_flow_receiver(flow_receiver(
+        results.clone(),
+        recycled_flows.clone(),
+        max_bytes,
+    ));
     let (mut reported, mut overload) = (Instant::now(), OverloadLevel::Normal);
     let mut plugins = None;
     for mut item in &items {
@@ -99,12 +103,12 @@ pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
     }
 }
 
-/// Returns the outlet, which sends flows in the middle of a batch.
-fn outlet(
+/// Returns the flow_receiver, which sends flows in the middle of a batch.
+fn flow_receiver(
     results: SyncSender<WorkResult>,
     recycled_flows: Arc<Mutex<Receiver<VecDeque<Flow>>>>,
     max_bytes: usize,
-) -> Outlet {
+) -> FlowReceiver {
     let take = move |ready: &mut ReadyFlows| {
         while ready.bytes() > max_bytes {
             let result = WorkResult {
@@ -118,8 +122,8 @@ fn outlet(
             let _ = results.send(result);
         }
     };
-    Outlet {
-        most_bytes: max_bytes,
+    FlowReceiver {
+        max_bytes,
         take: Box::new(take),
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use pcap::{Active, Capture};
 
-use super::{Live, MAX_BATCH_PACKETS, MAX_KERNEL_DELAY, READ_TIMEOUT, Socket};
+use super::{LiveCapture, MAX_BATCH_PACKETS, MAX_KERNEL_DELAY, READ_TIMEOUT, Socket};
 use crate::capture::CaptureError;
 use crate::capture::live::socket;
 
@@ -44,7 +44,7 @@ pub(crate) struct JoinedSocket {
     since: Instant,
 }
 
-impl Live {
+impl LiveCapture {
     /// Opens a group of `sockets` sockets. `self` is the first of them.
     pub(crate) fn fan_out(self, sockets: usize) -> Result<Vec<Self>, CaptureError> {
         let mut all = vec![self];

@@ -9,7 +9,7 @@ use flowloom_core::time::Time;
 use super::Packets;
 
 /// The result of one read from a source.
-pub(crate) enum Read<'a> {
+pub(crate) enum SourceEvent<'a> {
     /// Some packets.
     Packets(Packets<'a>),
     /// The source has no packets at the moment. The meter delivers what it holds back.
@@ -24,9 +24,9 @@ pub(crate) enum Read<'a> {
 
 /// Ends a source from another thread, as if it had no further packets.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stop(Arc<AtomicBool>);
+pub(crate) struct StopSignal(Arc<AtomicBool>);
 
-impl Stop {
+impl StopSignal {
     pub(crate) fn stop(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -4,17 +4,17 @@ use std::path::{Path, PathBuf};
 
 use flowloom_core::meter::OverloadLevel;
 
-use super::{CaptureError, Dropped, Files, Interface, Live, Read, Stop};
+use super::{CaptureError, Dropped, Files, Interface, LiveCapture, SourceEvent, StopSignal};
 
 /// The source of a run.
-pub(crate) enum Origin {
-    Files(Box<Files>, Stop),
-    Live(Box<Live>),
+pub(crate) enum PacketSource {
+    Files(Box<Files>, StopSignal),
+    Live(Box<LiveCapture>),
 }
 
-impl Origin {
+impl PacketSource {
     /// Reads the next packets. A read from an interface or a pipe waits at most 100 ms.
-    pub(crate) fn read(&mut self) -> Result<Read<'_>, CaptureError> {
+    pub(crate) fn read(&mut self) -> Result<SourceEvent<'_>, CaptureError> {
         match self {
             Self::Files(files, stop) => {
                 if stop.is_stopped() {
