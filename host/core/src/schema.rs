@@ -4,6 +4,17 @@ use crate::fields::{FEATURES, Feature, Group};
 use crate::value::Type;
 
 /// The columns of a flow: built-in features, then the columns of plugins.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::meter::Settings;
+///
+/// let schema = Settings::default().schema();
+/// let position = schema.position("bidirectional_bytes").expect("every flow has it");
+/// let column = schema.column(position).expect("a valid position");
+/// assert_eq!((column.name, column.unit), ("bidirectional_bytes", "bytes"));
+/// ```
 #[derive(Clone, Debug)]
 pub struct Schema {
     pub(crate) features: Vec<&'static Feature>,
@@ -13,6 +24,19 @@ pub struct Schema {
 }
 
 /// A column of flows.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::meter::Settings;
+/// use flowloom_core::schema::Origin;
+///
+/// let schema = Settings::default().schema();
+/// for column in schema.columns() {
+///     println!("{} ({}): {}", column.name, column.ty.name(), column.description);
+///     assert!(matches!(column.origin, Origin::Core(_)));
+/// }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Column<'a> {

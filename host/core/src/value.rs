@@ -69,6 +69,16 @@ impl Type {
 /// One value of a flow, borrowed from the flow.
 ///
 /// No value is allocated. Addresses become text only when a sink writes them.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::value::Value;
+///
+/// let mut text = String::new();
+/// Value::Ip([192, 0, 2, 1].into()).write_text(&mut text);
+/// assert_eq!(text, "192.0.2.1");
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Value<'a> {
     /// No value.

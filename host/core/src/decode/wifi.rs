@@ -192,6 +192,9 @@ mod tests {
         protected[HEADER_LEN] = 0x17;
         assert_eq!(decode(WIFI, &protected), Err(IgnoreReason::Encrypted));
         assert_eq!(decode(WIFI, &protected[..20]), Err(IgnoreReason::CutLink));
+        // Without the flag, such a body is not called encrypted.
+        protected[1] &= !PROTECTED;
+        assert_eq!(decode(WIFI, &protected), Err(IgnoreReason::NotIp));
     }
 
     #[test]

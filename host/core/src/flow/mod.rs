@@ -18,6 +18,27 @@ use crate::table::prefetch_all;
 use crate::value::Value;
 
 /// An ended flow: its features and the values of plugins.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::link_type::{LinkType, RawPacket};
+/// use flowloom_core::meter::{Meter, Settings};
+/// use flowloom_core::time::Time;
+/// use flowloom_core::value::Value;
+///
+/// let mut meter = Meter::new(Settings::default());
+/// // An IPv4 packet without a payload, protocol 255. Link type 101 is raw IP.
+/// let data = &[0x45, 0, 0, 20, 0, 0, 0, 0, 64, 255, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2];
+/// meter.push([RawPacket { time: Time::EPOCH, link: LinkType(101), wire_len: 20, data }]);
+/// meter.finish();
+/// let flow = meter.next_flow().expect("the packet belongs to a flow");
+/// assert_eq!(flow.get("bidirectional_packets"), Some(Value::Integer(1)));
+/// assert_eq!(flow.get("src_ip"), Some(Value::Ip([192, 0, 2, 1].into())));
+/// // A position is faster than a name if there are many flows.
+/// let position = flow.schema().position("protocol").expect("every flow has it");
+/// assert_eq!(flow.value(position), Some(Value::Integer(255)));
+/// ```
 #[derive(Clone)]
 pub struct Flow {
     /// The flow key, MAC addresses and counters.

@@ -11,6 +11,17 @@ use crate::table::{Analyses, Timeouts};
 pub const DEFAULT_DISSECTIONS: u8 = if cfg!(feature = "dissection") { 20 } else { 0 };
 
 /// The parameters of metering. Most have the names and defaults of NFStream's parameters.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::meter::Settings;
+///
+/// let mut settings = Settings::default();
+/// settings.idle_timeout = 60;
+/// settings.splt_analysis = 10;
+/// assert!(settings.schema().position("splt_ps").is_some());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
@@ -112,6 +123,16 @@ impl Settings {
 }
 
 /// The size of a packet that is counted. The numbers are those of NFStream.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::meter::{AccountingMode, Settings};
+///
+/// let mut settings = Settings::default();
+/// settings.accounting_mode = AccountingMode::Payload;
+/// assert_eq!(settings.accounting_mode as u8, 3);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[repr(u8)]
