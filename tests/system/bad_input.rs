@@ -86,7 +86,7 @@ fn a_link_type_without_decoder_is_counted() {
     let (_folder, path) = file("user.pcap", bytes);
     let run = meter(&path).jsonl().run().done().reports(&[
         "packets  34 read, 0 metered",
-        "         34 ignored, unknown-link-type: the link type is not one that is decoded: BLUETOOTH_HCI_H4 (187)",
+        "         34 ignored, unknown-link-type: Flowloom does not decode this link type: BLUETOOTH_HCI_H4 (187)",
         "flows    0",
     ]);
     assert_eq!(run.stdout, "");

@@ -83,7 +83,7 @@ impl IgnoreReason {
 impl fmt::Display for IgnoreReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            IgnoreReason::UnknownLinkType => "the link type is not one that is decoded",
+            IgnoreReason::UnknownLinkType => "Flowloom does not decode this link type",
             IgnoreReason::CutLink => "the frame ends within its link-layer header",
             IgnoreReason::NotIp => "the frame does not carry IP",
             IgnoreReason::Encrypted => "the 802.11 frame is encrypted",
