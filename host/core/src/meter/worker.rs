@@ -335,19 +335,19 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
                 self.end(slot, Expiration::Idle, Ended::by_another(ordinal), chunk);
                 self.table.release(slot);
             }
-            self.let_out();
+            self.drain_to_receiver();
         }
     }
 
-    /// Sets an flow_receiver, which takes ended flows while further flows end. This requires another thread that
+    /// Sets the receiver that takes ended flows while further flows end. This requires another thread that
     /// receives them.
     pub fn set_flow_receiver(&mut self, flow_receiver: FlowReceiver) {
         self.flow_receiver = Some(flow_receiver);
     }
 
-    /// Calls the flow_receiver if the ended flows have too many bytes of plugin values.
+    /// Calls the receiver if the ended flows have too many bytes of plugin values.
     #[inline]
-    pub fn let_out(&mut self) {
+    pub fn drain_to_receiver(&mut self) {
         if let Some(flow_receiver) = &mut self.flow_receiver
             && self.ready.bytes() > flow_receiver.max_bytes
         {

@@ -78,7 +78,7 @@ pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
             while has_more && worker.ready().len() < MIN_FLOWS {
                 has_more = worker.end_more();
             }
-            worker.let_out();
+            worker.drain_to_receiver();
             let reports = last && !has_more || reported.elapsed() >= REPORT_INTERVAL;
             let result = WorkResult {
                 flows: worker.ready().take_all(recycled(&recycled_flows)),
@@ -142,7 +142,7 @@ fn meter_item(worker: &mut Worker, item: &WorkItem) {
         item.prefetch(at + CHUNK);
         let (len, mut chunk) = item.chunk(at);
         worker.push_between(&mut chunk[..len], &mut times);
-        worker.let_out();
+        worker.drain_to_receiver();
         at += len;
     }
     for (time_ms, ordinal) in times {
