@@ -21,21 +21,21 @@ pub enum Direction {
 #[derive(Clone, Debug, Default)]
 #[repr(C, align(64))]
 pub struct Record {
-    /// The source address of the first packet. SpltValue of the flow key.
+    /// The source address of the first packet. Part of the flow key.
     pub(crate) src: Addr,
-    /// The destination address of the first packet. SpltValue of the flow key.
+    /// The destination address of the first packet. Part of the flow key.
     pub(crate) dst: Addr,
     /// The ordinal of the first packet in its capture.
     pub id: u64,
-    /// The source port of the first packet. SpltValue of the flow key.
+    /// The source port of the first packet. Part of the flow key.
     pub(crate) src_port: u16,
-    /// The destination port of the first packet. SpltValue of the flow key.
+    /// The destination port of the first packet. Part of the flow key.
     pub(crate) dst_port: u16,
-    /// The innermost VLAN identifier; 0 without a tag. SpltValue of the flow key.
+    /// The innermost VLAN identifier; 0 without a tag. Part of the flow key.
     pub(crate) vlan_id: u16,
-    /// The IANA protocol number. SpltValue of the flow key.
+    /// The IANA protocol number. Part of the flow key.
     pub(crate) protocol: u8,
-    /// The innermost tunnel. SpltValue of the flow key.
+    /// The innermost tunnel. Part of the flow key.
     pub(crate) tunnel: Tunnel,
     /// The bucket of the timing wheel in which the flow is scheduled.
     pub(crate) bucket: Bucket,
