@@ -103,7 +103,7 @@ pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
     }
 }
 
-/// Returns the flow_receiver, which sends flows in the middle of a batch.
+/// Returns the receiver that sends flows in the middle of a batch.
 fn flow_receiver(
     results: SyncSender<WorkResult>,
     recycled_flows: Arc<Mutex<Receiver<VecDeque<Flow>>>>,
