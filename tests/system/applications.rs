@@ -6,7 +6,7 @@ use crate::command::{Command, meter};
 use crate::guests::udps;
 
 #[test]
-fn nine_columns_come_by_default_and_none_with_0() {
+fn dissection_adds_nine_columns() {
     let header = |command: Command| {
         let run = command.args(["--format", "csv"]).run().done();
         run.stdout.lines().next().unwrap_or_default().to_owned()
@@ -20,7 +20,7 @@ fn nine_columns_come_by_default_and_none_with_0() {
 }
 
 #[test]
-fn few_packets_give_a_guess() {
+fn few_dissected_packets_give_a_guess() {
     for (n, name, guessed) in [("1", "TLS", true), ("3", "TLS", true), ("4", "TLS", false)] {
         let run = meter("tls13.pcap")
             .dissected()
@@ -38,7 +38,7 @@ fn few_packets_give_a_guess() {
 }
 
 #[test]
-fn plugins_are_shown_what_is_known_by_then() {
+fn plugins_receive_the_current_dissection_result() {
     for call_mode in Command::CALLS {
         for meters in ["1", "2"] {
             let run = meter("http.pcap")
@@ -73,7 +73,7 @@ fn plugins_are_shown_what_is_known_by_then() {
 }
 
 #[test]
-fn plugins_need_a_grant_for_them() {
+fn plugins_need_a_grant_for_application_fields() {
     for (field, grant) in [
         ("application_name", "application"),
         ("application_confidence", "application"),
@@ -93,7 +93,7 @@ fn plugins_need_a_grant_for_them() {
 }
 
 #[test]
-fn plugins_cannot_ask_for_what_is_not_there() {
+fn plugins_cannot_request_application_fields_without_dissection() {
     meter("http.pcap")
         .plugin("applications")
         .grant("applications=application,names")

@@ -62,7 +62,7 @@ fn a_capture_without_packets_is_fine() {
 }
 
 #[test]
-fn a_file_header_that_is_cut() {
+fn a_truncated_file_header() {
     let (_folder, path) = file("header.pcap", &capture("dns.pcap")[..20]);
     meter(&path).run().fails(&format!(
         "cannot read '{}': the file ends inside its header, after 20 bytes",
@@ -181,7 +181,7 @@ fn compressed_captures() {
 }
 
 #[test]
-fn compressed_captures_that_are_cut() {
+fn truncated_compressed_captures() {
     let bytes = capture("dns.pcap");
     let (first, second) = bytes.split_at(4_000);
     for compress in [gzip, zstd] {
@@ -228,7 +228,7 @@ fn standard_input() {
 }
 
 #[test]
-fn values_that_options_do_not_have() {
+fn invalid_option_values() {
     for (option, value, message) in [
         (
             "--accounting-mode",
@@ -306,7 +306,7 @@ fn values_that_options_do_not_have() {
 }
 
 #[test]
-fn a_filter_that_is_none() {
+fn an_invalid_filter() {
     meter("dns.pcap")
         .args(["--bpf-filter", "prot 6"])
         .run()
@@ -329,7 +329,7 @@ fn a_filter_for_another_link_type() {
 }
 
 #[test]
-fn a_filter_that_keeps_packets_out_counts_them() {
+fn a_filter_counts_the_packets_that_it_drops() {
     let run = meter("dns.pcap")
         .args(["--bpf-filter", "tcp"])
         .jsonl()
@@ -384,7 +384,7 @@ fn an_output_that_is_a_source() {
 }
 
 #[test]
-fn a_level_of_the_log_that_does_not_exist() {
+fn an_unknown_log_level() {
     meter("dns.pcap")
         .env("FLOWLOOM_LOG", "nonsense")
         .run()
@@ -392,7 +392,7 @@ fn a_level_of_the_log_that_does_not_exist() {
 }
 
 #[test]
-fn lines_of_a_pipe_have_their_time() {
+fn log_lines_of_a_pipe_have_a_time() {
     let cut = capture("cut.pcap");
     let run = meter("-").stdin(cut).run().incomplete();
     let (time, _) = run.stderr.split_once("  WARN ").expect("it warns");

@@ -90,7 +90,7 @@ fn told(run: &Run) -> usize {
 }
 
 #[test]
-fn values_beyond_what_a_flow_may_have_are_null_and_counted() {
+fn values_above_the_limit_of_a_flow_are_null_and_counted() {
     let (_folder, capture) = Capture::heavy(3, 2_000).file();
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\noutput-kib = 1\n");
     for call_mode in Command::CALLS {
@@ -108,7 +108,7 @@ fn values_beyond_what_a_flow_may_have_are_null_and_counted() {
 }
 
 #[test]
-fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
+fn meters_wait_for_the_writer_and_lose_no_values() {
     // A batch of them is no more than a plugin may answer with.
     let flows = 2_400;
     let (_folder, capture) = Capture::heavy(flows, 12_000).file();
@@ -133,7 +133,7 @@ fn meters_wait_for_whoever_writes_large_values_and_lose_none() {
 }
 
 #[test]
-fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flow() {
+fn a_full_queue_loses_values_but_no_flow() {
     // A packet ends flows with 42 MB of values at once, of which a meter keeps 32 MiB at least.
     let flows = 3_500;
     let mut settings = Settings::default();
@@ -178,7 +178,7 @@ fn a_meter_that_nobody_takes_flows_from_loses_values_that_cannot_wait_and_no_flo
 }
 
 #[test]
-fn payload_that_may_hold_addresses_is_kept_from_pseudonyms() {
+fn payload_that_may_contain_addresses_is_withheld_with_pseudonyms() {
     let mut capture = Capture::new();
     let inner = v4(17, &udp(1_000, b"secret"));
     let inner6 = v6(17, &udp(1_000, b"secret"));
@@ -236,7 +236,7 @@ fn doubling(levels: u32) -> String {
 }
 
 #[test]
-fn components_that_double_are_refused_before_there_is_one() {
+fn exponentially_nested_components_are_rejected_before_instantiation() {
     for levels in [10, 14] {
         let (_folder, path) = component(&doubling(levels));
         let count = 2_u32.pow(levels + 1);
@@ -263,7 +263,7 @@ fn components_that_double_are_refused_before_there_is_one() {
 }
 
 #[test]
-fn what_a_plugin_says_as_it_refuses_is_one_short_line() {
+fn the_error_of_a_plugin_is_one_short_line() {
     let said = "\u{1b}[31m\r\nERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
     let escaped = r"\u{1b}[31m\u{d}\u{a}ERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
     for (count, shown) in [(1, escaped.to_owned()), (1_000, escaped.repeat(11))] {
@@ -292,7 +292,7 @@ fn what_a_plugin_says_as_it_refuses_is_one_short_line() {
 }
 
 #[test]
-fn paths_in_errors_stay_on_their_line() {
+fn paths_in_errors_are_escaped() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("a\n\u{1b}[31mERROR.pcap");
     let shown = folder.path().join(r"a\u{a}\u{1b}[31mERROR.pcap");

@@ -4,7 +4,7 @@ use crate::command::flowloom;
 use crate::guests::{file, named, plugin};
 
 #[test]
-fn says_what_a_plugin_asks_for_and_adds() {
+fn prints_requests_and_outputs_of_a_plugin() {
     let run = flowloom()
         .args(["plugin", "check"])
         .arg(format!("mine={},limit=4", plugin("slicer").display()))
@@ -37,7 +37,7 @@ fn says_what_a_plugin_asks_for_and_adds() {
 }
 
 #[test]
-fn refuses_what_a_run_would_refuse() {
+fn rejects_what_a_run_rejects() {
     let check = || {
         flowloom()
             .args(["plugin", "check"])
@@ -68,7 +68,7 @@ fn refuses_what_a_run_would_refuse() {
 }
 
 #[test]
-fn says_whether_a_policy_would_let_it_in() {
+fn applies_the_policy() {
     let check = |policy: &str| {
         let (folder, path) = file("flowloom.toml", policy);
         let run = flowloom()

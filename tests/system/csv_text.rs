@@ -91,7 +91,7 @@ fn control_characters_of_packets_do_not_reach_a_terminal_or_a_spreadsheet() {
 }
 
 #[test]
-fn formulas_are_kept_unless_they_are_to_be_escaped() {
+fn formulas_are_kept_unless_the_option_escapes_them() {
     for agent in ["=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(1,2)"] {
         assert_eq!(field(agent, &[]).0, agent);
         assert_eq!(field(agent, &["--csv-formulas", "keep"]).0, agent);

@@ -26,7 +26,7 @@ fn sum(flows: &[Flow], column: &str) -> u64 {
 }
 
 #[test]
-fn every_packet_is_a_flow_and_nothing_is_lost() {
+fn every_packet_becomes_a_flow_and_nothing_is_lost() {
     for (capture, packets) in [("dns.pcap", 32), ("http.pcap", 55)] {
         // By their IP header, so that a flow's bytes are what packet_stats measures.
         let run = |meters: &str, cutter: Option<&str>| {
@@ -96,7 +96,7 @@ fn one_flow() -> Vec<u8> {
 }
 
 #[test]
-fn a_long_flow_that_is_cut_at_every_packet_takes_no_memory() {
+fn memory_is_bounded_when_a_long_flow_is_cut_at_every_packet() {
     let report = tempfile::NamedTempFile::new().expect("a temporary file");
     let mut child = meter("-")
         .jsonl()

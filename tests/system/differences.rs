@@ -64,7 +64,7 @@ fn every_difference_has_a_test() {
 }
 
 #[test]
-fn a_number_of_flows_ends_the_others_too() {
+fn max_nflows_omits_the_other_flows() {
     let all = meter("dns.pcap").jsonl().run().done().flows();
     let some = meter("dns.pcap")
         .jsonl()

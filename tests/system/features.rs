@@ -44,7 +44,7 @@ const KINDS: [&str; 12] = [
 
 /// The host has these lists too. It is NFStream who says what they are: `golden.rs`.
 #[test]
-fn splt_is_what_the_host_computes_in_both_worlds() {
+fn splt_equals_the_host_in_both_call_modes() {
     for capture in KINDS {
         for mode in ["0", "1", "2", "3"] {
             let options = format!("splt,sequence_length=7,accounting_mode={mode}");
@@ -70,7 +70,7 @@ fn splt_is_what_the_host_computes_in_both_worlds() {
 
 /// What is told was judged by `tests/oracle/plugins.py`, which has NFStream and code of its own.
 #[test]
-fn own_captures_are_told_as_before() {
+fn features_of_own_captures_are_unchanged() {
     let mut wrong = String::new();
     for (name, grant, captures) in TOLD {
         let grant = format!("{name}={grant}");
@@ -120,7 +120,7 @@ fn line(capture: &str, plugin: &str, flow: &Flow) -> String {
 
 /// Every flow field: `flow_slicer` shows them as the command itself does.
 #[test]
-fn flow_slicer_has_the_flow_and_its_packets() {
+fn flow_slicer_outputs_the_flow_and_its_packets() {
     for capture in KINDS {
         let run = meter(capture)
             .args(["--statistical-analysis", "--splt-analysis", "5"])
@@ -170,7 +170,7 @@ fn flow_slicer_has_the_flow_and_its_packets() {
 
 /// The bytes of the packets of dns.pcap, which are Ethernet and have no padding, as they stand there.
 #[test]
-fn flow_slicer_has_the_bytes_of_packets() {
+fn flow_slicer_outputs_packet_bytes() {
     let raw = std::fs::read(captures().join("dns.pcap")).expect("the capture can be read");
     let hexadecimal: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
     let run = meter("dns.pcap")
@@ -195,7 +195,7 @@ fn flow_slicer_has_the_bytes_of_packets() {
 }
 
 #[test]
-fn flow_slicer_is_refused_what_the_run_has_not() {
+fn flow_slicer_is_rejected_if_the_run_lacks_a_field() {
     meter("dns.pcap")
         .plugin("flow_slicer,fields=statistics")
         .grant("flow_slicer=bytes:1500")
@@ -208,7 +208,7 @@ fn flow_slicer_is_refused_what_the_run_has_not() {
 
 /// NFStream's own plugins beside ours, over our captures and those of `FLOWLOOM_CAPTURES`.
 #[test]
-fn plugins_give_what_nfstreams_give() {
+fn plugins_equal_nfstreams_plugins() {
     let Some(python) = nfstream::python() else {
         println!("skipped: FLOWLOOM_ORACLE_PYTHON is not set");
         return;

@@ -18,7 +18,7 @@ use crate::golden::all_captures;
 const SETTINGS: [u8; 7] = [4, 1, 2, 0x3f, 3, 0, 0];
 
 #[test]
-fn what_was_found_stays_fixed() {
+fn regression_inputs_pass() {
     type Target = fn(&[u8]);
     let targets: [(&str, Target); 4] = [
         ("decode", targets::decode),
@@ -40,7 +40,7 @@ fn what_was_found_stays_fixed() {
 }
 
 #[test]
-fn our_own_captures_are_no_exception() {
+fn own_captures_pass_the_fuzz_checks() {
     for name in all_captures() {
         println!("{name}");
         let capture = fs::read(captures().join(name)).expect("the capture can be read");

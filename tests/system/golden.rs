@@ -61,7 +61,7 @@ const DAMAGED: [&str; 4] = [
 ];
 
 #[test]
-fn flows_are_nfstreams_save_for_documented_differences() {
+fn flows_equal_nfstreams_except_for_documented_differences() {
     let mut wrong = String::new();
     for name in all_captures() {
         // As the expected flows were made.

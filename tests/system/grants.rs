@@ -4,7 +4,7 @@ use crate::command::{Command, meter};
 use crate::guests::{file, udps};
 
 #[test]
-fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
+fn missing_grants_are_rejected_with_a_hint() {
     for (asks, message) in [
         (
             "packet=ip_size+src_ip",
@@ -56,7 +56,7 @@ fn what_is_not_granted_is_refused_with_the_flag_that_grants_it() {
 }
 
 #[test]
-fn the_flag_in_the_message_is_all_it_needs() {
+fn the_grant_of_the_hint_is_sufficient() {
     for (asks, grant) in [
         ("packet=src_ip", "evil=addresses"),
         ("packet=dst_pseudonym", "evil=pseudonyms"),
@@ -73,7 +73,7 @@ fn the_flag_in_the_message_is_all_it_needs() {
 }
 
 #[test]
-fn one_grant_does_not_give_another() {
+fn one_grant_does_not_imply_another() {
     meter("http.pcap")
         .plugin("evil,payload=64")
         .grant("evil=addresses")
@@ -91,7 +91,7 @@ fn one_grant_does_not_give_another() {
 }
 
 #[test]
-fn a_grant_is_for_one_plugin() {
+fn a_grant_applies_to_one_plugin() {
     meter("http.pcap")
         .plugin("evil,packet=src_ip")
         .plugin("packet_stats")
@@ -108,7 +108,7 @@ fn a_grant_is_for_one_plugin() {
 }
 
 #[test]
-fn nothing_is_shown_that_was_not_asked_for() {
+fn plugins_do_not_receive_data_that_they_did_not_request() {
     for call_mode in Command::CALLS {
         let run = meter("http.pcap")
             .plugin("evil,mode=shown")
@@ -125,7 +125,7 @@ fn nothing_is_shown_that_was_not_asked_for() {
 }
 
 #[test]
-fn what_is_granted_is_shown_and_no_byte_more() {
+fn plugins_receive_no_more_than_granted() {
     // "GET /" or "HEAD ", and an IPv4 header up to its time to live.
     for (grant, payload, bytes) in [
         ("addresses,payload:5,bytes:9", "474554202f", 9),
@@ -159,7 +159,7 @@ fn what_is_granted_is_shown_and_no_byte_more() {
 }
 
 #[test]
-fn grants_that_are_none() {
+fn invalid_grants_are_rejected() {
     for what in ["address", "payload", "bytes:0", "payload:70000", ""] {
         meter("http.pcap")
             .plugin("evil")
@@ -174,7 +174,7 @@ fn grants_that_are_none() {
 }
 
 #[test]
-fn pseudonyms_are_not_for_who_sees_the_addresses() {
+fn pseudonyms_exclude_grants_that_reveal_addresses() {
     for grant in ["pseudonyms,addresses", "pseudonyms,bytes:20"] {
         meter("http.pcap")
             .plugin("evil")
@@ -188,7 +188,7 @@ fn pseudonyms_are_not_for_who_sees_the_addresses() {
 }
 
 #[test]
-fn advice_names_the_policy_that_is_in_force() {
+fn the_hint_names_the_policy_in_force() {
     let (_folder, path) = file("flowloom.toml", "version = 1\n[plugins.evil]\n");
     meter("http.pcap")
         .plugin("evil,packet=src_ip")
@@ -203,7 +203,7 @@ fn advice_names_the_policy_that_is_in_force() {
 }
 
 #[test]
-fn a_policy_that_is_for_no_plugin_of_the_run_is_reported() {
+fn a_policy_without_a_plugin_of_the_run_is_reported() {
     let (_folder, path) = file(
         "flowloom.toml",
         "version = 1\n[plugins.evli]\n[plugins.slicer]\n",

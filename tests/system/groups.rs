@@ -49,7 +49,7 @@ fn files(folder: &Path, files: &[(&str, Vec<u8>)]) -> Vec<PathBuf> {
 }
 
 #[test]
-fn unrelated_captures_give_what_each_gives_alone() {
+fn unrelated_captures_give_the_flows_of_separate_runs() {
     let mut paths: Vec<_> = fs::read_dir(captures())
         .expect("our captures")
         .map(|entry| entry.expect("an entry").path())
@@ -93,7 +93,7 @@ fn rotated() -> [Vec<(u64, u16)>; 2] {
 }
 
 #[test]
-fn rotated_files_give_what_the_joined_capture_gives_in_any_order() {
+fn rotated_files_give_the_flows_of_the_joined_capture_in_any_order() {
     let forms: [fn(&str, usize) -> String; 5] = [
         |link, n| match n {
             0 => format!("{link}.pcap"),
@@ -129,7 +129,7 @@ fn rotated_files_give_what_the_joined_capture_gives_in_any_order() {
 }
 
 #[test]
-fn a_file_of_the_same_name_that_begins_before_is_another_capture() {
+fn a_numbered_file_that_begins_too_early_is_another_capture() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let of = |from: u64| pcap::capture((from..from + 10).map(|n| (START_MS + n * 1_000, 5_000)));
     let names = [("x.pcap", of(0)), ("x.pcap1", of(8)), ("x.pcap2", of(16))];
@@ -149,7 +149,7 @@ fn a_file_of_the_same_name_that_begins_before_is_another_capture() {
 }
 
 #[test]
-fn one_capture_or_each_its_own_if_somebody_says_so() {
+fn the_option_group_joins_or_separates_files() {
     let [packets, _] = rotated();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (early, late) = packets.split_at(150);
@@ -173,7 +173,7 @@ fn one_capture_or_each_its_own_if_somebody_says_so() {
 }
 
 #[test]
-fn state_that_plugins_keep_across_flows_begins_anew() {
+fn plugin_state_across_flows_is_reset_for_each_capture() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     // A flow each minute to the same host.
     let beats = |from: u64| pcap::capture((0..8).map(|n| (START_MS + from + n * 60_000, 6_000)));
@@ -256,7 +256,7 @@ fn all_bad_files_are_named_and_may_be_skipped() {
 }
 
 #[test]
-fn a_run_over_one_capture_has_no_number() {
+fn a_run_over_one_capture_has_no_capture_column() {
     let run = meter("dns.pcap").jsonl().run().done();
     assert!(run.flows().iter().all(|flow| !flow.contains_key("capture")));
     let run = meter("dns.pcap").arg("icmp.pcap").run().done();

@@ -119,7 +119,7 @@ fn recursion_is_a_trap() {
 }
 
 #[test]
-fn a_memory_bomb_is_refused_the_memory() {
+fn memory_above_the_limit_is_a_trap() {
     for call_mode in Command::CALLS {
         let run = evil("mode=hoard,at=update", call_mode).incomplete();
         let line = run
@@ -140,7 +140,7 @@ fn a_memory_bomb_is_refused_the_memory() {
 }
 
 #[test]
-fn a_plugin_that_is_refused_memory_may_go_on() {
+fn a_plugin_may_continue_after_a_failed_allocation() {
     for call_mode in Command::CALLS {
         let run = evil("mode=greedy,at=update", call_mode).done();
         assert_eq!(values(&run, "evil", "count"), packets(&run));
@@ -152,7 +152,7 @@ fn a_plugin_that_is_refused_memory_may_go_on() {
 }
 
 #[test]
-fn stopping_without_a_word_and_exiting() {
+fn traps_without_a_message() {
     for mode in ["silent", "exit"] {
         for call_mode in Command::CALLS {
             let run = evil(&format!("mode={mode},at=update"), call_mode);
@@ -215,7 +215,7 @@ fn a_panic_of_the_sdk_names_event_and_place() {
 }
 
 #[test]
-fn values_of_before_a_trap_stay() {
+fn values_from_before_a_trap_are_kept() {
     let run = evil("mode=panic,at=expire,after=4", EVENTS).incomplete();
     let expected: Vec<_> = packets(&run)
         .into_iter()
@@ -241,7 +241,7 @@ fn a_trapped_instance_is_never_called_again() {
 }
 
 #[test]
-fn other_plugins_and_core_columns_do_not_notice() {
+fn other_plugins_and_core_columns_are_unaffected() {
     let alone = meter("http.pcap").plugin("packet_stats").run().done();
     for options in [
         "mode=loop,at=update,after=10",
@@ -322,7 +322,7 @@ fn bad_values(run: &Run, count: usize) {
 }
 
 #[test]
-fn text_that_is_no_utf8() {
+fn text_that_is_not_utf8() {
     // In columns texts are bytes, and the host looks at each. A string of the component model is
     // UTF-8 by definition: lifting it fails.
     let run = evil("mode=not_utf8", QUICKEST).done();
@@ -337,7 +337,7 @@ fn text_that_is_no_utf8() {
 }
 
 #[test]
-fn floats_that_are_no_numbers_are_values() {
+fn nan_and_infinity_are_null_but_not_counted() {
     for (call_mode, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
         let run = evil("mode=no_number", call_mode).done();
         for flow in run.flows() {
@@ -351,7 +351,7 @@ fn floats_that_are_no_numbers_are_values() {
 }
 
 #[test]
-fn answers_larger_than_the_host_takes() {
+fn results_above_the_size_limit_are_traps() {
     for mode in ["huge_text", "million_values"] {
         let run = evil(&format!("mode={mode}"), EVENTS);
         stopped(
@@ -364,7 +364,7 @@ fn answers_larger_than_the_host_takes() {
 }
 
 #[test]
-fn answers_outside_its_memory() {
+fn invalid_pointers_in_results_are_traps() {
     for (module, reason) in [
         (
             Module {
@@ -402,7 +402,7 @@ fn answers_outside_its_memory() {
 }
 
 #[test]
-fn a_flood_of_log_lines_is_cut_off() {
+fn the_rate_of_log_lines_is_limited() {
     let run = evil("mode=log_flood,at=init", QUICKEST).done();
     let lines: Vec<_> = run
         .stderr
@@ -460,7 +460,7 @@ fn log_lines_have_their_levels() {
 }
 
 #[test]
-fn its_version_cannot_move_a_terminals_cursor() {
+fn control_characters_in_a_version_are_escaped() {
     let run = evil("version=1\u{1b}[2J", QUICKEST).done();
     run.reports_line(
         r"plugin   evil 1\u{1b}[2J: 41 events in 2 calls, _ ns per event, _ KiB, 0 traps",
@@ -482,7 +482,7 @@ fn memory_of_one_plugin_is_not_seen_by_another() {
 }
 
 #[test]
-fn cutting_flows_takes_a_word_in_the_manifest() {
+fn cutting_flows_must_be_declared_in_the_manifest() {
     let run = evil("mode=cut", EVENTS).done();
     assert_eq!(run.flows().len(), FLOWS, "{run}");
     let run = evil("mode=cut,cuts=1", EVENTS).done();
@@ -495,7 +495,7 @@ fn cutting_flows_takes_a_word_in_the_manifest() {
 }
 
 #[test]
-fn a_plugin_that_wants_few_packets_of_a_flow_gets_no_more() {
+fn packets_per_flow_limits_the_events() {
     for call_mode in Command::CALLS {
         let run = evil("packets_per_flow=2", call_mode).done();
         let seen: Vec<_> = packets(&run)

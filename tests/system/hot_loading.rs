@@ -163,7 +163,7 @@ fn hundreds_of_replacements_lose_nothing() {
 }
 
 #[test]
-fn traps_under_way_lose_nothing_but_the_plugin_s_values() {
+fn traps_lose_only_values_of_the_plugin() {
     let (_folder, capture) = capture(PACKETS / 3);
     let alone = alone(&capture);
     for (meters, call_mode) in [(1, CallMode::Auto), (2, CallMode::PerEvent)] {
@@ -292,7 +292,7 @@ fn a_first_plugin_sees_all_packets_of_flows_that_begin_after_it() {
 }
 
 #[test]
-fn flows_that_do_not_end_in_time_are_given_up() {
+fn flows_that_outlive_a_replaced_generation_are_abandoned() {
     let mut seconds = Seconds::new();
     seconds.go_on(10);
     assert!(seconds.replace(1));
@@ -314,7 +314,7 @@ fn flows_that_do_not_end_in_time_are_given_up() {
 }
 
 #[test]
-fn a_version_that_traps_as_it_goes_is_gone() {
+fn a_generation_that_traps_in_finish_is_removed() {
     let mut seconds = Seconds::new();
     let spec = evil(0, CallMode::Auto)
         .option("mode", "silent")
@@ -341,7 +341,7 @@ fn a_version_that_traps_as_it_goes_is_gone() {
 }
 
 #[test]
-fn no_more_than_four_versions_are_alive() {
+fn at_most_four_generations_are_alive() {
     let mut seconds = Seconds::new();
     for version in 1..=3 {
         seconds.go_on(1);
@@ -366,7 +366,7 @@ fn no_more_than_four_versions_are_alive() {
 }
 
 #[test]
-fn other_columns_are_for_lines_that_name_them() {
+fn only_json_lines_accept_changed_outputs() {
     let (_folder, capture) = capture(20_000);
     let other = || evil(0, CallMode::Auto).option("outputs", "other:integer");
     // A table keeps its header.
@@ -425,7 +425,7 @@ fn other_columns_are_for_lines_that_name_them() {
 }
 
 #[test]
-fn a_folder_that_flaps_changes_nothing_but_its_plugins() {
+fn a_folder_that_changes_constantly_affects_only_its_plugins() {
     let (_folder, capture) = capture(PACKETS / 3);
     let alone = alone(&capture);
     let folder = tempfile::tempdir().expect("a temporary folder");

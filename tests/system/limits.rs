@@ -29,7 +29,7 @@ fn digest(path: &Path) -> String {
 }
 
 #[test]
-fn a_policy_pins_files() {
+fn a_policy_pins_files_by_digest() {
     let sha256 = digest(&plugin("evil"));
     let (_folder, path) = policy(&format!(
         "unlisted = \"refuse\"\n[plugins.evil]\nsha256 = \"{sha256}\"\n[plugins.slicer]\n\
@@ -75,7 +75,7 @@ fn a_policy_grants_and_sets_options() {
 }
 
 #[test]
-fn a_policy_that_is_none() {
+fn an_invalid_policy_is_rejected() {
     let (_folder, path) = policy("[plugins.evil]\ngrant = []\n");
     let run = meter("dns.pcap")
         .plugin("evil")
@@ -91,7 +91,7 @@ fn a_policy_that_is_none() {
 }
 
 #[test]
-fn flows_beyond_what_it_may_hold_are_not_offered() {
+fn flows_above_the_flow_limit_are_skipped() {
     let (_folder, path) = policy("[limits]\nflows = 2\n");
     for call_mode in Command::CALLS {
         let run = meter("dns.pcap")
@@ -109,7 +109,7 @@ fn flows_beyond_what_it_may_hold_are_not_offered() {
 }
 
 #[test]
-fn meters_share_the_flows_that_a_plugin_may_hold() {
+fn meters_share_the_flow_limit_of_a_plugin() {
     let (_folder, path) = policy("[limits]\nflows = 30\n");
     let mut capture = pcap::HEADER.to_vec();
     for port in 1..=300 {
@@ -135,7 +135,7 @@ fn meters_share_the_flows_that_a_plugin_may_hold() {
 }
 
 #[test]
-fn memory_and_time_are_what_the_policy_says() {
+fn the_policy_limits_memory_and_time() {
     let (_folder, path) = policy("[plugins.evil.limits]\nmemory-mib = 1\n");
     let run = meter("dns.pcap")
         .plugin("evil")
@@ -157,7 +157,7 @@ fn memory_and_time_are_what_the_policy_says() {
 }
 
 #[test]
-fn who_is_slow_in_the_long_run_is_left_alone_for_a_while() {
+fn a_plugin_above_its_time_per_event_gets_a_back_off() {
     let (_folder, path) = policy("[limits]\nns-per-event = 10000\ncall-ms = 2000\n");
     let alone = meter("dns.pcap").jsonl().run().done().flows();
     for call_mode in Command::CALLS {
@@ -215,7 +215,7 @@ fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
 }
 
 #[test]
-fn a_memory_bomb_leaves_the_host_s_memory_bounded() {
+fn a_plugin_that_allocates_without_end_leaves_the_host_memory_bounded() {
     let mut child = meter("-")
         .args(["--output", "/dev/null", "--plugin-calls", "per-event"])
         .plugin("evil,mode=bomb,at=init")
@@ -252,7 +252,7 @@ fn a_memory_bomb_leaves_the_host_s_memory_bounded() {
 }
 
 #[test]
-fn a_folder_is_followed_while_packets_flow() {
+fn changes_of_a_watched_folder_and_policy_take_effect_while_packets_flow() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("flowloom.toml");
     let say = |options: &str| {
@@ -331,7 +331,7 @@ fn a_folder_is_followed_while_packets_flow() {
 }
 
 #[test]
-fn following_needs_a_folder() {
+fn watching_needs_a_plugin_folder() {
     let run = flowloom()
         .args(["meter", "dns.pcap", "--watch"])
         .run()

@@ -110,7 +110,7 @@ fn is_refused(stderr: &str, name: &str) {
 }
 
 #[test]
-fn every_command_refuses_what_breaks_parsers_in_one_line() {
+fn every_command_rejects_hostile_plugins_in_one_line() {
     for (name, bytes) in hostile() {
         let (folder, path) = file("hand.wasm", &bytes);
         let meter = meter("dns.pcap").args(["--plugin-cache", "none", "--plugin"]);
@@ -157,7 +157,7 @@ fn componentizing_is_bounded_too() {
 }
 
 #[test]
-fn a_module_that_is_cut_anywhere_is_refused() {
+fn a_truncated_module_is_rejected() {
     let whole = typed(&Module::default().text(), |contract| contract);
     // A cut between two sections leaves a whole module.
     for len in (9..whole.len()).step_by(whole.len() / 12) {
@@ -168,7 +168,7 @@ fn a_module_that_is_cut_anywhere_is_refused() {
 }
 
 #[test]
-fn what_broke_the_compiler_is_said() {
+fn errors_of_the_compiler_give_the_reason() {
     let check = |bytes: &[u8], words: &[&str]| {
         let (_folder, path) = file("hand.wasm", bytes);
         let check = flowloom().args(["plugin", "check"]).arg(&path);
@@ -195,7 +195,7 @@ fn what_broke_the_compiler_is_said() {
 }
 
 #[test]
-fn reloading_what_breaks_parsers_loses_no_flow() {
+fn reloading_hostile_plugins_loses_no_flow() {
     let (_folder, path) = file("hand.wasm", typed(&Module::default().text(), |text| text));
     let capture = crate::command::captures().join("dns.pcap");
     // SAFETY: the command that was built with these tests calls `serve_compiler`.
@@ -309,7 +309,7 @@ impl Followed {
 }
 
 #[test]
-fn a_followed_folder_outlives_what_breaks_parsers() {
+fn a_run_with_a_watched_folder_survives_hostile_plugins() {
     let mut run = Followed::start(None);
     for (name, bytes) in hostile() {
         run.put(&format!("{name}.wasm"), &bytes);
@@ -331,7 +331,7 @@ fn a_followed_folder_outlives_what_breaks_parsers() {
 }
 
 #[test]
-fn a_link_in_a_followed_folder_is_refused_and_nothing_of_its_target_shown() {
+fn a_link_in_a_watched_folder_is_rejected_and_its_target_not_shown() {
     let mut run = Followed::start(None);
     let (_secret_folder, secret) = file("secret", "hunter2 is the word");
     let folder = run.folder.path().to_owned();
@@ -362,7 +362,7 @@ fn a_link_in_a_followed_folder_is_refused_and_nothing_of_its_target_shown() {
 }
 
 #[test]
-fn a_policy_that_becomes_a_fifo_does_not_block_the_follower() {
+fn a_policy_that_becomes_a_fifo_does_not_block_the_watcher() {
     let (_folder, policy) = file("flowloom.toml", "version = 1\n");
     let mut run = Followed::start(Some(&policy));
     fs::remove_file(&policy).expect("it is there");
@@ -376,7 +376,7 @@ fn a_policy_that_becomes_a_fifo_does_not_block_the_follower() {
 }
 
 #[test]
-fn the_compiler_is_the_program_that_runs_also_if_its_file_is_gone() {
+fn the_running_program_compiles_even_if_its_file_was_replaced() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = folder.path().join("flowloom");
     fs::copy(env!("CARGO_BIN_EXE_flowloom"), &copy).expect("room for it");
@@ -415,7 +415,7 @@ fn the_compiler_is_the_program_that_runs_also_if_its_file_is_gone() {
 }
 
 #[test]
-fn files_that_never_end_are_not_read() {
+fn special_and_huge_files_are_not_read() {
     let (folder, path) = file("fifo", "");
     fs::remove_file(&path).expect("it is there");
     crate::guests::fifo(&path);

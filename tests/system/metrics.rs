@@ -137,7 +137,7 @@ fn hostile_clients_neither_end_the_run_nor_fill_its_memory() {
 }
 
 #[test]
-fn the_socket_listens_on_when_there_was_no_file_descriptor_for_a_client() {
+fn clients_are_served_again_after_file_descriptors_ran_out() {
     let run = Waiting::start();
     // When there are metrics, the run has opened all that it needs.
     let start = Instant::now();

@@ -339,7 +339,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn flows_are_those_of_a_naive_meter((settings, steps, portion) in run()) {
+    fn flows_equal_those_of_the_reference_meter((settings, steps, portion) in run()) {
         let (expected, counters) = naive(&steps, &settings);
         let (flows, ours) = metered(&steps, settings, portion);
         prop_assert_eq!(&flows, &expected);
@@ -359,7 +359,7 @@ proptest! {
     }
 
     #[test]
-    fn no_more_flows_are_live_than_the_limit_says((settings, steps, _) in run(), limit in 1..6_u64) {
+    fn live_flows_never_exceed_the_limit((settings, steps, _) in run(), limit in 1..6_u64) {
         let mut limited = settings;
         limited.max_flows = limit;
         let mut meter = Meter::new(limited, &[]).expect("there are no plugins to fail");

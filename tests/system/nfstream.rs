@@ -116,7 +116,7 @@ fn named(variable: &str) -> Option<OsString> {
 }
 
 #[test]
-fn flows_are_nfstreams() {
+fn flows_equal_nfstreams() {
     let (Some(folder), Some(python)) = (folder(), python()) else {
         println!("skipped: FLOWLOOM_CAPTURES and FLOWLOOM_ORACLE_PYTHON are not both set");
         return;

@@ -72,7 +72,7 @@ fn metered(option: &str, value: &str) -> (Option<i32>, String) {
 }
 
 #[test]
-fn every_number_is_accepted_or_refused_with_what_is() {
+fn numbers_are_accepted_or_rejected_with_the_range() {
     for option in OPTIONS {
         for value in [
             "0",
@@ -106,7 +106,7 @@ fn every_number_is_accepted_or_refused_with_what_is() {
 }
 
 #[test]
-fn what_is_no_number_is_refused_with_what_is() {
+fn invalid_numbers_are_rejected_with_the_range() {
     for option in OPTIONS {
         for value in NO_NUMBERS {
             let (code, said) = metered(option, value);
@@ -136,7 +136,7 @@ fn what_is_no_number_is_refused_with_what_is() {
 }
 
 #[test]
-fn so_many_meters_that_the_machine_would_be_full_are_refused() {
+fn too_many_meters_are_rejected() {
     for meters in ["257", "100000", "18446744073709551615"] {
         meter("dns.pcap")
             .args(["--n-meters", meters])
@@ -148,7 +148,7 @@ fn so_many_meters_that_the_machine_would_be_full_are_refused() {
 }
 
 #[test]
-fn a_report_once_in_an_age_is_refused() {
+fn a_report_interval_above_one_year_is_rejected() {
     flowloom()
         .args(["meter", "dns.pcap", "--performance-report", "18446744073709551615"])
         .run()

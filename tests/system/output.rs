@@ -37,7 +37,7 @@ fn numbered_files_hold_the_flows_of_one_file() {
 }
 
 #[test]
-fn runs_with_one_key_agree_and_others_do_not() {
+fn equal_keys_give_equal_hashes_and_random_keys_do_not() {
     let key = "00".repeat(64);
     let addresses = |words: &[&str]| -> Vec<serde_json::Value> {
         let run = meter("dns.pcap")
@@ -63,7 +63,7 @@ fn runs_with_one_key_agree_and_others_do_not() {
 /// The numbers that tell a connection's end are in headers, which meters of their own threads are
 /// not shown unless they have to be.
 #[test]
-fn connections_end_alike_in_any_number_of_meters() {
+fn end_on_fin_does_not_depend_on_the_number_of_meters() {
     let flows = |meters: &str| {
         let run = meter("http.pcap")
             .arg("ssh.pcap")

@@ -46,7 +46,7 @@ fn shown(path: &Path) -> String {
 }
 
 #[test]
-fn an_extension_that_names_no_format_is_refused() {
+fn an_unknown_extension_is_rejected() {
     let folder = folder();
     for (name, extension) in [
         ("x.parquet", "parquet"),
@@ -72,7 +72,7 @@ fn an_extension_that_names_no_format_is_refused() {
 }
 
 #[test]
-fn extensions_compress() {
+fn extensions_select_the_compression() {
     let folder = folder();
     let written = |name: &str, words: &[&str]| {
         let path = folder.path().join(name);
@@ -109,7 +109,7 @@ fn extensions_compress() {
 }
 
 #[test]
-fn what_is_captured_live_overwrites_nothing() {
+fn live_captures_do_not_overwrite_files() {
     let folder = folder();
     for name in [
         "flows.csv",
@@ -144,7 +144,7 @@ fn what_is_captured_live_overwrites_nothing() {
 }
 
 #[test]
-fn a_named_pipe_is_live_too() {
+fn a_capture_from_a_named_pipe_does_not_overwrite_files() {
     let folder = folder();
     let pipe = folder.path().join("packets.pcap");
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
@@ -176,7 +176,7 @@ fn a_named_pipe_is_live_too() {
 }
 
 #[test]
-fn numbered_files_of_live_captures_go_on_counting() {
+fn numbered_files_of_live_captures_continue_the_numbering() {
     let folder = folder();
     let run = |words: &[&str]| {
         let output = folder.path().join("flows.csv");
@@ -217,7 +217,7 @@ fn numbered_files_of_live_captures_go_on_counting() {
 }
 
 #[test]
-fn captures_overwrite_unless_told_otherwise_and_the_help_says_so() {
+fn capture_files_overwrite_the_output_by_default() {
     let folder = folder();
     let path = folder.path().join("flows.csv");
     let run = |capture: &str, words: &[&str]| meter(capture).arg("-o").arg(&path).args(words).run();
@@ -247,7 +247,7 @@ fn captures_overwrite_unless_told_otherwise_and_the_help_says_so() {
 }
 
 #[test]
-fn flows_are_not_appended_to_what_is_not_like_them() {
+fn flows_are_not_appended_to_other_columns_or_formats() {
     let folder = folder();
     let refused = |name: &str, before: &str, words: &[&str], why: &str| {
         let path = folder.path().join(name);
@@ -288,7 +288,7 @@ fn flows_are_not_appended_to_what_is_not_like_them() {
 }
 
 #[test]
-fn a_run_after_a_crash_goes_on_where_a_line_ends() {
+fn append_continues_after_the_last_complete_line() {
     let folder = folder();
     let run = |path: &PathBuf| {
         live("dns.pcap")

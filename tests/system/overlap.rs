@@ -141,7 +141,7 @@ fn outputs_are_compared_with_all_inputs_through_links() {
 }
 
 #[test]
-fn outputs_are_compared_with_each_other_before_they_are_there() {
+fn outputs_are_compared_with_each_other_before_they_exist() {
     let files = Files::new();
     symlink("flows.csv", files.path("later.csv")).expect("a link");
     for (output, report) in [
@@ -227,7 +227,7 @@ fn a_module_is_not_overwritten_by_its_component() {
 }
 
 #[test]
-fn what_a_plugin_project_is_made_of_is_not_overwritten() {
+fn inputs_of_a_plugin_project_are_not_overwritten() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("room");
     let describe = |source: &str, expected: &str| {

@@ -81,7 +81,7 @@ impl Piped {
 }
 
 #[test]
-fn flows_of_a_pipe_come_out_while_it_is_open_and_a_signal_loses_none() {
+fn flows_are_written_while_the_pipe_is_open_and_a_signal_loses_none() {
     let stats = plugin("packet_stats");
     for meters in ["1", "2"] {
         for signal in ["INT", "TERM"] {
@@ -112,7 +112,7 @@ fn flows_of_a_pipe_come_out_while_it_is_open_and_a_signal_loses_none() {
 }
 
 #[test]
-fn a_pipe_that_always_has_some_packet_is_dealt_out_in_time() {
+fn partial_batches_of_a_busy_pipe_are_metered_in_time() {
     for meters in ["1", "3"] {
         let mut run =
             Piped::start(
@@ -138,7 +138,7 @@ fn a_pipe_that_always_has_some_packet_is_dealt_out_in_time() {
 }
 
 #[test]
-fn a_recording_gives_the_same_flows_however_slowly_it_comes() {
+fn a_slow_pipe_does_not_change_the_flows_of_a_recording() {
     let packets: Vec<(u64, u16)> = (0..200).map(|n| (n * 100, (n % 3) as u16)).collect();
     let whole = meter("-")
         .jsonl()
@@ -168,7 +168,7 @@ fn a_recording_gives_the_same_flows_however_slowly_it_comes() {
 }
 
 #[test]
-fn a_time_from_the_future_does_not_keep_flows_from_ending() {
+fn a_packet_time_in_the_future_does_not_keep_flows_alive() {
     for meters in ["1", "2"] {
         let mut run =
             Piped::start(
@@ -191,7 +191,7 @@ fn a_time_from_the_future_does_not_keep_flows_from_ending() {
 }
 
 #[test]
-fn a_capture_file_that_is_stopped_gives_the_flows_so_far() {
+fn a_signal_ends_a_capture_file_with_the_flows_so_far() {
     let packets = (0..60_000_u64).map(|n| (n, (n % 60_000) as u16));
     let (_folder, path) = crate::guests::file("x.pcap", pcap::capture(packets));
     for meters in ["1", "2"] {

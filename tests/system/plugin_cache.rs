@@ -29,7 +29,7 @@ fn only_file(folder: &Path) -> PathBuf {
 }
 
 #[test]
-fn compiled_plugins_are_kept_and_only_what_is_whole_is_used() {
+fn only_intact_private_files_of_the_cache_are_used() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (one, other) = (folder.path().join("one"), folder.path().join("other"));
     let reports = |run: Run, line: &str| _ = run.reports_line(line);
@@ -106,7 +106,7 @@ fn private(folder: &Path) {
 }
 
 #[test]
-fn what_is_not_the_cache_s_is_never_deleted() {
+fn files_of_others_are_never_deleted() {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let folder = parent.path().join("private");
     private(&folder);
@@ -143,7 +143,7 @@ fn what_is_not_the_cache_s_is_never_deleted() {
 }
 
 #[test]
-fn a_folder_of_images_without_a_mark_is_taken_over() {
+fn a_cache_folder_without_a_tag_gets_one() {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let folder = parent.path().join("cache");
     private(&folder);
@@ -155,7 +155,7 @@ fn a_folder_of_images_without_a_mark_is_taken_over() {
 }
 
 #[test]
-fn folders_that_others_can_put_in_the_cache_s_place_are_not_used() {
+fn folders_that_other_users_can_replace_are_not_used() {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let (cache, link) = (parent.path().join("cache"), parent.path().join("link"));
     private(&cache);

@@ -31,7 +31,7 @@ fn packets(run: &Run) -> u64 {
 /// The host computes the same from the same sizes, so all of it can be compared. Both add up whole
 /// numbers and round once: floats are equal to the last bit.
 #[test]
-fn packet_stats_is_what_the_host_computes_in_both_worlds() {
+fn packet_stats_equals_the_host_in_both_call_modes() {
     const IP_SIZE: &str = "1";
     for capture in captures() {
         let command = || {
@@ -64,7 +64,7 @@ fn packet_stats_is_what_the_host_computes_in_both_worlds() {
 }
 
 #[test]
-fn slicer_cuts_flows_and_others_see_every_packet() {
+fn slicer_cuts_flows_and_other_plugins_see_every_packet() {
     let whole = meter("http.pcap").jsonl().run().done();
     for limit in [1, 2, 4, 1_000_000] {
         let run = meter("http.pcap")
@@ -90,7 +90,7 @@ fn slicer_cuts_flows_and_others_see_every_packet() {
 }
 
 #[test]
-fn slicer_alone_is_event_by_event_whatever_the_world() {
+fn slicer_is_called_per_event_in_both_call_modes() {
     let [quickest, events] = Command::CALLS.map(|call_mode| {
         let run = meter("http.pcap")
             .plugin("slicer")
@@ -156,7 +156,7 @@ fn the_operator_names_plugins() {
 }
 
 #[test]
-fn plugins_of_one_name_are_refused() {
+fn duplicate_plugin_names_are_rejected() {
     let message = "another plugin has this name; give each plugin its own name with NAME=FILE";
     meter("http.pcap")
         .plugin("slicer")
@@ -171,7 +171,7 @@ fn plugins_of_one_name_are_refused() {
 }
 
 #[test]
-fn names_that_are_none_are_refused() {
+fn invalid_plugin_names_are_rejected() {
     for name in ["a.b", "ü", "a b", "a\u{1b}b", &"x".repeat(65)] {
         meter("http.pcap")
             .args(["--plugin", &named(name, "slicer")])
@@ -306,7 +306,7 @@ fn a_folder_of_plugins_is_loaded_in_the_order_of_names() {
 }
 
 #[test]
-fn a_folder_of_very_many_plugins_is_refused() {
+fn a_folder_with_too_many_plugins_is_rejected() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().display().to_string();
     for n in 0..1_000 {

@@ -38,7 +38,7 @@ fn new(language: &str) -> TempDir {
 }
 
 /// Makes, builds, tests and runs a plugin, and looks at what it adds.
-fn from_nothing_to_a_column(language: &str) {
+fn create_build_test_and_run(language: &str) {
     let folder = new(language);
     let run = in_folder(folder.path(), &["build", "mine"])
         .compiles()
@@ -98,7 +98,7 @@ macro_rules! languages {
     ($($name:ident)*) => { $(
         #[test]
         fn $name() {
-            from_nothing_to_a_column(stringify!($name));
+            create_build_test_and_run(stringify!($name));
         }
     )* };
 }
@@ -200,7 +200,7 @@ fn a_name_is_checked_and_nothing_is_overwritten() {
 }
 
 #[test]
-fn what_is_wrong_with_a_folder_is_told_with_the_way_out() {
+fn errors_of_a_project_folder_have_a_hint() {
     let folder = folder();
     let run = |words: &[&str]| in_folder(folder.path(), words).run();
     run(&["build", "mine"]).fails(
@@ -256,7 +256,7 @@ fn sliced() -> (TempDir, PathBuf) {
 }
 
 #[test]
-fn a_test_shows_what_differs_and_is_blessed() {
+fn a_test_prints_differences_and_bless_accepts_them() {
     let (folder, mine) = sliced();
     let test =
         |words: &[&str]| in_folder(folder.path(), &[&["test", "mine"], words].concat()).run();
@@ -305,7 +305,7 @@ fn a_test_shows_what_differs_and_is_blessed() {
 }
 
 #[test]
-fn a_test_of_a_component_that_is_older_than_a_source_says_so() {
+fn a_test_warns_about_a_component_older_than_its_sources() {
     let (folder, mine) = sliced();
     let test = || in_folder(folder.path(), &["test", "mine", "--bless"]).run();
     let built = fs::metadata(mine.join("mine.wasm")).and_then(|is| is.modified());
@@ -360,7 +360,7 @@ fn a_plugin_that_is_stopped_fails_its_test() {
 }
 
 #[test]
-fn a_bench_counts_events_and_says_what_it_measured() {
+fn a_bench_prints_events_and_times() {
     let run = flowloom()
         .args(["plugin", "bench", "--rounds", "2", "--source", "tls13.pcap"])
         .arg(plugin("packet_stats"))

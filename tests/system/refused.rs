@@ -28,7 +28,7 @@ fn evil_refused(options: &str, reason: &str) {
 
 /// Else the other tests here would prove nothing.
 #[test]
-fn a_module_by_hand_that_does_nothing_wrong() {
+fn a_correct_hand_written_module_is_accepted() {
     let (_folder, path) = Module::default().file();
     load(&path)
         .done()
@@ -36,7 +36,7 @@ fn a_module_by_hand_that_does_nothing_wrong() {
 }
 
 #[test]
-fn files_that_are_no_component() {
+fn files_that_are_not_components() {
     for (bytes, what) in [
         (&b"Dear diary"[..], "it has no WebAssembly header"),
         (b"\x1b[2J", "it has no WebAssembly header"),
@@ -58,7 +58,7 @@ fn files_that_are_no_component() {
 }
 
 #[test]
-fn a_component_that_is_cut_or_has_a_tail() {
+fn a_truncated_component_and_one_with_trailing_bytes() {
     let whole = std::fs::read(plugin("slicer")).expect("a plugin");
     for bytes in [&whole[..whole.len() / 2], &[&whole, &b"tail"[..]].concat()] {
         let (_folder, path) = file("hand.wasm", bytes);
@@ -83,7 +83,7 @@ fn a_core_module_without_component_type() {
 }
 
 #[test]
-fn a_core_module_that_is_less_than_its_component_type() {
+fn a_core_module_without_the_exports_of_its_component_type() {
     let (_folder, path) = file("hand.wasm", typed("(module)", |contract| contract));
     refused(
         &path,
@@ -94,7 +94,7 @@ fn a_core_module_that_is_less_than_its_component_type() {
 }
 
 #[test]
-fn what_is_no_file() {
+fn paths_that_are_not_regular_files() {
     refused(Path::new("."), "FILE is not a regular file");
     refused(Path::new("/dev/zero"), "FILE is not a regular file");
     refused(
@@ -122,7 +122,7 @@ fn a_file_that_is_too_large() {
 }
 
 #[test]
-fn imports_that_nobody_gives() {
+fn unknown_imports() {
     for import in [
         "wasi:sockets/tcp@0.3.0",
         "wasi:filesystem/types@0.1.0",
@@ -180,7 +180,7 @@ fn the_right_name_with_another_type() {
 }
 
 #[test]
-fn exports_that_are_not_there() {
+fn missing_exports() {
     let (_folder, path) = component("(component)");
     refused(
         &path,
@@ -198,7 +198,7 @@ fn exports_that_are_not_there() {
 }
 
 #[test]
-fn webassembly_that_is_switched_off() {
+fn disabled_webassembly_features() {
     for (item, reason) in [
         (
             "(memory i64 1)",
@@ -238,7 +238,7 @@ fn ten_thousand_core_instances() {
 }
 
 #[test]
-fn more_memory_than_is_allowed_from_the_start() {
+fn initial_memory_above_the_limit() {
     for (module, asked) in [
         (
             Module {
@@ -278,7 +278,7 @@ fn more_memory_than_is_allowed_from_the_start() {
 }
 
 #[test]
-fn opening_that_does_not_end_or_goes_wrong() {
+fn an_open_that_never_returns_or_traps() {
     const LOOP: &str = "(loop $l (br $l)) i32.const 0";
     for (module, reason) in [
         (
@@ -339,7 +339,7 @@ fn opening_that_does_not_end_or_goes_wrong() {
 
 /// Options are lowered through the guest's own `cabi_realloc`.
 #[test]
-fn a_realloc_that_does_not_end_or_lies() {
+fn a_realloc_that_never_returns_or_returns_an_invalid_pointer() {
     for (realloc, reason) in [
         (
             "(loop $l (br $l)) i32.const 0",
@@ -382,7 +382,7 @@ fn a_panic_in_open_is_shown_escaped_and_shortened() {
 }
 
 #[test]
-fn a_panic_of_the_sdk_says_where() {
+fn a_panic_names_its_source_line() {
     let run = meter("dns.pcap").plugin("panics,at=open").run().exits(1);
     let first = run.stderr.lines().next().unwrap_or_default();
     let start = "ERROR plugin panics: panics panicked in open at tests/guests/panics/src/lib.rs:";
@@ -391,7 +391,7 @@ fn a_panic_of_the_sdk_says_where() {
 }
 
 #[test]
-fn names_of_outputs() {
+fn invalid_output_names() {
     for name in ["Bad", "1st", "", "a-b", "a b", "ä", &"x".repeat(33)] {
         evil_refused(
             &format!("outputs={name}:integer"),
@@ -411,7 +411,7 @@ fn names_of_outputs() {
 }
 
 #[test]
-fn a_core_fields_name_is_harmless_below_udps() {
+fn an_output_may_have_the_name_of_a_core_field() {
     let run = meter("dns.pcap")
         .plugin("evil,outputs=src_ip:integer")
         .jsonl()
@@ -427,7 +427,7 @@ fn a_core_fields_name_is_harmless_below_udps() {
 }
 
 #[test]
-fn sixty_five_outputs() {
+fn too_many_outputs() {
     let outputs = |n: usize| {
         let names: Vec<_> = (0..n).map(|n| format!("o{n}:integer")).collect();
         format!("outputs={}", names.join("+"))
@@ -442,7 +442,7 @@ fn sixty_five_outputs() {
 }
 
 #[test]
-fn fields_that_there_are_not() {
+fn unknown_fields() {
     evil_refused(
         "packet=ip_size+ttl2",
         "requests packet field 'ttl2', which does not exist in this version of Flowloom",

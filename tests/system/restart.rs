@@ -91,7 +91,7 @@ fn number_before(run: &Run, what: &str) -> usize {
 }
 
 #[test]
-fn a_plugin_that_traps_now_and_then_is_started_again() {
+fn a_plugin_that_traps_occasionally_is_restarted() {
     let alone = run("", &[], "1");
     assert_eq!(alone.flows().len(), usize::from(FLOWS));
     for call_mode in Command::CALLS {
@@ -120,7 +120,7 @@ fn a_plugin_that_traps_now_and_then_is_started_again() {
 }
 
 #[test]
-fn a_packet_of_death_is_named_and_the_pauses_grow() {
+fn repeated_traps_name_the_packet_and_increase_the_back_off() {
     let alone = run("", &[], "1");
     for call_mode in Command::CALLS {
         let run = run("mode=silent,at=init,after=3", call_mode, "1").incomplete();
@@ -140,7 +140,7 @@ fn a_packet_of_death_is_named_and_the_pauses_grow() {
 }
 
 #[test]
-fn several_meters_start_their_own_instances_again() {
+fn meters_restart_their_own_instances() {
     let alone = run("", &[], "1");
     for call_mode in Command::CALLS {
         let run = run("mode=hoard,at=update,after=20", call_mode, "3").incomplete();
@@ -152,7 +152,7 @@ fn several_meters_start_their_own_instances_again() {
 }
 
 #[test]
-fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
+fn twenty_traps_in_a_row_quarantine_a_plugin() {
     for call_mode in Command::CALLS {
         let run = run("mode=silent,at=init", call_mode, "1").incomplete();
         assert_eq!(pauses(&run).len(), 19, "{run}");
@@ -174,7 +174,7 @@ fn after_twenty_traps_without_a_trial_passed_it_is_left_alone() {
 
 /// Flows that have ended do not wait for the events of a plugin that gets none.
 #[test]
-fn flows_come_out_while_a_plugin_is_left_alone() {
+fn flows_do_not_wait_for_a_plugin_that_gets_no_events() {
     let mut settings = Settings::default();
     settings.idle_timeout = 1;
     settings.n_dissections = 0;

@@ -41,7 +41,7 @@ fn is_done(line: &str) -> String {
 }
 
 #[test]
-fn a_standard_output_that_is_closed_is_an_error() {
+fn closed_standard_output_is_an_error() {
     let closed = "cannot write to standard output: it is closed";
     fails("F meter dns.pcap --n-dissections 0 >&-", closed);
     fails("F meter dns.pcap --n-dissections 0 <&- >&-", closed);
@@ -58,7 +58,7 @@ fn a_standard_output_that_is_closed_is_an_error() {
 }
 
 #[test]
-fn a_standard_output_that_takes_nothing_is_an_error() {
+fn standard_output_that_cannot_be_written_is_an_error() {
     fails(
         "F meter dns.pcap --n-dissections 0 1</dev/null",
         "cannot write to standard output: it is open for reading only",
@@ -74,7 +74,7 @@ fn a_standard_output_that_takes_nothing_is_an_error() {
 }
 
 #[test]
-fn standard_input_and_error_that_are_closed_are_errors_where_they_are_needed() {
+fn closed_standard_input_and_error_are_errors_if_needed() {
     let input = "cannot read from standard input: it is closed";
     fails("F meter - --n-dissections 0 <&-", input);
     fails(
@@ -89,14 +89,14 @@ fn standard_input_and_error_that_are_closed_are_errors_where_they_are_needed() {
 
 /// Where /dev/null is the caller's, also when it is open for reading and writing, as Python has it.
 #[test]
-fn a_standard_output_that_is_thrown_away_is_fine() {
+fn standard_output_may_be_dev_null() {
     for null in [">/dev/null", "1<>/dev/null", ">>/dev/null"] {
         is_done(&format!("F meter dns.pcap --n-dissections 0 {null}"));
     }
 }
 
 #[test]
-fn a_reader_that_has_read_enough_ends_the_run_quietly() {
+fn a_closed_pipe_ends_the_run_without_an_error() {
     let captures = "dns.pcap ".repeat(400);
     for (line, words) in [
         (format!("F meter {captures} --n-dissections 0"), "id,"),
@@ -132,7 +132,7 @@ fn a_reader_that_has_read_enough_ends_the_run_quietly() {
 
 /// Whatever is said there: messages, warnings, the summary.
 #[test]
-fn a_standard_error_that_nobody_reads_changes_nothing() {
+fn standard_error_without_a_reader_changes_nothing() {
     let lines = "{ F meter dns.pcap --n-dissections 0; echo $?; } 2> >(true)";
     let out = is_done(lines);
     assert_eq!((out.lines().count(), out.lines().last()), (11, Some("0")));

@@ -105,7 +105,7 @@ fn traps(run: &Run, reason: &str) {
 }
 
 #[test]
-fn files_environment_and_sockets_are_not_there() {
+fn files_environment_and_sockets_are_unavailable() {
     no_trap(at_init(
         &[
             "filesystem/types",
@@ -135,7 +135,7 @@ fn files_environment_and_sockets_are_not_there() {
 }
 
 #[test]
-fn clocks_tell_packet_time_and_nothing_waits() {
+fn clocks_return_packet_time_and_waits_end_at_once() {
     no_trap(at_init(
         &["io/poll", "clocks/monotonic-clock"],
         r#"(import "wasi:clocks/monotonic-clock@0.2.0" "now" (func $now (result i64)))
@@ -198,7 +198,7 @@ fn standard_input_is_closed() {
 }
 
 #[test]
-fn standard_error_is_its_log_and_says_why_it_trapped() {
+fn standard_error_is_logged_and_explains_a_trap() {
     let run = at_init(
         &["io/error", "io/streams", "cli/stderr"],
         r#"(import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))
@@ -229,7 +229,7 @@ fn exit_is_a_trap() {
 }
 
 #[test]
-fn a_flood_of_handles_is_a_trap() {
+fn too_many_handles_are_a_trap() {
     let run = at_init(
         &["io/error", "io/streams", "cli/stderr"],
         r#"(import "wasi:cli/stderr@0.2.0" "get-stderr" (func $stderr (result i32)))"#,

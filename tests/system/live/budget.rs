@@ -43,7 +43,7 @@ fn has_values(ended: &Ended) -> bool {
 }
 
 #[test]
-fn who_is_slow_in_the_long_run_is_left_alone_unless_the_policy_says_otherwise() {
+fn a_plugin_above_its_time_per_event_gets_a_back_off_unless_the_policy_allows_it() {
     let Some(net) = Net::new() else { return };
     let ended = slow(&net, "").exits(3);
     is_complete(&ended);

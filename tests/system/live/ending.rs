@@ -38,7 +38,7 @@ fn a_signal_ends_all_flows_through_plugins_and_sink() {
 }
 
 #[test]
-fn a_second_signal_ends_at_once() {
+fn a_second_signal_ends_the_run_at_once() {
     let Some(net) = Net::new() else { return };
     // Its output is a pipe that nobody reads.
     let live = net.meter(["--output", "/dev/stdout", "--idle-timeout", "0"]);
@@ -69,7 +69,7 @@ fn given_up(log: &str) -> (u64, u64) {
 }
 
 #[test]
-fn an_output_that_is_stuck_cannot_keep_a_run_from_ending() {
+fn a_blocked_output_cannot_keep_a_run_from_ending() {
     let Some(net) = Net::new() else { return };
     for meters in ["1", "2"] {
         // Its output is a pipe that nobody reads.
@@ -97,7 +97,7 @@ fn an_output_that_is_stuck_cannot_keep_a_run_from_ending() {
 }
 
 #[test]
-fn a_plugin_that_takes_long_cannot_keep_a_run_from_ending() {
+fn a_slow_plugin_cannot_keep_a_run_from_ending() {
     let Some(net) = Net::new() else { return };
     // Each of its calls is within its limits, and what all take together is not bounded.
     let evil = plugin("evil");
@@ -122,7 +122,7 @@ fn a_plugin_that_takes_long_cannot_keep_a_run_from_ending() {
 }
 
 #[test]
-fn a_hangup_opens_the_output_anew() {
+fn sighup_reopens_the_output() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--idle-timeout", "0"]);
     let moved = live.output().with_extension("old");
@@ -144,7 +144,7 @@ fn a_hangup_opens_the_output_anew() {
 }
 
 #[test]
-fn a_hangup_reads_the_policy_again() {
+fn sighup_reads_the_policy_again() {
     let Some(net) = Net::new() else { return };
     let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
     let (_folder, policy) = file("flowloom.toml", say("0"));
@@ -181,7 +181,7 @@ fn a_hangup_reads_the_policy_again() {
 }
 
 #[test]
-fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
+fn a_full_disk_loses_only_flows_that_are_counted() {
     let Some(net) = Net::new() else { return };
     let disk = Disk::of("64k");
     let file = disk.path().join("flows.jsonl");
@@ -216,7 +216,7 @@ fn a_full_disk_loses_flows_that_are_counted_and_nothing_else() {
 }
 
 #[test]
-fn flows_are_written_to_a_disk_that_stays_full_or_lost_and_counted() {
+fn flows_are_written_or_counted_as_lost_if_the_disk_stays_full() {
     let Some(net) = Net::new() else { return };
     for (meters, format) in [("1", "jsonl"), ("2", "csv")] {
         let disk = Disk::of("64k");
@@ -246,7 +246,7 @@ fn flows_are_written_to_a_disk_that_stays_full_or_lost_and_counted() {
 }
 
 #[test]
-fn a_reader_of_a_named_pipe_that_is_gone_ends_the_run() {
+fn a_named_pipe_without_a_reader_ends_the_run() {
     let Some(net) = Net::new() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let pipe = folder.path().join("flows.jsonl");
@@ -272,7 +272,7 @@ fn a_reader_of_a_named_pipe_that_is_gone_ends_the_run() {
 }
 
 #[test]
-fn a_reader_that_is_gone_ends_the_run() {
+fn standard_output_without_a_reader_ends_the_run() {
     let Some(net) = Net::new() else { return };
     let mut child = net
         .command(env!("CARGO_BIN_EXE_flowloom"))
@@ -308,7 +308,7 @@ fn a_reader_that_is_gone_ends_the_run() {
 }
 
 #[test]
-fn what_is_no_interface_is_told_with_those_that_are() {
+fn an_unknown_source_is_an_error_that_lists_the_interfaces() {
     let Some(net) = Net::new() else { return };
     let mut command = net.command(env!("CARGO_BIN_EXE_flowloom"));
     let listed = output(command.arg("interfaces"));

@@ -45,7 +45,7 @@ fn fanned_out(net: &Net, capture: &str, options: &[&str]) -> (Ended, Vec<u64>) {
 }
 
 #[test]
-fn the_kernel_deals_packets_out_and_the_flows_are_those_of_the_file() {
+fn fanout_gives_the_flows_of_the_file() {
     let Some(net) = Net::new() else { return };
     let options = [&NEVER[..], &["--statistical-analysis"]].concat();
     let mut is_shared = false;
@@ -62,7 +62,7 @@ fn the_kernel_deals_packets_out_and_the_flows_are_those_of_the_file() {
 }
 
 #[test]
-fn fragments_of_ipv4_come_as_one_packet() {
+fn fanout_reassembles_ipv4_fragments() {
     let Some(net) = Net::new() else { return };
     let options = ["--statistical-analysis", "--bpf-filter", "ip"];
     let largest = |ended: &Ended| {
@@ -85,7 +85,7 @@ fn fragments_of_ipv4_come_as_one_packet() {
 }
 
 #[test]
-fn all_flows_of_a_tunnel_are_one_meters() {
+fn one_meter_handles_all_flows_of_a_tunnel() {
     let Some(net) = Net::new() else { return };
     let options = ["--bpf-filter", "ip and udp port 2152"];
     // Our own hash begins with something random: a run may give few flows to one meter.
@@ -103,7 +103,7 @@ fn all_flows_of_a_tunnel_are_one_meters() {
 }
 
 #[test]
-fn what_does_not_fit_into_the_buffers_is_counted() {
+fn packets_that_the_kernel_drops_are_counted() {
     let Some(net) = Net::new() else { return };
     let live = net.meter([
         "--n-meters",
@@ -139,7 +139,7 @@ fn ends(flow: &Flow) -> (Vec<String>, String) {
 }
 
 #[test]
-fn flows_that_run_when_the_sockets_are_opened_are_one_meters_each() {
+fn flows_active_at_the_start_are_not_split_between_meters() {
     let Some(net) = Net::new() else { return };
     let mut sender = net
         .command("tcpreplay")
@@ -171,7 +171,7 @@ fn flows_that_run_when_the_sockets_are_opened_are_one_meters_each() {
 }
 
 #[test]
-fn sockets_that_come_back_share_packets_again() {
+fn sockets_share_packets_again_after_an_interface_is_back() {
     let Some(net) = Net::new() else { return };
     let words = ["--n-meters", "3", "--fanout", "--idle-timeout", "10000000"];
     let live = net.meter(words);
@@ -208,7 +208,7 @@ fn sockets_that_come_back_share_packets_again() {
 }
 
 #[test]
-fn it_is_for_interfaces() {
+fn fanout_needs_an_interface() {
     meter("dns.pcap")
         .args(["--fanout", "--n-meters", "2"])
         .run()

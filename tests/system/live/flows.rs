@@ -100,12 +100,12 @@ fn a_replayed_capture_gives_the_flows_of_its_file() {
 }
 
 #[test]
-fn a_replayed_capture_gives_the_flows_of_its_file_to_several_meters() {
+fn a_replayed_capture_gives_the_flows_of_its_file_with_several_meters() {
     same_on_the_wire(&["--n-meters", "3"]);
 }
 
 #[test]
-fn flows_of_a_quiet_interface_come_out_within_a_second_of_their_timeout() {
+fn flows_of_a_quiet_interface_are_written_within_a_second_of_their_timeout() {
     const IDLE_MS: u64 = 1_000;
     let Some(net) = Net::new() else { return };
     for meters in ["1", "2"] {
@@ -137,7 +137,7 @@ fn flows_of_a_quiet_interface_come_out_within_a_second_of_their_timeout() {
 }
 
 #[test]
-fn what_waits_for_a_plugin_is_delivered_although_little_comes() {
+fn partial_batches_reach_a_plugin_in_time() {
     let Some(net) = Net::new() else { return };
     let evil = plugin("evil");
     let evil = format!("{},mode=log_levels,at=update", evil.display());
@@ -168,7 +168,7 @@ fn what_waits_for_a_plugin_is_delivered_although_little_comes() {
 }
 
 #[test]
-fn the_kernel_filters() {
+fn the_kernel_applies_the_filter() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--bpf-filter", "udp port 53", "--snapshot-length", "60"]);
     net.replay(Path::new("dns.pcap"), &[]);
@@ -184,7 +184,7 @@ fn the_kernel_filters() {
 }
 
 #[test]
-fn segments_as_large_as_the_kernel_makes_them_are_counted_whole() {
+fn large_tcp_segments_are_counted_completely() {
     const BYTES: u64 = 20_000_000;
     let Some(net) = Net::with_hosts() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -251,7 +251,7 @@ fn an_interface_that_is_gone_is_metered_when_it_is_back() {
 }
 
 #[test]
-fn a_run_ends_when_it_is_asked_to_while_its_interface_is_gone() {
+fn a_signal_ends_a_run_while_its_interface_is_gone() {
     let Some(net) = Net::new() else { return };
     for more in [
         &[][..],

@@ -84,7 +84,7 @@ fn with_full_pipe(net: &Net, options: &[&str], is_read: bool) -> (usize, String)
 }
 
 #[test]
-fn a_run_goes_on_and_ends_whoever_reads_its_log() {
+fn a_full_log_pipe_does_not_block_the_run() {
     let Some(net) = Net::new() else { return };
     for options in [
         &["--n-meters", "1"][..],
@@ -106,7 +106,7 @@ fn a_run_goes_on_and_ends_whoever_reads_its_log() {
 }
 
 #[test]
-fn a_performance_report_that_nobody_reads_holds_up_nothing() {
+fn a_full_report_pipe_does_not_block_the_run() {
     let Some(net) = Net::new() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let pipe = folder.path().join("pipe");

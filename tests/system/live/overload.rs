@@ -32,7 +32,7 @@ fn without_a_drop(run: impl Fn() -> Ended) -> Ended {
 }
 
 #[test]
-fn what_does_not_fit_into_the_kernels_buffer_is_counted() {
+fn packets_that_the_kernel_drops_are_counted() {
     let Some(net) = Net::new() else { return };
     for meters in ["1", "2"] {
         let options = ["--socket-buffer-size", "1000000", "--n-meters", meters];
@@ -47,7 +47,7 @@ fn what_does_not_fit_into_the_kernels_buffer_is_counted() {
 }
 
 #[test]
-fn plugins_and_dissection_are_given_up_before_packets() {
+fn overload_skips_plugins_and_dissection_before_packets() {
     let Some(net) = Net::new() else { return };
     let stats = plugin("packet_stats");
     let stats = stats.to_str().expect("the path is text");

@@ -40,7 +40,7 @@ fn capabilities(live: &Live) -> Vec<String> {
 }
 
 #[test]
-fn nothing_is_kept_but_the_right_to_capture_and_the_files_of_the_run() {
+fn only_cap_net_raw_and_the_files_of_the_run_are_kept() {
     let Some(net) = Net::new() else { return };
     let live = net.meter([
         "--n-meters",
@@ -83,7 +83,7 @@ fn nothing_is_kept_but_the_right_to_capture_and_the_files_of_the_run() {
 }
 
 #[test]
-fn all_is_kept_if_that_is_asked_for() {
+fn keep_privileges_keeps_all_capabilities() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--keep-privileges"]);
     let kept = capabilities(&live);
@@ -154,7 +154,7 @@ fn root_becomes_the_owner_of_the_outputs_folder() {
 }
 
 #[test]
-fn root_becomes_who_invoked_sudo() {
+fn root_becomes_the_user_that_invoked_sudo() {
     let Some(net) = Net::new() else { return };
     let sudo = ["env", "SUDO_UID=65534", "SUDO_GID=65534"];
     let folder = folder_of_nobody();
@@ -182,7 +182,7 @@ fn root_becomes_who_invoked_sudo() {
 }
 
 #[test]
-fn the_user_is_the_one_that_is_asked_for() {
+fn the_option_user_selects_the_user() {
     let Some(net) = Net::new() else { return };
     let folder = folder_of_nobody();
     let file = folder.path().join("flows.jsonl");
@@ -207,7 +207,7 @@ fn the_user_is_the_one_that_is_asked_for() {
 }
 
 #[test]
-fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
+fn a_run_without_output_file_becomes_nobody_and_keeps_read_access() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--output", "-"]);
     live.logs("running as user nobody (65534): no output file\n");
@@ -243,7 +243,7 @@ fn a_run_that_writes_nothing_is_that_of_nobody_and_reads_what_root_may_read() {
 }
 
 #[test]
-fn what_cannot_be_given_up_ends_the_run() {
+fn a_failure_to_drop_privileges_ends_the_run() {
     let Some(net) = Net::new() else { return };
     let folder = folder_of_nobody();
     let file = folder.path().join("flows.jsonl");
@@ -271,7 +271,7 @@ fn what_cannot_be_given_up_ends_the_run() {
 }
 
 #[test]
-fn who_is_not_root_stays_who_that_is() {
+fn a_run_without_root_keeps_its_user() {
     let Some(net) = Net::new() else { return };
     let folder = folder_of_nobody();
     let file = folder.path().join("flows.jsonl");
@@ -316,7 +316,7 @@ os.execvp(sys.argv[1], sys.argv[1:])
 "#;
 
 #[test]
-fn without_landlock_the_run_ends() {
+fn a_kernel_without_landlock_ends_the_run() {
     let Some(net) = Net::new() else { return };
     let without = ["/usr/bin/python3", "-c", WITHOUT_LANDLOCK];
     let ended = Live::start(&net, Some(&without), []).end().exits(1);
@@ -329,7 +329,7 @@ fn without_landlock_the_run_ends() {
 }
 
 #[test]
-fn files_stay_open_if_that_is_asked_for() {
+fn keep_privileges_files_keeps_access_to_files() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--output", "-", "--keep-privileges=files"]);
     is_nobody(&live);
@@ -338,7 +338,7 @@ fn files_stay_open_if_that_is_asked_for() {
 }
 
 #[test]
-fn a_file_that_is_read_is_open_without_its_folder() {
+fn access_to_an_input_file_does_not_include_its_folder() {
     let Some(net) = Net::new() else { return };
     let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
     let evil = plugin("evil");
@@ -404,7 +404,7 @@ fn a_file_that_is_read_is_open_without_its_folder() {
 }
 
 #[test]
-fn who_may_not_capture_is_told_how_to() {
+fn a_missing_capability_to_capture_is_an_error_with_a_hint() {
     let Some(net) = Net::new() else { return };
     let may_not = [
         "setpriv",

@@ -116,7 +116,7 @@ fn five_pings_are_one_flow_of_ten_packets() {
 }
 
 #[test]
-fn a_question_to_a_name_server_is_a_flow_that_has_its_name() {
+fn a_dns_query_is_a_flow_with_the_queried_name() {
     let Some(net) = hosts_with("dig") else { return };
     let mut python = net.near("/usr/bin/python3");
     let _server = Server::start(python.args(["-c", NAME_SERVER]), "ready");
@@ -184,7 +184,7 @@ fn largest(flows: &[Flow], protocol: u64) -> &Flow {
 }
 
 #[test]
-fn what_iperf3_sends_over_tcp_is_counted_as_the_interface_counts_it() {
+fn tcp_traffic_of_iperf3_is_counted_like_the_interface_counts_it() {
     let options = ["--bytes", "30M", "--bitrate", "400M"];
     let Some((said, flows)) = iperf3(&options) else {
         return;

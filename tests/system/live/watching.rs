@@ -203,7 +203,7 @@ fn threads_have_names() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_told() {
+fn a_port_in_use_is_an_error() {
     let Some(net) = Net::new() else { return };
     net.ip(["link", "set", "lo", "up"]);
     let live = net.meter(["--metrics", "9100"]);
