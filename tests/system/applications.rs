@@ -1,4 +1,4 @@
-//! Application columns, and what plugins see of them.
+//! Tests of the columns of dissection, and of what plugins receive of them.
 
 use std::fs;
 
@@ -80,15 +80,15 @@ fn plugins_need_a_grant_for_application_fields() {
         ("requested_server_name", "names"),
         ("user_agent", "names"),
     ] {
-        let asks = |more: Command| {
+        let run = |more: Command| {
             more.dissected()
                 .plugin(&format!("evil,at_expire={field}"))
                 .run()
         };
-        asks(meter("http.pcap").grant("evil=addresses,payload:9")).fails(&format!(
+        run(meter("http.pcap").grant("evil=addresses,payload:9")).fails(&format!(
             "plugin 'evil': requests flow field {field}, which was not granted\nhint: add --grant evil={grant}"
         ));
-        asks(meter("http.pcap").grant(&format!("evil={grant}"))).done();
+        run(meter("http.pcap").grant(&format!("evil={grant}"))).done();
     }
 }
 
@@ -111,7 +111,7 @@ fn files_add_protocols_and_categories() {
         ["protos.txt", "categories.txt"].map(|name| folder.path().join(name));
     fs::write(&protocols, "tcp:9999@Beehive\nhost:\"example.com\"@Honey\n").expect("a file");
     fs::write(&categories, "www.example.com\t100\n").expect("a file");
-    // A category for a host has the library keep the protocol's own name.
+    // nDPI keeps the name of the protocol if a file gives a category for the host.
     for (option, file, name, category) in [
         ("--ndpi-protocols", &protocols, "TLS.Honey", "Web"),
         ("--ndpi-categories", &categories, "TLS", "Malware"),

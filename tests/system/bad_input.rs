@@ -1,4 +1,4 @@
-//! Whatever is wrong with what the command is given, it says so in one line and does not crash.
+//! Tests of invalid input. The command prints one line for each error, and does not crash.
 
 use std::fs;
 use std::io::Write as _;
@@ -26,7 +26,7 @@ fn no_such_file() {
     meter("missing.pcap")
         .run()
         .fails("cannot open 'missing.pcap': No such file or directory (os error 2)");
-    // A list is looked at as a whole before the first packet.
+    // All sources are opened before the first packet is read.
     meter("dns.pcap")
         .arg("missing.pcap")
         .run()
@@ -102,7 +102,7 @@ fn a_capture_that_ends_mid_record() {
         "         2 ignored, not-ip: the frame does not carry IP",
         "flows    9",
     ]);
-    // All flows but the one that the last packet belongs to are whole.
+    // All flows are complete, except that of the last packet.
     let (whole, cut) = (whole.flows(), cut.flows());
     let same = cut.iter().filter(|flow| whole.contains(flow));
     assert_eq!((cut.len(), same.count()), (9, 8));
@@ -156,7 +156,7 @@ fn a_damaged_capture_in_the_middle_of_a_list() {
             .sum()
     };
     let ssh = packets(&meter("ssh.pcap").jsonl().run().done());
-    // Those of dns.pcap, the first of cut-header.pcap, and all of ssh.pcap.
+    // The packets of dns.pcap, the first ones of cut-header.pcap, and those of ssh.pcap.
     assert_eq!(packets(&damaged), 32 + 8 + ssh);
 }
 
@@ -185,7 +185,7 @@ fn truncated_compressed_captures() {
     let bytes = capture("dns.pcap");
     let (first, second) = bytes.split_at(4_000);
     for compress in [gzip, zstd] {
-        // Two compressed parts are one capture; the packets of the first are there.
+        // Two compressed parts are one capture. Flowloom meters the packets of the first part.
         let mut bytes = [compress(first), compress(second)].concat();
         bytes.truncate(bytes.len() - 10);
         let (_folder, path) = file("dns", bytes);
@@ -395,7 +395,10 @@ fn an_unknown_log_level() {
 fn log_lines_of_a_pipe_have_a_time() {
     let cut = capture("cut.pcap");
     let run = meter("-").stdin(cut).run().incomplete();
-    let (time, _) = run.stderr.split_once("  WARN ").expect("it warns");
+    let (time, _) = run
+        .stderr
+        .split_once("  WARN ")
+        .expect("a warning is logged");
     assert_eq!(time.len(), "2026-01-31T23:59:59.123Z".len(), "{run}");
     assert!(time.ends_with('Z'), "{run}");
     let run = meter("cut.pcap").run().incomplete();

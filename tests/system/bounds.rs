@@ -1,4 +1,4 @@
-//! What a plugin's values, and its component, may cost the host.
+//! Tests of the limits on the resources of the host: values, components and errors of plugins.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -33,8 +33,8 @@ impl Capture {
         self.0.extend(packet);
     }
 
-    /// So many flows of one packet with as many bytes of payload, and two minutes later a packet that ends
-    /// them all.
+    /// Returns a capture with `flows` flows of one packet with `payload` bytes of payload. A packet 2 minutes later
+    /// ends them all.
     fn heavy(flows: u16, payload: usize) -> Self {
         let mut capture = Self::new();
         for port in 0..flows {
@@ -55,7 +55,7 @@ fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     [&header, payload].concat()
 }
 
-/// A packet of IPv4 from 192.0.2.1 to 192.0.2.2.
+/// Returns an IPv4 packet from 192.0.2.1 to 192.0.2.2.
 fn v4(protocol: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = (20 + content.len() as u16).to_be_bytes();
     let header = [
@@ -64,7 +64,7 @@ fn v4(protocol: u8, content: &[u8]) -> Vec<u8> {
     [&header, content].concat()
 }
 
-/// A packet of IPv6 from 2001:db8::1 to 2001:db8::2.
+/// Returns an IPv6 packet from 2001:db8::1 to 2001:db8::2.
 fn v6(protocol: u8, content: &[u8]) -> Vec<u8> {
     let [high, low] = (content.len() as u16).to_be_bytes();
     let mut packet = vec![0x60, 0, 0, 0, high, low, protocol, 64];
@@ -74,7 +74,7 @@ fn v6(protocol: u8, content: &[u8]) -> Vec<u8> {
     [&packet, content].concat()
 }
 
-/// The guest `evil`, which tells the first payload of each flow.
+/// Returns a run with the guest `evil`, which outputs the first payload of each flow.
 fn payloads(capture: &Path, call_mode: &[&str]) -> Command {
     meter(capture)
         .plugin("evil,mode=shown,payload=60000,outputs=ip:text+payload:bytes+bytes:bytes")
@@ -83,10 +83,10 @@ fn payloads(capture: &Path, call_mode: &[&str]) -> Command {
         .jsonl()
 }
 
-/// How many flows have a payload.
-fn told(run: &Run) -> usize {
-    let is_told = |flow: &&Flow| !udps(flow, "evil")["payload"].is_null();
-    run.flows().iter().filter(is_told).count()
+/// Returns how many flows have a payload.
+fn with_payload(run: &Run) -> usize {
+    let has_payload = |flow: &&Flow| !udps(flow, "evil")["payload"].is_null();
+    run.flows().iter().filter(has_payload).count()
 }
 
 #[test]
@@ -95,13 +95,13 @@ fn values_above_the_limit_of_a_flow_are_null_and_counted() {
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\noutput-kib = 1\n");
     for call_mode in Command::CALLS {
         let run = payloads(&capture, call_mode).run().done();
-        assert_eq!((run.flows().len(), told(&run)), (4, 4), "{run}");
+        assert_eq!((run.flows().len(), with_payload(&run)), (4, 4), "{run}");
         let run = payloads(&capture, call_mode)
             .arg("--policy")
             .arg(&policy)
             .run()
             .done();
-        assert_eq!((run.flows().len(), told(&run)), (4, 1), "{run}");
+        assert_eq!((run.flows().len(), with_payload(&run)), (4, 1), "{run}");
         let counted = ", 3 values null: the flow reached its limit of bytes (output-kib)";
         assert!(run.stderr.contains(counted), "{run}");
     }
@@ -109,14 +109,14 @@ fn values_above_the_limit_of_a_flow_are_null_and_counted() {
 
 #[test]
 fn meters_wait_for_the_writer_and_lose_no_values() {
-    // A batch of them is no more than a plugin may answer with.
+    // The values of one batch stay below the size limit of a result.
     let flows = 2_400;
     let (_folder, capture) = Capture::heavy(flows, 12_000).file();
-    // A call copies megabytes, which a debug build does not do in the usual 100 ms.
+    // A call copies megabytes. A debug build needs more than the default of 100 ms.
     let (_folder, policy) = file("flowloom.toml", "version = 1\n[limits]\ncall-ms = 60000\n");
     let payloads = |call_mode| payloads(&capture, call_mode).arg("--policy").arg(&policy);
     let all = payloads(Command::CALLS[0]).run().done();
-    assert_eq!(told(&all), usize::from(flows) + 1, "{}", all.stderr);
+    assert_eq!(with_payload(&all), usize::from(flows) + 1, "{}", all.stderr);
     for call_mode in Command::CALLS {
         for meters in ["1", "2", "4"] {
             let run = payloads(call_mode)
@@ -134,7 +134,7 @@ fn meters_wait_for_the_writer_and_lose_no_values() {
 
 #[test]
 fn a_full_queue_loses_values_but_no_flow() {
-    // A packet ends flows with 42 MB of values at once, of which a meter keeps 32 MiB at least.
+    // The last packet ends flows with 42 MB of values at once. The limit of a meter is at least 32 MiB.
     let flows = 3_500;
     let mut settings = Settings::default();
     settings.n_dissections = 0;
@@ -145,14 +145,14 @@ fn a_full_queue_loses_values_but_no_flow() {
         .option("payload", "60000")
         .option("outputs", "ip:text+payload:bytes+bytes:bytes")
         .grant("payload:60000".parse().expect("a grant"));
-    // As above: a call copies megabytes.
+    // A call copies megabytes. A debug build needs more than the default of 100 ms.
     let mut limits = spec.limits;
     limits.call = Duration::from_secs(60);
     for call_mode in [CallMode::Auto, CallMode::PerEvent] {
         let name = format!("evil{}", call_mode as u8);
         let mut spec = spec.clone().name(&name).calls(call_mode);
         spec.limits = limits;
-        let plugin = registry.load(spec).expect("it loads");
+        let plugin = registry.load(spec).expect("the plugin loads");
         let mut meter = Meter::new(settings, &[plugin]).expect("a meter");
         for port in 0..=flows {
             let data = v4(17, &udp(1_000 + port, &[b'x'; 12_000]));
@@ -166,13 +166,13 @@ fn a_full_queue_loses_values_but_no_flow() {
         }
         meter.flush();
         let ended: Vec<_> = std::iter::from_fn(|| meter.next_flow()).collect();
-        let told = ended
+        let with_payload = ended
             .iter()
             .filter(|flow| flow.udps().get(&name, "payload") != Some(Value::Null))
             .count();
         assert_eq!(ended.len(), usize::from(flows));
-        assert!((300..ended.len()).contains(&told), "{told}");
-        let lost = (ended.len() - told) as u64;
+        assert!((300..ended.len()).contains(&with_payload), "{with_payload}");
+        let lost = (ended.len() - with_payload) as u64;
         assert_eq!(meter.plugins()[0].flows_overflowed, lost);
     }
 }
@@ -194,7 +194,7 @@ fn payload_that_may_contain_addresses_is_withheld_with_pseudonyms() {
             &v6(58, &[&[kind, 0, 0, 0, 0, 0, 0, 0], &inner6[..]].concat()),
         );
     }
-    // GRE, and OSPF.
+    // GRE and OSPF.
     capture.packet(1, &v4(47, &[&[0, 0, 8, 0], &inner[..]].concat()));
     capture.packet(1, &v4(89, &[192, 0, 2, 1]));
     capture.packet(1, &v4(17, &udp(2_000, b"shown")));
@@ -210,7 +210,7 @@ fn payload_that_may_contain_addresses_is_withheld_with_pseudonyms() {
                 .run()
                 .done()
         };
-        assert!(told(&run("evil=payload:64")) > 3);
+        assert!(with_payload(&run("evil=payload:64")) > 3);
         let shown = run("evil=pseudonyms,payload:64");
         let payloads: Vec<_> = shown
             .flows()
@@ -222,7 +222,7 @@ fn payload_that_may_contain_addresses_is_withheld_with_pseudonyms() {
     }
 }
 
-/// A component with another one in it so many times: 2 to the power of `levels`.
+/// Returns a component that instantiates nested components. Their number doubles at each level.
 fn doubling(levels: u32) -> String {
     let mut text = "(component $c0)".to_owned();
     for level in 1..=levels {
@@ -264,16 +264,16 @@ fn exponentially_nested_components_are_rejected_before_instantiation() {
 
 #[test]
 fn the_error_of_a_plugin_is_one_short_line() {
-    let said = "\u{1b}[31m\r\nERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
+    let message = "\u{1b}[31m\r\nERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
     let escaped = r"\u{1b}[31m\u{d}\u{a}ERROR all is well\u{2028}\u{202e}\u{200b}\u{feff}\u{e0041}";
     for (count, shown) in [(1, escaped.to_owned()), (1_000, escaped.repeat(11))] {
-        let text = said.repeat(count);
+        let text = message.repeat(count);
         let bytes: String = text.bytes().map(|byte| format!("\\{byte:02x}")).collect();
         let len: String = (text.len() as u32)
             .to_le_bytes()
             .map(|byte| format!("\\{byte:02x}"))
             .concat();
-        // The second case of a result, and a text at 2,048.
+        // The error case of a result, with a string at address 2048.
         let data = format!(
             "(data (i32.const 1024) \"\\01\\00\\00\\00\\00\\08\\00\\00{len}\") \
              (data (i32.const 2048) \"{bytes}\")"

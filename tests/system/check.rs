@@ -1,4 +1,5 @@
-//! `flowloom plugin check`: what a plugin asks for and adds, and whether it would load.
+//! Tests of `flowloom plugin check`, which prints the requests and outputs of a plugin and whether it can be
+//! loaded.
 
 use crate::command::flowloom;
 use crate::guests::{file, named, plugin};
@@ -12,7 +13,7 @@ fn prints_requests_and_outputs_of_a_plugin() {
         .done();
     let lines: Vec<_> = run.stdout.lines().collect();
     assert_eq!(lines[0], "plugin       mine 0.1.0", "{run}");
-    // What it costs differs from run to run.
+    // The time of compilation differs from run to run.
     assert!(
         lines[2].starts_with("file         ")
             && lines[2].contains(" bytes; compiled and opened in "),

@@ -1,4 +1,4 @@
-//! Runs the real command, and reads what came of it.
+//! Runs the command `flowloom`, and checks its output.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use crate::flows::Flow;
 
-/// A run that has not ended by then hangs. Nothing else here is about time.
-const HANGS: Duration = Duration::from_secs(120);
-/// The same where a compiler runs, on a machine that is busy with others.
-const COMPILER_HANGS: Duration = Duration::from_secs(1_200);
+/// A run that takes longer counts as a hang.
+const TIMEOUT: Duration = Duration::from_secs(120);
+/// The timeout of a run that starts compilers, on a busy machine.
+const COMPILER_TIMEOUT: Duration = Duration::from_secs(1_200);
 
 /// The folder of this package.
 pub(crate) const HOST: &str = env!("CARGO_MANIFEST_DIR");
 
-/// One of our own captures. Their paths are as if the command was called in `tests/captures`.
+/// Returns the folder of the captures. The command runs in it, so that tests name captures without a folder.
 pub(crate) fn captures() -> PathBuf {
     Path::new(HOST).join("../../tests/captures")
 }
 
-/// `flowloom meter SOURCE`
+/// Returns the command `flowloom meter SOURCE`.
 pub(crate) fn meter(source: impl AsRef<OsStr>) -> Command {
     Command {
         undissected: true,
@@ -31,33 +31,33 @@ pub(crate) fn meter(source: impl AsRef<OsStr>) -> Command {
     }
 }
 
-/// `flowloom`, in the folder of our own captures.
+/// Returns the command `flowloom`, which runs in the folder of the captures.
 pub(crate) fn flowloom() -> Command {
     let mut command = process::Command::new(env!("CARGO_BIN_EXE_flowloom"));
     command
         .current_dir(captures())
         .env_remove("FLOWLOOM_LOG")
-        // Plugins are compiled once for all tests.
+        // All tests share one cache of compiled plugins.
         .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     Command {
         command,
         stdin: Vec::new(),
         undissected: false,
-        hangs: HANGS,
+        timeout: TIMEOUT,
     }
 }
 
-/// A run to be.
+/// A run that has not started yet.
 pub(crate) struct Command {
     command: process::Command,
     stdin: Vec<u8>,
-    /// Whether flows are metered without being dissected, as most tests are not about that.
+    /// Whether the run gets `--n-dissections 0`. Most tests do not need dissection.
     undissected: bool,
-    hangs: Duration,
+    timeout: Duration,
 }
 
 impl Command {
-    /// Runs in another folder than that of our own captures.
+    /// Runs the command in this folder instead of the folder of the captures.
     pub(crate) fn folder(mut self, folder: &Path) -> Self {
         self.command.current_dir(folder);
         self
@@ -68,10 +68,10 @@ impl Command {
         self
     }
 
-    /// Waits for a compiler.
+    /// Waits longer, because the run starts a compiler.
     pub(crate) fn compiles(self) -> Self {
         Self {
-            hangs: COMPILER_HANGS,
+            timeout: COMPILER_TIMEOUT,
             ..self
         }
     }
@@ -86,7 +86,7 @@ impl Command {
         self
     }
 
-    /// Dissects the first packets of every flow, as the command does unless it is told otherwise.
+    /// Dissects the first packets of every flow, as the command does by default.
     #[cfg(feature = "ndpi")]
     pub(crate) fn dissected(self) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Command {
         }
     }
 
-    /// JSON lines are what is compared most.
+    /// Selects JSON lines as the format.
     pub(crate) fn jsonl(self) -> Self {
         self.args(["--format", "jsonl"])
     }
@@ -105,7 +105,7 @@ impl Command {
         self
     }
 
-    /// The command at work: whoever wants to tell it something while it runs has all its pipes.
+    /// Starts the command with pipes as its standard streams.
     pub(crate) fn start(&mut self) -> process::Child {
         if self.undissected {
             self.command.args(["--n-dissections", "0"]);
@@ -121,10 +121,10 @@ impl Command {
     pub(crate) fn run(mut self) -> Run {
         let mut child = self.start();
         let called = format!("{:?}", self.command);
-        let mut stdin = child.stdin.take().expect("it is piped");
-        let mut stdout = child.stdout.take().expect("it is piped");
-        let mut stderr = child.stderr.take().expect("it is piped");
-        // A command that ends without reading its input is none of our business here.
+        let mut stdin = child.stdin.take().expect("the stream is piped");
+        let mut stdout = child.stdout.take().expect("the stream is piped");
+        let mut stderr = child.stderr.take().expect("the stream is piped");
+        // An error is ignored: the command may end without reading its input.
         let write = thread::spawn(move || _ = stdin.write_all(&self.stdin));
         let stdout = thread::spawn(move || read(&mut stdout));
         let stderr = thread::spawn(move || read(&mut stderr));
@@ -133,9 +133,9 @@ impl Command {
             if let Some(status) = child.try_wait().expect("the command can be waited for") {
                 break status;
             }
-            if start.elapsed() > self.hangs {
+            if start.elapsed() > self.timeout {
                 let _ = child.kill();
-                panic!("{called}\nhangs");
+                panic!("{called}\ndid not end in time");
             }
             thread::sleep(Duration::from_millis(2));
         };
@@ -161,7 +161,7 @@ fn read(from: &mut impl Read) -> Vec<u8> {
     bytes
 }
 
-/// What came of a run. Its assertions give it back, so that they read as one sentence.
+/// A run that has ended. Its assertions return it, so that they can be chained.
 pub(crate) struct Run {
     called: String,
     exit: Option<i32>,
@@ -170,33 +170,33 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Done: exit code 0.
+    /// Checks that the exit code is 0: done.
     #[track_caller]
     pub(crate) fn done(self) -> Self {
         self.exits(0)
     }
 
-    /// Done, but incomplete: exit code 3.
+    /// Checks that the exit code is 3: done, but incomplete.
     #[track_caller]
     pub(crate) fn incomplete(self) -> Self {
         self.exits(3)
     }
 
-    /// Failed before the first flow: exit code 1, nothing on standard output, and this message on
+    /// Checks that the run failed before the first flow: exit code 1, nothing on standard output, and this message on
     /// standard error.
     #[track_caller]
     pub(crate) fn fails(self, message: &str) {
-        self.exits(1).says(message);
+        self.exits(1).has_message(message);
     }
 
-    /// Called wrongly: exit code 2, nothing on standard output, and this message on standard error.
+    /// Checks for wrong usage: exit code 2, nothing on standard output, and this message on standard error.
     #[track_caller]
     pub(crate) fn refuses_usage(self, message: &str) {
-        self.exits(2).says(message);
+        self.exits(2).has_message(message);
     }
 
-    /// Called wrongly, as the command line's parser saw: exit code 2, nothing on standard output, and
-    /// this as the first line on standard error.
+    /// Checks for an error of clap: exit code 2, nothing on standard output, and this message in the first line on
+    /// standard error.
     #[track_caller]
     pub(crate) fn refuses_arguments(self, message: &str) {
         let run = self.exits(2);
@@ -212,20 +212,20 @@ impl Run {
     }
 
     #[track_caller]
-    fn says(self, message: &str) {
+    fn has_message(self, message: &str) {
         assert_eq!(self.stderr, format!("flowloom: {message}\n"), "{self}");
         assert_eq!(self.stdout, "", "{self}");
     }
 
-    /// There is exactly this on standard error, but for what differs from run to run: how busy threads
-    /// were, how long plugins took, how much memory they had, and the times of log lines.
+    /// Checks that standard error has exactly these lines. Values that differ from run to run are not compared: how
+    /// busy threads were, time and memory of plugins, and the times of log lines.
     #[track_caller]
     pub(crate) fn reports(self, lines: &[&str]) -> Self {
         assert_eq!(self.report(), lines, "standard error of\n{self}");
         self
     }
 
-    /// There is this line on standard error, as `reports`.
+    /// Checks that standard error has this line, compared like in `reports`.
     #[track_caller]
     pub(crate) fn reports_line(self, line: &str) -> Self {
         assert!(
@@ -235,7 +235,7 @@ impl Run {
         self
     }
 
-    /// The lines on standard error, without numbers that differ from run to run.
+    /// Returns the lines on standard error, without values that differ from run to run.
     pub(crate) fn report(&self) -> Vec<String> {
         self.stderr
             .lines()
@@ -248,7 +248,7 @@ impl Run {
             .collect()
     }
 
-    /// The JSON lines on standard output.
+    /// Parses the JSON lines on standard output.
     #[track_caller]
     pub(crate) fn flows(&self) -> Vec<Flow> {
         self.stdout
@@ -261,7 +261,7 @@ impl Run {
     }
 }
 
-/// Returns a log line without the time that lines of live runs begin with.
+/// Returns a log line without its time, which only lines of live runs have.
 fn without_time(line: &str) -> &str {
     const PATTERN: &str = "0000-00-00T00:00:00.000Z ";
     match line.split_at_checked(PATTERN.len()) {
@@ -277,7 +277,7 @@ fn without_time(line: &str) -> &str {
     }
 }
 
-/// `12 KiB` becomes `_ KiB`.
+/// Replaces the number before a unit: `12 KiB` becomes `_ KiB`.
 fn without_number(line: &str, unit: &str) -> String {
     match line.split_once(unit) {
         Some((before, after)) => {

@@ -1,11 +1,11 @@
-//! Text of strangers in CSV and JSON lines.
+//! Tests of text from packets in CSV and JSON lines.
 
 use std::process::{Command, Stdio};
 
 use crate::command::meter;
 use crate::flows::Flow;
 
-/// A pcap of raw IP with an HTTP request of this user agent, after a handshake.
+/// Returns a pcap of raw IP with a TCP handshake and an HTTP request with this user agent.
 fn request(user_agent: &str) -> Vec<u8> {
     let request =
         format!("GET / HTTP/1.1\r\nHost: example.com\r\nUser-Agent: {user_agent}\r\n\r\n");
@@ -41,7 +41,8 @@ fn request(user_agent: &str) -> Vec<u8> {
     pcap
 }
 
-/// The user agent's field in the one row, as Python's CSV reader takes it, and the raw text.
+/// Meters the request. Returns the field `user_agent` of the only row as Python's CSV reader returns it, and the
+/// raw text.
 fn field(user_agent: &str, words: &[&str]) -> (String, String) {
     let run = meter("-")
         .stdin(request(user_agent))
@@ -55,11 +56,12 @@ fn field(user_agent: &str, words: &[&str]) -> (String, String) {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("there is Python");
-    let mut stdin = python.stdin.take().expect("it is piped");
-    std::io::Write::write_all(&mut stdin, run.stdout.as_bytes()).expect("it reads");
+        .expect("Python is installed");
+    let mut stdin = python.stdin.take().expect("the stream is piped");
+    std::io::Write::write_all(&mut stdin, run.stdout.as_bytes())
+        .expect("the command reads its input");
     drop(stdin);
-    let output = python.wait_with_output().expect("it ends");
+    let output = python.wait_with_output().expect("the process ends");
     let field = String::from_utf8(output.stdout).expect("text");
     (field, run.stdout)
 }
@@ -97,7 +99,7 @@ fn formulas_are_kept_unless_the_option_escapes_them() {
         assert_eq!(field(agent, &["--csv-formulas", "keep"]).0, agent);
         let (escaped, raw) = field(agent, &["--csv-formulas", "escape"]);
         assert_eq!(escaped, format!("'{agent}"));
-        // Numbers may be negative.
+        // Negative numbers are not escaped.
         assert!(!raw.contains(",'0") && !raw.contains(",'-1,"), "{raw}");
     }
     let agent = "Mozilla/5.0 (=1)";

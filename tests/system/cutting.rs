@@ -1,4 +1,4 @@
-//! A plugin that ends every flow with every packet: it may, and costs nobody but itself.
+//! Tests of a plugin that ends a flow at every packet. Other plugins and the core columns stay correct.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -28,7 +28,7 @@ fn sum(flows: &[Flow], column: &str) -> u64 {
 #[test]
 fn every_packet_becomes_a_flow_and_nothing_is_lost() {
     for (capture, packets) in [("dns.pcap", 32), ("http.pcap", 55)] {
-        // By their IP header, so that a flow's bytes are what packet_stats measures.
+        // Accounting mode 1 counts IP packets, which is what packet_stats measures.
         let run = |meters: &str, cutter: Option<&str>| {
             let run = meter(capture)
                 .plugin("packet_stats")
@@ -55,7 +55,7 @@ fn every_packet_becomes_a_flow_and_nothing_is_lost() {
             assert_eq!(flow["bidirectional_packets"], 1, "{flow:?}");
             assert_eq!(flow["bidirectional_duration_ms"], 0, "{flow:?}");
             assert_eq!(udps(flow, "evil")["count"], 1, "{flow:?}");
-            // The plugin beside it is shown a flow of one packet, from its source.
+            // The other plugin receives a flow of one packet in the direction src2dst.
             let bytes = number(flow, "bidirectional_bytes");
             let stats = udps(flow, "packet_stats");
             assert_eq!(stats["src2dst_count"], 1, "{flow:?}");
@@ -74,10 +74,10 @@ fn every_packet_becomes_a_flow_and_nothing_is_lost() {
     }
 }
 
-/// Packets of the one flow that there would be.
+/// The number of packets. Without the plugin they would be one flow.
 const PACKETS: u32 = 100_000;
 
-/// A pcap of raw IP: they are a millisecond apart.
+/// Returns a pcap of raw IP with these packets, 1 ms apart.
 fn one_flow() -> Vec<u8> {
     let mut pcap = Vec::new();
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
@@ -105,8 +105,8 @@ fn memory_is_bounded_when_a_long_flow_is_cut_at_every_packet() {
         .plugin("packet_stats")
         .plugin(CUTTER)
         .start();
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let stdout = child.stdout.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("the stream is piped");
+    let stdout = child.stdout.take().expect("the stream is piped");
     let count = Arc::new(AtomicUsize::new(0));
     let lines = thread::spawn({
         let count = count.clone();
@@ -119,33 +119,40 @@ fn memory_is_bounded_when_a_long_flow_is_cut_at_every_packet() {
             last
         }
     });
-    stdin.write_all(&one_flow()).expect("it reads");
-    stdin.flush().expect("it reads");
-    // All but what is being read has come out while it runs.
+    stdin
+        .write_all(&one_flow())
+        .expect("the command reads its input");
+    stdin.flush().expect("the command reads its input");
+    // Most flows are written while the run goes on. The rest waits in buffers.
     let start = Instant::now();
     while count.load(Ordering::Relaxed) < PACKETS as usize * 3 / 4 {
-        assert!(start.elapsed() < Duration::from_secs(120), "it hangs");
+        assert!(
+            start.elapsed() < Duration::from_secs(120),
+            "the flows are not written in time"
+        );
         thread::sleep(Duration::from_millis(5));
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", child.id())).expect("the process runs");
     let most = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next())
         .and_then(|kib| kib.parse::<u64>().ok())
-        .expect("Linux says it");
-    // It takes 19 MiB, and would take 50 more if it kept what has ended.
+        .expect("Linux reports VmHWM");
+    // The run takes 19 MiB. It would take 50 MiB more if it kept ended flows.
     assert!(most < 48 << 10, "{most} KiB");
     drop(stdin);
-    let last: Flow = serde_json::from_str(&lines.join().expect("it reads")).expect("a flow");
-    let mut said = String::new();
-    let mut stderr = child.stderr.take().expect("it is piped");
-    stderr.read_to_string(&mut said).expect("text");
-    assert!(child.wait().expect("it ends").success(), "{said}");
-    assert_eq!(count.load(Ordering::Relaxed), PACKETS as usize, "{said}");
+    let last: Flow =
+        serde_json::from_str(&lines.join().expect("the command reads its input")).expect("a flow");
+    let mut log = String::new();
+    let mut stderr = child.stderr.take().expect("the stream is piped");
+    stderr.read_to_string(&mut log).expect("text");
+    assert!(child.wait().expect("the process ends").success(), "{log}");
+    assert_eq!(count.load(Ordering::Relaxed), PACKETS as usize, "{log}");
     assert_eq!(last["id"], PACKETS - 1);
     assert_eq!(last["bidirectional_packets"], 1);
-    // An event each for the packet and the end of its flow, and batches of a thousand for the other.
-    let report = fs::read_to_string(report.path()).expect("it was written");
+    // Each packet and each end of a flow is an event. packet_stats receives batches of about 1,000 events.
+    let report = fs::read_to_string(report.path()).expect("the file was written");
     let report: Value = report
         .lines()
         .last()

@@ -1,11 +1,11 @@
-//! The page of differences from NFStream names tests that there are.
+//! Checks that every test that docs/nfstream-differences.md names exists.
 
 use std::fs;
 use std::path::Path;
 
 use crate::command::{HOST, meter};
 
-/// Returns whether there is a test of this path: `decode::ip::tests::NAME` is in `decode/ip.rs` or
+/// Returns whether a test with this path exists: `decode::ip::tests::NAME` is in `decode/ip.rs` or
 /// `decode/ip/tests.rs` of a crate, and `system::golden::NAME` in `tests/system/golden.rs`.
 fn is_there(test: &str) -> bool {
     let (module, name) = test.rsplit_once("::").expect("a path");
@@ -38,11 +38,11 @@ fn is_there(test: &str) -> bool {
 #[test]
 fn every_difference_has_a_test() {
     let page = fs::read_to_string(Path::new(HOST).join("../../docs/nfstream-differences.md"))
-        .expect("the page is there");
+        .expect("the page exists");
     let rows: Vec<Vec<&str>> = page
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| NFStream"))
-        // Against nDPI's reader there is a table of three columns, which `make parity-l7` is about.
+        // The table of differences from nDPI's reader has three columns. `make parity-l7` checks it.
         .filter(|line| line.matches(" | ").count() > 2)
         .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
         .collect();

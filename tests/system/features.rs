@@ -1,4 +1,4 @@
-//! The plugins that do the job of NFStream's, and what they say of our own captures.
+//! Tests of the plugins that replace NFStream's plugins, on the captures of this repository.
 
 use std::path::Path;
 use std::process;
@@ -11,8 +11,8 @@ use crate::golden::{bless, folder};
 use crate::guests::{plugin, udps};
 use crate::nfstream;
 
-/// A plugin, what it has to be granted, and the captures that tell most of it.
-const TOLD: [(&str, &str, &[&str]); 3] = [
+/// Plugins with their grants, and the captures that exercise them most.
+const PLUGINS: [(&str, &str, &[&str]); 3] = [
     (
         "dhcp",
         "addresses,payload:1500",
@@ -26,7 +26,7 @@ const TOLD: [(&str, &str, &[&str]); 3] = [
     ),
 ];
 
-/// Captures with flows of every kind: protocols, tunnels, sizes, times.
+/// Captures with many kinds of flows: protocols, tunnels, sizes, times.
 const KINDS: [&str; 12] = [
     "active.pcap",
     "clock.pcap",
@@ -42,13 +42,13 @@ const KINDS: [&str; 12] = [
     "odd.pcap",
 ];
 
-/// The host has these lists too. It is NFStream who says what they are: `golden.rs`.
+/// The host has the same columns. `golden.rs` compares those with NFStream.
 #[test]
 fn splt_equals_the_host_in_both_call_modes() {
     for capture in KINDS {
         for mode in ["0", "1", "2", "3"] {
             let options = format!("splt,sequence_length=7,accounting_mode={mode}");
-            let [quickest, events] = Command::CALLS.map(|call_mode| {
+            let [auto, per_event] = Command::CALLS.map(|call_mode| {
                 let run = meter(capture)
                     .args(["--accounting-mode", mode, "--splt-analysis", "7"])
                     .args(call_mode)
@@ -57,9 +57,9 @@ fn splt_equals_the_host_in_both_call_modes() {
                     .run();
                 run.done()
             });
-            assert!(!quickest.flows().is_empty(), "{capture}");
-            assert_eq!(quickest.stdout, events.stdout, "{capture}");
-            for flow in quickest.flows() {
+            assert!(!auto.flows().is_empty(), "{capture}");
+            assert_eq!(auto.stdout, per_event.stdout, "{capture}");
+            for flow in auto.flows() {
                 for list in ["splt_direction", "splt_ps", "splt_piat_ms"] {
                     assert_eq!(udps(&flow, "splt")[list], flow[list], "{capture}: {flow:?}");
                 }
@@ -68,39 +68,39 @@ fn splt_equals_the_host_in_both_call_modes() {
     }
 }
 
-/// What is told was judged by `tests/oracle/plugins.py`, which has NFStream and code of its own.
+/// `tests/oracle/plugins.py` has checked the golden files with NFStream and with independent code.
 #[test]
 fn features_of_own_captures_are_unchanged() {
     let mut wrong = String::new();
-    for (name, grant, captures) in TOLD {
+    for (name, grant, captures) in PLUGINS {
         let grant = format!("{name}={grant}");
-        let mut told = String::new();
+        let mut lines = String::new();
         for capture in captures {
-            let [quickest, events] = Command::CALLS.map(|call_mode| {
+            let [auto, per_event] = Command::CALLS.map(|call_mode| {
                 let run = meter(capture).args(call_mode).plugin(name).grant(&grant);
                 run.jsonl().run().done()
             });
-            assert_eq!(quickest.stdout, events.stdout, "{capture}");
-            let flows = quickest.flows();
+            assert_eq!(auto.stdout, per_event.stdout, "{capture}");
+            let flows = auto.flows();
             assert!(!flows.is_empty(), "{capture}");
             for flow in flows {
-                told += &line(capture, name, &flow);
+                lines += &line(capture, name, &flow);
             }
         }
         let golden = folder().join("features").join(format!("{name}.jsonl"));
-        if let Some(before) = bless(&golden, &told) {
-            let both = before.lines().zip(told.lines());
+        if let Some(before) = bless(&golden, &lines) {
+            let both = before.lines().zip(lines.lines());
             let different = both.clone().find(|(before, now)| before != now);
             wrong += &format!("{}: {different:#?}\n", golden.display());
         }
     }
     assert!(
         wrong.is_empty(),
-        "FLOWLOOM_BLESS=1 writes it anew:\n{wrong}"
+        "FLOWLOOM_BLESS=1 rewrites the files:\n{wrong}"
     );
 }
 
-/// A flow's values, and which flow it is.
+/// Returns a JSON line with the values of a plugin, the capture and the flow.
 fn line(capture: &str, plugin: &str, flow: &Flow) -> String {
     let mut line = Map::new();
     line.insert("capture".to_owned(), json!(capture));
@@ -118,7 +118,7 @@ fn line(capture: &str, plugin: &str, flow: &Flow) -> String {
     Value::Object(line).to_string() + "\n"
 }
 
-/// Every flow field: `flow_slicer` shows them as the command itself does.
+/// `flow_slicer` outputs every flow field in the same form as the command.
 #[test]
 fn flow_slicer_outputs_the_flow_and_its_packets() {
     for capture in KINDS {
@@ -132,10 +132,10 @@ fn flow_slicer_outputs_the_flow_and_its_packets() {
         assert!(!run.flows().is_empty(), "{capture}");
         for mut flow in run.flows() {
             let own = flow.remove("udps").expect("there is a plugin");
-            let told = &own["flow_slicer"]["flow"];
-            let [packets @ .., last] = told["all_data"].as_array().expect("a list").as_slice()
+            let value = &own["flow_slicer"]["flow"];
+            let [packets @ .., last] = value["all_data"].as_array().expect("a list").as_slice()
             else {
-                panic!("{capture}: no flow in {told}");
+                panic!("{capture}: no flow in {value}");
             };
             let mut last = last.as_object().expect("the flow").clone();
             assert_eq!(last.shift_remove("type"), Some(json!("flow1")));
@@ -146,8 +146,8 @@ fn flow_slicer_outputs_the_flow_and_its_packets() {
             );
 
             let count = flow["bidirectional_packets"].as_u64().expect("a number");
-            assert_eq!(told["flow_id"], flow["id"]);
-            assert_eq!(told["packet_num"], count.min(20));
+            assert_eq!(value["flow_id"], flow["id"]);
+            assert_eq!(value["packet_num"], count.min(20));
             assert_eq!(own["flow_slicer"]["truncated"], count > 20, "{capture}");
             assert_eq!(packets.len() as u64, count.min(20));
             for (n, packet) in packets.iter().enumerate() {
@@ -168,7 +168,7 @@ fn flow_slicer_outputs_the_flow_and_its_packets() {
     }
 }
 
-/// The bytes of the packets of dns.pcap, which are Ethernet and have no padding, as they stand there.
+/// The bytes of a packet must occur in dns.pcap, whose Ethernet frames have no padding.
 #[test]
 fn flow_slicer_outputs_packet_bytes() {
     let raw = std::fs::read(captures().join("dns.pcap")).expect("the capture can be read");
@@ -206,7 +206,8 @@ fn flow_slicer_is_rejected_if_the_run_lacks_a_field() {
         );
 }
 
-/// NFStream's own plugins beside ours, over our captures and those of `FLOWLOOM_CAPTURES`.
+/// Compares the plugins with NFStream's own, on the captures of this repository and those of
+/// `FLOWLOOM_CAPTURES`.
 #[test]
 fn plugins_equal_nfstreams_plugins() {
     let Some(python) = nfstream::python() else {

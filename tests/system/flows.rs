@@ -1,4 +1,4 @@
-//! Flows as objects, compared as a multiset.
+//! Compares flows, which are JSON objects, as multisets.
 
 use std::fmt::Write as _;
 
@@ -7,8 +7,8 @@ use serde_json::{Map, Value};
 /// A flow's columns and their values.
 pub(crate) type Flow = Map<String, Value>;
 
-/// The columns that flows always have in NFStream 6.6.0, in its order, save `id`: it numbers flows as
-/// they are emitted, ours by their first packet.
+/// The columns that NFStream 6.6.0 always writes, in its order, without `id`: NFStream numbers flows in the order
+/// of output, and Flowloom by their first packets.
 pub(crate) const COLUMNS: [&str; 28] = [
     "expiration_id",
     "src_ip",
@@ -40,7 +40,7 @@ pub(crate) const COLUMNS: [&str; 28] = [
     "dst2src_bytes",
 ];
 
-/// Flows in JSON lines.
+/// Parses flows in JSON lines.
 pub(crate) fn parse(lines: &str) -> Vec<Flow> {
     lines
         .lines()
@@ -48,12 +48,12 @@ pub(crate) fn parse(lines: &str) -> Vec<Flow> {
         .collect()
 }
 
-/// The flow's [`COLUMNS`].
+/// Returns the [`COLUMNS`] of a flow.
 pub(crate) fn core(flow: &Flow) -> Flow {
     only(flow, &COLUMNS.map(str::to_owned))
 }
 
-/// These columns of a flow; one that is not there is null, which no flow has in any of them.
+/// Returns these columns of a flow. A missing column becomes null, a value that no flow has in these columns.
 fn only(flow: &Flow, columns: &[String]) -> Flow {
     columns
         .iter()
@@ -61,14 +61,14 @@ fn only(flow: &Flow, columns: &[String]) -> Flow {
         .collect()
 }
 
-/// Whether two flows of the same columns are the same.
+/// Returns whether two flows with the same columns are equal.
 fn is_same(one: &Flow, other: &Flow) -> bool {
     one.iter()
         .all(|(name, value)| is_same_value(value, &other[name]))
 }
 
-/// Floats are the same but for the errors that NFStream's means and deviations add up packet by packet:
-/// ours are without.
+/// Returns whether two values are equal. Floats may differ slightly: NFStream accumulates rounding errors of means
+/// and deviations with each packet, and Flowloom does not.
 fn is_same_value(one: &Value, other: &Value) -> bool {
     const RELATIVE_ERROR: f64 = 1e-9;
     let float = |value: &Value| value.as_f64().filter(|_| value.is_f64());
@@ -80,9 +80,9 @@ fn is_same_value(one: &Value, other: &Value) -> bool {
     }
 }
 
-/// The flows that only one of two sides has.
+/// The flows that only one of two sides contains.
 pub(crate) struct Difference {
-    /// [`COLUMNS`], and what else they have.
+    /// [`COLUMNS`], and the further columns of the other side.
     columns: Vec<String>,
     ours: Vec<Flow>,
     theirs: Vec<Flow>,
@@ -115,7 +115,8 @@ impl Difference {
         self.ours.is_empty() && self.theirs.is_empty()
     }
 
-    /// Which flows differ, and in which columns: each is shown beside the one that is most like it.
+    /// Describes which flows differ, and in which columns. Each flow is compared with the most similar one of the
+    /// other side.
     pub(crate) fn describe(&self, whose: &str) -> String {
         let mut text = String::new();
         let mut theirs: Vec<_> = self.theirs.iter().collect();
@@ -150,7 +151,7 @@ impl Difference {
     }
 }
 
-/// What people know a flow by.
+/// Returns a short description of a flow.
 fn name(flow: &Flow) -> String {
     let word = |column: &str| match &flow[column] {
         Value::String(text) => text.clone(),

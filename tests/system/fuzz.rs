@@ -1,9 +1,9 @@
-//! What the fuzz targets once found stays fixed, and all that they demand holds of our own captures.
+//! Runs the checks of the fuzz targets on inputs that once failed, and on the captures of this repository.
 
 #[allow(
     dead_code,
     unreachable_pub,
-    reason = "it is a library of its own elsewhere"
+    reason = "tests/fuzz builds this module as a separate library"
 )]
 #[path = "../fuzz/src/lib.rs"]
 mod targets;
@@ -14,7 +14,7 @@ use std::path::Path;
 use crate::command::{HOST, captures};
 use crate::golden::all_captures;
 
-/// Statistics, all tunnels, a sequence of three packets; timeouts of 1 and 2 seconds.
+/// Settings of the target: statistics, all tunnels, SPLT of three packets, timeouts of 1 and 2 seconds.
 const SETTINGS: [u8; 7] = [4, 1, 2, 0x3f, 3, 0, 0];
 
 #[test]

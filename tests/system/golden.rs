@@ -1,4 +1,4 @@
-//! Our own captures against what NFStream made of them, and the files in `tests/golden`.
+//! Compares the flows of the captures of this repository with those of NFStream and with `tests/golden`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,21 +6,18 @@ use std::path::{Path, PathBuf};
 use crate::command::{HOST, captures, meter};
 use crate::flows::{Difference, Flow, core, parse};
 
-/// The captures of whose packets Flowloom makes other flows than NFStream, on purpose. What it makes
-/// of them is in `tests/golden/flows`; `tests/oracle/parity.py` derives both from the rules.
+/// The captures for which the flows of Flowloom differ from those of NFStream on purpose, with the reasons.
+/// `tests/golden/flows` has Flowloom's flows. `tests/oracle/parity.py` derives the flows of both from the rules.
 const DIFFERENT: [(&str, &str); 16] = [
-    (
-        "capwap.pcap",
-        "CAPWAP is looked into over IPv6 as over IPv4",
-    ),
+    ("capwap.pcap", "CAPWAP is decoded over IPv6 too"),
     (
         "gtp.pcap",
         "later fragments within GTP-U are ignored, not read for ports",
     ),
-    ("gtp6.pcap", "GTP-U is looked into over IPv6 as over IPv4"),
+    ("gtp6.pcap", "GTP-U is decoded over IPv6 too"),
     (
         "links.pcapng",
-        "interfaces of other link types than the first are read",
+        "interfaces with link types other than the first one are read",
     ),
     ("loop.pcap", "OpenBSD loopback is decoded"),
     ("loopback.pcap", "sizes beyond 65535 do not wrap"),
@@ -30,8 +27,8 @@ const DIFFERENT: [(&str, &str); 16] = [
     ),
     (
         "odd.pcap",
-        "the ethertype decides what is IP, header lengths below 20 are malformed, total length 0 is \
-         the length on the wire, short frames and cut headers are read as far as they go",
+        "the ethertype decides whether a frame is IP, header lengths below 20 are malformed, total length 0 means \
+         the length on the wire, short frames and truncated headers are read as far as possible",
     ),
     ("qinq.pcap", "service VLAN tags (0x88A8) are decoded"),
     ("sections.pcapng", "sections in another byte order are read"),
@@ -46,13 +43,13 @@ const DIFFERENT: [(&str, &str); 16] = [
     ),
     (
         "snaplen60.pcap",
-        "IPv6 packets of which not all was captured are metered",
+        "IPv6 packets that were not captured completely are metered",
     ),
-    ("tzsp.pcap", "TZSP is looked into whatever tags it has"),
-    ("tzsp6.pcap", "TZSP is looked into over IPv6 as over IPv4"),
+    ("tzsp.pcap", "TZSP is decoded with any tags"),
+    ("tzsp6.pcap", "TZSP is decoded over IPv6 too"),
 ];
 
-/// Captures that are damaged on purpose: Flowloom says so, NFStream does not.
+/// Captures that are damaged on purpose. Flowloom reports the damage; NFStream does not.
 const DAMAGED: [&str; 4] = [
     "bad-length.pcap",
     "cut-header.pcap",
@@ -64,7 +61,7 @@ const DAMAGED: [&str; 4] = [
 fn flows_equal_nfstreams_except_for_documented_differences() {
     let mut wrong = String::new();
     for name in all_captures() {
-        // As the expected flows were made.
+        // The expected flows were generated with the same options.
         let run = meter(&name)
             .args(["--statistical-analysis", "--splt-analysis", "8"])
             .jsonl()
@@ -83,7 +80,7 @@ fn flows_equal_nfstreams_except_for_documented_differences() {
             None if difference.is_empty() => {}
             None => wrong += &format!("{name}:\n{}", difference.describe("NFStream's")),
             Some((_, reason)) if difference.is_empty() => {
-                wrong += &format!("{name}: no longer differs, so this is not true: {reason}\n");
+                wrong += &format!("{name}: no longer differs, so this reason is wrong: {reason}\n");
             }
             Some((_, reason)) => {
                 let lines: String = ours.iter().map(|flow| line(&core(flow))).collect();
@@ -99,7 +96,7 @@ fn flows_equal_nfstreams_except_for_documented_differences() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// File names of all captures of our own.
+/// Returns the file names of all captures in `tests/captures`.
 pub(crate) fn all_captures() -> Vec<String> {
     let mut names: Vec<_> = fs::read_dir(captures())
         .expect("tests/captures can be read")
@@ -120,7 +117,8 @@ pub(crate) fn folder() -> PathBuf {
     Path::new(HOST).join("../../tests/golden")
 }
 
-/// What the golden file holds, if it is not this. With FLOWLOOM_BLESS it is written instead.
+/// Returns the content of the golden file if it differs from `text`. With FLOWLOOM_BLESS=1 it writes `text` to the
+/// file instead.
 pub(crate) fn bless(golden: &Path, text: &str) -> Option<String> {
     if std::env::var_os("FLOWLOOM_BLESS").is_some_and(|bless| bless == "1") {
         let folder = golden.parent().expect("a golden file is in a folder");

@@ -1,11 +1,11 @@
-//! What plugins are shown is what the operator grants.
+//! Tests of grants: plugins receive only the data that the operator grants.
 
 use crate::command::{Command, meter};
 use crate::guests::{file, udps};
 
 #[test]
 fn missing_grants_are_rejected_with_a_hint() {
-    for (asks, message) in [
+    for (request, message) in [
         (
             "packet=ip_size+src_ip",
             "requests packet field src_ip, which was not granted\nhint: add --grant evil=addresses",
@@ -42,14 +42,14 @@ fn missing_grants_are_rejected_with_a_hint() {
             "packet=src_ip,payload=1500",
             "requests packet field src_ip and payload bytes (1500), which were not granted\nhint: add --grant evil=addresses,payload:1500",
         ),
-        // Bytes from the IP header on include addresses.
+        // The grant `bytes` starts at the IP header, so it includes addresses.
         (
             "packet=src_ip,bytes=1500,at_expire=src_mac",
             "requests packet field src_ip, flow field src_mac and packet bytes (1500), which were not granted\nhint: add --grant evil=bytes:1500",
         ),
     ] {
         meter("http.pcap")
-            .plugin(&format!("evil,{asks}"))
+            .plugin(&format!("evil,{request}"))
             .run()
             .fails(&format!("plugin 'evil': {message}"));
     }
@@ -57,7 +57,7 @@ fn missing_grants_are_rejected_with_a_hint() {
 
 #[test]
 fn the_grant_of_the_hint_is_sufficient() {
-    for (asks, grant) in [
+    for (request, grant) in [
         ("packet=src_ip", "evil=addresses"),
         ("packet=dst_pseudonym", "evil=pseudonyms"),
         ("payload=64", "evil=payload:64"),
@@ -65,7 +65,7 @@ fn the_grant_of_the_hint_is_sufficient() {
         ("packet=src_mac,payload=9,bytes=8", "evil=payload:9,bytes:8"),
     ] {
         meter("http.pcap")
-            .plugin(&format!("evil,{asks}"))
+            .plugin(&format!("evil,{request}"))
             .grant(grant)
             .run()
             .done();
@@ -126,10 +126,10 @@ fn plugins_do_not_receive_data_that_they_did_not_request() {
 
 #[test]
 fn plugins_receive_no_more_than_granted() {
-    // "GET /" or "HEAD ", and an IPv4 header up to its time to live.
+    // The payload is "GET /" or "HEAD ". The bytes are an IPv4 header up to the time to live.
     for (grant, payload, bytes) in [
         ("addresses,payload:5,bytes:9", "474554202f", 9),
-        // Granted less, it sees less; granted more, it sees what it asked for.
+        // With a smaller grant the plugin receives less. With a larger one it receives what it requested.
         ("addresses,payload:3,bytes:9", "474554", 9),
         ("addresses,payload:100,bytes:2", "474554202f", 2),
     ] {

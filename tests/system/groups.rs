@@ -1,4 +1,4 @@
-//! Several captures in one run: each gives what it gives alone, and rotated files are one.
+//! Tests of several captures in one run. Each gives the same flows as alone, and rotated files are one capture.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use crate::flows::Flow;
 use crate::guests::plugin;
 use crate::pcap;
 
-/// A capture that begins now, of two flows with gaps in which they may end.
+/// The time of the first packet, in ms since 1970.
 const START_MS: u64 = 1_700_000_000_000;
 
 fn metering() -> Command {
     flowloom().args(["meter", "--format", "jsonl", "--n-dissections", "0"])
 }
 
-/// The flows of each capture, without its number.
+/// Returns the flows of each capture, without the column `capture`.
 fn by_capture(run: &Run) -> Vec<Vec<Flow>> {
     let mut captures: Vec<Vec<Flow>> = Vec::new();
     for mut flow in run.flows() {
@@ -27,7 +27,7 @@ fn by_capture(run: &Run) -> Vec<Vec<Flow>> {
     captures
 }
 
-/// The flows of one file, which has no number.
+/// Returns the flows of a run over one file, which have no column `capture`.
 fn alone(path: &Path, more: &[&str]) -> Vec<Flow> {
     let run = metering().arg(path).args(more).run();
     let flows = run.flows();
@@ -38,7 +38,7 @@ fn alone(path: &Path, more: &[&str]) -> Vec<Flow> {
     flows
 }
 
-/// Writes captures into a folder; gives their paths.
+/// Writes captures to a folder. Returns their paths.
 fn files(folder: &Path, files: &[(&str, Vec<u8>)]) -> Vec<PathBuf> {
     let write = |(name, bytes): &(&str, Vec<u8>)| {
         let path = folder.join(name);
@@ -51,7 +51,7 @@ fn files(folder: &Path, files: &[(&str, Vec<u8>)]) -> Vec<PathBuf> {
 #[test]
 fn unrelated_captures_give_the_flows_of_separate_runs() {
     let mut paths: Vec<_> = fs::read_dir(captures())
-        .expect("our captures")
+        .expect("the captures can be read")
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.to_string_lossy().contains(".pcap"))
         .collect();
@@ -77,12 +77,12 @@ fn unrelated_captures_give_the_flows_of_separate_runs() {
     }
 }
 
-/// Two links of two flows each, as rotation cuts them into files in the middle of flows.
+/// Returns the packets of two links with two flows each. The tests split them into files in the middle of flows.
 fn rotated() -> [Vec<(u64, u16)>; 2] {
     let link = |shift: u64, port: u16| {
         (0..400_u64)
             .map(|n| {
-                // Every now and then a flow is idle for longer than the timeout.
+                // After every 100 packets the flows are idle for longer than the timeout.
                 let gaps = n / 100 * 20_000;
                 let time = START_MS + shift + n * 50 + gaps;
                 (time, port + (n % 7 / 4) as u16)
@@ -116,7 +116,7 @@ fn rotated_files_give_the_flows_of_the_joined_capture_in_any_order() {
             }
         }
         assert!(expected.iter().all(|flows| flows.len() == 8));
-        // The last first, and both links in turn.
+        // The order of the files is mixed: late files come first, and the links alternate.
         paths.sort_by_key(|path| path.to_string_lossy().chars().rev().collect::<String>());
         for meters in ["1", "2"] {
             let run = metering().args(&paths).args(["--n-meters", meters]).run();
@@ -134,7 +134,7 @@ fn a_numbered_file_that_begins_too_early_is_another_capture() {
     let of = |from: u64| pcap::capture((from..from + 10).map(|n| (START_MS + n * 1_000, 5_000)));
     let names = [("x.pcap", of(0)), ("x.pcap1", of(8)), ("x.pcap2", of(16))];
     let paths = files(folder.path(), &names);
-    // The second begins exactly a second before the newest packet, and so does the third.
+    // The second and the third file begin exactly 1 s before the newest packet of the file before.
     let run = metering().args(&paths).run().done();
     assert_eq!(by_capture(&run).len(), 1);
     let paths = files(folder.path(), &[("x.pcap1", of(7)), ("x.pcap", of(0))]);
@@ -175,7 +175,7 @@ fn the_option_group_joins_or_separates_files() {
 #[test]
 fn plugin_state_across_flows_is_reset_for_each_capture() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    // A flow each minute to the same host.
+    // One flow per minute to the same host.
     let beats = |from: u64| pcap::capture((0..8).map(|n| (START_MS + from + n * 60_000, 6_000)));
     let paths = files(folder.path(), &[("a.pcap", beats(0)), ("b.pcap", beats(7))]);
     let beacon = plugin("beacon");
@@ -212,8 +212,8 @@ fn folders_and_lists_are_sources() {
         let run = list.stdin(text).run().done();
         assert_eq!(ports(&run), [Some(2), Some(1)], "{run}");
     }
-    // One file in a folder has its number too.
-    fs::remove_file(&paths[0]).expect("it is there");
+    // A folder with one file gives the column `capture` too.
+    fs::remove_file(&paths[0]).expect("the path exists");
     let run = metering().arg(folder.path()).run().done();
     assert_eq!(run.flows()[0]["capture"], 0, "{run}");
 }
@@ -228,7 +228,7 @@ fn all_bad_files_are_named_and_may_be_skipped() {
     ];
     let mut paths = files(folder.path(), &named);
     paths.push(folder.path().join("missing.pcap"));
-    let said = [
+    let expected = [
         "flowloom: cannot read 3 captures:".to_owned(),
         format!(
             "  cannot read '{}': it is not a capture (first bytes 74 65 78 74); use pcap or pcapng, uncompressed or compressed with gzip or zstd",
@@ -241,13 +241,13 @@ fn all_bad_files_are_named_and_may_be_skipped() {
         ),
     ];
     let run = metering().args(&paths).run().exits(1);
-    assert_eq!(run.stderr.lines().collect::<Vec<_>>(), said, "{run}");
+    assert_eq!(run.stderr.lines().collect::<Vec<_>>(), expected, "{run}");
     assert_eq!(run.stdout, "", "{run}");
     let run = metering().args(&paths).arg("--skip-unreadable").run();
     let run = run.incomplete();
     let run = run.reports_line("         3 files skipped: they cannot be read");
     assert_eq!(run.flows().len(), 1, "{run}");
-    for (line, path) in said[1..].iter().zip(&paths[1..]) {
+    for (line, path) in expected[1..].iter().zip(&paths[1..]) {
         let why = line.trim();
         assert!(run.stderr.contains(why), "{} in {run}", path.display());
     }

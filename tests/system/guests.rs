@@ -1,4 +1,4 @@
-//! Plugins and guests, built by `make plugins guests`.
+//! The components of plugins and guests that `make plugins guests` builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::command::{Command, HOST};
 use crate::flows::Flow;
 
-/// The component of a plugin, or of a guest.
+/// Returns the path of the component of a plugin or guest.
 #[track_caller]
 pub(crate) fn plugin(name: &str) -> PathBuf {
     let folder = match std::env::var_os("FLOWLOOM_PLUGINS") {
@@ -24,14 +24,14 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
     path
 }
 
-/// `NAME=FILE`, for `--plugin`.
+/// Returns `NAME=FILE`, a value of `--plugin`.
 #[track_caller]
 pub(crate) fn named(name: &str, plugin_name: &str) -> String {
     format!("{name}={}", plugin(plugin_name).display())
 }
 
 impl Command {
-    /// Adds a plugin by its name and its options: `slicer,limit=4`.
+    /// Adds a plugin by its name and options, for example `slicer,limit=4`.
     #[track_caller]
     pub(crate) fn plugin(self, what: &str) -> Self {
         let (name, options) = what.split_at(what.find(',').unwrap_or(what.len()));
@@ -43,14 +43,14 @@ impl Command {
         self.args(["--grant", what])
     }
 
-    /// Both ways in which a plugin is called.
+    /// The options of both call modes.
     pub(crate) const CALLS: [&[&str]; 2] = [
         &["--plugin-calls", "auto"],
         &["--plugin-calls", "per-event"],
     ];
 }
 
-/// A flow's values of a plugin.
+/// Returns the values that a plugin added to a flow.
 #[track_caller]
 pub(crate) fn udps<'a>(flow: &'a Flow, plugin: &str) -> &'a Flow {
     flow["udps"][plugin]
@@ -58,7 +58,7 @@ pub(crate) fn udps<'a>(flow: &'a Flow, plugin: &str) -> &'a Flow {
         .unwrap_or_else(|| panic!("no udps.{plugin} in {flow:?}"))
 }
 
-/// A folder with one file in it.
+/// Creates a temporary folder with one file. Returns the folder and the path of the file.
 pub(crate) fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join(name);
@@ -66,7 +66,7 @@ pub(crate) fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// A FIFO, to which nobody writes: whoever reads from it would wait for ever.
+/// Creates a FIFO without a writer: a process that reads from it waits forever.
 pub(crate) fn fifo(path: &Path) {
     let made = std::process::Command::new("mkfifo").arg(path).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo failed");

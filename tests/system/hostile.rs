@@ -1,20 +1,20 @@
-//! Plugins that misbehave while they run: it costs them their own values, and nobody else anything.
+//! Tests of plugins that misbehave at run time. Only their own values are lost.
 
 use crate::command::{Command, Run, meter};
 use crate::flows::Flow;
 use crate::guests::{named, udps};
 use crate::wat::Module;
 
-/// dns.pcap has so many flows, which all end with the capture.
+/// The number of flows in dns.pcap. They all end with the capture.
 const FLOWS: usize = 9;
 
 const DEADLINE: &str = "it took more than 100 ms of CPU time";
 const UNREACHABLE: &str = "wasm trap: wasm `unreachable` instruction executed";
 
-const QUICKEST: &[&str] = Command::CALLS[0];
-const EVENTS: &[&str] = Command::CALLS[1];
+const AUTO: &[&str] = Command::CALLS[0];
+const PER_EVENT: &[&str] = Command::CALLS[1];
 
-/// dns.pcap with the guest `evil`.
+/// Runs dns.pcap with the guest `evil`.
 fn evil(options: &str, call_mode: &[&str]) -> Run {
     meter("dns.pcap")
         .plugin(&format!("evil,{options}"))
@@ -23,8 +23,7 @@ fn evil(options: &str, call_mode: &[&str]) -> Run {
         .run()
 }
 
-/// It was stopped for this reason, before any of its flows had values. (What is written by hand has
-/// no outputs.)
+/// Checks that a plugin trapped for this reason before any flow had values. (Hand-written modules have no outputs.)
 #[track_caller]
 fn stopped(run: Run, plugin: &str, reason: &str) {
     stops(&run, plugin, reason);
@@ -42,7 +41,7 @@ fn stopped(run: Run, plugin: &str, reason: &str) {
     }
 }
 
-/// There is a line that says so, wherever it was.
+/// Checks that the log has the error of this trap, in any event.
 #[track_caller]
 fn stops(run: &Run, plugin: &str, reason: &str) {
     let start = format!("ERROR plugin {plugin}: stopped ");
@@ -57,7 +56,7 @@ fn stops(run: &Run, plugin: &str, reason: &str) {
 
 const LATER: &str = "the flows that it held have null values; back-off: 1 s";
 
-/// A plugin's values of one output, in the order of the flows.
+/// Returns the values of one output, in the order of the flows.
 fn values(run: &Run, plugin: &str, output: &str) -> Vec<Option<u64>> {
     let value = |flow: &Flow| {
         udps(flow, plugin)
@@ -84,7 +83,7 @@ fn an_endless_loop_ends_at_the_deadline() {
 
 #[test]
 fn an_endless_loop_in_finish_costs_no_values() {
-    for (call_mode, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
+    for (call_mode, calls) in [(AUTO, 2), (PER_EVENT, 42)] {
         let run = evil("mode=loop,at=finish", call_mode);
         stops(&run, "evil", DEADLINE);
         let run = run.incomplete().reports_line(&format!(
@@ -107,7 +106,7 @@ fn an_endless_loop_in_post_return_ends_at_the_deadline() {
 #[test]
 fn recursion_is_a_trap() {
     for call_mode in Command::CALLS {
-        // A Rust guest's own stack is below its data: it runs out of that first.
+        // The stack of a Rust guest is below its data, so it overflows before the stack of the host.
         let run = evil("mode=recurse,at=update", call_mode);
         stopped(run, "evil", "wasm trap: out of bounds memory access");
     }
@@ -127,14 +126,14 @@ fn memory_above_the_limit_is_a_trap() {
             .lines()
             .find(|line| line.starts_with("ERROR"))
             .unwrap_or_default();
-        let asked = line
+        let requested = line
             .split_once(": it requested ")
             .and_then(|(_, rest)| rest.split_once(" bytes of memory; 268435456 are allowed; "))
-            .map(|(asked, _)| asked);
-        let asked: u64 = asked
-            .and_then(|asked| asked.parse().ok())
+            .map(|(requested, _)| requested);
+        let requested: u64 = requested
+            .and_then(|requested| requested.parse().ok())
             .unwrap_or_else(|| panic!("{run}"));
-        assert!(asked > 268_435_456, "{run}");
+        assert!(requested > 268_435_456, "{run}");
         assert_eq!(values(&run, "evil", "count"), [None; FLOWS]);
     }
 }
@@ -144,7 +143,7 @@ fn a_plugin_may_continue_after_a_failed_allocation() {
     for call_mode in Command::CALLS {
         let run = evil("mode=greedy,at=update", call_mode).done();
         assert_eq!(values(&run, "evil", "count"), packets(&run));
-        // What it then stops for is what it stops for.
+        // The reason of a later trap is the reason of that trap, not the failed allocation.
         let run = evil("mode=greedy_then_panic,at=update", call_mode);
         let reason = format!("{UNREACHABLE}: evil panicked: of another reason");
         stopped(run, "evil", &reason);
@@ -175,24 +174,20 @@ fn a_panic_is_shown_escaped_and_shortened() {
 #[test]
 fn a_panic_of_the_sdk_names_event_and_place() {
     for (at, call_mode, event) in [
-        (
-            "init",
-            QUICKEST,
-            "init of slot 0 (event 1 of 41 in the batch)",
-        ),
+        ("init", AUTO, "init of slot 0 (event 1 of 41 in the batch)"),
         (
             "update",
-            QUICKEST,
+            AUTO,
             "update of slot 0 (event 2 of 41 in the batch)",
         ),
         (
             "expire",
-            QUICKEST,
+            AUTO,
             "expire of slot 0 (event 33 of 41 in the batch)",
         ),
-        ("init", EVENTS, "init of flow 2"),
-        ("update", EVENTS, "update of flow 2"),
-        ("expire", EVENTS, "expire of flow 2"),
+        ("init", PER_EVENT, "init of flow 2"),
+        ("update", PER_EVENT, "update of flow 2"),
+        ("expire", PER_EVENT, "expire of flow 2"),
     ] {
         let run = meter("dns.pcap")
             .plugin(&format!("panics,at={at}"))
@@ -216,7 +211,7 @@ fn a_panic_of_the_sdk_names_event_and_place() {
 
 #[test]
 fn values_from_before_a_trap_are_kept() {
-    let run = evil("mode=panic,at=expire,after=4", EVENTS).incomplete();
+    let run = evil("mode=panic,at=expire,after=4", PER_EVENT).incomplete();
     let expected: Vec<_> = packets(&run)
         .into_iter()
         .enumerate()
@@ -231,8 +226,8 @@ fn values_from_before_a_trap_are_kept() {
 
 #[test]
 fn a_trapped_instance_is_never_called_again() {
-    // The first update is the second event: a call after it would be counted.
-    evil("mode=silent,at=update", EVENTS)
+    // The first update is the second event. A call after the trap would be counted.
+    evil("mode=silent,at=update", PER_EVENT)
         .incomplete()
         .reports_line(
             "plugin   evil 6.6.6 (restarting): 2 events in 2 calls, _ ns per event, _ KiB, 1 traps, \
@@ -262,8 +257,8 @@ fn other_plugins_and_core_columns_are_unaffected() {
                 let rows = run.stdout.lines().skip(1);
                 assert_eq!(run.stdout.lines().count(), alone.stdout.lines().count());
                 for (row, alone) in rows.zip(alone.stdout.lines().skip(1)) {
-                    // Core columns and packet_stats' ten, the same bytes; then evil's; then again
-                    // packet_stats' ten.
+                    // First the core columns and the ten of packet_stats, with the same bytes as without evil. Then
+                    // the columns of evil, and again ten of packet_stats.
                     let rest = row.strip_prefix(alone).unwrap_or_else(|| panic!("{run}"));
                     let fields: Vec<_> = alone.split(',').collect();
                     let stats = fields[fields.len() - 10..].join(",");
@@ -299,7 +294,7 @@ fn values_of_another_type_or_number_are_null_and_counted() {
             let run = evil(&format!("mode={mode}"), call_mode).done();
             bad_values(&run, FLOWS);
             assert_eq!(values(&run, "evil", output), [None; FLOWS], "{run}");
-            // Its other values are not touched.
+            // The other values of the plugin are kept.
             let other = match mode {
                 "too_few" => "count",
                 _ => "honest",
@@ -323,12 +318,12 @@ fn bad_values(run: &Run, count: usize) {
 
 #[test]
 fn text_that_is_not_utf8() {
-    // In columns texts are bytes, and the host looks at each. A string of the component model is
-    // UTF-8 by definition: lifting it fails.
-    let run = evil("mode=not_utf8", QUICKEST).done();
+    // In a batch, texts are bytes, and the host validates each one. In a single call they are strings of the component
+    // model, which must be UTF-8, so the call traps.
+    let run = evil("mode=not_utf8", AUTO).done();
     bad_values(&run, FLOWS);
     assert_eq!(values(&run, "evil", "honest"), packets(&run));
-    let run = evil("mode=not_utf8", EVENTS);
+    let run = evil("mode=not_utf8", PER_EVENT);
     stopped(
         run,
         "evil",
@@ -338,7 +333,7 @@ fn text_that_is_not_utf8() {
 
 #[test]
 fn nan_and_infinity_are_null_but_not_counted() {
-    for (call_mode, calls) in [(QUICKEST, 2), (EVENTS, 42)] {
+    for (call_mode, calls) in [(AUTO, 2), (PER_EVENT, 42)] {
         let run = evil("mode=no_number", call_mode).done();
         for flow in run.flows() {
             let values = udps(&flow, "evil");
@@ -353,7 +348,7 @@ fn nan_and_infinity_are_null_but_not_counted() {
 #[test]
 fn results_above_the_size_limit_are_traps() {
     for mode in ["huge_text", "million_values"] {
-        let run = evil(&format!("mode={mode}"), EVENTS);
+        let run = evil(&format!("mode={mode}"), PER_EVENT);
         stopped(
             run,
             "evil",
@@ -403,7 +398,7 @@ fn invalid_pointers_in_results_are_traps() {
 
 #[test]
 fn the_rate_of_log_lines_is_limited() {
-    let run = evil("mode=log_flood,at=init", QUICKEST).done();
+    let run = evil("mode=log_flood,at=init", AUTO).done();
     let lines: Vec<_> = run
         .stderr
         .lines()
@@ -416,7 +411,8 @@ fn the_rate_of_log_lines_is_limited() {
         " WARN plugin evil: wrote 1000 log lines at once; lines beyond 10 per second of packet time are \
          dropped and counted"
     );
-    // The capture takes some seconds, in which it may write on; nine flows each have five thousand.
+    // The plugin writes 5,000 lines for each of 9 flows. During the seconds of the capture, 10 per second are
+    // accepted.
     assert!(lines.len() < 1_500, "{run}");
     let shown = lines.len() - 1;
     let dropped = format!(", {} log lines not shown", 9 * 5_000 - shown);
@@ -426,14 +422,14 @@ fn the_rate_of_log_lines_is_limited() {
 
 #[test]
 fn a_long_log_line_is_shortened() {
-    let run = evil("mode=log_long,at=finish", QUICKEST).done();
+    let run = evil("mode=log_long,at=finish", AUTO).done();
     let line = format!(" WARN plugin evil: {}…", "x".repeat(1_021));
     run.reports_line(&line);
 }
 
 #[test]
 fn terminal_escapes_in_log_lines_are_shown_as_text() {
-    let run = evil("mode=log_escapes,at=finish", QUICKEST)
+    let run = evil("mode=log_escapes,at=finish", AUTO)
         .done()
         .reports_line(
             r" WARN plugin evil: \u{1b}[2J\u{1b}]0;title\u{7} a\u{d}\u{a}flowloom: all is well \u{202e}txt.exe\u{2066}\u{9b}",
@@ -444,7 +440,7 @@ fn terminal_escapes_in_log_lines_are_shown_as_text() {
 
 #[test]
 fn log_lines_have_their_levels() {
-    let run = evil("mode=log_levels,at=finish", QUICKEST).done();
+    let run = evil("mode=log_levels,at=finish", AUTO).done();
     let lines = run
         .stderr
         .lines()
@@ -461,7 +457,7 @@ fn log_lines_have_their_levels() {
 
 #[test]
 fn control_characters_in_a_version_are_escaped() {
-    let run = evil("version=1\u{1b}[2J", QUICKEST).done();
+    let run = evil("version=1\u{1b}[2J", AUTO).done();
     run.reports_line(
         r"plugin   evil 1\u{1b}[2J: 41 events in 2 calls, _ ns per event, _ KiB, 0 traps",
     );
@@ -476,16 +472,16 @@ fn memory_of_one_plugin_is_not_seen_by_another() {
         .jsonl()
         .run()
         .done();
-    // Each has filled 16 MiB with a pattern when it was opened, and counted what was there before.
+    // When it opens, each instance counts the nonzero bytes in 16 MiB of new memory, and then fills it with a pattern.
     assert_eq!(values(&run, "a", "count"), [Some(0); FLOWS]);
     assert_eq!(values(&run, "b", "count"), [Some(0); FLOWS]);
 }
 
 #[test]
 fn cutting_flows_must_be_declared_in_the_manifest() {
-    let run = evil("mode=cut", EVENTS).done();
+    let run = evil("mode=cut", PER_EVENT).done();
     assert_eq!(run.flows().len(), FLOWS, "{run}");
-    let run = evil("mode=cut,cuts=1", EVENTS).done();
+    let run = evil("mode=cut,cuts=1", PER_EVENT).done();
     for flow in run.flows() {
         assert!(flow["bidirectional_packets"].as_u64() <= Some(2), "{run}");
         let cut = flow["bidirectional_packets"] == 2;
@@ -506,7 +502,7 @@ fn packets_per_flow_limits_the_events() {
     }
 }
 
-/// dns.pcap with a module written by hand.
+/// Runs dns.pcap with a hand-written module.
 fn by_hand(module: &Module) -> Run {
     let (_folder, path) = module.file();
     meter("dns.pcap")

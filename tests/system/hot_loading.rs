@@ -1,4 +1,4 @@
-//! Plugins are loaded, replaced and removed while packets flow, and nothing is lost.
+//! Tests that load, replace and remove plugins while packets flow. No flow may be lost.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,28 +15,30 @@ use tempfile::TempDir;
 
 use crate::guests::plugin;
 
-/// Packets of the large capture.
+/// The number of packets of the large capture.
 const PACKETS: u32 = 1_500_000;
 
-/// A capture of flows of 1 to 60 packets, many at a time: raw IP, a packet every 100 µs.
+/// Creates a capture of raw IP with a packet every 100 µs and many live flows of 1 to 60 packets.
 fn capture(packets: u32) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("many.pcap");
     let mut file = std::io::BufWriter::new(fs::File::create(&path).expect("a file"));
     for word in [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 65_535, 101] {
-        file.write_all(&word.to_le_bytes()).expect("room for it");
+        file.write_all(&word.to_le_bytes())
+            .expect("the folder is writable");
     }
     let mut random = 88_172_645_463_325_252_u64;
     for n in 0..packets {
-        // Xorshift: any mix will do.
+        // Xorshift, a simple random number generator.
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        // Ports move on, so that flows begin and end all the time.
+        // The range of ports moves, so that flows begin and end all the time.
         let port = (n / 40 + (random % 400) as u32) % 60_000;
         let us = u64::from(n) * 100;
         for word in [(us / 1_000_000) as u32, (us % 1_000_000) as u32, 28, 28] {
-            file.write_all(&word.to_le_bytes()).expect("room for it");
+            file.write_all(&word.to_le_bytes())
+                .expect("the folder is writable");
         }
         let mut packet = [
             0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2,
@@ -44,9 +46,9 @@ fn capture(packets: u32) -> (TempDir, PathBuf) {
         .to_vec();
         packet.extend((1_024 + port as u16).to_be_bytes());
         packet.extend([0, 53, 0, 8, 0, 0]);
-        file.write_all(&packet).expect("room for it");
+        file.write_all(&packet).expect("the folder is writable");
     }
-    file.flush().expect("room for it");
+    file.flush().expect("the folder is writable");
     (folder, path)
 }
 
@@ -63,7 +65,7 @@ fn evil(plus: u64, calls: CallMode) -> PluginSpec {
         .calls(calls)
 }
 
-/// All core columns of a flow, in short.
+/// Returns a hash of all core columns of a flow.
 fn core(flow: &Flow) -> u64 {
     use std::hash::{DefaultHasher, Hash as _, Hasher as _};
     let mut hasher = DefaultHasher::new();
@@ -80,18 +82,18 @@ fn integer(flow: &Flow, name: &str) -> Option<i64> {
     }
 }
 
-/// Its flows without plugins.
+/// Returns the hashes of the flows of a run without plugins.
 fn alone(capture: &Path) -> Vec<u64> {
     let streamer = builder(capture, 1).build().expect("a capture");
     streamer.map(|flow| core(&flow)).collect()
 }
 
-/// Runs, and does something after every few steps. Returns all flows' core columns, in order, and
-/// gives each flow to `see`.
+/// Executes a run, and calls `after_read` after each step that reads packets and `on_flow` with each flow. Returns the
+/// hashes of the core columns of all flows in order.
 fn run(
     mut streamer: Streamer,
-    mut now_and_then: impl FnMut(&Registry),
-    mut see: impl FnMut(&Flow),
+    mut after_read: impl FnMut(&Registry),
+    mut on_flow: impl FnMut(&Flow),
 ) -> (Vec<u64>, Streamer) {
     let registry = streamer.registry().expect("a registry").clone();
     let mut flows = Vec::new();
@@ -99,15 +101,16 @@ fn run(
         match streamer.step() {
             Step::Flow(flow) => {
                 flows.push(core(&flow));
-                see(&flow);
+                on_flow(&flow);
             }
-            Step::Read => now_and_then(&registry),
+            Step::Read => after_read(&registry),
             Step::End => return (flows, streamer),
         }
     }
 }
 
-/// How many values a flow of the version `plus` has, whose count says both.
+/// Generation N of the plugin adds N times this to its value, which is a number of packets. A value thus contains
+/// both.
 const VERSION: i64 = 1_000_000;
 
 #[test]
@@ -122,7 +125,7 @@ fn hundreds_of_replacements_lose_nothing() {
         let streamer = builder(&capture, meters)
             .plugin(evil(0, call_mode))
             .build()
-            .expect("an honest plugin");
+            .expect("the plugin opens");
         let mut version = 0;
         let mut began = BTreeMap::new();
         let (flows, streamer) = run(
@@ -130,7 +133,7 @@ fn hundreds_of_replacements_lose_nothing() {
             |registry| {
                 version += 1;
                 let spec = evil(version * VERSION as u64, call_mode);
-                registry.replace(spec).expect("the same file");
+                registry.replace(spec).expect("the new version opens");
             },
             |flow| {
                 let value = integer(flow, "udps.evil.count").expect("every flow has its value");
@@ -143,7 +146,7 @@ fn hundreds_of_replacements_lose_nothing() {
             flows == alone,
             "the flows are not those of a run without plugins"
         );
-        // The later a flow began, the later its version.
+        // A flow that began later has the same or a later generation.
         let versions: Vec<_> = began.values().copied().collect();
         assert!(versions.is_sorted(), "{meters} meters, {call_mode:?}");
         let used = versions.chunk_by(|a, b| a == b).count();
@@ -175,7 +178,7 @@ fn traps_lose_only_values_of_the_plugin() {
             builder(&capture, meters)
                 .plugin(spec)
                 .build()
-                .expect("it is well at first"),
+                .expect("the plugin opens"),
             |_| {},
             |flow| {
                 let packets = integer(flow, "bidirectional_packets").expect("a counter");
@@ -197,7 +200,7 @@ fn traps_lose_only_values_of_the_plugin() {
     }
 }
 
-/// A meter that is given, second by second, a packet of one long flow and one of a short one.
+/// A meter that receives two packets per second: one of a long flow, and one of a new short flow.
 struct Seconds {
     registry: Registry,
     meter: Meter,
@@ -212,10 +215,10 @@ impl Seconds {
         } = &mut seconds;
         registry
             .load(evil(0, CallMode::Auto))
-            .expect("an honest plugin");
+            .expect("the plugin opens");
         registry
             .begin(RunContext::default())
-            .expect("it opens again");
+            .expect("the plugin opens again");
         assert!(meter.set_plugins(&registry.set()));
         seconds
     }
@@ -244,7 +247,7 @@ impl Seconds {
                 packets.push((self.second, packet));
             }
         }
-        // All at once, so that flows end between packets that are metered together.
+        // All packets form one batch, so that flows end between packets of a batch.
         self.meter
             .push(packets.iter().map(|(second, data)| RawPacket {
                 time: Time::from_ns(second * 1_000_000_000),
@@ -256,11 +259,11 @@ impl Seconds {
 
     fn replace(&mut self, version: u64) -> bool {
         let spec = evil(version * VERSION as u64, CallMode::Auto);
-        self.registry.replace(spec).expect("the same file");
+        self.registry.replace(spec).expect("the new version opens");
         self.meter.set_plugins(&self.registry.set())
     }
 
-    /// Ends all flows. Returns the version of each flow by its id, and the report of the plugin.
+    /// Ends all flows. Returns the generation of each flow by its id, and the report of the plugin.
     fn versions(self) -> (BTreeMap<u64, Option<i64>>, PluginReport) {
         let mut flows = self.meter.finish();
         let versions = flows.by_ref().map(|flow| {
@@ -274,12 +277,12 @@ impl Seconds {
 #[test]
 fn a_first_plugin_sees_all_packets_of_flows_that_begin_after_it() {
     let mut seconds = Seconds::without_plugin();
-    // Flows end while there is no plugin.
+    // These flows end without a plugin.
     seconds.go_on(10);
     seconds
         .registry
         .load(evil(0, CallMode::Auto))
-        .expect("an honest plugin");
+        .expect("the plugin opens");
     assert!(seconds.meter.set_plugins(&seconds.registry.set()));
     seconds.go_on(10);
     let flows = seconds.meter.finish();
@@ -287,7 +290,7 @@ fn a_first_plugin_sees_all_packets_of_flows_that_begin_after_it() {
         .filter(|flow| flow.schema().udps().len() == 1)
         .map(|flow| integer(&flow, "udps.evil.count"))
         .collect();
-    // One packet each. The long flow began before.
+    // The short flows have one packet. The long flow began before the plugin was loaded.
     assert_eq!(seen, [Some(1); 10]);
 }
 
@@ -298,7 +301,7 @@ fn flows_that_outlive_a_replaced_generation_are_abandoned() {
     assert!(seconds.replace(1));
     seconds.go_on(100);
     let (versions, report) = seconds.versions();
-    // The long flow, 60 s of packets' time after the second version came.
+    // The long flow is abandoned 60 s of packet time after the second generation was loaded.
     assert_eq!(versions[&0], None);
     assert_eq!(versions.values().filter(|value| value.is_none()).count(), 1);
     assert_eq!(
@@ -319,14 +322,11 @@ fn a_generation_that_traps_in_finish_is_removed() {
     let spec = evil(0, CallMode::Auto)
         .option("mode", "silent")
         .option("at", "finish");
-    seconds
-        .registry
-        .replace(spec)
-        .expect("it is well until it goes");
+    seconds.registry.replace(spec).expect("the plugin opens");
     assert!(seconds.meter.set_plugins(&seconds.registry.set()));
     seconds.go_on(1);
     assert!(seconds.replace(1));
-    // Its flows but the long one end, and that is given up.
+    // The short flows end, and the long flow is abandoned.
     seconds.go_on(80);
     let report = &seconds.meter.plugins()[0];
     assert_eq!((report.traps, report.generations), (1, 3), "{report:?}");
@@ -348,17 +348,17 @@ fn at_most_four_generations_are_alive() {
         assert!(seconds.replace(version));
     }
     seconds.go_on(1);
-    // The long flow keeps the first one alive, and short ones the others.
+    // The long flow keeps the first generation alive, and short flows keep the others alive.
     assert!(!seconds.replace(4));
     seconds.go_on(1);
     assert!(!seconds.replace(5));
     // The short flows end.
     seconds.go_on(10);
     let set = seconds.registry.set();
-    assert!(seconds.meter.set_plugins(&set), "there is room");
+    assert!(seconds.meter.set_plugins(&set), "a generation has ended");
     seconds.go_on(1);
     let versions: Vec<_> = seconds.versions().0.into_values().flatten().collect();
-    // The newest that waited is used; the one before it never was.
+    // Only the newest waiting generation is used. The one before was replaced before it was used.
     assert!(
         versions.contains(&5) && !versions.contains(&4),
         "{versions:?}"
@@ -369,7 +369,7 @@ fn at_most_four_generations_are_alive() {
 fn only_json_lines_accept_changed_outputs() {
     let (_folder, capture) = capture(20_000);
     let other = || evil(0, CallMode::Auto).option("outputs", "other:integer");
-    // A table keeps its header.
+    // CSV files have one header, so outputs must not change.
     let streamer = builder(&capture, 1)
         .plugin(evil(0, CallMode::Auto))
         .build()
@@ -382,7 +382,7 @@ fn only_json_lines_accept_changed_outputs() {
          change while packets flow; JSON lines accept any outputs"
     );
     assert_eq!(registry.refused(), 1);
-    registry.remove("evil").expect("it is there");
+    registry.remove("evil").expect("the path exists");
     assert!(registry.remove("evil").is_err());
     let names: Vec<_> = streamer.schema().names().map(str::to_owned).collect();
     for flow in streamer {
@@ -392,7 +392,7 @@ fn only_json_lines_accept_changed_outputs() {
         );
         assert_eq!(flow.get("udps.evil.count"), Some(Value::Null));
     }
-    // Lines do not need one.
+    // JSON lines have no header.
     let streamer = builder(&capture, 1)
         .hot_loading(SchemaMode::PerFlow)
         .build()
@@ -430,10 +430,12 @@ fn a_folder_that_changes_constantly_affects_only_its_plugins() {
     let alone = alone(&capture);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("evil.wasm");
-    fs::copy(plugin("evil"), &file).expect("room for it");
+    fs::copy(plugin("evil"), &file).expect("the folder is writable");
     let policy = folder.path().join("flowloom.toml");
-    let say = |text: &str| fs::write(&policy, format!("version = 1\n{text}")).expect("room for it");
-    say("");
+    let write_policy = |text: &str| {
+        fs::write(&policy, format!("version = 1\n{text}")).expect("the folder is writable")
+    };
+    write_policy("");
     let whole = fs::read(&file).expect("a file");
     for meters in [1, 2] {
         let streamer = builder(&capture, meters)
@@ -447,7 +449,8 @@ fn a_folder_that_changes_constantly_affects_only_its_plugins() {
             streamer,
             |_| {
                 step += 1;
-                // The clock jumps, the file is cut off, something else, gone, a link, and whole again.
+                // The file is truncated, invalid, removed, a link, removed and complete again. Then its time and the
+                // policy change.
                 let _ = match step % 8 {
                     0 => fs::write(&file, &whole[..whole.len() / 2]),
                     1 => fs::write(&file, "no component"),
@@ -460,14 +463,14 @@ fn a_folder_that_changes_constantly_affects_only_its_plugins() {
                         .open(&file)
                         .and_then(|file| file.set_modified(std::time::SystemTime::UNIX_EPOCH)),
                     _ => {
-                        say(&format!(
+                        write_policy(&format!(
                             "[plugins.evil.options]\nplus = {}",
                             step * 1_000_000
                         ));
                         Ok(())
                     }
                 };
-                // So slow that the follower sees some of it.
+                // The pauses are long enough that the run notices some of the changes.
                 std::thread::sleep(Duration::from_millis(if step % 8 == 7 { 350 } else { 20 }));
             },
             |flow| {
@@ -484,7 +487,7 @@ fn a_folder_that_changes_constantly_affects_only_its_plugins() {
             "the flows are not those of a run without plugins"
         );
         assert_eq!(streamer.summary().counters.flows, alone.len() as u64);
-        fs::write(&file, &whole).expect("room for it");
-        say("");
+        fs::write(&file, &whole).expect("the folder is writable");
+        write_policy("");
     }
 }

@@ -1,4 +1,4 @@
-//! What plugins may use, and who says so: the policy, and the compiler's bounds.
+//! Tests of the limits of plugins in the policy, and of the limits of the compiler.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -70,7 +70,7 @@ fn a_policy_grants_and_sets_options() {
         .done();
     for flow in run.flows() {
         let payload = udps(&flow, "evil")["payload"].as_str().expect("a payload");
-        assert_eq!(payload.len(), 8, "four bytes, in hexadecimal digits");
+        assert_eq!(payload.len(), 8, "four bytes in hexadecimal");
     }
 }
 
@@ -162,7 +162,7 @@ fn a_plugin_above_its_time_per_event_gets_a_back_off() {
     let alone = meter("dns.pcap").jsonl().run().done().flows();
     for call_mode in Command::CALLS {
         let run = meter("dns.pcap")
-            // Thirty-two packets and nine ends, with 100 ms to be told by.
+            // The flows have 32 packets and 9 ends.
             .plugin("evil,mode=busy,at=update")
             .args(call_mode)
             .policy(&path)
@@ -174,14 +174,14 @@ fn a_plugin_above_its_time_per_event_gets_a_back_off() {
             flow.remove("udps");
         }
         assert_eq!(flows, alone, "{run}");
-        let told = run.stderr.lines().any(|line| {
+        let is_logged = run.stderr.lines().any(|line| {
             line.contains("ERROR plugin evil: stopped in ")
                 && line.contains(": it took ")
                 && line.contains(
                     " ns of CPU time per event; 10000 are allowed; the flows that it held ",
                 )
         });
-        assert!(told, "{run}");
+        assert!(is_logged, "{run}");
         assert!(
             run.stderr
                 .contains(" back-offs: the plugin took too much time"),
@@ -192,11 +192,14 @@ fn a_plugin_above_its_time_per_event_gets_a_back_off() {
 
 #[test]
 fn compiling_is_bounded() {
-    // SAFETY: it answers nothing that could be run.
-    #[allow(unsafe_code, reason = "a compiler that only takes its time")]
+    // SAFETY: `sleep` writes no output, so no compiled code is loaded.
+    #[allow(unsafe_code, reason = "the compiler is `sleep`")]
     let slow = unsafe { ChildCompiler::new("/bin/sleep", ["60"]) };
     let slow = slow.limits(Duration::from_secs(1), ChildCompiler::MEMORY);
-    let error = slow.compile(b"a plugin").err().expect("it takes too long");
+    let error = slow
+        .compile(b"a plugin")
+        .err()
+        .expect("the compiler exceeds its time limit");
     assert_eq!(error.reason(), "it takes more than 1 s");
     let run = meter("dns.pcap")
         .plugin("evil")
@@ -207,7 +210,7 @@ fn compiling_is_bounded() {
     assert!(run.stderr.contains("40 MiB of memory are allowed"), "{run}");
 }
 
-/// Packets of one flow, one a second.
+/// Returns the packets of one flow, one per second.
 fn packets(from: u32, to: u32, port: u16) -> Vec<u8> {
     (from..to)
         .flat_map(|second| pcap::packet(u64::from(second) * 1_000, port))
@@ -220,47 +223,50 @@ fn a_plugin_that_allocates_without_end_leaves_the_host_memory_bounded() {
         .args(["--output", "/dev/null", "--plugin-calls", "per-event"])
         .plugin("evil,mode=bomb,at=init")
         .start();
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-    stdin.write_all(&pcap::HEADER).expect("it reads");
-    // Each second there is another flow, and after its pause another instance to go off.
+    let mut stdin = child.stdin.take().expect("the stream is piped");
+    let mut log = BufReader::new(child.stderr.take().expect("the stream is piped")).lines();
+    stdin
+        .write_all(&pcap::HEADER)
+        .expect("the command reads its input");
+    // A new flow begins every second. After each back-off a new instance allocates memory until it traps.
     for second in 1..40 {
         stdin
             .write_all(&packets(second, second + 1, second as u16))
-            .expect("it reads");
+            .expect("the command reads its input");
     }
-    stdin.flush().expect("it reads");
+    stdin.flush().expect("the command reads its input");
     let mut bombs = 0;
     while bombs < 4 {
-        let line = said
+        let line = log
             .next()
-            .expect("it says so before it ends")
+            .expect("the expected line is logged before the end")
             .expect("text");
         let traps = ["of memory; 268435456 are allowed", "ms of CPU time"];
         bombs += u32::from(traps.iter().any(|trap| line.contains(trap)));
     }
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).expect("it runs");
+    let status =
+        fs::read_to_string(format!("/proc/{}/status", child.id())).expect("the process runs");
     let most = status
         .lines()
         .find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next())
         .and_then(|kib| kib.parse::<u64>().ok())
-        .expect("Linux says it");
-    // What one instance may have, and the host.
+        .expect("Linux reports VmHWM");
+    // The memory limit of one instance, and 128 MiB for the host.
     assert!(most < (256 + 128) << 10, "{most} KiB");
     drop(stdin);
-    child.wait().expect("it ends");
+    child.wait().expect("the process ends");
 }
 
 #[test]
 fn changes_of_a_watched_folder_and_policy_take_effect_while_packets_flow() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("flowloom.toml");
-    let say = |options: &str| {
+    let write_policy = |options: &str| {
         let text = format!("version = 1\n[plugins.evil.options]\n{options}\n");
-        fs::write(&path, text).expect("room for it");
+        fs::write(&path, text).expect("the folder is writable");
     };
-    say("plus = 0");
-    fs::copy(plugin("evil"), folder.path().join("evil.wasm")).expect("room for it");
+    write_policy("plus = 0");
+    fs::copy(plugin("evil"), folder.path().join("evil.wasm")).expect("the folder is writable");
     let mut child = meter("-")
         .jsonl()
         .args(["--watch", "--plugins"])
@@ -268,37 +274,37 @@ fn changes_of_a_watched_folder_and_policy_take_effect_while_packets_flow() {
         .arg("--policy")
         .arg(&path)
         .start();
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    let mut stdin = child.stdin.take().expect("the stream is piped");
+    let mut log = BufReader::new(child.stderr.take().expect("the stream is piped")).lines();
     let mut wait_for = |words: &str| loop {
-        let line = said
+        let line = log
             .next()
-            .expect("it says so before it ends")
+            .expect("the expected line is logged before the end")
             .expect("text");
         if line.contains(words) {
             return;
         }
     };
     let mut feed = |bytes: &[u8]| {
-        stdin.write_all(bytes).expect("it reads");
-        stdin.flush().expect("it reads");
+        stdin.write_all(bytes).expect("the command reads its input");
+        stdin.flush().expect("the command reads its input");
     };
     feed(&pcap::HEADER);
     feed(&packets(1, 4, 1));
     std::thread::sleep(std::time::Duration::from_millis(300));
-    // A wrong option changes nothing; other options are another version.
-    say("plus = \"many\"");
+    // An invalid option changes nothing. Other options load a new generation.
+    write_policy("plus = \"many\"");
     wait_for(
         "plugin 'evil': rejected its options: option `plus` must be a number; the loaded plugins \
          are unchanged",
     );
     feed(&packets(4, 6, 1));
-    say("plus = 100");
+    write_policy("plus = 100");
     wait_for("INFO plugin evil: ");
-    // The flow that has begun goes on, and another one begins.
+    // The live flow keeps its generation. A new flow uses the new one.
     feed(&packets(6, 9, 1));
     feed(&packets(9, 11, 2));
-    fs::remove_file(folder.path().join("evil.wasm")).expect("it is there");
+    fs::remove_file(folder.path().join("evil.wasm")).expect("the path exists");
     wait_for("INFO plugin evil: removed, because its file is gone");
     feed(&packets(11, 12, 3));
     drop(stdin);
@@ -306,10 +312,10 @@ fn changes_of_a_watched_folder_and_policy_take_effect_while_packets_flow() {
     child
         .stdout
         .take()
-        .expect("it is piped")
+        .expect("the stream is piped")
         .read_to_string(&mut stdout)
         .expect("text");
-    assert!(child.wait().expect("it ends").success());
+    assert!(child.wait().expect("the process ends").success());
     let counts: Vec<_> = stdout
         .lines()
         .map(|line| {

@@ -1,4 +1,4 @@
-//! Plugins that are made to break what loads them: each is refused in one line, and the run goes on.
+//! Tests of hostile plugins. Flowloom rejects each with one line, and the run goes on.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -12,7 +12,7 @@ use crate::command::{flowloom, meter};
 use crate::guests::{file, plugin};
 use crate::wat::{Module, typed};
 
-/// A section of a WebAssembly file.
+/// Returns a section of a WebAssembly file.
 fn section(id: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![id];
     let mut len = content.len();
@@ -25,8 +25,8 @@ fn section(id: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A core module with the component type of a plugin, that imports three packages of which each uses
-/// the next one: the first uses the last one again.
+/// Returns a core module with a component type whose packages depend on each other in a circle. The text format
+/// cannot express this, so the function renames a package in the binary.
 fn circle() -> Vec<u8> {
     let module = Module::default();
     let (_folder, path) = module.file_importing(
@@ -36,18 +36,18 @@ fn circle() -> Vec<u8> {
         package bb:bb { interface j { use aa:aa/i.{r}; record s { r: r } } }
         package cc:cc { interface k { use bb:bb/j.{s}; record t { s: s } } }",
     );
-    let mut bytes = fs::read(path).expect("it was just written");
-    let places: Vec<_> = (0..bytes.len())
+    let mut bytes = fs::read(path).expect("the file was just written");
+    let offsets: Vec<_> = (0..bytes.len())
         .filter(|&at| bytes[at..].starts_with(b"cc:cc"))
         .collect();
-    assert!(!places.is_empty(), "the packages are named in the file");
-    for at in places {
+    assert!(!offsets.is_empty(), "the packages are named in the file");
+    for at in offsets {
         bytes[at..at + 5].copy_from_slice(b"aa:aa");
     }
     bytes
 }
 
-/// Components in components.
+/// Returns nested components.
 fn nested_components(depth: usize) -> Vec<u8> {
     const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";
     (0..depth).fold(HEADER.to_vec(), |inner, _| {
@@ -55,7 +55,7 @@ fn nested_components(depth: usize) -> Vec<u8> {
     })
 }
 
-/// Types of components in types of components, as the component type of a core module.
+/// Returns a core module whose component type has nested component types.
 fn nested_types(depth: usize) -> Vec<u8> {
     // A component type with one declaration: a type.
     let open = [0x41, 1, 1];
@@ -67,7 +67,7 @@ fn nested_types(depth: usize) -> Vec<u8> {
     [&b"\0asm\x01\0\0\0"[..], &section(0, &custom)].concat()
 }
 
-/// A component with a module in it, whose instances double with every level.
+/// Returns a component with a core module. The number of its instances doubles at each level.
 fn doubled(levels: usize) -> Vec<u8> {
     let mut text =
         "(component (component $c0 (core module $m) (core instance (instantiate $m)))".to_owned();
@@ -79,10 +79,10 @@ fn doubled(levels: usize) -> Vec<u8> {
         );
     }
     text += &format!("(instance (instantiate $c{})))", levels - 1);
-    wat::parse_str(text).expect("the component is one")
+    wat::parse_str(text).expect("the component is valid")
 }
 
-/// Files that ended or stopped the process that parsed them.
+/// Returns files that crash or block a parser without protection.
 fn hostile() -> Vec<(&'static str, Vec<u8>)> {
     let whole = typed(&Module::default().text(), |contract| contract);
     vec![
@@ -122,9 +122,10 @@ fn every_command_rejects_hostile_plugins_in_one_line() {
         }
         let toml = "[plugin]\nname = \"hand\"\nlanguage = \"c\"\nsource = \"hand.c\"\n\
                     [[test]]\ncapture = \"dns.pcap\"\nexpected = \"dns.jsonl\"\n";
-        fs::write(folder.path().join("flowloom-plugin.toml"), toml).expect("room for it");
+        fs::write(folder.path().join("flowloom-plugin.toml"), toml)
+            .expect("the folder is writable");
         let capture = crate::command::captures().join("dns.pcap");
-        fs::copy(capture, folder.path().join("dns.pcap")).expect("room for it");
+        fs::copy(capture, folder.path().join("dns.pcap")).expect("the folder is writable");
         let test = flowloom().args(["plugin", "test"]).arg(folder.path());
         is_refused(&test.args(BOUNDS).run().exits(1).stderr, name);
     }
@@ -141,7 +142,7 @@ fn componentizing_is_bounded_too() {
             .arg(folder.path().join("out.wasm"))
             .args(BOUNDS)
             .run();
-        // A component stays as it is.
+        // The command does not parse a file that is already a component.
         if name == "doubled" {
             run.done();
             continue;
@@ -159,7 +160,7 @@ fn componentizing_is_bounded_too() {
 #[test]
 fn a_truncated_module_is_rejected() {
     let whole = typed(&Module::default().text(), |contract| contract);
-    // A cut between two sections leaves a whole module.
+    // None of these lengths ends between two sections, which would be a valid module.
     for len in (9..whole.len()).step_by(whole.len() / 12) {
         let (_folder, path) = file("hand.wasm", &whole[..len]);
         let run = flowloom().args(["plugin", "check"]).arg(&path).run();
@@ -186,7 +187,7 @@ fn errors_of_the_compiler_give_the_reason() {
     );
     let stderr = check(&doubled(28), &["--compile-memory", "300"]);
     assert!(stderr.contains("300 MiB of memory are allowed"), "{stderr}");
-    // Fewer of them compile, and would take the host more than they are worth.
+    // A component with fewer levels compiles, but its instances would need too much memory of the host.
     let stderr = check(&doubled(20), &[]);
     assert!(
         stderr.contains(" instances of nested components; at most 1024 are accepted"),
@@ -209,9 +210,9 @@ fn reloading_hostile_plugins_loses_no_flow() {
             .compiler(compiler.clone())
             .hot_loading(SchemaMode::Fixed)
             .build()
-            .expect("the plugin is a good one");
+            .expect("the plugin opens");
         for (n, (_, bytes)) in hostile.iter().enumerate() {
-            fs::write(&path, bytes).expect("room for it");
+            fs::write(&path, bytes).expect("the folder is writable");
             streamer.reload_plugins();
             while streamer.summary().changes_refused <= n as u64 {
                 std::thread::sleep(std::time::Duration::from_millis(5));
@@ -234,14 +235,14 @@ fn reloading_hostile_plugins_loses_no_flow() {
     assert_eq!(flows(&hostile()), quiet);
 }
 
-/// A run that follows a folder, with its capture on a pipe.
-struct Followed {
+/// A run that watches a folder of plugins and reads its capture from a pipe.
+struct WatchingRun {
     child: std::process::Child,
-    said: std::io::Lines<BufReader<ChildStderr>>,
+    log: std::io::Lines<BufReader<ChildStderr>>,
     folder: tempfile::TempDir,
 }
 
-impl Followed {
+impl WatchingRun {
     fn start(policy: Option<&Path>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let run = meter("-")
@@ -256,38 +257,37 @@ impl Followed {
         };
         let mut child = run.start();
         let capture = fs::read(crate::command::captures().join("dns.pcap")).expect("a capture");
-        let stdin = child.stdin.as_mut().expect("it is piped");
-        stdin.write_all(&capture).expect("it reads");
-        stdin.flush().expect("it reads");
-        let said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
-        let mut run = Self {
-            child,
-            said,
-            folder,
-        };
-        // What comes before is loaded with the run, or ends it.
-        run.says("watching ");
+        let stdin = child.stdin.as_mut().expect("the stream is piped");
+        stdin
+            .write_all(&capture)
+            .expect("the command reads its input");
+        stdin.flush().expect("the command reads its input");
+        let log = BufReader::new(child.stderr.take().expect("the stream is piped")).lines();
+        let mut run = Self { child, log, folder };
+        // A file that exists before this line is loaded at the start, where an error ends the run.
+        run.wait_for("watching ");
         run
     }
 
-    /// A file of the folder, put there as a whole.
+    /// Creates a file in the folder atomically.
     fn put(&self, name: &str, bytes: &[u8]) -> PathBuf {
         let (new, path) = (
             self.folder.path().join("new"),
             self.folder.path().join(name),
         );
-        fs::write(&new, bytes).expect("room for it");
-        fs::rename(&new, &path).expect("room for it");
+        fs::write(&new, bytes).expect("the folder is writable");
+        fs::rename(&new, &path).expect("the folder is writable");
         path
     }
 
-    /// Waits until it says so; returns all lines up to there.
+    /// Waits until a log line contains these words. Returns all lines up to this one.
     #[track_caller]
-    fn says(&mut self, words: &str) -> Vec<String> {
+    fn wait_for(&mut self, words: &str) -> Vec<String> {
         let mut lines = Vec::new();
         loop {
-            let line = self.said.next();
-            let line = line.unwrap_or_else(|| panic!("it ended without `{words}`: {lines:#?}"));
+            let line = self.log.next();
+            let line =
+                line.unwrap_or_else(|| panic!("the log ended without `{words}`: {lines:#?}"));
             lines.push(line.expect("text"));
             if lines.last().is_some_and(|line| line.contains(words)) {
                 return lines;
@@ -295,12 +295,12 @@ impl Followed {
         }
     }
 
-    /// Ends it. All flows of the capture have come.
+    /// Ends the run, and checks that it has written all flows of the capture.
     #[track_caller]
     fn ends(mut self) {
         drop(self.child.stdin.take());
-        let rest: Vec<_> = self.said.map_while(Result::ok).collect();
-        let output = self.child.wait_with_output().expect("it ends");
+        let rest: Vec<_> = self.log.map_while(Result::ok).collect();
+        let output = self.child.wait_with_output().expect("the process ends");
         assert!(output.status.success(), "{}: {rest:#?}", output.status);
         let lines = output.stdout.split(|byte| *byte == b'\n');
         let alone = meter("dns.pcap").jsonl().run().done().flows().len();
@@ -310,34 +310,34 @@ impl Followed {
 
 #[test]
 fn a_run_with_a_watched_folder_survives_hostile_plugins() {
-    let mut run = Followed::start(None);
+    let mut run = WatchingRun::start(None);
     for (name, bytes) in hostile() {
         run.put(&format!("{name}.wasm"), &bytes);
-        run.says(&format!("ERROR plugin '{name}': "));
+        run.wait_for(&format!("ERROR plugin '{name}': "));
     }
-    // Half of a file is refused once; the whole one is loaded, and its removal noticed.
+    // The run rejects an incomplete file once. Then it loads the complete file, and notices its removal.
     let whole = typed(&Module::default().text(), |contract| contract);
     let path = run.put("hand.wasm", &whole[..whole.len() / 2]);
-    run.says("ERROR plugin 'hand': ");
-    fs::write(&path, &whole).expect("room for it");
-    let lines = run.says("INFO plugin hand: ");
+    run.wait_for("ERROR plugin 'hand': ");
+    fs::write(&path, &whole).expect("the folder is writable");
+    let lines = run.wait_for("INFO plugin hand: ");
     assert!(
         lines.iter().all(|line| !line.contains("ERROR ")),
         "{lines:#?}"
     );
-    fs::remove_file(&path).expect("it is there");
-    run.says("INFO plugin hand: removed, because its file is gone");
+    fs::remove_file(&path).expect("the path exists");
+    run.wait_for("INFO plugin hand: removed, because its file is gone");
     run.ends();
 }
 
 #[test]
 fn a_link_in_a_watched_folder_is_rejected_and_its_target_not_shown() {
-    let mut run = Followed::start(None);
+    let mut run = WatchingRun::start(None);
     let (_secret_folder, secret) = file("secret", "hunter2 is the word");
     let folder = run.folder.path().to_owned();
     for (name, target) in [("secret.wasm", &*secret), ("good.wasm", &*plugin("slicer"))] {
-        std::os::unix::fs::symlink(target, folder.join(name)).expect("room for it");
-        let lines = run.says("ERROR plugin ");
+        std::os::unix::fs::symlink(target, folder.join(name)).expect("the folder is writable");
+        let lines = run.wait_for("ERROR plugin ");
         let stem = name.trim_end_matches(".wasm");
         assert_eq!(
             lines
@@ -351,9 +351,9 @@ fn a_link_in_a_watched_folder_is_rejected_and_its_target_not_shown() {
             ))
         );
     }
-    // A file that is no plugin is not shown either.
+    // The content of a file that is not a plugin is not shown either.
     run.put("text.wasm", b"hunter2 is the word");
-    let lines = run.says("ERROR plugin 'text': ");
+    let lines = run.wait_for("ERROR plugin 'text': ");
     assert!(
         lines.iter().all(|line| !line.contains("hunter2")),
         "{lines:#?}"
@@ -364,14 +364,14 @@ fn a_link_in_a_watched_folder_is_rejected_and_its_target_not_shown() {
 #[test]
 fn a_policy_that_becomes_a_fifo_does_not_block_the_watcher() {
     let (_folder, policy) = file("flowloom.toml", "version = 1\n");
-    let mut run = Followed::start(Some(&policy));
-    fs::remove_file(&policy).expect("it is there");
+    let mut run = WatchingRun::start(Some(&policy));
+    fs::remove_file(&policy).expect("the path exists");
     crate::guests::fifo(&policy);
-    run.says("it is a FIFO, not a regular file; the loaded plugins are unchanged");
-    fs::remove_file(&policy).expect("it is there");
-    fs::write(&policy, "version = 1\n").expect("room for it");
+    run.wait_for("it is a FIFO, not a regular file; the loaded plugins are unchanged");
+    fs::remove_file(&policy).expect("the path exists");
+    fs::write(&policy, "version = 1\n").expect("the folder is writable");
     run.put("hand.wasm", &typed(&Module::default().text(), |text| text));
-    run.says("INFO plugin hand: ");
+    run.wait_for("INFO plugin hand: ");
     run.ends();
 }
 
@@ -379,9 +379,9 @@ fn a_policy_that_becomes_a_fifo_does_not_block_the_watcher() {
 fn the_running_program_compiles_even_if_its_file_was_replaced() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let copy = folder.path().join("flowloom");
-    fs::copy(env!("CARGO_BIN_EXE_flowloom"), &copy).expect("room for it");
+    fs::copy(env!("CARGO_BIN_EXE_flowloom"), &copy).expect("the folder is writable");
     let plugins = folder.path().join("plugins");
-    fs::create_dir(&plugins).expect("room for it");
+    fs::create_dir(&plugins).expect("the folder is writable");
     let mut child = std::process::Command::new(&copy)
         .args(["meter", "-", "--n-dissections", "0", "--watch"])
         .args(["--plugin-cache", "none", "--plugins"])
@@ -392,36 +392,41 @@ fn the_running_program_compiles_even_if_its_file_was_replaced() {
         .stderr(std::process::Stdio::piped())
         .spawn()
         .expect("the command starts");
-    let mut stdin = child.stdin.take().expect("it is piped");
+    let mut stdin = child.stdin.take().expect("the stream is piped");
     let capture = fs::read(crate::command::captures().join("dns.pcap")).expect("a capture");
-    stdin.write_all(&capture).expect("it reads");
-    let mut said = BufReader::new(child.stderr.take().expect("it is piped")).lines();
+    stdin
+        .write_all(&capture)
+        .expect("the command reads its input");
+    let mut log = BufReader::new(child.stderr.take().expect("the stream is piped")).lines();
     let mut line_with = |words: &str| {
-        let line = said.find_map(|line| line.ok().filter(|line| line.contains(words)));
-        line.unwrap_or_else(|| panic!("it ended without `{words}`"))
+        let line = log.find_map(|line| line.ok().filter(|line| line.contains(words)));
+        line.unwrap_or_else(|| panic!("the log ended without `{words}`"))
     };
     line_with("watching ");
-    // Another program takes its place.
+    // Another program replaces the file of the command.
     let other = folder.path().join("other");
-    fs::write(&other, "#!/bin/sh\necho replaced >&2\nexit 1\n").expect("room for it");
-    fs::rename(&other, &copy).expect("room for it");
+    fs::write(&other, "#!/bin/sh\necho replaced >&2\nexit 1\n").expect("the folder is writable");
+    fs::rename(&other, &copy).expect("the folder is writable");
     let bytes = typed(&Module::default().text(), |text| text);
-    fs::write(plugins.join("hand.wasm"), bytes).expect("room for it");
+    fs::write(plugins.join("hand.wasm"), bytes).expect("the folder is writable");
     let line = line_with("plugin ");
     assert!(line.contains("newly started flows use it"), "{line}");
     drop(stdin);
-    let rest: Vec<_> = said.map_while(Result::ok).collect();
-    assert!(child.wait().expect("it ends").success(), "{rest:#?}");
+    let rest: Vec<_> = log.map_while(Result::ok).collect();
+    assert!(
+        child.wait().expect("the process ends").success(),
+        "{rest:#?}"
+    );
 }
 
 #[test]
 fn special_and_huge_files_are_not_read() {
     let (folder, path) = file("fifo", "");
-    fs::remove_file(&path).expect("it is there");
+    fs::remove_file(&path).expect("the path exists");
     crate::guests::fifo(&path);
     let large = folder.path().join("large");
-    let file = fs::File::create(&large).expect("room for it");
-    file.set_len(3 << 30).expect("a file with a hole");
+    let file = fs::File::create(&large).expect("the folder is writable");
+    file.set_len(3 << 30).expect("a sparse file");
     let options = plugin("evil").display().to_string();
     for (file, why) in [
         (Path::new("/dev/zero"), "it is a device, not a regular file"),
@@ -430,15 +435,15 @@ fn special_and_huge_files_are_not_read() {
         (&large, "it has 3221225472 bytes; at most "),
     ] {
         let shown = file.display();
-        let said = |words: &[&str], code: i32| {
+        let fails = |words: &[&str], code: i32| {
             let run = meter("dns.pcap").args(words).run().exits(code);
             assert!(run.stderr.contains(why), "{run}");
             assert!(run.stderr.contains(&*shown.to_string()), "{run}");
         };
-        said(&["--plugin", &format!("{options},key=@{shown}")], 2);
-        said(&["--plugin", &options, "--policy", &shown.to_string()], 1);
+        fails(&["--plugin", &format!("{options},key=@{shown}")], 2);
+        fails(&["--plugin", &options, "--policy", &shown.to_string()], 1);
         let key = format!("@{shown}");
-        said(
+        fails(
             &[
                 "--columns-to-anonymize",
                 "src_ip",

@@ -1,7 +1,7 @@
-//! Whole-system tests: the real `flowloom` command on real captures, and the library's meter.
+//! System tests: they run the `flowloom` command on captures, and call the meter of the library.
 //!
-//! `FLOWLOOM_BLESS=1 cargo test --test system` writes the files in `tests/golden` anew; look at what
-//! changed in them before you commit it.
+//! `FLOWLOOM_BLESS=1 cargo test --test system` rewrites the files in `tests/golden`. Review the changes before
+//! you commit them.
 
 #[cfg(feature = "ndpi")]
 mod applications;

@@ -1,4 +1,4 @@
-//! `--metrics` while hostile clients connect.
+//! Tests of `--metrics` with hostile clients.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use crate::command::{captures, meter};
 
-/// What has not happened by then never will.
+/// A step that takes longer counts as a hang.
 const HANGS: Duration = Duration::from_secs(60);
-/// More memory than the server may come to have for all its clients.
+/// The memory in bytes that the server may use for all its clients.
 const MOST_MEMORY: u64 = 32 << 20;
 
-/// A run that waits for its standard input, and serves its metrics meanwhile.
+/// A run that waits for its standard input and serves metrics.
 struct Waiting {
     child: Child,
     log: BufReader<std::process::ChildStderr>,
@@ -24,9 +24,9 @@ struct Waiting {
 impl Waiting {
     fn start() -> Self {
         let mut child = meter("-").args(["--metrics", "127.0.0.1:0"]).start();
-        let mut log = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut log = BufReader::new(child.stderr.take().expect("the stream is piped"));
         let mut line = String::new();
-        log.read_line(&mut line).expect("it says where");
+        log.read_line(&mut line).expect("the log names the address");
         let address = line
             .trim_end()
             .split_once(" INFO serving metrics on http://")
@@ -42,8 +42,12 @@ impl Waiting {
 
     fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("the socket listens");
-        stream.set_read_timeout(Some(HANGS)).expect("it is not 0");
-        stream.set_write_timeout(Some(HANGS)).expect("it is not 0");
+        stream
+            .set_read_timeout(Some(HANGS))
+            .expect("the timeout is not 0");
+        stream
+            .set_write_timeout(Some(HANGS))
+            .expect("the timeout is not 0");
         stream
     }
 
@@ -64,7 +68,7 @@ impl Waiting {
 
     fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()));
-        let status = status.expect("it runs");
+        let status = status.expect("the process runs");
         let line = status.lines().find_map(|line| line.strip_prefix(name));
         let number = line.and_then(|line| line.split_whitespace().nth(0));
         number
@@ -76,19 +80,23 @@ impl Waiting {
         self.status("VmRSS:") * 1024
     }
 
-    /// Gives it its capture. The flows have to come.
+    /// Writes the capture to the run, and checks that it writes all flows.
     fn finish(mut self) {
-        let capture = fs::read(captures().join("dns.pcap")).expect("it is there");
-        let mut stdin = self.child.stdin.take().expect("it is piped");
-        let stdout = self.child.stdout.take().expect("it is piped");
+        let capture = fs::read(captures().join("dns.pcap")).expect("the path exists");
+        let mut stdin = self.child.stdin.take().expect("the stream is piped");
+        let stdout = self.child.stdout.take().expect("the stream is piped");
         let lines = thread::spawn(move || BufReader::new(stdout).lines().count());
-        stdin.write_all(&capture).expect("it is read");
+        stdin.write_all(&capture).expect("the input is read");
         drop(stdin);
         let mut log = String::new();
-        self.log.read_to_string(&mut log).expect("it is text");
-        let status = self.child.wait().expect("it ends");
+        self.log.read_to_string(&mut log).expect("the log is text");
+        let status = self.child.wait().expect("the process ends");
         assert!(status.success(), "{status}\n{log}");
-        assert_eq!(lines.join().expect("it counts"), 10, "{log}");
+        assert_eq!(
+            lines.join().expect("the thread does not panic"),
+            10,
+            "{log}"
+        );
     }
 }
 
@@ -111,7 +119,7 @@ fn hostile_clients_neither_end_the_run_nor_fill_its_memory() {
         (body("18446744073709551615"), 1),
         (body("2000"), 1),
         ("GET /metrics HTTP/1.1\r\n".into(), 1),
-        // An endless header, and endless requests.
+        // A very long header, and very many requests.
         ("a:b\r\n".into(), 200_000),
         ("GET /metrics HTTP/1.1\r\n\r\n".into(), 20_000),
         ("\0".into(), 1 << 20),
@@ -139,7 +147,7 @@ fn hostile_clients_neither_end_the_run_nor_fill_its_memory() {
 #[test]
 fn clients_are_served_again_after_file_descriptors_ran_out() {
     let run = Waiting::start();
-    // When there are metrics, the run has opened all that it needs.
+    // Once metrics are available, the run has opened all its files.
     let start = Instant::now();
     while !run
         .ask("GET /metrics HTTP/1.1\r\n\r\n")
@@ -148,8 +156,8 @@ fn clients_are_served_again_after_file_descriptors_ran_out() {
         assert!(start.elapsed() < HANGS, "there are no metrics");
         thread::sleep(Duration::from_millis(10));
     }
-    let open = || fs::read_dir(format!("/proc/{}/fd", run.child.id())).expect("it runs");
-    // Standard streams and all: room for no client at all, and then for one.
+    let open = || fs::read_dir(format!("/proc/{}/fd", run.child.id())).expect("the process runs");
+    // The limit includes all open files: first no client can connect, then one.
     for room in [0, 1] {
         let limit = open().count() + room;
         let words = [
@@ -157,17 +165,17 @@ fn clients_are_served_again_after_file_descriptors_ran_out() {
             format!("--nofile={limit}:"),
         ];
         let limited = Command::new("prlimit").args(words).status();
-        assert!(limited.expect("util-linux is there").success());
-        // The kernel holds them: a listening socket has a queue of 128.
+        assert!(limited.expect("util-linux is installed").success());
+        // The kernel queues up to 128 connections of a listening socket.
         let held: Vec<_> = (0..100).map(|_| run.connect()).collect();
         if room > 0 {
             run.serves();
         }
         drop(held);
-        // The soft limit goes up again, and clients are served again.
+        // With a higher soft limit the server serves clients again.
         let words = [format!("--pid={}", run.child.id()), "--nofile=1024:".into()];
         let limited = Command::new("prlimit").args(words).status();
-        assert!(limited.expect("util-linux is there").success());
+        assert!(limited.expect("util-linux is installed").success());
         run.serves();
     }
     run.finish();

@@ -1,9 +1,11 @@
-//! The meter against a naive one: a map from flow keys to flows, with every definition written out.
+//! Compares the meter with a reference meter, which is a map from flow keys to flows.
 //!
-//! Definitions are NFStream's. A packet older than an earlier one gets that one's time. A flow ends
-//! before a packet that comes the idle timeout after its last packet, or else the active timeout
-//! after its first; that packet opens the next flow, in its own direction. Source is where a flow's
-//! first packet came from. All in whole milliseconds.
+//! The reference meter implements NFStream's definitions:
+//! - A packet that is older than an earlier packet gets the time of the earlier one.
+//! - A flow ends before a packet that arrives at least the idle timeout after the flow's last packet, or at least
+//!   the active timeout after its first packet. The idle timeout has precedence.
+//! - This packet begins the next flow, whose source is the source of this packet.
+//! - All times are in whole milliseconds.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -17,10 +19,10 @@ const ETHERNET: LinkType = LinkType(1);
 /// 2023-11-14.
 const START_MS: i64 = 1_700_000_000_000;
 
-/// A packet, and how it comes after the one before.
+/// A packet, and its time after the packet before.
 #[derive(Clone, Debug)]
 struct Step {
-    /// May go back.
+    /// May be negative.
     step_ns: i64,
     src: End,
     dst: End,
@@ -29,7 +31,7 @@ struct Step {
     payload: u8,
 }
 
-/// Few of each, so that packets meet.
+/// An endpoint. The strategies generate few addresses and ports, so that packets share flows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct End {
     ip: Ipv4Addr,
@@ -64,7 +66,7 @@ impl Content {
 }
 
 impl Step {
-    /// Its ends; ICMP has no ports.
+    /// Returns source and destination. The ports are 0 for ICMP.
     fn ends(&self) -> (End, End) {
         let end = |end: End| End {
             port: match self.content {
@@ -129,10 +131,10 @@ impl Step {
     }
 }
 
-/// First and last packet in ms, packets, bytes.
+/// Time of the first and the last packet in ms, number of packets, number of bytes.
 type Counters = [i64; 4];
 
-/// A flow: `(id, expiration_id, src, dst, protocol, vlan_id, both ways, there, back)`
+/// A flow: `(id, expiration_id, src, dst, protocol, vlan_id, bidirectional, src2dst, dst2src)`.
 type Flow = (
     i64,
     i64,
@@ -152,8 +154,8 @@ fn count(counters: &mut Counters, ms: i64, bytes: i64) {
     *counters = [counters[0], ms, counters[2] + 1, counters[3] + bytes];
 }
 
-/// What the naive meter makes of the packets.
-fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, flowloom::Counters) {
+/// Returns the flows and counters of the reference meter.
+fn reference(steps: &[Step], settings: &Settings) -> (Vec<Flow>, flowloom::Counters) {
     let (idle, active) = (settings.idle_timeout as i64, settings.active_timeout as i64);
     let mut live = HashMap::<_, Flow>::new();
     let mut ended = Vec::new();
@@ -192,10 +194,14 @@ fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, flowloom::Counters)
             let none = Counters::default();
             (id, 0, end(src), end(dst), protocol, vlan, none, none, none)
         });
-        let is_there = (flow.2, flow.3) == ((src.ip, src.port.into()), (dst.ip, dst.port.into()));
+        let is_src2dst = (flow.2, flow.3) == ((src.ip, src.port.into()), (dst.ip, dst.port.into()));
         let bytes = step.size(settings.accounting_mode);
         count(&mut flow.6, ms, bytes);
-        count(if is_there { &mut flow.7 } else { &mut flow.8 }, ms, bytes);
+        count(
+            if is_src2dst { &mut flow.7 } else { &mut flow.8 },
+            ms,
+            bytes,
+        );
     }
     ended.extend(live.into_values());
     counters.flows = ended.len() as u64;
@@ -203,8 +209,8 @@ fn naive(steps: &[Step], settings: &Settings) -> (Vec<Flow>, flowloom::Counters)
     (ended, counters)
 }
 
-/// What Flowloom's meter makes of them, given in portions of this many.
-fn metered(steps: &[Step], settings: Settings, portion: usize) -> (Vec<Flow>, flowloom::Counters) {
+/// Returns the flows and counters of Flowloom's meter, which receives `batch` packets at once.
+fn metered(steps: &[Step], settings: Settings, batch: usize) -> (Vec<Flow>, flowloom::Counters) {
     let mut meter = Meter::new(settings, &[]).expect("there are no plugins to fail");
     let frames: Vec<_> = steps.iter().map(Step::frame).collect();
     let mut captured = START_MS * 1_000_000;
@@ -221,8 +227,8 @@ fn metered(steps: &[Step], settings: Settings, portion: usize) -> (Vec<Flow>, fl
             }
         })
         .collect();
-    for portion in packets.chunks(portion) {
-        meter.push(portion.iter().copied());
+    for batch in packets.chunks(batch) {
+        meter.push(batch.iter().copied());
     }
     let mut meter = meter.finish();
     let mut flows: Vec<_> = meter.by_ref().map(|flow| ours(&flow)).collect();
@@ -262,7 +268,7 @@ fn ours(flow: &flowloom::Flow) -> Flow {
 fn step(idle: u64, active: u64) -> impl Strategy<Value = Step> {
     const MS: i64 = 1_000_000;
     let (idle, active) = (idle as i64 * 1_000 * MS, active as i64 * 1_000 * MS);
-    // On either side of whatever matters, and now and then anything.
+    // Values on both sides of each limit, and sometimes any value.
     let gaps = vec![
         0,
         1,
@@ -314,7 +320,7 @@ fn settings() -> impl Strategy<Value = Settings> {
         AccountingMode::Transport,
         AccountingMode::Payload,
     ];
-    // 60 s and more are beyond what the wheel of deadlines holds at once.
+    // 60 s and more exceed the range of the timing wheel.
     let idle = select(vec![0, 1, 2, 15, 60, 120]);
     let active = select(vec![0, 2, 30, 1_800]);
     (idle, active, select(modes)).prop_map(|(idle_timeout, active_timeout, accounting_mode)| {
@@ -339,12 +345,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn flows_equal_those_of_the_reference_meter((settings, steps, portion) in run()) {
-        let (expected, counters) = naive(&steps, &settings);
-        let (flows, ours) = metered(&steps, settings, portion);
+    fn flows_equal_those_of_the_reference_meter((settings, steps, batch) in run()) {
+        let (expected, counters) = reference(&steps, &settings);
+        let (flows, ours) = metered(&steps, settings, batch);
         prop_assert_eq!(&flows, &expected);
         prop_assert_eq!(ours, counters);
-        // The counters sum.
+        // The counters add up.
         prop_assert_eq!(ours.packets, steps.len() as u64);
         prop_assert_eq!(ours.packets, ours.metered + ours.ignored.iter().sum::<u64>());
         let packets: i64 = flows.iter().map(|flow| flow.6[2]).sum();
@@ -352,10 +358,10 @@ proptest! {
     }
 
     #[test]
-    fn flows_do_not_depend_on_a_limit_that_is_not_reached((settings, steps, portion) in run()) {
+    fn flows_do_not_depend_on_a_limit_that_is_not_reached((settings, steps, batch) in run()) {
         let mut limited = settings;
         limited.max_flows = 200;
-        prop_assert_eq!(metered(&steps, limited, portion), metered(&steps, settings, 16));
+        prop_assert_eq!(metered(&steps, limited, batch), metered(&steps, settings, 16));
     }
 
     #[test]
@@ -380,7 +386,7 @@ proptest! {
     }
 }
 
-/// On a quiet wire nothing but the clock ends flows.
+/// Without packets, only the clock ends flows.
 #[test]
 fn time_that_passes_without_packets_ends_idle_flows() {
     let mut meter = Meter::new(Settings::default(), &[]).expect("there are no plugins to fail");
@@ -410,9 +416,9 @@ fn time_that_passes_without_packets_ends_idle_flows() {
     meter.advance(at(START_MS + 14_990));
     assert!(meter.next_flow().is_none());
     meter.advance(at(START_MS + 15_010));
-    let flow = meter.next_flow().expect("a flow has fallen idle");
+    let flow = meter.next_flow().expect("a flow reached its idle timeout");
     assert_eq!(ours(&flow).6[..3], [START_MS, START_MS, 1]);
-    // A packet that comes late keeps its own time: only packets move the clock.
+    // A packet with an earlier time keeps it: only packets, not `advance`, limit the times of later packets.
     push(&mut meter, START_MS + 2);
     let mut meter = meter.finish();
     let flow = meter.next().expect("a flow of the late packet");

@@ -1,8 +1,7 @@
-//! Captures of others against NFStream 6.6.0 itself, which runs beside us.
+//! Compares the flows of third-party captures with those of NFStream 6.6.0, which the test runs.
 //!
-//! `FLOWLOOM_CAPTURES` names the folder, made for the captures of NFStream's own tests;
-//! `FLOWLOOM_ORACLE_PYTHON` a Python that has NFStream. `FLOWLOOM_CAPTURES=folder make test` sets
-//! both.
+//! `FLOWLOOM_CAPTURES` names a folder, usually with the captures of NFStream's own tests.
+//! `FLOWLOOM_ORACLE_PYTHON` names a Python that has NFStream. `FLOWLOOM_CAPTURES=folder make test` sets both.
 
 use std::ffi::OsString;
 use std::fs;
@@ -12,7 +11,7 @@ use std::process::Command;
 use crate::command::{HOST, meter};
 use crate::flows::{COLUMNS, Difference, parse};
 
-/// Captures whose flows are NFStream's, every one.
+/// Captures for which all flows equal NFStream's.
 const EQUAL: [&str; 49] = [
     // Ethernet and IP.
     "443-chrome.pcap",
@@ -67,27 +66,27 @@ const EQUAL: [&str; 49] = [
     "teredo.pcap",
 ];
 
-/// Captures of whose packets Flowloom makes other flows, and why.
+/// Captures for which the flows differ, with the reasons.
 const DIFFERENT: [(&str, &str); 2] = [
     (
         "capwap.pcap",
-        "NFStream takes encrypted and management frames in CAPWAP for IP",
+        "NFStream decodes encrypted and management frames in CAPWAP as IP",
     ),
     (
         "fuzz-2021-06-07-c6c72a0a56.pcap",
-        "NFStream takes times beyond 2038 for negative, and sizes wrap at 65536",
+        "NFStream reads times after 2038 as negative, and its sizes wrap at 65536",
     ),
 ];
 
-/// Both commands call them so.
+/// Options that have the same names in both commands.
 const ANALYSES: [&str; 3] = ["--statistical-analysis", "--splt-analysis", "8"];
 
-/// The folder of captures, if it is named.
+/// Returns the folder of captures, if the environment names one.
 pub(crate) fn folder() -> Option<PathBuf> {
     named("FLOWLOOM_CAPTURES").map(PathBuf::from)
 }
 
-/// The captures in it.
+/// Returns the captures in that folder.
 pub(crate) fn captures() -> Vec<PathBuf> {
     let Some(folder) = folder() else {
         return Vec::new();
@@ -105,12 +104,12 @@ pub(crate) fn captures() -> Vec<PathBuf> {
     paths
 }
 
-/// A Python that has NFStream, if it is named.
+/// Returns a Python that has NFStream, if the environment names one.
 pub(crate) fn python() -> Option<OsString> {
     named("FLOWLOOM_ORACLE_PYTHON")
 }
 
-/// Empty counts as unset, which is easier to say in a Makefile.
+/// Returns a variable of the environment. An empty one counts as unset, because a Makefile can set it more easily.
 fn named(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|value| !value.is_empty())
 }
@@ -128,11 +127,11 @@ fn flows_equal_nfstreams() {
     let (there, missing): (Vec<_>, Vec<_>) = listed.partition(|path| path.exists());
     assert!(
         !there.is_empty(),
-        "none of the captures that this test knows is in {}",
+        "{} has none of the captures that this test lists",
         folder.display()
     );
     for path in missing {
-        println!("not there: {}", path.display());
+        println!("missing: {}", path.display());
     }
     let theirs = nfstream(&python, &there);
     let mut wrong = String::new();
@@ -140,11 +139,14 @@ fn flows_equal_nfstreams() {
         let name = path.file_name().unwrap_or_default();
         let name = name.to_str().expect("listed names are UTF-8");
         let expected = fs::read_to_string(theirs.path().join(format!("{name}.jsonl")))
-            .expect("NFStream was asked for it");
+            .expect("NFStream wrote a file for each capture");
         let expected = parse(&expected);
         for flow in &expected {
             let missing = COLUMNS.iter().find(|&&column| !flow.contains_key(column));
-            assert_eq!(missing, None, "{name}: a column that NFStream has not");
+            assert_eq!(
+                missing, None,
+                "{name}: a column that NFStream does not have"
+            );
         }
         let run = meter(&path).args(ANALYSES).jsonl().run().done();
         let ours = run.flows();
@@ -157,7 +159,7 @@ fn flows_equal_nfstreams() {
                 wrong += &format!("{name}:\n{}", difference.describe("NFStream's"));
             }
             Some(reason) if difference.is_empty() => {
-                wrong += &format!("{name}: no longer differs, so this is not true: {reason}\n");
+                wrong += &format!("{name}: no longer differs, so this reason is wrong: {reason}\n");
             }
             _ => {}
         }
@@ -165,7 +167,7 @@ fn flows_equal_nfstreams() {
     assert!(wrong.is_empty(), "\n{wrong}");
 }
 
-/// A folder with NFStream's flows of these captures.
+/// Runs NFStream on these captures. Returns the folder of the files that it wrote.
 fn nfstream(python: &OsString, captures: &[PathBuf]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let run = Command::new(python)

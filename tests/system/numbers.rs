@@ -1,11 +1,11 @@
-//! Every number on the command line has a bound.
+//! Tests of the range of every number on the command line.
 
 use std::process::{Command, Stdio};
 
 use crate::command::{captures, flowloom, meter};
 use crate::guests::plugin;
 
-/// Options that take a number.
+/// The options of `meter` that take a number.
 const OPTIONS: [&str; 17] = [
     "--flows-per-file",
     "--rotate-files",
@@ -26,7 +26,8 @@ const OPTIONS: [&str; 17] = [
     "--queue-mib",
 ];
 
-const NO_NUMBERS: [&str; 12] = [
+/// Values that are not in the range of any option.
+const INVALID_NUMBERS: [&str; 12] = [
     "",
     "-1",
     "x",
@@ -41,7 +42,7 @@ const NO_NUMBERS: [&str; 12] = [
     "-18446744073709551616",
 ];
 
-/// Runs it with little memory: what a number asks for must not be taken before it is needed.
+/// Runs the command with little memory: Flowloom must not allocate what a number allows before it needs it.
 fn run(words: &[&str]) -> (Option<i32>, String) {
     let line = "ulimit -v 6000000; exec timeout 60 \"$@\"";
     let run = Command::new("sh")
@@ -52,9 +53,9 @@ fn run(words: &[&str]) -> (Option<i32>, String) {
         .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())
         .output()
-        .expect("there is a shell");
-    let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    (run.status.code(), said)
+        .expect("a shell is installed");
+    let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+    (run.status.code(), stderr)
 }
 
 fn metered(option: &str, value: &str) -> (Option<i32>, String) {
@@ -92,13 +93,13 @@ fn numbers_are_accepted_or_rejected_with_the_range() {
             "18446744073709551614",
             "18446744073709551615",
         ] {
-            let (code, said) = metered(option, value);
+            let (code, stderr) = metered(option, value);
             match code {
                 Some(0) => {}
-                Some(2) => assert!(said.contains("accepted"), "{option} {value}\n{said}"),
-                _ => panic!("{option} {value}: {code:?}\n{said}"),
+                Some(2) => assert!(stderr.contains("accepted"), "{option} {value}\n{stderr}"),
+                _ => panic!("{option} {value}: {code:?}\n{stderr}"),
             }
-            assert!(!said.contains("panicked"), "{option} {value}\n{said}");
+            assert!(!stderr.contains("panicked"), "{option} {value}\n{stderr}");
         }
         let least = if option == "--queue-mib" { "16" } else { "1" };
         assert_eq!(metered(option, least).0, Some(0), "{option} {least}");
@@ -108,20 +109,23 @@ fn numbers_are_accepted_or_rejected_with_the_range() {
 #[test]
 fn invalid_numbers_are_rejected_with_the_range() {
     for option in OPTIONS {
-        for value in NO_NUMBERS {
-            let (code, said) = metered(option, value);
-            assert_eq!(code, Some(2), "{option} {value:?}\n{said}");
-            let named = said.contains(&format!("'{value}' for '{option} <"));
-            let named = named || value.is_empty() && said.contains(&format!("'{option} <"));
-            assert!(named, "{option} {value:?}\n{said}");
+        for value in INVALID_NUMBERS {
+            let (code, stderr) = metered(option, value);
+            assert_eq!(code, Some(2), "{option} {value:?}\n{stderr}");
+            let named = stderr.contains(&format!("'{value}' for '{option} <"));
+            let named = named || value.is_empty() && stderr.contains(&format!("'{option} <"));
+            assert!(named, "{option} {value:?}\n{stderr}");
             assert!(
-                said.contains("a whole number from "),
-                "{option} {value:?}\n{said}"
+                stderr.contains("a whole number from "),
+                "{option} {value:?}\n{stderr}"
             );
         }
     }
     let slicer = plugin("slicer");
-    for value in NO_NUMBERS.into_iter().chain(["0", "10001", "4294967295"]) {
+    for value in INVALID_NUMBERS
+        .into_iter()
+        .chain(["0", "10001", "4294967295"])
+    {
         let words = [
             "plugin",
             "bench",
@@ -129,9 +133,9 @@ fn invalid_numbers_are_rejected_with_the_range() {
             "--rounds",
             value,
         ];
-        let (code, said) = run(&words);
-        assert_eq!(code, Some(2), "--rounds {value:?}\n{said}");
-        assert!(said.contains("from 1 to 10000 is accepted"), "{said}");
+        let (code, stderr) = run(&words);
+        assert_eq!(code, Some(2), "--rounds {value:?}\n{stderr}");
+        assert!(stderr.contains("from 1 to 10000 is accepted"), "{stderr}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! Files, anonymised columns, and the ends of connections, through the real command.
+//! Tests of numbered files, anonymized columns and `--end-on-fin`.
 
 use std::fs;
 
@@ -33,7 +33,12 @@ fn numbered_files_hold_the_flows_of_one_file() {
         found.extend(many.into_iter().skip(1));
     }
     assert_eq!(found, flows);
-    assert_eq!(fs::read_dir(folder.path()).expect("it is there").count(), 4);
+    assert_eq!(
+        fs::read_dir(folder.path())
+            .expect("the path exists")
+            .count(),
+        4
+    );
 }
 
 #[test]
@@ -60,8 +65,8 @@ fn equal_keys_give_equal_hashes_and_random_keys_do_not() {
     );
 }
 
-/// The numbers that tell a connection's end are in headers, which meters of their own threads are
-/// not shown unless they have to be.
+/// The end of a connection depends on TCP sequence numbers in packet headers. With several meters, the reader
+/// passes headers to the meters only if they need them.
 #[test]
 fn end_on_fin_does_not_depend_on_the_number_of_meters() {
     let flows = |meters: &str| {

@@ -1,4 +1,4 @@
-//! Files that exist, their names, and their compression, through the real command.
+//! Tests of output files: existing files, names and compression.
 
 use std::fs;
 use std::io::Read as _;
@@ -12,13 +12,13 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// Packets that come once, as from a live capture.
+/// Returns a run that reads the capture from standard input, which counts as a live capture.
 fn live(capture: &str) -> Command {
     let packets = fs::read(captures().join(capture)).expect("one of our captures");
     meter("-").stdin(packets)
 }
 
-/// The text of a file, decompressed by what its name says.
+/// Returns the text of a file, decompressed according to its extension.
 fn text(path: &Path) -> String {
     let file = fs::File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let mut reader: Box<dyn std::io::Read> = match path.extension().and_then(|it| it.to_str()) {
@@ -67,7 +67,7 @@ fn an_unknown_extension_is_rejected() {
         }
         assert_eq!(names(&folder), [""; 0]);
         run(&["--format", "jsonl"]).done();
-        fs::remove_file(&path).expect("it was written");
+        fs::remove_file(&path).expect("the file was written");
     }
 }
 
@@ -93,8 +93,11 @@ fn extensions_select_the_compression() {
         }
         assert_eq!(written(&name("a.ndjson"), &[]), jsonl);
         assert_eq!(written(&name("b.csv"), &["--format", "jsonl"]), jsonl);
-        let is = fs::metadata(folder.path().join(name("a.csv"))).expect("it is there");
-        assert!((is.len() as usize) < csv.len(), "it is not compressed");
+        let is = fs::metadata(folder.path().join(name("a.csv"))).expect("the path exists");
+        assert!(
+            (is.len() as usize) < csv.len(),
+            "the file is not compressed"
+        );
         let path = folder.path().join(name("n.csv"));
         let run = meter("dns.pcap")
             .arg("-o")
@@ -131,7 +134,9 @@ fn live_captures_do_not_overwrite_files() {
         assert_eq!(text(&path), first);
         run("icmp.pcap", &["--append"]).done();
         let both = text(&path);
-        let rest = both.strip_prefix(&first).expect("nothing before is lost");
+        let rest = both
+            .strip_prefix(&first)
+            .expect("the earlier flows are unchanged");
         let alone = folder.path().join(format!("alone-{name}"));
         live("icmp.pcap").arg("-o").arg(&alone).run().done();
         let alone = text(&alone);
@@ -150,10 +155,10 @@ fn a_capture_from_a_named_pipe_does_not_overwrite_files() {
     let made = std::process::Command::new("mkfifo").arg(&pipe).status();
     assert!(made.is_ok_and(|status| status.success()), "mkfifo failed");
     let output = folder.path().join("flows.csv");
-    fs::write(&output, "mine").expect("room");
+    fs::write(&output, "mine").expect("the folder is writable");
     let writer = {
         let pipe = pipe.clone();
-        // Nobody may come to read it.
+        // An error is ignored: the run ends before it reads the pipe.
         std::thread::spawn(move || {
             let packets = fs::read(captures().join("dns.pcap")).expect("a capture");
             let _ = fs::File::options()
@@ -171,7 +176,10 @@ fn a_capture_from_a_named_pipe_does_not_overwrite_files() {
             .contains("it exists\nhint: continue it with --append, "),
         "{run}"
     );
-    assert_eq!(fs::read_to_string(&output).expect("it is there"), "mine");
+    assert_eq!(
+        fs::read_to_string(&output).expect("the path exists"),
+        "mine"
+    );
     drop(writer);
 }
 
@@ -189,7 +197,7 @@ fn numbered_files_of_live_captures_continue_the_numbering() {
     let first = ["flows.1.csv", "flows.2.csv", "flows.3.csv"];
     assert_eq!(names(&folder), first);
     let before: Vec<_> = first.map(|name| text(&folder.path().join(name))).into();
-    // A crash and a restart, twice.
+    // Two further runs, as after a crash and a restart.
     run(&[]).done();
     run(&["--append"]).done();
     assert_eq!(names(&folder).len(), 9);
@@ -208,7 +216,7 @@ fn numbered_files_of_live_captures_continue_the_numbering() {
     run(&["--rotate-files", "9"]).done();
     assert_eq!(names(&folder).len(), 9);
     let last = folder.path().join("flows.18446744073709551615.csv");
-    fs::write(&last, "").expect("room");
+    fs::write(&last, "").expect("the folder is writable");
     run(&[]).fails(&format!(
         "cannot continue the numbering after '{}': there is no higher number; move the file away, or \
          choose another name",
@@ -251,14 +259,14 @@ fn flows_are_not_appended_to_other_columns_or_formats() {
     let folder = folder();
     let refused = |name: &str, before: &str, words: &[&str], why: &str| {
         let path = folder.path().join(name);
-        fs::write(&path, before).expect("room");
+        fs::write(&path, before).expect("the folder is writable");
         let run = live("dns.pcap").arg("-o").arg(&path).args(words);
         run.arg("--append").run().fails(&format!(
             "cannot write to '{}': cannot append flows: {why}; choose another name, or move the file \
              away",
             shown(&path)
         ));
-        assert_eq!(fs::read_to_string(&path).expect("it is there"), before);
+        assert_eq!(fs::read_to_string(&path).expect("the path exists"), before);
     };
     let path = folder.path().join("header.csv");
     meter("empty.pcap").arg("-o").arg(&path).run().done();
@@ -302,22 +310,24 @@ fn append_continues_after_the_last_complete_line() {
         let path = folder.path().join(name);
         run(&path);
         let whole = text(&path);
-        // Cut in the middle of the last line, and at its end.
+        // The last line lacks its line feed, or its second half.
         for lost in [1, 40] {
-            fs::write(&path, &whole[..whole.len() - lost]).expect("room");
+            fs::write(&path, &whole[..whole.len() - lost]).expect("the folder is writable");
             let ended = run(&path);
             let text = text(&path);
-            // Of JSON the object is whole without its line feed.
+            // A JSON object is complete without its line feed.
             let kept = match (name, lost) {
                 ("flows.jsonl", 1) => whole.as_str(),
                 _ => &whole[..whole[..whole.len() - 1].rfind('\n').expect("two lines") + 1],
             };
-            let rest = text.strip_prefix(kept).expect("what is whole stays");
+            let rest = text
+                .strip_prefix(kept)
+                .expect("complete lines are unchanged");
             assert_eq!(rest.lines().count(), 9, "{name}");
-            let is_told = ended
+            let is_reported = ended
                 .stderr
                 .contains("bytes after the last complete line of '");
-            assert_eq!(is_told, kept != whole, "{ended}");
+            assert_eq!(is_reported, kept != whole, "{ended}");
         }
     }
 }

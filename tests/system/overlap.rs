@@ -1,4 +1,4 @@
-//! No output is written over what the run reads, or over another output.
+//! Tests that no output overwrites an input of the run or another output.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use crate::command::{Run, captures, flowloom, meter};
 use crate::guests::plugin;
 
-/// A folder with everything that a run can read.
+/// A folder with every kind of input of a run.
 struct Files {
     folder: TempDir,
 }
@@ -22,8 +22,9 @@ impl Files {
         };
         let write = |name: &str, bytes: &[u8]| {
             let path = files.path(name);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("it can be made");
-            fs::write(path, bytes).expect("there is room");
+            fs::create_dir_all(path.parent().expect("a folder"))
+                .expect("the folder can be created");
+            fs::write(path, bytes).expect("the folder is writable");
         };
         write(
             "x.pcap",
@@ -111,9 +112,9 @@ fn outputs_are_compared_with_all_inputs_through_links() {
             let refused = |run: Run, output: &str| {
                 let run = run.exits(2);
                 let line = run.stderr.lines().next().unwrap_or_default();
-                let (path, said) = line.split_once(" is both ").unwrap_or((line, ""));
+                let (path, rest) = line.split_once(" is both ").unwrap_or((line, ""));
                 assert!(path.ends_with(input), "{input} as {name}\n{run}");
-                assert_eq!(said, format!("{what} and {output}"), "{run}");
+                assert_eq!(rest, format!("{what} and {output}"), "{run}");
                 assert!(files.contents() == before, "{input} as {name} was changed");
             };
             if n == 3 {
@@ -134,7 +135,7 @@ fn outputs_are_compared_with_all_inputs_through_links() {
                 refused(files.run(&words), "the performance report");
             }
             if n != 2 {
-                fs::remove_file(&link).expect("it was made");
+                fs::remove_file(&link).expect("the link exists");
             }
         }
     }
@@ -174,7 +175,7 @@ fn outputs_are_compared_with_each_other_before_they_exist() {
     files
         .run(&[&words[..], &report].concat())
         .refuses_usage("n.csv is both the output and the performance report");
-    // What is written to a device is not there to be read.
+    // Two outputs may be the same device.
     let words = ["-o", "/dev/null", "--performance-report", "9"];
     let report = ["--performance-report-file", "/dev/null"];
     meter("dns.pcap").args(words).args(report).run().done();
@@ -190,10 +191,13 @@ fn standard_input_and_output_are_compared_too() {
             .current_dir(files.folder.path())
             .stdin(Stdio::null())
             .output()
-            .expect("there is a shell");
-        let said = String::from_utf8_lossy(&run.stderr).into_owned();
-        assert_eq!(run.status.code(), Some(2), "{line}\n{said}");
-        assert!(said.contains(" is both a source and the output"), "{said}");
+            .expect("a shell is installed");
+        let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert_eq!(run.status.code(), Some(2), "{line}\n{stderr}");
+        assert!(
+            stderr.contains(" is both a source and the output"),
+            "{stderr}"
+        );
     };
     let before = files.contents();
     shell("$F meter - --n-dissections 0 < x.pcap -o x.pcap --format csv");
@@ -208,7 +212,7 @@ fn a_module_is_not_overwritten_by_its_component() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let module = folder.path().join("module.wasm");
     let wasm = wat::parse_str("(module)").expect("a module");
-    fs::write(&module, &wasm).expect("there is room");
+    fs::write(&module, &wasm).expect("the folder is writable");
     let link = folder.path().join("component.wasm");
     symlink(&module, &link).expect("a link");
     for output in [&module, &link] {
@@ -222,14 +226,16 @@ fn a_module_is_not_overwritten_by_its_component() {
                 "{} is both the module and the component",
                 module.display()
             ));
-        assert!(fs::read(&module).expect("it is there") == wasm);
+        assert!(fs::read(&module).expect("the path exists") == wasm);
     }
 }
 
 #[test]
 fn inputs_of_a_plugin_project_are_not_overwritten() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("room");
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).expect("the folder is writable")
+    };
     let describe = |source: &str, expected: &str| {
         write(
             "flowloom-plugin.toml",
@@ -256,20 +262,20 @@ fn inputs_of_a_plugin_project_are_not_overwritten() {
         ("flowloom-plugin.toml", "the description of the plugin"),
     ] {
         describe("plugin.c", expected);
-        let before = fs::read(folder.path().join(expected)).expect("it is there");
+        let before = fs::read(folder.path().join(expected)).expect("the path exists");
         run("test").refuses_usage(&format!(
             "./{expected} is both {what} and the expected values of a test"
         ));
-        let after = fs::read(folder.path().join(expected)).expect("it is there");
+        let after = fs::read(folder.path().join(expected)).expect("the path exists");
         assert!(after == before, "{expected}");
     }
     for source in ["mine.wasm", "mine.new.wasm"] {
         write(source, "source");
         describe(source, "x.jsonl");
         let run = run("build").exits(2);
-        let said = format!("{source} is both the plugin's source and the component\n");
-        assert!(run.stderr.ends_with(&said), "{run}");
-        let text = fs::read_to_string(folder.path().join(source)).expect("it is there");
+        let message = format!("{source} is both the plugin's source and the component\n");
+        assert!(run.stderr.ends_with(&message), "{run}");
+        let text = fs::read_to_string(folder.path().join(source)).expect("the path exists");
         assert_eq!(text, "source");
     }
 }

@@ -1,11 +1,12 @@
-//! Captures of packets that a test chooses: raw IP, link type 101.
+//! Builds pcap captures with raw IP (link type 101) from packets that a test chooses.
 
-/// The header of a file.
+/// The header of a pcap file.
 pub(crate) const HEADER: [u8; 24] = [
     0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0, 0, 101, 0, 0, 0,
 ];
 
-/// A UDP packet from 192.0.2.1, from this port to port 53 of 192.0.2.2, at this time in ms since 1970.
+/// Returns the record of a UDP packet from `port` of 192.0.2.1 to port 53 of 192.0.2.2. The time is in ms since
+/// 1970.
 pub(crate) fn packet(time_ms: u64, port: u16) -> Vec<u8> {
     let mut record = Vec::new();
     let words = [
@@ -25,7 +26,7 @@ pub(crate) fn packet(time_ms: u64, port: u16) -> Vec<u8> {
     record
 }
 
-/// A whole capture of these packets.
+/// Returns a complete capture with these packets, each as its time in ms and its source port.
 pub(crate) fn capture(packets: impl IntoIterator<Item = (u64, u16)>) -> Vec<u8> {
     let mut bytes = HEADER.to_vec();
     for (time_ms, port) in packets {

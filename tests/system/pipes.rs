@@ -1,4 +1,4 @@
-//! Pipes behave as interfaces do, and signals end every run without a loss.
+//! Tests of captures from pipes, which behave like interfaces, and of signals, which end a run without loss.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
@@ -13,7 +13,7 @@ use crate::flows::{Flow, parse};
 use crate::guests::{plugin, udps};
 use crate::pcap;
 
-/// Who has said nothing for so long hangs.
+/// A run without output for this time counts as a hang.
 const HANGS: Duration = Duration::from_secs(60);
 
 fn now_ms() -> u64 {
@@ -21,7 +21,7 @@ fn now_ms() -> u64 {
     now.expect("a clock after 1970").as_millis() as u64
 }
 
-/// A run whose capture comes through a pipe that stays open.
+/// A run that reads its capture from a pipe that stays open.
 struct Piped {
     child: Child,
     stdin: ChildStdin,
@@ -31,9 +31,11 @@ struct Piped {
 impl Piped {
     fn start(mut command: Command) -> Self {
         let mut child = command.start();
-        let mut stdin = child.stdin.take().expect("it is piped");
-        stdin.write_all(&pcap::HEADER).expect("it reads");
-        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut stdin = child.stdin.take().expect("the stream is piped");
+        stdin
+            .write_all(&pcap::HEADER)
+            .expect("the command reads its input");
+        let stdout = BufReader::new(child.stdout.take().expect("the stream is piped"));
         let (tell, lines) = channel();
         thread::spawn(move || {
             for line in stdout.lines() {
@@ -50,13 +52,18 @@ impl Piped {
     fn send(&mut self, packets: impl IntoIterator<Item = (u64, u16)>) {
         for (time_ms, port) in packets {
             let record = pcap::packet(time_ms, port);
-            self.stdin.write_all(&record).expect("it reads");
+            self.stdin
+                .write_all(&record)
+                .expect("the command reads its input");
         }
     }
 
-    /// The next flow, for which it is waited.
+    /// Waits for the next flow.
     fn flow(&self) -> Flow {
-        let line = self.lines.recv_timeout(HANGS).expect("a flow comes");
+        let line = self
+            .lines
+            .recv_timeout(HANGS)
+            .expect("a flow is written in time");
         parse(&line).remove(0)
     }
 
@@ -68,13 +75,13 @@ impl Piped {
         assert!(kill.expect("kill runs").success());
     }
 
-    /// Waits for the end, the pipe still open; gives what is left of flows, the exit code and standard
+    /// Waits for the end of the run while the pipe is open. Returns the remaining flows, the exit code and standard
     /// error.
     fn end(mut self) -> (Vec<Flow>, Option<i32>, String) {
         let mut log = String::new();
-        let mut stderr = self.child.stderr.take().expect("it is piped");
+        let mut stderr = self.child.stderr.take().expect("the stream is piped");
         stderr.read_to_string(&mut log).expect("the log is text");
-        let status = self.child.wait().expect("it ends");
+        let status = self.child.wait().expect("the process ends");
         let flows = self.lines.iter().flat_map(|line| parse(&line)).collect();
         (flows, status.code(), log)
     }
@@ -93,7 +100,7 @@ fn flows_are_written_while_the_pipe_is_open_and_a_signal_loses_none() {
             );
             let now = now_ms();
             run.send([(now, 1), (now + 1, 1), (now + 2, 2)]);
-            // Nothing else comes through the pipe.
+            // No further packet arrives: the flows end by the clock.
             let mut ports: Vec<_> = (0..2).map(|_| run.flow()["src_port"].as_u64()).collect();
             ports.sort();
             assert_eq!(ports, [Some(1), Some(2)]);
@@ -120,7 +127,7 @@ fn partial_batches_of_a_busy_pipe_are_metered_in_time() {
                     .jsonl()
                     .args(["--idle-timeout", "1", "--n-meters", meters]),
             );
-        // A flow that ends, and then a packet of others every 20 ms: far fewer than a round holds.
+        // The first flow ends, while a packet of another flow arrives every 20 ms. A batch of packets is never full.
         run.send([(now_ms(), 1)]);
         let mut first = None;
         for port in 2..3_000 {
@@ -130,7 +137,7 @@ fn partial_batches_of_a_busy_pipe_are_metered_in_time() {
                 break;
             }
         }
-        let first = parse(&first.expect("a flow comes while packets do")).remove(0);
+        let first = parse(&first.expect("a flow ends while packets arrive")).remove(0);
         assert_eq!(first["src_port"], 1);
         run.signal("TERM");
         assert_eq!(run.end().1, Some(0));
@@ -149,7 +156,7 @@ fn a_slow_pipe_does_not_change_the_flows_of_a_recording() {
     let mut run = Piped::start(meter("-").jsonl().args(["--idle-timeout", "1"]));
     let (early, late) = packets.split_at(100);
     run.send(early.iter().copied());
-    // For longer than the idle timeout nothing comes.
+    // No packet arrives for longer than the idle timeout.
     thread::sleep(Duration::from_millis(2_500));
     run.send(late.iter().copied());
     drop(std::mem::replace(
@@ -160,7 +167,7 @@ fn a_slow_pipe_does_not_change_the_flows_of_a_recording() {
             .expect("true runs")
             .stdin
             .take()
-            .expect("it is piped"),
+            .expect("the stream is piped"),
     ));
     let (flows, code, log) = run.end();
     assert_eq!(code, Some(0), "{log}");
@@ -183,8 +190,8 @@ fn a_packet_time_in_the_future_does_not_keep_flows_alive() {
         run.signal("INT");
         let (_, code, log) = run.end();
         assert_eq!(code, Some(0), "{log}");
-        let told = "1 steps back of the clock; each ended all flows";
-        assert!(log.contains(told), "{log}");
+        let summary = "1 steps back of the clock; each ended all flows";
+        assert!(log.contains(summary), "{log}");
         // The packet after the step has its own time.
         assert!(!log.contains("out of order"), "{log}");
     }
@@ -198,10 +205,10 @@ fn a_signal_ends_a_capture_file_with_the_flows_so_far() {
         let mut child = meter(&path)
             .args(["--idle-timeout", "1", "--n-meters", meters])
             .start();
-        let mut stdout = child.stdout.take().expect("it is piped");
+        let mut stdout = child.stdout.take().expect("the stream is piped");
         let mut first = [0; 1];
         stdout.read_exact(&mut first).expect("a header");
-        // Nobody reads on, so that it cannot come to the end.
+        // Nothing else is read, so that the run blocks before the end of the capture.
         let kill = std::process::Command::new("kill")
             .args(["-s", "INT", &child.id().to_string()])
             .status();
@@ -209,9 +216,9 @@ fn a_signal_ends_a_capture_file_with_the_flows_so_far() {
         let mut text = String::new();
         stdout.read_to_string(&mut text).expect("output is text");
         let mut log = String::new();
-        let mut stderr = child.stderr.take().expect("it is piped");
+        let mut stderr = child.stderr.take().expect("the stream is piped");
         stderr.read_to_string(&mut log).expect("the log is text");
-        let status = child.wait().expect("it ends");
+        let status = child.wait().expect("the process ends");
         assert_eq!(status.code(), Some(0), "{log}");
         let flows = text.lines().count() - 1;
         assert!(0 < flows && flows < 60_000, "{flows} flows\n{log}");

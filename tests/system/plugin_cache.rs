@@ -1,4 +1,4 @@
-//! Where compiled plugins are kept, and what is never read, run or deleted there.
+//! Tests of the cache of compiled plugins, and of the files that Flowloom must not read, run or delete in it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::command::{Run, meter};
 use crate::guests::fifo;
 
-/// A run with compiled plugins in this folder.
+/// Runs the command with this folder as the cache of compiled plugins.
 fn cached(cache: &Path, plugin: &str) -> Run {
     meter("dns.pcap")
         .plugin(plugin)
@@ -17,10 +17,10 @@ fn cached(cache: &Path, plugin: &str) -> Run {
         .done()
 }
 
-/// The only file besides the mark of a cache.
+/// Returns the only file besides CACHEDIR.TAG.
 fn only_file(folder: &Path) -> PathBuf {
     let files: Vec<_> = fs::read_dir(folder)
-        .expect("the cache is there")
+        .expect("the cache exists")
         .map(|entry| entry.expect("it can be read").path())
         .filter(|path| !path.ends_with("CACHEDIR.TAG"))
         .collect();
@@ -39,44 +39,44 @@ fn only_intact_private_files_of_the_cache_are_used() {
     let (its, others) = (only_file(&one), only_file(&other));
     let mode = |path: &Path| {
         fs::metadata(path)
-            .expect("it is there")
+            .expect("the path exists")
             .permissions()
             .mode()
             & 0o777
     };
     assert_eq!((mode(&one), mode(&its)), (0o700, 0o600));
-    // What is there is used: here it is the code of another plugin.
+    // The run uses the file: the test has replaced it with the code of another plugin.
     let image = fs::read(&its).expect("an image");
-    fs::copy(&others, &its).expect("room for it");
+    fs::copy(&others, &its).expect("the folder is writable");
     let run = cached(&one, "evil");
     assert!(!run.stderr.contains("plugin   evil 6.6.6"), "{run}");
-    // What is cut off, has another byte, is a link, or can be written by others is not.
+    // A file is not used if it is truncated or modified, is a link, or can be written by other users.
     let mut flipped = image.clone();
     flipped[image.len() / 2] ^= 1;
     for planted in [&image[..image.len() - 1], &flipped, b"", b"\x7fELF"] {
-        fs::write(&its, planted).expect("room for it");
+        fs::write(&its, planted).expect("the folder is writable");
         reports(cached(&one, "evil"), evil);
         assert_eq!(
-            fs::read(&its).expect("it was made again").len(),
+            fs::read(&its).expect("the file was written again").len(),
             image.len()
         );
     }
-    fs::remove_file(&its).expect("it is there");
-    symlink(&others, &its).expect("room for it");
+    fs::remove_file(&its).expect("the path exists");
+    symlink(&others, &its).expect("the folder is writable");
     reports(cached(&one, "evil"), evil);
-    fs::copy(&others, &its).expect("room for it");
-    fs::set_permissions(&its, fs::Permissions::from_mode(0o666)).expect("it is ours");
+    fs::copy(&others, &its).expect("the folder is writable");
+    fs::set_permissions(&its, fs::Permissions::from_mode(0o666)).expect("the test owns the path");
     reports(cached(&one, "evil"), evil);
-    // Nor what is too large to be one, or a pipe.
+    // A file that is too large or is a FIFO is not used either.
     fs::File::create(&its)
         .and_then(|file| file.set_len(3 << 30))
-        .expect("a file with a hole");
+        .expect("a sparse file");
     reports(cached(&one, "evil"), evil);
-    fs::remove_file(&its).expect("it was made again");
+    fs::remove_file(&its).expect("the file was written again");
     fifo(&its);
     reports(cached(&one, "evil"), evil);
-    // A folder that others can open is not used at all.
-    fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    // A folder that other users can open is not used at all.
+    fs::set_permissions(&one, fs::Permissions::from_mode(0o755)).expect("the test owns the path");
     let run = cached(&one, "evil");
     let warning = format!(
         " WARN cannot keep compiled plugins in {}: other users may open it (mode 755); use chmod 700",
@@ -85,7 +85,7 @@ fn only_intact_private_files_of_the_cache_are_used() {
     assert!(run.stderr.lines().any(|line| line == warning), "{run}");
 }
 
-/// A run whose compiled plugins are not kept, for this reason.
+/// Checks that a run does not use this folder, and warns with this reason.
 #[track_caller]
 fn not_kept(folder: &Path, reason: &str) {
     let run = cached(folder, "evil");
@@ -99,10 +99,10 @@ fn not_kept(folder: &Path, reason: &str) {
     );
 }
 
-/// A folder that is closed to others.
+/// Creates a folder that only its owner can open.
 fn private(folder: &Path) {
-    fs::create_dir(folder).expect("room for it");
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("it is ours");
+    fs::create_dir(folder).expect("the folder is writable");
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).expect("the test owns the path");
 }
 
 #[test]
@@ -112,8 +112,8 @@ fn files_of_others_are_never_deleted() {
     private(&folder);
     let large = |name: &str| {
         let path = folder.join(name);
-        let file = fs::File::create(&path).expect("room for it");
-        file.set_len(600 << 20).expect("a file with a hole");
+        let file = fs::File::create(&path).expect("the folder is writable");
+        file.set_len(600 << 20).expect("a sparse file");
         path
     };
     let thesis = large("thesis.tar");
@@ -122,24 +122,24 @@ fn files_of_others_are_never_deleted() {
         "it has other files, such as thesis.tar, and no CACHEDIR.TAG; use a folder that is empty or \
          does not exist",
     );
-    // In a cache that others use as well, and under names that are ours.
+    // A folder with a tag may also contain files of other programs, even with names like those of Flowloom.
     fs::write(
         folder.join("CACHEDIR.TAG"),
         "Signature: 8a477f597d28d172789f06886806bc55\n",
     )
-    .expect("room for it");
+    .expect("the folder is writable");
     let named = large(&format!("{}.image", "0".repeat(64)));
-    // One of ours that is old, and too much together with what is new.
+    // An old file of Flowloom. Together with the new file it exceeds the size limit of the cache.
     let old = folder.join(format!("{}.image", "1".repeat(64)));
-    fs::write(&old, "flowloom image 1\n").expect("room for it");
+    fs::write(&old, "flowloom image 1\n").expect("the folder is writable");
     let file = fs::File::options().write(true).open(&old);
     file.and_then(|file| file.set_len(512 << 20))
-        .expect("a file with a hole");
+        .expect("a sparse file");
     cached(&folder, "evil");
     let left = |path: &Path| path.exists();
     assert!(left(&thesis) && left(&named) && !left(&old));
-    let images = fs::read_dir(&folder).expect("it is there").count();
-    assert_eq!(images, 4, "the tag, two of others, and the new one");
+    let images = fs::read_dir(&folder).expect("the path exists").count();
+    assert_eq!(images, 4, "the tag, two files of others and the new file");
 }
 
 #[test]
@@ -148,10 +148,10 @@ fn a_cache_folder_without_a_tag_gets_one() {
     let folder = parent.path().join("cache");
     private(&folder);
     let old = folder.join(format!("{}.image", "a".repeat(64)));
-    fs::write(&old, [&[0; 32][..], b"\x7fELF"].concat()).expect("room for it");
+    fs::write(&old, [&[0; 32][..], b"\x7fELF"].concat()).expect("the folder is writable");
     cached(&folder, "evil");
     assert!(old.exists() && folder.join("CACHEDIR.TAG").exists());
-    assert_eq!(fs::read_dir(&folder).expect("it is there").count(), 3);
+    assert_eq!(fs::read_dir(&folder).expect("the path exists").count(), 3);
 }
 
 #[test]
@@ -159,11 +159,11 @@ fn folders_that_other_users_can_replace_are_not_used() {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let (cache, link) = (parent.path().join("cache"), parent.path().join("link"));
     private(&cache);
-    symlink(&cache, &link).expect("room for it");
+    symlink(&cache, &link).expect("the folder is writable");
     not_kept(&link, "it is not a folder");
     let mode = |mode| fs::set_permissions(parent.path(), fs::Permissions::from_mode(mode));
-    mode(0o777).expect("it is ours");
-    let shown = fs::canonicalize(parent.path()).expect("it is there");
+    mode(0o777).expect("the test owns the path");
+    let shown = fs::canonicalize(parent.path()).expect("the path exists");
     not_kept(
         &cache,
         &format!(
@@ -171,8 +171,8 @@ fn folders_that_other_users_can_replace_are_not_used() {
             shown.display()
         ),
     );
-    // As /tmp is.
-    mode(0o1777).expect("it is ours");
+    // Mode 1777, the same as /tmp, is safe: other users cannot rename the folder.
+    mode(0o1777).expect("the test owns the path");
     let run = cached(&cache, "evil");
     assert!(!run.stderr.contains("not kept"), "{run}");
 }
@@ -182,7 +182,7 @@ fn a_folder_of_another_user_is_not_used() {
     let parent = tempfile::tempdir().expect("a temporary folder");
     let cache = parent.path().join("cache");
     private(&cache);
-    // Only root can give it away.
+    // Only root can change the owner. For other users the test ends here.
     if std::os::unix::fs::chown(&cache, Some(65_534), None).is_err() {
         return;
     }

@@ -1,4 +1,4 @@
-//! Plugins at work: what they add to flows, with both kinds of calls of the contract.
+//! Tests of the values that plugins add to flows, in both call modes.
 
 use std::path::PathBuf;
 
@@ -10,7 +10,7 @@ use crate::golden::{all_captures, bless, folder};
 use crate::guests::{file, named, plugin, udps};
 use crate::nfstream;
 
-/// Our captures, and those of others where they are there.
+/// Returns the captures of this repository and those of `FLOWLOOM_CAPTURES`.
 fn captures() -> impl Iterator<Item = PathBuf> {
     let ours = all_captures().into_iter().map(PathBuf::from);
     ours.chain(nfstream::captures())
@@ -28,8 +28,8 @@ fn packets(run: &Run) -> u64 {
     packets.sum()
 }
 
-/// The host computes the same from the same sizes, so all of it can be compared. Both add up whole
-/// numbers and round once: floats are equal to the last bit.
+/// The host computes the same statistics from the same sizes. Both sum integers and round once, so that floats are
+/// equal bit by bit.
 #[test]
 fn packet_stats_equals_the_host_in_both_call_modes() {
     const IP_SIZE: &str = "1";
@@ -40,12 +40,12 @@ fn packet_stats_equals_the_host_in_both_call_modes() {
                 .plugin("packet_stats")
                 .jsonl()
         };
-        let [quickest, events] = Command::CALLS.map(|call_mode| command().args(call_mode).run());
+        let [auto, per_event] = Command::CALLS.map(|call_mode| command().args(call_mode).run());
         assert!(
-            quickest.stdout == events.stdout,
-            "the worlds differ:\n{quickest}\n{events}"
+            auto.stdout == per_event.stdout,
+            "the call modes differ:\n{auto}\n{per_event}"
         );
-        for flow in quickest.flows() {
+        for flow in auto.flows() {
             let stats = udps(&flow, "packet_stats");
             assert_eq!(stats.len(), 10, "{flow:?}");
             for way in ["src2dst", "dst2src"] {
@@ -91,7 +91,7 @@ fn slicer_cuts_flows_and_other_plugins_see_every_packet() {
 
 #[test]
 fn slicer_is_called_per_event_in_both_call_modes() {
-    let [quickest, events] = Command::CALLS.map(|call_mode| {
+    let [auto, per_event] = Command::CALLS.map(|call_mode| {
         let run = meter("http.pcap")
             .plugin("slicer")
             .args(call_mode)
@@ -99,8 +99,8 @@ fn slicer_is_called_per_event_in_both_call_modes() {
             .run();
         run.done()
     });
-    assert_eq!(quickest.stdout, events.stdout);
-    assert_eq!(quickest.report(), events.report());
+    assert_eq!(auto.stdout, per_event.stdout);
+    assert_eq!(auto.report(), per_event.report());
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn values_are_written_as_documented() {
             let lines = before.lines().zip(after.lines());
             let different = lines.clone().find(|(before, after)| before != after);
             panic!(
-                "{} differs (FLOWLOOM_BLESS=1 writes it anew): {:#?}",
+                "{} differs (FLOWLOOM_BLESS=1 rewrites it): {:#?}",
                 golden.display(),
                 different.unwrap_or(("of other length", "")),
             );

@@ -1,4 +1,4 @@
-//! `flowloom plugin new`, `build`, `test` and `bench`: from nothing to a column.
+//! Tests of `flowloom plugin new`, `build`, `test` and `bench`.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -11,7 +11,7 @@ use crate::command::{Command, HOST, captures, flowloom};
 use crate::flows::Flow;
 use crate::guests::{plugin, udps};
 
-/// `flowloom plugin …` in a folder, with the compilers that `make sdk-tools` installs.
+/// Returns `flowloom plugin …` in a folder, with the compilers that `make sdk-tools` installs.
 fn in_folder(folder: &Path, words: &[&str]) -> Command {
     let target = fs::canonicalize(Path::new(HOST).join("../../target")).expect("the target folder");
     flowloom()
@@ -19,7 +19,7 @@ fn in_folder(folder: &Path, words: &[&str]) -> Command {
         .arg("plugin")
         .args(words)
         .env("FLOWLOOM_TOOLS", target.join("sdk-tools"))
-        // What the SDK needs is there, since Flowloom needs it; and once built it is not built again.
+        // Flowloom needs the dependencies of the SDK too, so they are downloaded. All projects share one target folder.
         .env("CARGO_NET_OFFLINE", "true")
         .env("CARGO_TARGET_DIR", target.join("plugin-projects"))
 }
@@ -28,7 +28,7 @@ fn folder() -> TempDir {
     tempfile::tempdir().expect("a temporary folder")
 }
 
-/// A folder `mine` of a language.
+/// Creates a plugin project `mine` in this language.
 fn new(language: &str) -> TempDir {
     let folder = folder();
     in_folder(folder.path(), &["new", "mine", "--lang", language])
@@ -37,7 +37,7 @@ fn new(language: &str) -> TempDir {
     folder
 }
 
-/// Makes, builds, tests and runs a plugin, and looks at what it adds.
+/// Creates, builds, tests and runs a plugin, and checks its values.
 fn create_build_test_and_run(language: &str) {
     let folder = new(language);
     let run = in_folder(folder.path(), &["build", "mine"])
@@ -68,7 +68,7 @@ fn create_build_test_and_run(language: &str) {
         flows.iter().map(values).collect::<Vec<_>>(),
         [(Some(849), Some(false)), (Some(1500), Some(false))]
     );
-    // A source that does not compile leaves the component alone.
+    // A source that does not compile keeps the old component.
     let source = ["src/lib.rs", "main.go", "plugin.c", "plugin.zig"]
         .map(|source| folder.path().join("mine").join(source))
         .into_iter()
@@ -105,7 +105,7 @@ macro_rules! languages {
 
 languages! { c go javascript python rust zig }
 
-/// A PATH of what every Unix has, and nothing else.
+/// Returns a folder for PATH with only a few Unix tools.
 fn bare() -> TempDir {
     let bin = folder();
     let path = std::env::var_os("PATH").expect("there is a PATH");
@@ -124,7 +124,7 @@ fn bare() -> TempDir {
 #[test]
 fn the_error_of_a_missing_compiler_says_how_to_install_it() {
     let bare = bare();
-    for (language, said) in [
+    for (language, message) in [
         (
             "rust",
             "cannot find cargo; install Rust from https://rustup.rs, then run `rustup target add \
@@ -163,7 +163,7 @@ fn the_error_of_a_missing_compiler_says_how_to_install_it() {
             .run()
             .fails(&format!(
                 "cannot build mine: {}",
-                said.replace("SDK", &sdk.display().to_string())
+                message.replace("SDK", &sdk.display().to_string())
             ));
     }
 }
@@ -210,8 +210,8 @@ fn errors_of_a_project_folder_have_a_hint() {
     run(&["new", "mine", "--lang", "python"]).done();
     run(&["test", "mine"]).fails("mine/mine.wasm does not exist\nhint: flowloom plugin build mine");
     let described = folder.path().join("mine/flowloom-plugin.toml");
-    let text = fs::read_to_string(&described).expect("it is there");
-    for (from, to, said) in [
+    let text = fs::read_to_string(&described).expect("the path exists");
+    for (from, to, message) in [
         (
             "plugin.py",
             "other.py",
@@ -238,20 +238,20 @@ fn errors_of_a_project_folder_have_a_hint() {
         ),
     ] {
         assert!(text.contains(from), "no {from} in {text}");
-        fs::write(&described, text.replace(from, to)).expect("it can be written");
-        run(&["build", "mine"]).fails(said);
+        fs::write(&described, text.replace(from, to)).expect("the file can be written");
+        run(&["build", "mine"]).fails(message);
     }
 }
 
-/// A folder of the plugin `slicer`, as if it had been built there.
+/// Creates a project whose component is the plugin `slicer`.
 fn sliced() -> (TempDir, PathBuf) {
     let folder = new("rust");
     let mine = folder.path().join("mine");
     fs::copy(plugin("slicer"), mine.join("mine.wasm")).expect("a plugin can be copied");
     let described = mine.join("flowloom-plugin.toml");
-    let mut text = fs::read_to_string(&described).expect("it is there");
+    let mut text = fs::read_to_string(&described).expect("the path exists");
     text += "options = { limit = 12 }\n";
-    fs::write(&described, text).expect("it can be written");
+    fs::write(&described, text).expect("the file can be written");
     (folder, mine)
 }
 
@@ -285,10 +285,10 @@ fn a_test_prints_differences_and_bless_accepts_them() {
     test(&[]).done();
 
     let expected = mine.join("tests/tls13.jsonl");
-    let text = fs::read_to_string(&expected).expect("it was written");
+    let text = fs::read_to_string(&expected).expect("the file was written");
     let wrong = text.replacen("\"packets\":12", "\"packets\":11", 1);
     assert_ne!(text, wrong);
-    fs::write(&expected, wrong).expect("it can be written");
+    fs::write(&expected, wrong).expect("the file can be written");
     let run = test(&[]).exits(1);
     assert_eq!(
         run.stdout,
@@ -297,7 +297,7 @@ fn a_test_prints_differences_and_bless_accepts_them() {
              is 12, expected 11\n"
         )
     );
-    fs::remove_file(&expected).expect("it can be removed");
+    fs::remove_file(&expected).expect("the file can be removed");
     test(&[]).fails(
         "cannot read mine/tests/tls13.jsonl: No such file or directory (os error 2)\n\
          hint: --bless writes it",
@@ -317,7 +317,7 @@ fn a_test_warns_about_a_component_older_than_its_sources() {
         let set = file.and_then(|file| file.set_modified(built + Duration::from_secs(after)));
         set.expect("a time can be set");
     };
-    // What it is not built from, and a source that is as old.
+    // Files that are not sources of the component, and a source with the same time.
     for file in [
         "README.md",
         "flowloom-plugin.toml",
@@ -332,10 +332,10 @@ fn a_test_warns_about_a_component_older_than_its_sources() {
     assert_eq!(test().done().stderr, "");
     for (file, after) in [("flowloom-sdk/sdk/rust/src/lib.rs", 1), ("src/lib.rs", 2)] {
         changed(file, after);
-        let said = format!(
+        let message = format!(
             " WARN mine/mine.wasm is older than mine/{file}; to update it: flowloom plugin build mine\n"
         );
-        assert_eq!(test().done().stderr, said);
+        assert_eq!(test().done().stderr, message);
     }
 }
 
@@ -344,9 +344,9 @@ fn a_plugin_that_is_stopped_fails_its_test() {
     let (folder, mine) = sliced();
     fs::copy(plugin("panics"), mine.join("mine.wasm")).expect("a plugin can be copied");
     let described = mine.join("flowloom-plugin.toml");
-    let text = fs::read_to_string(&described).expect("it is there");
+    let text = fs::read_to_string(&described).expect("the path exists");
     fs::write(&described, text.replace("limit = 12", "at = \"update\""))
-        .expect("it can be written");
+        .expect("the file can be written");
     let run = in_folder(folder.path(), &["test", "mine"]).run().exits(1);
     let last = run.stderr.lines().last().unwrap_or_default();
     assert!(

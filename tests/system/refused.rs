@@ -1,4 +1,4 @@
-//! Plugins that are refused before the first packet, each with the reason.
+//! Tests of plugins that Flowloom rejects before the first packet, and of the reasons.
 
 use std::path::Path;
 
@@ -17,7 +17,7 @@ fn refused(path: &Path, reason: &str) {
     load(path).fails(&format!("plugin 'hand': {reason}"));
 }
 
-/// The guest `evil` with these options.
+/// Checks that Flowloom rejects the guest `evil` with these options.
 #[track_caller]
 fn evil_refused(options: &str, reason: &str) {
     meter("dns.pcap")
@@ -26,7 +26,7 @@ fn evil_refused(options: &str, reason: &str) {
         .fails(&format!("plugin 'evil': {reason}"));
 }
 
-/// Else the other tests here would prove nothing.
+/// The other tests change one thing in this module. They are only valid if the module itself is accepted.
 #[test]
 fn a_correct_hand_written_module_is_accepted() {
     let (_folder, path) = Module::default().file();
@@ -101,7 +101,7 @@ fn paths_that_are_not_regular_files() {
         Path::new("missing.wasm"),
         "cannot read FILE: No such file or directory (os error 2)",
     );
-    // Nobody writes to it: reading would wait for ever.
+    // The FIFO has no writer: reading from it would wait forever.
     let (folder, _) = file("beside", "");
     let fifo = folder.path().join("fifo");
     crate::guests::fifo(&fifo);
@@ -114,7 +114,7 @@ fn a_file_that_is_too_large() {
     let large = std::fs::File::options().write(true).open(&path);
     large
         .and_then(|file| file.set_len((64 << 20) + 1))
-        .expect("a file with a hole");
+        .expect("a sparse file");
     refused(
         &path,
         "FILE has 67108865 bytes; at most 67108864 are accepted",
@@ -239,7 +239,7 @@ fn ten_thousand_core_instances() {
 
 #[test]
 fn initial_memory_above_the_limit() {
-    for (module, asked) in [
+    for (module, requested) in [
         (
             Module {
                 memory: "65536",
@@ -257,14 +257,15 @@ fn initial_memory_above_the_limit() {
     ] {
         let (_folder, path) = module.file();
         let run = load(&path).exits(1);
-        let told = run
+        let reported = run
             .stderr
             .strip_prefix("flowloom: plugin 'hand': cannot be opened: it requested ")
             .and_then(|rest| rest.strip_suffix(" bytes of memory; 268435456 are allowed\n"))
-            .and_then(|told| told.parse::<u64>().ok());
-        // What the host keeps for an instance counts too, and differs from engine to engine.
-        let is_told = told.is_some_and(|told| (asked + 1..asked + 65_536).contains(&told));
-        assert!(is_told, "{run}");
+            .and_then(|reported| reported.parse::<u64>().ok());
+        // The size includes data of the host for an instance, which depends on the version of the engine.
+        let is_reported = reported
+            .is_some_and(|reported| (requested + 1..requested + 65_536).contains(&reported));
+        assert!(is_reported, "{run}");
     }
     let (_folder, path) = Module {
         more: "(memory 1) (memory 1) (memory 1) (memory 1)",
@@ -337,7 +338,7 @@ fn an_open_that_never_returns_or_traps() {
     }
 }
 
-/// Options are lowered through the guest's own `cabi_realloc`.
+/// The host calls the guest's `cabi_realloc` to pass options.
 #[test]
 fn a_realloc_that_never_returns_or_returns_an_invalid_pointer() {
     for (realloc, reason) in [
@@ -367,7 +368,8 @@ fn a_panic_in_open_is_shown_escaped_and_shortened() {
         .plugin("evil,mode=panic,at=open")
         .run()
         .exits(1);
-    // A line of the plugin's log has 1 KiB; the text before it is a part of it. The failure does not repeat it.
+    // A log line of a plugin has at most 1 KiB, including the text before the message. The error of the command does
+    // not repeat it.
     let start = r"evil panicked: on purpose \u{1b}[31m\u{202e}";
     let text = format!("{start}{}…", "x".repeat(1_021 - start.len()));
     assert_eq!(
@@ -451,7 +453,7 @@ fn unknown_fields() {
         "at_update=bidirectional_packet",
         "requests flow field 'bidirectional_packet', which does not exist in this version of Flowloom",
     );
-    // Without the analysis, flows have no such field.
+    // The field exists only with SPLT analysis.
     evil_refused(
         "at_expire=splt_ps",
         "requests flow field splt_ps, which this run does not have; it exists with splt_analysis",

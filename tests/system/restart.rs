@@ -1,4 +1,4 @@
-//! Plugins that trap are started again, and nothing but their own values is lost.
+//! Tests of plugins that trap: Flowloom restarts them, and only their own values are lost.
 
 use flowloom::capture::{LinkType, RawPacket};
 use flowloom::plugin::{CallMode, PluginSpec, Registry};
@@ -8,10 +8,10 @@ use crate::command::{Command, Run, meter};
 use crate::flows::Flow;
 use crate::guests::{plugin, udps};
 
-/// Flows of the capture: one begins every half second, and has its second packet 0.1 s later.
+/// The number of flows in the capture. A flow begins every 0.5 s, and its second packet follows 0.1 s later.
 const FLOWS: u16 = 4_000;
 
-/// A pcap of raw IP, in ms.
+/// Returns a pcap of raw IP with these flows.
 fn capture() -> Vec<u8> {
     let mut packets: Vec<_> = (0..FLOWS)
         .flat_map(|flow| {
@@ -48,7 +48,7 @@ fn run(options: &str, call_mode: &[&str], meters: &str) -> Run {
         .run()
 }
 
-/// Flows without what plugins added.
+/// Returns the flows without the columns of plugins.
 fn core(run: &Run) -> Vec<Flow> {
     let mut flows = run.flows();
     for flow in &mut flows {
@@ -57,7 +57,7 @@ fn core(run: &Run) -> Vec<Flow> {
     flows
 }
 
-/// Those flows that have the plugin's value, which has to be right.
+/// Returns the indices of the flows that have a value of the plugin, and checks each value.
 fn with_value(run: &Run) -> Vec<usize> {
     let flows = run.flows();
     let has = |(at, flow): (usize, &Flow)| {
@@ -71,16 +71,16 @@ fn with_value(run: &Run) -> Vec<usize> {
     flows.iter().enumerate().filter_map(has).collect()
 }
 
-/// The back-offs in the log, in seconds.
-fn pauses(run: &Run) -> Vec<u64> {
-    let pause = |line: &str| {
+/// Returns the back-offs in the log, in seconds.
+fn back_offs(run: &Run) -> Vec<u64> {
+    let back_off = |line: &str| {
         let (_, rest) = line.split_once("; back-off: ")?;
         rest.strip_suffix(" s")?.parse().ok()
     };
-    run.stderr.lines().filter_map(pause).collect()
+    run.stderr.lines().filter_map(back_off).collect()
 }
 
-/// Of the plugin's line in the summary.
+/// Returns the number before `what` in the plugin's line of the summary.
 fn number_before(run: &Run, what: &str) -> usize {
     let line = run.stderr.lines().find(|line| line.starts_with("plugin "));
     let numbers = line.and_then(|line| {
@@ -95,18 +95,18 @@ fn a_plugin_that_traps_occasionally_is_restarted() {
     let alone = run("", &[], "1");
     assert_eq!(alone.flows().len(), usize::from(FLOWS));
     for call_mode in Command::CALLS {
-        // Thirty flows take longer than a trial: every pause is the first one again.
+        // 30 flows take longer than the trial after a restart (10 s), so that each back-off is 1 s again.
         let run = run("mode=panic,at=init,after=30", call_mode, "1").incomplete();
         assert_eq!(core(&run), core(&alone));
-        let pauses = pauses(&run);
+        let back_offs = back_offs(&run);
         assert!(
-            pauses.len() > 5 && pauses.iter().all(|pause| *pause == 1),
+            back_offs.len() > 5 && back_offs.iter().all(|back_off| *back_off == 1),
             "{run}"
         );
         let traps = number_before(&run, " traps");
-        assert_eq!(traps, pauses.len(), "{run}");
+        assert_eq!(traps, back_offs.len(), "{run}");
         let values = with_value(&run);
-        // A batch that is lost has a thousand events.
+        // A lost batch contains about 1,000 events.
         let least = usize::from(FLOWS)
             / if call_mode == Command::CALLS[0] {
                 25
@@ -125,15 +125,18 @@ fn repeated_traps_name_the_packet_and_increase_the_back_off() {
     for call_mode in Command::CALLS {
         let run = run("mode=silent,at=init,after=3", call_mode, "1").incomplete();
         assert_eq!(core(&run), core(&alone));
-        let pauses = pauses(&run);
-        assert_eq!(pauses[..6], [1, 2, 4, 8, 16, 30], "{run}");
-        assert!(pauses[6..].iter().all(|pause| *pause == 30), "{run}");
-        // One event a call after the first trap, with either kind of calls.
+        let back_offs = back_offs(&run);
+        assert_eq!(back_offs[..6], [1, 2, 4, 8, 16, 30], "{run}");
+        assert!(
+            back_offs[6..].iter().all(|back_off| *back_off == 30),
+            "{run}"
+        );
+        // After the first trap, both call modes pass one event per call, so that the error names the packet.
         let named = run
             .stderr
             .lines()
             .filter(|line| line.contains("ERROR plugin evil: stopped in init, packet "));
-        assert!(named.count() >= pauses.len() - 1, "{run}");
+        assert!(named.count() >= back_offs.len() - 1, "{run}");
         let lost = number_before(&run, " flows without values");
         assert_eq!(with_value(&run).len() + lost, usize::from(FLOWS), "{run}");
     }
@@ -155,7 +158,7 @@ fn meters_restart_their_own_instances() {
 fn twenty_traps_in_a_row_quarantine_a_plugin() {
     for call_mode in Command::CALLS {
         let run = run("mode=silent,at=init", call_mode, "1").incomplete();
-        assert_eq!(pauses(&run).len(), 19, "{run}");
+        assert_eq!(back_offs(&run).len(), 19, "{run}");
         assert_eq!(number_before(&run, " traps"), 20, "{run}");
         assert!(
             run.stderr.contains(
@@ -172,7 +175,8 @@ fn twenty_traps_in_a_row_quarantine_a_plugin() {
     }
 }
 
-/// Flows that have ended do not wait for the events of a plugin that gets none.
+/// Ended flows usually wait until a plugin has received their events. They must not wait for a plugin that gets no
+/// events.
 #[test]
 fn flows_do_not_wait_for_a_plugin_that_gets_no_events() {
     let mut settings = Settings::default();
@@ -183,7 +187,7 @@ fn flows_do_not_wait_for_a_plugin_that_gets_no_events() {
         .option("mode", "silent")
         .option("at", "init")
         .calls(CallMode::Auto);
-    let evil = registry.load(spec).expect("it is well until it is called");
+    let evil = registry.load(spec).expect("the plugin opens");
     let mut meter = Meter::new(settings, &[evil]).expect("the plugin opens");
     let capture = capture();
     let word = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|n| capture[at + n]));
@@ -195,10 +199,10 @@ fn flows_do_not_wait_for_a_plugin_that_gets_no_events() {
     });
     meter.push(packets);
     let out = std::iter::from_fn(|| meter.next_flow()).count();
-    // A batch may still be on its way, and the last flows are alive.
+    // One batch may not be delivered yet, and the last flows are still live.
     assert!(
         out > usize::from(FLOWS) - 1_024 - 4,
-        "{out} of {FLOWS} flows came out"
+        "{out} of {FLOWS} flows were output"
     );
     let rest = meter.finish().count();
     assert_eq!(out + rest, usize::from(FLOWS));

@@ -5,9 +5,9 @@ use std::process::{Command, Output, Stdio};
 use crate::command::captures;
 use crate::guests::plugin;
 
-/// Runs a shell's command line in the folder of our captures; `F` is the command.
+/// Runs a command line of bash in the folder of the captures. In it, `F` is the command `flowloom`.
 fn shell(line: &str) -> Output {
-    // A pipeline has to end when one side has.
+    // The time limit ends a command that does not notice that the other side of the pipe is closed.
     let line = format!(
         "F() {{ timeout 60 {} \"$@\"; }}\n{line}",
         env!("CARGO_BIN_EXE_flowloom")
@@ -19,24 +19,24 @@ fn shell(line: &str) -> Output {
         .env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"))
         .stdin(Stdio::null())
         .output()
-        .expect("there is a shell")
+        .expect("a shell is installed")
 }
 
 #[track_caller]
 fn fails(line: &str, message: &str) {
     let run = shell(line);
-    let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert_eq!(run.status.code(), Some(1), "{line}\n{said}");
-    assert!(said.contains(message), "{line}\n{said}");
-    assert!(!said.contains("panicked"), "{line}\n{said}");
+    let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(1), "{line}\n{stderr}");
+    assert!(stderr.contains(message), "{line}\n{stderr}");
+    assert!(!stderr.contains("panicked"), "{line}\n{stderr}");
 }
 
 #[track_caller]
 fn is_done(line: &str) -> String {
     let run = shell(line);
-    let said = String::from_utf8_lossy(&run.stderr).into_owned();
-    assert_eq!(run.status.code(), Some(0), "{line}\n{said}");
-    assert!(!said.contains("panicked"), "{line}\n{said}");
+    let stderr = String::from_utf8_lossy(&run.stderr).into_owned();
+    assert_eq!(run.status.code(), Some(0), "{line}\n{stderr}");
+    assert!(!stderr.contains("panicked"), "{line}\n{stderr}");
     String::from_utf8_lossy(&run.stdout).into_owned()
 }
 
@@ -87,7 +87,7 @@ fn closed_standard_input_and_error_are_errors_if_needed() {
     assert_eq!(flows.lines().count(), 10);
 }
 
-/// Where /dev/null is the caller's, also when it is open for reading and writing, as Python has it.
+/// Standard output may be /dev/null in all modes. Python, for example, opens it for reading and writing.
 #[test]
 fn standard_output_may_be_dev_null() {
     for null in [">/dev/null", "1<>/dev/null", ">>/dev/null"] {
@@ -115,13 +115,13 @@ fn a_closed_pipe_ends_the_run_without_an_error() {
             "plugin",
         ),
     ] {
-        // The reader is gone before anything is written, and in the middle.
+        // The reader ends before the first write, and after 9 bytes.
         for reader in ["true", "head -c 9"] {
             let run = shell(&format!("{line} | {reader}; exit ${{PIPESTATUS[0]}}"));
-            let said = String::from_utf8_lossy(&run.stderr);
-            assert_eq!(run.status.code(), Some(0), "{line} | {reader}\n{said}");
-            let is_quiet = said.is_empty() || said.starts_with("packets ");
-            assert!(is_quiet, "{line} | {reader}\n{said}");
+            let stderr = String::from_utf8_lossy(&run.stderr);
+            assert_eq!(run.status.code(), Some(0), "{line} | {reader}\n{stderr}");
+            let is_quiet = stderr.is_empty() || stderr.starts_with("packets ");
+            assert!(is_quiet, "{line} | {reader}\n{stderr}");
             if reader != "true" {
                 let read = String::from_utf8_lossy(&run.stdout);
                 assert!(read.starts_with(words), "{line}\n{read}");
@@ -130,7 +130,7 @@ fn a_closed_pipe_ends_the_run_without_an_error() {
     }
 }
 
-/// Whatever is said there: messages, warnings, the summary.
+/// The command writes errors, warnings and the summary there.
 #[test]
 fn standard_error_without_a_reader_changes_nothing() {
     let lines = "{ F meter dns.pcap --n-dissections 0; echo $?; } 2> >(true)";

@@ -1,11 +1,11 @@
-//! Plugins that import WASI: all of it is there, and it grants nothing.
+//! Tests of plugins that import WASI. All interfaces exist, but they give no access.
 
 use std::path::Path;
 
 use crate::command::{Run, meter};
 use crate::wat::Module;
 
-/// What the tests use of WASI 0.2, as its packages have it.
+/// The interfaces of WASI 0.2 that the tests use, with the names and types of its packages.
 const PACKAGES: &str = "
 package wasi:io@0.2.0 {
   interface error { resource error; }
@@ -73,8 +73,8 @@ fn run(path: &Path) -> Run {
     meter("dns.pcap").args(["--plugin", &hand]).run()
 }
 
-/// A module that imports these interfaces and does this at every flow's first packet, with its address
-/// as the parameter.
+/// Runs a module that imports these interfaces. It executes `init` at the first packet of every flow; the parameter
+/// is the address of the packet.
 #[track_caller]
 fn at_init(interfaces: &[&str], functions: &'static str, init: &'static str) -> Run {
     let imports: String = interfaces
@@ -120,7 +120,7 @@ fn files_environment_and_sockets_are_unavailable() {
            (import "wasi:cli/environment@0.2.0" "get-arguments" (func $args (param i32)))
            (import "wasi:sockets/tcp-create-socket@0.2.0" "create-tcp-socket"
              (func $tcp (param i32 i32)))"#,
-        // Lists are empty; the result is the error `access-denied`.
+        // The lists must be empty, and the result must be the error `access-denied`.
         "(i32.store (i32.const 20) (i32.const 1))
          (call $dirs (i32.const 16)) (if (i32.load (i32.const 20)) (then unreachable))
          (i32.store (i32.const 20) (i32.const 1))
@@ -146,7 +146,7 @@ fn clocks_return_packet_time_and_waits_end_at_once() {
              (func $ready (param i32) (result i32)))
            (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
            (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop (param i32)))"#,
-        // A packet's first field is its time. An hour is over at once.
+        // The first field of a packet is its time. A wait of an hour ends at once.
         "(if (i64.ne (call $now) (i64.load (local.get 0))) (then unreachable))
          (i32.store (i32.const 32) (call $after (i64.const 3600000000000)))
          (call $block (i32.load (i32.const 32)))

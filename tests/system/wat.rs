@@ -1,4 +1,4 @@
-//! Components written by hand, for what no compiler would make.
+//! Hand-written components, for content that no compiler generates.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use wit_parser::Resolve;
 use crate::command::HOST;
 use crate::guests::file;
 
-/// The parts of a core module that does what the contract says, and nothing else: its manifest is
-/// empty, for an empty record is all zeros.
+/// The parts of a minimal core module that follows the contract. The memory that it returns as its manifest is
+/// all zeros, which is an empty manifest.
 pub(crate) struct Module {
-    /// Imports, which come first.
+    /// Imports, which a module must declare first.
     pub(crate) before: &'static str,
-    /// Anything else that stands in the module.
+    /// Further content of the module.
     pub(crate) more: &'static str,
     pub(crate) memory: &'static str,
     pub(crate) realloc: &'static str,
@@ -30,7 +30,7 @@ impl Default for Module {
             before: "",
             more: "",
             memory: "16",
-            // Gives the same page each time.
+            // Returns the same address each time.
             realloc: "i32.const 65536",
             open: "i32.const 1024",
             init: "i32.const 0",
@@ -70,12 +70,12 @@ impl Module {
         )
     }
 
-    /// It as a plugin's file, with the component type of the contract's world `plugin`.
+    /// Writes the module as the file of a plugin, with the component type of the contract's world `plugin`.
     pub(crate) fn file(&self) -> (TempDir, PathBuf) {
         file("hand.wasm", typed(&self.text(), |contract| contract))
     }
 
-    /// As [`file`](Self::file), in a world that also has these imports, of these packages.
+    /// Like [`file`](Self::file), but the world has these additional imports from these packages.
     pub(crate) fn file_importing(&self, imports: &str, packages: &str) -> (TempDir, PathBuf) {
         let bytes = typed(&self.text(), |contract| {
             match contract.contains("world plugin {") {
@@ -90,31 +90,32 @@ impl Module {
     }
 }
 
-/// A core module that carries the component type of the contract's world `plugin`, after `edit`.
+/// Returns a core module with the component type of the world `plugin`. `edit` changes each file of the contract
+/// before.
 pub(crate) fn typed(module: &str, edit: impl Fn(String) -> String) -> Vec<u8> {
-    let mut bytes = wat::parse_str(module).expect("the module is one");
+    let mut bytes = wat::parse_str(module).expect("the module is valid");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let wit = Path::new(HOST).join("../../wit");
     for entry in std::fs::read_dir(wit).expect("wit/ can be read") {
         let path = entry.expect("wit/ can be read").path();
-        let contract = std::fs::read_to_string(&path).expect("it is text");
+        let contract = std::fs::read_to_string(&path).expect("the contract is text");
         let copy = folder.path().join(path.file_name().unwrap_or_default());
         std::fs::write(copy, edit(contract)).expect("a temporary file");
     }
     let mut resolve = Resolve::default();
     let (package, _) = resolve
         .push_dir(folder.path())
-        .expect("the contract is one");
+        .expect("the contract is valid");
     let world = resolve
         .select_world(&[package], Some("plugin"))
         .expect("the contract has the world `plugin`");
     wit_component::embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8)
-        .expect("the module takes its type");
+        .expect("the component type can be embedded");
     bytes
 }
 
-/// A component in the text format.
+/// Writes a component in the text format to a file.
 pub(crate) fn component(text: &str) -> (TempDir, PathBuf) {
-    let bytes = wat::parse_str(text).expect("the component is one");
+    let bytes = wat::parse_str(text).expect("the component is valid");
     file("hand.wasm", bytes)
 }

@@ -1,4 +1,4 @@
-//! Plugins that are slow in the long run.
+//! Tests of plugins that take too much time per event.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use super::net::{Ended, Net, until};
 use crate::flows::Flow;
 use crate::guests::{file, plugin, udps};
 
-/// Packets of `tls13.pcap` that are metered, in two flows.
+/// The number of metered packets of `tls13.pcap`. They form two flows.
 const PACKETS: u64 = 52;
 
-/// A plugin that takes some milliseconds for each packet but a flow's first, and never misses its
-/// deadline.
+/// Runs a plugin that takes some ms for each packet except the first one of a flow. It never exceeds the time limit
+/// of a call.
 fn slow(net: &Net, policy: &str) -> Ended {
     let evil = format!("{},mode=busy,at=update", plugin("evil").display());
     let (_folder, policy) = file("flowloom.toml", format!("version = 1\n{policy}\n"));
@@ -48,11 +48,11 @@ fn a_plugin_above_its_time_per_event_gets_a_back_off_unless_the_policy_allows_it
     let ended = slow(&net, "").exits(3);
     is_complete(&ended);
     assert!(!has_values(&ended), "{}", ended.log);
-    let told = ended.log.lines().any(|line| {
+    let is_logged = ended.log.lines().any(|line| {
         line.contains("ERROR plugin evil: stopped in update, packet ")
             && line.contains(" ns of CPU time per event; 80000 are allowed; ")
     });
-    assert!(told, "{}", ended.log);
+    assert!(is_logged, "{}", ended.log);
     let summary = "1 back-offs: the plugin took too much time; results depend on the machine";
     assert!(ended.log.contains(summary), "{}", ended.log);
     assert!(ended.log.contains("\"excesses\":1"), "{}", ended.log);

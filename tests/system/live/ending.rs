@@ -1,4 +1,4 @@
-//! How live captures end, and what happens when their output does.
+//! Tests of the end of live captures, and of outputs that fail.
 
 use std::fs;
 use std::io::Read as _;
@@ -40,7 +40,7 @@ fn a_signal_ends_all_flows_through_plugins_and_sink() {
 #[test]
 fn a_second_signal_ends_the_run_at_once() {
     let Some(net) = Net::new() else { return };
-    // Its output is a pipe that nobody reads.
+    // The output is a pipe that nothing reads.
     let live = net.meter(["--output", "/dev/stdout", "--idle-timeout", "0"]);
     for _ in 0..4 {
         net.replay(Path::new("tls13.pcap"), &["--loop=100"]);
@@ -53,8 +53,9 @@ fn a_second_signal_ends_the_run_at_once() {
     assert_eq!(ended.status.signal(), Some(15), "{}", ended.log);
 }
 
-/// The numbers of the line that a run ends with when it could not write all flows in time.
-fn given_up(log: &str) -> (u64, u64) {
+/// Parses the last log line of a run that could not write all flows in time. Returns the numbers of all flows and of
+/// lost flows.
+fn all_and_lost(log: &str) -> (u64, u64) {
     let words = "cannot write all flows within 1 s of the signal: ";
     let (_, numbers) = log
         .trim_end()
@@ -64,7 +65,7 @@ fn given_up(log: &str) -> (u64, u64) {
         .strip_suffix(" flows are lost")
         .and_then(|numbers| numbers.split_once(" of "));
     let (lost, begun) = numbers.unwrap_or_else(|| panic!("{log}"));
-    let number = |text: &str| text.parse().expect("it is a number");
+    let number = |text: &str| text.parse().expect("the text is a number");
     (number(begun), number(lost))
 }
 
@@ -72,7 +73,7 @@ fn given_up(log: &str) -> (u64, u64) {
 fn a_blocked_output_cannot_keep_a_run_from_ending() {
     let Some(net) = Net::new() else { return };
     for meters in ["1", "2"] {
-        // Its output is a pipe that nobody reads.
+        // The output is a pipe that nothing reads.
         let live = net.meter([
             "--output",
             "/dev/stdout",
@@ -84,8 +85,8 @@ fn a_blocked_output_cannot_keep_a_run_from_ending() {
         net.replay(Path::new("tls13.pcap"), &["--loop=1000", "--unique-ip"]);
         live.signal("TERM");
         let ended = live.end().exits(3);
-        let (begun, lost) = given_up(&ended.log);
-        // Of what is written at once some may have come through.
+        let (begun, lost) = all_and_lost(&ended.log);
+        // A part of the last write may have arrived.
         let came = ended.stdout.lines().count() as u64;
         assert_eq!(begun, 2_000, "{}", ended.log);
         assert!(
@@ -99,7 +100,7 @@ fn a_blocked_output_cannot_keep_a_run_from_ending() {
 #[test]
 fn a_slow_plugin_cannot_keep_a_run_from_ending() {
     let Some(net) = Net::new() else { return };
-    // Each of its calls is within its limits, and what all take together is not bounded.
+    // Each call is within the time limit, and the policy does not limit the time per event.
     let evil = plugin("evil");
     let evil = format!("{},mode=busy,at=expire", evil.display());
     let (_folder, policy) = file(
@@ -115,7 +116,7 @@ fn a_slow_plugin_cannot_keep_a_run_from_ending() {
         net.replay(Path::new("tls13.pcap"), &["--loop=2000", "--unique-ip"]);
         live.signal("TERM");
         let ended = live.end().exits(3);
-        let (begun, lost) = given_up(&ended.log);
+        let (begun, lost) = all_and_lost(&ended.log);
         assert_eq!(begun, 4_000, "{}", ended.log);
         assert_eq!(ended.flows.len() as u64 + lost, begun, "{}", ended.log);
     }
@@ -133,7 +134,7 @@ fn sighup_reopens_the_output() {
     live.logs("reopened the output");
     until("there is a new file", || live.output().exists());
     let before = fs::read_to_string(&moved)
-        .expect("it was moved")
+        .expect("the file was moved")
         .lines()
         .count();
     net.replay(Path::new("dns.pcap"), &[]);
@@ -146,8 +147,8 @@ fn sighup_reopens_the_output() {
 #[test]
 fn sighup_reads_the_policy_again() {
     let Some(net) = Net::new() else { return };
-    let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
-    let (_folder, policy) = file("flowloom.toml", say("0"));
+    let policy_text = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
+    let (_folder, policy) = file("flowloom.toml", policy_text("0"));
     let evil = plugin("evil");
     let words = [
         "--plugin".as_ref(),
@@ -157,13 +158,13 @@ fn sighup_reads_the_policy_again() {
     ];
     let words = words.into_iter().filter_map(|word| word.to_str());
     let live = net.meter(["--idle-timeout", "0"].into_iter().chain(words));
-    // When there are flows the plugin has been loaded.
+    // Once flows are written, the plugin is loaded.
     net.replay(Path::new("dns.pcap"), &[]);
     until("flows are written", || !live.flows().is_empty());
-    fs::write(&policy, say("\"many\"")).expect("room for it");
+    fs::write(&policy, policy_text("\"many\"")).expect("the folder is writable");
     live.signal("HUP");
     live.logs("option `plus` must be a number; the loaded plugins are unchanged");
-    fs::write(&policy, say("100")).expect("room for it");
+    fs::write(&policy, policy_text("100")).expect("the folder is writable");
     live.signal("HUP");
     live.logs("newly started flows use it");
     net.replay(Path::new("dns.pcap"), &[]);
@@ -199,7 +200,7 @@ fn a_full_disk_loses_only_flows_that_are_counted() {
         .write(true)
         .open(&file)
         .and_then(|file| file.set_len(0))
-        .expect("it can be emptied");
+        .expect("the file can be emptied");
     net.replay(Path::new("dns.pcap"), &[]);
     live.logs("the output works again");
     let text = || fs::read_to_string(&file).expect("flows are text");
@@ -229,11 +230,14 @@ fn flows_are_written_or_counted_as_lost_if_the_disk_stays_full() {
         let text = fs::read_to_string(&file).expect("flows are text");
         assert!(
             text.is_empty() || text.ends_with('\n'),
-            "it ends in half a line"
+            "the file ends in half a line"
         );
         let written = text.lines().count() - usize::from(format == "csv");
         let lost = ended.count(" not written: the output failed");
-        let (_, summary) = ended.log.split_once("\nflows    ").expect("it says");
+        let (_, summary) = ended
+            .log
+            .split_once("\nflows    ")
+            .expect("the value is reported");
         let flows: u64 = summary
             .lines()
             .next()
@@ -260,14 +264,14 @@ fn a_named_pipe_without_a_reader_ends_the_run() {
         })
     };
     let mut live = net.meter(["--idle-timeout", "0", "--output", path]);
-    until("it ends", || {
+    until("the process ends", || {
         net.replay(Path::new("dns.pcap"), &[]);
         live.has_ended()
     });
-    reader.join().expect("it has read something");
+    reader.join().expect("the reader does not panic");
     let ended = live.end().exits(1);
-    let said = format!("flowloom: cannot write to '{path}': Broken pipe (os error 32)\n");
-    assert!(ended.log.ends_with(&said), "{}", ended.log);
+    let message = format!("flowloom: cannot write to '{path}': Broken pipe (os error 32)\n");
+    assert!(ended.log.ends_with(&message), "{}", ended.log);
     assert!(ended.count(" not written: the output failed") > 0);
 }
 
@@ -290,21 +294,27 @@ fn standard_output_without_a_reader_ends_the_run() {
         .spawn()
         .expect("the command starts");
     let mut header = [0; 3];
-    let mut stdout = child.stdout.take().expect("it is piped");
+    let mut stdout = child.stdout.take().expect("the stream is piped");
     stdout.read_exact(&mut header).expect("there is a header");
     assert_eq!(header, *b"id,");
     drop(stdout);
     let mut ended = None;
-    until("it ends", || {
+    until("the process ends", || {
         net.replay(Path::new("dns.pcap"), &[]);
-        ended = child.try_wait().expect("it can be waited for");
+        ended = child.try_wait().expect("the process can be waited for");
         ended.is_some()
     });
-    let said = child.wait_with_output().expect("it has ended").stderr;
-    let said = String::from_utf8_lossy(&said).into_owned();
-    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{said}");
-    assert!(!said.contains("Broken pipe"), "{said}");
-    assert!(said.contains(" not written: the output failed\n"), "{said}");
+    let stderr = child
+        .wait_with_output()
+        .expect("the process has ended")
+        .stderr;
+    let stderr = String::from_utf8_lossy(&stderr).into_owned();
+    assert_eq!(ended.and_then(|status| status.code()), Some(0), "{stderr}");
+    assert!(!stderr.contains("Broken pipe"), "{stderr}");
+    assert!(
+        stderr.contains(" not written: the output failed\n"),
+        "{stderr}"
+    );
 }
 
 #[test]
@@ -342,7 +352,7 @@ fn an_unknown_source_is_an_error_that_lists_the_interfaces() {
     );
 }
 
-/// A small disk.
+/// A small tmpfs.
 struct Disk(tempfile::TempDir);
 
 impl Disk {

@@ -1,4 +1,4 @@
-//! Several sockets, to which the kernel deals packets out; and what is different with them.
+//! Tests of `--fanout`: the kernel distributes packets to several sockets.
 
 use std::collections::HashSet;
 use std::fs;
@@ -12,10 +12,10 @@ use super::net::{Ended, Net, until};
 use crate::command::{captures, meter};
 use crate::flows::Flow;
 
-/// Packets of `dns.pcap`.
+/// The number of packets of `dns.pcap`.
 const DNS_PACKETS: u64 = 34;
 
-/// What two sockets made of a capture, and the packets of each meter.
+/// Runs two meters on a replayed capture. Returns the result and the number of packets of each meter.
 fn fanned_out(net: &Net, capture: &str, options: &[&str]) -> (Ended, Vec<u64>) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let report = folder.path().join("report");
@@ -34,10 +34,10 @@ fn fanned_out(net: &Net, capture: &str, options: &[&str]) -> (Ended, Vec<u64>) {
     net.replay(Path::new(capture), &[]);
     let ended = live.stop().exits(0);
     let text = fs::read_to_string(&report).expect("lines are text");
-    let last: Value = serde_json::from_str(text.trim()).expect("it is one line of JSON");
+    let last: Value = serde_json::from_str(text.trim()).expect("the report is one line of JSON");
     let balance = last["meters_packets_processing_balance"].as_array();
     let balance = balance
-        .expect("it is a list")
+        .expect("the value is a list")
         .iter()
         .filter_map(Value::as_u64)
         .collect();
@@ -58,7 +58,7 @@ fn fanout_gives_the_flows_of_the_file() {
         assert_eq!(balance.iter().sum::<u64>(), ended.count(" metered"));
         is_shared |= balance.iter().all(|packets| *packets > 0);
     }
-    assert!(is_shared, "one meter had all packets of all captures");
+    assert!(is_shared, "one meter received all packets of all captures");
 }
 
 #[test]
@@ -72,9 +72,17 @@ fn fanout_reassembles_ipv4_fragments() {
             .map(|flow| flow["bidirectional_max_ps"].as_u64());
         sizes.max().flatten()
     };
-    let (dealt, _) = fanned_out(&net, "fragments.pcap", &options);
-    assert!(dealt.count(" ignored, later-fragment") > 0, "{}", dealt.log);
-    assert!(largest(&dealt) <= Some(1_514), "{}", dealt.log);
+    let (without_fanout, _) = fanned_out(&net, "fragments.pcap", &options);
+    assert!(
+        without_fanout.count(" ignored, later-fragment") > 0,
+        "{}",
+        without_fanout.log
+    );
+    assert!(
+        largest(&without_fanout) <= Some(1_514),
+        "{}",
+        without_fanout.log
+    );
     let (ended, _) = fanned_out(
         &net,
         "fragments.pcap",
@@ -88,18 +96,21 @@ fn fanout_reassembles_ipv4_fragments() {
 fn one_meter_handles_all_flows_of_a_tunnel() {
     let Some(net) = Net::new() else { return };
     let options = ["--bpf-filter", "ip and udp port 2152"];
-    // Our own hash begins with something random: a run may give few flows to one meter.
-    let dealt = (0..20)
+    // Without `--fanout` the hash of Flowloom has a random seed, so all flows may have the same meter by chance.
+    let without_fanout = (0..20)
         .map(|_| fanned_out(&net, "gtp.pcap", &options).1)
-        .find(|dealt| dealt.iter().all(|packets| *packets > 0))
-        .expect("flows within a tunnel are dealt out");
+        .find(|without_fanout| without_fanout.iter().all(|packets| *packets > 0))
+        .expect("the flows within a tunnel are distributed");
     let (_, balance) = fanned_out(&net, "gtp.pcap", &[&options[..], &["--fanout"]].concat());
     assert_eq!(
         balance.iter().filter(|packets| **packets > 0).count(),
         1,
         "{balance:?}"
     );
-    assert_eq!(balance.iter().sum::<u64>(), dealt.iter().sum::<u64>());
+    assert_eq!(
+        balance.iter().sum::<u64>(),
+        without_fanout.iter().sum::<u64>()
+    );
 }
 
 #[test]
@@ -124,7 +135,7 @@ fn packets_that_the_kernel_drops_are_counted() {
     assert_eq!(read + dropped, sent, "{}", ended.log);
 }
 
-/// The two ends of a flow, whichever was first.
+/// Returns both endpoints of a flow in a fixed order, and its protocol.
 fn ends(flow: &Flow) -> (Vec<String>, String) {
     let end = |side: &str| {
         format!(
@@ -154,7 +165,7 @@ fn flows_active_at_the_start_are_not_split_between_meters() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("tcpreplay is there");
+        .expect("tcpreplay is installed");
     let words = ["--n-meters", "4", "--fanout"];
     let live = net.meter(NEVER.into_iter().chain(words));
     live.logs("4 sockets share the packets of far");
@@ -179,10 +190,10 @@ fn sockets_share_packets_again_after_an_interface_is_back() {
     net.replay(Path::new("dns.pcap"), &[]);
     net.ip(["link", "delete", "near"]);
     let gone = || live.log().matches("WARN interface far is gone").count();
-    until("it is gone", || gone() == 3);
+    until("the interface is gone", || gone() == 3);
     net.wire();
     let back = || live.log().matches("INFO interface far is back").count();
-    until("it is back", || back() == 3);
+    until("the interface is back", || back() == 3);
     net.replay(Path::new("tls13.pcap"), &[]);
     let ended = live.stop().exits(0);
     let mut all: Vec<_> = ended.flows.iter().map(ends).collect();

@@ -1,4 +1,4 @@
-//! The same packets give the same flows, on a wire and in a file; and they come out on time.
+//! Tests that a live capture gives the same flows as a file with the same packets, and writes them in time.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,10 +14,10 @@ use crate::command::{captures, meter};
 use crate::flows::Flow;
 use crate::guests::{plugin, udps};
 
-/// So long that no time between two packets ends a flow: they differ on the wire.
+/// Timeouts that never end a flow. The times between packets differ on the wire.
 pub(super) const NEVER: [&str; 4] = ["--idle-timeout", "10000000", "--active-timeout", "10000000"];
 
-/// What a flow is, whenever it was.
+/// Returns the columns of a flow that do not depend on time.
 fn timeless(flow: &Flow) -> Vec<(String, Value)> {
     let is_time = |name: &str| name.ends_with("_ms") || name == "id" || name.contains("piat");
     flow.iter()
@@ -35,7 +35,7 @@ pub(super) fn sorted(flows: &[Flow]) -> Vec<String> {
     flows
 }
 
-/// Captures of Ethernet frames that can be put on a wire as they are.
+/// Returns the captures of Ethernet frames that can be sent unchanged.
 fn on_wire() -> Vec<PathBuf> {
     let is_ethernet = |path: &PathBuf| {
         let head = fs::read(path).unwrap_or_default();
@@ -50,11 +50,10 @@ fn on_wire() -> Vec<PathBuf> {
             .any(|name| path.file_stem().is_some_and(|stem| stem == *name))
     };
     let mut found: Vec<_> = fs::read_dir(captures())
-        .expect("our captures are there")
-        .map(|entry| entry.expect("our captures are there").path())
+        .expect("the captures can be read")
+        .map(|entry| entry.expect("the captures can be read").path())
         .filter(is_ethernet)
-        // Their ends are missing, packets of them are cut to less than they claim, or are too short
-        // for a wire.
+        // These captures are truncated, or have frames that are shorter than they claim or too short to send.
         .filter(|path| !named(path, &["cut", "cut-header", "bad-length", "empty", "odd"]))
         .filter(|path| !named(path, &["snaplen46", "snaplen60", "loopback", "offload"]))
         .collect();
@@ -63,7 +62,7 @@ fn on_wire() -> Vec<PathBuf> {
     found
 }
 
-/// Compares the flows of captures that were replayed one after the other with those of the files.
+/// Replays captures one after another, and compares the flows with those of the files.
 fn same_on_the_wire(options: &[&str]) {
     let Some(net) = Net::new() else { return };
     let options = [&NEVER[..], &["--statistical-analysis"], options].concat();
@@ -109,7 +108,7 @@ fn flows_of_a_quiet_interface_are_written_within_a_second_of_their_timeout() {
     const IDLE_MS: u64 = 1_000;
     let Some(net) = Net::new() else { return };
     for meters in ["1", "2"] {
-        // A machine may be busy with something else once, not always.
+        // A busy machine may delay some of the runs, but not all.
         let late: Vec<u64> = (0..5)
             .map(|_| {
                 let stats = plugin("packet_stats");
@@ -118,7 +117,7 @@ fn flows_of_a_quiet_interface_are_written_within_a_second_of_their_timeout() {
                 net.replay(Path::new("dns.pcap"), &[]);
                 until("all flows are written", || live.flows().len() == DNS_FLOWS);
                 let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-                let now = now.expect("it is after 1970").as_millis() as u64;
+                let now = now.expect("the clock is after 1970").as_millis() as u64;
                 let flows = live.flows();
                 for flow in &flows {
                     assert!(udps(flow, "packet_stats")["src2dst_count"].is_u64());
@@ -132,7 +131,7 @@ fn flows_of_a_quiet_interface_are_written_within_a_second_of_their_timeout() {
             })
             .collect();
         let best = late.iter().min().copied();
-        assert!(best < Some(1_000), "they came so many ms late: {late:?}");
+        assert!(best < Some(1_000), "the delays in ms: {late:?}");
     }
 }
 
@@ -143,7 +142,7 @@ fn partial_batches_reach_a_plugin_in_time() {
     let evil = format!("{},mode=log_levels,at=update", evil.display());
     for meters in ["1", "2"] {
         for rate in ["--topspeed", "--pps=40"] {
-            // No flow ends, and a batch is never full: without more it would wait until the end.
+            // No flow ends, and a batch is never full. Without a time limit it would wait until the end of the run.
             let words = ["--n-meters", meters, "--plugin", &evil];
             let live = net.meter(NEVER.into_iter().chain(words));
             let mut sender = net
@@ -153,13 +152,13 @@ fn partial_batches_reach_a_plugin_in_time() {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
-                .expect("tcpreplay is there");
+                .expect("tcpreplay is installed");
             let start = Instant::now();
             live.logs("an error");
             let waited = start.elapsed();
-            sender.wait().expect("it ends");
-            // A twentieth of a second until there is such a packet, 100 ms in the kernel, 100 ms in the
-            // batch: the rest is for a machine that is busy.
+            sender.wait().expect("the process ends");
+            // The packet is sent after at most 50 ms. It waits up to 100 ms in the kernel and 100 ms in the batch. The
+            // rest is a reserve for a busy machine.
             assert!(waited < Duration::from_secs(10), "{waited:?}");
             assert!(live.flows().is_empty());
             live.stop().exits(0);
@@ -197,7 +196,7 @@ fn large_tcp_segments_are_counted_completely() {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn();
-    let server = Server(server.expect("Debian's Python is there"));
+    let server = Server(server.expect("Debian's Python is installed"));
     let url = "http://192.0.2.1/large";
     let retry = ["--retry", "50", "--retry-connrefused", "--retry-delay", "1"];
     let options = ["--silent", "--fail", "--output", "/dev/null", url];
@@ -208,7 +207,7 @@ fn large_tcp_segments_are_counted_completely() {
     let most = ended.flows.iter().max_by_key(bytes);
     let most = most.expect("there are flows");
     let counted = bytes(&most).unwrap_or_default();
-    // With a header, and now and then a segment that was sent again.
+    // The payload includes an HTTP header, and sometimes retransmitted segments.
     assert!(
         (BYTES..BYTES + 2_000_000).contains(&counted),
         "{most:?}\n{}",
@@ -238,7 +237,7 @@ fn an_interface_that_is_gone_is_metered_when_it_is_back() {
             " WARN interface far is gone (libpcap error: The interface disappeared); metering continues \
              when it is back\n",
         );
-        // Flows end meanwhile.
+        // Flows end while the interface is gone.
         until("flows are written", || live.flows().len() == DNS_FLOWS);
         net.wire();
         live.logs(" INFO interface far is back\n");

@@ -1,4 +1,4 @@
-//! Standard error that nobody reads.
+//! Tests of logs and reports whose pipe is full because nothing reads it.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -9,16 +9,18 @@ use std::{fs, io, thread};
 
 use super::net::{DNS_FLOWS, Net, until};
 
-/// Bytes that a pipe holds.
+/// The capacity of a pipe in bytes.
 const PIPE: usize = 1 << 16;
 
-/// A live capture whose standard error is a pipe that is full. Its flows, and what came out of the pipe
-/// if it is read at the end.
+/// Runs a live capture whose standard error is a full pipe. Returns the number of flows. If `is_read` is set, it also
+/// reads the pipe at the end and returns the text.
 fn with_full_pipe(net: &Net, options: &[&str], is_read: bool) -> (usize, String) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("flows.jsonl");
     let (mut reader, mut writer) = io::pipe().expect("there are pipes");
-    writer.write_all(&[b'x'; PIPE]).expect("it holds that");
+    writer
+        .write_all(&[b'x'; PIPE])
+        .expect("the pipe has room for it");
     let mut child = net
         .command(env!("CARGO_BIN_EXE_flowloom"))
         .args([
@@ -50,31 +52,31 @@ fn with_full_pipe(net: &Net, options: &[&str], is_read: bool) -> (usize, String)
         let sent = std::process::Command::new("kill")
             .args(["-s", signal, &pid])
             .status();
-        assert!(sent.expect("kill is there").success());
+        assert!(sent.expect("kill is installed").success());
     };
-    until("it captures", || {
+    until("the command captures", || {
         net.replay(Path::new("dns.pcap"), &[]);
         lines() > 0
     });
-    // Each of these is logged, and all flows come out.
+    // The run logs each signal, and still writes all flows.
     for _ in 0..20 {
         signal("HUP");
         thread::sleep(std::time::Duration::from_millis(5));
     }
     let before = lines();
     net.replay(Path::new("dns.pcap"), &[]);
-    until("flows come out", || lines() >= before + DNS_FLOWS / 2);
+    until("flows are written", || lines() >= before + DNS_FLOWS / 2);
     signal("TERM");
     let log = thread::spawn(move || {
         let mut log = String::new();
         if is_read {
-            reader.read_to_string(&mut log).expect("it is text");
+            reader.read_to_string(&mut log).expect("the log is text");
         }
         (reader, log)
     });
     let mut status = None;
-    until("it ends", || {
-        status = child.try_wait().expect("it can be waited for");
+    until("the process ends", || {
+        status = child.try_wait().expect("the process can be waited for");
         status.is_some()
     });
     let code = status.and_then(|status| status.code());
@@ -92,7 +94,7 @@ fn a_full_log_pipe_does_not_block_the_run() {
     ] {
         let (flows, _) = with_full_pipe(&net, options, false);
         assert!(flows >= DNS_FLOWS);
-        // Late, but whole and in order.
+        // The log is late, but complete and in order.
         let (flows, log) = with_full_pipe(&net, options, true);
         assert!(flows >= DNS_FLOWS);
         let (_, log) = log.split_at(PIPE);
@@ -111,10 +113,11 @@ fn a_full_report_pipe_does_not_block_the_run() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let pipe = folder.path().join("pipe");
     super::net::output(std::process::Command::new("mkfifo").arg(&pipe));
-    // Opened to be read, and full.
+    // The pipe has a reader, but is full.
     let held = File::options().read(true).write(true).open(&pipe);
-    let mut held = held.expect("it can be opened");
-    held.write_all(&[b'x'; PIPE]).expect("it holds that");
+    let mut held = held.expect("the pipe can be opened");
+    held.write_all(&[b'x'; PIPE])
+        .expect("the pipe has room for it");
     let path = pipe.to_str().expect("the path is text");
     let live = net.meter([
         "--performance-report",
@@ -124,13 +127,13 @@ fn a_full_report_pipe_does_not_block_the_run() {
         "--idle-timeout",
         "0",
     ]);
-    until("flows come out", || {
+    until("flows are written", || {
         net.replay(Path::new("dns.pcap"), &[]);
         live.flows().len() > 10 * DNS_FLOWS
     });
     thread::sleep(std::time::Duration::from_secs(2));
     let before = live.flows().len();
     net.replay(Path::new("dns.pcap"), &[]);
-    until("flows come out", || live.flows().len() > before);
+    until("flows are written", || live.flows().len() > before);
     live.stop().exits(0);
 }

@@ -1,7 +1,7 @@
-//! Live captures, with real interfaces and real traffic.
+//! Tests of live captures, with real interfaces and real traffic.
 //!
-//! Every test makes network namespaces of its own, joined by a virtual wire, which go away with it.
-//! That takes root: elsewhere they are skipped, and say so.
+//! Every test creates its own network namespaces, connects them with a veth pair, and deletes them at the end. This
+//! needs root. Without root the tests are skipped with a message.
 
 mod budget;
 mod ending;

@@ -1,4 +1,4 @@
-//! Network namespaces, and the command at work in them.
+//! Creates network namespaces, and runs the command in them.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -14,29 +14,29 @@ use tempfile::TempDir;
 use crate::command::captures;
 use crate::flows::{Flow, parse};
 
-/// What has not happened by then never will.
+/// A step that takes longer counts as a hang.
 const HANGS: Duration = Duration::from_secs(60);
 
-/// Flows of `dns.pcap`.
+/// The number of flows of `dns.pcap`.
 pub(super) const DNS_FLOWS: usize = 9;
 
-/// A namespace with a virtual wire from `near` to `far`, which is metered. Nobody in it has an address,
-/// so that nothing is on the wire but what a test puts there.
+/// A namespace with a veth pair from `near` to `far`. Flowloom captures from `far`. The interfaces have no addresses,
+/// so that only packets of the test are sent.
 pub(super) struct Net {
     name: String,
-    /// A namespace at the other end, if there is one.
+    /// The namespace of the near interface, if it has its own.
     peer: Option<String>,
 }
 
 impl Net {
-    /// `None`, with a word, where that is not permitted.
+    /// Creates the namespace. Returns `None` and prints a message if this is not permitted.
     pub(super) fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("flowloom-{}-{number}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
         if !made.is_ok_and(|made| made.status.success()) {
-            eprintln!("skipped: network namespaces take root, and iproute2");
+            eprintln!("skipped: network namespaces need root and iproute2");
             return None;
         }
         let net = Self { name, peer: None };
@@ -44,7 +44,8 @@ impl Net {
         Some(net)
     }
 
-    /// The same with the near end in a namespace of its own, and addresses: 192.0.2.1 near, .2 far.
+    /// Like `new`, but the near interface has its own namespace. The addresses are 192.0.2.1 (near) and 192.0.2.2
+    /// (far).
     pub(super) fn with_hosts() -> Option<Self> {
         let mut net = Self::new()?;
         let peer = format!("{}-near", net.name);
@@ -62,7 +63,7 @@ impl Net {
         Some(net)
     }
 
-    /// Lays the wire.
+    /// Creates the veth pair.
     pub(super) fn wire(&self) {
         self.ip(["link", "add", "near", "type", "veth", "peer", "name", "far"]);
         for end in ["near", "far"] {
@@ -72,22 +73,22 @@ impl Net {
         }
     }
 
-    /// `ip` on the namespace.
+    /// Runs `ip` for the namespace.
     pub(super) fn ip<'a>(&'a self, args: impl IntoIterator<Item = &'a str>) {
         tool("ip", ["-n", &self.name].into_iter().chain(args));
     }
 
-    /// A program in the namespace.
+    /// Returns a command that runs in the namespace.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         in_namespace(&self.name, program)
     }
 
-    /// A program at the near end.
+    /// Returns a command that runs in the namespace of the near interface.
     pub(super) fn near(&self, program: impl AsRef<OsStr>) -> Command {
         in_namespace(self.peer.as_ref().expect("there is a near end"), program)
     }
 
-    /// Runs a program in the namespace to its end; gives what it printed.
+    /// Runs a program in the namespace. Returns its standard output.
     pub(super) fn run<A: AsRef<OsStr>>(
         &self,
         program: &str,
@@ -97,14 +98,14 @@ impl Net {
         output(command.args(args))
     }
 
-    /// Puts the packets of a capture on the wire, as quickly as that goes.
+    /// Sends the packets of a capture as quickly as possible.
     pub(super) fn replay(&self, capture: &Path, options: &[&str]) {
         let options = ["--topspeed", "--intf1=near"].iter().chain(options);
         let mut command = self.command("tcpreplay");
         output(command.current_dir(captures()).args(options).arg(capture));
     }
 
-    /// `flowloom meter far`, writing JSON lines to a file.
+    /// Starts `flowloom meter far`, which writes JSON lines to a file.
     pub(super) fn meter<'a>(&self, options: impl IntoIterator<Item = &'a str>) -> Live {
         Live::start(self, None, options)
     }
@@ -128,7 +129,7 @@ fn tool<'a>(program: &str, args: impl IntoIterator<Item = &'a str>) {
     output(Command::new(program).args(args));
 }
 
-/// What a command prints; it has to succeed.
+/// Runs a command, which must succeed. Returns its standard output.
 #[track_caller]
 pub(super) fn output(command: &mut Command) -> String {
     let output = command
@@ -144,17 +145,17 @@ pub(super) fn output(command: &mut Command) -> String {
     text(&output.stdout)
 }
 
-/// Waits until something is so.
+/// Waits until a condition is true.
 #[track_caller]
-pub(super) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
-    while !is_so() {
-        assert!(start.elapsed() < HANGS, "never: {what}");
+    while !condition() {
+        assert!(start.elapsed() < HANGS, "timed out waiting until {what}");
         thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// The command at work.
+/// A running command.
 pub(super) struct Live {
     child: Child,
     folder: TempDir,
@@ -162,7 +163,7 @@ pub(super) struct Live {
 }
 
 impl Live {
-    /// `flowloom meter far`, behind other words if there are any.
+    /// Starts `flowloom meter far`. `before` is a command that runs it, with its arguments.
     pub(super) fn start<'a>(
         net: &Net,
         before: Option<&[&str]>,
@@ -178,7 +179,7 @@ impl Live {
                 command.args(rest).arg(flowloom);
                 command
             }
-            Some([]) => panic!("no word is no word before"),
+            Some([]) => panic!("`before` needs a command"),
         };
         let log = File::create(folder.path().join("log")).expect("a temporary file");
         let options: Vec<_> = options.into_iter().collect();
@@ -191,7 +192,7 @@ impl Live {
         }
         let child = command
             .env_remove("FLOWLOOM_LOG")
-            // Whoever runs the tests may have invoked sudo.
+            // The user may run the tests with sudo.
             .env_remove("SUDO_UID")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -206,7 +207,7 @@ impl Live {
         .ready()
     }
 
-    /// Waits until it captures, or has ended.
+    /// Waits until the command captures packets or has ended.
     fn ready(mut self) -> Self {
         until("the command captures", || {
             self.log().contains("capturing from far") || self.has_ended()
@@ -235,12 +236,12 @@ impl Live {
         self.child.id().to_string()
     }
 
-    /// The file that it writes to.
+    /// Returns the path of the output.
     pub(super) fn output(&self) -> &Path {
         &self.output
     }
 
-    /// What it has written so far, as whole lines.
+    /// Returns the flows in the complete lines that it has written so far.
     pub(super) fn flows(&self) -> Vec<Flow> {
         let text = fs::read_to_string(&self.output).unwrap_or_default();
         parse(&text[..text.rfind('\n').map_or(0, |at| at + 1)])
@@ -250,23 +251,23 @@ impl Live {
         tool("kill", ["-s", signal, &self.pid()]);
     }
 
-    /// Waits for its end.
+    /// Waits until the command ends.
     #[track_caller]
     pub(super) fn end(mut self) -> Ended {
         until("the command ends", || self.has_ended());
         let mut stdout = String::new();
-        let pipe = self.child.stdout.as_mut().expect("it is piped");
+        let pipe = self.child.stdout.as_mut().expect("the stream is piped");
         pipe.read_to_string(&mut stdout)
             .expect("a pipe can be read");
         Ended {
-            status: self.child.wait().expect("it has ended"),
+            status: self.child.wait().expect("the process has ended"),
             flows: self.flows(),
             stdout,
             log: self.log(),
         }
     }
 
-    /// Asks it to end, and waits.
+    /// Sends SIGTERM, and waits until the command ends.
     #[track_caller]
     pub(super) fn stop(self) -> Ended {
         self.signal("TERM");
@@ -281,7 +282,7 @@ impl Drop for Live {
     }
 }
 
-/// What came of it.
+/// A command that has ended.
 pub(super) struct Ended {
     pub(super) status: ExitStatus,
     pub(super) flows: Vec<Flow>,
@@ -296,7 +297,7 @@ impl Ended {
         self
     }
 
-    /// The number before these words of the summary; 0 where they are not.
+    /// Returns the number before these words of the summary, or 0 without the words.
     pub(super) fn count(&self, words: &str) -> u64 {
         let Some((before, _)) = self.log.split_once(words) else {
             return 0;

@@ -1,4 +1,4 @@
-//! What is given up when packets come too quickly: it is counted, and the counters sum.
+//! Tests of overload: what Flowloom skips is counted, and the counters add up.
 
 use std::path::Path;
 use std::thread;
@@ -7,28 +7,28 @@ use std::time::Duration;
 use super::net::{Ended, Net};
 use crate::guests::plugin;
 
-/// Packets of `tls13.pcap`.
+/// The number of packets of `tls13.pcap`.
 const PACKETS: u64 = 54;
 
-/// Replays packets while the command does not run, so that they wait for it.
-fn held_up(net: &Net, times: u64, options: &[&str]) -> Ended {
+/// Stops the process while it replays packets, so that they wait in the buffer of the kernel.
+fn after_a_stop(net: &Net, times: u64, options: &[&str]) -> Ended {
     let live = net.meter(options.iter().copied());
     live.signal("STOP");
-    // Signals take their time.
+    // The process receives the signal with a delay.
     thread::sleep(Duration::from_millis(50));
     net.replay(Path::new("tls13.pcap"), &[&format!("--loop={times}")]);
     live.signal("CONT");
     live.stop()
 }
 
-/// The first of some runs in which the kernel dropped nothing: on a busy machine it drops a packet now and
-/// then although there is room, not always.
+/// Repeats a run until the kernel has dropped nothing. On a busy machine it sometimes drops a packet although its
+/// buffer has room.
 #[track_caller]
 fn without_a_drop(run: impl Fn() -> Ended) -> Ended {
     let mut runs = (0..5).map(|_| run());
     let is_whole = |ended: &Ended| ended.count(" dropped by the kernel") == 0;
     runs.find(is_whole)
-        .expect("there is room in the kernel's buffer")
+        .expect("the kernel drops nothing in one of the runs")
 }
 
 #[test]
@@ -36,7 +36,7 @@ fn packets_that_the_kernel_drops_are_counted() {
     let Some(net) = Net::new() else { return };
     for meters in ["1", "2"] {
         let options = ["--socket-buffer-size", "1000000", "--n-meters", meters];
-        let ended = held_up(&net, 200, &options).exits(0);
+        let ended = after_a_stop(&net, 200, &options).exits(0);
         let dropped = ended.count(" dropped by the kernel");
         let read = ended.count(" read");
         assert!(dropped > 0 && read > 0, "{}", ended.log);
@@ -61,10 +61,10 @@ fn overload_skips_plugins_and_dissection_before_packets() {
             "--plugin",
             stats,
         ]);
-        // The last one counts.
+        // The command uses the last value of an option.
         options.extend(["--n-dissections", "20"]);
         let ended = without_a_drop(|| {
-            let ended = held_up(&net, 1_000, &options).exits(0);
+            let ended = after_a_stop(&net, 1_000, &options).exits(0);
             let read = ended.count(" read");
             let dropped = ended.count(" dropped by the kernel");
             assert_eq!(read + dropped, 1_000 * PACKETS, "{}", ended.log);

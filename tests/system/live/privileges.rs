@@ -1,4 +1,4 @@
-//! What a live capture gives up.
+//! Tests of the privileges that a live capture drops.
 
 use std::fs::{self, File, Permissions};
 use std::io::Write as _;
@@ -11,15 +11,15 @@ use super::net::{DNS_FLOWS, Live, Net, until};
 use crate::command::meter;
 use crate::guests::{file, plugin};
 
-/// The number of `nobody`.
+/// The user ID and group ID of `nobody`.
 const NOBODY: u32 = 65_534;
 
-/// What the system says of all threads in lines that begin so.
+/// Returns the lines of /proc/PID/task/*/status that begin with these words, without duplicates.
 fn status(live: &Live, kinds: &[&str]) -> Vec<String> {
-    let threads = fs::read_dir(format!("/proc/{}/task", live.pid())).expect("it runs");
+    let threads = fs::read_dir(format!("/proc/{}/task", live.pid())).expect("the process runs");
     let mut lines: Vec<_> = threads
         .flat_map(|thread| {
-            let status = thread.expect("it runs").path().join("status");
+            let status = thread.expect("the process runs").path().join("status");
             let status = fs::read_to_string(status).unwrap_or_default();
             let lines = status
                 .lines()
@@ -34,7 +34,7 @@ fn status(live: &Live, kinds: &[&str]) -> Vec<String> {
     lines
 }
 
-/// The sets of capabilities of all threads.
+/// Returns the capability sets of all threads.
 fn capabilities(live: &Live) -> Vec<String> {
     status(live, &["Cap"])
 }
@@ -65,7 +65,7 @@ fn only_cap_net_raw_and_the_files_of_the_run_are_kept() {
     let sets: Vec<_> = sets.map(|set| format!("Cap{set}")).collect();
     assert_eq!(capabilities(&live), sets);
 
-    // A file elsewhere stays as it is, even if the output leads there.
+    // A file in another folder is not modified, even if the output becomes a link to it.
     let elsewhere = tempfile::tempdir().expect("a temporary folder");
     let secret = elsewhere.path().join("secret");
     fs::write(&secret, "it\n").expect("a temporary file");
@@ -95,14 +95,14 @@ fn keep_privileges_keeps_all_capabilities() {
     assert!(!ended.log.contains("Landlock"), "{}", ended.log);
 }
 
-/// A folder of `nobody`.
+/// Creates a folder that `nobody` owns.
 fn folder_of_nobody() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root may");
+    chown(folder.path(), Some(NOBODY), Some(NOBODY)).expect("root has permission");
     folder
 }
 
-/// Users, groups and capabilities of all threads.
+/// Checks user, groups and capabilities of all threads.
 fn is_nobody(live: &Live) {
     let ids = ["Uid", "Gid"].map(|kind| format!("{kind}:{}", " 65534".repeat(4)));
     let all = status(
@@ -136,15 +136,15 @@ fn root_becomes_the_owner_of_the_outputs_folder() {
     live.logs("kept capabilities: CAP_NET_RAW\n");
     is_nobody(&live);
     net.replay(Path::new("dns.pcap"), &[]);
-    // The output can be begun anew.
+    // The run can reopen its output.
     until("the output is there", || file.exists());
-    fs::rename(&file, folder.path().join("moved")).expect("root may");
+    fs::rename(&file, folder.path().join("moved")).expect("root has permission");
     live.signal("HUP");
     until("there is a new file", || file.exists());
     live.stop().exits(0);
     let lines = ["moved", "flows.jsonl"].map(|name| {
         let file = folder.path().join(name);
-        assert_eq!(fs::metadata(&file).expect("it is there").uid(), NOBODY);
+        assert_eq!(fs::metadata(&file).expect("the path exists").uid(), NOBODY);
         fs::read_to_string(file)
             .expect("flows are text")
             .lines()
@@ -164,17 +164,20 @@ fn root_becomes_the_user_that_invoked_sudo() {
     live.logs("running as user nobody (65534): invoked sudo\n");
     is_nobody(&live);
     live.stop().exits(0);
-    // That user may not write there, and nothing is.
+    // The user has no write access to the folder: the run fails.
     let live = Live::start(&net, Some(&sudo), []);
     let output = live.output().to_owned();
     let ended = live.end().exits(1);
-    let said = format!(
+    let message = format!(
         "flowloom: cannot write to {} as user nobody (65534): permission denied\n\
          hint: write to a folder of that user, or give --user\n",
-        output.parent().expect("it is in a folder").display()
+        output
+            .parent()
+            .expect("the output is in a folder")
+            .display()
     );
-    assert!(ended.log.ends_with(&said), "{}", ended.log);
-    // Root stays root if that is asked for.
+    assert!(ended.log.ends_with(&message), "{}", ended.log);
+    // With `--user root` the run stays root.
     let live = Live::start(&net, Some(&sudo), ["--user", "root"]);
     live.logs("running as root without its capabilities (chosen by --user)");
     assert_eq!(status(&live, &["Uid", "CapEff"])[1], "Uid: 0 0 0 0");
@@ -191,7 +194,7 @@ fn the_option_user_selects_the_user() {
         let live = net.meter(["--output", path, "--user", user]);
         is_nobody(&live);
         live.stop().exits(0);
-        fs::remove_file(&file).expect("it was written");
+        fs::remove_file(&file).expect("the file was written");
     }
     let ended = net.meter(["--user", "nobody-at-all"]).end().exits(2);
     assert_eq!(
@@ -213,12 +216,12 @@ fn a_run_without_output_file_becomes_nobody_and_keeps_read_access() {
     live.logs("running as user nobody (65534): no output file\n");
     is_nobody(&live);
     live.stop().exits(0);
-    // The folder of the policy is root's alone.
-    let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
-    let (folder, policy) = file("flowloom.toml", say("1000"));
+    // Only root has access to the folder of the policy.
+    let policy_text = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
+    let (folder, policy) = file("flowloom.toml", policy_text("1000"));
     let evil = folder.path().join("evil.wasm");
-    fs::copy(plugin("evil"), &evil).expect("it is there");
-    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).expect("root may");
+    fs::copy(plugin("evil"), &evil).expect("the path exists");
+    fs::set_permissions(folder.path(), Permissions::from_mode(0o700)).expect("root has permission");
     let words = [&policy, &evil].map(|path| path.to_str().expect("the path is text"));
     let words = ["--policy", words[0], "--plugin", words[1]];
     let live = net.meter(
@@ -232,10 +235,13 @@ fn a_run_without_output_file_becomes_nobody_and_keeps_read_access() {
     let mut plus = 1_000;
     until("the policy is read again", || {
         plus += 1;
-        // One write of the same length: whoever reads it meanwhile finds a whole policy.
-        let mut file = File::options().write(true).open(&policy).expect("root may");
-        file.write_all(say(&plus.to_string()).as_bytes())
-            .expect("root may");
+        // The text has the same length and is written at once: a reader always finds a complete policy.
+        let mut file = File::options()
+            .write(true)
+            .open(&policy)
+            .expect("root has permission");
+        file.write_all(policy_text(&plus.to_string()).as_bytes())
+            .expect("root has permission");
         live.signal("HUP");
         live.log().contains(" newly started flows use it")
     });
@@ -249,8 +255,8 @@ fn a_failure_to_drop_privileges_ends_the_run() {
     let file = folder.path().join("flows.jsonl");
     let path = file.to_str().expect("the path is text");
     for missing in ["-setuid", "-setgid"] {
-        let may_not = ["setpriv", "--bounding-set", missing, "--inh-caps", missing];
-        let ended = Live::start(&net, Some(&may_not), ["--output", path]).end();
+        let setpriv = ["setpriv", "--bounding-set", missing, "--inh-caps", missing];
+        let ended = Live::start(&net, Some(&setpriv), ["--output", path]).end();
         let ended = ended.exits(1);
         assert_eq!(
             ended.log,
@@ -259,7 +265,7 @@ fn a_failure_to_drop_privileges_ends_the_run() {
         );
         assert!(!file.exists());
     }
-    let may_not = [
+    let setpriv = [
         "setpriv",
         "--bounding-set",
         "-setuid",
@@ -267,7 +273,7 @@ fn a_failure_to_drop_privileges_ends_the_run() {
         "-setuid",
     ];
     let words = ["--output", path, "--keep-privileges"];
-    Live::start(&net, Some(&may_not), words).stop().exits(0);
+    Live::start(&net, Some(&setpriv), words).stop().exits(0);
 }
 
 #[test]
@@ -303,7 +309,7 @@ fn a_run_without_root_keeps_its_user() {
     );
 }
 
-/// Runs a command for which the kernel has no `landlock_create_ruleset`, system call 444 everywhere.
+/// A program that runs a command without `landlock_create_ruleset`. Its number is 444 on all architectures.
 const WITHOUT_LANDLOCK: &str = r#"
 import ctypes, os, struct, sys
 program = [(0x20, 0, 0, 0), (0x15, 0, 1, 444), (0x06, 0, 0, 0x50000 | 38), (0x06, 0, 0, 0x7FFF0000)]
@@ -320,9 +326,9 @@ fn a_kernel_without_landlock_ends_the_run() {
     let Some(net) = Net::new() else { return };
     let without = ["/usr/bin/python3", "-c", WITHOUT_LANDLOCK];
     let ended = Live::start(&net, Some(&without), []).end().exits(1);
-    let said = "flowloom: cannot deny access to files: this kernel has no Landlock\n\
+    let message = "flowloom: cannot deny access to files: this kernel has no Landlock\n\
                 hint: --keep-privileges=files keeps access to files, and drops all other privileges\n";
-    assert!(ended.log.ends_with(said), "{}", ended.log);
+    assert!(ended.log.ends_with(message), "{}", ended.log);
     let live = Live::start(&net, Some(&without), ["--keep-privileges=files"]);
     live.logs("kept capabilities: CAP_NET_RAW\n");
     live.stop().exits(0);
@@ -340,10 +346,10 @@ fn keep_privileges_files_keeps_access_to_files() {
 #[test]
 fn access_to_an_input_file_does_not_include_its_folder() {
     let Some(net) = Net::new() else { return };
-    let say = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
+    let policy_text = |plus: &str| format!("version = 1\n[plugins.evil.options]\nplus = {plus}\n");
     let evil = plugin("evil");
     for attack in [true, false] {
-        let (folder, policy) = file("flowloom.toml", say("0"));
+        let (folder, policy) = file("flowloom.toml", policy_text("0"));
         let secret = folder.path().join("secret");
         fs::write(&secret, "the secret = it\n").expect("a temporary file");
         let words = [&policy, &evil].map(|path| path.to_str().expect("the path is text"));
@@ -356,18 +362,18 @@ fn access_to_an_input_file_does_not_include_its_folder() {
             "0",
         ];
         let live = net.meter(words);
-        // When there are flows, the policy has been read.
+        // Once flows are written, the policy has been read.
         net.replay(Path::new("dns.pcap"), &[]);
         until("flows are written", || !live.flows().is_empty());
         if attack {
-            // Another file of the folder stands in for the policy.
-            fs::remove_file(&policy).expect("it can be removed");
+            // A link to another file of the folder replaces the policy.
+            fs::remove_file(&policy).expect("the file can be removed");
             symlink(&secret, &policy).expect("links can be made");
         } else {
-            // A file with a new policy is moved to its place.
+            // A new file replaces the policy.
             let new = folder.path().join("new");
-            fs::write(&new, say("100")).expect("a temporary file");
-            fs::rename(&new, &policy).expect("it can be moved");
+            fs::write(&new, policy_text("100")).expect("a temporary file");
+            fs::rename(&new, &policy).expect("the file can be moved");
         }
         live.signal("HUP");
         live.logs("Permission denied (os error 13)");
@@ -383,8 +389,8 @@ fn access_to_an_input_file_does_not_include_its_folder() {
             ended.log
         );
     }
-    // The file that was there is read again.
-    let (_folder, policy) = file("flowloom.toml", say("0"));
+    // A change of the same file is read.
+    let (_folder, policy) = file("flowloom.toml", policy_text("0"));
     let words = [&policy, &evil].map(|path| path.to_str().expect("the path is text"));
     let words = [
         "--policy",
@@ -397,7 +403,7 @@ fn access_to_an_input_file_does_not_include_its_folder() {
     let live = net.meter(words);
     net.replay(Path::new("dns.pcap"), &[]);
     until("flows are written", || !live.flows().is_empty());
-    fs::write(&policy, say("100")).expect("it can be written");
+    fs::write(&policy, policy_text("100")).expect("the file can be written");
     live.signal("HUP");
     live.logs(" newly started flows use it");
     live.stop().exits(0);
@@ -406,19 +412,19 @@ fn access_to_an_input_file_does_not_include_its_folder() {
 #[test]
 fn a_missing_capability_to_capture_is_an_error_with_a_hint() {
     let Some(net) = Net::new() else { return };
-    let may_not = [
+    let setpriv = [
         "setpriv",
         "--bounding-set",
         "-net_raw",
         "--inh-caps",
         "-net_raw",
     ];
-    let ended = Live::start(&net, Some(&may_not), []).end().exits(1);
-    let flowloom = fs::canonicalize(env!("CARGO_BIN_EXE_flowloom")).expect("it is there");
-    let said = format!(
+    let ended = Live::start(&net, Some(&setpriv), []).end().exits(1);
+    let flowloom = fs::canonicalize(env!("CARGO_BIN_EXE_flowloom")).expect("the path exists");
+    let message = format!(
         "flowloom: cannot capture from 'far': the capability CAP_NET_RAW is missing; run the command as \
          root, or give it the capability: sudo setcap cap_net_raw+ep {}\n",
         flowloom.display()
     );
-    assert!(ended.log.ends_with(&said), "{}", ended.log);
+    assert!(ended.log.ends_with(&message), "{}", ended.log);
 }

@@ -1,5 +1,5 @@
-//! What programs of every day send, metered while they send it, and compared with what they and the
-//! kernel say of it.
+//! Meters the traffic of common programs, and compares the flows with the counters of the programs and of the
+//! kernel.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
@@ -11,10 +11,10 @@ use serde_json::Value;
 use super::net::{Net, until};
 use crate::flows::Flow;
 
-/// Bytes of an ARP packet on a virtual wire.
+/// The size of an ARP packet on a veth pair, in bytes.
 const ARP: u64 = 42;
 
-/// Answers every question with 192.0.2.7.
+/// A name server that answers every query with 192.0.2.7.
 const NAME_SERVER: &str = r#"
 import socket
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -28,7 +28,7 @@ while True:
     server.sendto(asked[:2] + counts + asked[12:end] + answer, client)
 "#;
 
-/// Two hosts, where the program is there.
+/// Returns two hosts, or `None` if the program is not installed.
 fn hosts_with(program: &str) -> Option<Net> {
     match Command::new(program).arg("-V").output() {
         Ok(_) => Net::with_hosts(),
@@ -39,19 +39,19 @@ fn hosts_with(program: &str) -> Option<Net> {
     }
 }
 
-/// A program at the near end, which ends with this.
+/// A program in the namespace of the near end. Dropping the value ends the program.
 struct Server(Child);
 
 impl Server {
-    /// Waits until it has printed this.
+    /// Starts the program, and waits until it has printed `ready`.
     fn start(command: &mut Command, ready: &str) -> Self {
         let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn();
         let mut child = child.unwrap_or_else(|error| panic!("{command:?}: {error}"));
-        let stdout = child.stdout.take().expect("it is piped");
+        let stdout = child.stdout.take().expect("the stream is piped");
         let mut lines = BufReader::new(stdout).lines();
         let is_ready = lines.any(|line| line.is_ok_and(|line| line.contains(ready)));
         assert!(is_ready, "{command:?} has ended");
-        // It goes on to write, and is not to find that nobody reads.
+        // The program must not fail when it writes more.
         std::thread::spawn(move || lines.for_each(drop));
         Self(child)
     }
@@ -64,12 +64,12 @@ impl Drop for Server {
     }
 }
 
-/// Packets and bytes that have gone over the far end, both ways.
-fn over_the_wire(net: &Net) -> (u64, u64) {
-    let said = net.run("ip", ["-json", "-statistics", "link", "show", "far"]);
-    let said: Value = serde_json::from_str(&said).expect("ip writes JSON");
+/// Returns the packets and bytes that the far interface has counted in both directions.
+fn interface_counters(net: &Net) -> (u64, u64) {
+    let report = net.run("ip", ["-json", "-statistics", "link", "show", "far"]);
+    let report: Value = serde_json::from_str(&report).expect("ip writes JSON");
     let sum = |what: &str| {
-        let counters = ["rx", "tx"].map(|way| said[0]["stats64"][way][what].as_u64());
+        let counters = ["rx", "tx"].map(|way| report[0]["stats64"][way][what].as_u64());
         counters.into_iter().flatten().sum()
     };
     (sum("packets"), sum("bytes"))
@@ -81,7 +81,7 @@ fn number(flow: &Flow, name: &str) -> u64 {
         .unwrap_or_else(|| panic!("no {name} in {flow:?}"))
 }
 
-/// The flows of a protocol.
+/// Returns the flows of a protocol.
 fn of_protocol(flows: &[Flow], protocol: u64) -> Vec<&Flow> {
     flows
         .iter()
@@ -95,9 +95,12 @@ fn five_pings_are_one_flow_of_ten_packets() {
         return;
     };
     let live = net.meter(["--idle-timeout", "1"]);
-    let said = net.run("ping", ["-c", "5", "-i", "0.3", "192.0.2.1"]);
-    assert!(said.contains("5 packets transmitted, 5 received"), "{said}");
-    // It ends while the capture goes on.
+    let report = net.run("ping", ["-c", "5", "-i", "0.3", "192.0.2.1"]);
+    assert!(
+        report.contains("5 packets transmitted, 5 received"),
+        "{report}"
+    );
+    // The flow ends while the capture continues.
     until("the flow is written", || !live.flows().is_empty());
     let ended = live.stop().exits(0);
     let [flow] = &of_protocol(&ended.flows, 1)[..] else {
@@ -107,7 +110,7 @@ fn five_pings_are_one_flow_of_ten_packets() {
         (&flow["src_ip"], &flow["dst_ip"]),
         (&"192.0.2.2".into(), &"192.0.2.1".into())
     );
-    // 56 bytes of data, with headers of 8, 20 and 14.
+    // 56 bytes of data, with headers of 8 (ICMP), 20 (IPv4) and 14 (Ethernet) bytes.
     for way in ["src2dst", "dst2src"] {
         assert_eq!(number(flow, &format!("{way}_packets")), 5);
         assert_eq!(number(flow, &format!("{way}_bytes")), 5 * 98);
@@ -141,25 +144,26 @@ fn a_dns_query_is_a_flow_with_the_queried_name() {
     assert_eq!(flow["requested_server_name"], name);
 }
 
-/// What iperf3 says that it did, and the flows; every packet that the interface has counted is in one.
+/// Runs iperf3. Returns its report and the flows. Checks that the flows contain every packet that the interface has
+/// counted.
 fn iperf3(options: &[&str]) -> Option<(Value, Vec<Flow>)> {
     let net = hosts_with("iperf3")?;
     let mut server = net.near("iperf3");
     let options_of_server = ["--server", "--one-off", "--forceflush"];
     let _server = Server::start(server.args(options_of_server), "Server listening");
-    let before = over_the_wire(&net);
+    let before = interface_counters(&net);
     let live = net.meter([]);
     let client = ["--client", "192.0.2.1", "--json"];
-    let said = net.run("iperf3", client.iter().chain(options));
-    let said = serde_json::from_str(&said).expect("iperf3 writes JSON");
-    // The client is gone before both sides have taken leave of each other.
-    until("the wire is quiet", || {
-        let counted = over_the_wire(&net);
+    let report = net.run("iperf3", client.iter().chain(options));
+    let report = serde_json::from_str(&report).expect("iperf3 writes JSON");
+    // The client ends before both sides have closed the connections.
+    until("no more packets are sent", || {
+        let counted = interface_counters(&net);
         thread::sleep(Duration::from_millis(300));
-        over_the_wire(&net) == counted
+        interface_counters(&net) == counted
     });
     let ended = live.stop().exits(0);
-    let after = over_the_wire(&net);
+    let after = interface_counters(&net);
     let counted = (after.0 - before.0, after.1 - before.1);
     let sum = |name: &str| {
         let numbers = ended.flows.iter().map(|flow| number(flow, name));
@@ -171,10 +175,10 @@ fn iperf3(options: &[&str]) -> Option<(Value, Vec<Flow>)> {
         sum("bidirectional_bytes") + arp * ARP,
     );
     assert_eq!(metered, counted, "{}", ended.log);
-    Some((said, ended.flows))
+    Some((report, ended.flows))
 }
 
-/// The flow that most bytes were sent in.
+/// Returns the flow of a protocol with the most bytes sent.
 fn largest(flows: &[Flow], protocol: u64) -> &Flow {
     let flows = of_protocol(flows, protocol);
     let largest = flows
@@ -186,14 +190,16 @@ fn largest(flows: &[Flow], protocol: u64) -> &Flow {
 #[test]
 fn tcp_traffic_of_iperf3_is_counted_like_the_interface_counts_it() {
     let options = ["--bytes", "30M", "--bitrate", "400M"];
-    let Some((said, flows)) = iperf3(&options) else {
+    let Some((report, flows)) = iperf3(&options) else {
         return;
     };
     let flow = largest(&flows, 6);
     assert_eq!((&flow["dst_port"], flows.len()), (&5201.into(), 2));
-    let sent = said["end"]["sum_sent"]["bytes"].as_u64().expect("it says");
+    let sent = report["end"]["sum_sent"]["bytes"]
+        .as_u64()
+        .expect("the value is reported");
     let bytes = number(flow, "src2dst_bytes");
-    // Its headers too; and there are far fewer of them than packets of 1500 bytes would have.
+    // The flow also counts headers. Packets are larger than 1,500 bytes, so there are few of them.
     assert!(sent >= 30 << 20 && bytes > sent, "{sent} sent, {bytes}");
     let packets = number(flow, "src2dst_packets");
     assert!(bytes / packets > 9_000, "no large segments: {flow:?}");
@@ -210,12 +216,14 @@ fn every_datagram_that_iperf3_sends_is_counted() {
         "--length",
         "1200",
     ];
-    let Some((said, flows)) = iperf3(&options) else {
+    let Some((report, flows)) = iperf3(&options) else {
         return;
     };
     let flow = largest(&flows, 17);
-    let sent = said["end"]["sum"]["packets"].as_u64().expect("it says");
-    // One more each way at first, so that both sides know each other.
-    assert_eq!(number(flow, "src2dst_packets"), sent + 1, "{said:#}");
+    let sent = report["end"]["sum"]["packets"]
+        .as_u64()
+        .expect("the value is reported");
+    // iperf3 first sends one more packet in each direction.
+    assert_eq!(number(flow, "src2dst_packets"), sent + 1, "{report:#}");
     assert_eq!(number(flow, "dst2src_packets"), 1);
 }

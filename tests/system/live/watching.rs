@@ -1,4 +1,4 @@
-//! What can be seen of a run while it runs.
+//! Tests of metrics, performance reports and thread names of a run.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,7 +10,8 @@ use serde_json::{Map, Value};
 use super::net::{DNS_FLOWS, Live, Net, until};
 use crate::guests::plugin;
 
-/// Prometheus' own parser, which is strict: an object of the samples' values, and of the types.
+/// A program with the strict parser of Prometheus. It prints a JSON object with the values of samples and the types
+/// of metrics.
 const PARSER: &str = r#"
 import json, sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -39,12 +40,12 @@ fn scrape(net: &Net) -> Map<String, Value> {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("Debian's Python is there");
-    let mut stdin = parser.stdin.take().expect("it is piped");
-    stdin.write_all(text.as_bytes()).expect("it is read");
+        .expect("Debian's Python is installed");
+    let mut stdin = parser.stdin.take().expect("the stream is piped");
+    stdin.write_all(text.as_bytes()).expect("the input is read");
     drop(stdin);
-    let parsed = parser.wait_with_output().expect("it ends");
-    assert!(parsed.status.success(), "Prometheus does not take\n{text}");
+    let parsed = parser.wait_with_output().expect("the process ends");
+    assert!(parsed.status.success(), "Prometheus cannot parse\n{text}");
     serde_json::from_slice(&parsed.stdout).expect("JSON was written")
 }
 
@@ -77,7 +78,7 @@ fn prometheus_reads_the_metrics() {
         let events =
             |scraped: &_| sample(scraped, "flowloom_plugin_events_total{plugin=packet_stats}");
         let mut scraped = scrape(&net);
-        until("all is told", || {
+        until("the metrics are complete", || {
             scraped = scrape(&net);
             ended(&scraped) == DNS_FLOWS as f64
                 && scraped["types"].get("flowloom_plugin_events").is_some()
@@ -115,7 +116,9 @@ fn prometheus_reads_the_metrics() {
             ),
             1.0
         );
-        let types = scraped["types"].as_object().expect("it is an object");
+        let types = scraped["types"]
+            .as_object()
+            .expect("the value is an object");
         assert!(
             types
                 .values()
@@ -129,7 +132,7 @@ fn prometheus_reads_the_metrics() {
             .command("curl")
             .args(["-s", "http://127.0.0.1:9100/"])
             .output();
-        let other = String::from_utf8_lossy(&other.expect("curl is there").stdout).into_owned();
+        let other = String::from_utf8_lossy(&other.expect("curl is installed").stdout).into_owned();
         assert_eq!(other, "the metrics are at /metrics\n");
         live.stop().exits(0);
     }
@@ -154,7 +157,7 @@ fn performance_is_reported_in_json_lines() {
     live.stop().exits(0);
     let text = fs::read_to_string(&file).expect("lines are text");
     let last = text.lines().last().expect("there are lines");
-    let last: Map<String, Value> = serde_json::from_str(last).expect("they are JSON");
+    let last: Map<String, Value> = serde_json::from_str(last).expect("the lines are JSON");
     let nfstream = [
         "flows_expired",
         "packets_processed",
@@ -175,7 +178,7 @@ fn performance_is_reported_in_json_lines() {
     );
     let balance: u64 = last["meters_packets_processing_balance"]
         .as_array()
-        .expect("it is a list")
+        .expect("the value is a list")
         .iter()
         .filter_map(Value::as_u64)
         .sum();
@@ -188,10 +191,10 @@ fn performance_is_reported_in_json_lines() {
 fn threads_have_names() {
     let Some(net) = Net::new() else { return };
     let live = net.meter(["--metrics", "9100", "--n-meters", "2"]);
-    // Linux has room for 15 bytes of them.
+    // Linux truncates the names of threads to 15 bytes.
     let expected = ["drain", "log", "meter-", "metric", "reader", "writer"];
     until("all threads are there", || {
-        let threads = fs::read_dir(format!("/proc/{}/task", live.pid())).expect("it runs");
+        let threads = fs::read_dir(format!("/proc/{}/task", live.pid())).expect("the process runs");
         let names: Vec<_> = threads
             .filter_map(|thread| fs::read_to_string(thread.ok()?.path().join("comm")).ok())
             .map(|name| name.trim_end().to_owned())
