@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Whether plugins that are written in every language give the same values.
+"""Compare the values of plugins that are written in different languages.
 
     tests/languages/compare.py [--flowloom COMMAND] [--each] [CAPTURES…]
 
-Meters captures (files or folders; by default our own, and those of FLOWLOOM_CAPTURES) with all
-`first_bytes_stats*.wasm` and `every_type*.wasm` of target/plugins at once, with both kinds of calls, and compares
-the values of every flow with the Rust plugin's: all are equal, floats to the last bit but for
-`entropy`, whose logarithm is each language's own. All captures are metered as one, since loading the
-plugins takes many seconds; with --each, every capture is a run of its own.
+CAPTURES are files or folders. The default is tests/captures and FLOWLOOM_CAPTURES. The program meters them with all
+`first_bytes_stats*.wasm` and `every_type*.wasm` of target/plugins, in both call modes. It compares the values of every
+flow with those of the Rust plugin. All values must be equal, floats bit by bit. Only `entropy` may differ slightly,
+because each language has its own logarithm. One run meters all captures, because loading the plugins takes many
+seconds. With --each, every capture has its own run.
 """
 
 import argparse
@@ -21,16 +21,16 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: Plugins in Rust, what they are granted, and the key of their option.
+#: The plugins in Rust, their grants, and the names of their options.
 REFERENCES = {
     "first_bytes_stats": ("payload:{n}", "n"),
     "every_type": ("addresses,payload:8,bytes:20", None),
 }
-#: Units in the last place that a value may differ by: an entropy is a sum of logarithms, of which Go's
-#: are one unit off at times.
+#: The units in the last place by which a value may differ. An entropy is a sum of logarithms, and Go's logarithm is
+#: sometimes one unit off.
 ULPS = {"entropy": 16}
-#: Payload bytes that count. All plugins get the first number, with both kinds of calls; those that load at once
-#: the others too: the least, and more than a packet has.
+#: The numbers of payload bytes. All plugins run with the first number, in both call modes. Plugins that load quickly
+#: also run with the others: the minimum, and more than a packet has.
 OPTIONS = [64, 1, 2000]
 LOADS_AT_ONCE = 1 << 20  # bytes
 #: Languages without calls per event.
@@ -46,7 +46,7 @@ def main():
     missing = [name for name in [*REFERENCES, *wanted] if name not in names]
     if missing:
         sys.exit(f"compare.py: {arguments.plugins} does not have {', '.join(missing)}")
-    differences, flows, farthest = [], 0, Counter()
+    differences, flows, largest = [], 0, Counter()
     small = [plugin for plugin in plugins if plugin.stat().st_size < LOADS_AT_ONCE]
     dual = [plugin for plugin in plugins if not plugin.stem.endswith(ONLY_BATCHES)]
     rounds = [("auto", OPTIONS[0], plugins), ("per-event", OPTIONS[0], dual)]
@@ -56,18 +56,18 @@ def main():
             rows = meter(arguments.flowloom, captures, some, calls, n)
             flows += len(rows)
             for row in rows:
-                differences += compare(row, calls, n, farthest)
+                differences += compare(row, calls, n, largest)
     for line in differences[:20]:
         print(line, file=sys.stderr)
     for name in names:
-        if farthest[name]:
-            print(f"{name}: entropy is up to {farthest[name]} units in the last place off")
+        if largest[name]:
+            print(f"{name}: entropy is up to {largest[name]} units in the last place off")
     print(f"{len(names)} plugins, {flows} flows, {len(differences)} differences")
     sys.exit(bool(differences) or not flows)
 
 
 def reference(name):
-    """The Rust plugin that a plugin is a translation of."""
+    """Return the name of the Rust plugin that a plugin translates."""
     return next((rust for rust in REFERENCES if name == rust or name.startswith(f"{rust}_")), None)
 
 
@@ -76,8 +76,8 @@ def parse():
     parser.add_argument("captures", nargs="*", type=Path, help="files or folders")
     parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
     parser.add_argument("--plugins", type=Path, default=ROOT / "target/plugins")
-    parser.add_argument("--expect", nargs="*", default=[], help="languages that have to be there")
-    parser.add_argument("--each", action="store_true", help="every capture by itself")
+    parser.add_argument("--expect", nargs="*", default=[], help="languages that must exist")
+    parser.add_argument("--each", action="store_true", help="meter every capture in its own run")
     arguments = parser.parse_args()
     if not arguments.captures:
         others = os.environ.get("FLOWLOOM_CAPTURES")
@@ -108,7 +108,7 @@ def meter(flowloom, captures, plugins, calls, n):
         return [json.loads(line) for line in output.read_text().splitlines()]
 
 
-def compare(row, calls, n, farthest):
+def compare(row, calls, n, largest):
     udps = row["udps"]
     for name, values in udps.items():
         truth = udps[reference(name)]
@@ -118,14 +118,14 @@ def compare(row, calls, n, farthest):
         for output, value in values.items():
             off = distance(value, truth[output])
             if output in ULPS:
-                farthest[name] = max(farthest[name], off)
+                largest[name] = max(largest[name], off)
             if off > ULPS.get(output, 0):
                 where = f"flow {row['id']} ({row['src_ip']} to {row['dst_ip']}), {calls}, n={n}"
                 yield f"{name}: {output} is {value}, not {truth[output]}: {where}"
 
 
 def distance(a, b):
-    """Units in the last place between floats; infinite between values of other kinds that differ."""
+    """Return the distance in units in the last place, or infinity for unequal values of other types."""
     if a == b:
         return 0
     if isinstance(a, float) and isinstance(b, float):

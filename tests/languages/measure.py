@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""What a plugin costs in each language, as a table.
+"""Measure the cost of a plugin in each language, and print a table.
 
     tests/languages/measure.py --flowloom target/release/flowloom CAPTURE [--repetitions 5]
 
-Every plugin runs in turn, some times over, so that whatever else the machine does falls on all alike;
-of each number the least counts. "ns per packet" is what Flowloom reports, time by the clock in calls into
-the plugin and back, divided by packets. "Load" is the processor time of a run over an empty
-capture, less that of one without a plugin.
+The program runs all plugins in turn, and repeats this, so that other load on the machine affects all of them
+equally. It prints the minimum of each number. "ns per packet" is the wall time of calls into the plugin, as Flowloom
+reports it, divided by the number of packets. "load" is the CPU time of a run over an empty capture, minus that of a run
+without a plugin.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 NAME = "first_bytes_stats"
 EMPTY = ROOT / "tests/captures/empty.pcap"
-BOTH_WORLDS = {"", "_javascript", "_python"}
+BOTH_CALL_MODES = {"", "_javascript", "_python"}
 HEAD = (
     "| language | size, KB | load, ms | memory, MB | ns per packet, in batches | relative to Rust "
     "| ns per packet, event by event | relative to Rust |"
@@ -57,7 +57,7 @@ def main():
             f"{least['memory'] / 1024:.1f}",
         ]
         for calls in ("auto", "per-event"):
-            if calls == "auto" or suffix in BOTH_WORLDS:
+            if calls == "auto" or suffix in BOTH_CALL_MODES:
                 cells += [f"{least[calls]:,.0f}", f"{least[calls] / rust[calls]:.1f}"]
             else:
                 cells += ["", ""]
@@ -69,7 +69,7 @@ def keep(least, what, value):
 
 
 def run(flowloom, capture, plugin, calls):
-    """Processor time in seconds, and what was reported."""
+    """Run Flowloom. Return the CPU time in seconds and the summary."""
     command = [flowloom, "meter", capture, "-o", os.devnull, "--plugin-calls", calls]
     if plugin:
         command += ["--plugin", f"p={plugin}", "--grant", "p=payload:64"]

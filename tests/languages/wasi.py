@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Whether plugins that are built with WASI run, and reach nothing by it.
+"""Check that plugins that are built with WASI run, and that WASI gives them no access.
 
     tests/languages/wasi.py [--flowloom COMMAND]
 
-Builds wasi/reaches_out.py and .js as the SDKs do, but with WASI left in, and meters a capture with them
-and the plugins that they extend, which have none. Values have to be the same, and every attempt to reach
-out has to end as this file says, with both kinds of calls and in every run.
+Builds wasi/reaches_out.py and .js as the SDKs do, but keeps WASI. Meters a capture with them and with the plugins
+that they extend, which have no WASI. Their values must be equal. Every attempt to access the system must have the
+outcome in this file, in both call modes and in every run.
 """
 
 import argparse
@@ -21,15 +21,15 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HERE = ROOT / "tests/languages/wasi"
 TOOLS = Path(os.environ.get("FLOWLOOM_TOOLS", ROOT / "target/sdk-tools"))
 CAPTURE = ROOT / "tests/captures/dns.pcap"
-#: What it imports, among others.
+#: Some of the interfaces that each plugin imports.
 WASI = {
     "python": ["cli/stderr", "clocks/wall-clock", "filesystem/types", "random/random", "sockets/tcp"],
     "javascript": ["cli/environment", "clocks/monotonic-clock", "random/insecure-seed"],
 }
-#: No file can be named, for there is no folder to begin with.
+#: The error of all accesses to files, because there are no preopened folders.
 NOWHERE = "FileNotFoundError: No such file or directory"
 DENIED = "PermissionError: Permission denied"
-#: What comes of attempts, whoever runs them and when.
+#: The outcomes of attempts. They do not depend on the user or on the time.
 OUTCOMES = {
     "python": {
         "read": NOWHERE,
@@ -47,7 +47,7 @@ OUTCOMES = {
     },
     "javascript": {"passed_ms": 0, "globals": []},
 }
-#: The first draws of the generator that the host has for each instance.
+#: The first numbers of the random number generator that the host has for each instance.
 RANDOM = ["92cae6405cef790d", "30006f9ed80a6408"]
 LOGGED = [" INFO plugin python: to standard output", " WARN plugin python: to standard error"]
 
@@ -69,7 +69,7 @@ def main():
                 check(language, calls, [json.loads(flow) for flow in flows])
             for line in LOGGED:
                 same(log.count(line), len(flows), f"lines `{line}`, {calls}")
-    print(f"{len(plugins)} plugins with WASI, {len(flows)} flows: equal values, and nothing was reached")
+    print(f"{len(plugins)} plugins with WASI, {len(flows)} flows: equal values, and no access")
 
 
 def python(folder):
@@ -98,7 +98,7 @@ def javascript(folder):
 
 
 def meter(flowloom, plugins, calls):
-    """Lines of flows, and of the log."""
+    """Meter the capture. Return the lines of flows and of the log."""
     command = [flowloom, "meter", CAPTURE, "--format", "jsonl", "--n-dissections", "0"]
     command += ["--plugin-calls", calls]
     for language, plugin in plugins.items():
@@ -118,7 +118,7 @@ def check(language, calls, flows):
         same(values, flow["udps"][f"stubbed_{language}"], f"values of {where}")
         for attempt, outcome in OUTCOMES[language].items():
             same(reached[attempt], outcome, f"{attempt} of {where}")
-        # Events of a batch are shown at the time of its last one.
+        # During a batch, the clock shows the time of its last event.
         now = flow["bidirectional_first_seen_ms"] if calls == "per-event" else newest
         if language == "python":
             same(reached["wall_ns"] // 1_000_000, now, f"wall_ns of {where}")
@@ -129,9 +129,9 @@ def check(language, calls, flows):
             same(reached["wall_ms"], now, f"wall_ms of {where}")
 
 
-def same(is_so, expected, what):
-    if is_so != expected:
-        sys.exit(f"wasi.py: {what}: {is_so!r}, expected {expected!r}")
+def same(actual, expected, what):
+    if actual != expected:
+        sys.exit(f"wasi.py: {what}: {actual!r}, expected {expected!r}")
 
 
 def run(command):

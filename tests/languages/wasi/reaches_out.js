@@ -1,4 +1,4 @@
-// first_bytes_stats, which also tries to reach what a plugin cannot: built with WASI, for wasi.py.
+// first_bytes_stats, which also tries to access the system. wasi.py builds it with WASI.
 
 import * as stats from "./first_bytes_stats.js";
 

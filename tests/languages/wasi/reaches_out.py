@@ -1,6 +1,6 @@
-"""first_bytes_stats, which also tries to reach what a plugin cannot: built with WASI, for wasi.py."""
+"""first_bytes_stats, which also tries to access the system. wasi.py builds it with WASI."""
 
-import encodings.idna  # noqa: F401, for `resolve`: nothing can be imported later
+import encodings.idna  # noqa: F401, for `resolve`: a plugin cannot import modules at run time
 import json
 import os
 import random
@@ -74,7 +74,7 @@ class ReachesOut(FirstBytesStats):
         return state, json.dumps({name: attempt(reach) for name, reach in ATTEMPTS.items()})
 
     def update(self, state, packet, flow):
-        # Its base class calls this in init, with what it keeps itself.
+        # The `init` of the base class calls this method with its own state.
         super().update(state[0] if isinstance(state, tuple) else state, packet, flow)
 
     def expire(self, state, flow):

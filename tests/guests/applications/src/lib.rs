@@ -1,11 +1,11 @@
-//! Gives back what it is shown of a flow's application: at first, on the way, and at the end.
+//! Outputs the application fields that it receives at the first packet, at later packets and at the end of a flow.
 
 use flowloom_sdk::{FlowFields, Outputs, Plugin};
 
 /// The plugin.
 pub struct Applications;
 
-/// What is known of a flow.
+/// The fields at the end of a flow.
 #[derive(FlowFields)]
 pub struct Known<'a> {
     application_name: &'a str,
@@ -19,23 +19,23 @@ pub struct Known<'a> {
     content_type: &'a str,
 }
 
-/// What is known of a flow on the way.
+/// The fields at each packet.
 #[derive(FlowFields)]
 pub struct SoFar<'a> {
     application_name: &'a str,
 }
 
-/// What it adds to a flow.
+/// The outputs.
 #[derive(Outputs)]
 pub struct Out {
     /// The application's name after each packet, without repetitions.
     names: String,
-    /// All that is known at the end.
+    /// All fields at the end of the flow.
     known: String,
 }
 
 impl Plugin for Applications {
-    const DESCRIPTION: &'static str = "Gives back what is known of a flow's application.";
+    const DESCRIPTION: &'static str = "Outputs the application fields of a flow.";
 
     type Options = ();
     type Packet<'a> = ();

@@ -1,12 +1,12 @@
-//! An output of every type, computed from fields of every kind: what an SDK may get wrong. The same in
-//! other languages stands in tests/languages.
+//! Tests an SDK: it computes an output of every type from fields of every type. tests/languages has the same plugin
+//! in other languages.
 
 use flowloom_sdk::{Bytes, FlowFields, Json, Outputs, PacketFields, Plugin};
 
 /// The guest.
 pub struct EveryType;
 
-/// Of each packet.
+/// Fields of each packet.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     syn: bool,
@@ -23,20 +23,20 @@ pub struct Packet<'a> {
     bytes: &'a [u8],
 }
 
-/// Of the flow at its first packet.
+/// Fields of the flow at its first packet.
 #[derive(FlowFields)]
 pub struct AtInit<'a> {
     id: u64,
     dst_ip: &'a str,
 }
 
-/// Of the flow at later packets.
+/// Fields of the flow at later packets.
 #[derive(FlowFields)]
 pub struct AtUpdate {
     bidirectional_packets: u64,
 }
 
-/// Of the flow at its end.
+/// Fields of the flow at its end.
 #[derive(FlowFields)]
 pub struct AtExpire<'a> {
     expiration_id: i64,
@@ -44,7 +44,7 @@ pub struct AtExpire<'a> {
     splt_ps: &'a [i64],
 }
 
-/// Of a flow.
+/// The state of a flow.
 pub struct State {
     syn: bool,
     sum: i64,
@@ -53,24 +53,24 @@ pub struct State {
     packets: Vec<f64>,
 }
 
-/// All types.
+/// Outputs of all types.
 #[derive(Outputs)]
 pub struct Out {
     /// Whether the first packet has SYN; null for an even number of packets.
     syn: Option<bool>,
-    /// A sum of numbers of all widths.
+    /// The sum of integer fields of all widths.
     sum: i64,
-    /// The mean of the flow.
+    /// The mean packet size; null unless it exceeds 100.
     mean: Option<f64>,
-    /// Addresses.
+    /// The destination address, and the source addresses of the first packets.
     peers: String,
-    /// Of the last packet.
+    /// Payload and IP header bytes of the last packet.
     last: Option<Bytes>,
-    /// SPLT's.
+    /// The packet sizes of SPLT.
     sizes: Vec<i64>,
-    /// Packets so far, at every update.
+    /// The number of packets at every update.
     packets: Option<Vec<f64>>,
-    /// Why it ended.
+    /// The reason of the expiration.
     reason: Json,
 }
 
@@ -122,7 +122,7 @@ impl Plugin for EveryType {
 }
 
 fn see(state: &mut State, packet: &Packet<'_>) {
-    // JavaScript's integers are exact up to 2^53.
+    // Numbers in JavaScript are exact up to 2^53.
     state.sum %= 1 << 40;
     state.sum += i64::from(packet.ttl)
         + i64::from(packet.dst_port)

@@ -1,4 +1,4 @@
-//! What wit-bindgen makes of the contract in `wit/`.
+//! Bindings that wit-bindgen generates from the contract in `wit/`.
 #![allow(
     missing_docs,
     unreachable_pub,

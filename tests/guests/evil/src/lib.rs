@@ -1,8 +1,11 @@
-//! A plugin that misbehaves as its options say, through either world of the contract.
+//! A plugin that misbehaves as its options say. It implements both worlds of the contract.
 //!
-//! `mode` says how (see [`misbehave`] and [`Plugin::values`]), `at` in which function (open, init,
-//! update, expire, finish), `after` how many calls of it are honest before. Other options are what it
-//! declares. Where it is honest it counts the packets of each flow, and adds `plus`.
+//! - `mode` selects the misbehaviour (see [`misbehave`] and [`Plugin::values`]).
+//! - `at` selects the function that misbehaves: open, init, update, expire or finish.
+//! - `after` is the number of correct calls of this function before.
+//! - Other options set the manifest.
+//!
+//! Without misbehaviour, the plugin outputs the number of packets of each flow plus `plus`.
 
 mod bindings;
 mod manifest;
@@ -21,22 +24,22 @@ struct Plugin {
     options: Options,
     honest: u64,
     flows: BTreeMap<u64, Flow>,
-    /// Bytes that were not zero in memory that nobody has written to.
+    /// The number of nonzero bytes in new memory.
     residue: usize,
 }
 
-/// What it knows of a flow.
+/// The state of a flow.
 #[derive(Default)]
 struct Flow {
     packets: i64,
     src_ip: Option<String>,
     /// The first payload that is not empty.
     payload: Option<Vec<u8>>,
-    /// Of the first packet.
+    /// The bytes of the first packet.
     bytes: Option<Vec<u8>>,
 }
 
-/// A packet, however it was shown.
+/// A packet, from either world.
 #[derive(Default)]
 struct Packet {
     src_ip: Option<String>,
@@ -86,7 +89,7 @@ impl Plugin {
         self.values(flow)
     }
 
-    /// The values of a flow, in the order of [`Options::outputs`] where the mode is not to do otherwise.
+    /// Returns the values of a flow. They match [`Options::outputs`] unless the mode returns invalid values.
     fn values(&self, flow: Flow) -> Vec<Value> {
         let count = Value::Integer(flow.packets + self.options.plus);
         match self.options.mode.as_str() {

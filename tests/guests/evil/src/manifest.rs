@@ -1,15 +1,15 @@
-//! Its options, and the manifest that they make it declare.
+//! The options, and the manifest that depends on them.
 
 use crate::bindings::flowloom::plugin::manifest::{Manifest, Output, ValueType};
 
-/// What it was told.
+/// The options.
 pub(crate) struct Options {
     pub(crate) mode: String,
     pub(crate) at: String,
     pub(crate) after: u64,
-    /// Added to the count.
+    /// The number that is added to the count.
     pub(crate) plus: i64,
-    /// `name:type`, several with `+` between, as all lists here.
+    /// The option has the form `name:type`. A `+` separates several, as in all lists.
     pub(crate) outputs: Vec<(String, ValueType)>,
     pub(crate) packet: Vec<String>,
     payload: u32,
@@ -72,7 +72,7 @@ impl Options {
     pub(crate) fn manifest(&self) -> Manifest {
         Manifest {
             version: self.version.clone(),
-            description: "Misbehaves as it is told.".to_owned(),
+            description: "Misbehaves as its options say.".to_owned(),
             outputs: self
                 .outputs
                 .iter()
@@ -96,7 +96,7 @@ impl Options {
     }
 }
 
-/// What a mode declares.
+/// Returns the outputs that a mode declares.
 fn declared(mode: &str) -> &'static str {
     match mode {
         "wrong_type" => "count:integer+honest:integer",

@@ -1,10 +1,10 @@
-//! What it does that a plugin must not do.
+//! Actions that a plugin must not take.
 
 use std::hint::black_box;
 
 use crate::bindings::flowloom::plugin::log::{self, Level};
 
-/// Panics say what they are about in the log, as the SDK's do.
+/// Logs the message of a panic, as the SDK does.
 pub(crate) fn log_panics() {
     std::panic::set_hook(Box::new(|info| {
         let text = info.payload_as_str().unwrap_or("no text");
@@ -12,37 +12,40 @@ pub(crate) fn log_panics() {
     }));
 }
 
-/// Misbehaves once. Modes that are about values or the manifest do nothing here.
+/// Misbehaves once. Modes that concern values or the manifest do nothing here.
 pub(crate) fn misbehave(mode: &str) {
     match mode {
         "loop" => loop {
             black_box(());
         },
-        // Some milliseconds, of the hundred that it may take.
+        // Takes some ms. The limit of a call is 100 ms.
         "busy" => (0..60_000_000).for_each(|n| _ = black_box(n)),
         "recurse" => _ = recurse(black_box(1)),
         "panic" => panic!("on purpose \u{1b}[31m\u{202e}{}", "x".repeat(4_000)),
         "silent" => stop(),
         "exit" => std::process::exit(0),
-        // Until it is refused, and that is the end of it.
+        // Allocates memory until an allocation fails, which is a trap.
         "hoard" => {
             let mut hoard = Vec::new();
             loop {
-                // Not touched, so that memory runs out before time does.
+                // The memory is not written to, so that the memory limit is reached before the time limit.
                 hoard.push(black_box(Vec::<u8>::with_capacity(16 << 20)));
             }
         }
-        // As `hoard`, and every page is written to.
+        // Like `hoard`, but writes to every page.
         "bomb" => {
             let mut hoard = Vec::new();
             loop {
                 hoard.push(black_box(vec![1_u8; 4 << 20]));
             }
         }
-        // As much as it gets, and then it goes on.
+        // Requests too much memory once, and continues when this fails.
         "greedy" => {
             let mut all = Vec::<u8>::new();
-            assert!(all.try_reserve(1 << 30).is_err(), "it was given a gigabyte");
+            assert!(
+                all.try_reserve(1 << 30).is_err(),
+                "the allocation of 1 GiB succeeded"
+            );
         }
         "greedy_then_panic" => {
             misbehave("greedy");
@@ -72,13 +75,13 @@ pub(crate) fn misbehave(mode: &str) {
     }
 }
 
-#[expect(unconditional_recursion, reason = "that is what is tried")]
+#[expect(unconditional_recursion, reason = "the test needs it")]
 fn recurse(n: u64) -> u64 {
     let room = black_box([n; 64]);
     recurse(room[3] + 1) + room[5]
 }
 
-/// Stops without a word.
+/// Traps without a message.
 fn stop() -> ! {
     #[cfg(target_family = "wasm")]
     core::arch::wasm32::unreachable();
@@ -86,14 +89,14 @@ fn stop() -> ! {
     std::process::abort()
 }
 
-/// Counts bytes that are not zero in memory that is given to it anew, and leaves its own there.
+/// Counts the nonzero bytes in new memory, and then fills this memory.
 #[cfg(target_family = "wasm")]
-#[allow(unsafe_code, reason = "reads what no Rust object is in")]
+#[allow(unsafe_code, reason = "reads memory outside of Rust objects")]
 pub(crate) fn residue() -> usize {
     const PAGES: usize = 256;
     let first = core::arch::wasm32::memory_grow(0, PAGES);
     assert!(first != usize::MAX, "no memory");
-    // SAFETY: these pages were added just now; nobody else has them, and every byte is one.
+    // SAFETY: `memory_grow` has just added these pages. No other code uses them, and any byte is a valid `u8`.
     let pages = unsafe { std::slice::from_raw_parts_mut((first << 16) as *mut u8, PAGES << 16) };
     let residue = pages.iter().filter(|&&byte| byte != 0).count();
     pages.fill(0xaa);

@@ -1,11 +1,11 @@
-//! Values, as each world writes them.
+//! Values, and their conversion for each world.
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{
     FloatLists, IntegerLists, OutputColumn, Texts, Values,
 };
 use crate::bindings::exports::flowloom::plugin::feature;
 
-/// A value of an output; texts may be no UTF-8.
+/// A value of an output. A text may be invalid UTF-8.
 #[derive(Clone)]
 pub(crate) enum Value {
     Null,
@@ -20,7 +20,7 @@ pub(crate) enum Value {
 }
 
 impl Value {
-    /// A value of every type, some of them awkward to write.
+    /// Returns a value of every type. Some are hard to write in CSV or JSON.
     pub(crate) fn of_every_type(count: i64) -> Vec<Self> {
         vec![
             Value::Boolean(count > 2),
@@ -53,13 +53,13 @@ impl From<Value> for feature::Value {
     }
 }
 
-#[allow(unsafe_code, reason = "texts that are no UTF-8 are what is tried")]
+#[allow(unsafe_code, reason = "the test needs invalid UTF-8")]
 fn unchecked(bytes: Vec<u8>) -> String {
-    // SAFETY: this program only hands it on.
+    // SAFETY: the string is only passed to the host, never used as text.
     unsafe { String::from_utf8_unchecked(bytes) }
 }
 
-/// The columns of these rows. The first row says of which type each one is, nulls after that are not.
+/// Converts rows to columns. The first value that is not null determines the type of a column.
 pub(crate) fn columns(rows: &[Vec<Value>]) -> Vec<OutputColumn> {
     let width = rows.first().map_or(0, Vec::len);
     (0..width)
@@ -77,7 +77,7 @@ pub(crate) fn columns(rows: &[Vec<Value>]) -> Vec<OutputColumn> {
         .collect()
 }
 
-/// The values of a column; a null is whatever is shortest.
+/// Returns the values of a column. A null is the shortest value of the type.
 fn column(kind: &Value, cells: &[&Value]) -> Values {
     let all = |texts: fn(&Value) -> &[u8]| {
         let mut all = Texts {

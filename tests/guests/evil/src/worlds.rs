@@ -1,4 +1,4 @@
-//! The contract's two worlds, both onto [`Plugin`].
+//! Both worlds of the contract, implemented with [`Plugin`].
 
 use std::cell::RefCell;
 
@@ -112,7 +112,7 @@ impl batch_feature::Guest for Component {
     }
 }
 
-/// A row of a column of texts.
+/// Returns a row of a column of texts.
 fn text(column: &Column, row: usize) -> Vec<u8> {
     let Column::Texts(texts) = column else {
         panic!("not a column of texts");

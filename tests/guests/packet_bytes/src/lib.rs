@@ -1,5 +1,5 @@
-//! Asks for 64 bytes of each packet, for measuring what that costs: what it does otherwise is what
-//! `packet_stats` does, so that the difference of both is the bytes.
+//! Requests 64 bytes of each packet, in order to measure their cost. Apart from that it does the same as
+//! `packet_stats`, so that the difference between the two is the cost of the bytes.
 
 #[path = "../../../../plugins/packet_stats/src/spread.rs"]
 mod spread;
@@ -11,7 +11,7 @@ use crate::spread::Spread;
 /// The plugin.
 pub struct PacketBytes;
 
-/// What it sees of each packet.
+/// The requested packet fields.
 #[derive(PacketFields)]
 pub struct Packet<'a> {
     direction: Direction,
@@ -20,17 +20,17 @@ pub struct Packet<'a> {
     head: &'a [u8],
 }
 
-/// What it keeps of a flow.
+/// The state of a flow.
 #[derive(Default)]
 pub struct State {
     directions: [Spread; 2],
     shown: u64,
 }
 
-/// What it adds to a flow.
+/// The outputs.
 #[derive(Outputs)]
 pub struct Out {
-    /// Bytes that it was shown.
+    /// Number of packet bytes that the plugin received.
     shown: i64,
     /// Packets from source to destination.
     src2dst_count: i64,
@@ -38,9 +38,9 @@ pub struct Out {
     src2dst_mean: Option<f64>,
     /// Sample standard deviation of their ip_size, bytes; 0 for one packet.
     src2dst_stddev: Option<f64>,
-    /// Least ip_size of them, bytes.
+    /// Minimum of their ip_size, bytes.
     src2dst_min: Option<u32>,
-    /// Most ip_size of them, bytes.
+    /// Maximum of their ip_size, bytes.
     src2dst_max: Option<u32>,
     /// Packets from destination to source.
     dst2src_count: i64,
@@ -48,14 +48,15 @@ pub struct Out {
     dst2src_mean: Option<f64>,
     /// Sample standard deviation of their ip_size, bytes; 0 for one packet.
     dst2src_stddev: Option<f64>,
-    /// Least ip_size of them, bytes.
+    /// Minimum of their ip_size, bytes.
     dst2src_min: Option<u32>,
-    /// Most ip_size of them, bytes.
+    /// Maximum of their ip_size, bytes.
     dst2src_max: Option<u32>,
 }
 
 impl Plugin for PacketBytes {
-    const DESCRIPTION: &'static str = "Spread of packet sizes, and how many bytes it was shown.";
+    const DESCRIPTION: &'static str =
+        "Statistics of packet sizes, and the number of bytes that the plugin received.";
 
     type Options = ();
     type Packet<'a> = Packet<'a>;

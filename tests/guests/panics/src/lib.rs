@@ -1,5 +1,5 @@
-//! A plugin with a mistake, as its authors make them: it panics in the function that `at` names, at
-//! the n-th packet or flow that gets there.
+//! A plugin with a bug, as an author could make it. It panics in the function that `at` names, after `unharmed` calls
+//! without a panic.
 
 use flowloom_sdk::{Options, Outputs, Plugin};
 
@@ -9,17 +9,17 @@ pub struct Panics {
     left: u64,
 }
 
-/// What the operator may set.
+/// The options.
 #[derive(Options)]
 pub struct Opts {
-    /// Where: open, init, update, expire or finish.
+    /// The function that panics: open, init, update, expire or finish.
     at: String,
-    /// How many get there unharmed.
+    /// The number of calls of this function before the panic.
     #[option(default = 0)]
     unharmed: u64,
 }
 
-/// What it adds to a flow.
+/// The outputs.
 #[derive(Outputs)]
 pub struct Out {
     /// Packets of the flow.
