@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds fuzz targets and runs each of them for FUZZ_SECONDS (600): run.sh [TARGET …]
+# Builds fuzz targets, and runs each for FUZZ_SECONDS (default: 600): run.sh [TARGET …]
 set -eu
 cd "$(dirname "$0")/../.."
 out=target/fuzz

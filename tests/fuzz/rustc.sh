@@ -1,7 +1,7 @@
 #!/bin/sh
-# Stands in for rustc: leaves the fuzzer's instrumentation to what is fuzzed. Everything else, the
-# WebAssembly compiler above all, would be slow to build with it, and to look through after every
-# run. Of the targets themselves it is not told what they compare.
+# Replaces rustc, and applies the fuzzer's instrumentation only to the code under test. Instrumentation of other
+# crates, especially the WebAssembly compiler, would make builds and runs slow. Comparisons in the targets themselves
+# are not traced.
 rustc=$1
 shift
 case ${CARGO_PKG_NAME-} in

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes seeds of every target, made of our own captures: seeds.py FOLDER.
+"""Write seeds for the targets from the captures in tests/captures: seeds.py FOLDER.
 
-Each is laid out as the target's function in `src/` says.
+The function of each target in `src/` documents the format of its input.
 """
 
 import gzip
@@ -21,7 +21,7 @@ LONGEST_CAPTURE = 16 * 1024
 LONGEST_FRAME = 512
 PACKETS = 24
 
-# Accounting mode, statistics; idle and active timeout; tunnels; packets of SPLT; live flows.
+# Accounting mode and statistics, idle timeout, active timeout, tunnels, packets of SPLT, limit on live flows.
 SETTINGS = [
     struct.pack("<BBBBHB", 0 | 4, 15, 252, 0b000111, 3, 0),
     struct.pack("<BBBBHB", 1 | 4, 1, 2, 0b111111, 0, 0),
@@ -58,7 +58,7 @@ def seeds():
 
 
 def modules():
-    """Plugins' files: damaged ones are described by few bytes, others are whole as they are."""
+    """Yield files of plugins. A few bytes describe a damaged file; other files are complete."""
     yield from (bytes([kind, 0, 0]) for kind in (1, 3))
     yield bytes([1, 1, 200, 0, 7, 0])
     nested = header = b"\0asm\x0d\0\x01\0"
@@ -77,7 +77,7 @@ def frame(packet: capture.Record) -> bytes:
 
 
 def given(packet: capture.Record) -> bytes:
-    """A step of the meter: absolute time, any frame."""
+    """Return a step of the target `meter`: an absolute time and an arbitrary frame."""
     data = packet.data[:255]
     time_ns = max(0, packet.time_ns) & (1 << 64) - 1
     step = struct.pack("<BQHBB", 3 | 2 << 2, time_ns, packet.linktype, 0, len(data))

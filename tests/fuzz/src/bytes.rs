@@ -1,4 +1,4 @@
-//! The fuzzer's bytes, taken from the front; zeros when there are no more.
+//! Reads values from the input of the fuzzer. Missing bytes are zeros.
 
 pub(crate) struct Bytes<'a>(pub(crate) &'a [u8]);
 
@@ -7,16 +7,16 @@ impl<'a> Bytes<'a> {
         self.0.is_empty()
     }
 
-    pub(crate) fn some(&mut self, len: usize) -> &'a [u8] {
-        let (some, rest) = self.0.split_at(len.min(self.0.len()));
+    pub(crate) fn take(&mut self, len: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(len.min(self.0.len()));
         self.0 = rest;
-        some
+        taken
     }
 
     fn array<const N: usize>(&mut self) -> [u8; N] {
-        let some = self.some(N);
+        let taken = self.take(N);
         let mut array = [0; N];
-        array[..some.len()].copy_from_slice(some);
+        array[..taken.len()].copy_from_slice(taken);
         array
     }
 

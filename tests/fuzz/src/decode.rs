@@ -4,8 +4,12 @@ use flowloom_core::decode::{Decoder, Packet};
 use super::bytes::Bytes;
 use super::settings::tunnels;
 
-/// Any frame of any link type: two bytes of link type, one of tunnels, one of how much longer the
-/// packet was on the wire, one of where it is cut for comparison, and the frame.
+/// Decodes an arbitrary frame of an arbitrary link type. The input has these fields:
+/// - the link type (2 bytes)
+/// - the tunnels (1 byte)
+/// - how much longer the packet was on the wire, in units of 97 bytes (1 byte)
+/// - the length of a truncated copy, which is decoded too (1 byte)
+/// - the frame
 pub fn decode(data: &[u8]) {
     let mut bytes = Bytes(data);
     let link = LinkType(bytes.u16());
@@ -24,10 +28,10 @@ pub fn decode(data: &[u8]) {
         return;
     };
     check(&part, cut, wire_len);
-    // A tunnel whose header was cut is an ordinary packet; without tunnels, a capture that kept
-    // fewer bytes tells less of the packet, but nothing else.
+    // A tunnel packet with a truncated header is an ordinary packet, so its flow can differ. Without tunnels, a
+    // truncated packet must have the same flow and sizes as the complete one.
     if tunnels.iter().next().is_none() {
-        let whole = decoded.expect("what can be metered of a part can be of the whole");
+        let whole = decoded.expect("the complete packet can be metered if the truncated one can");
         assert_eq!(identity(&part), identity(&whole));
     }
 }
@@ -79,7 +83,7 @@ fn check(packet: &Packet, frame: &[u8], wire_len: u32) {
     }
 }
 
-/// What a packet's flow and its sizes are told by.
+/// Returns the fields that determine the flow and the sizes of a packet.
 fn identity(packet: &Packet) -> impl PartialEq + std::fmt::Debug {
     (
         (packet.src, packet.src_port, packet.dst, packet.dst_port),

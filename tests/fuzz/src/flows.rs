@@ -1,4 +1,4 @@
-//! What is true of the flows of any run.
+//! Invariants of the flows of a run.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,7 +6,7 @@ use flowloom::Schema;
 use flowloom::sink::Format;
 use flowloom::{Counters, Flow, Settings, Value};
 
-/// Asserts what must be true of a run's flows and counters once it has ended.
+/// Checks the invariants of the flows and counters of a run that has ended.
 pub(crate) fn check(flows: &[Flow], counters: Counters, settings: &Settings) {
     let ignored: u64 = counters.ignored().map(|(_, count)| count).sum();
     assert_eq!(counters.packets, counters.metered + ignored);
@@ -15,11 +15,11 @@ pub(crate) fn check(flows: &[Flow], counters: Counters, settings: &Settings) {
     let mut ids = HashSet::new();
     let mut packets = 0;
     let mut evicted = 0;
-    let places = flows.first().map(|flow| Places::of(flow.schema()));
-    for (flow, places) in flows.iter().zip(places.iter().cycle()) {
+    let indices = flows.first().map(|flow| Indices::of(flow.schema()));
+    for (flow, indices) in flows.iter().zip(indices.iter().cycle()) {
         assert!(ids.insert(flow.id()), "flow {} twice", flow.id());
         assert!(flow.id() < counters.packets);
-        let fields = Fields::of(flow, places);
+        let fields = Fields::of(flow, indices);
         packets += fields.integer("bidirectional", "packets");
         evicted += u64::from(fields.integer("expiration", "id") == 3);
         fields.check(settings);
@@ -29,25 +29,25 @@ pub(crate) fn check(flows: &[Flow], counters: Counters, settings: &Settings) {
     assert!(settings.max_flows > 0 || evicted == 0);
 }
 
-/// The flows as JSON lines, so that runs can be compared.
+/// Returns the flows as text, so that runs can be compared.
 pub(crate) fn lines(flows: &[Flow], format: Format) -> String {
     let mut out = Vec::new();
     if let Some(flow) = flows.first() {
         let mut sink = format
             .sink(&mut out, flow.schema())
-            .expect("memory takes all");
+            .expect("writing to memory succeeds");
         for flow in flows {
-            sink.write(flow).expect("memory takes all");
+            sink.write(flow).expect("writing to memory succeeds");
         }
-        sink.finish().expect("memory takes all");
+        sink.finish().expect("writing to memory succeeds");
     }
     String::from_utf8(out).expect("output is UTF-8")
 }
 
-/// Where a field stands, by what is before the first underscore of its name and what is behind.
-struct Places(HashMap<(&'static str, &'static str), usize>);
+/// The index of each field. The key is the part of its name before the first underscore and the part after it.
+struct Indices(HashMap<(&'static str, &'static str), usize>);
 
-impl Places {
+impl Indices {
     fn of(schema: &Schema) -> Self {
         let split = |name: &'static str| name.split_once('_').unwrap_or(("", name));
         let names = schema.features().iter().map(|feature| split(feature.name));
@@ -57,18 +57,18 @@ impl Places {
 
 struct Fields<'a> {
     values: Vec<Value<'a>>,
-    places: &'a Places,
+    indices: &'a Indices,
 }
 
 impl<'a> Fields<'a> {
-    fn of(flow: &'a Flow, places: &'a Places) -> Self {
+    fn of(flow: &'a Flow, indices: &'a Indices) -> Self {
         let values = flow.iter().map(|(_, value)| value).collect();
-        Self { values, places }
+        Self { values, indices }
     }
 
     fn value(&self, of: &str, what: &str) -> Value<'a> {
-        let place = self.places.0.get(&(of, what));
-        self.values[*place.unwrap_or_else(|| panic!("{of}_{what} is missing"))]
+        let index = self.indices.0.get(&(of, what));
+        self.values[*index.unwrap_or_else(|| panic!("{of}_{what} is missing"))]
     }
 
     fn integer(&self, of: &str, what: &str) -> i64 {
@@ -135,7 +135,7 @@ impl<'a> Fields<'a> {
         let max = self.integer(of, max) as f64;
         let mean = self.float(of, mean);
         let deviation = self.float(of, deviation);
-        // Integers stop at 2^63, means do not; and means are rounded.
+        // Integers saturate at 2^63, but means do not. Means are rounded.
         if max < i64::MAX as f64 {
             let slack = max * 1e-12;
             assert!(

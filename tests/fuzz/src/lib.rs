@@ -1,5 +1,5 @@
-//! What must hold of Flowloom whatever it is given: one function a fuzz target, which panics when
-//! it does not hold. The tests of the whole system replay inputs through the same functions.
+//! Invariants that hold for every input of Flowloom. Each fuzz target has one function, which panics if an invariant
+//! is violated. The system tests run stored inputs through the same functions.
 
 mod bytes;
 mod capture;

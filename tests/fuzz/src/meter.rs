@@ -6,17 +6,20 @@ use super::flows;
 use super::model::Model;
 use super::settings::settings;
 
-/// Settings, then packets and the passing of time, in any order.
+/// Meters packets and compares the flows with the model. The input is the settings, and then steps.
 ///
-/// Each begins with a byte: how the time goes on (bits 0 and 1), what comes (2 and 3), whether what
-/// came so far is pushed now (4) and whether flows are drawn (5).
+/// Each step begins with a byte:
+/// - bits 0 and 1: how the time changes
+/// - bits 2 and 3: the kind of packet, or that time passes without a packet
+/// - bit 4: whether the waiting packets are pushed
+/// - bit 5: whether ended flows are taken
 pub fn meter(data: &[u8]) {
     let mut bytes = Bytes(data);
     let settings = settings(&mut bytes);
-    let mut meter = Meter::new(settings, &[]).expect("no plugin to go wrong");
+    let mut meter = Meter::new(settings, &[]).expect("there are no plugins to fail");
     let mut model = Model::new(settings);
     let mut time_ns = 0_u64;
-    let mut waiting: Vec<Made> = Vec::new();
+    let mut waiting: Vec<TestPacket> = Vec::new();
     let mut flows: Vec<Flow> = Vec::new();
     let mut advanced = false;
     while !bytes.is_empty() {
@@ -29,9 +32,9 @@ pub fn meter(data: &[u8]) {
         };
         let time = Time::from_ns(time_ns);
         match step >> 2 & 3 {
-            0 | 1 => waiting.push(Made::usual(&mut bytes, time)),
-            2 => waiting.push(Made::any(&mut bytes, time)),
-            // Time passes without packets once in a while only: behind it the model is out.
+            0 | 1 => waiting.push(TestPacket::usual(&mut bytes, time)),
+            2 => waiting.push(TestPacket::any(&mut bytes, time)),
+            // This must be rare: the model does not support it, so the flows are not compared afterwards.
             _ if step & 0xc0 == 0xc0 => {
                 advanced = true;
                 push(&mut meter, &mut model, &mut waiting);
@@ -55,27 +58,27 @@ pub fn meter(data: &[u8]) {
     flows.extend(meter.by_ref());
     let counters = meter.counters();
     flows::check(&flows, counters, &settings);
-    if !advanced && Model::knows(&settings, counters) {
+    if !advanced && Model::supports(&settings, counters) {
         model.check(&flows);
     }
 }
 
-fn push(meter: &mut Meter, model: &mut Model, waiting: &mut Vec<Made>) {
-    for made in &*waiting {
-        model.push(&made.raw());
+fn push(meter: &mut Meter, model: &mut Model, waiting: &mut Vec<TestPacket>) {
+    for packet in &*waiting {
+        model.push(&packet.raw());
     }
-    meter.push(waiting.iter().map(Made::raw));
+    meter.push(waiting.iter().map(TestPacket::raw));
     waiting.clear();
 }
 
-struct Made {
+struct TestPacket {
     time: Time,
     link: LinkType,
     wire_len: u32,
     data: Vec<u8>,
 }
 
-impl Made {
+impl TestPacket {
     fn raw(&self) -> RawPacket<'_> {
         RawPacket {
             time: self.time,
@@ -85,12 +88,12 @@ impl Made {
         }
     }
 
-    /// Any frame of any link type.
+    /// Returns an arbitrary frame of an arbitrary link type.
     fn any(bytes: &mut Bytes<'_>, time: Time) -> Self {
         let link = LinkType(bytes.u16());
         let more = bytes.u8();
         let len = bytes.u8();
-        let data = bytes.some(len.into()).to_vec();
+        let data = bytes.take(len.into()).to_vec();
         Self {
             time,
             link,
@@ -99,7 +102,7 @@ impl Made {
         }
     }
 
-    /// A packet between few hosts and ports, so that flows have more than one.
+    /// Returns a packet between few hosts and ports, so that flows have several packets.
     fn usual(bytes: &mut Bytes<'_>, time: Time) -> Self {
         let (hosts, ports, size) = (bytes.u8(), bytes.u8(), bytes.u16());
         let (src, dst) = (hosts & 15, hosts >> 4);

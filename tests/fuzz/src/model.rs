@@ -1,5 +1,5 @@
-//! The meter once more, as simple as it can be: every flow is a list of its packets, and what a flow
-//! says of itself is computed from that list when it has ended.
+//! A simple second implementation of the meter. A flow is a list of its packets. All columns are computed from this
+//! list when the flow has ended.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -8,7 +8,7 @@ use flowloom::fields::{Feature, Group};
 use flowloom::{AccountingMode, Counters, Flow, Settings, Time, Value};
 use flowloom_core::decode::{Decoder, Packet};
 
-/// Ends of a flow, protocol, VLAN and tunnel.
+/// Both endpoints of a flow, protocol, VLAN and tunnel.
 type Key = (
     (flowloom_core::decode::Addr, u16),
     (flowloom_core::decode::Addr, u16),
@@ -26,7 +26,7 @@ pub(crate) struct Model {
     ended: BTreeMap<u64, Listed>,
 }
 
-/// A flow.
+/// A flow as the list of its packets.
 pub(crate) struct Listed {
     id: u64,
     first: Packet,
@@ -54,8 +54,9 @@ impl Model {
         }
     }
 
-    /// Whether it has all that made these flows end: it knows nothing of connections or of full tables.
-    pub(crate) fn knows(settings: &Settings, counters: Counters) -> bool {
+    /// Returns whether the model supports these settings and this run. It does not end flows with their connections or
+    /// because the table is full.
+    pub(crate) fn supports(settings: &Settings, counters: Counters) -> bool {
         !settings.end_on_fin && counters.evicted == 0
     }
 
@@ -80,7 +81,7 @@ impl Model {
             let active = time_ms - first.time_ms >= ms(self.settings.active_timeout);
             if idle || active {
                 flow.is_active_end = !idle;
-                let flow = self.live.remove(&key).expect("it was there");
+                let flow = self.live.remove(&key).expect("the flow is live");
                 self.ended.insert(flow.id, flow);
             }
         }
@@ -107,7 +108,7 @@ impl Model {
             .push(seen);
     }
 
-    /// Asserts that these are the flows.
+    /// Checks that these flows equal those of the model.
     pub(crate) fn check(mut self, flows: &[Flow]) {
         let live = self.live.drain().map(|(_, flow)| (flow.id, flow));
         self.ended.extend(live);
@@ -166,7 +167,7 @@ impl Listed {
             "vlan_id" => integer(first.vlan_id.into()),
             "tunnel_id" => integer((first.tunnel as u8).into()),
             "src_oui" | "dst_oui" | "src_ip_is_private" | "dst_ip_is_private" => return,
-            // What nDPI says is its own.
+            // The model has no dissection.
             _ if Feature::by_name(name).is_some_and(|field| field.group == Group::Application) => {
                 return;
             }
@@ -202,7 +203,7 @@ struct Direction {
     times: Vec<u64>,
     sizes: Vec<u64>,
     gaps: Vec<u64>,
-    /// How many packets have each TCP flag, by its bit.
+    /// The number of packets with each TCP flag, by the bit of the flag.
     flags: [u64; 8],
 }
 
@@ -269,7 +270,7 @@ fn deviation(numbers: &[u64]) -> f64 {
     (squares.sum::<f64>() / (numbers.len() - 1) as f64).sqrt()
 }
 
-/// To within what floats can be expected to lose among numbers of such a size.
+/// Checks that a float equals the expected value, except for a rounding error relative to the largest number.
 fn close(value: Value<'_>, expected: f64, numbers: &[u64], name: &str) {
     let Value::Float(value) = value else {
         panic!("{name} is {value:?}");

@@ -1,5 +1,5 @@
-//! Settings from bytes: small numbers as such, so that timeouts and limits matter to few packets,
-//! and the largest there are.
+//! Reads settings from bytes. Most numbers are small, so that timeouts and limits affect runs with few packets. Some
+//! are the largest possible numbers.
 
 use flowloom::decode::{Tunnel, TunnelSet};
 use flowloom::dissect::DEFAULT_DISSECTIONS;
@@ -7,11 +7,11 @@ use flowloom::{AccountingMode, Settings};
 
 use super::bytes::Bytes;
 
-/// How many bytes settings take.
+/// The number of bytes of the settings.
 pub(crate) const LEN: usize = 7;
 
 pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
-    let mut bytes = Bytes(bytes.some(LEN));
+    let mut bytes = Bytes(bytes.take(LEN));
     let flags = bytes.u8();
     let mut settings = Settings::default();
     settings.idle_timeout = seconds(bytes.u8());
@@ -28,14 +28,14 @@ pub(crate) fn settings(bytes: &mut Bytes<'_>) -> Settings {
     settings.max_flows = bytes.u8().into();
     settings.end_on_fin = flags & 8 != 0;
     settings.n_dissections = match DEFAULT_DISSECTIONS {
-        // A build without nDPI.
+        // This build has no nDPI.
         0 => 0,
         _ => flags >> 4,
     };
     settings
 }
 
-/// One bit a tunnel.
+/// Returns the set of tunnels. Each bit selects one.
 pub(crate) fn tunnels(bits: u8) -> TunnelSet {
     Tunnel::ALL
         .into_iter()

@@ -12,8 +12,8 @@ use super::flows;
 use super::model::Model;
 use super::settings::settings;
 
-/// Any bytes for a capture, under any settings: settings, a byte that says how many meters to
-/// compare one with, then the capture.
+/// Meters arbitrary bytes as a capture, with arbitrary settings. The input is the settings, a byte with the number of
+/// meters of a second run, and then the capture.
 pub fn whole(data: &[u8]) {
     let mut bytes = Bytes(data);
     let settings = settings(&mut bytes);
@@ -24,12 +24,12 @@ pub fn whole(data: &[u8]) {
     };
     flows::check(&flows, counters, &settings);
     flows::lines(&flows, Format::Csv);
-    // Each of several meters has its own share of a limit on live flows, and its own nDPI, which
-    // remembers from one flow to the next.
+    // The results of several meters differ with a limit on live flows, because each meter has a share of the limit.
+    // They also differ with dissection, because each meter has its own nDPI with state across flows.
     if meters > 1 && settings.max_flows == 0 && settings.n_dissections == 0 {
         let folder = Folder::new();
         let file = folder.0.join("capture");
-        fs::write(&file, capture).expect("the temporary folder takes files");
+        fs::write(&file, capture).expect("the folder is writable");
         let one = streamed(&file, settings, 1);
         let many = streamed(&file, settings, meters.into());
         assert_eq!(one, many);
@@ -40,9 +40,9 @@ pub fn whole(data: &[u8]) {
     }
 }
 
-/// The flows of one meter, which are those of the model; none if there are too many packets.
+/// Returns the flows of one meter after a comparison with the model, or `None` if there are too many packets.
 fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Counters)> {
-    let mut meter = Meter::new(settings, &[]).expect("no plugin to go wrong");
+    let mut meter = Meter::new(settings, &[]).expect("there are no plugins to fail");
     let mut model = Model::new(settings);
     let mut flows: Vec<Flow> = Vec::new();
     let mut bytes = 0;
@@ -67,13 +67,13 @@ fn metered(mut files: Files, settings: Settings) -> Option<(Vec<Flow>, Counters)
     flows.extend(meter.by_ref());
     let counters = meter.counters();
     assert_eq!(counters.packets, files.packets_read());
-    if Model::knows(&settings, counters) {
+    if Model::supports(&settings, counters) {
         model.check(&flows);
     }
     Some((flows, counters))
 }
 
-/// What the streamer makes of a file; nothing if it cannot begin.
+/// Returns the flows and counters of a streamer, or `None` if it cannot be built.
 fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String, Counters)> {
     let mut streamer = Streamer::builder([file])
         .idle_timeout(settings.idle_timeout)
@@ -94,7 +94,7 @@ fn streamed(file: &PathBuf, settings: Settings, meters: usize) -> Option<(String
     Some((flows::lines(&flows, Format::JsonLines), report.counters))
 }
 
-/// A temporary folder, in memory where there is one.
+/// A temporary folder, in memory if possible.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -108,7 +108,7 @@ impl Folder {
         };
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = parent.join(format!("flowloom-fuzz-{}-{number}", std::process::id()));
-        fs::create_dir_all(&folder).expect("the temporary folder takes folders");
+        fs::create_dir_all(&folder).expect("the folder is writable");
         Self(folder)
     }
 }

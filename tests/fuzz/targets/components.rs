@@ -1,5 +1,5 @@
 #![no_main]
-//! Components that no compiler would make: of our world's shape, with arbitrary bodies.
+//! Components with the exports of the contract's world `plugin` and arbitrary function bodies.
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -12,7 +12,7 @@ use wasm_smith::{Config, Module};
 use wit_component::StringEncoding;
 use wit_parser::{Resolve, WorldId};
 
-/// What a plugin of the contract's world `plugin` exports.
+/// The exports of a plugin with the contract's world `plugin`.
 const EXPORTS: &str = r#"(module
   (memory (export "memory") 2)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
@@ -23,37 +23,36 @@ const EXPORTS: &str = r#"(module
     i32.const 0)
   (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
 
-/// Instructions that a call may take, so that no time goes into endless loops, which tests have.
+/// The maximum number of instructions of a call. It prevents endless loops, which other tests cover.
 const FUEL: u32 = 2_000;
 
 static CONTRACT: LazyLock<(Resolve, WorldId)> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(wit).expect("the contract is one");
+    let (package, _) = resolve.push_dir(wit).expect("the contract is valid");
     let world = resolve
         .select_world(&[package], Some("plugin"))
-        .expect("the contract has that world");
+        .expect("the contract has the world `plugin`");
     (resolve, world)
 });
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| components(data));
 
-/// Loads what `data` makes, and runs it if it is loaded: the flows are those without it, whatever it
-/// does.
+/// Builds a component from `data`, and loads and runs it. The plugin must not change the flows.
 fn components(data: &[u8]) {
     let Some(component) = component(data) else {
         return;
     };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("smith.wasm");
-    std::fs::write(&path, component).expect("room for it");
+    std::fs::write(&path, component).expect("the folder is writable");
     let mut settings = Settings::default();
     settings.n_dissections = 0;
     let registry = Registry::new(settings.schema()).expect("the engine starts");
     match registry.load(PluginSpec::new(&path)) {
         Ok(plugin) => match Meter::new(settings, &[plugin]) {
             Ok(meter) => assert_eq!(flows(meter), 3),
-            // Its second instance may be another.
+            // The meter opens a second instance, which may behave differently.
             Err(error) => shown(&error.to_string()),
         },
         Err(error) => shown(&error.to_string()),
@@ -90,7 +89,7 @@ fn component(data: &[u8]) -> Option<Vec<u8>> {
     flowloom::plugin::componentize(bytes).ok()
 }
 
-/// Three flows of two packets each; returns how many came out, with all their packets.
+/// Meters three flows of two packets each. Checks that each flow has both packets, and returns the number of flows.
 fn flows(mut meter: Meter) -> usize {
     let mut packet = [
         0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2, 0, 0, 0, 53, 0, 8, 0,

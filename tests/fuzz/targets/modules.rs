@@ -1,9 +1,8 @@
 #![no_main]
-//! Plugins' files that are cut off or damaged: core modules with their component types, components, and
-//! arbitrary bytes.
+//! Truncated or damaged files of plugins: core modules with component types, components, and arbitrary bytes.
 //!
-//! What parses them is others', and may end its process: so it runs in one of its own here too, which
-//! is this very program.
+//! Third-party code parses the files and may end its process. Therefore a child process compiles them, as in the
+//! command. The child process runs this program.
 
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
@@ -16,7 +15,7 @@ use flowloom::{Meter, Settings};
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// The word that makes this program compile instead of fuzz.
+/// The argument that makes this program compile instead of fuzz.
 const COMPILE: &str = "compile-plugin";
 
 /// A core module of the contract's world `plugin`.
@@ -30,18 +29,18 @@ const MODULE: &str = r#"(module
     i32.const 1024)
   (func (export "flowloom:plugin/feature@0.1.0#finish")))"#;
 
-/// It with its component type, and the component that is made of it.
+/// The core module with its component type, and the component that it is converted to.
 static WHOLE: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let mut resolve = Resolve::default();
     let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
-    let (package, _) = resolve.push_dir(wit).expect("the contract is one");
+    let (package, _) = resolve.push_dir(wit).expect("the contract is valid");
     let world = resolve
         .select_world(&[package], Some("plugin"))
-        .expect("the contract has that world");
+        .expect("the contract has the world `plugin`");
     let mut module = wat::parse_str(MODULE).expect("a module");
     wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
-        .expect("the module takes its type");
-    let component = flowloom::plugin::componentize(module.clone()).expect("it is whole");
+        .expect("the component type can be embedded");
+    let component = flowloom::plugin::componentize(module.clone()).expect("the module is complete");
     [module, component]
 });
 
@@ -59,16 +58,16 @@ fn modules(data: &[u8]) {
     let Ok(file) = file(&mut Unstructured::new(data)) else {
         return;
     };
-    // What comes before the parsers of others neither panics nor recurses without end.
+    // The checks before the third-party parsers must neither panic nor recurse without end.
     fuzzing::structure(&file);
-    // What a process answers, whatever it is.
+    // An arbitrary answer of the child process.
     fuzzing::answer(data);
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path().join("damaged.wasm");
-    std::fs::write(&path, file).expect("room for it");
+    std::fs::write(&path, file).expect("the folder is writable");
     let mut settings = Settings::default();
     settings.n_dissections = 0;
-    // SAFETY: this program serves as a compiler, see above.
+    // SAFETY: with this argument the program calls `serve_compiler`, see above.
     let compiler = unsafe { ChildCompiler::new("/proc/self/exe", [COMPILE]) };
     let mut config = RegistryConfig::default();
     config.compiler = Some(Arc::new(
@@ -78,7 +77,7 @@ fn modules(data: &[u8]) {
     match registry.load(PluginSpec::new(&path)) {
         Ok(plugin) => match Meter::new(settings, &[plugin]) {
             Ok(meter) => drop(meter.finish()),
-            // Its second instance may be another.
+            // The meter opens a second instance, which may behave differently.
             Err(error) => shown(&error.to_string()),
         },
         Err(error) => shown(&error.to_string()),
@@ -90,7 +89,7 @@ fn shown(text: &str) {
     assert!(!text.chars().any(char::is_control), "{text:?}");
 }
 
-/// Any bytes, or a whole file with up to four bytes changed, and perhaps cut off.
+/// Returns arbitrary bytes, or a valid file with up to four changed bytes that may be truncated.
 fn file(from: &mut Unstructured<'_>) -> Result<Vec<u8>> {
     let mut file = match from.int_in_range(0..=4)? {
         0 => return Ok(from.bytes(from.len())?.to_vec()),
