@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Meters an interface for minutes, at the highest rate that this machine sustains, under adverse
-conditions: the reader of the flows stalls every ten seconds, a plugin crashes every five, and another
-one is replaced every second.
+"""Meter an interface for minutes at a high rate, under adverse conditions.
 
     tests/soak/run.py [--seconds 600] [--pps RATE] [--meters 2]
 
-That rate is looked for first: doubled until the kernel drops packets, or the sender is at its end, then
-halved in, and a notch less. Checks that memory is flat, that the accounts sum, and that every flow came
-once; exits with 1 where that is not so. Needs root and iproute2, and `make build plugins guests`.
+The reader of the flows stalls every 10 s. A plugin traps every 5 s. Another plugin is replaced every second.
+
+Without --pps, the program first searches for the highest rate without loss, and runs at 80 % of it. The search doubles
+the rate until the kernel drops packets or the sender reaches its limit. Then it takes three bisection steps.
+
+The program checks that memory does not grow, that the counters add up, and that every flow is written once. Otherwise
+it exits with 1. It needs root, iproute2 and `make build plugins guests`.
 """
 
 import argparse
@@ -27,14 +29,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SENDER = ROOT / "target" / "debug" / "send"
 PLUGINS = ROOT / "target" / "plugins"
 CAPTURE = ROOT / "tests" / "captures" / "tls13.pcap"
-FLOWS_A_LOOP, PACKETS_A_LOOP = 2, 54
-STALL_EVERY, STALL = 10, 2
-CRASH_EVERY, RELOAD_EVERY = 5, 1
-FIRST, HALVINGS, NOTCH = 5_000, 3, 0.8
+FLOWS_PER_LOOP, PACKETS_PER_LOOP = 2, 54
+STALL_EVERY_S, STALL_S = 10, 2
+TRAP_EVERY_S, RELOAD_EVERY_S = 5, 1
+FIRST_PPS, BISECTIONS, SHARE = 5_000, 3, 0.8
 
 
 class Net:
-    """A namespace with a virtual wire in it."""
+    """A network namespace with a veth pair."""
 
     def __init__(self):
         self.name = f"flowloom-soak-{os.getpid()}"
@@ -55,17 +57,17 @@ class Net:
         return "ip", "netns", "exec", self.name
 
     def replay(self, pps, seconds):
-        """Packets that were sent, and how many a second."""
-        loops = max(1, int(pps * seconds / PACKETS_A_LOOP))
-        said = json.loads(run(
+        """Send packets for some seconds. Return the number of packets sent, and the rate."""
+        loops = max(1, int(pps * seconds / PACKETS_PER_LOOP))
+        report = json.loads(run(
             *self.exec, SENDER, "--interface", "near", "--other-addresses",
-            "--pps", pps, "--packets", loops * PACKETS_A_LOOP, CAPTURE,
+            "--pps", pps, "--packets", loops * PACKETS_PER_LOOP, CAPTURE,
         ))  # fmt: skip
-        return said["sent"], said["sent"] / said["seconds"]
+        return report["sent"], report["sent"] / report["seconds"]
 
 
 class Reloader(threading.Thread):
-    """Replaces a plugin every second by another version of it, which does the same."""
+    """A thread that replaces a plugin every second by another generation with the same behaviour."""
 
     def __init__(self, folder):
         super().__init__(daemon=True)
@@ -76,19 +78,19 @@ class Reloader(threading.Thread):
         self.replace()
 
     def replace(self):
-        # A section that means nothing, so that its bytes are others.
+        # A custom section with a number changes the bytes of the file, but not the plugin.
         number = self.versions.to_bytes(4)
         self.new.write_bytes(self.component + bytes([0, 6, 1, ord("v")]) + number)
         self.new.rename(self.file)
         self.versions += 1
 
     def run(self):
-        while not self.ends.wait(RELOAD_EVERY):
+        while not self.ends.wait(RELOAD_EVERY_S):
             self.replace()
 
 
 class Run:
-    """The command at work."""
+    """A running command."""
 
     def __init__(self, net, options, flowloom, pps, meters):
         self.folder = Path(tempfile.mkdtemp())
@@ -98,7 +100,7 @@ class Run:
         self.reader = Reader(self.pipe)
         self.reader.start()
         self.reloader = Reloader(self.folder)
-        crash_after = max(1, int(CRASH_EVERY * pps / PACKETS_A_LOOP * FLOWS_A_LOOP / meters))
+        trap_after = max(1, int(TRAP_EVERY_S * pps / PACKETS_PER_LOOP * FLOWS_PER_LOOP / meters))
         with open(self.folder / "log", "w") as log:
             self.process = subprocess.Popen(
                 [*net.exec, flowloom, "meter", "far", "--output", self.pipe,
@@ -106,7 +108,7 @@ class Run:
                  "--performance-report", "1", "--performance-report-file", self.report,
                  "--plugins", self.reloader.file.parent, "--watch", "--format", "jsonl",
                  "--plugin-cache", "none",
-                 "--plugin", f"{PLUGINS / 'evil.wasm'},mode=silent,at=init,after={crash_after}",
+                 "--plugin", f"{PLUGINS / 'evil.wasm'},mode=silent,at=init,after={trap_after}",
                  *options],
                 stdin=subprocess.DEVNULL, stderr=log,
             )  # fmt: skip
@@ -116,7 +118,7 @@ class Run:
             time.sleep(0.01)
 
     def end(self):
-        """What it did: the lines of its report."""
+        """End the command. Return the lines of its performance report."""
         self.reloader.ends.set()
         self.process.send_signal(signal.SIGTERM)
         self.exit = self.process.wait(60)
@@ -128,7 +130,7 @@ class Run:
 
 
 class Reader(threading.Thread):
-    """Reads flows, and stalls now and then."""
+    """A thread that reads flows, and stalls at intervals."""
 
     def __init__(self, pipe):
         super().__init__(daemon=True)
@@ -145,8 +147,8 @@ class Reader(threading.Thread):
                 self.ids.add(flow["id"])
                 self.packets += flow["bidirectional_packets"]
                 self.wrong += flow["udps"]["stats"]["src2dst_count"] != flow["src2dst_packets"]
-                if self.stalls and time.monotonic() > begin + STALL_EVERY:
-                    time.sleep(STALL)
+                if self.stalls and time.monotonic() > begin + STALL_EVERY_S:
+                    time.sleep(STALL_S)
                     begin = time.monotonic()
 
 
@@ -158,7 +160,7 @@ def run(*words):
 
 
 def sustained(net, make, tried=3):
-    """The highest rate without a loss, less a notch: the machine has other things to do in ten minutes."""
+    """Return 80 % of the highest rate without loss: during a long run, the machine has other load too."""
 
     def is_good(pps):
         work = make(pps)
@@ -167,69 +169,69 @@ def sustained(net, make, tried=3):
         print(f"{pps} packets/s: {achieved:.0f} sent, {dropped} dropped", flush=True)
         return not dropped and achieved > 0.9 * pps
 
-    good, bad = 0, FIRST
+    good, bad = 0, FIRST_PPS
     while is_good(bad):
         good, bad = bad, 2 * bad
-    for _ in range(HALVINGS):
+    for _ in range(BISECTIONS):
         middle = (good + bad) // 2
         good, bad = (middle, bad) if is_good(middle) else (good, middle)
     if not good:
-        sys.exit(f"packets are lost at {bad} a second already")
-    return int(NOTCH * good)
+        sys.exit(f"packets are lost even at {bad} packets/s")
+    return int(SHARE * good)
 
 
 def check(last, lines, work, sent, log):
-    """What is wrong."""
+    """Yield checks: whether each failed, and its message."""
     dropped = last["packets_dropped"]
     lost = sum(last["flows_lost"].values())
-    yield work.exit != 3, f"exit code {work.exit}, where a plugin was stopped"
+    yield work.exit != 3, f"exit code {work.exit}, expected 3 because a plugin trapped"
     read = last["packets_read"]
     yield read + sum(dropped.values()) != sent, f"{sent} sent, {read} read, {dropped} dropped"
     metered, ignored = last["packets_processed"], last["packets_ignored"]
     yield metered + ignored != read, f"{read} read, {metered} metered, {ignored} ignored"
     reader, ended = work.reader, last["flows_expired"]
-    yield reader.flows + lost != ended, f"{ended} flows ended, {reader.flows} came, {lost} lost"
+    yield reader.flows + lost != ended, f"{ended} flows ended, {reader.flows} read, {lost} lost"
     yield len(reader.ids) != reader.flows, f"{reader.flows} flows, {len(reader.ids)} ids"
     yield not lost and reader.packets != metered, f"{reader.packets} packets in flows, {metered} metered"
     plugins = {plugin["name"]: plugin for plugin in last["plugins"]}
-    yield not plugins["evil"]["traps"], "the plugin did not crash"
-    yield plugins["stats"]["traps"], "another plugin crashed too"
+    yield not plugins["evil"]["traps"], "the plugin did not trap"
+    yield plugins["stats"]["traps"], "another plugin trapped too"
     yield plugins["stats"]["generations"] < 3, "the plugin was not replaced"
     shed = plugins["stats"]["flows_shed"]
-    yield reader.wrong > shed, f"{reader.wrong} flows with other values of the plugin, {shed} not offered"
+    yield reader.wrong > shed, f"{reader.wrong} flows with wrong values of the plugin, {shed} skipped"
     resident = [line["resident_bytes"] for line in lines[:-1]]
     quarter = len(resident) // 4
     if quarter > 4:
         early = statistics.median(resident[quarter : 2 * quarter])
         late = statistics.median(resident[-quarter:])
         yield late > early * 1.1 + 4e6, f"memory grew from {early:.0f} to {late:.0f} bytes"
-    yield "panicked" in log, "it panicked"
+    yield "panicked" in log, "the command panicked"
 
 
 def main():
-    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--seconds", type=int, default=600)
-    options.add_argument("--pps", type=int, help="packets a second; else the most that go without loss")
-    options.add_argument("--meters", type=int, default=2)
-    options.add_argument("--flowloom", default=ROOT / "target" / "debug" / "flowloom")
-    options.add_argument("more", nargs="*", help="options of flowloom meter, behind --")
-    asked = options.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--pps", type=int, help="packets per second; default: searched")
+    parser.add_argument("--meters", type=int, default=2)
+    parser.add_argument("--flowloom", default=ROOT / "target" / "debug" / "flowloom")
+    parser.add_argument("more", nargs="*", help="options of flowloom meter, after --")
+    arguments = parser.parse_args()
     if os.geteuid() != 0:
-        print("skipped: network namespaces take root")
+        print("skipped: network namespaces need root")
         return
     if not SENDER.exists():
         sys.exit(f"there is no {SENDER}: make build")
     with Net() as net:
 
         def make(pps):
-            return Run(net, asked.more, asked.flowloom, pps, asked.meters)
+            return Run(net, arguments.more, arguments.flowloom, pps, arguments.meters)
 
-        pps = asked.pps or sustained(net, make)
+        pps = arguments.pps or sustained(net, make)
         print(f"| packets a second | {pps} |")
         work = make(pps)
         work.reader.stalls = True
         work.reloader.start()
-        sent, achieved = net.replay(pps, asked.seconds)
+        sent, achieved = net.replay(pps, arguments.seconds)
         lines = work.end()
         last = lines[-1]
         plugins = {plugin["name"]: plugin for plugin in last["plugins"]}

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Whether plugins add what their READMEs define.
+"""Check that plugins compute the values that their READMEs define.
 
-    make truth         (this, in a Python environment of its own)
+    make truth         (in its own Python environment)
     tests/truth/compare.py [--flowloom COMMAND] [CAPTURES …]
 
-Meters captures (files or folders; by default our own, and those of FLOWLOOM_CAPTURES) with the plugins of
-`definitions.py`, with both kinds of calls, and compares every value of every flow with what Python makes of the
-same packets, read and metered by the oracle. Floats may differ by one part in 10^9.
+CAPTURES are files or folders. The default is tests/captures and FLOWLOOM_CAPTURES. The program meters them with the
+plugins of `definitions.py`, in both call modes. It compares every value of every flow with the value that Python
+computes from the same packets. The oracle decodes and meters these packets. Floats may have a relative error of 10^-9.
 """
 
 import argparse
@@ -21,7 +21,7 @@ import definitions
 import packets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: The plugins, and what each is granted.
+#: The plugins and their grants.
 PLUGINS = {"beacon": None, "entropy": "payload:256", "first_bytes": "payload:32", "tcp_health": None}
 MAGIC = [bytes.fromhex(magic) for magic in ("0a0d0d0a", "a1b2c3d4", "d4c3b2a1", "a1b23c4d", "4d3cb2a1")]
 DONE_OR_DAMAGED = (0, 3)
@@ -40,7 +40,7 @@ def main():
         rows = {row["id"]: row for row in meter(arguments, captures, calls)}
         if set(rows) != set(truth):
             other = sorted(set(rows) ^ set(truth))
-            sys.exit(f"compare.py: other flows than the oracle's, {len(other)} of them: {other[:9]}")
+            sys.exit(f"compare.py: {len(other)} flows are only in Flowloom or only in the oracle: {other[:9]}")
         for name in PLUGINS:
             found = []
             for number, flow in truth.items():
@@ -59,7 +59,7 @@ def default():
 
 
 def files(paths):
-    """Captures as the oracle reads them: not compressed."""
+    """Yield the captures that the oracle can read, which are not compressed."""
     for path in paths:
         for file in sorted(path.iterdir()) if path.is_dir() else [path]:
             if file.is_file() and file.open("rb").read(4) in MAGIC:
@@ -70,7 +70,7 @@ def meter(arguments, captures, calls):
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "flows.jsonl"
         command = [arguments.flowloom, "meter", *captures, "-o", output, "--n-dissections", "0"]
-        # The definitions take all captures for one.
+        # The definitions treat all captures as one.
         command += ["--group", "one"]
         command += ["--plugin-calls", calls]
         for name, grant in PLUGINS.items():

@@ -1,4 +1,4 @@
-"""What plugins add to a flow, by the definitions in their READMEs."""
+"""Compute the values of plugins, as their READMEs define them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIDES = ("src2dst", "dst2src")
 
 
 def first_bytes(flow: Flow, n: int = 32) -> dict:
-    """The first n payload bytes, up to a packet that was not captured whole."""
+    """Return the first n payload bytes, up to a packet that was not captured completely."""
     values = {}
     for direction, side in enumerate(SIDES):
         found = b""
@@ -74,7 +74,7 @@ def beacon(flow: Flow, quiet_ms: int = 500, most: int = 1000) -> dict:
 
 
 def tcp_health(flow: Flow) -> dict:
-    """Sequence numbers are counted on from a flow's first, so that nothing wraps."""
+    """Sequence numbers are extended to more than 32 bits, so that they do not wrap around."""
     names = ("retransmissions", "out_of_order", "zero_windows")
     values = {f"{side}_{name}": None for side in SIDES for name in names}
     if flow.packets[0].packet.protocol != TCP:
@@ -83,12 +83,12 @@ def tcp_health(flow: Flow) -> dict:
     reached = [None, None]
     acknowledged: list[int | None] = [None, None]
     windows: list[int | None] = [None, None]
-    counted = Counted()
+    unwrapped = Unwrapped()
     for position, seen in enumerate(flow.packets):
         side, flags, size = seen.direction, seen.packet.flags, seen.packet.payload_size
         if flags == 0:
-            continue  # its header was not captured, or it is no TCP
-        begin = counted.number(side, seen.seq)
+            continue  # the header was not captured, or is not TCP
+        begin = unwrapped.number(side, seen.seq)
         edge = begin + size
         controls = flags & (SYN | FIN | RST)
         values[f"{SIDES[side]}_zero_windows"] += seen.window == 0 and not controls
@@ -107,7 +107,7 @@ def tcp_health(flow: Flow) -> dict:
             reached[side] = edge, seen.time_ns
         windows[side] = seen.window
         if flags & ACK:
-            acknowledged[side] = counted.number(1 - side, seen.ack)
+            acknowledged[side] = unwrapped.number(1 - side, seen.ack)
     syn, answer, end = handshake(flow.packets)
     values["server_rtt_ms"] = (answer - syn) / 1e6 if answer is not None else None
     values["client_rtt_ms"] = (end - answer) / 1e6 if end is not None else None
@@ -127,13 +127,13 @@ def classify(size, flags, begin, edge, most, acknowledged, is_soon):
 
 
 def soon(flow: Flow, position: int) -> int:
-    """The handshake's round trip as far as it is known by then, or 3 ms."""
+    """Return the round-trip time of the handshake, or 3 ms if it is not known yet. The unit is ns."""
     syn, _, end = handshake(flow.packets[: min(position, 100) + 1])
     return end - syn if end is not None else 3_000_000
 
 
 def handshake(packets: list[Seen]):
-    """Times of SYN, SYN-ACK and ACK; none where one was not seen."""
+    """Return the times of SYN, SYN-ACK and ACK. None means that the segment is missing."""
     syn = answer = None
     expected = 0
     for seen in packets[:100]:
@@ -147,8 +147,8 @@ def handshake(packets: list[Seen]):
     return syn, answer, None
 
 
-class Counted:
-    """32-bit numbers of two streams without their wrapping: each is near the one before it."""
+class Unwrapped:
+    """Extends the 32-bit numbers of two streams. Each number is close to the number before it."""
 
     def __init__(self):
         self.last: list[int | None] = [None, None]

@@ -1,5 +1,7 @@
-"""Flows with all of their packets, by the oracle's reading of captures: another decoder and another
-meter than Flowloom's, in another language."""
+"""Read captures with the oracle, and return flows with all their packets.
+
+Decoder and meter are independent of Flowloom's, and in another language.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,7 @@ class Seen:
 
 @dataclass
 class Flow:
-    """A flow; `id` is the place of its first packet among all that were read."""
+    """A flow. `id` is the index of its first packet among all packets."""
 
     id: int
     packets: list[Seen] = field(default_factory=list)
@@ -42,7 +44,7 @@ class Flow:
 
 
 class Reader(as_flowloom.Reader):
-    """Remembers where the innermost transport header is."""
+    """A reader that stores the offset of the innermost transport header."""
 
     transport: tuple[int, int] | None = None
 
@@ -54,7 +56,7 @@ class Reader(as_flowloom.Reader):
 
 
 def sorted_by_time(paths: Iterable[Path]) -> list[Path]:
-    """Captures that can be read, so that few packets are older than an earlier capture's."""
+    """Return the readable captures, sorted by time, so that packet times rarely go back."""
     begins = {}
     for path in paths:
         first = next(capture.read(path), None)
@@ -64,7 +66,7 @@ def sorted_by_time(paths: Iterable[Path]) -> list[Path]:
 
 
 def flows(paths: Iterable[Path]) -> list[Flow]:
-    """The flows of captures that are read one after the other as if they were one."""
+    """Return the flows of captures that are read one after another as one capture."""
     live: dict[object, Flow] = {}
     ended: list[Flow] = []
     now = 0
@@ -104,9 +106,9 @@ def seen(time_ns, direction, packet, data, at, end):
     numbers = ()
     if packet.protocol == TCP and packet.transport_size:
         length = 4 * (header[12] >> 4) if len(header) > 12 else 20
-        # What was not captured is 0.
+        # Bytes that were not captured are 0.
         whole = header[:20].ljust(20, b"\0")
         numbers = tuple(int.from_bytes(whole[a:b], "big") for a, b in ((4, 8), (8, 12), (14, 16)))
-    # Where there is no transport header that is known, all behind the IP header is payload.
+    # Without a known transport header, everything after the IP header is payload.
     payload = header[length:] if length and packet.transport_size else header
     return Seen(time_ns, direction, packet, payload, *numbers)

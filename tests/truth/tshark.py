@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How often the plugin tcp_health agrees with Wireshark's analysis.
+"""Count how often the plugin tcp_health agrees with Wireshark's analysis.
 
     tests/truth/tshark.py [--flowloom COMMAND] CAPTURES …
 
-Counts tshark's retransmissions (fast and spurious ones included), segments out of order and zero windows of
-each direction of each TCP stream, and compares them with the plugin's flow of the same addresses and
-ports, where there is one of each. Needs tshark (Debian's package of that name); it is no test, since
-Wireshark's rules differ from version to version.
+The program counts tshark's retransmissions (including fast and spurious ones), out-of-order segments and zero windows
+for each direction of each TCP stream. It compares them with the plugin's values of the flow with the same addresses and
+ports, if there is exactly one stream and one flow. It needs tshark (Debian's package of this name). It is not a test,
+because Wireshark's rules differ between versions.
 """
 
 import argparse
@@ -58,7 +58,7 @@ def main():
 
 
 def streams(capture):
-    """What tshark counts: by ends, stream, sender and name."""
+    """Run tshark. Return its counts by endpoints, stream, sender and name."""
     fields = ["tcp.stream", "ip.src", "ipv6.src", "tcp.srcport", "ip.dst", "ipv6.dst", "tcp.dstport"]
     fields += [f"tcp.analysis.{kind}" for kind in KINDS]
     command = ["tshark", "-r", capture, "-Y", "tcp", "-T", "fields", "-E", "separator=,", "-E", "occurrence=l"]
