@@ -1,8 +1,8 @@
-"""How Flowloom reads a packet: headers are believed, bytes not captured never read.
+"""Decode a packet as Flowloom does.
 
-What Flowloom's decoder does is written down a second time here, in another language
-and with less regard for speed, so that the two check each other. `rules` collects the
-rules that the packet gave cause for.
+Headers determine the format, and bytes that were not captured are never read. This is a
+second implementation of Flowloom's decoder in another language, so that the two check
+each other. `rules` collects the rules that apply to the packet.
 """
 
 from __future__ import annotations
@@ -28,9 +28,10 @@ class Ignored(Exception):
 
 
 class Reader:
-    """One packet on its way from the link layer to the transport.
+    """Decodes one packet from the link layer to the transport layer.
 
-    A layer is a place `at` and `wire`, where it ends on the wire by what encloses it.
+    A layer has an offset `at` and an end `wire`: its end on the wire according to the
+    enclosing layer.
     """
 
     def __init__(self, record: Record, decode_tunnels: bool = True) -> None:
@@ -46,7 +47,7 @@ class Reader:
         self.ip_headers = 0
 
     def read(self) -> Packet | None:
-        """The packet, or None if Flowloom ignores it."""
+        """Return the packet, or None if Flowloom ignores it."""
         try:
             return self._link(self.linktype, 0, self.raw_size)
         except Ignored:
@@ -295,7 +296,7 @@ class Reader:
         at: int,
         end: int,
     ) -> Packet:
-        """What an IP packet carries: another one, a tunnel, or a transport header."""
+        """Decode the content of an IP packet: IP, a tunnel, or a transport header."""
         if protocol in (p.IPIP, p.IPV6_IN_IP) and self.follow:
             if (inner := self._ip_in_ip(at, end)) is not None:
                 return inner
@@ -339,13 +340,13 @@ class Reader:
         )
 
     def _ip_in_ip(self, at: int, end: int) -> Packet | None:
-        """The inner packet; None if there is none, so that the outer one counts."""
+        """Return the inner packet, or None if the outer one is metered."""
         version = self.bytes.byte(at) >> 4
         if at >= min(self.bytes.captured, end):
             return None if at >= end else self._ip(at, end)
         if version not in (4, 6):
             return None
-        # A header that contradicts itself is no header; a cut one is.
+        # A header with inconsistent lengths is not a header. A truncated one is.
         shortest = 20 if version == 4 else 40
         if end - at < shortest:
             return None
@@ -359,7 +360,7 @@ class Reader:
     # Tunnels
 
     def _udp_tunnel(self, ports: tuple[int, int], at: int, end: int) -> Packet | None:
-        """The packet in the tunnel; None if the payload is none, or its header cut."""
+        """Return the packet in the tunnel, or None if there is no complete tunnel header."""
         limit = min(self.bytes.captured, end)
         if p.GTP_PORT in ports:
             inner, self_tunnel, kind = self._gtp(at, limit), p.GTP, "ip"

@@ -1,8 +1,7 @@
-"""How NFStream 6.6.0 reads a packet, peculiarities included.
+"""Decode a packet as NFStream 6.6.0 does, including its defects.
 
-Found out by watching it: this describes what it does with a packet, so that the
-differences to what Flowloom does can be told from mistakes. `rules` collects the
-rules that the packet gave cause for.
+This describes the observed behaviour of NFStream, in order to distinguish intended
+differences of Flowloom from bugs. `rules` collects the rules that apply to the packet.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ RAW, LINUX_SLL, RADIOTAP, IPV4, IPV6 = (12, 101), 113, 127, 228, 229
 AF_INET, AF_INET6 = 2, (10, 23, 24, 28, 30)
 PPP_IPV4, PPP_IPV6 = 0x0021, 0x0057
 
-# No frame with fewer captured bytes is looked at.
+# NFStream ignores frames with fewer captured bytes.
 SHORTEST = 28
 
 
@@ -28,7 +27,7 @@ class Ignored(Exception):
 
 
 class Reader:
-    """One packet on its way from the link layer to the transport."""
+    """Decodes one packet from the link layer to the transport layer."""
 
     def __init__(self, record: Record, decode_tunnels: bool = True) -> None:
         self.bytes = Bytes(record.data, record.beyond)
@@ -36,7 +35,7 @@ class Reader:
         self.raw_size = record.wire_length
         self.decode_tunnels = decode_tunnels
         self.rules: set[Rule] = set()
-        # What it remembers while it starts over within a tunnel.
+        # State that NFStream keeps when it starts again inside a tunnel.
         self.ethertype = 0
         self.llc_length = 0
         self.fragment_offset = 0
@@ -44,12 +43,12 @@ class Reader:
         self.vlan_id = 0
         self.tunnel_id = p.NO_TUNNEL
         self.macs = (bytes(6), bytes(6))
-        # The IP version that the layer below announces; None if it can't tell, 0
-        # if it announces something else. NFStream does not ask.
+        # The IP version according to the lower layer. None if it does not state a
+        # version, 0 if it states another protocol. NFStream ignores it.
         self.announced: int | None = None
 
     def read(self) -> Packet | None:
-        """The packet, or None if NFStream ignores it."""
+        """Return the packet, or None if NFStream ignores it."""
         try:
             return self._frame(0)
         except Ignored:
@@ -201,7 +200,7 @@ class Reader:
             if not self.bytes.has(at, 20):
                 raise self._ignore()
             if self.ethertype == p.IPV4_TYPE:
-                # Behind anything else it goes by what it saw last.
+                # After other ethertypes, NFStream uses the values of the last header.
                 self.fragment_offset = self.bytes.be16(at + 6) & 0x1FFF
                 self.protocol = self.bytes.byte(at + 9)
             version = self.bytes.byte(at) >> 4
@@ -234,7 +233,7 @@ class Reader:
         return self._packet(at)
 
     def _ipv4(self, at: int) -> tuple[int, int, bool]:
-        """Protocol, where its header starts, and whether that is another IP header."""
+        """Return the protocol, the offset of its header, and whether that is IP again."""
         header_length = (self.bytes.byte(at) & 15) * 4
         if header_length < 20:
             self.rules.add(Rule.IHL_BELOW_5)
@@ -250,14 +249,14 @@ class Reader:
         return protocol, at + header_length, inner
 
     def _look_into(self, at: int) -> None:
-        """Before it looks for IP within IP."""
+        """Note the rules before NFStream decodes IP in IP."""
         self.announced = None
         readable = self.bytes.has(at, 20)
         if not readable or self.bytes.byte(at) >> 4 not in (4, 6):
             self.rules.add(Rule.IP_IN_IP)
 
     def _ipv6(self, at: int) -> tuple[int, int, int]:
-        """Protocol, where its header starts, and how much is left of the packet."""
+        """Return the protocol, the offset of its header, and the remaining length."""
         length = self.bytes.be16(at + 4)
         if not self.bytes.has(at, 40):
             raise self._ignore()
@@ -370,7 +369,7 @@ class Reader:
         return self._ip(wifi + 32)
 
     def _is_plain_wifi(self, at: int, wifi: int) -> bool:
-        """An 802.11 frame that is where it is expected: 24 bytes, then SNAP."""
+        """Return whether there is an 802.11 header of 24 bytes, and then SNAP."""
         flags = self.bytes.byte(at + 3)
         is_frame = self.bytes.byte(at) == 0 and self.bytes.byte(at + 2) & 1
         if not is_frame or flags & 0x88 or wifi < at + 8:
@@ -430,7 +429,7 @@ class Reader:
     def _transport(
         self, protocol: int, at: int, length: int
     ) -> tuple[tuple[int, int], int, int, int]:
-        """Ports, TCP flags, transport size, payload size."""
+        """Return ports, TCP flags, transport size and payload size."""
         if protocol == p.TCP and length >= 20:
             if not self.bytes.has(at, 20):
                 self.rules.add(Rule.TRUNCATED_TRANSPORT)

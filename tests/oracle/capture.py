@@ -1,8 +1,8 @@
-"""Reads capture files the way rules need it: packet by packet, nothing hidden.
+"""Read capture files packet by packet.
 
-NFStream reads files with libpcap, which goes on behind damage and skips what it
-has no way to express. A record therefore says whether only one of the two meters
-gets it, and by which rule.
+NFStream reads files with libpcap, which continues after damage and skips packets that
+it does not support. A record therefore states whether only one of the two programs
+reads it, and by which rule.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from pathlib import Path
 
 from rules import Rule
 
-# libpcap's bounds
+# Limits of libpcap
 LONGEST_PACKET = 262_144
 LONGEST_BLOCK = 16 * 1024 * 1024
 
-# How many bytes behind a packet a decoder may look at.
+# How many bytes after a packet a decoder may read.
 BEYOND = 64
 
 
 @dataclass(frozen=True)
 class Record:
-    """A packet as the file has it; times count from 1970.
+    """A packet as it is in the file. Times count from 1970.
 
-    What comes behind the decimal point of a pcap file's times is signed. libpcap, and
-    so `libpcap_time_ms`, takes the seconds for signed as well.
+    The fraction of a second in a pcap file is signed. In libpcap, and therefore in
+    `libpcap_time_ms`, the seconds are signed too.
     """
 
     time_ns: int
@@ -35,22 +35,22 @@ class Record:
     linktype: int
     data: bytes
     wire_length: int
-    # What libpcap's buffer holds behind the packet: bytes of earlier packets.
+    # The bytes after the packet in libpcap's buffer, which belong to earlier packets.
     beyond: bytes = b""
-    # Why NFStream never gets this packet, though it is there.
+    # The rule by which NFStream does not read this packet.
     unseen: Rule | None = None
-    # Why only NFStream gets this packet.
+    # The rule by which only NFStream reads this packet.
     phantom: Rule | None = None
 
 
 @dataclass
 class Buffer:
-    """libpcap's buffer, which is not cleared between packets."""
+    """The buffer of libpcap, which is not cleared between packets."""
 
     content: bytearray = field(default_factory=lambda: bytearray(LONGEST_PACKET))
 
     def load(self, block: bytes, start: int, length: int) -> bytes:
-        """Put a block there; what stands behind the packet at `start` of it."""
+        """Store a block. Return the bytes after the packet that begins at `start`."""
         if len(block) > len(self.content):
             self.content.extend(bytes(len(block) - len(self.content)))
         self.content[: len(block)] = block
@@ -59,7 +59,7 @@ class Buffer:
 
 
 def read(path: Path) -> Iterator[Record]:
-    """The packets of a pcap or pcapng file; none if it is neither."""
+    """Yield the packets of a pcap or pcapng file. Other files have none."""
     raw = path.read_bytes()
     if raw[:4] == b"\x0a\x0d\x0d\x0a":
         yield from _pcapng(raw)
@@ -81,7 +81,7 @@ def _pcap(raw: bytes, order: str, magic: int) -> Iterator[Record]:
     while at + head <= len(raw):
         seconds, part, caplen, length = struct.unpack_from(f"{order}IIII", raw, at)
         at += head
-        if caplen > limit:  # libpcap complains, and takes what follows for a header
+        if caplen > limit:  # libpcap reports an error, and reads the next bytes as a header
             phantom = Rule.DAMAGED_FILE
             continue
         if at + caplen > len(raw):
@@ -170,7 +170,7 @@ def _pcapng(raw: bytes) -> Iterator[Record]:
 def _packet_block(
     kind: int, block: bytes, order: str
 ) -> tuple[int, int, int, int, int] | None:
-    """Interface, time, start and captured length of the packet, length on the wire."""
+    """Return interface, time, start, captured length and length on the wire."""
     if kind == 6:
         number, high, low, caplen, length = struct.unpack_from(f"{order}IIIII", block, 8)
     elif kind == 2:

@@ -1,4 +1,4 @@
-"""Compares flows column by column, and sets of flows as multisets."""
+"""Compare flows column by column, and lists of flows as multisets."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from meter import Flow
 
 RELATIVE_ERROR = 1e-9
 
-# Flows are numbered by NFStream in the order of their end, by Flowloom in that of
-# their beginning.
+# NFStream numbers flows in the order of their ends, and Flowloom in the order of their
+# first packets.
 NOT_COMPARED = frozenset({"id"})
 
 ENDS = ("src_ip", "src_port"), ("dst_ip", "dst_port")
@@ -20,7 +20,7 @@ REST_OF_KEY = ("protocol", "vlan_id", "tunnel_id")
 
 
 def columns_that_differ(one: Flow, other: Flow) -> list[str]:
-    """Names of the shared columns in which two flows are not the same."""
+    """Return the names of the shared columns in which two flows differ."""
     return [
         name
         for name, value in one.items()
@@ -31,7 +31,7 @@ def columns_that_differ(one: Flow, other: Flow) -> list[str]:
 def _same(one: object, other: object) -> bool:
     if one == other:
         return True
-    # Times in ms are so large that a tolerance would hide seconds: only means have one.
+    # Only floats have a tolerance. For times in ms, it would hide differences of seconds.
     if isinstance(one, float) and isinstance(other, float | int):
         return isclose(one, other, rel_tol=RELATIVE_ERROR)
     if isinstance(one, int) and isinstance(other, float):
@@ -40,14 +40,14 @@ def _same(one: object, other: object) -> bool:
 
 
 def key_of(flow: Flow) -> tuple[object, ...]:
-    """A flow's key, whichever end is its source."""
+    """Return the key of a flow, which does not depend on its direction."""
     ends = sorted(tuple(str(flow.get(name)) for name in end) for end in ENDS)
     return (*ends, *(flow.get(name) for name in REST_OF_KEY))
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is left of two sets of flows when equal ones are taken out."""
+    """The flows of two lists that remain after equal ones are removed."""
 
     equal: int
     left: list[Flow]
@@ -55,7 +55,7 @@ class Comparison:
 
 
 def compare(left: Iterable[Flow], right: Iterable[Flow]) -> Comparison:
-    """Take out of both sides the flows that the other has too, each only once."""
+    """Remove pairs of equal flows from both sides."""
     others = defaultdict(list)
     for flow in right:
         others[key_of(flow)].append(flow)
@@ -73,7 +73,7 @@ def compare(left: Iterable[Flow], right: Iterable[Flow]) -> Comparison:
 
 
 def nearest(flow: Flow, others: Sequence[Flow]) -> Flow | None:
-    """The flow of the same key that differs in the fewest columns."""
+    """Return the flow with the same key that differs in the fewest columns."""
     same_key = [other for other in others if key_of(other) == key_of(flow)]
     return min(
         same_key,

@@ -1,4 +1,4 @@
-"""Which flows of a capture the rules touch, and what each meter makes of them."""
+"""Find the flows of a capture to which rules apply, and predict them for both programs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Timed = list[tuple[int, Packet]]
 
 @dataclass(frozen=True)
 class Expected:
-    """A flow that a meter should give, and the rules its key is touched by."""
+    """A predicted flow, and the rules that apply to its key."""
 
     flow: Flow
     rules: frozenset[Rule]
@@ -28,16 +28,16 @@ class Expected:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Both readings of a capture, side by side."""
+    """The predicted flows of a capture for both programs."""
 
     nfstream: list[Expected]
     flowloom: list[Expected]
-    # Packets that are read differently without a rule. There should be none.
+    # Packets with different results without a rule. There should be none.
     without_rule: list[str]
 
 
 class _Clock:
-    """Times never go back: an older packet gets the time of the newest before it."""
+    """A clock that never goes back: an older packet gets the time of the newest packet."""
 
     def __init__(self) -> None:
         self._now = 0
@@ -48,7 +48,7 @@ class _Clock:
 
 
 def explain(path: Path, settings: Settings) -> Explanation:
-    """Read a capture both ways."""
+    """Read a capture with both decoders."""
     clocks = _Clock(), _Clock()
     timed: tuple[Timed, Timed] = ([], [])
     touched: defaultdict[Key, set[Rule]] = defaultdict(set)
@@ -86,7 +86,7 @@ def explain(path: Path, settings: Settings) -> Explanation:
 
 
 def _read(record: capture.Record) -> tuple[Packet | None, Packet | None, set[Rule]]:
-    """NFStream's packet, Flowloom's packet, and the rules if they are not the same."""
+    """Return NFStream's packet, Flowloom's packet, and the rules if they differ."""
     theirs, ours = as_nfstream.Reader(record), as_flowloom.Reader(record)
     their_packet = None if record.unseen else theirs.read()
     our_packet = None if record.phantom else ours.read()
@@ -98,7 +98,7 @@ def _read(record: capture.Record) -> tuple[Packet | None, Packet | None, set[Rul
 
 
 def _texts_differ(packet: Packet) -> bool:
-    """Whether one of the addresses is written in two ways."""
+    """Return whether the two programs write one of the addresses differently."""
     return any(
         meter.address_of_c_library(address) != meter.address_of_rust(address)
         for address in (packet.src, packet.dst)

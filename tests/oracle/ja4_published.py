@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""Compare the plugin ja4 with what FoxIO publishes of its own captures.
+"""Compare the plugin ja4 with the results that FoxIO publishes for its own captures.
 
     git clone https://github.com/FoxIO-LLC/ja4
     python3 ja4_published.py --flowloom target/debug/flowloom --foxio ja4
 
-The repository has captures (`pcap/`) and what its programs print for them: the Python one JA4 and
-JA4_r (`python/test/testdata/`), the Rust one JA4 (`rust/ja4/src/snapshots/`). Connections are joined by
-addresses and ports. A difference is explained by a reason below; whatever is left is printed, and the
-exit status is 1.
+The repository has captures (`pcap/`) and the outputs of its programs for them. The Python program prints JA4 and JA4_r
+(`python/test/testdata/`), the Rust program JA4 (`rust/ja4/src/snapshots/`). Connections are joined by addresses and
+ports. Some differences have a reason below. All others are printed, and then the exit status is 1.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from pathlib import Path
 from parity import GOOD_STATUSES, Failed, flows_in, last_line, run
 
 REASONS = {
-    "quic": "their Python program's results have no QUIC",
-    "odd-protocol": "their programs print 99 for a protocol that is not ASCII, where the specification "
-    "has its hexadecimal digits",
-    "behind-http": "their Python program passes over TLS behind a proxy's CONNECT, their Rust one does not",
+    "quic": "the results of the Python program have no QUIC",
+    "odd-protocol": "the programs print 99 for a protocol that is not ASCII, but the specification "
+    "requires its hexadecimal digits",
+    "behind-http": "the Python program ignores TLS after the CONNECT of a proxy, the Rust program does not",
 }
 NEVER_S = str(10**12)
 TUNNELS = "gtp,capwap,tzsp,vxlan,gre,geneve"
 
 Ends = tuple[tuple[str, int], ...]
-# JA4, and JA4_r where it is known.
+# JA4, and JA4_r if it is known.
 Print = tuple[str, str | None]
 Prints = dict[Ends, list[Print]]
 
@@ -43,7 +42,7 @@ def ends(src: object, sport: object, dst: object, dport: object) -> Ends:
 
 
 def of_python(foxio: Path, capture: Path) -> Prints | None:
-    """What the Python program printed: of each connection the first ClientHello."""
+    """Return the output of the Python program for the first ClientHello of each connection."""
     path = foxio / "python/test/testdata" / f"{capture.name}.json"
     if not path.exists():
         return None
@@ -56,7 +55,7 @@ def of_python(foxio: Path, capture: Path) -> Prints | None:
 
 
 def of_rust(foxio: Path, capture: Path) -> Prints | None:
-    """What the Rust program printed."""
+    """Return the output of the Rust program."""
     path = foxio / "rust/ja4/src/snapshots" / f"ja4__insta@{capture.name}.snap"
     if not path.exists():
         return None
@@ -79,10 +78,10 @@ def of_flowloom(capture: Path, options: argparse.Namespace) -> Prints:
         raise Failed(last_line(errors))
     found: Prints = defaultdict(list)
     for flow in flows_in(out):
-        told = flow["udps"]["ja4"]
-        if told["ja4"]:
+        values = flow["udps"]["ja4"]
+        if values["ja4"]:
             key = ends(flow["src_ip"], flow["src_port"], flow["dst_ip"], flow["dst_port"])
-            found[key].append((told["ja4"], told["ja4_r"]))
+            found[key].append((values["ja4"], values["ja4_r"]))
     return found
 
 
@@ -94,7 +93,7 @@ def pairs(theirs: Prints, ours: Prints) -> Iterator[tuple[Ends, Print | None, Pr
 
 
 def reason(theirs: Print | None, ours: Print | None, both: Prints, key: Ends) -> str | None:
-    """Why they may differ; `both` is what the other program printed."""
+    """Return the reason of a difference, or None. `both` is the output of the other program."""
     if theirs and ours and theirs[0][8:10] == "99":
         same = theirs[0][:8] + ours[0][8:10] + theirs[0][10:] == ours[0]
         return "odd-protocol" if same else None
@@ -121,7 +120,7 @@ def main() -> int:
         ours = of_flowloom(capture, options)
         for program, theirs in published.items():
             if theirs is None:
-                counts[program]["captures that it has nothing of"] += 1
+                counts[program]["captures without results"] += 1
                 continue
             counts[program]["captures"] += 1
             for key, one, other in pairs(theirs, ours):

@@ -1,4 +1,4 @@
-"""From packets to flows, as both meters make them: keys, timeouts, every column."""
+"""Meter packets as both programs do: keys, timeouts and all columns."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ DIRECTIONS = ("bidirectional", "src2dst", "dst2src")
 
 
 def address_of_c_library(address: bytes) -> str:
-    """An address as inet_ntop writes it."""
+    """Return an address as inet_ntop writes it."""
     family = socket.AF_INET if len(address) == 4 else socket.AF_INET6
     return socket.inet_ntop(family, address)
 
 
 def address_of_rust(address: bytes) -> str:
-    """An address as Rust's std::net writes it: dotted only if IPv4-mapped."""
+    """Return an address as Rust's std::net writes it: dotted only if IPv4-mapped."""
     if len(address) == 4:
         return address_of_c_library(address)
     mapped = IPv6Address(address).ipv4_mapped
@@ -35,7 +35,7 @@ def address_of_rust(address: bytes) -> str:
 
 @dataclass(frozen=True)
 class Settings:
-    """Timeouts in seconds; what is counted, and which columns there are."""
+    """Timeouts in seconds, accounting mode, and optional columns."""
 
     idle_timeout: int = 15
     active_timeout: int = 1800
@@ -46,7 +46,7 @@ class Settings:
 
 @dataclass
 class Summary:
-    """Smallest, largest, mean and spread of numbers that come one by one."""
+    """Minimum, maximum, mean and deviation of numbers that are added one by one."""
 
     count: int = 0
     smallest: int = 0
@@ -73,7 +73,7 @@ class Summary:
 
 @dataclass
 class Counters:
-    """One direction of a flow, or both."""
+    """Counters of one direction of a flow, or of both."""
 
     first_ms: int = 0
     last_ms: int = 0
@@ -97,7 +97,7 @@ class Counters:
 
 
 class Live:
-    """A flow that has not ended."""
+    """A live flow."""
 
     def __init__(self, first: Packet, settings: Settings, text: AddressText) -> None:
         self.first = first
@@ -120,7 +120,7 @@ class Live:
         (self.there, self.back)[direction].add(time_ms, size, packet.flags)
 
     def end(self, expiration_id: int) -> Flow:
-        """The flow's columns, in NFStream's order, but for `id`."""
+        """Return the columns of the flow in NFStream's order, without `id`."""
         first, text = self.first, self.text
         flow: Flow = {"expiration_id": expiration_id}
         for side in "src", "dst":
@@ -165,7 +165,7 @@ def _summary(flow: Flow, direction: str, what: str, summary: Summary) -> None:
 def meter(
     packets: Iterable[tuple[int, Packet]], settings: Settings, text: AddressText
 ) -> list[tuple[Key, Flow]]:
-    """The flows of packets with their times (ms, never decreasing), with their keys."""
+    """Return flows with their keys. The packets have times in ms that never decrease."""
     live: dict[Key, Live] = {}
     flows: list[tuple[Key, Flow]] = []
     for time_ms, packet in packets:

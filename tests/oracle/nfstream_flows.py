@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Write the flows NFStream finds in captures, one JSON object a line.
+"""Write NFStream's flows of captures as JSON lines.
 
     python3 nfstream_flows.py web.pcap dns.pcapng -o flows/
     python3 nfstream_flows.py --statistical-analysis --splt-analysis 8 web.pcap
 
-Every capture is metered in a run of its own, with one meter and no dissection.
-The keys of an object are NFStream's column names, in NFStream's order. With
-`-o DIR` the flows of `web.pcap` go to `DIR/web.pcap.jsonl`, otherwise all flows
-go to standard output. A capture without flows gives an empty file.
+Every capture has its own run, with one meter and no dissection. The keys of an
+object are NFStream's column names, in NFStream's order. With `-o DIR` the flows of
+`web.pcap` are written to `DIR/web.pcap.jsonl`. Otherwise all flows are written to
+standard output. A capture without flows gives an empty file.
 
-Flows come in NFStream's order of emission, which `--sort` replaces by an order
-that depends on nothing but the flows.
+Flows are in NFStream's order of output. With `--sort` the order depends only on
+the flows.
 
-Exit status: 0 when every capture was metered, 1 when NFStream refused one.
+Exit status: 0 if every capture was metered, 1 if NFStream rejected one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Flow = dict[str, Any]
 
 
 def flows_of(capture: Path, options: argparse.Namespace) -> Iterator[Flow]:
-    """The flows NFStream finds in `capture`, in the order it gives them."""
+    """Yield NFStream's flows of `capture` in the order of output."""
     streamer = NFStreamer(
         source=str(capture),
         decode_tunnels=options.decode_tunnels,
@@ -47,13 +47,13 @@ def flows_of(capture: Path, options: argparse.Namespace) -> Iterator[Flow]:
 
 
 def sort_key(flow: Flow) -> tuple[int, str]:
-    """Orders flows by first packet, then by everything else; `id` takes no part."""
+    """Return a key that sorts flows by first packet, then by all columns except `id`."""
     rest = {name: value for name, value in flow.items() if name != "id"}
     return flow["bidirectional_first_seen_ms"], json.dumps(rest)
 
 
 def write_flows(flows: Iterator[Flow], out: TextIO, in_order: bool) -> None:
-    """Write `flows` to `out`; with `in_order` sorted and numbered in that order."""
+    """Write `flows` to `out`. With `in_order` they are sorted and numbered in that order."""
     if in_order:
         ordered = sorted(flows, key=sort_key)
         flows = (flow | {"id": number} for number, flow in enumerate(ordered))
@@ -62,7 +62,7 @@ def write_flows(flows: Iterator[Flow], out: TextIO, in_order: bool) -> None:
 
 
 def boolean(text: str) -> bool:
-    """`true` or `false`, for the command line."""
+    """Parse `true` or `false` on the command line."""
     if text not in ("true", "false"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false")
     return text == "true"
@@ -70,7 +70,7 @@ def boolean(text: str) -> bool:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Write the flows NFStream finds in captures, one JSON object a line."
+        description="Write NFStream's flows of captures as JSON lines."
     )
     add = parser.add_argument
     add("captures", nargs="+", type=Path, metavar="CAPTURE")
@@ -80,7 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--statistical-analysis", action="store_true")
     add("--splt-analysis", type=int, default=0, metavar="N")
     add("--decode-tunnels", type=boolean, default=True, metavar="true|false")
-    add("--sort", action="store_true", help="order flows by content, not by emission")
+    add("--sort", action="store_true", help="sort flows by content")
     add("-o", "--output", type=Path, metavar="DIR", help="folder for CAPTURE.jsonl files")
     return parser.parse_args()
 

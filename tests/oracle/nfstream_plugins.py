@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""Write the flows of captures with what NFStream's plugins give, one JSON object a line.
+"""Write NFStream's flows of captures with the values of its plugins, as JSON lines.
 
     python3 nfstream_plugins.py --plugins splt,mdns,ja4 web.pcap dns.pcapng -o flows/
     python3 nfstream_plugins.py --plugins dhcp dhcp.pcap -o flows/
 
-Beside NFStream's columns a flow has, in `plugins`, for each plugin
+In addition to NFStream's columns, a flow has the object `plugins` with these values for each plugin:
 
-    theirs     what NFStream's own plugin gives; what it has so far where it fails
-    failed     the error that it fails with, which would end NFStream's meter
-    right      what it should give (`right/`)
-    reasons    by which of the reasons in `right/` the two may differ
+    theirs     the values of NFStream's own plugin, until a failure
+    failed     the error of NFStream's plugin, which would end NFStream's meter
+    right      the expected values (`right/`)
+    reasons    the reasons in `right/` why the two may differ
 
-and in `ndpi` the fingerprint by the nDPI in NFStream, which is another judge of JA4.
+The value `ndpi` is the fingerprint by the nDPI in NFStream, which is another reference for JA4.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SPLT_OPTIONS = {"sequence_length": 12, "accounting_mode": MODE}
 
 
 class Judged(NFPlugin):
-    """A plugin of NFStream's beside what it should be."""
+    """A plugin of NFStream together with its correct implementation."""
 
     def __init__(self, name: str, theirs: NFPlugin, right: Any) -> None:
         super().__init__()
@@ -54,10 +54,10 @@ class Judged(NFPlugin):
         right, _ = state
         try:
             call(packet, flow)
-        except Exception as error:  # whatever it is, NFStream ends by it
+        except Exception as error:  # any exception would end NFStream's meter
             state[1] = f"{type(error).__name__}: {error}"
         if right:
-            right.hear(packet)
+            right.add(packet)
             if getattr(right, "is_done", False):
                 flow.expiration_id = -1
 
@@ -104,18 +104,18 @@ def line(flow: Any, plugins: list[str]) -> dict[str, Any]:
 
 
 def outputs_of(plugin: str, udps: dict[str, Any]) -> dict[str, Any]:
-    """The plugin's outputs; all of NFStream's begin with its name."""
+    """Return the outputs of a plugin. Their names begin with its name in NFStream."""
     return {name: value for name, value in udps.items() if name.startswith(plugin)}
 
 
 def plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.name
-    raise TypeError(f"{value!r} is no JSON")
+    raise TypeError(f"{value!r} cannot be written as JSON")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Flows with what NFStream's plugins give.")
+    parser = argparse.ArgumentParser(description="Write NFStream's flows with the values of its plugins.")
     add = parser.add_argument
     add("captures", nargs="+", type=Path, metavar="CAPTURE")
     add("--plugins", required=True, metavar="LIST")

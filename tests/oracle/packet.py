@@ -1,4 +1,4 @@
-"""A packet as a meter sees it, whichever way it was read."""
+"""A packet after decoding, by either decoder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Key = tuple[object, ...]
 
 @dataclass(frozen=True)
 class Packet:
-    """What flows are made of. Sizes are bytes; `flags` are TCP's, FIN lowest."""
+    """A packet of a flow. Sizes are in bytes. `flags` are the TCP flags, with FIN in bit 0."""
 
     src: bytes
     dst: bytes
@@ -41,7 +41,7 @@ class Packet:
 
     @property
     def key(self) -> Key:
-        """The same for both directions of a flow."""
+        """The flow key, which is the same for both directions."""
         ends = sorted([(self.src, self.src_port), (self.dst, self.dst_port)])
         return (*ends[0], *ends[1], self.protocol, self.vlan_id, self.tunnel_id)
 
@@ -51,14 +51,14 @@ class Packet:
 
 
 class Bytes:
-    """The bytes of a frame, and what happens to stand behind them."""
+    """The bytes of a frame, and the bytes after it in the buffer."""
 
     def __init__(self, data: bytes, beyond: bytes = b"") -> None:
         self._bytes = data + beyond
         self.captured = len(data)
 
     def has(self, at: int, length: int) -> bool:
-        """Whether that many bytes at `at` were captured."""
+        """Return whether `length` bytes at offset `at` were captured."""
         return at + length <= self.captured
 
     def byte(self, at: int) -> int:

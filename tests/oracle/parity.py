@@ -1,21 +1,22 @@
 #!/usr/bin/env python3
-"""Meter captures with NFStream and with Flowloom, and account for every difference.
+"""Meter captures with NFStream and Flowloom, and explain every difference.
 
     python3 parity.py --flowloom target/debug/flowloom --captures tests/captures
     python3 parity.py --captures tests/captures
 
-Every capture below the folder is metered by both in each accounting mode, with
-statistics and the first 8 packets' sizes, directions and gaps. All columns that
-both have, but for `id`, are compared as a multiset of flows; numbers may differ by
-one part in 10^9. A flow that only one side has is explained if a rule of `rules.py`
-touches its packets and both sides are, column by column, what the rule makes of
-them. Whatever is left is printed, and the exit status is 1.
+Both programs meter every capture below the folder in each accounting mode, with
+statistics and SPLT of 8 packets. All common columns except `id` are compared, as a
+multiset of flows. Floats may have a relative error of 10^-9. A flow that only one side
+has is explained if a rule of `rules.py` applies to its packets, and both sides have the
+values that the rule predicts in every column. All other differences are printed, and
+then the exit status is 1.
 
-Without `--flowloom` nothing but the tool is tested: whether its idea of NFStream,
-which the rules rest on, gives NFStream's flows.
+Without `--flowloom` only the model of NFStream is tested, on which the rules are based:
+it must give NFStream's flows.
 
-NFStream is asked in a process of its own. Where it hangs, crashes or refuses, that
-is reported and nothing is compared; if it does so everywhere, the exit status is 1.
+NFStream runs in its own process. If it hangs, crashes or rejects a capture, the program
+reports this and compares nothing. If this happens for all captures, the exit status
+is 1.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ from rules import Rule
 NFSTREAM = Path(__file__).with_name("nfstream_flows.py")
 SUFFIXES = (".pcap", ".pcapng", ".cap")
 
-# Exit statuses of Flowloom with which it has given its flows: done, and done as
-# far as a damaged capture goes.
+# Exit statuses with which Flowloom has written flows: done, and incomplete because of a
+# damaged capture.
 GOOD_STATUSES = (0, 3)
 
-# Columns that NFStream may fill with what stands in memory behind a packet.
+# Columns that NFStream may read from the memory after a packet.
 FROM_MEMORY = ("src_port", "dst_port")
 FLAGS_FROM_MEMORY = tuple(
     f"{direction}_{flag}_packets"
@@ -64,7 +65,7 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What became of a task."""
+    """The result of a task."""
 
     task: Task
     nfstream: int = 0
@@ -78,11 +79,11 @@ class Outcome:
 
 
 class Failed(Exception):
-    """A meter gave no flows; the text says why."""
+    """A program wrote no flows. The text is the reason."""
 
 
 def run(command: Sequence[str], timeout_s: float) -> tuple[int, str, str]:
-    """Exit status and output of a program, which is ended with all its children."""
+    """Run a program, and kill it with its children at the timeout. Return status and output."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -109,7 +110,7 @@ def nfstream_flows(task: Task, options: argparse.Namespace) -> list[Flow]:
     command = [options.python, str(NFSTREAM), str(task.capture)]
     command += arguments(task.settings)
     status, out, errors = run(command, options.timeout)
-    # A meter that dies takes its flows along, and says so nowhere else.
+    # If a meter process of NFStream dies, its flows are lost, and the status is still 0.
     if status != 0 or "Traceback" in errors:
         raise Failed(last_line(errors) or f"exit status {status}")
     return flows_in(out)
@@ -144,7 +145,7 @@ def last_line(text: str) -> str:
 
 
 def judge(task: Task, options: argparse.Namespace) -> Outcome:
-    """Run both meters on a capture and account for what differs."""
+    """Run both programs on a capture, and explain the differences."""
     outcome = Outcome(task)
     try:
         theirs = nfstream_flows(task, options)
@@ -163,7 +164,7 @@ def judge(task: Task, options: argparse.Namespace) -> Outcome:
 
 
 def judge_flows(outcome: Outcome, theirs: list[Flow], ours: list[Flow]) -> Outcome:
-    """Account for the differences of NFStream's flows and Flowloom's."""
+    """Explain the differences between NFStream's flows and Flowloom's."""
     outcome.flowloom = len(ours)
     outcome.unexplained += missing_columns(theirs, ours)
 
@@ -185,14 +186,14 @@ def judge_flows(outcome: Outcome, theirs: list[Flow], ours: list[Flow]) -> Outco
 
 
 def not_as_ruled(ours: list[Flow], explanation: Explanation) -> Iterator[str]:
-    """Flows that Flowloom should have by a rule, and has not."""
+    """Yield flows that Flowloom should have by a rule, but does not have."""
     by_rule = [each.flow for each in explanation.flowloom if each.rules]
     for flow in compare(ours, by_rule).right:
         yield f"by the rules Flowloom should have {json.dumps(flow)}"
 
 
 def judge_rules(outcome: Outcome, theirs: list[Flow]) -> Outcome:
-    """Whether the rules' idea of NFStream gives NFStream's flows."""
+    """Check that the model of NFStream gives NFStream's flows."""
     explanation = explain(outcome.task.capture, outcome.task.settings)
     outcome.unexplained += without_rule(explanation)
     compared = compare(theirs, [expected.flow for expected in explanation.nfstream])
@@ -206,7 +207,7 @@ def judge_rules(outcome: Outcome, theirs: list[Flow]) -> Outcome:
 
 def without_rule(explanation: Explanation) -> Iterator[str]:
     for packet in explanation.without_rule:
-        yield f"read in two ways without a rule: {packet}"
+        yield f"different results without a rule: {packet}"
 
 
 def missing_columns(theirs: list[Flow], ours: list[Flow]) -> Iterator[str]:
@@ -222,7 +223,7 @@ def account(
     expected: Sequence[Expected],
     others: Sequence[Flow],
 ) -> None:
-    """Explain flows that only the meter called `name` has, or say that none can."""
+    """Explain the flows that only the program `name` has, or record them as unexplained."""
     open_ones = [each for each in expected if each.rules]
     for flow in flows:
         match = next((each for each in open_ones if fits(flow, each, name)), None)
@@ -235,7 +236,7 @@ def account(
 
 
 def fits(flow: Flow, expected: Expected, name: str) -> bool:
-    """Whether a flow is what was expected, as far as that can be known."""
+    """Return whether a flow equals the prediction, except for unpredictable columns."""
     differing = set(columns_that_differ(flow, expected.flow))
     if name == "NFStream" and Rule.TRUNCATED_TRANSPORT in expected.rules:
         differing -= {*FROM_MEMORY, *FLAGS_FROM_MEMORY}
@@ -245,7 +246,7 @@ def fits(flow: Flow, expected: Expected, name: str) -> bool:
 def describe(
     name: str, flow: Flow, expected: Sequence[Expected], others: Sequence[Flow]
 ) -> str:
-    """A flow that nothing explains, in full, and what comes closest to it."""
+    """Return an unexplained flow in full, and the most similar flows."""
     text = [f"only {name} has {json.dumps(flow)}"]
     other_name = "Flowloom" if name == "NFStream" else "NFStream"
     if twin := nearest(flow, others):
@@ -265,7 +266,7 @@ def differences(flow: Flow, other: Flow) -> str:
 
 
 def report(outcomes: list[Outcome], root: Path) -> None:
-    """The table of captures, what explains their differences, and what nothing does."""
+    """Print the table of captures, the rules that apply, and the unexplained differences."""
     titles = ("nfstream", "flowloom", "equal", "explained", "unexplained")
     print(f"{'capture':44} mode" + "".join(f"{title:>12}" for title in titles))
     for outcome in outcomes:
@@ -323,10 +324,10 @@ def captures_below(folder: Path) -> list[Path]:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Account for all differences of NFStream's and Flowloom's flows."
+        description="Explain all differences between NFStream's flows and Flowloom's."
     )
     add = parser.add_argument
-    add("--flowloom", metavar="COMMAND", help="without it only the rules are tested")
+    add("--flowloom", metavar="COMMAND", help="default: test only the rules")
     add("--captures", type=Path, required=True, metavar="FOLDER")
     add(
         "--modes",
@@ -337,7 +338,7 @@ def parse_arguments() -> argparse.Namespace:
         "--columns",
         choices=("core", "all"),
         default="all",
-        help="core: without statistics and first packets",
+        help="core: without statistics and SPLT",
     )
     add("--idle-timeout", type=int, default=15, metavar="SECONDS")
     add("--active-timeout", type=int, default=1800, metavar="SECONDS")
@@ -378,7 +379,7 @@ def main() -> int:
         outcomes = list(pool.map(lambda task: judge(task, options), tasks))
     report(outcomes, options.captures)
     if all(outcome.nfstream_failed for outcome in outcomes):
-        print("\nNFStream failed on everything, so nothing was compared")
+        print("\nNFStream failed for all captures, so nothing was compared")
         return 1
     return 1 if any(outcome.unexplained for outcome in outcomes) else 0
 

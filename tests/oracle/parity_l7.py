@@ -1,23 +1,21 @@
 #!/usr/bin/env python3
-"""Dissect captures with nDPI's own reader and with Flowloom, and account for every difference.
+"""Dissect captures with nDPI's own reader and with Flowloom, and explain every difference.
 
     python3 parity_l7.py --flowloom target/debug/flowloom --captures tests/captures
 
-Every capture below the folder goes through `ndpiReader -v 2 -C FILE -T 19 -U 19` (its limit of
-N dissects N + 1 packets) and `flowloom meter --n-dissections 20`. The reader ends no flow before
-the end of a capture, and looks into tunnels only when told to, so Flowloom is told the same. Flows
-are joined by protocol, addresses and ports, then by the time of their first packets. What is
-compared is
+The program runs `ndpiReader -v 2 -C FILE -T 19 -U 19` (with the limit N, the reader dissects N + 1 packets) and
+`flowloom meter --n-dissections 20` on every capture below the folder. The reader ends no flow before the end of a
+capture, and decodes no tunnels by default. The options of Flowloom select the same behaviour. Flows are joined by
+protocol, addresses and ports, then by the time of their first packets. These columns are compared:
 
     application_name        ndpi_proto
     requested_server_name   server_name_sni
     client_fingerprint      ja3c or ssh_client_hassh
     server_fingerprint      ja3s or ssh_server_hassh
 
-A flow that differs is explained if a reason below holds for it; whatever is left is printed. Flows
-that only one of the two has are a matter of metering, which `parity.py` accounts for. The exit
-status is 1 if fewer than 99 in 100 of the flows that both have are equal, or if a difference is not
-explained.
+A difference is explained if a reason below applies to the flow. All others are printed. Flows that only one side has
+are differences of metering, which `parity.py` explains. The exit status is 1 if less than 99 % of the common flows are
+equal, or if a difference is not explained.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ from pathlib import Path
 
 from parity import GOOD_STATUSES, Failed, captures_below, flows_in, last_line, run
 
-# Flows are not to end before their capture.
+# A timeout that ends no flow before the end of its capture.
 NEVER_S = str(10**12)
 DISSECTIONS = 20
 COLUMNS = (
@@ -52,7 +50,7 @@ Key = tuple[int, tuple[tuple[str, int], ...]]
 
 @dataclass(frozen=True)
 class Known:
-    """What one of the two knows of a flow."""
+    """The values of a flow of one program."""
 
     first_seen_ms: int
     last_seen_ms: int
@@ -65,7 +63,7 @@ Flows = dict[Key, list[Known]]
 
 @dataclass(frozen=True)
 class Reason:
-    """Why the two may know other things of a flow."""
+    """A reason why the values of a flow may differ."""
 
     title: str
     sentence: str
@@ -74,7 +72,7 @@ class Reason:
 
 @dataclass
 class Outcome:
-    """What became of a capture."""
+    """The result of a capture."""
 
     capture: Path
     reader: int = 0
@@ -89,7 +87,7 @@ class Outcome:
     failed: str = ""
 
 
-# What ndpiReader says
+# Flows of ndpiReader
 
 
 def reader_flows(capture: Path, options: argparse.Namespace) -> Flows:
@@ -125,8 +123,8 @@ def reader_flows(capture: Path, options: argparse.Namespace) -> Flows:
     return flows
 
 
-# Columns of texts from packets, which the reader writes as they are, commas and all, and what tells
-# where each ends: the column behind it.
+# Columns with texts from packets. The reader does not escape commas in them, so the pattern of the next columns
+# determines where a text ends.
 TEXTS = {
     "server_name_sni": re.compile(r"\d+,\d+,\d+,\d+,\d+,\d+,-?[\d.naif]+,(Upload|Download|Mixed),"),
     "server_info": re.compile(r"[^,]*,([0-9a-f]{32})?,[^,]*,([0-9a-f]{32})?,[^,]*,"),
@@ -147,7 +145,7 @@ def reader_row(names: list[str], line: str) -> dict[str, str]:
     return row
 
 
-# What Flowloom says
+# Flows of Flowloom
 
 
 def flowloom_flows(capture: Path, options: argparse.Namespace) -> Flows:
@@ -177,7 +175,7 @@ def flow_key(protocol: object, src: object, sport: object, dst: object, dport: o
 
 
 def address(text: str) -> str:
-    """As the reader patches addresses, of which some are none afterwards."""
+    """Return an address as the reader writes it. Some of its addresses are invalid."""
     if ":" in text:
         try:
             text = str(ip_address(text))
@@ -186,11 +184,11 @@ def address(text: str) -> str:
     return text.replace(":0:", "::")
 
 
-# Why they may differ
+# Reasons for differences
 
 
 def have_other_packets(reader: Known, flowloom: Known) -> bool:
-    """To the ms: the reader's CSV has no more."""
+    """Compare times with a precision of 1 ms, which is that of the reader's CSV."""
     return (
         reader.packets != flowloom.packets
         or abs(reader.first_seen_ms - flowloom.first_seen_ms) > 1
@@ -201,8 +199,8 @@ def have_other_packets(reader: Known, flowloom: Known) -> bool:
 REASONS = (
     Reason(
         "other-packets",
-        "the two count other packets as the flow's: the reader passes over IPv4 packets that were not"
-        " captured whole, or reads a malformed one in another way",
+        "the two count different packets for the flow: the reader ignores IPv4 packets that were not"
+        " captured completely, or reads a malformed packet differently",
         have_other_packets,
     ),
 )
@@ -236,14 +234,14 @@ def judge(capture: Path, options: argparse.Namespace) -> Outcome:
 
 def columns_that_differ(reader: Known, flowloom: Known) -> list[str]:
     names = [name for name in COLUMNS if reader.values[name] != flowloom.values[name]]
-    # The reader has the fingerprints of DHCP clients, but no column for them.
+    # The reader computes the fingerprints of DHCP clients, but does not write them.
     if flowloom.values["application_name"] == "DHCP" and not reader.values["client_fingerprint"]:
         names = [name for name in names if name != "client_fingerprint"]
     return names
 
 
 def pairs(theirs: list[Known], ours: list[Known]) -> list[tuple[Known, Known]]:
-    """The same flows: those that began in the same ms, unless there is one of a key."""
+    """Return pairs of equal flows. If a key has several flows, they must begin in the same ms."""
     if len(theirs) == len(ours) == 1:
         return [(theirs[0], ours[0])]
     left = list(ours)
@@ -251,7 +249,7 @@ def pairs(theirs: list[Known], ours: list[Known]) -> list[tuple[Known, Known]]:
     for reader in theirs:
         same = [flow for flow in left if abs(flow.first_seen_ms - reader.first_seen_ms) <= 1]
         if same:
-            # VLANs are not told: of flows side by side those that are as long.
+            # The reader does not write VLANs. Of simultaneous flows, the most similar length decides.
             twin = min(same, key=lambda flow: abs(flow.packets - reader.packets))
             left.remove(twin)
             found.append((reader, twin))
@@ -286,10 +284,10 @@ def report(outcomes: list[Outcome], root: Path) -> int:
         total.unexplained += outcome.unexplained
     print(f"{f'{len(outcomes)} captures':44}" + numbers(total))
     share = total.equal / total.joined if total.joined else 0.0
-    print(f"\n{100 * share:.2f} in 100 of the flows that both have are equal")
+    print(f"\n{100 * share:.2f} % of the common flows are equal")
     for title, counts in (
         ("columns in which flows differ", total.columns),
-        ("reasons for it (flows)", total.reasons),
+        ("reasons (flows)", total.reasons),
     ):
         if counts:
             print(f"\n{title}")
@@ -318,12 +316,12 @@ def numbers(outcome: Outcome) -> str:
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description="Account for all differences of ndpiReader's and Flowloom's dissection."
+        description="Explain all differences between the dissection of ndpiReader and Flowloom."
     )
     add = parser.add_argument
     add("--flowloom", required=True, metavar="COMMAND")
     add("--captures", type=Path, required=True, metavar="FOLDER")
-    add("--reader", default="ndpiReader", metavar="PROGRAM", help="of nDPI 4.2")
+    add("--reader", default="ndpiReader", metavar="PROGRAM", help="ndpiReader of nDPI 4.2")
     add("--jobs", type=int, default=2, metavar="N", help="captures at a time")
     add("--timeout", type=float, default=120, metavar="SECONDS", help="for a run")
     return parser.parse_args()

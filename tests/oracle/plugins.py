@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""Compare plugins that do the job of NFStream's with NFStream's, value for value.
+"""Compare the values of Flowloom's plugins with those of NFStream's plugins.
 
     python3 plugins.py --flowloom target/debug/flowloom --captures tests/captures
 
-Every capture below the folders is metered by NFStream with its own plugins SPLT, DHCP, MDNS and JA4,
-and by Flowloom with `splt`, `dhcp`, `mdns` and `ja4`. Flows are joined as `parity.py` compares them:
-they are the same in every column that both have. Where NFStream's plugin errs, `right/` says what it
-should give and by which reason; a difference is explained if a reason is there and Flowloom's plugin
-gives just that. What is right is asked of every flow, also where NFStream does not err. The JA4 of the
-nDPI in NFStream is counted as another judge.
+NFStream meters every capture below the folders with its own plugins SPLT, DHCP, MDNS and JA4, and Flowloom with `splt`,
+`dhcp`, `mdns` and `ja4`. Flows are joined if all common columns are equal. `right/` computes the expected values of
+every flow, and the reasons why NFStream's plugin may return others. A difference is explained if there is a reason, and
+Flowloom's plugin returns the expected values. Flowloom must return the expected values for every flow. The JA4 of the
+nDPI in NFStream is counted as another reference.
 
-Flows that only one side has are a matter of metering: they have to have a key that a rule of `rules.py`
-touches, and `parity.py` accounts for them. Whatever is left is printed, and the exit status is 1.
+Flows that only one side has are differences of metering, which `parity.py` explains. A rule of `rules.py` must apply to
+their keys. All other differences are printed, and then the exit status is 1.
 """
 
 from __future__ import annotations
@@ -35,9 +34,9 @@ from right import dhcp, ja4, mdns
 
 NFSTREAM = Path(__file__).with_name("nfstream_plugins.py")
 
-# As SPLT is told: what the rules make of sizes is then to be seen in the flows' columns too.
+# The same mode as in SPLT, so that the columns of flows show the effects of rules on sizes too.
 MODE = 3
-# One that cuts flows cuts them for the others as well.
+# dhcp has its own run, because a plugin that cuts flows cuts them for all plugins.
 RUNS = (("splt", "mdns", "ja4"), ("dhcp",))
 OPTIONS = {"splt": f",sequence_length=12,accounting_mode={MODE}"}
 GRANTS = {"dhcp": "addresses,payload:1500", "mdns": "payload:9000", "ja4": "payload:16384"}
@@ -46,7 +45,7 @@ REASONS = {"splt": {}, "dhcp": dhcp.REASONS, "mdns": mdns.REASONS, "ja4": ja4.RE
 
 @dataclass
 class Outcome:
-    """What became of a plugin's values."""
+    """The result for a plugin."""
 
     flows: int = 0
     telling: int = 0
@@ -66,7 +65,7 @@ class Outcome:
 
 @dataclass
 class Outcomes:
-    """What became of a capture, or of all."""
+    """The result for a capture, or for all captures."""
 
     plugins: dict[str, Outcome] = field(
         default_factory=lambda: {name: Outcome() for name in REASONS}
@@ -88,7 +87,7 @@ class Outcomes:
 def nfstream_flows(
     captures: list[Path], plugins: tuple[str, ...], options: argparse.Namespace
 ) -> list[list[Flow] | None]:
-    """NFStream's flows of every capture; none of one that it refuses."""
+    """Return NFStream's flows of every capture, or None for a capture that it rejects."""
     with tempfile.TemporaryDirectory() as folder:
         command = [options.python, str(NFSTREAM), "--plugins", ",".join(plugins)]
         command += ["-o", folder, *map(str, captures)]
@@ -100,7 +99,7 @@ def nfstream_flows(
 
 
 def is_telling(flows: list[Flow]) -> bool:
-    """Whether a plugin other than SPLT has something to tell, or NFStream's errs."""
+    """Return whether a plugin other than SPLT has values, or NFStream's plugin fails."""
     judged = (each for flow in flows for each in flow["plugins"].values() if "right" in each)
     return any(any(each["right"].values()) or each["failed"] for each in judged)
 
@@ -125,15 +124,15 @@ def flowloom_flows(
 def judge(
     capture: Path, plugins: tuple[str, ...], theirs: list[Flow] | None, options: argparse.Namespace
 ) -> Outcomes:
-    """Compare the values of every flow that both have."""
+    """Compare the values of all common flows."""
     outcomes = Outcomes()
     if theirs is None:
-        outcomes.failed.append(f"{capture}: NFStream refuses it")
+        outcomes.failed.append(f"{capture}: NFStream rejects it")
         return outcomes
     try:
         ours = flowloom_flows(capture, plugins, options)
     except Failed as failure:
-        # It refuses no capture that NFStream takes.
+        # Flowloom must accept every capture that NFStream accepts.
         outcomes.plugins[plugins[0]].unexplained.append(f"{capture}: {failure}")
         return outcomes
     left, pairs = list(ours), []
@@ -188,7 +187,7 @@ def count_ndpi(counts: Counter[str], ndpi: str, ours: str) -> None:
 
 
 def judge_alone(outcome: Outcome, capture: Path, flows: list[Flow]) -> None:
-    """Flows that one side has have to be those of a rule."""
+    """Check that a rule applies to each flow that only one side has."""
     explanation = explain(capture, Settings(accounting_mode=MODE, statistics=False, splt=0))
     both = explanation.nfstream + explanation.flowloom
     keys = {key_of(each.flow) for each in both if each.rules}
@@ -208,7 +207,7 @@ def report(total: Outcomes, captures: int) -> int:
         numbers = (*values, len(outcome.unexplained))
         print(f"{name:16}" + "".join(f"{number:12}" for number in numbers))
     print(
-        f"\nflows that one side has, by the rules of metering: {total.only_nfstream} NFStream,"
+        f"\nflows of only one side, by the rules of metering: {total.only_nfstream} NFStream,"
         f" {total.only_flowloom} Flowloom"
     )
     counts = ", ".join(f"{count} {what}" for what, count in total.ndpi.most_common())
@@ -223,7 +222,7 @@ def report(total: Outcomes, captures: int) -> int:
         print(f"\nunexplained: {text}")
     mute = [name for name, outcome in total.plugins.items() if not outcome.telling]
     if mute:
-        print(f"\nno flow tells anything of {', '.join(mute)}, so nothing was compared")
+        print(f"\nno flow has values of {', '.join(mute)}, so nothing was compared")
     return 1 if unexplained or mute else 0
 
 
@@ -232,7 +231,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--flowloom", required=True, metavar="COMMAND")
     add("--captures", type=Path, required=True, nargs="+", metavar="FOLDER")
-    add("--telling", action="store_true", help="only captures that tell more than SPLT")
+    add("--telling", action="store_true", help="only captures with values of plugins other than SPLT")
     add("--plugins", type=Path, default=Path("target/plugins"), metavar="FOLDER")
     add("--jobs", type=int, default=2, metavar="N", help="runs at a time")
     add("--timeout", type=float, default=120, metavar="SECONDS", help="for a capture")

@@ -1,10 +1,10 @@
-"""The differences between NFStream and Flowloom that are there on purpose.
+"""The intended differences between NFStream and Flowloom.
 
-A rule is never an excuse for a whole capture. Both readings of every packet are
-computed (`as_nfstream.py`, `as_flowloom.py`), each noting the rules it came by on
-the way; a packet that both read alike is touched by no rule. The flows whose
-packets are touched are metered both ways, and a difference is explained only if
-NFStream and Flowloom each give, in every column, what their way predicts.
+A rule never explains all differences of a capture. Two decoders read every packet:
+`as_nfstream.py` and `as_flowloom.py`. Each records the rules that apply. If both give
+the same result, no rule applies to the packet. Otherwise the flows of the packet are
+metered with both results. A difference is explained only if NFStream and Flowloom each
+have the predicted value in every column.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from enum import Enum
 
 
 class Rule(Enum):
-    """A difference: its name, and what NFStream does where Flowloom does otherwise."""
+    """A difference: its name, and a sentence about the behaviour of NFStream."""
 
     LINK_TYPE = (
         "link-type",
@@ -21,56 +21,55 @@ class Rule(Enum):
     )
     SHORT_FRAME = (
         "short-frame",
-        "NFStream ignores frames of which fewer than 28 bytes were captured.",
+        "NFStream ignores frames with fewer than 28 captured bytes.",
     )
     ETHERTYPE_DECIDES = (
         "ethertype-decides",
-        "NFStream takes anything for IP that begins with the digit 4 or 6, and an "
-        "IP packet for one whatever the ethertype, PPP protocol or address family "
-        "says; in Flowloom they decide.",
+        "NFStream decodes all data that begins with the digit 4 or 6 as IP, regardless "
+        "of the ethertype, PPP protocol or address family; in Flowloom they decide.",
     )
     VLAN_88A8 = (
         "vlan-88a8",
-        "NFStream does not know service VLAN tags (0x88A8, 0x9100).",
+        "NFStream does not support service VLAN tags (0x88A8, 0x9100).",
     )
     SNAP_ETHERTYPE = (
         "snap-ethertype",
         "NFStream reads the ethertype of a SNAP header in the wrong byte order, and "
-        "so finds no tags behind it.",
+        "therefore finds no tags after it.",
     )
     PPP_FRAMING = (
         "ppp-framing",
-        "NFStream does not know PPP's address and control bytes, nor compressed "
+        "NFStream does not support PPP's address and control bytes, and compressed "
         "protocol numbers.",
     )
     WIFI_HEADER = (
         "wifi-header",
         "NFStream reads 802.11 headers as if each had a quality of service field "
-        "and no other variation, and encrypted ones as if they were not.",
+        "and no other optional field. It reads encrypted frames as unencrypted ones.",
     )
     LATER_FRAGMENTS = (
         "later-fragments",
-        "NFStream ignores later IPv4 fragments only behind the ethertype 0x0800; "
-        "elsewhere it reads ports from the middle of a message.",
+        "NFStream ignores later IPv4 fragments only after the ethertype 0x0800; "
+        "otherwise it reads ports from the middle of a message.",
     )
     TRUNCATED_IPV6 = (
         "truncated-ipv6",
-        "NFStream ignores IPv6 packets that were not captured to their end.",
+        "NFStream ignores IPv6 packets that were not captured completely.",
     )
     TRUNCATED_TRANSPORT = (
         "truncated-transport",
-        "NFStream reads transport headers past the captured bytes, where earlier "
-        "packets have left theirs; Flowloom takes ports only from the packet.",
+        "NFStream reads transport headers beyond the captured bytes, where the buffer "
+        "has bytes of earlier packets; Flowloom reads ports only from the packet.",
     )
     UDP_TUNNEL_SHORT_HEADER = (
         "udp-tunnel-short-header",
-        "NFStream ignores UDP packets whose header was not captured whole when it "
-        "decodes tunnels.",
+        "When NFStream decodes tunnels, it ignores UDP packets whose header was not "
+        "captured completely.",
     )
     TOTAL_LENGTH_0 = (
         "total-length-0",
-        "NFStream ignores IPv4 packets of total length 0 and takes IPv6 ones of "
-        "payload length 0 for empty; Flowloom takes the length on the wire.",
+        "NFStream ignores IPv4 packets of total length 0 and treats IPv6 packets of "
+        "payload length 0 as empty; Flowloom uses the length on the wire.",
     )
     SIZE_WRAP = (
         "size-wrap",
@@ -78,7 +77,7 @@ class Rule(Enum):
     )
     IHL_BELOW_5 = (
         "ihl<5",
-        "NFStream takes IPv4 headers shorter than 20 bytes for good.",
+        "NFStream accepts IPv4 headers shorter than 20 bytes.",
     )
     IP_IN_IP = (
         "ip-in-ip",
@@ -87,59 +86,59 @@ class Rule(Enum):
     )
     EXTENSION_HEADERS = (
         "extension-headers",
-        "NFStream stops following IPv6 extension headers where the captured bytes "
-        "end, and meters the extension header as the protocol.",
+        "NFStream stops at an IPv6 extension header where the captured bytes end, and "
+        "uses the extension header as the protocol.",
     )
     TUNNEL_OVER_IPV6 = (
         "tunnel-over-ipv6",
-        "NFStream looks for tunnels in the wrong place of UDP over IPv6.",
+        "NFStream looks for tunnels at the wrong offset in UDP over IPv6.",
     )
     TUNNEL_OVER_OTHER = (
         "tunnel-over-other",
-        "NFStream looks for tunnels only behind the ethertype 0x0800: not behind "
+        "NFStream looks for tunnels only after the ethertype 0x0800, and not after "
         "SNAP, PPP and BSD loopback headers.",
     )
     CAPWAP_CONTENT = (
         "capwap-content",
-        "NFStream takes whatever follows a CAPWAP header for an 802.11 header of 24 "
-        "bytes and SNAP, whatever their bits say.",
+        "NFStream reads all data after a CAPWAP header as an 802.11 header of 24 bytes "
+        "and SNAP, regardless of its bits.",
     )
     TZSP_TAGS = (
         "tzsp-tags",
-        "NFStream understands TZSP packets that have no tag but the end tag, and "
-        "numbers whatever else uses that port as a tunnel.",
+        "NFStream decodes only TZSP packets without tags except the end tag. It sets "
+        "tunnel_id for all other packets on that port too.",
     )
     TOO_DEEP = (
         "too-deep",
-        "Flowloom follows at most 8 IP headers and 16 tags.",
+        "Flowloom decodes at most 8 IP headers and 16 tags.",
     )
     ADDRESS_TEXT = (
         "address-text",
-        "NFStream writes IPv6 addresses below ::1:0:0 with an IPv4 address at their end.",
+        "NFStream writes IPv6 addresses below ::1:0:0 with an IPv4 address at the end.",
     )
     SIGNED_TIME = (
         "signed-time",
-        "NFStream takes times of a pcap file beyond 2038 for negative, and rounds up "
-        "to a ms where the fraction of a second is negative.",
+        "NFStream reads times after 2038 in a pcap file as negative, and rounds up to "
+        "a ms if the fraction of a second is negative.",
     )
     CLOCK = (
         "clock",
-        "A packet that only one of the two meters moves its clock, and older packets "
-        "get its time.",
+        "A packet that only one of the two programs meters advances its clock, and "
+        "older packets get the time of that packet.",
     )
     DAMAGED_FILE = (
         "damaged-file",
-        "NFStream reads on behind a damaged record as if it were one; Flowloom ends "
-        "there and says so.",
+        "NFStream continues after a damaged record as if it were valid; Flowloom ends "
+        "there with a warning.",
     )
     PCAPNG_LINK_TYPES = (
         "pcapng-link-types",
-        "NFStream skips packets of pcapng interfaces whose link type is not that of "
-        "the first.",
+        "NFStream skips packets of pcapng interfaces whose link type differs from that "
+        "of the first.",
     )
     PCAPNG_BYTE_ORDER = (
         "pcapng-byte-order",
-        "NFStream reads no further than a pcapng section in another byte order.",
+        "NFStream stops at a pcapng section in another byte order.",
     )
 
     def __init__(self, title: str, sentence: str) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the oracle itself; they need neither NFStream nor Flowloom.
+"""Tests of the oracle itself. They need neither NFStream nor Flowloom.
 
 python3 -m unittest discover -s tests/oracle
 """
@@ -22,7 +22,7 @@ CAPTURES = Path(__file__).parents[1] / "captures"
 
 
 def expected(name: str) -> list[Flow]:
-    """NFStream's flows of one of our captures."""
+    """Return NFStream's flows of a capture in tests/captures."""
     lines = (CAPTURES / "expected" / f"{name}.jsonl").read_text().splitlines()
     return [json.loads(line) for line in lines]
 
@@ -35,11 +35,11 @@ class Comparing(unittest.TestCase):
         others = [flow | {"id": 99} for flow in reversed(self.flows)]
         self.assertEqual(compare(self.flows, others).equal, len(self.flows))
 
-    def test_a_flow_given_twice_is_one_too_many(self) -> None:
+    def test_a_duplicate_flow_is_a_difference(self) -> None:
         result = compare(self.flows, [*self.flows, self.flows[0]])
         self.assertEqual((result.left, result.right), ([], [self.flows[0]]))
 
-    def test_means_may_differ_by_rounding_and_counts_by_nothing(self) -> None:
+    def test_means_have_a_tolerance_and_counts_have_none(self) -> None:
         flow = self.flows[0]
         close = flow | {
             "bidirectional_mean_ps": flow["bidirectional_mean_ps"] * (1 + 1e-12)
@@ -51,7 +51,7 @@ class Comparing(unittest.TestCase):
 
 
 class Explaining(unittest.TestCase):
-    def test_both_readings_of_every_capture_differ_only_by_rules(self) -> None:
+    def test_the_decoders_differ_only_by_rules(self) -> None:
         captures = parity.captures_below(CAPTURES)
         self.assertTrue(captures)
         for path in captures:
@@ -62,7 +62,7 @@ class Explaining(unittest.TestCase):
                 compared = compare(expected(path.name), theirs)
                 self.assertEqual((compared.left, compared.right), ([], []))
 
-    def test_a_rule_touches_the_flows_that_give_cause_for_it(self) -> None:
+    def test_rules_apply_to_the_flows_that_cause_them(self) -> None:
         causes = {
             "qinq.pcap": {Rule.VLAN_88A8},
             "sll2.pcap": {Rule.LINK_TYPE},
@@ -80,7 +80,7 @@ class Explaining(unittest.TestCase):
 
 
 class Judging(unittest.TestCase):
-    """What `parity` says when Flowloom gives what it should, and when it doesn't."""
+    """Results of `parity` for correct and for wrong flows of Flowloom."""
 
     def judge(self, name: str, ours: list[Flow]) -> parity.Outcome:
         task = parity.Task(CAPTURES / name, Settings())
@@ -90,7 +90,7 @@ class Judging(unittest.TestCase):
     def ruled(self, name: str) -> list[Flow]:
         return [each.flow for each in explain(CAPTURES / name, Settings()).flowloom]
 
-    def test_what_the_rules_make_of_a_packet_is_explained(self) -> None:
+    def test_predicted_flows_are_explained(self) -> None:
         outcome = self.judge("qinq.pcap", self.ruled("qinq.pcap"))
         self.assertEqual(outcome.unexplained, [])
         self.assertEqual(outcome.explained.keys(), {Rule.VLAN_88A8})
@@ -100,10 +100,10 @@ class Judging(unittest.TestCase):
         wrong = first | {"dst2src_packets": first["dst2src_packets"] + 1}
         self.assertTrue(self.judge("qinq.pcap", [wrong, *others]).unexplained)
 
-    def test_a_rule_has_to_be_followed(self) -> None:
+    def test_a_missing_predicted_flow_is_a_difference(self) -> None:
         self.assertTrue(self.judge("qinq.pcap", []).unexplained)
 
-    def test_a_missing_column_is_seen(self) -> None:
+    def test_a_missing_column_is_a_difference(self) -> None:
         flows = [dict(flow) for flow in expected("dns.pcap")]
         for flow in flows:
             del flow["vlan_id"]
@@ -111,7 +111,7 @@ class Judging(unittest.TestCase):
 
 
 class JudgingPlugins(unittest.TestCase):
-    """What `plugins` says of a value."""
+    """Results of `plugins` for a value."""
 
     def judge(
         self, ours: list[str], theirs: list[str], right: list[str], *reasons: str, failed: str = ""
@@ -132,22 +132,22 @@ class JudgingPlugins(unittest.TestCase):
     def test_equal_values_are_equal(self) -> None:
         self.assertEqual(self.judge(["a"], ["a"], ["a"]).equal, 1)
 
-    def test_a_reason_explains_what_is_right(self) -> None:
+    def test_a_reason_explains_expected_values(self) -> None:
         outcome = self.judge(["a"], [], ["a"], "ipv6")
         self.assertEqual((outcome.explained, list(outcome.reasons)), (1, ["ipv6"]))
 
-    def test_a_reason_does_not_explain_what_is_wrong(self) -> None:
+    def test_a_reason_does_not_explain_wrong_values(self) -> None:
         for ours in ([], ["b"]):
             self.assertTrue(self.judge(ours, [], ["a"], "ipv6").unexplained)
 
-    def test_a_difference_has_to_have_a_known_reason(self) -> None:
+    def test_a_difference_needs_a_known_reason(self) -> None:
         self.assertTrue(self.judge(["a"], [], ["a"]).unexplained)
         self.assertTrue(self.judge(["a"], [], ["a"], "no-such-reason").unexplained)
 
-    def test_what_nfstream_errs_in_is_not_right_because_it_is_nfstreams(self) -> None:
+    def test_a_wrong_value_of_nfstream_is_not_accepted(self) -> None:
         self.assertTrue(self.judge(["b"], ["b"], ["a"], "damaged").unexplained)
 
-    def test_a_plugin_that_failed_gave_nothing_to_be_equal_to(self) -> None:
+    def test_values_of_a_failed_plugin_are_not_equal(self) -> None:
         self.assertTrue(self.judge(["a"], ["a"], ["a"], failed="ValueError").unexplained)
         self.assertEqual(self.judge(["a"], ["a"], ["a"], "not-utf8", failed="x").explained, 1)
 
@@ -158,11 +158,11 @@ class JudgingPlugins(unittest.TestCase):
 
 
 class Running(unittest.TestCase):
-    def test_a_program_that_does_not_end_is_ended(self) -> None:
+    def test_a_program_that_hangs_is_killed(self) -> None:
         with self.assertRaises(parity.Failed):
             parity.run(["sleep", "60"], timeout_s=0.1)
 
-    def test_a_meter_that_fails_has_failed(self) -> None:
+    def test_a_failure_of_flowloom_is_reported(self) -> None:
         options = argparse.Namespace(flowloom="false", timeout=5)
         task = parity.Task(CAPTURES / "dns.pcap", Settings())
         with self.assertRaises(parity.Failed):

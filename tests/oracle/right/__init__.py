@@ -1,4 +1,4 @@
-"""NFStream's plugins as they should be, written anew: what Flowloom's have to give.
+"""Correct implementations of NFStream's plugins, which give the expected values for Flowloom's plugins.
 
-Each notes by which of the `REASONS` it gives other values than NFStream's own.
+Each one records which of the `REASONS` explain values that differ from those of NFStream's own plugin.
 """

@@ -1,4 +1,4 @@
-"""What the DHCP plugin should give, and where it should end a flow."""
+"""The expected values of the DHCP plugin, and the message at which it ends a flow."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from right.transport import payload
 
 REASONS = {
-    "unknown-type": "NFStream's meter ends at a message of a type that it does not know.",
-    "no-type": "NFStream gives 0 for the type of a message that has none.",
+    "unknown-type": "NFStream's meter ends at a message of an unknown type.",
+    "no-type": "NFStream gives 0 for the type of a message without a type.",
     "not-utf8": "NFStream's meter ends at a class that is not UTF-8.",
-    "cut-option": "NFStream's meter ends at an option without a length, and takes a part of one "
-    "for the whole.",
-    "odd-value": "NFStream makes an address of an option of any length.",
-    "hardware-address": "NFStream's meter ends at a hardware address that has not six bytes.",
-    "no-cookie": "NFStream takes anything to port 67 for DHCP.",
+    "cut-option": "NFStream's meter ends at an option without a length, and accepts a truncated "
+    "option.",
+    "odd-value": "NFStream converts an option of any length to an address.",
+    "hardware-address": "NFStream's meter ends at a hardware address that does not have six bytes.",
+    "no-cookie": "NFStream reads all packets to port 67 as DHCP.",
 }
 
 COOKIE = bytes((99, 130, 83, 99))
@@ -28,7 +28,7 @@ ENDS = ("ACK", "NACK", "INFORM", "DECLINE")
 
 
 class Client:
-    """What a flow tells of a client."""
+    """The client of a flow."""
 
     def __init__(self, flow: Any) -> None:
         self.is_dhcp = flow.dst_port == 67 and flow.protocol == 17
@@ -44,7 +44,7 @@ class Client:
     def values(self) -> dict[str, Any]:
         return self.all
 
-    def hear(self, packet: Any) -> None:
+    def add(self, packet: Any) -> None:
         data = payload(packet.ip_packet) if self.is_dhcp else b""
         if len(data) < 240:
             return

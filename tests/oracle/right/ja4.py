@@ -1,4 +1,4 @@
-"""What the JA4 plugin should give, by FoxIO's specification; over QUIC, what nDPI gives."""
+"""The expected values of the JA4 plugin, by FoxIO's specification. For QUIC, those of nDPI."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from right.transport import TCP, UDP, payload, transport
 
 REASONS = {
     "ipv6": "NFStream's plugin reads IPv4 only.",
-    "no-syn": "NFStream's plugin looks only into flows that begin with a SYN.",
-    "not-at-once": "NFStream's plugin looks only into the first packet behind the handshake.",
-    "split": "NFStream's plugin does not put a ClientHello of several segments or records together, "
-    "and takes a part for the whole.",
-    "server-hello": "NFStream's plugin drops a fingerprint when it cannot read a packet behind it.",
-    "grease": "NFStream's plugin takes one of two neighbouring GREASE values for a real one.",
+    "no-syn": "NFStream's plugin examines only flows that begin with a SYN.",
+    "not-at-once": "NFStream's plugin examines only the first packet after the handshake.",
+    "split": "NFStream's plugin does not reassemble a ClientHello of several segments or records, "
+    "and accepts a part of it.",
+    "server-hello": "NFStream's plugin drops a fingerprint when it cannot read a later packet.",
+    "grease": "NFStream's plugin uses one of two adjacent GREASE values.",
     "lower-case": "NFStream's plugin writes the protocol in lower case.",
-    "odd-protocol": "NFStream's plugin takes characters that are neither letters nor digits.",
-    "version": "NFStream's plugin computes with versions that have no name.",
-    "quic": "NFStream's plugin does not look into QUIC.",
-    "lengths": "NFStream's plugin reads a ClientHello whose lengths do not agree.",
+    "odd-protocol": "NFStream's plugin uses characters that are neither letters nor digits.",
+    "version": "NFStream's plugin uses versions that have no name.",
+    "quic": "NFStream's plugin does not support QUIC.",
+    "lengths": "NFStream's plugin reads a ClientHello with inconsistent lengths.",
 }
 
-PACKETS = 32  # as the plugin's option says by default
+PACKETS = 32  # the default of the plugin's option
 VERSIONS = {0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 2: "s2"}
 SERVER_NAME, SIGNATURES, ALPN, SUPPORTED_VERSIONS = 0, 13, 16, 43
 
@@ -46,14 +46,14 @@ class Client:
         return self.fingerprint
 
     def of_ndpi(self) -> dict[str, Any]:
-        """JA4 of a client of QUIC; JA4_r is not known."""
+        """Return the JA4 of a QUIC client. The JA4_r is not known."""
         found = self.flow.client_fingerprint
         if not found.startswith("q"):
             return {"ja4": None}
         self.reasons.add("quic")
         return {"ja4": found}
 
-    def hear(self, packet: Any) -> None:
+    def add(self, packet: Any) -> None:
         self.packets += 1
         if self.fingerprint["ja4"] and payload(packet.ip_packet)[:2] == b"\x16\x03":
             self.reasons.add("server-hello")
@@ -64,7 +64,7 @@ class Client:
         side = self.sides[packet.direction]
         side.add(packet)
         for hello, parts in side.hellos():
-            # SYN, SYN and ACK, ACK, and then it.
+            # The ClientHello follows SYN, SYN-ACK and ACK.
             is_late = self.packets != 4
             facts = {
                 "ipv6": packet.ip_version == 6,
@@ -81,7 +81,7 @@ class Client:
 
 
 class Side:
-    """What one side sent: bytes by their place in the stream."""
+    """The bytes that one side sent, by their offset in the stream."""
 
     def __init__(self) -> None:
         self.first: int | None = None
@@ -95,7 +95,7 @@ class Side:
         seq = int.from_bytes(segment[4:8], "big") + packet.syn
         if self.first is None or packet.syn and seq != self.first:
             self.first, self.bytes, self.starts = seq, {}, set()
-        # Numbers begin anew at 2^32; what is older than the first byte is below 0.
+        # Sequence numbers wrap around at 2^32. Offsets before the first byte are negative.
         at = (seq - self.first + 2**31) % 2**32 - 2**31
         data = payload(packet.ip_packet)[: packet.payload_size]
         if data and at >= 0:
@@ -104,11 +104,11 @@ class Side:
                 self.bytes.setdefault(number, byte)
 
     def begins_hello(self) -> bool:
-        """Whether a segment is the beginning of one, at least by its looks."""
+        """Return whether a segment may be the beginning of a ClientHello."""
         return any((self.bytes[at], self.bytes.get(at + 5)) == (22, 1) for at in self.starts)
 
     def hellos(self) -> list[tuple[bytes, int]]:
-        """Whole ClientHellos that begin with a segment, and the most parts that each is in."""
+        """Return complete ClientHellos that begin with a segment, and their maximum numbers of parts."""
         found = []
         for start in sorted(self.starts):
             if self.bytes[start] != 22:
@@ -125,7 +125,7 @@ class Side:
 
 
 def client_hello(stream: bytes) -> tuple[bytes, int, int] | None:
-    """The body of a ClientHello, how many bytes the records have that it is in, and how many they are."""
+    """Return the body of a ClientHello, and the size and number of its records."""
     message, at, records = b"", 0, 0
     while len(stream) >= at + 5 and stream[at] == 22 and stream[at + 1] == 3:
         length = int.from_bytes(stream[at + 3 : at + 5], "big")
@@ -140,7 +140,7 @@ def client_hello(stream: bytes) -> tuple[bytes, int, int] | None:
 
 
 class Reader:
-    """Bytes from their beginning on; ends too early are an error."""
+    """Reads bytes in order. Raises ValueError if too few are left."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

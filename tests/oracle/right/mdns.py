@@ -1,4 +1,4 @@
-"""What the MDNS plugin should give."""
+"""The expected values of the MDNS plugin."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from right.transport import payload
 
 REASONS = {
     "ipv6": "NFStream's plugin reads IPv4 only.",
-    "unknown-record": "NFStream's plugin drops messages with records of types that it does not "
-    "know, such as NSEC.",
+    "unknown-record": "NFStream's plugin drops messages with records of unknown types, such as "
+    "NSEC.",
     "not-utf8": "NFStream's meter ends at a name that is not UTF-8.",
-    "damaged": "NFStream's plugin drops messages that are damaged or not whole.",
+    "damaged": "NFStream's plugin drops messages that are damaged or truncated.",
 }
 
 PTR = 12
-# Record types that dpkt knows.
+# Record types that dpkt supports.
 KNOWN = (1, 2, 5, 6, 10, 12, 13, 15, 16, 28, 33, 41)
 
 
@@ -27,7 +27,7 @@ class Names:
         self.names: list[str] = []
         self.reasons: set[str] = set()
 
-    def hear(self, packet: Any) -> None:
+    def add(self, packet: Any) -> None:
         if not self.is_mdns:
             return
         message = Message(payload(packet.ip_packet), self.reasons)
@@ -43,7 +43,7 @@ class Names:
 
 
 class Message:
-    """The PTR answers of a message, as far as it is whole."""
+    """The PTR answers in the complete part of a message."""
 
     def __init__(self, data: bytes, reasons: set[str]) -> None:
         self.data = data
@@ -87,7 +87,7 @@ class Message:
         return int.from_bytes(self.data[at : at + 2], "big")
 
     def name(self, at: int) -> tuple[bytes, int]:
-        """A name, and where what follows it begins."""
+        """Return a name, and the offset after it."""
         labels: list[bytes] = []
         end = 0
         while length := self.data[at]:

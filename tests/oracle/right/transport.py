@@ -1,4 +1,4 @@
-"""What a packet carries, from its IP header on."""
+"""Decode transport header and payload of an IP packet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ HOP_BY_HOP, ROUTING, FRAGMENT, AH, OPTIONS, MOBILITY = 0, 43, 44, 51, 60, 135
 
 
 def transport(packet: bytes) -> tuple[int, bytes]:
-    """The protocol, and what was captured of its header and payload."""
+    """Return the protocol, and the captured bytes of its header and payload."""
     if packet[0] >> 4 == 4:
         end = int.from_bytes(packet[2:4], "big") or len(packet)
         return packet[9], packet[(packet[0] & 15) * 4 : end]
@@ -25,7 +25,7 @@ def transport(packet: bytes) -> tuple[int, bytes]:
 
 
 def payload(packet: bytes) -> bytes:
-    """What was captured of the payload of TCP or UDP; nothing of other packets."""
+    """Return the captured payload of TCP or UDP, and no bytes for other protocols."""
     protocol, rest = transport(packet)
     if protocol == TCP and len(rest) >= 20:
         return rest[(rest[12] >> 4) * 4 :]
