@@ -42,7 +42,7 @@ const INVALID_NUMBERS: [&str; 12] = [
     "-18446744073709551616",
 ];
 
-/// Runs the command with little memory: Flowloom must not allocate what a number allows before it needs it.
+/// Runs the command with little memory. A large number must not make Flowloom allocate memory before it needs it.
 fn run(words: &[&str]) -> (Option<i32>, String) {
     let line = "ulimit -v 6000000; exec timeout 60 \"$@\"";
     let run = Command::new("sh")
