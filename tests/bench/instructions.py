@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Counts the instructions that the flowloom command takes for a packet, by part of the code.
+"""Count the instructions of the command `flowloom` per packet, by part of the code.
 
     tests/bench/instructions.py [FOLDER]
 
-Time differs from run to run, instructions hardly do: a change that makes one part of the packet path
-longer shows here on the busiest machine. Runs under valgrind's callgrind, on traffic that is made with
-a seed; prints tables in Markdown. The kernel's share, reading above all, is not counted.
+The time of a run varies, but its number of instructions hardly does. The program therefore shows a change of the
+packet path even on a busy machine. It runs commands under valgrind's callgrind, on traffic that is generated from a
+seed, and prints tables in Markdown. Instructions of the kernel, such as those of reads, are not counted.
+
+FOLDER has the programs; the default is target/release.
 """
 
 import re
@@ -46,7 +48,7 @@ def part(place):
 
 
 def counted(line, folder):
-    """Instructions by part."""
+    """Run a command. Return its instructions by part."""
     out = folder / "callgrind.out"
     valgrind = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}"]
     subprocess.run([*valgrind, *line], check=True, capture_output=True)
@@ -66,7 +68,7 @@ def counted(line, folder):
 def main():
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "target/release"
     traffic, flowloom = folder / "traffic", folder / "flowloom"
-    # The command compiles plugins in another process, which valgrind cannot start.
+    # The command compiles plugins in a child process, which valgrind cannot start.
     library = folder / "examples/meter"
     plugin = ROOT / "target/plugins/packet_stats.wasm"
     meter = [flowloom, "meter", "-o", "/dev/null", "--n-dissections", "0"]
@@ -97,7 +99,7 @@ def main():
                 line = [str(word) for word in line]
                 at = 2 if line[0] == str(library) else len(line)
                 counts = counted([*line[:at], str(capture), *line[at:]], folder)
-                # Starting, and compiling plugins, is no packet's cost.
+                # The start of the command and the compilation of plugins are not costs of packets.
                 start = counted([*line[:at], str(empty), *line[at:]], folder)
                 rows[what] = {p: (counts[p] - start[p]) / PACKETS for p, _ in PARTS}
             print(f"### {capture.stem}: {PACKETS:,} packets, instructions a packet\n")

@@ -1,16 +1,20 @@
 #!/usr/bin/env python3
-"""Finds the highest rate of packets that each meter takes from a virtual wire without losing one.
+"""Find the highest packet rate at which each meter loses no packet.
 
     tests/bench/live.py [--flowloom COMMAND] [--nfstream-python PYTHON] [--seconds 5] [--rounds 3]
 
-The same packets go over the same pair of interfaces to Flowloom, with and without plugins, to NFStream and
-to softflowd, at rates that grow until packets are lost or the sender is at its end; then the rate is halved
-in. All take their turns, in another order every round, so that whatever else the machine does falls on
-all alike. Every meter has a buffer of 32 MiB in the kernel. A packet is lost that the meter does not count,
-whoever dropped it. "ns a packet" is the processor time of the meter, all its threads and processes, at
-the highest rate without loss: what it takes where the sender is at its end first. The sender (tests/bench/src/bin/send.rs) has a processor of its own, on which the kernel
-also does its part for the receiving end; the meter has the others. Needs root, iproute2, tcpreplay, and
-softflowd for its row, which is installed where apt is; prints a table in Markdown.
+The program sends the same packets over a veth pair to Flowloom with and without plugins, to NFStream and to softflowd.
+The rate increases until packets are lost or the sender reaches its limit. Then bisection refines the rate. All meters
+run in turn, in another order in every round, so that other load on the machine affects all of them equally.
+
+- Every meter has a buffer of 32 MiB in the kernel.
+- A packet is lost if the meter does not count it, whatever dropped it.
+- "ns a packet" is the CPU time of the meter with all its threads and processes, at the highest rate without loss.
+- The sender (tests/bench/src/bin/send.rs) has its own CPU, on which the kernel also handles the receiving interface.
+  The meter uses the other CPUs.
+
+The program needs root, iproute2 and tcpreplay. It needs softflowd for its row, and installs it if apt-get exists. It
+prints a table in Markdown.
 """
 
 import argparse
@@ -59,7 +63,7 @@ for flow in streamer:
 
 
 class Net:
-    """A namespace with a virtual wire in it."""
+    """A network namespace with a veth pair."""
 
     name = f"flowloom-bench-{os.getpid()}"
     exec = ("ip", "netns", "exec", name)
@@ -77,16 +81,16 @@ class Net:
         run("ip", "netns", "delete", self.name)
 
     def replay(self, capture, pps, packets):
-        """Packets that were sent, and how many a second; at most so many, if that is not 0."""
-        said = json.loads(run(
+        """Send packets; 0 means the whole capture once. Return the number of packets sent, and the rate."""
+        report = json.loads(run(
             *on(SENDERS), *self.exec, SENDER, "--interface", "near", "--pps", pps, "--packets", packets,
             capture,
         ))  # fmt: skip
-        return said["sent"], said["sent"] / said["seconds"]
+        return report["sent"], report["sent"] / report["seconds"]
 
 
 class Meter:
-    """A program that meters the far end of the wire."""
+    """A program that meters the interface `far`."""
 
     def __init__(self, name, net):
         self.name, self.net = name, net
@@ -109,7 +113,7 @@ class Meter:
         pass
 
     def counted(self, sent):
-        """Packets that it has counted, once that number stays or is all."""
+        """Wait until the meter has counted all packets, or its count stops. Return the count."""
         last, since = -1, time.monotonic()
         while time.monotonic() < since + 4:
             now = self.count()
@@ -121,12 +125,12 @@ class Meter:
         return last
 
     def busy(self):
-        """Processor time that it and its children have taken, in s."""
+        """Return the CPU time of the process and its children, in s."""
         pid = self.process.pid
         tasks = Path(f"/proc/{pid}/task").glob("*/children")
         ticks = 0
         for one in [pid, *" ".join(task.read_text() for task in tasks).split()]:
-            # Behind the name, which may have spaces in it.
+            # The fields follow the name, which may contain spaces.
             fields = Path(f"/proc/{one}/stat").read_text().rpartition(")")[2].split()
             ticks += int(fields[11]) + int(fields[12])
         return ticks / os.sysconf("SC_CLK_TCK")
@@ -160,7 +164,7 @@ class Flowloom(Meter):
 
 
 def whole_lines(path):
-    """A file's lines, without the one that is being written."""
+    """Return the complete lines of a file, which may still be written."""
     return path.read_text().rpartition("\n")[0].splitlines()
 
 
@@ -183,13 +187,13 @@ class NFStream(Meter):
         return line["packets_processed"] + line["packets_ignored"]
 
     def nudge(self, capture):
-        # It brings its counters up to date once a second, by the packets' time. That these few are
-        # counted too hides as many lost ones.
+        # NFStream updates its counters once per second of packet time. It counts these five packets too, which can
+        # hide five lost packets.
         slowly = ["--intf1=near", "--pps=2", "--limit=5"]
         run(*self.net.exec, "tcpreplay", *slowly, capture)
 
     def stop(self):
-        # Its meter is a process of its own, which nobody else ends.
+        # NFStream does not end its metering process.
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
         for pid in children.split():
             os.kill(int(pid), signal.SIGKILL)
@@ -208,14 +212,14 @@ class Softflowd(Meter):
         return self.control().exists()
 
     def count(self):
-        said = run(*self.net.exec, "softflowctl", "-c", self.control(), "statistics")
-        received, dropped = map(int, re.findall(r"^Packets (?:received|dropped) by libpcap: (\d+)", said, re.M))
-        # Some that it reads it neither processes nor says to ignore.
+        report = run(*self.net.exec, "softflowctl", "-c", self.control(), "statistics")
+        received, dropped = map(int, re.findall(r"^Packets (?:received|dropped) by libpcap: (\d+)", report, re.M))
+        # softflowd does not count all packets that it reads as processed or ignored.
         return received - dropped
 
 
 def on(processors):
-    """Words before a command that keep it to processors."""
+    """Return the start of a command line that restricts a command to these CPUs."""
     return "taskset", "--cpu-list", ",".join(map(str, processors))
 
 
@@ -236,7 +240,7 @@ def traffic():
 
 
 def trial(meter, capture, pps, seconds):
-    """Packets lost at a rate, the rate that there really was, and ns of processor time a packet."""
+    """Run a meter at a rate. Return the lost packets, the actual rate, and the CPU time per packet in ns."""
     meter.start()
     try:
         before, busy = meter.count(), meter.busy()
@@ -252,7 +256,7 @@ def trial(meter, capture, pps, seconds):
 
 
 def at(meter, capture, pps, seconds):
-    """A trial in which the sender kept to the rate: something else may have held it up once, not always."""
+    """Return a trial in which the sender reached the rate. Other load may slow down the sender in single trials."""
     tried = []
     for _ in range(3):
         tried.append(trial(meter, capture, int(pps), seconds))
@@ -263,8 +267,10 @@ def at(meter, capture, pps, seconds):
 
 
 def search(meter, capture, seconds, first):
-    """The highest rate without loss and what a packet cost then, and the lowest rate with loss, which is
-    None where there is none at the sender's highest."""
+    """Return the highest rate without loss, the CPU time per packet at it, and the lowest rate with loss.
+
+    The latter is None if there is no loss at the highest rate of the sender.
+    """
     good, cost, bad, pps = 0, 0, None, first
     halvings = 0
     while halvings < HALVINGS:
@@ -281,22 +287,22 @@ def search(meter, capture, seconds, first):
 
 
 def rounds(meters, capture, seconds, count):
-    """What was found of each meter in every round."""
+    """Run all rounds. Return the results of each meter."""
     found = {meter: [] for meter in meters}
     for number in range(count):
         for meter in random.sample(meters, len(meters)):
-            # From below what it could do before.
+            # Start at half of the previous result.
             first = 0.5 * found[meter][-1][0] if number and found[meter][-1][0] else FIRST
             found[meter].append(search(meter, capture, seconds, max(1_000, first)))
     return found
 
 
-def ready(asked):
-    """What the run needs is there."""
+def ready(given):
+    """Check that all requirements are met."""
     if os.geteuid() != 0:
-        sys.exit("network namespaces take root")
-    if not Path(asked.flowloom).exists():
-        sys.exit(f"there is no {asked.flowloom}: cargo build --release, or --flowloom COMMAND")
+        sys.exit("network namespaces need root")
+    if not Path(given.flowloom).exists():
+        sys.exit(f"there is no {given.flowloom}: cargo build --release, or --flowloom COMMAND")
     if not SENDER.exists():
         sys.exit(f"there is no {SENDER}: make bench-live")
     if not shutil.which("softflowd") and shutil.which("apt-get"):
@@ -309,37 +315,37 @@ def main():
     options.add_argument("--nfstream-python", default=ROOT / "target" / "oracle" / "bin" / "python")
     options.add_argument("--seconds", type=float, default=5)
     options.add_argument("--rounds", type=int, default=3)
-    options.add_argument("--only", nargs="+", help="rows whose names have one of these in them")
-    asked = options.parse_args()
-    ready(asked)
-    # What was started is ended, and what was made is removed.
+    options.add_argument("--only", nargs="+", help="only rows whose names contain one of these words")
+    given = options.parse_args()
+    ready(given)
+    # SIGTERM ends the program through the usual cleanup.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     capture = traffic()
     with Net() as net:
         stats = ["--plugin", PLUGINS / "packet_stats.wasm"]
         bare = ["--n-dissections", "0"]
         meters = [
-            Flowloom("flowloom, core features", net, asked.flowloom, *bare),
-            Flowloom("… with packet_stats", net, asked.flowloom, *bare, *stats),
-            Flowloom("… with packet_stats, event by event", net, asked.flowloom, *bare, *stats,
+            Flowloom("flowloom, core features", net, given.flowloom, *bare),
+            Flowloom("… with packet_stats", net, given.flowloom, *bare, *stats),
+            Flowloom("… with packet_stats, event by event", net, given.flowloom, *bare, *stats,
                      "--plugin-calls", "per-event"),
-            Flowloom("… with applications", net, asked.flowloom),
-            Flowloom("… with both", net, asked.flowloom, *stats),
+            Flowloom("… with applications", net, given.flowloom),
+            Flowloom("… with both", net, given.flowloom, *stats),
         ]  # fmt: skip
-        if Path(asked.nfstream_python).exists():
+        if Path(given.nfstream_python).exists():
             for name, *arguments in [
                 ("NFStream, core features", "none", 0),
                 ("… with a plugin that adds sizes", "plugin", 0),
                 ("… with NFStream's applications", "none", 20),
             ]:
-                meters.append(NFStream(name, net, asked.nfstream_python, *arguments))
+                meters.append(NFStream(name, net, given.nfstream_python, *arguments))
         if shutil.which("softflowd"):
             meters.append(Softflowd("softflowd", net))
-        words = asked.only or [""]
+        words = given.only or [""]
         meters = [meter for meter in meters if any(word in meter.name for word in words)]
         sent, most = net.replay(capture, 0, 5 * PACKETS)
         print(f"the sender alone: {most:.0f} packets/s", file=sys.stderr, flush=True)
-        found = rounds(meters, capture, asked.seconds, asked.rounds)
+        found = rounds(meters, capture, given.seconds, given.rounds)
     print("| meter | packets/s without loss | of all rounds | lost packets at | ns a packet |")
     print("| :-- | --: | --: | --: | --: |")
     for meter, results in found.items():

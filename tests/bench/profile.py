@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Shows where the flowloom command spends its time, or where one spends more than another.
+"""Show the CPU time of `flowloom meter` by function, or the difference between two commands.
 
     tests/bench/profile.py WORD … [-- WORD …]
 
-WORDs are captures and options of `flowloom meter`; those of a second command stand behind `--`. Samples
-both with perf, in turn and several times over; prints, by function, the processor time of a packet, and
-the difference, as a table in Markdown. Code of plugins has no names: it is one row. Sampling itself takes
-time, so that the numbers are for comparing with each other. Needs perf (Debian's linux-perf) and a
-release build, as `make bench` leaves it.
+WORDs are captures and options of `flowloom meter`. Those of a second command follow `--`. The program samples both
+commands with perf, in turn and several times. It prints the CPU time per packet by function, and the difference, as a
+table in Markdown. Code of plugins has no function names, so it is one row. Sampling itself takes time, so the numbers
+are only meaningful in comparison with each other. The program needs perf (Debian's linux-perf) and the release build
+of `make bench`.
 """
 
 import re
@@ -26,10 +26,10 @@ PLUGIN = "the plugin"
 
 
 def samples(line, folder):
-    """Samples by function, and packets."""
+    """Run a command. Return its samples by function, and its number of packets."""
     data = folder / "perf.data"
     record = ["perf", "record", "--event", "cpu-clock", "--freq", str(HERTZ), "--output", data]
-    said = subprocess.run([*record, *line], capture_output=True, text=True, check=True).stderr
+    summary = subprocess.run([*record, *line], capture_output=True, text=True, check=True).stderr
     script = ["perf", "script", "--input", data, "--fields", "ip,sym,dso"]
     shown = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     counts = Counter()
@@ -37,11 +37,11 @@ def samples(line, folder):
         kernel = "kernel: " if "kernel" in file else ""
         name = re.sub(r"::h[0-9a-f]{16}$", "", name)
         counts[PLUGIN if name == "[unknown]" else kernel + name] += 1
-    return counts, int(re.search(r"(\d+) metered", said)[1])
+    return counts, int(re.search(r"(\d+) metered", summary)[1])
 
 
 def lower_quarter(numbers):
-    """Its end, as what disturbs a run only adds to it."""
+    """Return the lower quartile. Other load on the machine only increases the times."""
     return sorted(numbers)[TIMES // 4]
 
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Measures the flowloom command against a minimal meter, against native code and against NFStream.
+"""Compare the command `flowloom` with a minimal meter, with native code and with NFStream.
 
     tests/bench/run.py [--quick] [--captures FILE …] [--nfstream-python PYTHON]
 
-Builds what it needs, makes the traffic (kept in target/bench), runs all commands in turn, some times
-over, and prints tables in Markdown; docs/benchmarks.md says how to read them.
+The program builds everything, and generates the traffic, which it keeps in target/bench. It runs all commands in turn,
+several times, and prints tables in Markdown. docs/benchmarks.md explains the tables.
 """
 
 import argparse
@@ -35,7 +35,7 @@ FIVE = ["packet_stats", "slicer", "tcp_health", "beacon", "splt"]
 
 
 class Command:
-    """A command, and what its runs took: on its captures, and on an empty one, which is its start."""
+    """A command, with measurements of its runs on its captures, and on an empty capture (its start)."""
 
     def __init__(self, name, before, captures, after=()):
         self.name = name
@@ -44,16 +44,16 @@ class Command:
         self.runs, self.starts = [], []
 
     def run(self):
-        self.starts.append(Taken(self.start_line))
-        self.runs.append(Taken(self.line))
+        self.starts.append(Measurement(self.start_line))
+        self.runs.append(Measurement(self.line))
 
     def net(self, packets, what="cpu", of=min):
-        """ns a packet, without the start."""
+        """Return ns per packet, without the start of the command."""
         start = min(getattr(taken, what) for taken in self.starts)
         return (of(getattr(taken, what) for taken in self.runs) - start) / packets
 
     def each(self, packets, what="cpu"):
-        """The same, run by run."""
+        """Return ns per packet of each run, without the start of the command."""
         start = min(getattr(taken, what) for taken in self.starts)
         return [(getattr(taken, what) - start) / packets for taken in self.runs]
 
@@ -64,8 +64,8 @@ class Command:
         return min(taken.memory for taken in self.runs)
 
 
-class Taken:
-    """What one run took: processor time (cpu) and wall time in ns, and the most memory in bytes."""
+class Measurement:
+    """A run of a command, with its CPU time (`cpu`) and wall time in ns, and its peak memory in bytes."""
 
     def __init__(self, line):
         quiet = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
@@ -80,14 +80,14 @@ class Taken:
 
 
 def interleave(commands, repetitions):
-    """Runs all in turn, so that what else the machine does falls on all alike."""
+    """Run all commands in turn, so that other load on the machine affects all of them equally."""
     for _ in range(repetitions):
         for command in commands:
             command.run()
 
 
 def middle(numbers, digits):
-    """What the middle half of some numbers reaches from and to; nothing of a single one."""
+    """Return the lower and the upper quartile as text, or an empty text for a single number."""
     if len(numbers) < 2:
         return ""
     low, _, high = statistics.quantiles(numbers, n=4, method="inclusive")
@@ -95,12 +95,12 @@ def middle(numbers, digits):
 
 
 def ratios(of, to):
-    """Run by run."""
+    """Return the quartiles of the ratios of corresponding runs."""
     return middle([one / other for one, other in zip(of, to, strict=True)], 2)
 
 
 def differences(of, less):
-    """Run by run."""
+    """Return the quartiles of the differences of corresponding runs."""
     return middle([one - other for one, other in zip(of, less, strict=True)], 1)
 
 
@@ -110,7 +110,7 @@ def say(*words):
 
 def build():
     say("building …")
-    # One by one: together their dependencies would have other features than in every other build.
+    # The packages are built separately. Together, their dependencies would have other features than in other builds.
     for package in [["flowloom-cli"], ["flowloom", "--examples"], ["flowloom-bench"]]:
         cargo = ["cargo", "build", "--release", "--quiet", "-p", *package]
         subprocess.run(cargo, cwd=ROOT, check=True)
@@ -125,8 +125,10 @@ def build():
 
 
 def traffic(name, *arguments):
-    """A capture of that name, made unless it is there. What it is made of is in its file's name, so
-    that one made otherwise is never taken for it."""
+    """Return a capture, which is generated unless it exists.
+
+    The name of the file contains a hash of the arguments, so that other arguments give another file.
+    """
     made_of = hashlib.sha256(repr(list(map(str, arguments))).encode()).hexdigest()[:8]
     path = DATA / f"{name}.{made_of}.pcap"
     if not path.exists():
@@ -139,12 +141,12 @@ def traffic(name, *arguments):
 
 
 def name_of(path):
-    """A capture's name, without what it is made of."""
+    """Return the name of a capture, without the hash of its arguments."""
     return path.stem.split(".")[0]
 
 
 def meter(*options):
-    """The command without the application columns, which are nDPI's own cost."""
+    """Return the command without dissection, whose cost is that of nDPI."""
     line = [FLOWLOOM, "meter", "--output", "/dev/null", "--format", "csv"]
     return [*line, "--n-dissections", "0", *options]
 
@@ -159,14 +161,14 @@ def has_option(option):
 
 
 def size_of(path):
-    """Packets and flows, as the summary counts them."""
+    """Return the numbers of packets and flows in the summary."""
     line = [*map(str, meter()), str(path)]
     shown = subprocess.run(line, capture_output=True, text=True, check=True).stderr
     packets, metered = map(int, re.search(r"(\d+) read, (\d+) metered", shown).groups())
     flows = int(re.search(r"flows +(\d+)", shown)[1])
     control = subprocess.run([MINIMAL, path], capture_output=True, text=True, check=True).stdout
     counted = int(control.split()[0])
-    # A control that leaves packets out would look quick. It knows no tunnels and no odd headers.
+    # A minimal meter that skips packets would appear fast. It does not support tunnels and unusual headers.
     if abs(counted - metered) > metered / 20:
         sys.exit(f"{path}: the minimal meter counts {counted} packets, flowloom {metered}")
     return packets, flows
@@ -180,8 +182,10 @@ def table(head, rows):
 
 
 def whole_commands(path, repetitions):
-    """What one packet costs, whole command by whole command, on one capture. Returns what is measured
-    against targets: of the meter, and of plugins."""
+    """Print the costs per packet of whole commands on one capture.
+
+    Return the results that have targets: those of the meter, and those of plugins.
+    """
     packets, flows = size_of(path)
     captures = [path]
     read = Command("bare read", [MINIMAL, "--only-read"], captures)
@@ -201,7 +205,7 @@ def whole_commands(path, repetitions):
         [*plugin("packet_bytes"), "--grant", "packet_bytes=bytes:64"],
     )
     two = Command("… with two meters", meter("--n-meters", "2"), captures)
-    # What is compared runs one after the other.
+    # Commands that are compared run directly one after the other.
     commands = [read, minimal, core, stats, bytes64, two, by_event]
     full = None
     if has_option("--statistical-analysis") and has_option("--splt-analysis"):
@@ -271,9 +275,11 @@ def whole_commands(path, repetitions):
 
 
 def live_flows(counts, packets, repetitions, targets):
-    """What a packet costs by how many flows are live: what some captures of packets of live flows
-    take, one after the other, less what opening and ending the flows takes."""
-    # Opening millions of flows takes seconds: what is measured has to be long beside the noise in that.
+    """Print the cost per packet by the number of live flows.
+
+    It is the time for captures with packets of live flows, minus the time to open and end the flows.
+    """
+    # Opening millions of flows takes seconds. The measured part must be long compared with the noise of that time.
     times = 10
     rows, nets, spread = [], {}, {}
     for flows in counts:
@@ -283,7 +289,7 @@ def live_flows(counts, packets, repetitions, targets):
             f"live-{flows}", *one_ns, "uniform", "--flows", flows, "--packets", packets
         )
         if size_of(more)[0] != packets or size_of(opening)[0] != flows:
-            sys.exit(f"{more} or {opening} has not the packets that it is to have")
+            sys.exit(f"{more} or {opening} does not have the expected number of packets")
         both = []
         for name, before in [("minimal", [MINIMAL]), ("flowloom", meter())]:
             alone = Command(name, before, [opening])
@@ -292,7 +298,7 @@ def live_flows(counts, packets, repetitions, targets):
         interleave([command for pair in both for command in pair], repetitions)
         least = lambda command: min(taken.cpu for taken in command.runs)
         nets[flows] = [(least(long) - least(alone)) / (times * packets) for alone, long in both]
-        # Run by run, each against the opening before it: how far one may trust the number.
+        # The difference between each run and the opening run before it shows how reliable the number is.
         alone, long = both[1]
         pairs = zip(long.runs, alone.runs, strict=True)
         each = [(with_all.cpu - without.cpu) / (times * packets) for with_all, without in pairs]
@@ -306,7 +312,7 @@ def live_flows(counts, packets, repetitions, targets):
                 *(f"{net:.1f}" for net in nets[flows]),
                 middle(spread[flows], 0),
                 *(f"{net / first:.2f}" for net, first in zip(nets[flows], smallest, strict=True)),
-                # Below that the start of the process, and of the one that measures, are in the way.
+                # With fewer flows, the start of the process and the measuring process dominate.
                 *(f"{each:.0f}" if flows >= 100_000 else "" for each in opened),
                 *(f"{each:.0f}" if flows >= 1_000_000 else "" for each in memory),
             ]
@@ -335,7 +341,7 @@ def live_flows(counts, packets, repetitions, targets):
 
 
 def memory(flows, targets):
-    """The most memory that a process has which holds so many live flows."""
+    """Measure the peak memory of a process with this number of live flows."""
     opening = traffic(f"open-{flows}", "--snaplen", 80, "--rate", 1_000_000, "open", "--flows", flows)
     rows = []
     for what, options, most in [
@@ -356,7 +362,7 @@ def memory(flows, targets):
 
 
 def prepared(path, targets):
-    """Two meters to one, without reader and writer."""
+    """Compare two meters with one, without reader and writer."""
     line = [str(PREPARED), str(path)]
     shown = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     rounds = [list(map(float, each.split())) for each in shown.splitlines()]
@@ -385,7 +391,7 @@ sum(1 for _ in NFStreamer(sys.argv[2], n_dissections=0, n_meters=1, udps=plugins
 
 
 def nfstream(path, python, repetitions, targets):
-    """Against NFStream by wall time, for it takes more than one process."""
+    """Compare with NFStream by wall time, because NFStream uses several processes."""
     packets, flows = size_of(path)
     plain = Command("flowloom", meter(), [path])
     stats = Command("flowloom with packet_stats", meter(), [path], plugin("packet_stats"))
@@ -395,7 +401,7 @@ def nfstream(path, python, repetitions, targets):
     ]
     commands = [plain, stats, *peers]
     for command in commands:
-        # NFStream refuses a capture without packets.
+        # NFStream rejects a capture without packets.
         command.start_line = [
             str(traffic("one", "scan", "--packets", 1)) if word.endswith("empty.pcap") else word
             for word in command.start_line
@@ -420,8 +426,7 @@ def nfstream(path, python, repetitions, targets):
 
 
 def loading(path, targets):
-    """How long a meter waits when a plugin is replaced, and how long five plugins take to start that
-    were compiled before."""
+    """Measure how long a meter waits when a plugin is replaced, and the start with five cached plugins."""
     line = [SWITCHING, path, PLUGINS / "packet_stats.wasm"]
     printed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     found = dict(line.split() for line in printed.splitlines())
@@ -429,11 +434,11 @@ def loading(path, targets):
     plugins = [word for name in FIVE for word in ("--plugin", str(PLUGINS / f"{name}.wasm"))]
     cache = ["--plugin-cache", str(DATA / "compiled")]
     five = Command("five plugins", meter(), [path], [*plugins, *cache])
-    # Compiles them.
-    Taken(five.start_line)
+    # This run compiles the plugins.
+    Measurement(five.start_line)
     for _ in range(9):
         for command in [plain, five]:
-            command.starts.append(Taken(command.start_line))
+            command.starts.append(Measurement(command.start_line))
     start = [min(taken.wall for taken in command.starts) / 1e6 for command in (plain, five)]
     print("### Loading and replacing plugins\n")
     table(
@@ -455,11 +460,11 @@ def main():
     arguments = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     arguments.add_argument("--quick", action="store_true", help="less traffic, fewer repetitions")
     arguments.add_argument("--repetitions", type=int, help="runs of each command (9; quick: 3)")
-    arguments.add_argument("--captures", nargs="+", type=Path, help="real ones, for the mix")
+    arguments.add_argument("--captures", nargs="+", type=Path, help="captures for the mix")
     arguments.add_argument("--nfstream-python", help="a Python that has NFStream")
     tables = ["whole", "live", "memory", "prepared", "loading", "nfstream"]
     arguments.add_argument("--only", nargs="+", default=tables, help="which tables")
-    arguments.add_argument("--no-build", action="store_true", help="what is built is good")
+    arguments.add_argument("--no-build", action="store_true", help="use the existing build")
     given = arguments.parse_args()
     repetitions = given.repetitions or (3 if given.quick else 9)
     scale = 10 if given.quick else 1
@@ -479,7 +484,7 @@ def main():
     targets = []
     if "whole" in given.only:
         mix = traffic(f"mix{size}", "mix", "--bytes", 300_000_000 // scale, *captures)
-        # Three times the packets in less of a file: what starts and what reads weigh less.
+        # Three times the packets in a smaller file: the start and the reads have a smaller share.
         short = traffic(
             f"zipf-headers{size}",
             *["--snaplen", 96, "zipf", "--flows", 3 * packets // 10, "--packets", 3 * packets],
@@ -489,7 +494,7 @@ def main():
         for path in [zipf, short, mix]:
             ratios_to_minimal, plugins = whole_commands(path, repetitions)
             targets += [*ratios_to_minimal, *plugins]
-        # Flows so few and long are for what a plugin costs a packet, and a scan for what flows cost.
+        # A few long flows show the cost of a plugin per packet. A scan shows the cost of flows.
         targets += whole_commands(uniform, repetitions)[1]
         whole_commands(scan, repetitions)
     if "live" in given.only:

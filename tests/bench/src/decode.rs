@@ -1,11 +1,11 @@
-//! As much decoding as a meter needs, by etherparse's slices of headers.
+//! The decoding that a meter needs, with etherparse's header slices.
 
 use etherparse::{
     Ethernet2HeaderSlice, IpNumber, Ipv4HeaderSlice, Ipv6HeaderSlice, SingleVlanSlice,
     TcpHeaderSlice, UdpHeaderSlice, ether_type, ip_number,
 };
 
-/// What makes packets belong to one flow: both ends in order, so that both directions have one key.
+/// A flow key. The endpoints are in a fixed order, so that both directions have the same key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     low: (u128, u16),
@@ -14,23 +14,23 @@ pub struct Key {
     protocol: u8,
 }
 
-/// What decoding finds.
+/// A decoded packet.
 #[derive(Clone, Copy, Debug)]
 pub struct Packet {
-    /// Its flow key.
+    /// The flow key.
     pub key: Key,
-    /// Whether it goes from the key's upper end to the lower one.
+    /// Whether the packet goes from `high` to `low` of the key.
     pub downwards: bool,
-    /// Bytes of the IP packet by its own header.
+    /// The size of the IP packet in bytes, from its header.
     pub ip_size: u32,
-    /// Bytes of an address.
+    /// The length of an address in bytes.
     pub address_len: usize,
-    /// Where in the frame the source address stands, and behind it the destination's.
+    /// The offset of the source address in the frame. The destination address follows it.
     pub addresses_at: usize,
 }
 
 impl Key {
-    /// Without a secret: this is no meter for hostile traffic.
+    /// Returns a hash without a secret seed, which is not suitable for hostile traffic.
     #[inline]
     pub fn hash(&self) -> u64 {
         let fold = |a: u64, b: u64| {
@@ -51,10 +51,10 @@ impl Key {
     }
 }
 
-/// Decodes an Ethernet frame; none if there is no IP packet in it whose headers are all there.
+/// Decodes an Ethernet frame. Returns `None` if it has no IP packet with complete headers.
 ///
-/// Header by header: etherparse's slices of whole packets refuse those that a snapshot length has cut,
-/// and a yardstick that leaves packets out is none.
+/// It decodes each header separately, because etherparse's packet slices reject packets that the snapshot length has
+/// truncated. A meter for comparison must not skip them.
 #[inline]
 pub fn decode(frame: &[u8]) -> Option<Packet> {
     let ethernet = Ethernet2HeaderSlice::from_slice(frame).ok()?;
@@ -142,11 +142,11 @@ mod tests {
     use crate::{Ends, Frame, decode};
 
     #[test]
-    fn cut_packets_are_decoded_like_whole_ones() {
+    fn truncated_packets_are_decoded_like_complete_ones() {
         let mut frame = Frame::new(1);
         for flow in 0..100 {
             let whole = frame.packet(&Ends::of(1, flow), false, 1_514);
-            let cut = decode(&whole[..74]).expect("its headers are there");
+            let cut = decode(&whole[..74]).expect("the headers are complete");
             let whole = decode(whole).expect("a packet");
             assert_eq!((cut.key, cut.ip_size), (whole.key, whole.ip_size));
         }

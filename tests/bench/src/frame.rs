@@ -1,24 +1,24 @@
-//! Ethernet frames of TCP and UDP, with headers as they are on a wire and nothing of sense in them.
+//! Ethernet frames of TCP and UDP with valid headers and random content.
 
 use crate::Random;
 
-/// Between whom a flow is, and by what.
+/// The endpoints and the protocol of a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct Ends {
-    /// One end and the other: address (the first four bytes of it for IPv4) and port.
+    /// Address and port of the client and of the server. An IPv4 address is in the first four bytes.
     ends: [([u8; 16], u16); 2],
     is_tcp: bool,
     is_ipv4: bool,
 }
 
 impl Ends {
-    /// Those of the flow of that number: nine in ten are IPv4, four in five TCP. No two numbers
-    /// below 2^32 give the same ends.
+    /// Returns the endpoints of a flow. 9 of 10 flows are IPv4, and 4 of 5 are TCP. Different numbers below 2^32 give
+    /// different endpoints.
     pub fn of(seed: u64, flow: u64) -> Self {
         let mut random = Random::of(seed, flow);
         let is_ipv4 = random.below(10) > 0;
         let is_tcp = random.below(5) > 0;
-        // The number itself is in the client's address and port.
+        // The address and port of the client contain the number.
         let [a, b, c, d] = (flow as u32).to_be_bytes();
         let client_port = 32_768 + u16::from_be_bytes([c & 0x3f, d]);
         let (mut client, mut server) = ([0; 16], [0; 16]);
@@ -40,7 +40,7 @@ impl Ends {
         }
     }
 
-    /// Somebody who knocks at the port of that number: TCP over IPv4.
+    /// Returns the endpoints of a port scan over TCP and IPv4. `number` selects address and port.
     pub fn scan(seed: u64, number: u64) -> Self {
         let [.., a, b, c, d] = number.to_be_bytes();
         let (mut client, mut server) = ([0; 16], [0; 16]);
@@ -54,7 +54,7 @@ impl Ends {
     }
 }
 
-/// One frame, and the memory that the next one is written into.
+/// A buffer that contains one frame at a time.
 #[derive(Debug)]
 pub struct Frame {
     bytes: Vec<u8>,
@@ -66,7 +66,7 @@ const SYN: u8 = 0x02;
 const PSH_ACK: u8 = 0x18;
 
 impl Frame {
-    /// Frames whose payload is noise of that seed.
+    /// Creates a buffer. The seed determines the payload of its frames.
     pub fn new(seed: u64) -> Self {
         let mut random = Random::new(seed);
         Frame {
@@ -75,12 +75,13 @@ impl Frame {
         }
     }
 
-    /// A SYN: nothing but headers.
+    /// Returns a SYN without payload.
     pub fn syn(&mut self, ends: &Ends) -> &[u8] {
         self.write(ends, false, 0, SYN)
     }
 
-    /// A packet of a flow, `back` from its server, as long as `wire_len` or as its headers are.
+    /// Returns a packet of a flow; `back` selects the packets of the server. Its length is `wire_len`, or the length of
+    /// its headers if that is greater.
     pub fn packet(&mut self, ends: &Ends, back: bool, wire_len: usize) -> &[u8] {
         self.write(ends, back, wire_len, PSH_ACK)
     }
@@ -123,8 +124,8 @@ impl Frame {
         &self.bytes
     }
 
-    /// A length of a frame as the Internet mix has them: 7 of 64 bytes, 4 of 594, 1 of 1,514; 361
-    /// bytes on average.
+    /// Returns a random frame length of the Internet mix: 64 bytes for 7 of 12 frames, 594 for 4, and 1,514 for 1. The
+    /// mean is 361 bytes.
     pub fn imix(random: &mut Random) -> usize {
         match random.below(12) {
             0..7 => 64,
@@ -141,7 +142,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn frames_are_what_they_say() {
+    fn frames_have_the_requested_headers() {
         let mut frame = Frame::new(1);
         let mut kinds = HashSet::new();
         for flow in 0..100 {
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_flows_have_the_same_ends() {
+    fn flows_have_different_endpoints() {
         let all = |ends: fn(u64, u64) -> Ends| {
             let ends = (0..100_000).map(|flow| format!("{:?}", ends(1, flow)));
             ends.collect::<HashSet<_>>().len()

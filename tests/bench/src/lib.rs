@@ -1,4 +1,4 @@
-//! Traffic to measure Flowloom with: seeded, so that the same arguments give the same bytes.
+//! Generates traffic for measurements. It depends only on a seed, so that the same arguments give the same bytes.
 
 mod decode;
 mod frame;

@@ -1,18 +1,18 @@
-//! pcap files of Ethernet frames, of the usual byte order: read in blocks, written as they come.
+//! Reads and writes little-endian pcap files of Ethernet frames.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 
-/// 2024-01-01 UTC: where the time of all traffic starts.
+/// The start time of all traffic: 2024-01-01 UTC.
 const EPOCH_NS: u64 = 1_704_067_200_000_000_000;
-/// Times in microseconds.
+/// The magic number of files with times in µs.
 const MAGIC: u32 = 0xa1b2_c3d4;
-/// Times in nanoseconds.
+/// The magic number of files with times in ns.
 const MAGIC_NANO: u32 = 0xa1b2_3c4d;
 const ETHERNET: u32 = 1;
 
-/// What one read(2) asks for.
+/// The size of a read.
 const BLOCK: usize = 512 * 1024;
 
 /// Reads a file in blocks.
@@ -29,9 +29,9 @@ pub struct PcapReader {
 pub struct Record<'a> {
     /// ns since 1970.
     pub time_ns: u64,
-    /// Its bytes on the wire.
+    /// Length on the wire in bytes.
     pub wire_len: u32,
-    /// Those that were captured.
+    /// The captured bytes.
     pub frame: &'a [u8],
 }
 
@@ -40,7 +40,7 @@ impl PcapReader {
     ///
     /// # Errors
     ///
-    /// It cannot be read, or is another kind of file.
+    /// The file cannot be read, or has another format.
     pub fn open(path: &Path) -> io::Result<Self> {
         let mut file = File::open(path)?;
         let mut head = [0; 24];
@@ -54,7 +54,7 @@ impl PcapReader {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 format!(
-                    "{} is no little-endian pcap file of Ethernet frames",
+                    "{} is not a little-endian pcap file of Ethernet frames",
                     path.display()
                 ),
             ));
@@ -67,11 +67,11 @@ impl PcapReader {
         })
     }
 
-    /// Reads once, and shows each packet that is there as a whole; false at the end of the file.
+    /// Reads one block, and calls `each` with each complete packet. Returns false at the end of the file.
     ///
     /// # Errors
     ///
-    /// What reading gave.
+    /// The file cannot be read.
     #[inline]
     pub fn read(&mut self, mut each: impl FnMut(Record<'_>)) -> io::Result<bool> {
         let count = self.file.read(&mut self.block[self.end..])?;
@@ -87,7 +87,7 @@ impl PcapReader {
     }
 }
 
-/// The first packet; none if it is not all there yet.
+/// Returns the first packet, or `None` if it is incomplete.
 #[inline]
 fn record(bytes: &[u8], tick_ns: u64) -> Option<Record<'_>> {
     let head = bytes.first_chunk::<16>()?;
@@ -113,7 +113,7 @@ pub struct PcapWriter {
 }
 
 impl PcapWriter {
-    /// A file that keeps at most `snaplen` bytes of each frame.
+    /// Creates a file that contains at most `snaplen` bytes of each frame.
     ///
     /// # Errors
     ///
@@ -131,7 +131,7 @@ impl PcapWriter {
         })
     }
 
-    /// Adds a frame, at so many ns from the start of the traffic.
+    /// Adds a frame. `time_ns` counts from the start of the traffic.
     ///
     /// # Errors
     ///
@@ -153,12 +153,12 @@ impl PcapWriter {
         Ok(())
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written so far.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Ends the file.
+    /// Writes the rest of the file.
     ///
     /// # Errors
     ///

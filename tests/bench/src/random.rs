@@ -1,36 +1,35 @@
-//! Numbers that look random and are the same in every run.
+//! Pseudorandom numbers, which are the same in every run.
 
-/// SplitMix64 (Steele, Lea, Flood 2014): a counter and a mixer, so that the n-th number of a seed
-/// can also be had without those before it.
+/// SplitMix64 (Steele, Lea, Flood 2014), which is a counter and a mixing function.
 #[derive(Clone, Copy, Debug)]
 pub struct Random(u64);
 
 const STEP: u64 = 0x9E37_79B9_7F4A_7C15;
 
 impl Random {
-    /// The numbers of a seed.
+    /// Creates a generator from a seed.
     pub fn new(seed: u64) -> Self {
         Random(mix(seed ^ STEP))
     }
 
-    /// Numbers that belong to one thing of a seed: its flow of that number, say.
+    /// Creates a generator for one item of a seed, for example for the flow with this number.
     pub fn of(seed: u64, number: u64) -> Self {
         Random(mix(mix(seed ^ STEP).wrapping_add(number.wrapping_mul(STEP))))
     }
 
-    /// The next one.
-    #[allow(clippy::should_implement_trait, reason = "there is no end to it")]
+    /// Returns the next number.
+    #[allow(clippy::should_implement_trait, reason = "the sequence is infinite")]
     pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(STEP);
         mix(self.0)
     }
 
-    /// One below `bound`.
+    /// Returns a number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.next()) * u128::from(bound)) >> 64) as u64
     }
 
-    /// One from 0 to 1, 1 excluded.
+    /// Returns a number of at least 0 and less than 1.
     pub fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1_u64 << 53) as f64
     }
@@ -42,15 +41,15 @@ fn mix(mut z: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// Zipf's distribution: the k-th of `len` things comes up in proportion to 1/k^exponent.
+/// Zipf's distribution: the probability of the k-th of `len` items is proportional to 1/k^exponent.
 #[derive(Debug)]
 pub struct Zipf {
-    /// Sums of the weights.
+    /// The cumulative weights.
     sums: Vec<f64>,
 }
 
 impl Zipf {
-    /// Over `len` things, at least one.
+    /// Creates the distribution for `len` items, at least one.
     pub fn new(len: u64, exponent: f64) -> Self {
         let weights = (1..=len.max(1)).map(|k| (k as f64).powf(-exponent));
         let sums = weights.scan(0.0, |sum, weight| {
@@ -62,7 +61,7 @@ impl Zipf {
         }
     }
 
-    /// The number of one of them, from 0 on.
+    /// Returns the index of a random item.
     pub fn draw(&self, random: &mut Random) -> u64 {
         let at = random.unit() * self.sums[self.sums.len() - 1];
         self.sums.partition_point(|&sum| sum <= at) as u64
@@ -85,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_comes_up_twice_as_often_as_the_second() {
+    fn the_first_item_is_twice_as_frequent_as_the_second() {
         let (zipf, mut random) = (Zipf::new(1000, 1.0), Random::new(1));
         let mut counts = vec![0_u32; 1000];
         for _ in 0..100_000 {

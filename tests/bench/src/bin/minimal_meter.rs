@@ -1,7 +1,8 @@
-//! The least that a meter can do, as a yardstick: reads a pcap file of Ethernet frames in blocks,
-//! decodes with etherparse's slices of headers, counts packets and bytes of each flow in a plain hash
-//! table, with sixteen packets in flight, and prints how many flows there were. No flow ends, nothing
-//! is written, and there is no other format.
+//! A minimal meter, for comparison.
+//!
+//! It reads pcap files of Ethernet frames in blocks, decodes them with etherparse's header slices, and counts packets
+//! and bytes of each flow in a hash table. It processes batches of 16 packets. At the end it prints the number of
+//! flows. It ends no flows, writes no flows, and supports no other format.
 
 use std::env;
 use std::error::Error;
@@ -41,7 +42,7 @@ fn only_read(path: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns how many packets belong to a flow.
+/// Meters a file. Returns the number of packets that belong to flows.
 fn meter(path: &str, table: &mut Table) -> Result<u64, Box<dyn Error>> {
     let mut file = PcapReader::open(Path::new(path))?;
     let mut packets = 0;
@@ -80,9 +81,10 @@ struct Flow {
     bytes: u64,
 }
 
-/// Open addressing with linear probing, half full at most; flows stand in the order of their coming.
+/// A hash table with open addressing and linear probing. At most half of the slots are used. Flows are in the order of
+/// their first packets.
 struct Table {
-    /// The hash's upper half, and the flow's place plus one in the lower; 0 is free.
+    /// The upper 32 bits of the hash, and in the lower 32 bits the index of the flow plus 1. 0 means free.
     slots: Vec<u64>,
     flows: Vec<Flow>,
 }
@@ -96,7 +98,7 @@ impl Table {
     }
 
     fn count(&mut self, packets: &[Packet]) {
-        // Reads what the look-ups will read, so that the waits for memory overlap.
+        // Reads the memory that the lookups will read, so that the waits for memory overlap.
         let mut sum = 0;
         for packet in packets {
             let slot = self.slots[packet.hash as usize & (self.slots.len() - 1)];
@@ -121,9 +123,9 @@ impl Table {
             if slot == 0 {
                 break;
             }
-            let place = slot as u32 as usize - 1;
-            if (slot ^ packet.hash) >> 32 == 0 && self.flows[place].key == packet.key {
-                return &mut self.flows[place];
+            let index = slot as u32 as usize - 1;
+            if (slot ^ packet.hash) >> 32 == 0 && self.flows[index].key == packet.key {
+                return &mut self.flows[index];
             }
             at = (at + 1) & mask;
         }
@@ -132,25 +134,25 @@ impl Table {
             packets: 0,
             bytes: 0,
         });
-        let place = self.flows.len();
-        self.slots[at] = packet.hash >> 32 << 32 | place as u64;
-        if place * 2 > self.slots.len() {
+        let len = self.flows.len();
+        self.slots[at] = packet.hash >> 32 << 32 | len as u64;
+        if len * 2 > self.slots.len() {
             self.grow();
         }
-        &mut self.flows[place - 1]
+        &mut self.flows[len - 1]
     }
 
     #[cold]
     fn grow(&mut self) {
         let mask = self.slots.len() * 2 - 1;
         self.slots = vec![0; mask + 1];
-        for (place, flow) in self.flows.iter().enumerate() {
+        for (index, flow) in self.flows.iter().enumerate() {
             let hash = flow.key.hash();
             let mut at = hash as usize & mask;
             while self.slots[at] != 0 {
                 at = (at + 1) & mask;
             }
-            self.slots[at] = hash >> 32 << 32 | (place + 1) as u64;
+            self.slots[at] = hash >> 32 << 32 | (index + 1) as u64;
         }
     }
 }

@@ -1,6 +1,7 @@
-//! What `packet_stats` costs without a sandbox: the plugin's own code, compiled natively, over the
-//! events that Flowloom would show it of a capture. Prints the ns a packet of the quickest of some
-//! rounds; making the events is not counted.
+//! Measures the cost of `packet_stats` without a sandbox.
+//!
+//! It compiles the code of the plugin natively, and runs it over the events that Flowloom would pass for a capture. It
+//! prints the ns per packet of the fastest round. The creation of the events is not measured.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -48,7 +49,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Every event, as a native plugin would see it: a state in a vector, no column copied.
+/// Processes all events as a native plugin would: states are in a vector, and columns are not copied.
 fn run(kinds: &[u8], slots: &[u32], columns: &[Column], rows: usize) -> i64 {
     let mut plugin = PacketStats;
     let packets = <PacketStats as Plugin>::Packet::columns(PacketColumns {
@@ -81,7 +82,7 @@ fn run(kinds: &[u8], slots: &[u32], columns: &[Column], rows: usize) -> i64 {
     sum
 }
 
-/// What happened, in columns: flows as the meter has them, slots as the station gives them out.
+/// The events as columns. The flows are those of the meter, and slots are assigned as in Flowloom.
 #[derive(Default)]
 struct Events {
     kinds: Vec<u8>,
@@ -89,16 +90,16 @@ struct Events {
     directions: Vec<u8>,
     sizes: Vec<u32>,
     live: BTreeMap<Key, Live>,
-    /// When flows may be idle, the earliest first.
+    /// The times at which flows may reach the idle timeout, earliest first.
     deadlines: BinaryHeap<Reverse<(u64, Key)>>,
     free: Vec<u32>,
-    most: u32,
+    n_slots: u32,
     now_ms: u64,
 }
 
 struct Live {
     slot: u32,
-    /// As of the first packet.
+    /// The value of the first packet.
     downwards: bool,
     last_ms: u64,
 }
@@ -110,13 +111,13 @@ impl Events {
         let key = packet.key;
         let (kind, live) = match self.live.entry(key) {
             Entry::Occupied(live) => (UPDATE, live.into_mut()),
-            Entry::Vacant(place) => {
+            Entry::Vacant(entry) => {
                 let slot = self.free.pop().unwrap_or_else(|| {
-                    self.most += 1;
-                    self.most - 1
+                    self.n_slots += 1;
+                    self.n_slots - 1
                 });
                 self.deadlines.push(Reverse((self.now_ms + IDLE_MS, key)));
-                let live = place.insert(Live {
+                let live = entry.insert(Live {
                     slot,
                     downwards: packet.downwards,
                     last_ms: 0,

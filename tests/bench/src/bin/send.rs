@@ -1,5 +1,5 @@
-//! Sends the packets of a capture over an interface at a rate, many with one call: quicker than programs
-//! that send one at a time, so that a meter's limit is found before the sender's.
+//! Sends the packets of a capture over an interface at a given rate. It sends many packets per system call. It is
+//! therefore faster than programs that send one at a time, and a meter usually reaches its limit first.
 
 use std::error::Error;
 use std::io;
@@ -11,29 +11,29 @@ use clap::Parser;
 use flowloom_bench::PcapReader;
 use socket2::{Domain, Socket, Type};
 
-/// The most packets of one call.
-const MOST: usize = 64;
+/// The maximum number of packets per call.
+const MAX_PACKETS: usize = 64;
 
-/// Packets that may go out together come within this time: a rate is even beyond it.
-const EVEN: Duration = Duration::from_micros(200);
+/// The period within which packets may be sent together. Over longer periods the rate is constant.
+const PERIOD: Duration = Duration::from_micros(200);
 
-/// Sends the packets of a capture over an interface, and prints how many in how many seconds, as JSON.
+/// Sends the packets of a capture over an interface, and prints their number and the seconds as JSON.
 #[derive(Parser)]
 struct Arguments {
-    /// The interface; its frames are Ethernet's.
+    /// The interface, which must be an Ethernet interface.
     #[arg(short, long)]
     interface: String,
-    /// Packets a second; 0 is as many as go.
+    /// Packets per second; 0 means as fast as possible.
     #[arg(long, default_value_t = 0)]
     pps: u64,
-    /// How many packets: the capture is sent again and again. 0 is once.
+    /// Number of packets; the capture is repeated as often as needed. 0 means the whole capture once.
     #[arg(long, default_value_t = 0)]
     packets: u64,
-    /// Add one to all addresses of IPv4 every time that the capture is sent again, so that its flows are
-    /// others. Checksums stay as they were.
+    /// Add 1 to all IPv4 addresses at each repetition of the capture, so that its flows are different. Checksums are
+    /// not updated.
     #[arg(long)]
     other_addresses: bool,
-    /// The capture, which is read into memory before.
+    /// The capture, which is read into memory first.
     capture: PathBuf,
 }
 
@@ -55,10 +55,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Frames, one behind the other.
+/// Frames in one buffer.
 struct Frames {
     bytes: Vec<u8>,
-    /// Where each begins, and where the last one ends.
+    /// The offsets of the frames, and the end of the last one.
     starts: Vec<usize>,
 }
 
@@ -71,7 +71,7 @@ impl Frames {
             starts.push(bytes.len());
         })? {}
         match starts.len() {
-            1 => Err(io::Error::other("there is no packet in it")),
+            1 => Err(io::Error::other("the capture has no packets")),
             _ => Ok(Self { bytes, starts }),
         }
     }
@@ -80,7 +80,7 @@ impl Frames {
         self.starts.len() - 1
     }
 
-    /// Those of IPv4 right behind Ethernet's header.
+    /// Adds 1 to the addresses of IPv4 headers that directly follow the Ethernet header.
     fn change_addresses(&mut self) {
         for at in 0..self.count() {
             let frame = &mut self.bytes[self.starts[at]..self.starts[at + 1]];
@@ -102,7 +102,7 @@ impl Frames {
     }
 }
 
-/// Sends so many packets, each not before its time; says how long it took.
+/// Sends this number of packets, each not before its time. Returns the duration.
 fn send(
     wire: &Wire,
     frames: &mut Frames,
@@ -111,26 +111,26 @@ fn send(
     pps: u64,
 ) -> io::Result<Duration> {
     let start = Instant::now();
-    let together = match pps {
-        0 => MOST as u64,
-        pps => (pps * EVEN.as_micros() as u64 / 1_000_000).clamp(1, MOST as u64),
+    let batch = match pps {
+        0 => MAX_PACKETS as u64,
+        pps => (pps * PERIOD.as_micros() as u64 / 1_000_000).clamp(1, MAX_PACKETS as u64),
     };
     let (mut sent, mut next) = (0, 0);
     while sent < packets {
-        let mut due = (packets - sent).min(together);
+        let mut due = (packets - sent).min(batch);
         if pps > 0 {
             let by_now = (start.elapsed().as_nanos() * u128::from(pps) / 1_000_000_000) as u64 + 1;
             if by_now <= sent {
-                std::thread::sleep(EVEN / 2);
+                std::thread::sleep(PERIOD / 2);
                 continue;
             }
             due = due.min(by_now - sent);
         }
-        // Not over the end of the capture.
+        // A call does not cross the end of the capture.
         let count = (due as usize).min(frames.count() - next);
-        let gone = wire.send((next..next + count).map(|number| frames.get(number)))?;
-        sent += gone as u64;
-        next += gone;
+        let count_sent = wire.send((next..next + count).map(|number| frames.get(number)))?;
+        sent += count_sent as u64;
+        next += count_sent;
         if next == frames.count() {
             next = 0;
             again(frames);
@@ -139,18 +139,18 @@ fn send(
     Ok(start.elapsed())
 }
 
-/// A socket that frames go out of as they are.
+/// A socket that sends frames unchanged.
 struct Wire(OwnedFd);
 
 impl Wire {
     fn open(interface: &str) -> io::Result<Self> {
         let named =
             |error: io::Error| io::Error::new(error.kind(), format!("{interface}: {error}"));
-        // Of no protocol: it receives nothing.
+        // Without a protocol, the socket receives nothing.
         let socket: OwnedFd = Socket::new(Domain::PACKET, Type::RAW, None)?.into();
         let name = std::ffi::CString::new(interface)?;
-        // SAFETY: `name` ends with a zero, and lives.
-        #[allow(unsafe_code, reason = "the libraries that we have do not know it")]
+        // SAFETY: `name` is a valid C string during the call.
+        #[allow(unsafe_code, reason = "no dependency has a safe function")]
         let index = unsafe { libc::if_nametoindex(name.as_ptr()) };
         if index == 0 {
             return Err(named(io::Error::last_os_error()));
@@ -164,11 +164,8 @@ impl Wire {
             sll_halen: 0,
             sll_addr: [0; 8],
         };
-        // SAFETY: the address is a whole one of its family, of the size that is said.
-        #[allow(
-            unsafe_code,
-            reason = "the libraries that we have do not know this family"
-        )]
+        // SAFETY: the address is a complete `sockaddr_ll`, and the size is correct.
+        #[allow(unsafe_code, reason = "no dependency supports this address family")]
         let bound = unsafe {
             libc::bind(
                 socket.as_raw_fd(),
@@ -182,11 +179,11 @@ impl Wire {
         }
     }
 
-    /// Sends at most [`MOST`] frames with one call, and says how many went out. What there is no room for
-    /// now is tried again.
+    /// Sends at most [`MAX_PACKETS`] frames with one call. Returns how many it sent. Tries again if the kernel has no
+    /// space.
     fn send<'a>(&self, frames: impl Iterator<Item = &'a [u8]>) -> io::Result<usize> {
         let mut parts: Vec<_> = frames
-            .take(MOST)
+            .take(MAX_PACKETS)
             .map(|frame| libc::iovec {
                 iov_base: frame.as_ptr().cast_mut().cast(),
                 iov_len: frame.len(),
@@ -208,10 +205,10 @@ impl Wire {
             })
             .collect();
         loop {
-            // SAFETY: every message has one part, which lives as long as `parts`, and that is of a frame
-            // that lives as long as `frames` said; the kernel reads them only.
-            #[allow(unsafe_code, reason = "the libraries that we have send one at a time")]
-            let gone = unsafe {
+            // SAFETY: each message points to one element of `parts`, which points to a frame. Both live during the
+            // call, and the kernel only reads them.
+            #[allow(unsafe_code, reason = "dependencies can only send one packet per call")]
+            let count_sent = unsafe {
                 libc::sendmmsg(
                     self.0.as_raw_fd(),
                     messages.as_mut_ptr(),
@@ -219,8 +216,8 @@ impl Wire {
                     0,
                 )
             };
-            if let Ok(gone) = usize::try_from(gone) {
-                return Ok(gone);
+            if let Ok(count_sent) = usize::try_from(count_sent) {
+                return Ok(count_sent);
             }
             let error = io::Error::last_os_error();
             match error.raw_os_error() {

@@ -1,4 +1,4 @@
-//! Writes captures to measure with: the same arguments give the same bytes.
+//! Writes captures for measurements. The same arguments give the same bytes.
 
 use std::error::Error;
 use std::io;
@@ -7,19 +7,19 @@ use std::path::{Path, PathBuf};
 use clap::{Parser, Subcommand};
 use flowloom_bench::{Ends, Frame, PcapReader, PcapWriter, Random, Zipf, decode};
 
-/// Writes a capture to measure with.
+/// Writes a capture for measurements.
 #[derive(Parser)]
 struct Arguments {
     /// The capture to write.
     #[arg(short, long)]
     output: PathBuf,
-    /// Traffic of another seed has other flows.
+    /// Seed of the random numbers. Another seed gives other flows.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Keep so many bytes of each packet.
+    /// Maximum number of bytes of each packet to write.
     #[arg(long, default_value_t = 65_535)]
     snaplen: usize,
-    /// Packets a second.
+    /// Packets per second.
     #[arg(long, default_value_t = 50_000)]
     rate: u64,
     #[command(subcommand)]
@@ -28,48 +28,47 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Traffic {
-    /// Every packet belongs to any of the flows, all of them alike.
+    /// Each packet belongs to a random flow; all flows are equally likely.
     Uniform {
-        /// How many flows.
+        /// Number of flows.
         #[arg(long)]
         flows: u64,
-        /// How many packets.
+        /// Number of packets.
         #[arg(long)]
         packets: u64,
     },
-    /// Few flows have most of the packets, most flows have few: Zipf's distribution.
+    /// A few flows have most of the packets, by Zipf's distribution.
     Zipf {
-        /// How many flows.
+        /// Number of flows.
         #[arg(long)]
         flows: u64,
-        /// How many packets.
+        /// Number of packets.
         #[arg(long)]
         packets: u64,
-        /// How steep it is.
+        /// Exponent of the distribution.
         #[arg(long, default_value_t = 1.1)]
         exponent: f64,
     },
-    /// Every packet is a flow: SYNs to ever new ports.
+    /// Every packet is a new flow: SYNs to different ports.
     Scan {
-        /// How many packets.
+        /// Number of packets.
         #[arg(long)]
         packets: u64,
     },
-    /// One packet of each flow, in the order of their numbers: `uniform` traffic of the same seed,
-    /// read after it, then finds all its flows alive.
+    /// One packet of each flow, in the order of their numbers. `uniform` traffic with the same seed that is read
+    /// afterwards finds all its flows live.
     Open {
-        /// How many flows.
+        /// Number of flows.
         #[arg(long)]
         flows: u64,
     },
-    /// Captures, played side by side, again and again with other addresses until the file is as
-    /// large as it is to be. Pauses of more than a second are cut to one, and what is not metered as
-    /// a packet of its own (no IP, later fragments) is left out.
+    /// Merges captures by time, and repeats them with other addresses until the file has the given size. Pauses of
+    /// more than 1 s become 1 s. Packets that are not metered (no IP, later fragments) are omitted.
     Mix {
-        /// About how large the file is to be.
+        /// Approximate size of the file in bytes.
         #[arg(long, default_value_t = 300_000_000)]
         bytes: u64,
-        /// pcap files; those of other link layers than Ethernet are left out.
+        /// pcap files. Those with link types other than Ethernet are ignored.
         #[arg(required = true)]
         captures: Vec<PathBuf>,
     },
@@ -123,15 +122,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Captures may span years; the times of a pcap file end in 2106.
+/// Longer pauses are shortened, because captures may span years and times in a pcap file end in 2106.
 const LONGEST_PAUSE_NS: u64 = 1_000_000_000;
 
 /// A packet of a capture.
-struct Played {
+struct TimedPacket {
     time_ns: u64,
     data: Vec<u8>,
     wire_len: u32,
-    /// Where in it addresses stand, and how many bytes each of them has.
+    /// The offset of the addresses, and the length of each address in bytes.
     addresses: (usize, usize),
 }
 
@@ -144,34 +143,34 @@ fn mix(captures: &[PathBuf], bytes: u64, pcap: &mut PcapWriter) -> Result<(), Bo
     let Some(last) = packets.last() else {
         return Err("there are no Ethernet packets in these captures".into());
     };
-    // Flows of one round are idle before the next one begins.
-    let round_ns = last.time_ns + 20_000_000_000;
-    let mut round = 0_u32;
+    // All flows of a repetition reach their idle timeout before the next one begins.
+    let repetition_ns = last.time_ns + 20_000_000_000;
+    let mut repetition = 0_u32;
     while pcap.bytes() < bytes {
         for packet in &mut packets {
-            let time_ns = u64::from(round) * round_ns + packet.time_ns;
+            let time_ns = u64::from(repetition) * repetition_ns + packet.time_ns;
             if pcap.bytes() >= bytes {
                 break;
             }
             let (at, len) = packet.addresses;
-            // The same change to both addresses, so that answers still belong to their flows.
+            // Both addresses change in the same way, so that both directions still form a flow.
             let change = |data: &mut [u8]| {
                 for address in data[at..at + 2 * len].chunks_mut(len) {
-                    address[1] ^= round as u8;
-                    address[2] ^= (round >> 8) as u8;
+                    address[1] ^= repetition as u8;
+                    address[2] ^= (repetition >> 8) as u8;
                 }
             };
             change(&mut packet.data);
             pcap.write(time_ns, &packet.data, packet.wire_len)?;
             change(&mut packet.data);
         }
-        round += 1;
+        repetition += 1;
     }
     Ok(())
 }
 
-/// The packets of a capture, from time 0 on; none of another kind of file.
-fn read(capture: &Path) -> Result<Vec<Played>, io::Error> {
+/// Returns the packets of a capture, with times from 0. Returns none for a file of another format.
+fn read(capture: &Path) -> Result<Vec<TimedPacket>, io::Error> {
     let mut file = match PcapReader::open(capture) {
         Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(Vec::new()),
         file => file?,
@@ -187,7 +186,7 @@ fn read(capture: &Path) -> Result<Vec<Played>, io::Error> {
         let Some(packet) = decode(record.frame) else {
             return;
         };
-        played.push(Played {
+        played.push(TimedPacket {
             time_ns: now_ns,
             data: record.frame.to_vec(),
             wire_len: record.wire_len,
