@@ -8,7 +8,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 # Sanitizers are an unstable option of an otherwise stable compiler.
-export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address
+export RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address RUSTC_WRAPPER="$PWD/tests/asan/rustc.sh"
 target=$(rustc -vV | sed -n 's/^host: //p')
 cargo_test() {
     cargo test --locked --target "$target" --target-dir target/asan "$@"
