@@ -329,7 +329,7 @@ impl StreamerBuilder {
     /// default.
     ///
     /// Examples of names are `src_ip` and `udps.dns.query`. In the [schema](Streamer::schema) of the run, the
-    /// type of these columns is text. See [`Anonymizer`].
+    /// type of these columns is text. See [`Anonymizer`](crate::Anonymizer).
     pub fn columns_to_anonymize<C: Into<String>>(
         mut self,
         columns: impl IntoIterator<Item = C>,
