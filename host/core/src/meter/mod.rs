@@ -4,6 +4,8 @@
 //! consists of both. Several workers can share one ingress.
 
 mod boundary;
+#[cfg(test)]
+mod call_tests;
 mod classifier;
 mod counters;
 mod extension;

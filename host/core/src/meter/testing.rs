@@ -23,17 +23,18 @@ pub fn metered(settings: Settings, packets: &[Vec<u8>]) -> Vec<Flow> {
     std::iter::from_fn(|| meter.next_flow()).collect()
 }
 
+/// Returns a DNS query from this port, as a raw IP packet.
+pub fn udp(src_port: u16) -> Vec<u8> {
+    let mut packet = Vec::new();
+    PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
+        .udp(src_port, 53)
+        .write(&mut packet, b"query")
+        .expect("it fits");
+    packet
+}
+
 /// Returns `count` flows of one packet each.
 pub fn flows(count: u64) -> Vec<Flow> {
-    let packets: Vec<_> = (0..count)
-        .map(|n| {
-            let mut packet = Vec::new();
-            PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
-                .udp(1024 + n as u16, 53)
-                .write(&mut packet, b"query")
-                .expect("it fits");
-            packet
-        })
-        .collect();
+    let packets: Vec<_> = (0..count).map(|n| udp(1024 + n as u16)).collect();
     metered(Settings::default(), &packets)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use etherparse::PacketBuilder;
 
-use super::testing::{RAW, metered};
+use super::testing::{RAW, metered, udp};
 use super::{Meter, Settings};
 use crate::fields::{Extract, Feature};
 use crate::flow::Flow;
@@ -12,17 +12,8 @@ use crate::link_type::RawPacket;
 use crate::time::Time;
 use crate::value::Value;
 
-fn udp(src_port: u16) -> Vec<u8> {
-    let mut packet = Vec::new();
-    PacketBuilder::ipv4([192, 0, 2, 1], [192, 0, 2, 2], 64)
-        .udp(src_port, 53)
-        .write(&mut packet, b"query")
-        .unwrap();
-    packet
-}
-
 /// Returns a packet that was captured at this second.
-fn at(second: u64, data: &[u8]) -> RawPacket<'_> {
+pub(super) fn at(second: u64, data: &[u8]) -> RawPacket<'_> {
     RawPacket {
         time: Time::from_ns(second * 1_000_000_000),
         link: RAW,
