@@ -78,11 +78,86 @@ impl ReadyFlows {
             return self.take_all(buffer);
         }
         let before = self.bytes;
-        while before - self.bytes < bytes
+        while (buffer.is_empty() || before - self.bytes < bytes)
             && let Some(flow) = self.pop()
         {
             buffer.push_back(flow);
         }
         buffer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::testing;
+    use crate::value::UdpValue;
+
+    /// Returns a queue of flows with this many bytes of plugin values each.
+    fn queue(bytes: &[u32]) -> ReadyFlows {
+        let mut queue = ReadyFlows::default();
+        let flows = testing::flows(bytes.len() as u64);
+        for (mut flow, &bytes) in flows.into_iter().zip(bytes) {
+            flow.outputs.put(1, 0, [UdpValue::Boolean(true)], bytes);
+            queue.push(flow);
+        }
+        queue
+    }
+
+    fn ids<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<u64> {
+        flows.into_iter().map(Flow::id).collect()
+    }
+
+    #[test]
+    fn the_bytes_are_those_of_the_flows_in_the_queue() {
+        let mut queue = queue(&[10, 20, 30]);
+        assert_eq!(
+            (queue.len(), queue.bytes(), queue.is_empty()),
+            (3, 60, false)
+        );
+        assert_eq!(queue.pop().map(|flow| flow.id()), Some(0));
+        assert_eq!((queue.len(), queue.bytes()), (2, 50));
+        queue.for_each(|flow| flow.outputs.put(1, 0, [UdpValue::Null], 1));
+        assert_eq!(queue.bytes(), 52);
+        let all = queue.take_all(VecDeque::new());
+        assert_eq!(ids(&all), [1, 2]);
+        assert_eq!((queue.len(), queue.bytes(), queue.is_empty()), (0, 0, true));
+        assert!(queue.pop().is_none());
+    }
+
+    #[test]
+    fn appended_flows_come_last() {
+        let mut all = ReadyFlows::default();
+        for bytes in [10, 20] {
+            let mut others = queue(&[bytes, bytes]);
+            all.append(&mut others);
+            assert_eq!((others.len(), others.bytes()), (0, 0));
+        }
+        assert_eq!(all.bytes(), 60);
+        let all = all.take_all(VecDeque::new());
+        assert_eq!(ids(&all), [0, 1, 0, 1]);
+    }
+
+    #[test]
+    fn a_piece_has_as_many_flows_as_reach_its_bytes() {
+        for (bytes, piece, rest) in [
+            (100, 4, 0),
+            (40, 4, 0),
+            (39, 4, 0),
+            (21, 3, 10),
+            (20, 2, 20),
+            (1, 1, 30),
+            // Even then, the queue becomes shorter.
+            (0, 1, 30),
+        ] {
+            let mut queue = queue(&[10; 4]);
+            let taken = queue.take_piece(bytes, VecDeque::new());
+            assert_eq!(ids(&taken), (0..piece).collect::<Vec<_>>(), "{bytes}");
+            assert_eq!(
+                (queue.len() as u64, queue.bytes()),
+                (4 - piece, rest),
+                "{bytes}"
+            );
+        }
     }
 }
