@@ -271,8 +271,7 @@ mod tests {
         }
         let longest = IpAddr::from([0xffff_u16; 8]);
         assert_eq!(AddressText::ip(longest).as_str(), longest.to_string());
-        let octets = [0, 1, 9, 10, 19, 99, 100, 109, 200, 255];
-        for (a, b) in octets.into_iter().zip(octets.into_iter().rev()) {
+        for (a, b) in (0..=255).zip((0..=255).rev()) {
             let address = IpAddr::from([a, b, a, b]);
             assert_eq!(AddressText::ip(address).as_str(), address.to_string());
         }
@@ -285,6 +284,71 @@ mod tests {
             (&[0, 0x1f, 0xf0], "00:1f:f0"),
         ] {
             assert_eq!(AddressText::mac(bytes).as_str(), expected);
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_too_long_is_not_written() {
+        let mut text = AddressText::mac(&[0xff; 17]);
+        assert_eq!(text.as_str().len(), 48);
+        assert!(text.write_str("a").is_err());
+        let mut text = AddressText::mac(&[0xff; 15]);
+        assert!(text.write_str(&"a".repeat(5)).is_err());
+        assert!(text.write_str("abcd").is_ok());
+        assert!(text.as_str().ends_with("ff:ffabcd"), "{}", text.as_str());
+    }
+
+    #[test]
+    fn only_addresses_texts_and_json_are_written_as_text() {
+        for (value, expected) in [
+            (Value::Ip([192, 0, 2, 1].into()), "192.0.2.1"),
+            (Value::Mac([0xaa, 0, 1, 2, 3, 4]), "aa:00:01:02:03:04"),
+            (Value::Oui([0xaa, 0, 1]), "aa:00:01"),
+            (Value::Text("text"), "text"),
+            (Value::Json("[1]"), "[1]"),
+            (Value::Integer(1), ""),
+            (Value::Bytes(b"a"), ""),
+        ] {
+            let mut text = String::new();
+            value.write_text(&mut text);
+            assert_eq!(text, expected);
+        }
+    }
+
+    #[test]
+    fn types_have_names_and_numbers_a_fixed_size() {
+        for (ty, name, is_number) in [
+            (Type::Boolean, "boolean", true),
+            (Type::U8, "u8", true),
+            (Type::U16, "u16", true),
+            (Type::U32, "u32", true),
+            (Type::U64, "u64", true),
+            (Type::I64, "i64", true),
+            (Type::Float, "float", true),
+            (Type::Text, "text", false),
+            (Type::Bytes, "bytes", false),
+            (Type::Integers, "list of integers", false),
+            (Type::Floats, "list of floats", false),
+            (Type::Json, "JSON", false),
+        ] {
+            assert_eq!((ty.name(), ty.is_number()), (name, is_number));
+        }
+    }
+
+    #[test]
+    fn values_of_plugins_are_borrowed_unchanged() {
+        for (value, expected) in [
+            (UdpValue::Null, Value::Null),
+            (UdpValue::Boolean(true), Value::Boolean(true)),
+            (UdpValue::Integer(-1), Value::Integer(-1)),
+            (UdpValue::Float(0.5), Value::Float(0.5)),
+            (UdpValue::Text("a".into()), Value::Text("a")),
+            (UdpValue::Bytes(b"a".to_vec().into()), Value::Bytes(b"a")),
+            (UdpValue::Integers([1].into()), Value::Integers(&[1])),
+            (UdpValue::Floats([0.5].into()), Value::Floats(&[0.5])),
+            (UdpValue::Json("1".into()), Value::Json("1")),
+        ] {
+            assert_eq!(value.as_value(), expected);
         }
     }
 }

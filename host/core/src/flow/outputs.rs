@@ -285,3 +285,135 @@ fn number<'a, T: Copy>(
         (Some(number), _) => value(*number),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(text: &str) -> UdpValue {
+        UdpValue::Text(text.into())
+    }
+
+    /// An answer with an integer and a text for each flow of `of`, in a batch of three flows.
+    fn answer(of: &[u32]) -> Answer {
+        let numbers = of.iter().map(|&flow| 100 + i64::from(flow)).collect();
+        let texts = of.iter().map(|flow| text(&"x".repeat(*flow as usize)));
+        let columns = vec![
+            Column::Integers(numbers, Vec::new()),
+            Column::Values(texts.collect()),
+        ];
+        Answer::new(columns, of.to_vec(), of, 3)
+    }
+
+    #[test]
+    fn each_plugin_has_its_own_columns() {
+        let mut outputs = Outputs::default();
+        assert_eq!((outputs.value(0), outputs.bytes()), (Value::Null, 0));
+        outputs.put(3, 1, [text("abc"), UdpValue::Float(0.5)], 3);
+        outputs.put(3, 0, [text("de")], 2);
+        assert_eq!(outputs.bytes(), 5);
+        assert_eq!(outputs.value(0), Value::Text("de"));
+        assert_eq!(outputs.value(1), Value::Text("abc"));
+        assert_eq!(outputs.value(2), Value::Float(0.5));
+        outputs.put(3, 0, [UdpValue::Null], u32::MAX);
+        assert_eq!(outputs.bytes(), u32::MAX as usize);
+        outputs.clear();
+        assert_eq!((outputs.value(1), outputs.bytes()), (Value::Null, 0));
+    }
+
+    #[test]
+    fn flows_share_the_columns_of_answers() {
+        // The first plugin has an answer for two of the three flows, the second one for all.
+        let (some, all) = (Arc::new(answer(&[0, 2])), Arc::new(answer(&[0, 1, 2])));
+        assert_eq!((some.bytes(), all.bytes()), (2, 3));
+        let mut table = Table::new(5);
+        table.put(0, &some);
+        table.put(2, &all);
+        let table = Arc::new(table);
+        for (row, number, texts) in [
+            (0, Value::Integer(100), [Value::Text(""), Value::Text("")]),
+            (1, Value::Null, [Value::Null, Value::Text("x")]),
+            (
+                2,
+                Value::Integer(102),
+                [Value::Text("xx"), Value::Text("xx")],
+            ),
+        ] {
+            let mut outputs = Outputs::default();
+            outputs.put(5, 4, [UdpValue::Boolean(true)], 7);
+            outputs.share(table.clone(), row);
+            assert_eq!(outputs.value(0), number);
+            assert_eq!([outputs.value(1), outputs.value(3)], texts);
+            assert_eq!(outputs.value(2), Value::Integer(100 + i64::from(row)));
+            assert_eq!(outputs.value(4), Value::Boolean(true));
+            let bytes = [7, 8, 11];
+            assert_eq!(outputs.bytes(), bytes[row as usize]);
+        }
+    }
+
+    #[test]
+    fn values_that_are_taken_out_move_to_the_flows() {
+        let mut answer = answer(&[0, 2]);
+        let mut values = answer.take_values();
+        assert_eq!(answer.bytes(), 0);
+        let answer = Arc::new(answer);
+        let mut table = Table::new(3);
+        table.put(1, &answer);
+        let table = Arc::new(table);
+        for (row, number, moved, bytes) in [
+            (2, Value::Integer(102), Value::Text("xx"), 2),
+            (1, Value::Null, Value::Null, 0),
+            (0, Value::Integer(100), Value::Text(""), 0),
+        ] {
+            let mut outputs = Outputs::default();
+            outputs.share(table.clone(), row);
+            values.move_row(&answer, row, (1, 3), &mut outputs);
+            assert_eq!((outputs.value(1), outputs.value(2)), (number, moved));
+            assert_eq!(outputs.bytes(), bytes);
+        }
+    }
+
+    #[test]
+    fn an_answer_is_large_above_256_kib() {
+        for (bytes, is_large) in [(1, false), (256 << 10, false), ((256 << 10) + 1, true)] {
+            let answer = Answer::new(vec![Column::NULL], vec![bytes], &[0], 1);
+            assert_eq!(answer.is_large(), is_large, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn rows_without_a_valid_value_are_null() {
+        let (some, all) = (vec![1, 0], Vec::new());
+        for (column, expected) in [
+            (
+                Column::Booleans(vec![2, 0], all.clone()),
+                [Value::Boolean(true), Value::Boolean(false)],
+            ),
+            (
+                Column::Booleans(vec![0, 1], some.clone()),
+                [Value::Boolean(false), Value::Null],
+            ),
+            (
+                Column::Integers(vec![-7, 8], some.clone()),
+                [Value::Integer(-7), Value::Null],
+            ),
+            (
+                Column::Floats(vec![0.5, 1.5], some),
+                [Value::Float(0.5), Value::Null],
+            ),
+            (
+                Column::Floats(vec![0.5], all),
+                [Value::Float(0.5), Value::Null],
+            ),
+            (
+                Column::Values(vec![text("a")]),
+                [Value::Text("a"), Value::Null],
+            ),
+            (Column::NULL, [Value::Null; 2]),
+            (Column::Moved, [Value::Null; 2]),
+        ] {
+            assert_eq!([column.value(0), column.value(1)], expected, "{column:?}");
+            assert_eq!(column.value(2), Value::Null);
+        }
+    }
+}
