@@ -179,3 +179,87 @@ impl ColumnBuffer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_appended_by_the_type_of_the_column() {
+        for (ty, values, expected) in [
+            (
+                Type::Boolean,
+                [Value::Boolean(true), Value::Boolean(false)],
+                "U8s([1, 0])",
+            ),
+            (
+                Type::U8,
+                [Value::Integer(1), Value::Integer(255)],
+                "U8s([1, 255])",
+            ),
+            (
+                Type::U16,
+                [Value::Integer(1), Value::Integer(65_535)],
+                "U16s([1, 65535])",
+            ),
+            (
+                Type::U32,
+                [Value::Integer(1), Value::Integer(1 << 31)],
+                "U32s([1, 2147483648])",
+            ),
+            (
+                Type::U64,
+                [Value::Integer(1), Value::Integer(1 << 40)],
+                "U64s([1, 1099511627776])",
+            ),
+            (
+                Type::I64,
+                [Value::Integer(1), Value::Integer(-1)],
+                "S64s([1, -1])",
+            ),
+            (
+                Type::Float,
+                [Value::Float(1.5), Value::Integer(2)],
+                "F64s([1.5, 2.0])",
+            ),
+            (
+                Type::Text,
+                [Value::Mac([0, 1, 2, 3, 4, 5]), Value::Text("a")],
+                "Texts { bytes: [48, 48, 58, 48, 49, 58, 48, 50, 58, 48, 51, 58, 48, 52, 58, 48, 53, 97], ends: [17, 18] }",
+            ),
+            (
+                Type::Bytes,
+                [Value::Bytes(&[7, 8]), Value::Null],
+                "Texts { bytes: [7, 8], ends: [2, 2] }",
+            ),
+            (
+                Type::Integers,
+                [Value::Integers(&[3, -1]), Value::Integers(&[4])],
+                "IntegerLists { values: [3, -1, 4], ends: [2, 3] }",
+            ),
+        ] {
+            let mut column = ColumnBuffer::new(ty);
+            let empty = format!("{column:?}");
+            for value in values {
+                column.push_value(value);
+            }
+            assert_eq!(format!("{column:?}"), expected);
+            column.clear();
+            assert_eq!(format!("{column:?}"), empty);
+        }
+    }
+
+    #[test]
+    fn bytes_are_appended_with_their_ends() {
+        let mut column = ColumnBuffer::new(Type::Text);
+        column.push_text(|bytes| bytes.push(b'a'));
+        assert_eq!(
+            column.extend_bytes([&b"bc"[..], b"", b"def"].into_iter()),
+            5
+        );
+        let ColumnBuffer::Texts { bytes, ends } = column else {
+            panic!("{column:?}")
+        };
+        assert_eq!((&bytes[..], &ends[..]), (&b"abcdef"[..], &[1, 3, 3, 6][..]));
+    }
+}

@@ -4,6 +4,8 @@ mod column_buffer;
 mod flow_fields;
 mod packet_fields;
 mod sensitivity;
+#[cfg(test)]
+mod tests;
 
 pub use column_buffer::{ColumnBuffer, TextWriter};
 pub use flow_fields::{Extract, FEATURES, Feature, Group};
