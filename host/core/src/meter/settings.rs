@@ -160,3 +160,87 @@ impl AccountingMode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::testing::{metered, udp};
+    use crate::value::Value;
+
+    #[test]
+    fn each_group_of_columns_has_its_setting() {
+        let settings = Settings {
+            decode_tunnels: TunnelSet::NONE,
+            n_dissections: 0,
+            ..Settings::default()
+        };
+        let with = |change: fn(&mut Settings)| {
+            let mut settings = settings;
+            change(&mut settings);
+            settings
+        };
+        for (group, settings, column) in [
+            (Group::Capture, with(|s| s.capture_column = true), "capture"),
+            (
+                Group::Tunnel,
+                with(|s| s.decode_tunnels = TunnelSet::DEFAULT),
+                "tunnel_id",
+            ),
+            (
+                Group::Statistics,
+                with(|s| s.statistical_analysis = true),
+                "src2dst_max_ps",
+            ),
+            (Group::Splt, with(|s| s.splt_analysis = 1), "splt_ps"),
+            (
+                Group::Application,
+                with(|s| s.n_dissections = 1),
+                "application_name",
+            ),
+        ] {
+            let schema = settings.schema();
+            assert!(schema.position(column).is_some(), "{column}");
+            let groups = schema.features().iter().map(|feature| feature.group);
+            assert!({ groups }.all(|other| other == group || other == Group::Core));
+        }
+        let schema = settings.schema();
+        assert!(
+            schema
+                .features()
+                .iter()
+                .all(|feature| feature.group == Group::Core)
+        );
+        assert!(!schema.is_empty());
+    }
+
+    #[test]
+    fn the_accounting_mode_decides_the_size_of_a_packet() {
+        for (mode, size) in [
+            (AccountingMode::Raw, 33),
+            (AccountingMode::Ip, 30),
+            (AccountingMode::Transport, 10),
+            (AccountingMode::Payload, 2),
+        ] {
+            let settings = Settings {
+                accounting_mode: mode,
+                ..Settings::default()
+            };
+            // The IP header states a shorter packet than the frame has.
+            let mut packet = udp(1);
+            packet[3] = 30;
+            let flow = &metered(settings, &[packet])[0];
+            let bytes = flow.get("bidirectional_bytes");
+            assert_eq!(bytes, Some(Value::Integer(size)), "{mode:?}");
+        }
+    }
+
+    #[test]
+    fn half_of_the_waiting_bytes_are_for_the_meters() {
+        let mut settings = Settings::default();
+        assert_eq!(settings.queue_bytes, 268_435_456);
+        settings.queue_bytes = 100;
+        for (meters, bytes) in [(0, 50), (1, 50), (2, 25), (5, 10)] {
+            assert_eq!(settings.flow_bytes(meters), bytes, "{meters}");
+        }
+    }
+}
