@@ -132,4 +132,40 @@ mod tests {
         assert!(late > time);
         assert_eq!(Time::from_wide_ns(i128::MAX).ms(), u64::MAX);
     }
+
+    #[test]
+    fn parts_are_added_in_nanoseconds() {
+        for (seconds, nanos, expected) in [
+            (7, 0, 7_000_000_000),
+            (7, 999_999_999, 7_999_999_999),
+            (7, 1_000_000_000, 8_000_000_000),
+            (7, 2_500_000_001, 9_500_000_001),
+            (7, -999_999_999, 6_000_000_001),
+        ] {
+            let time = Time::from_parts(seconds, nanos);
+            assert_eq!(time, Time::from_ns(expected), "{nanos}");
+            assert_eq!((time.ns(), time.ms()), (expected, expected / 1_000_000));
+        }
+        let wide = Time::from_wide_ns(i128::from(u64::MAX) + 2);
+        assert_eq!(
+            wide,
+            Time::from_parts(0, 0).after(Duration::new(18_446_744_073, 709_551_617))
+        );
+    }
+
+    #[test]
+    fn durations_carry_over_seconds() {
+        let time = Time::from_ns(5_600_000_007);
+        for (nanos, after, before) in [
+            (0, 5_600_000_007, 5_600_000_007),
+            (399_999_992, 5_999_999_999, 5_200_000_015),
+            (399_999_993, 6_000_000_000, 5_200_000_014),
+            (1_700_000_008, 7_300_000_015, 3_899_999_999),
+        ] {
+            let duration = Duration::from_nanos(nanos);
+            assert_eq!(time.after(duration).ns(), after, "{nanos}");
+            assert_eq!(time.before(duration).ns(), before, "{nanos}");
+        }
+        assert_eq!(Time::MAX.after(Duration::from_nanos(1)).ms(), u64::MAX);
+    }
 }

@@ -259,3 +259,100 @@ impl Ended {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet() -> Packet {
+        Packet {
+            src: [192, 0, 2, 1].into(),
+            dst: [192, 0, 2, 2].into(),
+            src_port: 1000,
+            dst_port: 80,
+            vlan_id: 7,
+            protocol: 6,
+            tunnel: Tunnel::Gtp,
+            ..Packet::default()
+        }
+    }
+
+    fn reversed(packet: &Packet) -> Packet {
+        Packet {
+            src: packet.dst,
+            dst: packet.src,
+            src_port: packet.dst_port,
+            dst_port: packet.src_port,
+            ..packet.clone()
+        }
+    }
+
+    #[test]
+    fn a_packet_belongs_to_a_flow_if_its_whole_key_does() {
+        let record = Record::open(&packet(), 0, Bucket::NONE);
+        assert_eq!(record.direction_of(&packet()), Some(Direction::SrcToDst));
+        let reverse = reversed(&packet());
+        assert_eq!(record.direction_of(&reverse), Some(Direction::DstToSrc));
+        let changes: [fn(&mut Packet); 10] = [
+            |packet| packet.src = [192, 0, 2, 3].into(),
+            |packet| packet.dst = [192, 0, 2, 3].into(),
+            |packet| packet.src_port = 1001,
+            |packet| packet.dst_port = 81,
+            |packet| packet.vlan_id = 8,
+            |packet| packet.protocol = 17,
+            |packet| packet.tunnel = Tunnel::None,
+            |packet| std::mem::swap(&mut packet.src, &mut packet.dst),
+            |packet| std::mem::swap(&mut packet.src_port, &mut packet.dst_port),
+            |packet| packet.src = packet.dst,
+        ];
+        for change in changes {
+            let mut other = packet();
+            change(&mut other);
+            for other in [reversed(&other), other] {
+                assert_eq!(record.direction_of(&other), None, "{other:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn between_equal_endpoints_all_packets_have_the_first_direction() {
+        let mut packet = packet();
+        (packet.dst, packet.dst_port) = (packet.src, packet.src_port);
+        let record = Record::open(&packet, 0, Bucket::NONE);
+        assert_eq!(record.direction_of(&packet), Some(Direction::SrcToDst));
+    }
+
+    #[test]
+    fn reasons_have_names_numbers_and_descriptions() {
+        for (why, name, id) in [
+            (Expiration::Idle, "idle", 0),
+            (Expiration::Active, "active", 1),
+            (Expiration::Closed, "closed", 2),
+            (Expiration::Evicted, "evicted", 3),
+            (Expiration::Cut, "cut", -1),
+        ] {
+            assert_eq!((why.name(), why.id()), (name, id));
+            assert!(
+                why.doc().ends_with('.') && why.doc().contains(' '),
+                "{name}"
+            );
+            assert!(Expiration::ALL.contains(&why));
+        }
+    }
+
+    #[test]
+    fn a_packet_ends_the_flows_of_others_before_its_own() {
+        let mut ends = [
+            Ended::by_its_packet(7),
+            Ended::by_another(8),
+            Ended::by_another(7),
+        ];
+        ends.sort();
+        let expected = [
+            Ended::by_another(7),
+            Ended::by_its_packet(7),
+            Ended::by_another(8),
+        ];
+        assert_eq!(ends, expected);
+    }
+}

@@ -131,4 +131,41 @@ mod tests {
             assert_ne!(hasher.hash(&forward), hasher.hash(&other), "{other:?}");
         }
     }
+
+    #[test]
+    fn similar_flows_have_different_hashes_with_balanced_bits() {
+        const FLOWS: u32 = 1 << 16;
+        let hasher = KeyHasher::new();
+        let v4 = |n: u8| [10, 0, 0, n].into();
+        let v6 = |n: u8| [[0xfd; 15].as_slice(), &[n]].concat().try_into().map(Addr);
+        let v6 = |n: u8| v6(n).expect("16 bytes");
+        for address in [&v4 as &dyn Fn(u8) -> Addr, &v6] {
+            let mut ones = [0; 32];
+            let mut hashes: Vec<_> = (0..FLOWS)
+                .map(|n| {
+                    hasher.hash(&Packet {
+                        src: address((n >> 8) as u8),
+                        dst: address(255),
+                        src_port: 1024 + n as u16 % 256,
+                        dst_port: 443,
+                        ..Packet::default()
+                    })
+                })
+                .collect();
+            for hash in &hashes {
+                for (bit, ones) in ones.iter_mut().enumerate() {
+                    *ones += hash >> bit & 1;
+                }
+            }
+            // A random function has half a collision, and half of all bits are set.
+            assert!(
+                ones.iter()
+                    .all(|ones| (FLOWS * 4 / 10..FLOWS * 6 / 10).contains(ones)),
+                "{ones:?}"
+            );
+            hashes.sort_unstable();
+            hashes.dedup();
+            assert!(hashes.len() > FLOWS as usize - 50, "{}", hashes.len());
+        }
+    }
 }

@@ -139,3 +139,37 @@ impl<'a> DecodedChunk<'a> {
         array::from_fn(|index| FlowPacket::new(&self.decoded[index], self.frames[index]))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_has_the_next_packets_that_are_not_skipped() {
+        let data: Vec<u8> = (0..40).collect();
+        let mut frames = data.chunks(1);
+        let mut chunk = DecodedChunk::default();
+        assert!(chunk.is_empty());
+        for (expected, has_more) in [(0..32, true), (32..40, false), (40..40, false)] {
+            // Odd numbers are skipped.
+            let more = chunk.fill(&mut frames, |frame, decoded| {
+                decoded.ordinal = frame[0].into();
+                (frame[0] % 2 == 0).then_some(frame)
+            });
+            assert_eq!(more, has_more);
+            let expected: Vec<u64> = expected.step_by(2).collect();
+            assert_eq!(
+                (chunk.len(), chunk.is_empty()),
+                (expected.len(), expected.is_empty())
+            );
+            let all = chunk.iter().map(|(decoded, frame)| {
+                assert_eq!(decoded.ordinal, u64::from(frame[0]));
+                decoded.ordinal
+            });
+            assert_eq!(all.collect::<Vec<_>>(), expected);
+            let packets = &chunk.flow_packets()[..chunk.len()];
+            let ordinals: Vec<_> = packets.iter().map(|packet| packet.ordinal).collect();
+            assert_eq!(ordinals, expected);
+        }
+    }
+}

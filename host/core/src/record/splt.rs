@@ -156,7 +156,13 @@ mod tests {
                 list.push(value);
                 list.truncate(LEN.into());
             }
-            assert_eq!(splt.heap_bytes() > 0, n >= INLINE_PACKETS as i64);
+            // Each packet has 12 bytes.
+            let heap = splt.heap_bytes() as i64;
+            assert_eq!(heap > 0, n >= INLINE_PACKETS as i64);
+            assert!(
+                heap == 0 || (12 * splt.steps.len() as i64..=12 * 64).contains(&heap),
+                "{heap}"
+            );
             for part in [SpltValue::Direction, SpltValue::Size, SpltValue::Gap] {
                 let list = &expected[part as usize];
                 assert_eq!(&splt.steps(part).collect::<Vec<_>>(), list);

@@ -205,4 +205,30 @@ mod tests {
         ];
         assert_eq!(flows(true, &late), [(6, 2), (1, 0)]);
     }
+
+    #[test]
+    fn a_syn_counts_for_the_acknowledgement_of_a_fin() {
+        let fast = [
+            ('>', "FA", 100, 500, 0),
+            ('<', "SFA", 700, 101, 0),
+            // Acknowledges the SYN only, and then the FIN too.
+            ('>', "A", 101, 701, 0),
+            ('>', "A", 101, 702, 0),
+        ];
+        assert_eq!(flows(true, &fast), [(7, 2)]);
+        assert_eq!(flows(true, &fast[..3]), [(6, 0)]);
+    }
+
+    #[test]
+    fn an_acknowledgement_number_without_its_flag_does_not_count() {
+        let without = [
+            ('>', "FA", 100, 500, 0),
+            ('<', "F", 500, 101, 0),
+            ('>', "", 101, 501, 0),
+            ('<', "A", 501, 101, 0),
+            ('>', "A", 101, 501, 0),
+        ];
+        assert_eq!(flows(true, &without), [(8, 2)]);
+        assert_eq!(flows(true, &without[..4]), [(7, 0)]);
+    }
 }

@@ -366,3 +366,150 @@ impl FlowTable {
         self.index.memory() + self.records.memory() + wheel + statistics + splt + tcp_close
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decode::Packet;
+    use crate::record::DecodedPacket;
+    use crate::time::Time;
+
+    fn packet(hasher: KeyHasher, port: u16, ms: u64) -> DecodedPacket {
+        let packet = Packet {
+            src_port: port,
+            ..Packet::default()
+        };
+        DecodedPacket {
+            hash: hasher.hash(&packet),
+            packet,
+            time: Time::from_ns(ms * 1_000_000),
+            ordinal: port.into(),
+        }
+    }
+
+    fn table(analyses: Analyses) -> (FlowTable, KeyHasher) {
+        let timeouts = Timeouts {
+            idle_ms: 15_000,
+            active_ms: 1_800_000,
+        };
+        let hasher = KeyHasher::new();
+        (FlowTable::new(timeouts, analyses, hasher), hasher)
+    }
+
+    /// Opens a flow if there is none, and counts a packet.
+    fn count(table: &mut FlowTable, decoded: &DecodedPacket) -> u32 {
+        let mut packet = FlowPacket::new(decoded, &[]);
+        let slot = match table.look_up(&mut packet) {
+            Lookup::Found(slot) => slot,
+            Lookup::Absent => table.open(&packet),
+            Lookup::Expired(..) => panic!("no flow expires"),
+        };
+        table.count(slot, &packet, 60);
+        slot
+    }
+
+    #[test]
+    fn memory_is_that_of_all_parts_of_live_flows() {
+        let memory = |analyses: Analyses, packets: u64| {
+            let (mut table, hasher) = table(analyses);
+            let empty = table.memory();
+            for port in [1, 2] {
+                for ms in 0..packets {
+                    count(&mut table, &packet(hasher, port, ms));
+                }
+            }
+            let live = table.memory() - empty;
+            for slot in [0, 1] {
+                let (_, statistics, splt) = table.take_flow(slot);
+                assert_eq!(statistics.is_some(), analyses.statistics);
+                assert_eq!(
+                    splt.steps(crate::record::SpltValue::Size).count() as u64,
+                    packets.min(analyses.splt.into())
+                );
+                table.remove(slot);
+            }
+            // The records stay, without the memory of their own.
+            (live, live - (table.memory() - empty))
+        };
+        let none = Analyses::default();
+        let statistics = Analyses {
+            statistics: true,
+            ..none
+        };
+        let tcp_close = Analyses {
+            tcp_close: true,
+            ..none
+        };
+        let splt = Analyses { splt: 5, ..none };
+        let plain = memory(none, 4).0;
+        // A record and an entry in the timing wheel for each flow.
+        assert_eq!(plain, 2 * (size_of::<Record>() + 4));
+        let added = |analyses, packets| {
+            let (live, freed) = memory(analyses, packets);
+            (live - plain, freed)
+        };
+        assert_eq!(added(statistics, 4), (2 * 128, 0));
+        assert_eq!(added(tcp_close, 4), (2 * size_of::<TcpClose>(), 0));
+        assert_eq!(added(splt, 3), (2 * 64, 0));
+        // The fourth packet allocates memory of 12 bytes for each of eight packets.
+        assert_eq!(added(splt, 4), (2 * (64 + 8 * 12), 2 * 8 * 12));
+        assert_eq!(added(splt, 9), (2 * (64 + 8 * 12), 2 * 8 * 12));
+    }
+
+    #[test]
+    fn the_oldest_flow_is_the_one_whose_last_packet_is() {
+        let (mut table, hasher) = table(Analyses::default());
+        assert_eq!(table.longest_idle(), None);
+        let slots = [1, 2, 3].map(|n| count(&mut table, &packet(hasher, n, 1_000 * u64::from(n))));
+        assert_eq!(table.longest_idle(), Some(slots[0]));
+        count(&mut table, &packet(hasher, 1, 2_500));
+        assert_eq!(table.longest_idle(), Some(slots[1]));
+        table.remove(slots[1]);
+        assert_eq!(table.longest_idle(), Some(slots[0]));
+        assert_eq!(table.len(), 2);
+    }
+
+    #[test]
+    fn idle_flows_come_in_the_order_of_their_ids() {
+        let (mut table, hasher) = table(Analyses::default());
+        for port in [5, 3, 4] {
+            count(&mut table, &packet(hasher, port, 0));
+        }
+        count(&mut table, &packet(hasher, 4, 1_000));
+        let ids = |table: &FlowTable, slots: &[u32]| -> Vec<_> {
+            slots.iter().map(|&slot| table.record(slot).id).collect()
+        };
+        assert!(!table.has_due(9));
+        assert!(table.has_due(15_000));
+        let idle = table.take_idle(15_000);
+        assert_eq!(ids(&table, &idle), [3, 5]);
+        idle.iter().for_each(|&slot| table.release(slot));
+        table.recycle(idle);
+        assert_eq!(table.take_idle(15_999), [0_u32; 0]);
+        let all = table.take_all();
+        assert_eq!(ids(&table, &all), [4]);
+        all.iter().for_each(|&slot| table.release(slot));
+        table.restart(7);
+        assert_eq!((table.len(), table.capture()), (0, 7));
+    }
+
+    #[test]
+    fn the_view_of_a_live_flow_has_its_analyses() {
+        let analyses = Analyses {
+            statistics: true,
+            splt: 2,
+            tcp_close: false,
+        };
+        let (mut with, hasher) = table(analyses);
+        with.restart(3);
+        let slot = count(&mut with, &packet(hasher, 1, 0));
+        let view = with.view(slot);
+        assert_eq!((view.record.packets(), view.capture), (1, 3));
+        assert_eq!(view.splt.map(Splt::missing), Some(1));
+        assert!(view.statistics.is_some());
+        let (mut without, hasher) = table(Analyses::default());
+        let slot = count(&mut without, &packet(hasher, 1, 0));
+        let view = without.view(slot);
+        assert!(view.splt.is_none() && view.statistics.is_none());
+    }
+}

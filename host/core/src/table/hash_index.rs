@@ -253,4 +253,37 @@ mod tests {
         index.remove(last, 2);
         assert_eq!(index.find(0, |_| true), Some(3));
     }
+
+    #[test]
+    fn the_first_position_of_a_hash_is_read_without_a_search() {
+        let mut index = HashIndex::new();
+        let other = 7 + LEAF_ENTRIES as u32;
+        assert_eq!(index.peek(7), None);
+        assert_eq!(index.peek(u32::MAX), None);
+        index.insert(7, 1);
+        index.insert(other, 2);
+        assert_eq!((index.peek(7), index.peek(other)), (Some(1), None));
+        assert_eq!(index.find(other, |_| true), Some(2));
+    }
+
+    #[test]
+    fn memory_is_that_of_leaves_and_directory() {
+        let mut index = HashIndex::new();
+        assert_eq!(index.memory(), 65_536 + 4);
+        for n in 0..SPLIT_LEN as u32 {
+            index.insert(spread(n), n);
+        }
+        assert_eq!(index.leaves.len(), 1);
+        index.insert(spread(u32::MAX), 1 << 20);
+        assert_eq!(index.memory(), 2 * 65_536 + 2 * 4);
+    }
+
+    #[test]
+    #[should_panic(expected = "the flow index is full")]
+    fn a_leaf_keeps_an_unused_entry() {
+        let mut index = HashIndex::new();
+        for slot in 0..LEAF_ENTRIES as u32 {
+            index.insert(7, slot);
+        }
+    }
 }

@@ -149,3 +149,54 @@ impl SlotAllocator {
         self.next as usize - self.free.len()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn elements_of_all_segments_are_found() {
+        let mut all = SegmentedVec::<u64>::default();
+        assert!(all.is_empty());
+        assert_eq!((all.len(), all.memory()), (0, 0));
+        let segment = SegmentedVec::<u64>::SEGMENT_LEN as u32;
+        assert_eq!(segment as usize, MAX_SEGMENT_BYTES / 8);
+        for last in [0, 5, segment - 1, segment, 3 * segment + 2] {
+            all.extend_to(last);
+            let len = last as usize + 1;
+            assert_eq!(
+                (all.len(), all.memory(), all.is_empty()),
+                (len, 8 * len, false)
+            );
+            assert_eq!(all.get(last + 1), None);
+            all[last] = last.into();
+        }
+        // A shorter vector is enough.
+        all.extend_to(1);
+        assert_eq!(all.len(), 3 * segment as usize + 3);
+        for index in [0, 5, segment - 1, segment, 3 * segment + 2] {
+            let value = u64::from(index);
+            assert_eq!((all[index], all.get(index)), (value, Some(&value)));
+        }
+    }
+
+    #[test]
+    fn a_segment_has_as_many_elements_as_fit() {
+        assert_eq!(SegmentedVec::<[u8; 2 << 20]>::SEGMENT_LEN, 4);
+        assert_eq!(SegmentedVec::<[u8; 3]>::SEGMENT_LEN, 2 << 20);
+        assert_eq!(SegmentedVec::<u8>::SEGMENT_LEN, 8 << 20);
+        assert_eq!(SegmentedVec::<u8>::HUGE_PAGE_LEN, 1 << 20);
+    }
+
+    #[test]
+    fn the_slot_that_was_released_last_is_used_first() {
+        let mut slots = SlotAllocator::default();
+        assert_eq!([0; 3].map(|_| slots.take()), [0, 1, 2]);
+        assert_eq!(slots.taken(), 3);
+        slots.give_back(0);
+        slots.give_back(2);
+        assert_eq!(slots.taken(), 1);
+        assert_eq!([0; 3].map(|_| slots.take()), [2, 0, 3]);
+        assert_eq!(slots.taken(), 4);
+    }
+}

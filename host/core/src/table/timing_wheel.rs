@@ -289,4 +289,79 @@ mod tests {
         assert_eq!(due(&mut wheel, &mut flows, 6_990), [0_u32; 0]);
         assert_eq!(due(&mut wheel, &mut flows, 7_000), [1]);
     }
+
+    #[test]
+    fn a_tick_has_10_ms_or_as_many_as_a_long_timeout_needs() {
+        for (horizon_ms, tick_ms) in [(15_000, 10), (40_939, 10), (40_940, 11), (4_094_000, 1_001)]
+        {
+            let mut wheel = TimingWheel::new(horizon_ms);
+            let mut flows = SegmentedVec::default();
+            flows.extend_to(0);
+            wheel.schedule(&mut flows, 0, horizon_ms);
+            assert!(!wheel.has_due(tick_ms - 1));
+            assert!(wheel.has_due(tick_ms));
+            // The whole time fits into the wheel.
+            let due_ms = horizon_ms.next_multiple_of(tick_ms);
+            assert_eq!(
+                wheel.first_scheduled(&mut flows),
+                Some((0, due_ms)),
+                "{horizon_ms}"
+            );
+            assert_eq!(due(&mut wheel, &mut flows, due_ms - 1), [0_u32; 0]);
+            assert!(!wheel.has_due(due_ms - 1) && wheel.has_due(due_ms));
+            assert_eq!(due(&mut wheel, &mut flows, due_ms), [0]);
+            assert_eq!(wheel.first_scheduled(&mut flows), None);
+        }
+    }
+
+    #[test]
+    fn passed_deadlines_are_due_at_the_next_tick() {
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
+        flows.extend_to(0);
+        due(&mut wheel, &mut flows, 1_000);
+        for deadline_ms in [0, 1_000] {
+            wheel.schedule(&mut flows, 0, deadline_ms);
+            assert_eq!(wheel.first_scheduled(&mut flows), Some((0, 1_010)));
+            wheel.remove(&mut flows, 0);
+        }
+        // A time before the last one changes nothing.
+        wheel.schedule(&mut flows, 0, 2_000);
+        assert_eq!(due(&mut wheel, &mut flows, 500), [0_u32; 0]);
+        assert_eq!(due(&mut wheel, &mut flows, 2_000), [0]);
+    }
+
+    #[test]
+    fn far_deadlines_are_in_the_last_bucket() {
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
+        flows.extend_to(0);
+        due(&mut wheel, &mut flows, 1_000);
+        wheel.schedule(&mut flows, 0, 1 << 40);
+        let last_ms = 1_000 + 10 * (BUCKETS - 1);
+        assert_eq!(wheel.first_scheduled(&mut flows), Some((0, last_ms)));
+        assert_eq!(due(&mut wheel, &mut flows, last_ms - 1), [0_u32; 0]);
+        assert_eq!(due(&mut wheel, &mut flows, last_ms), [0]);
+    }
+
+    #[test]
+    fn all_slots_can_be_taken_and_time_can_restart() {
+        let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
+        flows.extend_to(9);
+        let empty = wheel.memory();
+        assert_eq!(empty, 4096 * 24);
+        due(&mut wheel, &mut flows, 60_000);
+        for slot in 0..10 {
+            wheel.schedule(&mut flows, slot, 60_010 + 4_000 * u64::from(slot));
+        }
+        wheel.remove(&mut flows, 3);
+        assert_eq!(wheel.memory(), empty + 10 * 4);
+        let mut all = Vec::new();
+        wheel.take_all(&mut flows, &mut all);
+        all.sort_unstable();
+        assert_eq!(all, [0, 1, 2, 4, 5, 6, 7, 8, 9]);
+        assert_eq!((wheel.memory(), wheel.stale), (empty, 0));
+        wheel.restart();
+        assert!(!wheel.has_due(9) && wheel.has_due(10));
+        wheel.schedule(&mut flows, 0, 20);
+        assert_eq!(due(&mut wheel, &mut flows, 20), [0]);
+    }
 }
