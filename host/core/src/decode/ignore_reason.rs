@@ -111,6 +111,7 @@ mod tests {
                 .iter()
                 .filter(|r| r.name() == reason.name());
             assert_eq!(same.count(), 1, "{}", reason.name());
+            assert!(reason.to_string().contains(' '), "{}", reason.name());
         }
     }
 }

@@ -213,6 +213,10 @@ mod tests {
             assert_eq!(decode(RAW, &packet), Err(IgnoreReason::MalformedIpv4));
         }
         assert_eq!(decode_cut(RAW, &packet, 19), Err(IgnoreReason::CutIp));
+        assert_eq!(
+            decode_cut(RAW, &ipv4(255, b""), 19),
+            Err(IgnoreReason::CutIp)
+        );
         assert_eq!(decode(RAW, &packet[..19]), Err(IgnoreReason::MalformedIpv4));
         assert_eq!(decode(RAW, &[0x50; 40]), Err(IgnoreReason::NotIp));
 
@@ -244,6 +248,12 @@ mod tests {
         assert_eq!((packet.protocol, packet.dst_port), (17, 53));
         assert_eq!((packet.ip_size, packet.transport_size), (81, 9));
         assert_eq!((packet.transport_at, packet.payload_at), (72, 80));
+
+        let long = [17, 1, 1, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let packet = decode(RAW, &ipv6(60, &[&long, udp].concat())).expect("skipped");
+        assert_eq!((packet.dst_port, packet.transport_at), (53, 56));
+        let packet = decode(RAW, &ipv6(60, &options(17))).expect("metered");
+        assert_eq!((packet.protocol, packet.transport_size), (17, 0));
 
         let packet = decode(RAW, &ipv6(51, &[&options(17), udp].concat())).expect("metered");
         assert_eq!((packet.protocol, packet.transport_size), (51, 0));
@@ -285,6 +295,12 @@ mod tests {
         assert_eq!(
             decode(RAW, &ipv4(4, &later)),
             Err(IgnoreReason::LaterFragment)
+        );
+        // The inner packet has a tunnel, whose content decides.
+        let gtp = [&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], &[0xff; 30]].concat();
+        assert_eq!(
+            decode(RAW, &ipv4(4, &ipv4_udp(2152, &gtp))),
+            Err(IgnoreReason::NotIp)
         );
         let cut = decode_cut(RAW, &ipv4(4, &ipv4_udp(53, b"x")), 30);
         assert_eq!(cut, Err(IgnoreReason::CutIp));

@@ -218,6 +218,14 @@ mod tests {
             let frame = ethernet(outer, &[&tags[..], &packet].concat());
             assert_eq!(decode(1, &frame).map(|p| p.vlan_id), Ok(6));
         }
+        let tagged = |tags| {
+            ethernet(
+                0x8100,
+                &[&[0, 5, 0x81, 0].repeat(tags), &[0, 5, 8, 0][..], &packet].concat(),
+            )
+        };
+        assert_eq!(decode(1, &tagged(14)).map(|p| p.vlan_id), Ok(5));
+        assert_eq!(decode(1, &tagged(16)), Err(IgnoreReason::TooDeep));
         let endless = [0, 5, 0x81, 0].repeat(100);
         assert_eq!(
             decode(1, &ethernet(0x8100, &endless)),
@@ -261,6 +269,11 @@ mod tests {
             decode(1, &ethernet(40, &snap(0x0c))),
             Err(IgnoreReason::NotIp)
         );
+        // A length in place of the ethertype, and a header without a payload.
+        let nested = [&[0xaa, 0xaa, 3, 0, 0, 0, 0, 40][..], &snap(0)].concat();
+        for content in [&nested[..], &snap(0x0c)[..8]] {
+            assert_eq!(decode(1, &ethernet(60, content)), Err(IgnoreReason::NotIp));
+        }
         let spanning_tree = [0x42, 0x42, 3, 0, 0];
         assert_eq!(
             decode(1, &ethernet(40, &spanning_tree)),
@@ -318,6 +331,11 @@ mod tests {
                     "{link}"
                 );
             }
+            let without_ip = decode(link, &frame[..header.len()]);
+            assert!(
+                without_ip.is_err_and(|why| why != IgnoreReason::CutLink),
+                "{link}"
+            );
         }
     }
 
@@ -325,6 +343,10 @@ mod tests {
     fn unknown_link_types_and_address_families_are_ignored() {
         assert_eq!(decode(147, &[0; 60]), Err(IgnoreReason::UnknownLinkType));
         assert_eq!(decode(0, &[7, 0, 0, 0, 0x45]), Err(IgnoreReason::NotIp));
+        for len in [7, 200] {
+            let ppi = [&[0, 0, len, 0, 101, 0, 0, 0][..], &ipv4_udp(53, b"x")].concat();
+            assert_eq!(decode(192, &ppi), Err(IgnoreReason::CutLink), "{len}");
+        }
         let nested = [0, 0, 8, 0, 192, 0, 0, 0].repeat(9);
         assert_eq!(decode(192, &nested), Err(IgnoreReason::UnknownLinkType));
     }

@@ -146,3 +146,33 @@ impl Tunnel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_form_for_each_version() {
+        let v4 = Addr::from([192, 0, 2, 1]);
+        assert_eq!(v4.to_ip(4).to_string(), "192.0.2.1");
+        let v6 = Addr::from([0xfd; 16]);
+        assert_eq!(v6.to_ip(6), IpAddr::from([0xfd; 16]));
+        assert_eq!(v4.to_ip(6).to_string(), "c000:201::");
+    }
+
+    #[test]
+    fn tunnels_have_names_and_descriptions() {
+        for (tunnel, name) in [
+            (Tunnel::None, "none"),
+            (Tunnel::Gtp, "gtp"),
+            (Tunnel::Capwap, "capwap"),
+            (Tunnel::Tzsp, "tzsp"),
+            (Tunnel::Vxlan, "vxlan"),
+            (Tunnel::Gre, "gre"),
+            (Tunnel::Geneve, "geneve"),
+        ] {
+            assert_eq!(tunnel.name(), name);
+            assert!(tunnel.doc().ends_with('.'), "{name}");
+        }
+    }
+}

@@ -71,7 +71,9 @@ mod tests {
     #[test]
     fn serial_lines_are_told_apart_by_their_first_byte() {
         let (v4, v6) = (ipv4_udp(53, b"x"), ipv6_udp(53, b"x"));
-        let cases: [(&[u8], &[u8]); 7] = [
+        let cases: [(&[u8], &[u8]); 9] = [
+            (&[0x02, 0x81, 0, 0, 1, 64], &v4),
+            (&[0x02, 0x83, 0, 0, 1, 64], &v6),
             (&[0, 0x21], &v4),
             (&[0, 0x57], &v6),
             (&[0x21], &v4),
@@ -87,6 +89,8 @@ mod tests {
                 assert_eq!(packet.dst_port, 53);
             }
         }
+        let discovery = [0x11, 9, 0, 0, 0, 0, 0, 0x21, 0x45];
+        assert_eq!(decode(51, &discovery), Err(IgnoreReason::NotIp));
         let control = [0xff, 3, 0xc0, 0x21, 1, 1, 0, 4];
         assert_eq!(decode(9, &control), Err(IgnoreReason::NotIp));
         let keep_alive = [0x8f, 0, 0x80, 0x35, 0, 0, 0, 2];

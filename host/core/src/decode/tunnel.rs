@@ -158,6 +158,10 @@ mod tests {
         for header in headers {
             assert_unwraps(Tunnel::Gtp, GTP_U, header, &inner());
         }
+        assert_ordinary(
+            GTP_U,
+            &[&[0x50, 0xff, 0, 0, 0, 0, 0, 1][..], &inner()].concat(),
+        );
         assert_ordinary(GTP_U, &[0x30, 1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1]);
         assert_ordinary(GTP_U, &[0x30, 0xff, 0, 0, 0, 0, 0, 1]);
         assert_ordinary(
@@ -201,6 +205,12 @@ mod tests {
             &[1, 0, 0, 0x12, 1],
             &wifi(0x08, &[], &inner()),
         );
+        // The shortest Prism and AVS headers have eight bytes.
+        let prism = [1, 0, 0, 0x77, 1, 0, 0, 0, 0, 8, 0, 0, 0];
+        let avs = [1, 0, 0, 0x7f, 1, 0, 0, 0, 0, 0, 0, 0, 8];
+        for header in [prism, avs] {
+            assert_unwraps(Tunnel::Tzsp, TZSP, &header, &wifi(0x08, &[], &inner()));
+        }
         assert_ordinary(TZSP, &[1, 4, 0, 0]);
         assert_ordinary(TZSP, &[1, 0, 0, 1, 10, 200, 1]);
         assert_ordinary(TZSP, &[1, 0, 0, 1, 1]);
@@ -239,6 +249,15 @@ mod tests {
         let encrypted = [&[1, 0, 0, 0, 0x16, 0xfe, 0xff, 0][..], &[0; 40]].concat();
         assert_ordinary(CAPWAP_DATA, &encrypted);
 
+        let too_short = [&header(1, 1, 0)[..], &plain].concat();
+        assert_ordinary(CAPWAP_DATA, &too_short);
+        let mut encrypted = [&native[..], &plain].concat();
+        encrypted[0] = 1;
+        assert_ordinary(CAPWAP_DATA, &encrypted);
+
+        let mut first = header(2, 1, 0x80);
+        first[7] = 7;
+        assert_unwraps(Tunnel::Capwap, CAPWAP_DATA, &first, &plain);
         let mut later = header(2, 1, 0x80);
         later[7] = 8;
         let later = ipv4_udp(CAPWAP_DATA, &[&later[..], &plain].concat());
@@ -258,14 +277,33 @@ mod tests {
         );
         let options = [1, 0, 8, 0, 0, 0, 1, 0, 1, 2, 3, 0];
         assert_unwraps(Tunnel::Geneve, GENEVE, &options, &inner());
+        assert_ordinary(
+            GENEVE,
+            &[&[0x40, 0, 0x65, 0x58, 0, 0, 1, 0][..], &frame].concat(),
+        );
         assert_ordinary(GENEVE, &[0x3f, 0, 8, 0, 0, 0, 1, 0, 1, 2, 3, 0]);
     }
 
     #[test]
     fn gre_behind_every_field() {
         let frame = inner_frame();
-        let (v4, sequence) = (inner(), [0; 4]);
-        let cases: [(&[u8], &[u8]); 7] = [
+        let (v4, v6, sequence) = (inner(), ipv6_udp(53, b"inner"), [0; 4]);
+        let cases: [(&[u8], &[u8]); 11] = [
+            (&[0, 0, 0x86, 0xdd], &v6),
+            (&[0, 0, 0x81, 0, 0, 9, 8, 0], &v4),
+            (
+                &[
+                    0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+                ],
+                &frame,
+            ),
+            (
+                &[
+                    0x10, 0, 0x22, 0xeb, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2,
+                    2, 2, 2, 2, 2,
+                ],
+                &frame,
+            ),
             (&[0, 0, 8, 0], &v4),
             (&[0xb0, 0, 8, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3], &v4),
             (&[0x20, 0, 0x65, 0x58, 0, 0, 0, 1], &frame),
@@ -305,5 +343,32 @@ mod tests {
             ipv4(47, &[&[0, 0, 8, 0][..], &packet].concat())
         });
         assert_eq!(decode(RAW, &endless), Err(IgnoreReason::TooDeep));
+    }
+
+    #[test]
+    fn the_source_port_counts_unless_it_is_arbitrary() {
+        let gtp = [&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], &inner()].concat();
+        let vxlan = [&[8, 0, 0, 0, 0, 0, 1, 0][..], &inner_frame()].concat();
+        let geneve = [&[0, 0, 0x65, 0x58, 0, 0, 1, 0][..], &inner_frame()].concat();
+        for (port, payload, tunnel) in [
+            (GTP_U, gtp, Tunnel::Gtp),
+            (VXLAN, vxlan, Tunnel::None),
+            (GENEVE, geneve, Tunnel::None),
+        ] {
+            let mut packet = ipv4_udp(40_001, &payload);
+            packet[20..22].copy_from_slice(&port.to_be_bytes());
+            assert_eq!(decode(RAW, &packet).map(|p| p.tunnel), Ok(tunnel), "{port}");
+        }
+    }
+
+    #[test]
+    fn tunnels_in_gtp_are_not_unwrapped() {
+        let vxlan = [&[8, 0, 0, 0, 0, 0, 1, 0][..], &inner_frame()].concat();
+        let gre = ipv4(47, &[&[0, 0, 8, 0][..], &inner()].concat());
+        for (content, port) in [(ipv4_udp(VXLAN, &vxlan), VXLAN), (gre, 0)] {
+            let gtp = [&[0x30, 0xff, 0, 0, 0, 0, 0, 1][..], &content].concat();
+            let packet = decode(RAW, &ipv4_udp(GTP_U, &gtp)).expect("unwrapped once");
+            assert_eq!((packet.tunnel, packet.dst_port), (Tunnel::Gtp, port));
+        }
     }
 }

@@ -163,4 +163,32 @@ mod tests {
         assert!("".parse::<TunnelSet>().is_err());
         assert!("none".parse::<TunnelSet>().is_err());
     }
+
+    #[test]
+    fn a_set_contains_what_was_added_once_or_twice() {
+        let set = TunnelSet::NONE.with(Tunnel::Gre).with(Tunnel::Gre);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [Tunnel::Gre]);
+        assert_eq!(set.with(Tunnel::None), set);
+        assert!(set.contains(Tunnel::Gre) && !set.contains(Tunnel::Gtp));
+        let default = [Tunnel::Gtp, Tunnel::Capwap, Tunnel::Tzsp];
+        assert_eq!(TunnelSet::from(true).iter().collect::<Vec<_>>(), default);
+        assert_eq!(TunnelSet::from(false).iter().count(), 0);
+        assert_eq!(TunnelSet::default(), TunnelSet::from(true));
+    }
+
+    #[test]
+    fn a_set_is_serialised_as_its_text() {
+        for (set, text) in [
+            (TunnelSet::NONE, "\"false\""),
+            (TunnelSet::DEFAULT, "\"true\""),
+            (
+                TunnelSet::NONE.with(Tunnel::Gtp).with(Tunnel::Vxlan),
+                "\"gtp,vxlan\"",
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&set).unwrap(), text);
+            assert_eq!(serde_json::from_str::<TunnelSet>(text).unwrap(), set);
+        }
+        assert!(serde_json::from_str::<TunnelSet>("\"ipsec\"").is_err());
+    }
 }

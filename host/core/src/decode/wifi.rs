@@ -214,8 +214,12 @@ mod tests {
         assert!(with(&header).is_ok());
         header[24] = FAILED_FCS;
         assert_eq!(with(&header), Err(IgnoreReason::BadFcs));
-        header[2] = 7;
-        assert_eq!(with(&header), Err(IgnoreReason::CutLink));
+        for len in [7, 200] {
+            header[2] = len;
+            assert_eq!(with(&header), Err(IgnoreReason::CutLink), "{len}");
+        }
+        // Without the presence bit, the byte is another field.
+        assert!(with(&[0, 0, 9, 0, 0, 0, 0, 0, 0x40]).is_ok());
     }
 
     #[test]
@@ -225,6 +229,14 @@ mod tests {
         prism[4] = 144;
         let mut avs = [0; 64];
         avs[..8].copy_from_slice(&[0x80, 0x21, 0x10, 0x01, 0, 0, 0, 64]);
+        let mut short = [0; 8];
+        short[4] = 8;
+        assert!(decode(119, &[&short[..], &frame].concat()).is_ok());
+        for len in [0, 7, 200] {
+            short[4] = len;
+            let cut = decode(119, &[&short[..], &frame].concat());
+            assert_eq!(cut, Err(IgnoreReason::CutLink), "{len}");
+        }
         assert!(decode(119, &[&prism[..], &frame].concat()).is_ok());
         assert!(decode(119, &[&avs[..], &frame].concat()).is_ok());
         assert!(decode(163, &[&avs[..], &frame].concat()).is_ok());
