@@ -261,15 +261,15 @@ fn compressed_files_are_appended_to() {
         assert_eq!(ids(&file), ["id", "0", "1", "2", "3", "4"]);
         // After a killed run, the file contains all flows that were flushed.
         let append = |files: OutputFiles| files.existing(Existing::Append);
-        let mut sink = append(OutputFiles::new(&file))
+        let mut killed = append(OutputFiles::new(&file))
             .create(&flowloom_core::meter::Settings::default().schema().into())
             .unwrap();
         for flow in flows(7).iter().skip(5) {
-            sink.write(flow).unwrap();
-            sink.flush().unwrap();
+            killed.write(flow).unwrap();
+            killed.flush().unwrap();
         }
-        std::mem::forget(sink);
         rerun(folder.path(), name, 7..9, append).unwrap();
+        drop(killed);
         assert_eq!(
             ids(&file),
             ["id", "0", "1", "2", "3", "4", "5", "6", "7", "8"]
