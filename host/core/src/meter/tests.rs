@@ -1,6 +1,6 @@
 //! Tests of the meter. Most verify a difference from NFStream in docs/nfstream-differences.md.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use etherparse::PacketBuilder;
 
@@ -133,13 +133,14 @@ fn low_ipv6_addresses_have_no_ipv4_in_their_text() {
 
 #[test]
 fn get_computes_only_the_requested_value() {
+    static PANICS: LazyLock<Feature> = LazyLock::new(|| Feature {
+        name: "panics",
+        value: Extract::Integer(|_| panic!("the value was not requested")),
+        ..*Feature::by_name("id").unwrap()
+    });
     let mut flow = metered(Settings::default(), &[udp(1)]).remove(0);
-    let mut panics = *Feature::by_name("id").unwrap();
-    panics.name = "panics";
-    panics.value = Extract::Integer(|_| panic!("the value was not requested"));
-    let panics: &'static Feature = Box::leak(Box::new(panics));
     let mut schema = (*flow.schema).clone();
-    schema.features.insert(0, panics);
+    schema.features.insert(0, &*PANICS);
     flow.schema = Arc::new(schema);
     assert_eq!(number(&flow, "src_port"), 1);
     assert_eq!(flow.get("no_such_column"), None);
