@@ -118,6 +118,15 @@ impl Flow {
         }
     }
 
+    /// Returns the value in the column at an index of the [schema](Self::schema), from before anonymisation.
+    pub fn original(&self, index: usize) -> Option<Value<'_>> {
+        match index.checked_sub(self.schema.features().len()) {
+            None => Some(self.schema.features()[index].value(&self.view())),
+            Some(output) if output < self.schema.udps().len() => Some(self.outputs.value(output)),
+            Some(_) => None,
+        }
+    }
+
     /// Returns the value of the feature with this index in the schema.
     #[inline]
     fn feature(&self, index: usize) -> Value<'_> {

@@ -1,0 +1,68 @@
+//! Conditions on flows.
+
+mod check;
+mod evaluate;
+mod glob;
+mod node;
+#[cfg(test)]
+mod tests;
+
+use flowloom_core::flow::Flow;
+use flowloom_core::schema::Schema;
+use flowloom_core::value::Value;
+
+use crate::diagnostic::ExprError;
+use crate::parser;
+use node::Condition;
+
+/// A condition on flows, in the language of `--where`.
+///
+/// A condition is true, false or null, as in SQL: a comparison with null is null, and a filter selects the flows for
+/// which its condition is true. Columns have the values from before anonymisation.
+///
+/// # Examples
+///
+/// ```
+/// use flowloom_core::meter::Settings;
+/// use flowloom_expr::Filter;
+///
+/// let schema = Settings::default().schema();
+/// assert!(Filter::parse("dst_port = 443 and not src_ip in 10.0.0.0/8", &schema).is_ok());
+/// let error = Filter::parse("dst_prt = 443", &schema).unwrap_err();
+/// assert!(error.to_string().contains("did you mean 'dst_port'?"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Filter {
+    condition: Condition,
+}
+
+impl Filter {
+    /// Parses a condition on flows with the columns of `schema`.
+    ///
+    /// # Errors
+    ///
+    /// The text is not a condition, or does not fit the columns. The error shows each place.
+    pub fn parse(text: &str, schema: &Schema) -> Result<Self, ExprError> {
+        let fail = |diagnostics| ExprError::new("--where", text, diagnostics);
+        let tree = parser::parse(text).map_err(|diagnostic| fail(vec![diagnostic]))?;
+        let condition = check::condition(&tree, schema).map_err(fail)?;
+        Ok(Self { condition })
+    }
+
+    /// Returns whether the condition is true for a flow. The flow must have the columns of the schema.
+    pub fn matches(&self, flow: &Flow) -> bool {
+        self.condition.evaluate(flow) == Some(true)
+    }
+}
+
+/// One row of values.
+pub(crate) trait Row {
+    /// Returns the value in the column at an index of the schema.
+    fn value(&self, column: usize) -> Value<'_>;
+}
+
+impl Row for Flow {
+    fn value(&self, column: usize) -> Value<'_> {
+        self.original(column).unwrap_or(Value::Null)
+    }
+}

@@ -1,0 +1,20 @@
+//! The expressions of Flowloom: conditions that select flows.
+//!
+//! Imports run downwards only:
+//!
+//! | module | contents |
+//! |---|---|
+//! | `filter` | conditions on flows: their types, and their evaluation |
+//! | `parser` | from tokens to syntax trees |
+//! | `lexer` | from text to tokens |
+//! | `ast` | syntax trees |
+//! | `diagnostic` | errors that show their place in the text |
+
+mod ast;
+mod diagnostic;
+mod filter;
+mod lexer;
+mod parser;
+
+pub use diagnostic::{Diagnostic, ExprError};
+pub use filter::Filter;
