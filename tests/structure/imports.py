@@ -18,7 +18,7 @@ from collections import defaultdict
 from pathlib import Path
 
 HOST = Path(__file__).resolve().parents[2] / "host"
-CRATES = ["core", "plugin", "flowloom", "cli"]
+CRATES = ["core", "expr", "plugin", "flowloom", "cli"]
 USE = re.compile(r"^[ \t]*(pub(?:\([^)]*\))?[ \t]+)?use\s+([^;]+);", re.MULTILINE)
 PATH = re.compile(r"\b(?:crate|super)(?:::\w+)+")
 DEFINITION = re.compile(r"^(?:pub(?:\([^)]*\))? )?(?:const |unsafe |extern )*(?:fn|struct|enum|trait|type|impl|static|const|macro_rules!)\b", re.MULTILINE)

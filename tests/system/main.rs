@@ -14,6 +14,7 @@ mod csv_text;
 mod cutting;
 mod differences;
 mod features;
+mod filters;
 mod flows;
 mod fuzz;
 mod golden;

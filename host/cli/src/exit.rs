@@ -95,6 +95,10 @@ impl Failure {
             } => Self::usage(format_args!("{} {value}: {accepted}", option(parameter))),
             StreamerError::UnknownColumn(error) => Self::usage(with_option(error)),
             StreamerError::Key(error) => Self::failed(with_option(error)),
+            // The first line has a prefix of its own.
+            StreamerError::Condition(error) => {
+                Self::usage(error.to_string().trim_start_matches("error: "))
+            }
             StreamerError::Filter(_) | StreamerError::Dissect(DissectError::Absent(_)) => {
                 Self::usage(error)
             }

@@ -410,6 +410,7 @@ mod tests {
                 // Objects, whose parameters have options, and plugins by digest, which only programs use.
                 "settings" | "ndpi_files" | "plugin_store" => continue,
                 "grouping" => "group",
+                "where" => "filter",
                 "max_flows" => "max_live_flows",
                 "plugin_folder" => "folder",
                 "queue_bytes" => "queue_mib",
@@ -426,7 +427,7 @@ mod tests {
     fn options_set_the_configuration() {
         let words = "--group each --skip-unreadable --idle-timeout 1 --active-timeout 2 --end-on-fin \
                      --accounting-mode 2 --decode-tunnels gre --statistical-analysis --splt-analysis 3 \
-                     --bpf-filter udp --snapshot-length 96 --max-nflows 4 --n-meters 5 --n-dissections 6 \
+                     --bpf-filter udp --where 443 --snapshot-length 96 --max-nflows 4 --n-meters 5 --n-dissections 6 \
                      --ndpi-protocols p --ndpi-categories c --max-live-flows 7 --queue-mib 16 --policy f \
                      --no-promiscuous-mode --socket-buffer-size 8 --fanout --columns-to-anonymize src_ip";
         let set = config(&words.split_whitespace().collect::<Vec<_>>());
@@ -448,6 +449,7 @@ mod tests {
             },
             "ndpi_files": { "protocols": "p", "categories": "c" },
             "bpf_filter": "udp",
+            "where": "443",
             "snapshot_length": 96,
             "promiscuous_mode": false,
             "socket_buffer_size": 8,

@@ -74,6 +74,12 @@ pub(super) struct MeteringOptions {
     #[arg(long, value_name = "BYTES", value_parser = within(1..=u32::MAX), allow_negative_numbers = true, help_heading = METERING)]
     snapshot_length: Option<u32>,
 
+    /// Write only flows that satisfy a condition.
+    ///
+    /// An example is `dst_port = 443 and not src_ip in 10.0.0.0/8`. docs/filters.md describes the language.
+    #[arg(long = "where", value_name = "CONDITION", help_heading = METERING)]
+    filter: Option<String>,
+
     /// Stop after N flows; 0 is no limit.
     #[arg(long, default_value_t = RunConfig::default().max_nflows, value_name = "N", value_parser = within(0..=u64::MAX), allow_negative_numbers = true, help_heading = METERING)]
     max_nflows: u64,
@@ -139,6 +145,7 @@ impl MeteringOptions {
             .categories
             .clone_from(&self.ndpi_categories);
         config.bpf_filter.clone_from(&self.bpf_filter);
+        config.filter.clone_from(&self.filter);
         config.snapshot_length = self.snapshot_length;
         config.max_nflows = self.max_nflows;
         config.n_meters = self.n_meters;

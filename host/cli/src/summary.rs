@@ -151,6 +151,10 @@ fn write_flows(
     }
     for (count, what) in [
         (
+            report.flows_excluded,
+            "excluded: --where is not true for them",
+        ),
+        (
             report.counters.evicted,
             "ended early: the flow table was full",
         ),

@@ -37,6 +37,7 @@ pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Settings
 pub use flowloom_core::schema::{Column, Origin, Schema};
 pub use flowloom_core::time::Time;
 pub use flowloom_core::value::{Type, UdpValue, Value};
+pub use flowloom_expr::{Diagnostic, ExprError, Filter};
 pub use flowloom_plugin::{
     AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, spawn_supervised,
 };

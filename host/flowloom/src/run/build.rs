@@ -11,6 +11,7 @@ use flowloom_plugin::{
 
 use super::builder::StreamerBuilder;
 use super::fanout::Fanout;
+use super::flow_filter::FlowFilter;
 use super::meter::Meter;
 use super::parallel::Parallel;
 use super::plugin_updates::PluginUpdates;
@@ -29,7 +30,7 @@ impl StreamerBuilder {
     /// Fails in these cases:
     ///
     /// - a parameter is out of its range, or [`fanout`](Self::fanout) is set without an interface;
-    /// - the filter is invalid;
+    /// - the filter of packets or the condition on flows is invalid;
     /// - a source cannot be opened, and [`skip_unreadable`](Self::skip_unreadable) is not set;
     /// - the policy, the folder of plugins or a plugin cannot be loaded;
     /// - a column to anonymise does not exist, or the system supplies no random key;
@@ -61,6 +62,10 @@ impl StreamerBuilder {
             _ => None,
         };
         let mut schema = plugins.set.schema().clone();
+        let filter = self.config.filter.as_ref();
+        let filter = filter
+            .map(|text| FlowFilter::new(text, &schema))
+            .transpose()?;
         let anonymizer = match self.config.columns_to_anonymize.is_empty() {
             true => None,
             false => Some(Anonymizer::new(
@@ -116,6 +121,7 @@ impl StreamerBuilder {
             reloader,
             _folder_watch: folder_watch,
             work,
+            filter,
             anonymizer,
             max_nflows: self.config.max_nflows,
             returned: 0,

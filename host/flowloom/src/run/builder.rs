@@ -235,6 +235,15 @@ impl StreamerBuilder {
         self
     }
 
+    /// Sets a condition on flows: flows for which it is not true are counted and not returned. By default, all
+    /// flows are returned.
+    ///
+    /// An example is `dst_port = 443 and not src_ip in 10.0.0.0/8`. [`Filter`](crate::Filter) describes the language.
+    pub fn filter(mut self, condition: impl Into<String>) -> Self {
+        self.config.filter = Some(condition.into());
+        self
+    }
+
     /// Sets the maximum number of flows that the run returns. 0, the default, means no limit.
     ///
     /// Further flows end as well. They are counted in [`RunSummary::flows_withheld`](super::RunSummary).

@@ -54,6 +54,9 @@ pub struct RunConfig {
     pub socket_buffer_size: u32,
     /// Whether the kernel distributes the packets of an interface to the meters.
     pub fanout: bool,
+    /// A condition on flows: others are not returned.
+    #[serde(rename = "where")]
+    pub filter: Option<String>,
     /// The number of flows after which the run ends; 0 is no limit.
     pub max_nflows: u64,
     /// The number of meters; 0 is one for each core but one.
@@ -141,6 +144,7 @@ impl Default for RunConfig {
             promiscuous_mode: true,
             socket_buffer_size: 0,
             fanout: false,
+            filter: None,
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),

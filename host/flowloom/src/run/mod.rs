@@ -4,6 +4,7 @@ mod build;
 mod builder;
 mod config;
 mod fanout;
+mod flow_filter;
 mod meter;
 mod parallel;
 mod plugin_updates;

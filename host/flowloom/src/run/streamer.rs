@@ -5,11 +5,13 @@ use std::sync::Arc;
 use flowloom_core::flow::Flow;
 use flowloom_core::meter::Counters;
 use flowloom_core::schema::Schema;
+use flowloom_expr::ExprError;
 use flowloom_plugin::{
     FolderWatch, FollowError, KeyError, PluginError, PluginReport, PolicyError, Registry,
     RegistryError, SpecError, ThreadPanics,
 };
 
+use super::flow_filter::FlowFilter;
 use super::meter::MeterError;
 use super::reload::Reloader;
 use super::single::SingleMeter;
@@ -57,6 +59,7 @@ pub struct Streamer {
     /// Keeps the registry up to date with the folder of plugins, until it is dropped.
     pub(crate) _folder_watch: Option<FolderWatch>,
     pub(crate) work: Work,
+    pub(crate) filter: Option<FlowFilter>,
     pub(crate) anonymizer: Option<Anonymizer>,
     /// The maximum number of flows to return; 0 means no limit.
     pub(crate) max_nflows: u64,
@@ -96,6 +99,9 @@ pub enum StreamerError {
     /// The filter is not a valid libpcap expression.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The condition on flows is invalid, or does not fit their columns.
+    #[error(transparent)]
+    Condition(#[from] ExprError),
     /// A plugin cannot be loaded.
     #[error(transparent)]
     Plugin(#[from] PluginError),
@@ -210,6 +216,7 @@ impl Streamer {
     pub fn summary(&self) -> RunSummary<'_> {
         let progress = self.work.progress();
         let counters = self.work.counters();
+        let excluded = self.filter.as_ref().map_or(0, |filter| filter.excluded);
         RunSummary {
             packets_read: progress.packets_read,
             packets_filtered: progress.packets_filtered,
@@ -235,8 +242,9 @@ impl Streamer {
                 Work::Single(_) => vec![counters.metered],
                 Work::Parallel(parallel) => parallel.state().packets_per_meter.clone(),
             },
+            flows_excluded: excluded,
             flows_withheld: match self.work.is_finished() {
-                true => counters.flows - self.returned,
+                true => counters.flows - self.returned - excluded,
                 false => 0,
             },
             plugins: match &self.work {
@@ -302,24 +310,38 @@ impl Streamer {
             self.work.stop();
             return Step::End;
         }
-        match self.work.ready() {
-            Some(flow) => {
-                self.returned += 1;
-                match &self.anonymizer {
-                    // Flows are large. This arm avoids a copy of flows that do not change.
-                    None => Step::Flow(flow),
-                    Some(anonymizer) => {
-                        let mut flow = flow;
-                        anonymizer.anonymize(&mut flow);
-                        Step::Flow(flow)
-                    }
+        loop {
+            match self.work.ready() {
+                Some(flow) if self.is_excluded(&flow) => {}
+                Some(flow) => return self.selected(flow),
+                None if self.work.is_finished() => return Step::End,
+                None => {
+                    self.work.advance();
+                    return Step::Read;
                 }
             }
-            None if self.work.is_finished() => Step::End,
-            None => {
-                self.work.advance();
-                Step::Read
+        }
+    }
+
+    /// Counts a flow, and replaces its values as the anonymiser does.
+    fn selected(&mut self, flow: Flow) -> Step {
+        self.returned += 1;
+        match &self.anonymizer {
+            // Flows are large. This arm avoids a copy of flows that do not change.
+            None => Step::Flow(flow),
+            Some(anonymizer) => {
+                let mut flow = flow;
+                anonymizer.anonymize(&mut flow);
+                Step::Flow(flow)
             }
+        }
+    }
+
+    /// Returns whether the condition on flows excludes a flow, which is then counted.
+    fn is_excluded(&mut self, flow: &Flow) -> bool {
+        match &mut self.filter {
+            Some(filter) => !filter.selects(flow),
+            None => false,
         }
     }
 }

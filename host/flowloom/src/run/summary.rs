@@ -48,6 +48,9 @@ pub struct RunSummary<'a> {
     pub clock_steps: u64,
     /// The counters of metered and ignored packets, and of flows.
     pub counters: Counters,
+    /// The number of flows for which the [condition](super::StreamerBuilder::filter) is not true. They were not
+    /// returned.
+    pub flows_excluded: u64,
     /// The number of flows beyond [`max_nflows`](super::StreamerBuilder::max_nflows), which were not returned.
     /// 0 until the run has finished.
     pub flows_withheld: u64,
