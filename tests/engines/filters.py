@@ -196,7 +196,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captures", nargs="*", type=Path, help="files or folders")
     parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
-    parser.add_argument("--conditions", type=int, default=200)
+    parser.add_argument("--conditions", type=int, default=100)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     others = os.environ.get("FLOWLOOM_CAPTURES")
