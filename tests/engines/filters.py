@@ -142,7 +142,8 @@ class Conditions:
         (one, first), (other, second) = self.column(names), self.column(names)
         sign = self.random.choice(["+", "-", "*", "/"])
         operator, value = self.operator(), self.number(one)
-        return f"{one} {sign} {other} {operator} {value}", f"{first} {sign} {second} {operator} {value}"
+        # A result that does not fit into 64 bits is null.
+        return f"{one} {sign} {other} {operator} {value}", f"TRY({first} {sign} {second}) {operator} {value}"
 
     def within(self):
         name, quoted = self.column(self.flows.numbers)
