@@ -59,3 +59,28 @@ impl TryFrom<String> for Sha256 {
         text.parse()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The digest of "abc", from FIPS 180-2.
+    const ABC: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+
+    #[test]
+    fn digests_are_written_as_they_are_parsed() {
+        let digest = Sha256::of(b"abc");
+        assert_eq!(digest.to_string(), ABC);
+        assert_eq!(format!("{digest:?}"), ABC);
+        assert_eq!(ABC.parse(), Ok(digest));
+        assert_eq!(ABC.to_uppercase().parse(), Ok(digest));
+        assert_ne!(digest, Sha256::of(b"abd"));
+        let json = format!("\"{ABC}\"");
+        assert_eq!(serde_json::to_string(&digest).unwrap(), json);
+        assert_eq!(serde_json::from_str::<Sha256>(&json).unwrap(), digest);
+        for wrong in ["", &ABC[1..], &ABC.replace('b', "g")] {
+            let error = wrong.parse::<Sha256>().unwrap_err().to_string();
+            assert!(error.contains("is not a SHA-256; give 64"), "{error}");
+        }
+    }
+}

@@ -219,4 +219,65 @@ mod tests {
             assert!(error.contains("is not a grant; give addresses"), "{error}");
         }
     }
+
+    #[test]
+    fn each_grant_allows_its_own_data() {
+        let all = [
+            Sensitivity::Addresses,
+            Sensitivity::Pseudonyms,
+            Sensitivity::Application,
+            Sensitivity::Names,
+        ];
+        for granted in all {
+            let grants = Grants::of(granted);
+            assert_eq!(grants.to_string(), granted.grant());
+            assert!(grants.allow(Sensitivity::None));
+            for sensitivity in all {
+                assert_eq!(grants.allow(sensitivity), sensitivity == granted);
+            }
+        }
+        assert_eq!(Grants::of(Sensitivity::None), Grants::default());
+        assert_eq!(Grants::of_payload(9).to_string(), "payload:9");
+        assert_eq!(Grants::of_bytes(9).to_string(), "bytes:9");
+        assert_eq!(
+            (Grants::of_payload(9).payload(), Grants::of_bytes(8).bytes()),
+            (9, 8)
+        );
+    }
+
+    #[test]
+    fn a_union_has_the_grants_of_both() {
+        let parse = |text: &str| text.parse::<Grants>().unwrap_or_default();
+        for (one, other, both) in [
+            ("", "", ""),
+            ("addresses", "pseudonyms", "addresses,pseudonyms"),
+            ("application", "names", "application,names"),
+            (
+                "payload:7,bytes:1",
+                "payload:5,bytes:2",
+                "payload:7,bytes:2",
+            ),
+            ("names,addresses", "names", "addresses,names"),
+        ] {
+            for union in [parse(one).and(parse(other)), parse(other).and(parse(one))] {
+                assert_eq!(union.to_string(), both);
+            }
+        }
+        // Bytes from the IP header on include the addresses.
+        for (grants, minimal) in [
+            ("addresses,bytes:1", "bytes:1"),
+            ("addresses,payload:1", "addresses,payload:1"),
+            ("names,bytes:1", "names,bytes:1"),
+        ] {
+            assert_eq!(parse(grants).minimal().to_string(), minimal);
+        }
+        for (grants, reveals) in [
+            ("pseudonyms", false),
+            ("addresses,bytes:1", false),
+            ("pseudonyms,addresses", true),
+            ("pseudonyms,bytes:1", true),
+        ] {
+            assert_eq!(parse(grants).reveal_pseudonyms(), reveals, "{grants}");
+        }
+    }
 }

@@ -54,3 +54,34 @@ impl fmt::Debug for PluginSource {
         write!(f, "PluginSource({self})")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_named_without_its_bytes() {
+        let digest = Sha256::of(b"abc");
+        for (source, text, file) in [
+            (
+                PluginSource::File("a\nb.wasm".into()),
+                "a\\u{a}b.wasm".to_owned(),
+                Some(Path::new("a\nb.wasm")),
+            ),
+            (
+                PluginSource::Bytes(b"abc".to_vec().into()),
+                "the component of 3 bytes".to_owned(),
+                None,
+            ),
+            (
+                PluginSource::Digest(digest),
+                format!("the component with SHA-256 {digest}"),
+                None,
+            ),
+        ] {
+            assert_eq!(source.to_string(), text);
+            assert_eq!(format!("{source:?}"), format!("PluginSource({text})"));
+            assert_eq!(source.file(), file);
+        }
+    }
+}

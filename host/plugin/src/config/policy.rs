@@ -343,6 +343,9 @@ mod tests {
             error.to_string(),
             "plugin 'c': is not listed in the policy, which rejects unlisted plugins; add a section [plugins.NAME]"
         );
+        let names: Vec<_> = policy().plugins().map(str::to_owned).collect();
+        assert_eq!(names, ["a", "b"]);
+        assert_eq!(Policy::at(None).unwrap().plugins().count(), 0);
         let all = Policy::read("version = 1").unwrap();
         assert!(all.apply(PluginSpec::new("c.wasm")).is_ok());
     }
@@ -414,5 +417,38 @@ mod tests {
         ] {
             assert!(error(text).contains(part), "{text}: {}", error(text));
         }
+    }
+
+    #[test]
+    fn a_file_is_read_or_named_in_the_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("flowloom.toml");
+        let error = Policy::from_file(&path).unwrap_err().to_string();
+        assert!(error.starts_with("cannot read policy "), "{error}");
+        std::fs::write(&path, "version = 1\nunlisted = \"refuse\"").unwrap();
+        let policy = Policy::from_file(&path).unwrap();
+        assert!(policy.apply(PluginSpec::new("a.wasm")).is_err());
+        std::fs::write(&path, "version = 3").unwrap();
+        let error = Policy::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("flowloom.toml: it has version 3"), "{error}");
+        std::fs::write(&path, " ".repeat((1 << 20) + 1)).unwrap();
+        let error = Policy::from_file(&path).unwrap_err().to_string();
+        assert!(error.contains("at most 1048576 are accepted"), "{error}");
+    }
+
+    #[test]
+    fn every_limit_can_be_set() {
+        let text = "version = 1\n[limits]\ncall-ms = 20\nopen-ms = 21\nmemory-mib = 1\n\
+                    flows = 2\nns-per-event = 3\noutput-kib = 16384";
+        let spec = Policy::read(text).unwrap().apply(PluginSpec::new("a.wasm"));
+        let expected = Limits {
+            call: Duration::from_millis(20),
+            open: Duration::from_millis(21),
+            memory: 1_048_576,
+            flows: 2,
+            event_time: EventTime::Ns(3),
+            output: 16_777_216,
+        };
+        assert_eq!(spec.unwrap().limits, expected);
     }
 }

@@ -245,4 +245,65 @@ mod tests {
             error("x.wasm,model=@/nowhere").starts_with("option 'model': cannot read /nowhere: ")
         );
     }
+
+    #[test]
+    fn a_spec_is_built_step_by_step() {
+        let source = PluginSource::Bytes(b"abc".to_vec().into());
+        let spec = PluginSpec::named("x", source.clone())
+            .option("a", "1")
+            .name("y")
+            .grant("names".parse().unwrap())
+            .grant("payload:5".parse().unwrap())
+            .calls(CallMode::PerEvent)
+            .option("b", "2");
+        assert_eq!((&*spec.name, &spec.source), ("y", &source));
+        assert_eq!(spec.grants.to_string(), "names,payload:5");
+        assert_eq!(spec.calls, CallMode::PerEvent);
+        assert_eq!(
+            spec.options,
+            [("a", "1"), ("b", "2")].map(|(k, v)| (k.into(), v.into()))
+        );
+        assert!(spec.follows_links);
+    }
+
+    #[test]
+    fn an_option_can_be_the_text_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("model");
+        std::fs::write(&file, "weights\n").unwrap();
+        let text = format!("x.wasm,model=@{},mail=a@b", file.display());
+        let spec: PluginSpec = text.parse().unwrap();
+        let expected = [("model", "weights\n"), ("mail", "a@b")];
+        assert_eq!(spec.options, expected.map(|(k, v)| (k.into(), v.into())));
+        assert_eq!(spec.option_files, [file]);
+        assert!("x.wasm,=1".parse::<PluginSpec>().is_err());
+    }
+
+    #[test]
+    fn a_folder_has_a_limited_number_of_plugins() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
+        for name in ["b.wasm", "a.wasm", "a.toml", "wasm"] {
+            write(name);
+        }
+        let specs = PluginSpec::folder(folder.path()).unwrap();
+        let names: Vec<_> = specs.iter().map(|spec| &*spec.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        for n in 2..PluginSpec::MAX_IN_FOLDER {
+            write(&format!("{n}.wasm"));
+        }
+        assert_eq!(PluginSpec::folder(folder.path()).unwrap().len(), 64);
+        write("c.wasm");
+        let error = PluginSpec::folder(folder.path()).unwrap_err().to_string();
+        assert!(
+            error.ends_with("has 65 plugins; at most 64 are accepted"),
+            "{error}"
+        );
+        let missing = PluginSpec::folder(folder.path().join("none")).unwrap_err();
+        assert!(
+            missing
+                .to_string()
+                .starts_with("cannot read the plugin folder ")
+        );
+    }
 }
