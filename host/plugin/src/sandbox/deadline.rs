@@ -45,3 +45,34 @@ impl Deadline {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_may_use_its_time_less_one_interval() {
+        for (allowed, passed) in [
+            (EPOCH_INTERVAL - Duration::from_nanos(1), true),
+            (EPOCH_INTERVAL + Duration::from_secs(3_600), false),
+        ] {
+            let mut deadline = Deadline {
+                passed: true,
+                ..Deadline::default()
+            };
+            deadline.start(allowed);
+            assert!(!deadline.passed);
+            let interrupts = matches!(deadline.check(), UpdateDeadline::Interrupt);
+            assert_eq!((deadline.passed, interrupts), (passed, passed));
+        }
+        // CPU time after the first check counts.
+        let mut deadline = Deadline::default();
+        deadline.start(2 * EPOCH_INTERVAL);
+        deadline.check();
+        assert!(!deadline.passed);
+        let start = thread_time();
+        while thread_time() - start <= EPOCH_INTERVAL {}
+        deadline.check();
+        assert!(deadline.passed);
+    }
+}

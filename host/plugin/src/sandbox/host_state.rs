@@ -73,3 +73,21 @@ impl HostState {
         &mut self.log
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_numbers_are_those_of_splitmix64() {
+        // The first numbers for the seed 0, from the reference implementation.
+        let mut state = WasiState::default();
+        let numbers = [0; 3].map(|_| state.random());
+        let expected = [
+            0xe220_a839_7b1d_cdaf,
+            0x6e78_9e6a_a1b9_65f4,
+            0x06c4_5d18_8009_454f,
+        ];
+        assert_eq!(numbers, expected);
+    }
+}

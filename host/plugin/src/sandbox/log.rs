@@ -94,3 +94,56 @@ impl Host for Log {
         self.write_line(level, &line);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: u64) -> Time {
+        Time::from_ns(seconds * 1_000_000_000)
+    }
+
+    #[test]
+    fn lines_are_limited_at_once_and_in_the_long_run() {
+        let mut log = Log::new("p");
+        let mut write = |seconds, lines: u64| {
+            log.begin(at(seconds));
+            let before = log.dropped;
+            for _ in 0..lines {
+                log.write(Level::Info, "line".to_owned());
+            }
+            lines - (log.dropped - before)
+        };
+        assert_eq!(write(5, 1_500), 1_000);
+        assert_eq!(write(5, 10), 0);
+        assert_eq!(write(7, 100), 20);
+        assert_eq!(write(8, 3), 3);
+        // Time that goes back adds nothing.
+        assert_eq!(write(7, 100), 7);
+        // Unused lines add up to the limit.
+        assert_eq!(write(100_000, 2_000), 1_000);
+        assert_eq!(log.dropped, 500 + 10 + 80 + 93 + 1_000);
+    }
+
+    #[test]
+    fn the_last_error_of_a_call_is_kept() {
+        let mut log = Log::new("p");
+        log.begin(at(0));
+        log.write(Level::Error, "first".to_owned());
+        log.write(Level::Error, "second\u{1b}".to_owned());
+        log.write(Level::Warn, "no error".to_owned());
+        assert_eq!(log.last_error.as_deref(), Some("second\\u{1b}"));
+        log.begin(at(1));
+        assert_eq!(log.last_error, None);
+        // Standard error may be a traceback; standard output is not.
+        log.write_printed(Level::Info, "output", 0);
+        log.write_printed(Level::Warn, " ", 0);
+        assert_eq!(log.last_error, None);
+        log.write_printed(Level::Warn, "trace", 0);
+        assert_eq!(log.last_error.as_deref(), Some("trace"));
+        log.write_printed(Level::Warn, "long", 1);
+        assert_eq!(log.last_error.as_deref(), Some("long (1 more bytes)"));
+        log.write_printed(Level::Warn, "", 0);
+        assert_eq!(log.last_error.as_deref(), Some("long (1 more bytes)"));
+    }
+}

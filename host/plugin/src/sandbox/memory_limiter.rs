@@ -72,3 +72,32 @@ impl ResourceLimiter for MemoryLimiter {
         4
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_up_to_the_limit_is_accepted_and_counted() {
+        let mut limiter = MemoryLimiter::new(1_000, 100);
+        assert!(limiter.memory_growing(0, 500, None).unwrap());
+        assert!(limiter.memory_growing(500, 600, None).unwrap());
+        assert_eq!((limiter.used, limiter.refused), (700, None));
+        // An element of a table takes 16 bytes of the host.
+        assert!(!limiter.table_growing(0, 19, None).unwrap());
+        assert_eq!((limiter.used, limiter.refused), (700, Some(1_004)));
+        assert!(limiter.table_growing(2, 20, None).unwrap());
+        assert_eq!(limiter.used, 988);
+        assert!(!limiter.memory_growing(0, usize::MAX, None).unwrap());
+        assert_eq!(limiter.refused, Some(usize::MAX));
+        assert!(limiter.memory_growing(0, 12, None).unwrap());
+        assert!(!limiter.memory_growing(12, 13, None).unwrap());
+    }
+
+    #[test]
+    fn an_instance_has_few_parts() {
+        let limiter = MemoryLimiter::new(0, 0);
+        let parts = (limiter.instances(), limiter.tables(), limiter.memories());
+        assert_eq!(parts, (32, 32, 4));
+    }
+}

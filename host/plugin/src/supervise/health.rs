@@ -222,4 +222,24 @@ mod tests {
         assert!(!health.is_on_trial());
         assert_eq!(health.trapped(at(13)), Some(FIRST_BACK_OFF));
     }
+
+    #[test]
+    fn states_are_reported() {
+        let mut health = Health::default();
+        assert_eq!(health.state(), PluginState::Running);
+        assert!(!health.is_in_back_off() && !health.is_on_trial() && !health.may_start(at(9)));
+        health.trapped(at(0));
+        assert_eq!(health.state(), PluginState::Restarting);
+        assert!(health.is_in_back_off() && !health.is_on_trial());
+        health.started(at(1));
+        assert_eq!(health.state(), PluginState::Running);
+        assert!(!health.is_in_back_off() && health.is_on_trial());
+        for (state, text) in [
+            (PluginState::Running, "running"),
+            (PluginState::Restarting, "restarting"),
+            (PluginState::Quarantined, "quarantined"),
+        ] {
+            assert_eq!(state.to_string(), text);
+        }
+    }
 }

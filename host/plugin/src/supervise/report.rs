@@ -112,3 +112,93 @@ impl PluginReport {
         self.image = self.image.max(later.image);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A report whose counters are `n` times different numbers.
+    fn report(n: u64) -> PluginReport {
+        PluginReport {
+            name: "x".to_owned(),
+            version: format!("{n}"),
+            state: PluginState::Running,
+            generations: n,
+            events: 2 * n,
+            calls: 3 * n,
+            time: Duration::from_secs(4 * n),
+            traps: 5 * n,
+            traps_of_time: 6 * n,
+            traps_of_memory: 7 * n,
+            excesses: 8 * n,
+            last_trap: Some(Trap::Deadline {
+                allowed_ms: n.into(),
+            }),
+            flows_lost: 9 * n,
+            flows_skipped: 10 * n,
+            flows_shed: 11 * n,
+            flows_abandoned: 12 * n,
+            flows_cut: 13 * n,
+            flows_held: 14 * n,
+            bad_outputs: 15 * n,
+            outputs_too_large: 16 * n,
+            flows_overflowed: 17 * n,
+            lines_dropped: 18 * n,
+            memory: 19 * n as usize,
+            image: 20 * n as usize,
+        }
+    }
+
+    #[test]
+    fn generations_add_up_and_the_latest_version_is_reported() {
+        let mut sum = report(100);
+        sum.add(report(3));
+        let expected = PluginReport {
+            version: "3".to_owned(),
+            last_trap: Some(Trap::Deadline { allowed_ms: 3 }),
+            // The largest.
+            image: 2_000,
+            ..report(103)
+        };
+        assert_eq!(format!("{sum:?}"), format!("{expected:?}"));
+        let without = PluginReport {
+            last_trap: None,
+            ..report(0)
+        };
+        sum.add(without);
+        assert!(matches!(
+            sum.last_trap,
+            Some(Trap::Deadline { allowed_ms: 3 })
+        ));
+    }
+
+    #[test]
+    fn meters_add_up_but_share_generations_and_code() {
+        let named = |name: &str, n| PluginReport {
+            name: name.to_owned(),
+            ..report(n)
+        };
+        let quarantined = PluginReport {
+            state: PluginState::Quarantined,
+            ..named("a", 5)
+        };
+        let meters = vec![
+            vec![named("a", 7), named("b", 1)],
+            vec![quarantined],
+            vec![named("a", 2)],
+        ];
+        let sums = PluginReport::sum(meters);
+        let names: Vec<_> = sums.iter().map(|sum| &*sum.name).collect();
+        assert_eq!(names, ["a", "b"]);
+        let expected = PluginReport {
+            version: "2".to_owned(),
+            state: PluginState::Quarantined,
+            generations: 7,
+            last_trap: Some(Trap::Deadline { allowed_ms: 2 }),
+            image: 140,
+            ..named("a", 14)
+        };
+        assert_eq!(format!("{:?}", sums[0]), format!("{expected:?}"));
+        assert_eq!(format!("{:?}", sums[1]), format!("{:?}", named("b", 1)));
+    }
+}
