@@ -296,3 +296,112 @@ fn push_flow(fields: &[&Feature], columns: &mut [ColumnBuffer], flow: &FlowView<
         column.push_value(field.value(flow));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flowloom_core::decode::{Decoder, TunnelSet};
+    use flowloom_core::link_type::LinkType;
+    use flowloom_core::record::DecodedPacket;
+
+    use super::*;
+    use crate::config::anonymization_key::AnonymizationKey;
+    use crate::load::plugin::tests::load;
+
+    /// The manifest of a plugin that receives this many bytes of payload and of packets.
+    fn manifest(payload_bytes: u32, packet_bytes: u32) -> Manifest {
+        Manifest {
+            payload_bytes,
+            packet_bytes,
+            ..load().manifest().clone()
+        }
+    }
+
+    fn batch(manifest: &Manifest) -> Batch {
+        Batch::new(manifest, Pseudonyms::new(&AnonymizationKey::from([7; 64])))
+    }
+
+    /// Returns an IPv4 packet of this protocol, with 8 bytes of header and `len` bytes of payload.
+    fn frame(protocol: u8, len: usize) -> Vec<u8> {
+        let mut frame = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, protocol, 0, 0];
+        frame.extend([192, 0, 2, 1, 192, 0, 2, 2, 0, 1, 0, 53, 0, 0, 0, 0]);
+        frame.resize(28 + len, b'x');
+        let size = (frame.len() as u16).to_be_bytes();
+        frame[2..4].copy_from_slice(&size);
+        frame
+    }
+
+    fn decoded(frame: &[u8]) -> DecodedPacket {
+        let decoder = Decoder::new(TunnelSet::NONE);
+        DecodedPacket {
+            packet: decoder
+                .decode(LinkType(101), frame, frame.len() as u32)
+                .unwrap(),
+            ..DecodedPacket::default()
+        }
+    }
+
+    #[test]
+    fn a_batch_has_room_for_1024_events_and_1_mib_of_packets() {
+        // Each packet has 28 + 20,000 bytes.
+        let frame = frame(17, 20_000);
+        let decoded = decoded(&frame);
+        let chunk = [FlowPacket::new(&decoded, &frame)];
+        for (payload, packet, rooms) in [
+            (0, 0, [1_024, 1_023, 1_022]),
+            (1_000, 0, [1_024, 1_023, 1_022]),
+            // The second and third numbers are limited by 1,048,576 bytes.
+            (10_000, 0, [104, 103, 102]),
+            (0, 30_000, [34, 34, 33]),
+            (20_000, 20_000, [26, 25, 24]),
+            // A packet may have more bytes than a batch, but the actual size counts.
+            (0, 2_000_000, [1, 0, 0]),
+        ] {
+            let manifest = manifest(payload, packet);
+            let mut batch = batch(&manifest);
+            for (n, room) in rooms.into_iter().enumerate() {
+                assert_eq!((batch.room(), batch.len()), (room, n), "{payload} {packet}");
+                let mut selected = SelectedPackets::default();
+                selected.push(0, EventKind::Update, 3);
+                batch.push_packets(&selected, &manifest, &chunk, None);
+            }
+            batch.clear();
+            assert_eq!((batch.room(), batch.len()), (rooms[0], 0));
+        }
+    }
+
+    #[test]
+    fn bytes_are_cut_to_what_the_manifest_requests() {
+        let frame = frame(17, 10);
+        let decoded = decoded(&frame);
+        let packet = FlowPacket::new(&decoded, &frame);
+        for (payload_bytes, packet_bytes, lens) in
+            [(0, 0, (0, 0)), (4, 21, (4, 21)), (100, 100, (10, 38))]
+        {
+            let manifest = manifest(payload_bytes, packet_bytes);
+            let (payload, bytes) = (payload(&manifest, &packet), ip_bytes(&manifest, &packet));
+            assert_eq!((payload.len(), bytes.len()), lens);
+            assert_eq!((payload, bytes), (&frame[28..][..lens.0], &frame[..lens.1]));
+        }
+    }
+
+    #[test]
+    fn with_pseudonyms_only_tcp_and_udp_have_a_payload() {
+        for (protocol, hides_addresses, is_shown) in [
+            (17, true, true),
+            (6, true, true),
+            (1, true, false),
+            (47, true, false),
+            (1, false, true),
+        ] {
+            let frame = frame(protocol, 40);
+            let decoded = decoded(&frame);
+            let packet = FlowPacket::new(&decoded, &frame);
+            let manifest = Manifest {
+                hides_addresses,
+                ..manifest(9, 0)
+            };
+            let is_empty = payload(&manifest, &packet).is_empty();
+            assert_eq!(is_empty, !is_shown, "{protocol}");
+        }
+    }
+}

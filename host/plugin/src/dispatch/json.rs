@@ -168,6 +168,9 @@ mod tests {
         let digits = format!("\"{}\"", "1".repeat(100_000));
         assert!(json(&digits).is_some(), "digits in a string");
         assert!(json(&format!("[{}0]", "1,".repeat(10_000))).is_some());
+        // The longest number.
+        assert!(json(&"1".repeat(64)).is_some());
+        assert!(json(&format!("[-1e{}]", "0".repeat(61))).is_some());
     }
 
     #[test]

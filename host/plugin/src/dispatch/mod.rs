@@ -7,3 +7,5 @@ pub(crate) mod json;
 pub(crate) mod outputs;
 pub(crate) mod record;
 pub(crate) mod runner;
+#[cfg(test)]
+mod tests;

@@ -457,4 +457,175 @@ mod tests {
         assert_eq!(got, [UdpValue::Json("{\"a\": 1}".into())]);
         assert_eq!(bad, 0);
     }
+
+    #[test]
+    fn values_of_every_declared_type_are_accepted() {
+        let all = [
+            (
+                Type::Boolean,
+                ValueResult::Boolean(true),
+                UdpValue::Boolean(true),
+                0,
+            ),
+            (
+                Type::I64,
+                ValueResult::Integer(-5),
+                UdpValue::Integer(-5),
+                0,
+            ),
+            (
+                Type::Float,
+                ValueResult::Float(0.5),
+                UdpValue::Float(0.5),
+                0,
+            ),
+            (
+                Type::Text,
+                ValueResult::Text("ab".into()),
+                UdpValue::Text("ab".into()),
+                2,
+            ),
+            (
+                Type::Bytes,
+                ValueResult::Bytes(vec![1, 2, 3]),
+                UdpValue::Bytes([1, 2, 3].into()),
+                3,
+            ),
+            (
+                Type::Integers,
+                ValueResult::Integers(vec![1]),
+                UdpValue::Integers([1].into()),
+                8,
+            ),
+            (
+                Type::Floats,
+                ValueResult::Floats(vec![1.0]),
+                UdpValue::Floats([1.0].into()),
+                8,
+            ),
+            (
+                Type::Json,
+                ValueResult::Json("[1]".into()),
+                UdpValue::Json("[1]".into()),
+                3,
+            ),
+        ];
+        for (index, (ty, given, expected, bytes)) in all.iter().enumerate() {
+            let accepted = accept_record(&declared(*ty), vec![given.clone()], MAX_BYTES);
+            assert_eq!(accepted.values, std::slice::from_ref(expected));
+            assert_eq!((accepted.bad, accepted.too_large), (0, 0));
+            assert_eq!(accepted.row_bytes, [*bytes]);
+            // A value of another type, and none at all.
+            let (_, other, ..) = &all[(index + 1) % all.len()];
+            for (given, bad) in [
+                (vec![other.clone()], 1),
+                (vec![], 1),
+                (vec![ValueResult::Null], 0),
+            ] {
+                let accepted = accept_record(&declared(*ty), given, MAX_BYTES);
+                assert_eq!(accepted.bad, bad, "{ty:?}");
+                assert!(accepted.values.iter().all(|value| *value == UdpValue::Null));
+                assert_eq!(accepted.row_bytes, [0]);
+            }
+        }
+        // More values than declared.
+        let given = vec![ValueResult::Integer(1); 4];
+        assert_eq!(accept_record(&declared(Type::I64), given, MAX_BYTES).bad, 3);
+    }
+
+    #[test]
+    fn columns_of_every_declared_type_are_accepted() {
+        let lists = |ends: &[u32]| ends.to_vec();
+        for (ty, values, expected) in [
+            (
+                Type::Boolean,
+                Values::Booleans(vec![0, 1]),
+                [Value::Boolean(false), Value::Boolean(true)],
+            ),
+            (
+                Type::Float,
+                Values::Floats(vec![0.5, 1.5]),
+                [Value::Float(0.5), Value::Float(1.5)],
+            ),
+            (
+                Type::Bytes,
+                Values::Bytes(texts(b"abc", &[1, 3])),
+                [Value::Bytes(b"a"), Value::Bytes(b"bc")],
+            ),
+            (
+                Type::Json,
+                Values::Jsons(texts(b"1[]", &[1, 3])),
+                [Value::Json("1"), Value::Json("[]")],
+            ),
+            (
+                Type::Integers,
+                Values::IntegerLists(IntegerListsResult {
+                    values: vec![1, 2, 3],
+                    ends: lists(&[1, 3]),
+                }),
+                [Value::Integers(&[1]), Value::Integers(&[2, 3])],
+            ),
+            (
+                Type::Floats,
+                Values::FloatLists(FloatLists {
+                    values: vec![1.0, 2.0, 3.0],
+                    ends: lists(&[2, 3]),
+                }),
+                [Value::Floats(&[1.0, 2.0]), Value::Floats(&[3.0])],
+            ),
+        ] {
+            let column = OutputColumn {
+                values,
+                valid: Vec::new(),
+            };
+            let accepted = accept_columns(&declared(ty), vec![column], 2, MAX_BYTES);
+            assert_eq!((accepted.bad, accepted.too_large), (0, 0), "{ty:?}");
+            let column = &accepted.values[0];
+            assert_eq!([column.value(0), column.value(1)], expected);
+        }
+    }
+
+    #[test]
+    fn missing_and_further_columns_and_values_are_counted() {
+        let integers = |count| OutputColumn {
+            values: Values::Integers(vec![7; count]),
+            valid: Vec::new(),
+        };
+        let columns = |given: Vec<OutputColumn>, rows| {
+            let accepted = accept_columns(&declared(Type::I64), given, rows, MAX_BYTES);
+            (accepted.bad, accepted.values.len())
+        };
+        assert_eq!(columns(vec![], 0), (0, 0));
+        assert_eq!(columns(vec![integers(0)], 0), (0, 1));
+        assert_eq!(columns(vec![integers(2)], 0), (2, 1));
+        assert_eq!(columns(vec![], 3), (3, 1));
+        assert_eq!(columns(vec![integers(3), integers(3)], 3), (3, 1));
+        assert_eq!(columns(vec![integers(0), integers(0)], 0), (1, 1));
+        assert_eq!(columns(vec![integers(5)], 3), (2, 1));
+        // So are further and missing values of the other numbers.
+        for len in [1, 3] {
+            for (ty, values) in [
+                (Type::Boolean, Values::Booleans(vec![1; len])),
+                (Type::I64, Values::Integers(vec![1; len])),
+                (Type::Float, Values::Floats(vec![1.0; len])),
+            ] {
+                assert_eq!(accept(ty, values, &[], 2).1, 1, "{ty:?} {len}");
+            }
+        }
+        // Texts beyond the rows, and texts of null values with wrong ends.
+        let column = |ends: &[u32], valid: &[u8]| OutputColumn {
+            values: Values::Texts(texts(b"abcd", ends)),
+            valid: valid.to_vec(),
+        };
+        for (ends, valid, bad) in [
+            (&[1, 2, 3, 4][..], &[][..], 2),
+            (&[1, 9], &[1, 0], 0),
+            (&[1, 9], &[1, 1], 1),
+            (&[1], &[1, 0], 0),
+        ] {
+            let given = vec![column(ends, valid)];
+            let accepted = accept_columns(&declared(Type::Text), given, 2, MAX_BYTES);
+            assert_eq!(accepted.bad, bad, "{ends:?} {valid:?}");
+        }
+    }
 }

@@ -186,3 +186,173 @@ pub(crate) fn flow<T>(
         fields: &values,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use flowloom_core::decode::{Decoder, TunnelSet};
+    use flowloom_core::link_type::{LinkType, RawPacket};
+    use flowloom_core::meter::{Meter, Settings};
+    use flowloom_core::record::DecodedPacket;
+    use flowloom_core::time::Time;
+
+    use super::*;
+    use crate::config::anonymization_key::AnonymizationKey;
+    use crate::load::plugin::tests::load;
+
+    /// An Ethernet frame with a TCP segment of three bytes. SYN, PSH and ACK are set.
+    const FRAME: [u8; 57] = [
+        2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0, 0x45, 0, 0, 43, 0, 9, 0, 0, 64, 6, 0, 0, 192, 0,
+        2, 1, 192, 0, 2, 2, 4, 0, 0, 80, 0, 0, 0, 5, 0, 0, 0, 6, 0x50, 0x1a, 1, 0, 0, 0, 0, 0,
+        b'G', b'E', b'T',
+    ];
+
+    fn pseudonyms() -> Pseudonyms {
+        Pseudonyms::new(&AnonymizationKey::from([7; 64]))
+    }
+
+    /// Returns the record of the frame as text, for a plugin that requests these fields and bytes.
+    fn record(fields: &[&str], payload_bytes: u32, packet_bytes: u32) -> String {
+        let mut manifest = load().manifest().clone();
+        let field = |name: &&str| PacketField::by_name(name).expect("it exists");
+        manifest.packet = fields.iter().map(field).collect();
+        (manifest.payload_bytes, manifest.packet_bytes) = (payload_bytes, packet_bytes);
+        let decoder = Decoder::new(TunnelSet::NONE);
+        let decoded = DecodedPacket {
+            packet: decoder.decode(LinkType(1), &FRAME, 60).unwrap(),
+            time: Time::from_ns(7_000_001),
+            ..DecodedPacket::default()
+        };
+        let mut packet = FlowPacket::new(&decoded, &FRAME);
+        packet.direction = FlowDirection::DstToSrc;
+        packet.delta_ms = 3;
+        let mut records = Records::new(&manifest, pseudonyms());
+        // The memory of the first packet is reused.
+        records.packet(&manifest, &packet, |_| ());
+        records.packet(&manifest, &packet, |record| format!("{record:?}"))
+    }
+
+    #[track_caller]
+    fn assert_has(record: &str, parts: &[&str]) {
+        for part in parts {
+            assert!(record.contains(part), "{part} is not in {record}");
+        }
+    }
+
+    #[test]
+    fn a_record_has_all_fields_without_a_grant() {
+        let parts = [
+            "time-ns: 7000001",
+            "delta-time-ms: 3",
+            "direction: Direction::Dst2src",
+            "raw-size: 60",
+            "ip-size: 43",
+            "transport-size: 23",
+            "payload-size: 3",
+            "src-ip: None",
+            "src-port: 1024",
+            "dst-ip: None",
+            "dst-port: 80",
+            "src-mac: None",
+            "dst-mac: None",
+            "protocol: 6",
+            "ip-version: 4",
+            "ttl: 64",
+            "ip-id: 9",
+            "tcp-window: 256",
+            "tcp-seq: 5",
+            "tcp-ack: 6",
+            "ip-packet: None",
+            "payload: None",
+            "more: None",
+        ];
+        assert_has(&record(&[], 0, 0), &parts);
+    }
+
+    #[test]
+    fn requested_addresses_bytes_and_further_fields_are_added() {
+        let text = record(&["src_ip", "dst_mac"], 2, 1);
+        let parts = [
+            "src-ip: Some(\"192.0.2.1\")",
+            "dst-ip: None",
+            "src-mac: None",
+            "dst-mac: Some(\"02:00:00:00:00:02\")",
+            "ip-packet: Some([69])",
+            "payload: Some([71, 69])",
+            "more: None",
+        ];
+        assert_has(&text, &parts);
+        let text = record(
+            &["dst_ip", "time_ms", "src_oui", "src_pseudonym", "src_mac"],
+            0,
+            0,
+        );
+        let number = pseudonyms().of([192, 0, 2, 1].into());
+        let more = format!(
+            "[ValueParam::Integer(7), ValueParam::Text(\"02:00:00\"), ValueParam::Integer({number})]"
+        );
+        let parts = [
+            "dst-ip: Some(\"192.0.2.2\")",
+            "src-mac: Some(\"02:00:00:00:00:01\")",
+            &more,
+        ];
+        assert_has(&text, &parts);
+    }
+
+    #[test]
+    fn each_flag_has_its_bit() {
+        let flags = [
+            TcpFlags::FIN,
+            TcpFlags::SYN,
+            TcpFlags::RST,
+            TcpFlags::PSH,
+            TcpFlags::ACK,
+            TcpFlags::URG,
+            TcpFlags::ECE,
+            TcpFlags::CWR,
+        ];
+        for (bit, flag) in flags.into_iter().enumerate() {
+            assert_eq!(tcp_flags(1 << bit), flag);
+        }
+        assert_eq!(tcp_flags(0), TcpFlags::empty());
+        assert_eq!(tcp_flags(0xff), TcpFlags::all());
+    }
+
+    #[test]
+    fn flow_fields_have_the_types_of_the_contract() {
+        let mut meter = Meter::new(Settings::default());
+        let packet = RawPacket {
+            time: Time::EPOCH,
+            link: LinkType(1),
+            wire_len: 60,
+            data: &FRAME,
+        };
+        meter.push([packet]);
+        meter.finish();
+        let ended = meter.next_flow().unwrap();
+        let fields = [
+            "src_ip",
+            "dst_mac",
+            "src_oui",
+            "dst_port",
+            "src_ip_is_private",
+            "application_name",
+            "bidirectional_mean_ps",
+            "splt_ps",
+        ];
+        let fields = fields.map(|name| Feature::by_name(name).expect("it exists"));
+        let text = flow(&fields, &ended.view(), |flow| format!("{flow:?}"));
+        let parts = [
+            "id: 0",
+            "Text(\"192.0.2.1\")",
+            "Text(\"02:00:00:00:00:02\")",
+            "Text(\"02:00:00\")",
+            "Integer(80)",
+            "Boolean(true)",
+            "Text(\"Unknown\")",
+            "Float(60.0)",
+            "Integers([])",
+        ];
+        assert_has(&text, &parts);
+        assert_eq!(text.matches("ValueParam::").count(), 8, "{text}");
+    }
+}

@@ -218,7 +218,7 @@ pub(crate) mod tests {
 
     /// A module for the world `plugin` with an empty manifest: an empty record is all zeros. It traps at the
     /// first packet.
-    const MODULE: &str = r#"(module
+    pub(crate) const MODULE: &str = r#"(module
         (memory (export "memory") 4)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
         (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
@@ -231,30 +231,54 @@ pub(crate) mod tests {
 
     /// Loads `MODULE` for one meter.
     pub(crate) fn load() -> Plugin {
-        let mut bytes = wat::parse_str(MODULE).unwrap();
+        let plugin = load_module(MODULE, "plugin", 0, |_| ());
+        Arc::into_inner(plugin).expect("nobody else has it")
+    }
+
+    /// Returns an engine that compiles in this process.
+    fn engine() -> PluginEngine {
+        let key = AnonymizationKey::from([7; 64]);
+        PluginEngine::new(None, &key, &ThreadPanics::default()).unwrap()
+    }
+
+    /// Returns a module with its component type for a world of the contract.
+    pub(crate) fn embedded(module: &str, world: &str) -> Vec<u8> {
+        let mut bytes = wat::parse_str(module).unwrap();
         let mut resolve = Resolve::default();
         let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
         let (package, _) = resolve.push_dir(wit).unwrap();
-        let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+        let world = resolve.select_world(&[package], Some(world)).unwrap();
         embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
-        let engine = PluginEngine::new(
-            None,
-            &AnonymizationKey::random().unwrap(),
-            &ThreadPanics::default(),
-        )
-        .unwrap();
+        bytes
+    }
+
+    /// Loads a module for a world of the contract, as one generation of the plugin `x`.
+    pub(crate) fn load_module(
+        module: &str,
+        world: &str,
+        generation: u64,
+        change: impl FnOnce(&mut PluginSpec),
+    ) -> Arc<Plugin> {
+        let bytes = embedded(module, world);
+        let engine = engine();
         let sha256 = Sha256::of(&bytes);
         let file = PluginFile { bytes, sha256 };
         let schema = Settings::default().schema();
-        let run = Arc::default();
-        let loaded = Plugin::load(PluginSpec::new("x.wasm"), file, 0, &engine, &schema, &run);
-        loaded.map_err(|problem| problem.to_string()).unwrap()
+        let (mut spec, run) = (PluginSpec::new("x.wasm"), Arc::default());
+        change(&mut spec);
+        let loaded = Plugin::load(spec, file, generation, &engine, &schema, &run);
+        Arc::new(loaded.map_err(|problem| problem.to_string()).unwrap())
     }
 
     impl Plugin {
         /// Changes the memory limit of further instances.
         pub(crate) fn set_memory(&mut self, bytes: usize) {
             self.spec.limits.memory = bytes;
+        }
+
+        /// Returns the number of instances that no meter uses yet.
+        pub(crate) fn spares(&self) -> usize {
+            self.spare().len()
         }
     }
 
@@ -309,5 +333,31 @@ pub(crate) mod tests {
         let mut instance = plugin.instance().unwrap();
         assert!(matches!(instance.finish(true), Ok(())));
         assert!(plugin.instance().is_err());
+    }
+
+    #[test]
+    fn a_plugin_knows_its_component() {
+        let bytes = embedded(MODULE, "plugin");
+        let plugin = load_module(MODULE, "plugin", 7, |spec| spec.name = "y".to_owned());
+        assert_eq!((plugin.name(), &*plugin.spec().name), ("y", "y"));
+        assert_eq!(plugin.component_bytes(), bytes.len());
+        assert_eq!(
+            (plugin.sha256(), plugin.generation()),
+            (Sha256::of(&bytes), 7)
+        );
+        assert!(plugin.image_bytes() > 1_000);
+        assert!(plugin.manifest().outputs.is_empty() && plugin.by_event());
+    }
+
+    #[test]
+    fn pseudonyms_are_not_granted_with_the_addresses_behind_them() {
+        let (mut spec, engine) = (PluginSpec::new("x.wasm"), engine());
+        spec.grants = "pseudonyms,addresses".parse().unwrap();
+        let bytes = embedded(MODULE, "plugin");
+        let sha256 = Sha256::of(&bytes);
+        let file = PluginFile { bytes, sha256 };
+        let schema = Settings::default().schema();
+        let loaded = Plugin::load(spec, file, 0, &engine, &schema, &Arc::default());
+        assert!(matches!(loaded, Err(LoadErrorKind::RevealedPseudonyms)));
     }
 }
