@@ -141,4 +141,17 @@ mod tests {
         assert_eq!(error.downcast_ref(), Some(&Trap::Interrupt));
         assert_eq!(panics.count(), 1);
     }
+
+    #[test]
+    fn tasks_of_the_loader_run_in_order() {
+        let key = AnonymizationKey::from([7; 64]);
+        let engine = PluginEngine::new(None, &key, &ThreadPanics::default()).unwrap();
+        let (sender, done) = channel();
+        for n in 0..3 {
+            let sender = sender.clone();
+            engine.run_in_loader(move || sender.send(n).unwrap());
+        }
+        drop(sender);
+        assert_eq!(done.into_iter().collect::<Vec<_>>(), [0, 1, 2]);
+    }
 }

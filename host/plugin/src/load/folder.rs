@@ -354,6 +354,7 @@ mod tests {
 
     use super::*;
     use crate::load::compile::{CompileError, CompiledModule, Compiler};
+    use crate::load::plugin::tests::{MODULE, embedded};
     use crate::load::registry::RegistryConfig;
 
     /// Records the files that it receives, and rejects each of them.
@@ -430,5 +431,122 @@ mod tests {
             [&b"panic"[..], b"second", b"third"]
         );
         assert_eq!(panics.count(), 1);
+    }
+
+    /// A folder in step with a registry, before the first scan. No file is a plugin.
+    fn sync(folder: PluginFolder, policy: Option<PathBuf>) -> (FolderSync, RecordingCompiler) {
+        let compiler = RecordingCompiler::default();
+        let config = RegistryConfig {
+            compiler: Some(Arc::new(compiler.clone())),
+            ..RegistryConfig::default()
+        };
+        let sync = FolderSync {
+            folder,
+            policy,
+            registry: Registry::with(Settings::default().schema(), config).unwrap(),
+            handled: BTreeMap::new(),
+            changing: BTreeMap::new(),
+            has_scanned: false,
+            last_error: None,
+        };
+        (sync, compiler)
+    }
+
+    #[test]
+    fn specs_have_the_properties_of_the_folder() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["a.wasm", "b.x.wasm"] {
+            std::fs::write(place.path().join(name), "").unwrap();
+        }
+        let folder = PluginFolder::new(place.path())
+            .grant("a", "names".parse().unwrap())
+            .grant("a", "payload:7".parse().unwrap())
+            .calls(CallMode::PerEvent);
+        for is_watched in [false, true] {
+            let folder = folder.clone().followed(is_watched);
+            let specs = folder.specs().unwrap();
+            let grants: Vec<_> = specs
+                .iter()
+                .map(|spec| (&*spec.name, spec.grants.to_string()))
+                .collect();
+            let expected = [("a", "names,payload:7".to_owned()), ("b", String::new())];
+            assert_eq!(grants, expected);
+            assert!(specs.iter().all(|spec| spec.calls == CallMode::PerEvent));
+            assert!(specs.iter().all(|spec| spec.follows_links != is_watched));
+            // In a watched folder, a plugin with grants needs its digest in the policy.
+            let allowed = specs
+                .into_iter()
+                .map(|spec| folder.allowed(spec, &Policy::default()));
+            let allowed: Vec<_> = allowed.map(|spec| spec.is_ok()).collect();
+            assert_eq!(allowed, [!is_watched, true]);
+        }
+        let registry = Registry::new(Settings::default().schema()).unwrap();
+        let panics = ThreadPanics::default();
+        assert!(folder.follow(None, &registry, &panics).unwrap().is_none());
+        let missing = PluginFolder::new(place.path().join("none")).followed(true);
+        let error = missing.follow(None, &registry, &panics).err().unwrap();
+        assert!(error.to_string().starts_with("cannot watch "), "{error}");
+    }
+
+    #[test]
+    fn a_file_is_tried_again_only_if_it_or_its_policy_changed() {
+        let place = tempfile::tempdir().unwrap();
+        let policy = place.path().join("flowloom.toml");
+        let allow = |option: u8| {
+            let text = format!("version = 1\n[plugins.a.options]\nx = {option}");
+            std::fs::write(&policy, text).unwrap();
+        };
+        allow(1);
+        std::fs::write(place.path().join("a.wasm"), "first").unwrap();
+        let folder = PluginFolder::new(place.path()).followed(true);
+        let (mut sync, compiler) = sync(folder, Some(policy.clone()));
+        let mut tries = || {
+            sync.scan();
+            // Every scan is a first one, so that nothing waits.
+            sync.has_scanned = false;
+            (compiler.0.lock().unwrap().len(), sync.last_error.is_some())
+        };
+        assert_eq!([tries(), tries()], [(1, false); 2]);
+        allow(2);
+        assert_eq!([tries(), tries()], [(2, false); 2]);
+        std::fs::write(place.path().join("a.wasm"), "longer").unwrap();
+        assert_eq!([tries(), tries()], [(3, false); 2]);
+        std::fs::write(&policy, "version = 2").unwrap();
+        std::fs::write(place.path().join("b.wasm"), "not tried").unwrap();
+        assert_eq!([tries(), tries()], [(3, true); 2]);
+        allow(2);
+        assert_eq!([tries(), tries()], [(4, false); 2]);
+        // A file that is gone and comes back.
+        std::fs::remove_file(place.path().join("b.wasm")).unwrap();
+        assert_eq!(tries(), (4, false));
+        std::fs::write(place.path().join("b.wasm"), "again").unwrap();
+        assert_eq!(tries(), (5, false));
+    }
+
+    #[test]
+    fn only_plugins_of_the_folder_are_replaced_or_removed() {
+        let place = tempfile::tempdir().unwrap();
+        let file = |name: &str| place.path().join(name);
+        let bytes = embedded(MODULE, "plugin");
+        std::fs::write(file("a.wasm"), &bytes).unwrap();
+        std::fs::write(file("b.wasm"), &bytes).unwrap();
+        let registry = Registry::new(Settings::default().schema()).unwrap();
+        // The plugin `b` is from elsewhere.
+        let other = PluginSource::Bytes(bytes.into());
+        let other = registry.load(PluginSpec::named("b", other)).unwrap();
+        let folder = PluginFolder::new(place.path()).followed(true);
+        let (mut sync, _) = sync(folder, None);
+        sync.registry = registry.clone();
+        sync.scan();
+        let first = registry.get("a").expect("it is loaded");
+        assert_eq!(first.spec().source.file(), Some(&*file("a.wasm")));
+        assert!(Arc::ptr_eq(&registry.get("b").unwrap(), &other));
+        sync.scan();
+        assert!(Arc::ptr_eq(&registry.get("a").unwrap(), &first));
+        std::fs::remove_file(file("a.wasm")).unwrap();
+        std::fs::remove_file(file("b.wasm")).unwrap();
+        sync.scan();
+        assert!(registry.get("a").is_none());
+        assert!(registry.get("b").is_some());
     }
 }

@@ -175,3 +175,93 @@ struct HasLog;
 impl wasmtime::component::HasData for HasLog {
     type Data<'a> = &'a mut Log;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(result: Result<(), LoadErrorKind>) -> String {
+        result
+            .err()
+            .map_or_else(String::new, |error| error.to_string())
+    }
+
+    #[test]
+    fn only_the_log_and_wasi_can_be_imported() {
+        for import in [
+            "flowloom:plugin/log@0.1.0",
+            "flowloom:plugin/log@0.1.12",
+            "flowloom:plugin/manifest@0.1.0",
+            "wasi:io/poll@0.2.6",
+        ] {
+            assert_eq!(problem(check_import(import)), "", "{import}");
+        }
+        for import in [
+            "env",
+            "flowloom:plugin/feature@0.1.0",
+            "wasi:io/poll@0.3.0",
+            "a\nb",
+        ] {
+            let error = problem(check_import(import));
+            let start = format!("imports '{}', which", import.escape_debug());
+            assert!(error.starts_with(&start), "{error}");
+        }
+        for version in ["0.2.0", "1.1.0", "0.1", "0.1.x", "0.10.0"] {
+            let error = problem(check_import(&format!("flowloom:plugin/log@{version}")));
+            let start = format!("requires flowloom:plugin {version}; this");
+            assert!(error.starts_with(&start), "{error}");
+        }
+        let long = problem(check_import(&"x".repeat(10_000)));
+        assert!(long.len() < 400, "{long}");
+    }
+
+    #[test]
+    fn a_plugin_exports_feature_or_batch_feature() {
+        let check = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|&name| name.to_owned()).collect();
+            problem(check_exports(&names))
+        };
+        let feature = "flowloom:plugin/feature@0.1.0";
+        assert_eq!(check(&[feature]), "");
+        assert_eq!(check(&["other", "flowloom:plugin/batch-feature@0.1.3"]), "");
+        // A supported version is enough.
+        assert_eq!(check(&["flowloom:plugin/feature@0.2.0", feature]), "");
+        let other = check(&["flowloom:plugin/feature@0.2.0"]);
+        assert!(
+            other.starts_with("requires flowloom:plugin 0.2.0"),
+            "{other}"
+        );
+        for names in [&[][..], &["feature"], &["flowloom:plugin/log@0.1.0"]] {
+            let error = check(names);
+            assert!(error.starts_with("exports neither "), "{error}");
+        }
+    }
+
+    #[test]
+    fn functions_of_wasi_are_limited() {
+        let functions = |count: usize| {
+            let exports: String = (0..count)
+                .map(|n| format!("(export \"f{n}\" (func))"))
+                .collect();
+            // Two interfaces, whose functions add up.
+            let text = format!(
+                "(component (import \"wasi:a/a@0.2.0\" (instance {exports})) \
+                 (import \"wasi:a/b@0.2.0\" (instance {exports})))"
+            );
+            let host = HostLinker::new().unwrap();
+            let component = Component::new(&host.engine, wat::parse_str(text).unwrap()).unwrap();
+            let cost = HostCost {
+                image: 0,
+                instance: 0,
+            };
+            problem(LinkedPlugin::new(&component, cost, &host).map(|_| ()))
+        };
+        let exports = functions(wasi::MAX_ITEMS / 2);
+        assert!(exports.starts_with("exports neither "), "{exports}");
+        let error = functions(wasi::MAX_ITEMS / 2 + 1);
+        assert!(
+            error.contains("more than 4096 functions and types of wasi"),
+            "{error}"
+        );
+    }
+}

@@ -447,4 +447,122 @@ mod tests {
             assert!(error.contains(what), "{error}");
         }
     }
+
+    #[test]
+    fn what_is_declared_is_accepted_unchanged() {
+        let kinds = [
+            (wit::ValueType::Boolean, Type::Boolean),
+            (wit::ValueType::Integer, Type::I64),
+            (wit::ValueType::Float, Type::Float),
+            (wit::ValueType::Text, Type::Text),
+            (wit::ValueType::Bytes, Type::Bytes),
+            (wit::ValueType::Integers, Type::Integers),
+            (wit::ValueType::Floats, Type::Floats),
+            (wit::ValueType::Json, Type::Json),
+        ];
+        let outputs = kinds.iter().enumerate().map(|(n, (kind, _))| wit::Output {
+            name: format!("x{n}"),
+            kind: *kind,
+            description: format!("d{n}"),
+        });
+        let all = wit::Manifest {
+            version: "1.2".into(),
+            description: "counts".into(),
+            outputs: outputs.collect(),
+            packet: names(&["ip_size", "src_ip"]),
+            payload_bytes: 9,
+            packet_bytes: 65_575,
+            at_init: names(&["id"]),
+            at_update: names(&["src_port", "protocol"]),
+            at_expire: names(&["bidirectional_packets"]),
+            packets_per_flow: Some(7),
+            cuts_flows: true,
+            packed: true,
+            needs_one_meter: true,
+        };
+        let accepted = check(all, "payload:64,bytes:100").unwrap();
+        assert_eq!(
+            (&*accepted.version, &*accepted.description),
+            ("1.2", "counts")
+        );
+        for (n, (column, (_, ty))) in accepted.outputs.iter().zip(kinds).enumerate() {
+            assert_eq!((column.plugin(), column.ty()), ("p", ty));
+            let (name, description) = (format!("x{n}"), format!("d{n}"));
+            assert_eq!(
+                (column.name(), column.description()),
+                (&*name, &*description)
+            );
+        }
+        let of = |fields: &[&Feature]| fields.iter().map(|field| field.name).collect::<Vec<_>>();
+        let packet: Vec<_> = accepted.packet.iter().map(|field| field.name).collect();
+        assert_eq!(packet, ["ip_size", "src_ip"]);
+        assert_eq!(of(&accepted.at_init), ["id"]);
+        assert_eq!(of(&accepted.at_update), ["src_port", "protocol"]);
+        assert_eq!(of(&accepted.at_expire), ["bidirectional_packets"]);
+        // The smaller of the requested and the granted number.
+        assert_eq!((accepted.payload_bytes, accepted.packet_bytes), (9, 100));
+        assert_eq!(accepted.packets_per_flow, 7);
+        assert!(accepted.cuts_flows && accepted.packed && accepted.needs_one_meter);
+        assert!(!accepted.hides_addresses);
+        let few = check(declared(), "pseudonyms").unwrap();
+        assert_eq!(few.packets_per_flow, u64::MAX);
+        assert!(!few.cuts_flows && !few.packed && !few.needs_one_meter);
+        assert!(few.hides_addresses);
+    }
+
+    #[test]
+    fn names_of_outputs_are_short_and_plain() {
+        let output = |name: &str| wit::Output {
+            name: name.into(),
+            kind: wit::ValueType::Integer,
+            description: String::new(),
+        };
+        let with = |outputs: Vec<wit::Output>| {
+            let declared = wit::Manifest {
+                outputs,
+                ..declared()
+            };
+            check(declared, "").map(|_| ()).err().unwrap_or_default()
+        };
+        for name in ["a", "a_1", &"x".repeat(32)] {
+            assert_eq!(with(vec![output(name)]), "", "{name}");
+        }
+        for name in ["", "1a", "_a", "A", "aB", "a.b", "ä", &"x".repeat(33)] {
+            let error = with(vec![output(name)]);
+            assert!(
+                error.contains("which is not a valid name"),
+                "{name}: {error}"
+            );
+        }
+        assert_eq!(
+            with(vec![output("a"), output("a")]),
+            "declares output 'a' twice"
+        );
+        let many = |count| (0..count).map(|n| output(&format!("x{n}"))).collect();
+        assert_eq!(with(many(64)), "");
+        assert_eq!(
+            with(many(65)),
+            "declares 65 outputs; at most 64 are accepted"
+        );
+    }
+
+    #[test]
+    fn a_plugin_that_does_not_read_pseudonyms_can_do_without_their_grant() {
+        for declared in [
+            wit::Manifest {
+                at_init: names(&["src_ip"]),
+                ..declared()
+            },
+            wit::Manifest {
+                packet: names(&["src_ip"]),
+                ..declared()
+            },
+        ] {
+            let error = check(declared, "pseudonyms").unwrap_err();
+            assert!(
+                error.ends_with("not granted; it needs addresses"),
+                "{error}"
+            );
+        }
+    }
 }
