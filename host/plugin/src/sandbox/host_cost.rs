@@ -100,12 +100,12 @@ fn check_count(what: &str, count: u64, max: u64) -> Result<(), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::load::compile::in_process;
 
     /// A component with 2 to the power of `levels` instances of another one.
-    fn doubling(levels: u32, inside: &str) -> String {
+    pub(crate) fn doubling(levels: u32, inside: &str) -> String {
         let mut text = format!("(component $c0 {inside})");
         for level in 1..=levels {
             let below = level - 1;

@@ -190,3 +190,146 @@ fn is_image_name(name: &str) -> bool {
 fn is_unfinished(name: &str) -> bool {
     name == NEW_TAG || name.len() == 10 && name.starts_with(".tmp")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+
+    /// Returns the plugin's bytes as machine code, and counts calls.
+    #[derive(Default)]
+    struct Counting(AtomicU32);
+
+    impl Compiler for Counting {
+        fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            match plugin {
+                b"bad" => Err(CompileError::DoesNotCompile("on purpose".into())),
+                _ => Ok(CompiledModule(plugin.to_vec())),
+            }
+        }
+    }
+
+    fn open(folder: &Path) -> Result<CompileCache<Counting>, String> {
+        CompileCache::open(folder, Counting::default()).map_err(|(reason, _)| reason)
+    }
+
+    #[test]
+    fn a_plugin_is_compiled_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("cache");
+        let cache = open(&folder).unwrap();
+        let compile = |cache: &CompileCache<Counting>, plugin: &[u8]| {
+            let image = cache.compile(plugin).map(|image| image.bytes().to_vec());
+            (image.ok(), cache.compiler.0.load(Ordering::Relaxed))
+        };
+        assert_eq!(compile(&cache, b"one"), (Some(b"one".to_vec()), 1));
+        assert_eq!(compile(&cache, b"one"), (Some(b"one".to_vec()), 1));
+        assert_eq!(compile(&cache, b"two"), (Some(b"two".to_vec()), 2));
+        // A failure is not kept.
+        assert_eq!(compile(&cache, b"bad"), (None, 3));
+        assert_eq!(compile(&cache, b"bad"), (None, 4));
+        // Another run finds the same files.
+        let mut again = open(&folder).unwrap();
+        assert_eq!(compile(&again, b"two"), (Some(b"two".to_vec()), 0));
+        // A damaged file is compiled again, and replaced.
+        let file = folder.join(again.name_of(b"two"));
+        let mut bytes = fs::read(&file).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!(compile(&again, b"two"), (Some(b"two".to_vec()), 1));
+        assert_eq!(compile(&again, b"two"), (Some(b"two".to_vec()), 1));
+        // So is one for another engine.
+        again.fingerprint.push(0);
+        assert_eq!(compile(&again, b"two"), (Some(b"two".to_vec()), 2));
+    }
+
+    #[test]
+    fn the_oldest_files_are_deleted_and_other_files_never() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("cache");
+        let cache = open(&folder).unwrap();
+        // `age` orders the files from the oldest to the newest.
+        let sparse = |name: &str, start: &[u8], size: u64, age: u64| {
+            let path = folder.join(name);
+            fs::write(&path, start).unwrap();
+            let file = fs::File::options().write(true).open(&path).unwrap();
+            file.set_len(size).unwrap();
+            let time = UNIX_EPOCH + Duration::from_secs(age);
+            file.set_modified(time).unwrap();
+        };
+        let name = |digit: &str| digit.repeat(64) + IMAGE;
+        let old = [&[0; DIGEST][..], b"\x7fELF"].concat();
+        sparse(&name("b"), MAGIC, MAX_BYTES / 2, 3);
+        // Of an earlier version.
+        sparse(&name("a"), &old, MAX_BYTES / 2, 4);
+        let other = b"something else altogether, which is longer";
+        sparse(&name("c"), other, MAX_BYTES, 1);
+        sparse("unrelated", MAGIC, MAX_BYTES, 2);
+        cache.evict().unwrap();
+        let names = || {
+            let mut names = cache.folder.names().unwrap();
+            names.sort();
+            names
+        };
+        let mut all = vec![
+            TAG.to_owned(),
+            name("a"),
+            name("b"),
+            name("c"),
+            "unrelated".into(),
+        ];
+        all.sort();
+        assert_eq!(names(), all);
+        cache.compile(b"one").unwrap();
+        all.retain(|other| *other != name("b"));
+        all.push(cache.name_of(b"one"));
+        all.sort();
+        assert_eq!(names(), all);
+    }
+
+    #[test]
+    fn a_folder_with_other_files_is_not_used() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = &parent.path().join("cache");
+        drop(PrivateFolder::open(path).unwrap());
+        let earlier = "0123456789abcdef".repeat(4) + IMAGE;
+        for name in [
+            &*earlier,
+            &format!("{earlier}.0123456789abcdef{NEW}"),
+            ".tmp123456",
+        ] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        open(path).unwrap();
+        assert!(fs::read(path.join(TAG)).unwrap().starts_with(SIGNATURE));
+        // With the tag, other files do not matter.
+        fs::write(path.join("notes"), "").unwrap();
+        open(path).unwrap();
+        fs::write(path.join(TAG), "Signature: other").unwrap();
+        let error = open(path).err().unwrap();
+        assert_eq!(error, "its CACHEDIR.TAG has no valid signature");
+        fs::remove_file(path.join(TAG)).unwrap();
+        let error = open(path).err().unwrap();
+        assert!(
+            error.starts_with("it has other files, such as notes, and no "),
+            "{error}"
+        );
+        fs::remove_file(path.join("notes")).unwrap();
+        for other in [
+            &earlier[1..],
+            &earlier.replace('f', "g"),
+            ".tmp12345",
+            &format!("{earlier}.new"),
+        ] {
+            fs::write(path.join(other), "").unwrap();
+            assert!(open(path).is_err(), "{other}");
+            fs::remove_file(path.join(other)).unwrap();
+        }
+        fs::write(path.join(NEW_TAG), "").unwrap();
+        assert!(open(path).is_ok());
+    }
+}

@@ -269,3 +269,130 @@ fn kill(child: &mut Child) {
     let _ = child.kill();
     let _ = child.wait();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Compiles "plugin" with a shell script as the compiling process.
+    fn run(script: &str, time: Duration, memory: usize) -> Result<Vec<u8>, String> {
+        #[allow(unsafe_code, reason = "no answer of the scripts is executed")]
+        let compiler = unsafe { ChildCompiler::new("/bin/sh", ["-c", script]) };
+        let image = compiler.limits(time, memory).compile(b"plugin");
+        image
+            .map(|image| image.0)
+            .map_err(|error| error.reason().to_owned())
+    }
+
+    fn failed(script: &str) -> String {
+        run(script, ChildCompiler::TIME, 64 << 20).unwrap_err()
+    }
+
+    #[test]
+    fn the_answer_follows_the_request() {
+        let answer = |script: &str| run(script, ChildCompiler::TIME, ChildCompiler::MEMORY);
+        // The request is the task and the file.
+        let image = answer("printf FLOWLOOM+; cat").unwrap();
+        assert_eq!(image, b"cplugin");
+        let error = answer("cat > /dev/null; printf 'FLOWLOOMdtoo many locals'");
+        assert_eq!(error.unwrap_err(), "too many locals");
+        // The process need not read the request.
+        assert_eq!(answer("printf FLOWLOOM+x").unwrap(), b"x");
+        let error = answer("printf FLOW").unwrap_err();
+        assert_eq!(error, "the compiler gave no valid answer");
+        #[allow(unsafe_code, reason = "there is no such program")]
+        let missing = unsafe { ChildCompiler::new("/nowhere", [""; 0]) };
+        let error = missing.componentize(b"").unwrap_err();
+        assert!(error.reason().starts_with("cannot run the compiler: "));
+    }
+
+    #[test]
+    fn the_reason_why_a_process_ended_is_explained() {
+        for (script, reason) in [
+            (
+                "echo \"thread 'main' has overflowed its stack\" >&2; kill -ABRT $$",
+                "it nests too deeply: the compiler's stack overflowed",
+            ),
+            (
+                "echo 'memory allocation of 9 bytes failed' >&2; exit 1",
+                "the compiler ran out of memory; 64 MiB of memory are allowed",
+            ),
+            (
+                "echo 'sh: error: failed to map segment' >&2; exit 127",
+                "the compiler ran out of memory; 64 MiB of memory are allowed",
+            ),
+            (
+                "printf \"thread 'main' panicked at x.rs:1:1:\\nno  such\\nnote\" >&2; exit 101",
+                "the compiler panicked: no such",
+            ),
+            ("kill -XCPU $$", "it takes more than 60 s"),
+            (
+                "exit 3",
+                "the compiler was stopped (exit status: 3); 64 MiB of memory are allowed",
+            ),
+            // Even with an answer.
+            (
+                "printf FLOWLOOM+; exit 3",
+                "the compiler was stopped (exit status: 3); 64 MiB of memory are allowed",
+            ),
+        ] {
+            assert_eq!(failed(script), reason, "{script}");
+        }
+        let killed = failed("kill -KILL $$");
+        assert!(
+            killed.starts_with("the compiler was stopped (signal: 9 "),
+            "{killed}"
+        );
+    }
+
+    #[test]
+    fn the_process_has_limits_and_no_environment() {
+        let print = |what: &str| {
+            // The limits are set before the process receives its input.
+            let script = format!("cat > /dev/null; echo panicked at x >&2; {what} >&2; exit 1");
+            run(&script, Duration::from_secs(9), 1 << 30).unwrap_err()
+        };
+        for (what, value) in [
+            ("ulimit -v", "1048576"),
+            // Ten seconds of four threads, and one more for a signal of its own.
+            ("ulimit -S -t", "40"),
+            ("ulimit -H -t", "41"),
+            ("ulimit -s", "8192"),
+            ("ulimit -c", "0"),
+            ("ulimit -f", "0"),
+            ("echo $MALLOC_ARENA_MAX$HOME", "4"),
+        ] {
+            assert_eq!(
+                print(what),
+                format!("the compiler panicked: {value}"),
+                "{what}"
+            );
+        }
+        let threads = print("echo $RAYON_NUM_THREADS");
+        let ends = ["1", "2", "3", "4"];
+        assert!(ends.iter().any(|end| threads.ends_with(end)), "{threads}");
+    }
+
+    #[test]
+    fn a_process_is_killed_when_its_time_has_passed() {
+        for script in [
+            "exec sleep 99",
+            // It closes its output, but goes on.
+            "exec sleep 99 >&-",
+        ] {
+            let error = run(script, Duration::from_millis(50), ChildCompiler::MEMORY);
+            assert_eq!(error.unwrap_err(), "it takes more than 0 s", "{script}");
+        }
+        #[allow(unsafe_code, reason = "it is not run")]
+        let compiler = unsafe { ChildCompiler::new("/nowhere", [""; 0]) };
+        assert_eq!(
+            (compiler.time, compiler.memory),
+            (Duration::from_secs(60), 1 << 30)
+        );
+        let compiler = compiler.limits(Duration::MAX, 7);
+        assert_eq!(
+            (compiler.time, compiler.memory),
+            (Duration::from_secs(86_400), 7)
+        );
+    }
+}

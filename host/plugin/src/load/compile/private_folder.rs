@@ -161,3 +161,111 @@ fn check_parents(path: &Path) -> Result<(), Result<String, io::Error>> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn mode(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    /// A folder that does not exist yet, in one that does.
+    fn place() -> (tempfile::TempDir, PathBuf) {
+        let parent = tempfile::tempdir().unwrap();
+        let path = parent.path().join("between/private");
+        (parent, path)
+    }
+
+    #[test]
+    fn files_are_written_read_and_removed() {
+        let (_parent, path) = place();
+        let folder = PrivateFolder::open(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o700);
+        folder.write("a", "a.new", &[b"one ", b"two"]).unwrap();
+        assert_eq!(folder.names().unwrap(), ["a"]);
+        assert_eq!(fs::metadata(path.join("a")).unwrap().mode() & 0o777, 0o600);
+        assert_eq!(folder.head("a", 3).unwrap(), b"one");
+        assert_eq!(folder.read("a", 7).unwrap(), b"one two");
+        assert_eq!(
+            folder.read("a", 6).unwrap_err().to_string(),
+            "it is too large"
+        );
+        let entry = folder.entry("a").unwrap();
+        assert_eq!((entry.size, &*entry.name), (7, "a"));
+        let modified = fs::metadata(path.join("a")).unwrap().modified().unwrap();
+        assert_eq!(entry.modified, modified);
+        folder.write("a", "a.new", &[b"three"]).unwrap();
+        assert_eq!(folder.read("a", 7).unwrap(), b"three");
+        // A file with the name of an incomplete one is not replaced.
+        fs::write(path.join("b.new"), "").unwrap();
+        assert!(folder.write("b", "b.new", &[b"x"]).is_err());
+        assert!(path.join("b.new").exists());
+        // A file that cannot get its name is removed.
+        fs::create_dir(path.join("c")).unwrap();
+        assert!(folder.write("c", "c.new", &[b"x"]).is_err());
+        assert!(!path.join("c.new").exists());
+        folder.remove("a").unwrap();
+        assert!(folder.entry("a").is_none() && folder.remove("a").is_err());
+        // The folder is opened again with its files.
+        let again = PrivateFolder::open(&path).unwrap();
+        assert_eq!(again.names().unwrap().len(), 2);
+    }
+
+    #[test]
+    fn only_private_regular_files_are_read() {
+        let (_parent, path) = place();
+        let folder = PrivateFolder::open(&path).unwrap();
+        folder.write("a", "a.new", &[b"a"]).unwrap();
+        symlink(path.join("a"), path.join("link")).unwrap();
+        fs::create_dir(path.join("folder")).unwrap();
+        for name in ["link", "folder"] {
+            assert!(folder.read(name, 9).is_err(), "{name}");
+            assert!(folder.head(name, 9).is_err(), "{name}");
+            assert!(folder.entry(name).is_none(), "{name}");
+        }
+        for (bits, is_read) in [(0o644, true), (0o620, false), (0o602, false), (0o600, true)] {
+            mode(&path.join("a"), bits);
+            assert_eq!(folder.read("a", 9).is_ok(), is_read, "{bits:o}");
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_can_change_is_not_used() {
+        let (parent, path) = place();
+        let open = || PrivateFolder::open(&path).err().unwrap_or_default();
+        assert_eq!(open(), "");
+        for (bits, error) in [
+            (0o750, "other users may open it (mode 750); use chmod 700"),
+            (0o701, "other users may open it (mode 701); use chmod 700"),
+            (0o700, ""),
+        ] {
+            mode(&path, bits);
+            assert_eq!(open(), error);
+        }
+        let between = parent.path().join("between");
+        // A group may belong to the user. In a sticky folder nobody moves the files of others.
+        for (bits, is_used) in [
+            (0o777, false),
+            (0o702, false),
+            (0o1777, true),
+            (0o770, true),
+        ] {
+            mode(&between, bits);
+            let error = open();
+            assert_eq!(error.is_empty(), is_used, "{bits:o}: {error}");
+            assert!(is_used || error.starts_with("other users may write to its parent folder "));
+        }
+        let file = between.join("file");
+        fs::write(&file, "").unwrap();
+        let link = between.join("link");
+        symlink(&path, &link).unwrap();
+        for other in [file, link] {
+            let error = PrivateFolder::open(&other).err().unwrap();
+            assert_eq!(error, "it is not a folder");
+        }
+    }
+}

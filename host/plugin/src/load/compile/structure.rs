@@ -242,4 +242,65 @@ mod tests {
             .collect();
         assert_eq!(cuts, ends);
     }
+
+    #[test]
+    fn items_of_every_kind_are_counted_together() {
+        let items = |text: &str| {
+            let mut check = StructureCheck::default();
+            check.file(&wat::parse_str(text).unwrap(), 0).unwrap();
+            check.items
+        };
+        for (text, count) in [
+            ("(component)", 0),
+            ("(component (type (func)) (type (func)))", 2),
+            // The type of the instance, the type and the export in it.
+            (
+                "(component (type (instance (type (func)) (export \"x\" (func (type 0))))))",
+                3,
+            ),
+            (
+                "(component (type (component (type (func)) (import \"x\" (func (type 0))))))",
+                3,
+            ),
+            // A core module type counts its declarations too.
+            (
+                "(component (core type (module (import \"a\" \"b\" (func)))))",
+                3,
+            ),
+            ("(component (core type (func)))", 1),
+            ("(component (import \"a\" (func)))", 2),
+            ("(component (component) (instance (instantiate 0)))", 1),
+            (
+                "(component (core module) (core instance (instantiate 0)))",
+                1,
+            ),
+        ] {
+            assert_eq!(items(text), count, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_nesting_is_limited_and_not_the_number_of_parts() {
+        for part in ["(component)", "(core module)", "(type (component))"] {
+            let text = format!("(component {})", part.repeat(100));
+            assert_eq!(check(&wat::parse_str(text).unwrap()), Ok(()), "{part}");
+        }
+    }
+
+    #[test]
+    fn types_count_for_the_nesting_as_components_do() {
+        // The outermost component is the first level, and the core type the last.
+        for (open, close) in [
+            ("(component ", ")"),
+            ("(type (component ", "))"),
+            ("(type (instance ", "))"),
+        ] {
+            for (times, is_accepted) in [(MAX_DEPTH - 1, true), (MAX_DEPTH, false)] {
+                let core = format!("{}(core type (func))", open.repeat(times as usize));
+                let text = format!("(component {core}{})", close.repeat(times as usize));
+                let checked = check(&wat::parse_str(text).unwrap());
+                assert_eq!(checked.is_ok(), is_accepted, "{open} {times}");
+            }
+        }
+    }
 }

@@ -150,3 +150,81 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
         Err(error) => Err(format!("its core module is not valid: {error:#}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::decode;
+    use super::*;
+    use crate::load::plugin::tests::{MODULE, embedded};
+    use crate::sandbox::host_cost::tests::doubling;
+
+    fn answer(task: &[u8], plugin: &[u8]) -> Result<Vec<u8>, CompileError> {
+        let mut answer = Vec::new();
+        serve(&[task, plugin].concat()[..], &mut answer).unwrap();
+        decode(answer).expect("an answer")
+    }
+
+    #[test]
+    fn a_request_is_answered_with_a_component_or_machine_code() {
+        let module = embedded(MODULE, "plugin");
+        let component = answer(b"w", &module).unwrap();
+        assert!(component.starts_with(b"\0asm\x0d"));
+        // A component is returned unchanged.
+        assert_eq!(answer(b"w", &component), Ok(component.clone()));
+        for plugin in [&module, &component] {
+            let image = answer(b"c", plugin).unwrap();
+            assert!(image.starts_with(b"\x7fELF"));
+        }
+        let mut out = Vec::new();
+        assert!(serve(&b""[..], &mut out).is_err());
+        let error = serve(&b"x"[..], &mut out).unwrap_err();
+        assert_eq!(error.to_string(), "not a compiler request");
+        assert!(out.is_empty());
+    }
+
+    #[test]
+    fn machine_code_that_the_host_would_reject_is_not_returned() {
+        let nested = wat::parse_str(doubling(10, "")).unwrap();
+        assert!(answer(b"w", &nested).is_ok());
+        let error = answer(b"c", &nested).unwrap_err();
+        let reason = "it has 2048 instances of nested components; at most 1024 are accepted";
+        assert_eq!(error.reason(), reason);
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        let plain = wat::parse_str("(module)").unwrap();
+        for (file, error) in [
+            (
+                &b"abc"[..],
+                "it is not a WebAssembly component: it has 3 bytes",
+            ),
+            (
+                b"\x7fELF\x02\x01\x01\0",
+                "it is not a WebAssembly component: it is a native program or library; plugins are WebAssembly",
+            ),
+            (
+                b"import random",
+                "it is not a WebAssembly component: it has no WebAssembly header",
+            ),
+            (
+                &plain,
+                "it is not a WebAssembly component: it is a core module without a component type; build it \
+                 with one of Flowloom's SDKs or wit-bindgen",
+            ),
+            (
+                b"\0asm\x0d\0\x01\0\x07\xff",
+                "it does not compile: unexpected end-of-file (at offset 0xa)",
+            ),
+            (
+                b"\0asm\x01\0\0\0\x01\xff",
+                "it is not a WebAssembly component: its core module is not valid: unexpected end-of-file (at \
+                 offset 0xa)",
+            ),
+        ] {
+            let found = answer(b"w", file).unwrap_err();
+            assert_eq!(found.to_string(), error);
+            assert!(error.ends_with(found.reason()));
+        }
+    }
+}
