@@ -109,7 +109,7 @@ impl FromStr for AnonymizationKey {
     }
 }
 
-/// Writes a placeholder instead of the key.
+/// Writes the name of the type without the key.
 impl fmt::Debug for AnonymizationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("AnonymizationKey(…)")

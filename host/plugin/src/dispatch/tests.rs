@@ -201,7 +201,7 @@ impl Counting {
 
     /// The count of a flow is at 32768 + 4 * slot.
     fn batch_functions(self) -> String {
-        // A packed column of ports has the same bytes as one that is not packed.
+        // The bytes of a column of ports do not depend on whether it is packed.
         let interface = "flowloom:plugin/batch-feature@0.1.0";
         let text_len = self.text_len;
         // The first column of flow fields has numbers of 64 bits.

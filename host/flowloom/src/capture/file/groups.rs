@@ -86,7 +86,7 @@ fn folder(path: &Path) -> PathBuf {
     parent.canonicalize().unwrap_or_else(|_| parent.to_owned())
 }
 
-/// The placeholder for the part of a name that rotation changes. No file name contains it.
+/// Stands for the part of a name that rotation changes. No file name contains it.
 const ROTATED: &str = "\0";
 
 /// Returns the name of a file without its rotation suffix.
