@@ -1,10 +1,9 @@
 //! From syntax trees to checked conditions.
 
-use flowloom_core::fields::Extract;
 use flowloom_core::schema::Schema;
-use flowloom_core::value::Type;
 
 use super::glob::Glob;
+use super::kind::{Kind, Typed, example, float, is_constant, kind_of, number_of};
 use super::node::{CompareAs, Condition, Operand, Range};
 use crate::ast::{Arithmetic, Comparison, Expr, ExprKind, Literal, Member, Network, Number};
 use crate::diagnostic::{Diagnostic, Span};
@@ -12,7 +11,7 @@ use crate::diagnostic::{Diagnostic, Span};
 /// The maximum number of errors that are reported.
 const MAX_ERRORS: usize = 10;
 
-/// Words with a pattern: the word, the column, and the form of the pattern.
+/// Words with a pattern: the word and the column.
 const SHORTHANDS: [(&str, &str); 4] = [
     ("app", "application_name"),
     ("category", "application_category_name"),
@@ -34,42 +33,6 @@ pub(crate) fn condition(tree: &Expr, schema: &Schema) -> Result<Condition, Vec<D
         Some(condition) if errors.is_empty() => Ok(condition),
         _ => Err(errors),
     }
-}
-
-/// The type of a value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
-    Boolean,
-    /// A number, with the nanoseconds of its unit if it is a time.
-    Number {
-        is_float: bool,
-        unit: Option<i64>,
-    },
-    Text,
-    Bytes,
-    Address,
-    List,
-    Json,
-}
-
-impl Kind {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Boolean => "a boolean",
-            Self::Number { .. } => "a number",
-            Self::Text => "text",
-            Self::Bytes => "bytes",
-            Self::Address => "an address",
-            Self::List => "a list",
-            Self::Json => "JSON",
-        }
-    }
-}
-
-/// A value with its type.
-struct Typed {
-    operand: Operand,
-    kind: Kind,
 }
 
 /// Reports its errors in `errors`. Methods return `None` after an error.
@@ -191,10 +154,8 @@ impl Checker<'_> {
         let (first, second) = (self.value(left), self.value(right));
         let (mut first, mut second) = (first?, second?);
         // A text in quotation marks is an address beside an address.
-        for (one, other, expr) in [
-            (&mut first, second.kind, left),
-            (&mut second, first_kind(left, right, self.schema), right),
-        ] {
+        let kinds = [first.kind, second.kind];
+        for (one, other, expr) in [(&mut first, kinds[1], left), (&mut second, kinds[0], right)] {
             if other == Kind::Address
                 && let Operand::Text(text) = &one.operand
             {
@@ -611,96 +572,6 @@ impl Checker<'_> {
             None => format!("there is no column '{name}'"),
         };
         self.fail(span, message, label)
-    }
-}
-
-/// Returns the type of a side, without an error.
-fn first_kind(left: &Expr, _: &Expr, schema: &Schema) -> Kind {
-    match &left.kind {
-        ExprKind::Name(name) => schema
-            .position(name)
-            .and_then(|index| kind_of(schema, index))
-            .unwrap_or(Kind::Boolean),
-        ExprKind::Literal(Literal::Address(_)) => Kind::Address,
-        _ => Kind::Boolean,
-    }
-}
-
-/// Returns the type of the original values of a column.
-fn kind_of(schema: &Schema, index: usize) -> Option<Kind> {
-    if let Some(feature) = schema.features().get(index) {
-        return Some(match feature.value {
-            Extract::Ip(_) => Kind::Address,
-            _ => kind(feature.ty, feature.unit),
-        });
-    }
-    let udp = schema.udps().get(index - schema.features().len())?;
-    Some(kind(udp.ty(), ""))
-}
-
-fn kind(ty: Type, unit: &str) -> Kind {
-    let unit = match unit {
-        "ns" => Some(1),
-        "us" => Some(1_000),
-        "ms" => Some(1_000_000),
-        "s" => Some(1_000_000_000),
-        _ => None,
-    };
-    match ty {
-        Type::Boolean => Kind::Boolean,
-        Type::U8 | Type::U16 | Type::U32 | Type::U64 | Type::I64 => Kind::Number {
-            is_float: false,
-            unit,
-        },
-        Type::Float => Kind::Number {
-            is_float: true,
-            unit,
-        },
-        Type::Text => Kind::Text,
-        Type::Bytes => Kind::Bytes,
-        Type::Integers | Type::Floats => Kind::List,
-        Type::Json => Kind::Json,
-    }
-}
-
-fn number_of(number: Number, unit: Option<i64>) -> Typed {
-    match number {
-        Number::Integer(value) => Typed {
-            operand: Operand::Integer(value),
-            kind: Kind::Number {
-                is_float: false,
-                unit,
-            },
-        },
-        Number::Float(value) => Typed {
-            operand: Operand::Float(value),
-            kind: Kind::Number {
-                is_float: true,
-                unit,
-            },
-        },
-    }
-}
-
-fn is_constant(operand: &Operand) -> bool {
-    matches!(operand, Operand::Integer(_) | Operand::Float(_))
-}
-
-fn float(number: Number) -> f64 {
-    match number {
-        Number::Integer(number) => number as f64,
-        Number::Float(number) => number,
-    }
-}
-
-/// Returns an example of a condition on a column.
-fn example(name: &str, kind: Kind) -> String {
-    match kind {
-        Kind::Number { .. } => format!("compare it, as in {name} > 0"),
-        Kind::Text => format!("compare it, as in {name} = \"text\""),
-        Kind::Bytes => format!("compare it, as in {name} = x\"16\""),
-        Kind::Address => format!("compare it, as in {name} in 10.0.0.0/8"),
-        Kind::Boolean | Kind::List | Kind::Json => format!("write {name} is not null"),
     }
 }
 

@@ -3,6 +3,7 @@
 mod check;
 mod evaluate;
 mod glob;
+mod kind;
 mod node;
 #[cfg(test)]
 mod tests;
