@@ -207,6 +207,11 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
         "Flows that were not dissected because packets arrived too quickly",
         report.flows_undissected,
     );
+    writer.counter(
+        "flows_excluded",
+        "Flows that ended and for which the condition of --where is not true",
+        report.flows_excluded,
+    );
     writer.counters(
         "flows_lost",
         "Flows that ended and were not written",

@@ -157,6 +157,7 @@ fn line(report: &RunSummary<'_>, losses: &Losses) -> Value {
             "gone": dropped.gone,
         },
         "flows_live": report.flows_live,
+        "flows_excluded": report.flows_excluded,
         "flows_undissected": report.flows_undissected,
         "flows_evicted": counters.evicted,
         "flows_lost": {"queue": losses.queue(), "output": losses.output()},
