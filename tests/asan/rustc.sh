@@ -1,6 +1,6 @@
 #!/bin/sh
-# Stands in for rustc: leaves AddressSanitizer out of the compiler of plugins. With it, these crates take most of
-# an hour to build, and the tests run little of them.
+# Stands in for rustc: leaves AddressSanitizer out of the compiler of plugins. With it, one of these crates alone
+# compiles for more than ten minutes, and the tests run little of them.
 rustc=$1
 shift
 case ${CARGO_PKG_NAME-} in
