@@ -93,7 +93,9 @@ impl Failure {
                 value,
                 accepted,
             } => Self::usage(format_args!("{} {value}: {accepted}", option(parameter))),
-            StreamerError::UnknownColumn(error) => Self::usage(with_option(error)),
+            error @ (StreamerError::UnknownColumn(_) | StreamerError::Select(_)) => {
+                Self::usage(with_option(error))
+            }
             StreamerError::Key(error) => Self::failed(with_option(error)),
             // The first line has a prefix of its own.
             StreamerError::Condition(error) => {

@@ -170,6 +170,7 @@ impl Meter {
         let mut config = RunConfig::default();
         config.sources = sources;
         self.from.set(&mut config);
+        self.output.set(&mut config);
         self.metering.set(&mut config);
         self.live.set(&mut config);
         config.policy.clone_from(&self.plugins.policy);
@@ -280,7 +281,7 @@ impl Meter {
     ) -> Result<BackgroundSink, Failure> {
         // Packets of a pipe or an interface cannot be metered again.
         let is_live = kind != SourceKind::Files;
-        let sink = self.output.sink(streamer.schema(), is_live, inputs.ids())?;
+        let sink = self.output.sink(streamer, is_live, inputs.ids())?;
         Ok(match (kind, self.output.path()) {
             // If the output is slow, the writer of a pipe waits.
             (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),

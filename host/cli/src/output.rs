@@ -1,12 +1,16 @@
 //! The output of flows: its place and its format.
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
-use flowloom::Schema;
-use flowloom::sink::{Existing, FileId, Format, Formulas, OutputError, OutputFiles, Sink};
+use flowloom::{RunConfig, Streamer};
+use flowloom::columns::OutputColumns;
+use flowloom::sink::{
+    BlockCompression, Existing, FileId, Format, Formulas, OutputError, OutputFiles, Sink,
+    SinkOptions,
+};
 
 use super::exit::{Failure, with_option};
 use super::number::within;
@@ -20,8 +24,8 @@ pub(super) const OUTPUT: &str = "Output";
 pub(super) struct OutputOptions {
     /// Write flows to FILE; `-` is standard output.
     ///
-    /// The extension selects the format: .csv or none for CSV, .jsonl or .ndjson for JSON lines. A second
-    /// extension .gz or .zst compresses the output.
+    /// The extension selects the format: .csv or none for CSV, .jsonl or .ndjson for JSON lines, .parquet for
+    /// Parquet, .arrow for Arrow. A second extension .gz or .zst compresses CSV and JSON lines.
     ///
     /// Flows of capture files overwrite an existing file. Flows of an interface, a pipe or standard input
     /// never do: use --append to continue the file.
@@ -33,8 +37,39 @@ pub(super) struct OutputOptions {
     /// csv: Comma-separated values with a header.
     ///
     /// jsonl: One JSON object per line.
-    #[arg(long, value_name = "csv|jsonl", hide_possible_values = true, help_heading = OUTPUT)]
+    ///
+    /// parquet: Parquet, compressed with zstd. The file appears when it is complete.
+    ///
+    /// arrow: Arrow IPC. A file has the file format, and appears when it is complete. Standard output and pipes have
+    /// the stream format.
+    #[arg(long, value_name = "csv|jsonl|parquet|arrow", hide_possible_values = true, help_heading = OUTPUT)]
     format: Option<OutputFormat>,
+
+    /// Write only these columns, in this order.
+    ///
+    /// `flowloom fields` lists the columns. The column of a plugin is udps.<plugin>.<name>. Values that only other
+    /// columns need are not computed.
+    #[arg(long, value_name = "COLUMN,…", value_delimiter = ',', help_heading = OUTPUT)]
+    select: Vec<String>,
+
+    /// Form of times in CSV and JSON lines.
+    ///
+    /// `ms` writes milliseconds since 1970. `iso8601` also adds the columns first_seen and last_seen, as in
+    /// 2026-11-29T13:05:00.250Z. Arrow and Parquet always have these columns.
+    #[arg(long, value_enum, default_value = "ms", value_name = "ms|iso8601", hide_possible_values = true, help_heading = OUTPUT)]
+    time_format: TimeFormat,
+
+    /// Compression inside Parquet and Arrow: none, zstd, zstd:LEVEL.
+    ///
+    /// The level is 1 to 22. The default is zstd:3 for Parquet, and none for Arrow.
+    #[arg(long, value_name = "NAME", help_heading = OUTPUT)]
+    compression: Option<BlockCompression>,
+
+    /// Most flows in a row group of Parquet [default: 131072].
+    ///
+    /// A row group also ends at 64 MiB. The writer keeps one row group in memory.
+    #[arg(long, value_name = "N", value_parser = within(1..=u32::MAX), allow_negative_numbers = true, help_heading = OUTPUT)]
+    row_group_size: Option<u32>,
 
     /// Continue an existing file that has the same columns.
     ///
@@ -88,6 +123,16 @@ pub(super) struct OutputOptions {
 enum OutputFormat {
     Csv,
     Jsonl,
+    #[cfg(feature = "arrow")]
+    Parquet,
+    #[cfg(feature = "arrow")]
+    Arrow,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum TimeFormat {
+    Ms,
+    Iso8601,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -137,7 +182,7 @@ impl OutputOptions {
                 .hint("add --flows-per-file N"));
             }
             standard::check_path(path)?;
-            return self.format().map(drop);
+            return self.check_format();
         }
         let given = [
             (self.flows_per_file > 0).then(|| format!("--flows-per-file {}", self.flows_per_file)),
@@ -150,20 +195,26 @@ impl OutputOptions {
                 "{option}: standard output is not a file"
             ))
             .hint("give --output FILE")),
-            None => standard::output().map(drop),
+            None => {
+                self.check_format()?;
+                standard::output().map(drop)
+            }
         }
     }
 
     /// Opens the output. It never overwrites one of the `inputs`. A live run overwrites no file.
     pub(super) fn sink(
         &self,
-        schema: &Arc<Schema>,
+        streamer: &Streamer,
         is_live: bool,
         inputs: impl IntoIterator<Item = FileId>,
     ) -> Result<Box<dyn Sink + Send>, Failure> {
+        let format = self.format()?;
+        let options = self.options(format, streamer.output_columns());
+        let schema = streamer.schema();
         let Some(path) = self.path() else {
             let out = standard::output()?;
-            let sink = self.format()?.sink_with(out, schema, self.formulas());
+            let sink = format.sink_with(out, schema, &options);
             return sink.map_err(|error| self.write_failure(&error));
         };
         let existing = match is_live {
@@ -172,7 +223,11 @@ impl OutputOptions {
             true => Existing::Continue,
             false => Existing::Overwrite,
         };
-        let files = self.files_of(path).existing(existing).inputs(inputs);
+        let files = self
+            .files_of(path)
+            .options(options)
+            .existing(existing)
+            .inputs(inputs);
         match files.create(schema) {
             Ok(sink) => Ok(Box::new(sink)),
             Err(error @ (OutputError::Parameter { .. } | OutputError::Extension(_))) => {
@@ -203,19 +258,53 @@ impl OutputOptions {
     fn files_of(&self, path: &Path) -> OutputFiles {
         let files = OutputFiles::new(path)
             .flows_per_file(self.flows_per_file)
-            .rotate_files(self.rotate_files)
-            .formulas(self.formulas());
+            .rotate_files(self.rotate_files);
         match self.format {
             Some(format) => files.format(format.into()),
             None => files,
         }
     }
 
-    fn formulas(&self) -> Formulas {
-        match self.csv_formulas {
+    /// Sets the options in a configuration.
+    pub(super) fn set(&self, config: &mut RunConfig) {
+        config.select.clone_from(&self.select);
+    }
+
+    /// Returns the options of a sink of this format for a run with these columns.
+    fn options(&self, format: Format, columns: &OutputColumns) -> SinkOptions {
+        let mut options = SinkOptions::default();
+        options.columns = columns.clone();
+        if !format.is_text() || self.time_format == TimeFormat::Iso8601 {
+            options.columns = options.columns.with_times();
+        }
+        options.formulas = match self.csv_formulas {
             FormulaText::Keep => Formulas::Keep,
             FormulaText::Escape => Formulas::Escape,
+        };
+        options.compression = self.compression;
+        let size = self.row_group_size.map(|size| size as usize);
+        options.row_group_size = size.and_then(NonZeroUsize::new);
+        options
+    }
+
+    /// Checks that the format has what the options ask for.
+    fn check_format(&self) -> Result<(), Failure> {
+        let format = self.format()?;
+        let is_parquet = format.name() == "Parquet";
+        if self.compression.is_some() && format.is_text() {
+            let failure = format_args!("--compression: {} is text", format.name());
+            return Err(Failure::usage(failure)
+                .hint("give the name of the output the extension .gz or .zst"));
         }
+        if self.row_group_size.is_some() && !is_parquet {
+            let failure = format_args!("--row-group-size: {} has no row groups", format.name());
+            return Err(Failure::usage(failure).hint("write to a file with the extension .parquet"));
+        }
+        if self.append && !format.is_text() {
+            let failure = format_args!("--append: a file of {} is complete", format.name());
+            return Err(Failure::usage(failure).hint("start new files with --flows-per-file N"));
+        }
+        Ok(())
     }
 }
 
@@ -224,6 +313,10 @@ impl From<OutputFormat> for Format {
         match format {
             OutputFormat::Csv => Self::Csv,
             OutputFormat::Jsonl => Self::JsonLines,
+            #[cfg(feature = "arrow")]
+            OutputFormat::Parquet => Self::Parquet,
+            #[cfg(feature = "arrow")]
+            OutputFormat::Arrow => Self::Arrow,
         }
     }
 }

@@ -52,6 +52,19 @@ pub struct Column<'a> {
     pub origin: Origin<'a>,
 }
 
+impl From<&'static Feature> for Column<'static> {
+    /// Returns the column of a feature whose values are not replaced.
+    fn from(feature: &'static Feature) -> Self {
+        Self {
+            name: feature.name,
+            ty: feature.ty,
+            unit: feature.unit,
+            description: feature.doc,
+            origin: Origin::Core(feature.group),
+        }
+    }
+}
+
 /// Where the values of a column come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -130,13 +143,11 @@ impl Schema {
     pub fn column(&self, index: usize) -> Option<Column<'_>> {
         if let Some(feature) = self.features.get(index) {
             let is_hashed = self.hashed.contains(&index);
-            return Some(Column {
-                name: feature.name,
-                ty: if is_hashed { Type::Text } else { feature.ty },
-                unit: feature.unit,
-                description: feature.doc,
-                origin: Origin::Core(feature.group),
-            });
+            let mut column = Column::from(*feature);
+            if is_hashed {
+                column.ty = Type::Text;
+            }
+            return Some(column);
         }
         self.udps
             .get(index - self.features.len())

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use jiff::Timestamp;
+
 /// The type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Type {
@@ -20,6 +22,8 @@ pub enum Type {
     I64,
     /// 64-bit float.
     Float,
+    /// A point in time.
+    Time,
     /// UTF-8 text.
     Text,
     /// Bytes.
@@ -43,7 +47,7 @@ impl Type {
             | Self::U64
             | Self::I64
             | Self::Float => true,
-            Self::Text | Self::Bytes | Self::Integers | Self::Floats | Self::Json => false,
+            Self::Time | Self::Text | Self::Bytes | Self::Integers | Self::Floats | Self::Json => false,
         }
     }
 
@@ -57,6 +61,7 @@ impl Type {
             Self::U64 => "u64",
             Self::I64 => "i64",
             Self::Float => "float",
+            Self::Time => "time",
             Self::Text => "text",
             Self::Bytes => "bytes",
             Self::Integers => "list of integers",
@@ -89,6 +94,8 @@ pub enum Value<'a> {
     Integer(i64),
     /// A float, possibly NaN or infinite.
     Float(f64),
+    /// A point in time, in milliseconds since 1970-01-01 UTC. It is not after 9999-12-30T22:00Z.
+    Time(i64),
     /// An IP address.
     Ip(IpAddr),
     /// A MAC address.
@@ -108,10 +115,23 @@ pub enum Value<'a> {
 }
 
 impl Value<'_> {
-    /// Writes an address, a text or a JSON value as text. Writes nothing for other values.
+    /// Returns the time `ms` milliseconds after 1970-01-01 UTC, or null if it is too late.
+    pub fn time(ms: u64) -> Self {
+        match i64::try_from(ms) {
+            Ok(ms) if ms <= Timestamp::MAX.as_millisecond() => Self::Time(ms),
+            _ => Self::Null,
+        }
+    }
+
+    /// Writes an address, a text or a JSON value as text, and a time as in ISO 8601
+    /// (`2026-11-29T13:05:00.250Z`). Writes nothing for other values.
     pub fn write_text(&self, out: &mut impl Write) {
         // Writing to memory cannot fail.
         let _ = match self {
+            Self::Time(ms) => match Timestamp::from_millisecond(*ms) {
+                Ok(time) => write!(out, "{time:.3}"),
+                Err(_) => Ok(()),
+            },
             Self::Ip(address) => out.write_str(AddressText::ip(*address).as_str()),
             Self::Mac(mac) => out.write_str(AddressText::mac(mac).as_str()),
             Self::Oui(oui) => out.write_str(AddressText::mac(oui).as_str()),
@@ -299,13 +319,16 @@ mod tests {
     }
 
     #[test]
-    fn only_addresses_texts_and_json_are_written_as_text() {
+    fn only_addresses_times_texts_and_json_are_written_as_text() {
         for (value, expected) in [
             (Value::Ip([192, 0, 2, 1].into()), "192.0.2.1"),
             (Value::Mac([0xaa, 0, 1, 2, 3, 4]), "aa:00:01:02:03:04"),
             (Value::Oui([0xaa, 0, 1]), "aa:00:01"),
             (Value::Text("text"), "text"),
             (Value::Json("[1]"), "[1]"),
+            (Value::Time(0), "1970-01-01T00:00:00.000Z"),
+            (Value::Time(951_782_400_010), "2000-02-29T00:00:00.010Z"),
+            (Value::time(u64::MAX), ""),
             (Value::Integer(1), ""),
             (Value::Bytes(b"a"), ""),
         ] {
@@ -325,6 +348,7 @@ mod tests {
             (Type::U64, "u64", true),
             (Type::I64, "i64", true),
             (Type::Float, "float", true),
+            (Type::Time, "time", false),
             (Type::Text, "text", false),
             (Type::Bytes, "bytes", false),
             (Type::Integers, "list of integers", false),

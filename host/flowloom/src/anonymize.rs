@@ -5,15 +5,16 @@
 //! Equal values therefore have equal hashes in all rows and columns, and in all runs with the same
 //! key.
 
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use blake2::Blake2bMac512;
 use blake2::digest::Mac as _;
-use flowloom_core::fields::{Feature, Group};
 use flowloom_core::flow::{Flow, Replacement};
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
 use flowloom_plugin::AnonymizationKey;
+
+use crate::columns::UnknownColumn;
 
 /// Replaces the values of some columns by keyed hashes.
 ///
@@ -24,41 +25,6 @@ pub struct Anonymizer {
     /// The paths of plugin outputs. Their indices may change with the plugins.
     udps: Vec<String>,
     keyed: Blake2bMac512,
-}
-
-/// The error of a column that flows do not have.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot anonymize column '{}': {}", column.escape_debug(), Reason(self))]
-pub struct UnknownColumn {
-    /// The name of the column.
-    pub column: String,
-    /// The condition under which flows have this column, or `None` if it is not a field of flows.
-    pub group: Option<Group>,
-    /// Up to three columns with similar names, the most similar first.
-    pub near: Vec<String>,
-}
-
-struct Reason<'a>(&'a UnknownColumn);
-
-impl fmt::Display for Reason<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Some(group) = self.0.group {
-            return write!(
-                f,
-                "the flows of this run do not have it; it exists {}",
-                group.when()
-            );
-        }
-        f.write_str("there is no such column")?;
-        for (n, near) in self.0.near.iter().enumerate() {
-            f.write_str(if n == 0 { "; did you mean " } else { " or " })?;
-            write!(f, "'{near}'")?;
-        }
-        f.write_str(if self.0.near.is_empty() { ";" } else { "?" })?;
-        f.write_str(
-            " `flowloom fields` lists the fields of flows; udps.<plugin>.<name> is an output of a plugin",
-        )
-    }
 }
 
 impl Anonymizer {
@@ -79,7 +45,7 @@ impl Anonymizer {
             let at = schema
                 .names()
                 .position(|name| name == column)
-                .ok_or_else(|| unknown(column, schema))?;
+                .ok_or_else(|| UnknownColumn::new(column, schema))?;
             match at.checked_sub(schema.features().len()) {
                 None => features.push(at),
                 Some(_) => udps.push(column.to_owned()),
@@ -144,25 +110,6 @@ impl Anonymizer {
     }
 }
 
-fn unknown(column: &str, schema: &Schema) -> UnknownColumn {
-    let likeness = |name: &str| strsim::jaro_winkler(column, name);
-    let mut near: Vec<_> = schema
-        .names()
-        .map(|name| (likeness(name), name))
-        .filter(|(likeness, _)| *likeness > 0.85)
-        .collect();
-    near.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    UnknownColumn {
-        column: column.to_owned(),
-        group: Feature::by_name(column).map(|feature| feature.group),
-        near: near
-            .iter()
-            .take(3)
-            .map(|(_, name)| (*name).to_owned())
-            .collect(),
-    }
-}
-
 /// Writes a value as Python's `str` does. Booleans are 1 and 0, as in NFStream. Bytes, which
 /// NFStream does not have, are hexadecimal.
 fn write_str(value: Value<'_>, out: &mut String) {
@@ -176,7 +123,7 @@ fn write_str(value: Value<'_>, out: &mut String) {
             out.push_str(itoa::Buffer::new().format(*value));
         }),
         Value::Floats(values) => write_list(values, out, |value, out| write_repr(*value, out)),
-        Value::Ip(_) | Value::Mac(_) | Value::Oui(_) | Value::Text(_) | Value::Json(_) => {
+        Value::Time(_) | Value::Ip(_) | Value::Mac(_) | Value::Oui(_) | Value::Text(_) | Value::Json(_) => {
             value.write_text(out);
         }
     }

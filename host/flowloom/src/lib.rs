@@ -3,7 +3,7 @@
 //! - [`Streamer`] is an iterator over the flows of captures or an interface. It reads packets ([`capture`]),
 //!   decodes and meters them, determines the applications of flows ([`dissect`]) and calls plugins
 //!   ([`plugin`]).
-//! - A [`sink`] writes flows as CSV or JSON lines.
+//! - A [`sink`] writes flows as CSV, JSON lines, Arrow or Parquet. [`columns`] are Arrow record batches.
 //! - [`Meter`] is for packets that a program already has.
 //!
 //! # Examples
@@ -22,6 +22,7 @@
 
 mod anonymize;
 pub mod capture;
+pub mod columns;
 mod concurrency;
 pub mod decode;
 pub mod dissect;
@@ -31,7 +32,7 @@ mod run;
 pub mod sink;
 pub mod versions;
 
-pub use anonymize::{Anonymizer, UnknownColumn};
+pub use anonymize::Anonymizer;
 pub use flowloom_core::flow::{Flow, Udps};
 pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Settings};
 pub use flowloom_core::schema::{Column, Origin, Schema};
@@ -41,6 +42,8 @@ pub use flowloom_expr::{Diagnostic, ExprError, Filter};
 pub use flowloom_plugin::{
     AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, spawn_supervised,
 };
+#[cfg(feature = "arrow")]
+pub use run::RecordBatches;
 pub use run::{
     ConfigError, CpuTime, FinishedMeter, Meter, MeterError, PluginConfig, RunConfig, RunSummary,
     Step, Stopper, Streamer, StreamerBuilder, StreamerError,

@@ -57,8 +57,8 @@ impl ColumnBuffer {
                 values: Vec::new(),
                 ends: Vec::new(),
             },
-            // No field is a list of floats or JSON. Bytes and texts have the same layout.
-            Type::Text | Type::Bytes | Type::Floats | Type::Json => Self::Texts {
+            // No field is a list of floats or JSON, and no schema has times. Bytes and texts have the same layout.
+            Type::Time | Type::Text | Type::Bytes | Type::Floats | Type::Json => Self::Texts {
                 bytes: Vec::new(),
                 ends: Vec::new(),
             },
@@ -169,7 +169,8 @@ impl ColumnBuffer {
             },
             Value::Bytes(value) => self.push_text(|bytes| bytes.extend_from_slice(value)),
             Value::Null | Value::Floats(_) => self.push_text(|_| ()),
-            text @ (Value::Ip(_)
+            text @ (Value::Time(_)
+            | Value::Ip(_)
             | Value::Mac(_)
             | Value::Oui(_)
             | Value::Text(_)

@@ -47,6 +47,8 @@ pub enum Extract {
     Oui(fn(&FlowView<'_>) -> [u8; 3]),
     /// A text.
     Text(for<'a> fn(&FlowView<'a>) -> &'a str),
+    /// A point in time, in milliseconds since 1970-01-01 UTC.
+    Time(fn(&FlowView<'_>) -> u64),
     /// A list with one value of each of the flow's first packets.
     Splt(SpltValue),
 }
@@ -59,6 +61,8 @@ pub enum Group {
     Core,
     /// Present in runs over several sources.
     Capture,
+    /// Only in outputs that ask for times.
+    Time,
     /// Present unless no tunnels are decoded.
     Tunnel,
     /// Present with statistical analysis.
@@ -75,6 +79,7 @@ impl Group {
         match self {
             Self::Core => "always",
             Self::Capture => "with several sources",
+            Self::Time => "in Arrow and Parquet, and in other formats with --time-format iso8601",
             Self::Tunnel => "unless decode_tunnels is false",
             Self::Statistics => "with statistical_analysis",
             Self::Splt => "with splt_analysis",
@@ -103,6 +108,7 @@ impl Feature {
             Extract::Mac(value) => Value::Mac(value(flow)),
             Extract::Oui(value) => Value::Oui(value(flow)),
             Extract::Text(value) => Value::Text(value(flow)),
+            Extract::Time(value) => Value::time(value(flow)),
             Extract::Splt(part) => Value::Integers(flow.splt.map_or(&[], |splt| splt.list(part))),
         }
     }
@@ -341,6 +347,25 @@ const IDENTITY: [Feature; 17] = [
     .of(Group::Tunnel),
 ];
 
+const TIMES: [Feature; 2] = [
+    Feature::new(
+        "first_seen",
+        Type::Time,
+        "",
+        "The time of the flow's first packet, truncated to milliseconds; null after 9999-12-30. It is bidirectional_first_seen_ms as a time. (Not in NFStream.)",
+        Extract::Time(|flow| flow.record.first_seen_ms()),
+    )
+    .of(Group::Time),
+    Feature::new(
+        "last_seen",
+        Type::Time,
+        "",
+        "The time of the flow's last packet, truncated to milliseconds; null after 9999-12-30. It is bidirectional_last_seen_ms as a time. (Not in NFStream.)",
+        Extract::Time(|flow| flow.record.last_seen_ms()),
+    )
+    .of(Group::Time),
+];
+
 /// Expands to the four fields of the packet sizes of a direction.
 macro_rules! sizes {
     ($direction:literal, $of:literal, $scope:expr) => {
@@ -534,8 +559,9 @@ const APPLICATION: [Feature; 9] = [
 ];
 
 /// All fields, in the order of every output.
-pub static FEATURES: &[Feature] = &concat::<92>(&[
+pub static FEATURES: &[Feature] = &concat::<94>(&[
     &IDENTITY,
+    &TIMES,
     &counters!("bidirectional", "of the flow", |flow| flow
         .record
         .bidirectional()),

@@ -64,7 +64,7 @@ impl Serialize for Value<'_> {
             Self::Floats(values) => values.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Ip(address) => serializer.collect_str(&address),
-            Self::Mac(_) | Self::Oui(_) | Self::Bytes(_) => {
+            Self::Time(_) | Self::Mac(_) | Self::Oui(_) | Self::Bytes(_) => {
                 serializer.collect_str(&ValueText(*self))
             }
             Self::Json(text) => match serde_json::from_str::<&RawValue>(text) {

@@ -97,6 +97,7 @@ impl Settings {
         match group {
             Group::Core => true,
             Group::Capture => self.capture_column,
+            Group::Time => false,
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
             Group::Statistics => self.statistical_analysis,
             Group::Splt => self.splt_analysis > 0,

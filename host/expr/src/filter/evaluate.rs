@@ -118,7 +118,8 @@ impl<'a> From<Value<'a>> for Scalar<'a> {
             Value::Oui(oui) => Self::Text(AddressText::mac(&oui).as_str().to_owned().into()),
             Value::Text(text) | Value::Json(text) => Self::Text(text.into()),
             Value::Bytes(bytes) => Self::Bytes(bytes),
-            Value::Integers(_) | Value::Floats(_) => Self::Other,
+            // No column of a schema is a time.
+            Value::Time(_) | Value::Integers(_) | Value::Floats(_) => Self::Other,
         }
     }
 }

@@ -73,7 +73,7 @@ fn kind(ty: Type, unit: &str) -> Kind {
             is_float: true,
             unit,
         },
-        Type::Text => Kind::Text,
+        Type::Time | Type::Text => Kind::Text,
         Type::Bytes => Kind::Bytes,
         Type::Integers | Type::Floats => Kind::List,
         Type::Json => Kind::Json,

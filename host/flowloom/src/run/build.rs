@@ -20,6 +20,7 @@ use super::single::SingleMeter;
 use super::source_meter::SourceMeter;
 use super::streamer::{Streamer, StreamerError, Work};
 use crate::anonymize::Anonymizer;
+use crate::columns::OutputColumns;
 use crate::capture::{self, Files, Filter, LiveCapture, LiveSettings, PacketSource, StopSignal};
 
 impl StreamerBuilder {
@@ -80,6 +81,12 @@ impl StreamerBuilder {
         if let Some(anonymizer) = &anonymizer {
             schema = Arc::new(anonymizer.schema(&schema));
         }
+        let columns = match self.config.select.is_empty() {
+            true => OutputColumns::all(),
+            false => OutputColumns::select(self.config.select),
+        };
+        columns.names(&schema)?;
+        let is_live = matches!(origin, PacketSource::Live(_));
         let work = match (origin, meters) {
             (PacketSource::Live(live), meters @ 2..) if self.config.fanout => {
                 let mut settings = self.config.settings;
@@ -123,6 +130,8 @@ impl StreamerBuilder {
             work,
             filter,
             anonymizer,
+            columns,
+            is_live,
             max_nflows: self.config.max_nflows,
             returned: 0,
             stop,

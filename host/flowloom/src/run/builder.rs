@@ -244,6 +244,15 @@ impl StreamerBuilder {
         self
     }
 
+    /// Sets the columns that outputs of the run have, in this order. By default, they have all columns.
+    ///
+    /// [`Streamer::record_batches`](super::Streamer) and the sinks write these columns. The flows of the iterator have
+    /// all columns.
+    pub fn select(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.config.select = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Sets the maximum number of flows that the run returns. 0, the default, means no limit.
     ///
     /// Further flows end as well. They are counted in [`RunSummary::flows_withheld`](super::RunSummary).

@@ -57,6 +57,8 @@ pub struct RunConfig {
     /// A condition on flows: others are not returned.
     #[serde(rename = "where")]
     pub filter: Option<String>,
+    /// The columns that are written, in this order; all if there are none.
+    pub select: Vec<String>,
     /// The number of flows after which the run ends; 0 is no limit.
     pub max_nflows: u64,
     /// The number of meters; 0 is one for each core but one.
@@ -145,6 +147,7 @@ impl Default for RunConfig {
             socket_buffer_size: 0,
             fanout: false,
             filter: None,
+            select: Vec::new(),
             max_nflows: 0,
             n_meters: 1,
             plugins: Vec::new(),

@@ -8,6 +8,8 @@ mod flow_filter;
 mod meter;
 mod parallel;
 mod plugin_updates;
+#[cfg(feature = "arrow")]
+mod record_batches;
 mod reload;
 mod single;
 mod source_meter;
@@ -18,6 +20,8 @@ mod summary;
 pub use builder::StreamerBuilder;
 pub use config::{ConfigError, PluginConfig, RunConfig};
 pub use meter::{FinishedMeter, Meter, MeterError};
+#[cfg(feature = "arrow")]
+pub use record_batches::RecordBatches;
 pub use status::CpuTime;
 pub use streamer::{Step, Stopper, Streamer, StreamerError};
 pub use summary::RunSummary;

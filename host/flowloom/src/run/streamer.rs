@@ -17,7 +17,8 @@ use super::reload::Reloader;
 use super::single::SingleMeter;
 use super::status::{CpuTime, ParallelMeters, Progress};
 use super::summary::RunSummary;
-use crate::anonymize::{Anonymizer, UnknownColumn};
+use crate::anonymize::Anonymizer;
+use crate::columns::{OutputColumns, SelectError, UnknownColumn};
 use crate::capture::{CaptureError, FilterError, StopSignal};
 use crate::dissect::DissectError;
 
@@ -61,6 +62,8 @@ pub struct Streamer {
     pub(crate) work: Work,
     pub(crate) filter: Option<FlowFilter>,
     pub(crate) anonymizer: Option<Anonymizer>,
+    pub(crate) columns: OutputColumns,
+    pub(crate) is_live: bool,
     /// The maximum number of flows to return; 0 means no limit.
     pub(crate) max_nflows: u64,
     /// The number of flows that were returned.
@@ -118,8 +121,11 @@ pub enum StreamerError {
     #[error(transparent)]
     Dissect(#[from] DissectError),
     /// A column to anonymise does not exist.
-    #[error(transparent)]
+    #[error("cannot anonymize column {0}")]
     UnknownColumn(#[from] UnknownColumn),
+    /// A column to write does not exist.
+    #[error(transparent)]
+    Select(#[from] SelectError),
     /// There is no key for anonymisation.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -158,6 +164,18 @@ impl Streamer {
     /// columns.
     pub fn schema(&self) -> &Arc<Schema> {
         &self.schema
+    }
+
+    /// Returns the columns that outputs of this run have: those of [`select`](super::StreamerBuilder::select), or all.
+    ///
+    /// Flows have all columns of the [schema](Self::schema).
+    pub fn output_columns(&self) -> &OutputColumns {
+        &self.columns
+    }
+
+    /// Returns whether the packets come from an interface.
+    pub fn is_live(&self) -> bool {
+        self.is_live
     }
 
     /// Returns the counter of panics of this run's helper threads. The caller can use it for its own threads.

@@ -91,6 +91,8 @@ fn check_begin(first_line: &[u8], format: Format, header: &[u8]) -> io::Result<(
         Format::Csv => Err(rejected(&header_difference(first_line, header))),
         Format::JsonLines if first_line.starts_with(b"{") => Ok(()),
         Format::JsonLines => Err(rejected("it does not begin with a JSON object")),
+        #[cfg(feature = "arrow")]
+        Format::Arrow | Format::Parquet => Err(rejected("files of this format are complete")),
     }
 }
 

@@ -52,7 +52,8 @@ impl AtomicFile {
         Self::of(File::options().append(true).read(is_file).open(path)?)
     }
 
-    fn of(file: File) -> io::Result<Self> {
+    /// Uses a file that is open for appending.
+    pub(super) fn of(file: File) -> io::Result<Self> {
         let is_file = file.metadata()?.is_file();
         Ok(Self { file, is_file })
     }

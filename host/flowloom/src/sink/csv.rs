@@ -13,7 +13,9 @@ use flowloom_core::value::{AddressText, Value};
 
 use super::Sink;
 use super::csv_text::{Formulas, is_special, write_json, write_text};
+use super::options::SinkOptions;
 use super::output::Output;
+use crate::columns::{ColumnSource, Layout, OutputColumns, SelectError};
 
 /// The number of bytes from which on lines are written to the output.
 const BLOCK: usize = 1 << 18;
@@ -29,34 +31,48 @@ pub(super) struct CsvSink<O> {
     /// The number of flows that were rejected because their columns differ from those of the file.
     rejected: u64,
     header: Vec<u8>,
+    chosen: OutputColumns,
     /// The last schema whose columns equal those of the header.
     accepted_schema: Arc<Schema>,
+    /// The places of the columns in that schema.
+    layout: Layout,
 }
 
 /// Returns the header line: the names of the columns.
-pub(super) fn header(schema: &Schema) -> Vec<u8> {
+pub(super) fn header(schema: &Schema, columns: &OutputColumns) -> io::Result<Vec<u8>> {
+    Ok(header_of(schema, &columns.layout(schema).map_err(invalid)?))
+}
+
+fn header_of(schema: &Schema, layout: &Layout) -> Vec<u8> {
     let mut lines = Lines::default();
-    for name in schema.names() {
-        lines.field(Value::Text(name));
+    for column in layout.columns(schema) {
+        lines.field(Value::Text(column.name));
     }
     lines.end();
     lines.written().to_vec()
 }
 
+fn invalid(error: SelectError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, error)
+}
+
 impl<O> CsvSink<O> {
     /// Creates a sink for an output that already has a header.
-    pub(super) fn new(output: O, schema: &Arc<Schema>, formulas: Formulas) -> Self {
-        Self {
+    pub(super) fn new(output: O, schema: &Arc<Schema>, options: &SinkOptions) -> io::Result<Self> {
+        let layout = options.columns.layout(schema).map_err(invalid)?;
+        Ok(Self {
             output,
             lines: Lines {
-                formulas,
+                formulas: options.formulas,
                 ..Lines::default()
             },
             flows: 0,
             rejected: 0,
-            header: header(schema),
+            header: header_of(schema, &layout),
+            chosen: options.columns.clone(),
             accepted_schema: schema.clone(),
-        }
+            layout,
+        })
     }
 }
 
@@ -65,8 +81,10 @@ impl<O: Output> CsvSink<O> {
     #[cold]
     fn check(&mut self, flow: &Flow) -> io::Result<()> {
         let schema = flow.schema();
-        if header(schema) == self.header {
-            self.accepted_schema = schema.clone();
+        if let Ok(layout) = self.chosen.layout(schema)
+            && header_of(schema, &layout) == self.header
+        {
+            (self.accepted_schema, self.layout) = (schema.clone(), layout);
             return Ok(());
         }
         // The flows before this one are still written.
@@ -88,14 +106,20 @@ impl<O: Output> Sink for CsvSink<O> {
             self.check(flow)?;
         }
         let view = flow.view();
-        for (at, feature) in flow.schema().features().iter().enumerate() {
-            match flow.replacement(at) {
-                Some(text) => self.lines.field(Value::Text(text)),
-                None => self.lines.feature(feature, &view),
+        for source in self.layout.sources() {
+            if flow.replaced.is_some()
+                && let Some(at) = source.index(&self.accepted_schema)
+                && let Some(text) = flow.replacement(at)
+            {
+                self.lines.field(Value::Text(text));
+                continue;
             }
-        }
-        for (_, value) in flow.udps().iter() {
-            self.lines.field(value);
+            match source {
+                ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
+                    self.lines.feature(feature, &view);
+                }
+                ColumnSource::Udp(index) => self.lines.field(flow.outputs.value(*index)),
+            }
         }
         self.lines.end();
         self.flows += 1;
@@ -243,6 +267,11 @@ impl Lines {
             }
             Value::Integers(values) => self.list(values, |lines, &value| lines.integer(value, b"")),
             Value::Floats(values) => self.list(values, |lines, &value| lines.float(value, b"")),
+            Value::Time(_) => {
+                let mut text = String::new();
+                value.write_text(&mut text);
+                self.extend(text.as_bytes());
+            }
             Value::Ip(address) => self.extend(AddressText::ip(address).as_bytes()),
             Value::Mac(mac) => self.extend(AddressText::mac(&mac).as_bytes()),
             Value::Oui(oui) => self.extend(AddressText::mac(&oui).as_bytes()),
@@ -358,8 +387,9 @@ mod tests {
     #[test]
     fn lines_end_with_lf_and_only_empty_text_is_quoted_without_need() {
         let schema: Arc<Schema> = flowloom_core::meter::Settings::default().schema().into();
-        let mut out = header(&schema);
-        let mut sink = CsvSink::new(RawOutput(&mut out), &schema, Formulas::Keep);
+        let options = SinkOptions::default();
+        let mut out = header(&schema, &options.columns).unwrap();
+        let mut sink = CsvSink::new(RawOutput(&mut out), &schema, &options).unwrap();
         for flow in flows(1) {
             sink.write(&flow).unwrap();
         }
@@ -467,7 +497,8 @@ mod tests {
         flows[2].schema = Arc::new((*schema).clone());
         flows[3].schema = other;
         let mut out = Vec::new();
-        let mut sink = CsvSink::new(RawOutput(&mut out), &schema, Formulas::Keep);
+        let options = SinkOptions::default();
+        let mut sink = CsvSink::new(RawOutput(&mut out), &schema, &options).unwrap();
         let error =
             "has other columns than the file; use JSON lines for flows with different columns";
         for (n, flow) in flows.iter().enumerate() {

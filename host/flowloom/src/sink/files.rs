@@ -14,11 +14,12 @@ use flowloom_plugin::escaped_path;
 
 use super::atomic_file::AtomicFile;
 use super::compressed::Compressed;
-use super::csv_text::Formulas;
 use super::format::{Compression, Format, UnknownExtension};
 use super::identity::FileId;
+use super::options::SinkOptions;
 use super::output::Output;
 use super::series::{NextNumberError, Series};
+use super::temporary_file::{self, TemporaryFile};
 use super::{Sink, append};
 
 /// Builder of the sink that writes flows to files.
@@ -45,12 +46,12 @@ use super::{Sink, append};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 #[must_use]
 pub struct OutputFiles {
     path: PathBuf,
     format: Option<Format>,
-    formulas: Formulas,
+    options: SinkOptions,
     flows_per_file: u64,
     rotate_files: u64,
     existing: Existing,
@@ -95,6 +96,12 @@ pub enum OutputError {
     /// The file exists, and must not be overwritten.
     #[error("cannot write to '{}': it exists", escaped_path(.0))]
     Exists(PathBuf),
+    /// The file exists, and its format cannot be continued.
+    #[error(
+        "cannot append to '{}': a file of this format is complete; choose another name, or number the files",
+        escaped_path(.0)
+    )]
+    Append(PathBuf),
     /// The numbers of the existing files cannot be continued. The second field is the limit of the
     /// ring, or 0.
     #[error(
@@ -118,7 +125,7 @@ impl OutputFiles {
         Self {
             path: path.into(),
             format: None,
-            formulas: Formulas::default(),
+            options: SinkOptions::default(),
             flows_per_file: 0,
             rotate_files: 0,
             existing: Existing::default(),
@@ -134,10 +141,9 @@ impl OutputFiles {
         }
     }
 
-    /// Sets how CSV text is written that a spreadsheet would interpret as a formula. By default, it
-    /// is written unchanged.
-    pub fn formulas(self, formulas: Formulas) -> Self {
-        Self { formulas, ..self }
+    /// Sets the columns and other options of the format.
+    pub fn options(self, options: SinkOptions) -> Self {
+        Self { options, ..self }
     }
 
     /// Sets the number of flows per file. 0, the default, writes all flows to one file.
@@ -177,10 +183,15 @@ impl OutputFiles {
 
     /// Opens the first file for flows with this schema.
     ///
+    /// A file of text has its name from the start. A Parquet or Arrow file has a temporary name until it is complete.
+    /// Temporary files that a killed run has left in the folder are removed.
+    ///
     /// # Errors
     ///
     /// Returns an error in these cases:
     ///
+    /// - The flows do not have the chosen columns.
+    /// - A Parquet or Arrow file would have to be continued.
     /// - The extension is not that of a format, and no format was set.
     /// - `rotate_files` is set without `flows_per_file`.
     /// - The file exists and must not be overwritten.
@@ -199,6 +210,7 @@ impl OutputFiles {
             files: self,
             series,
         };
+        sink.remove_left_behind();
         sink.begin_first()?;
         Ok(sink)
     }
@@ -344,11 +356,34 @@ struct FilesSink {
 }
 
 impl FilesSink {
+    /// Removes incomplete files that a killed run has left.
+    fn remove_left_behind(&self) {
+        if !self.format.is_text() {
+            temporary_file::remove_left_behind(self.series.folder(), |name| {
+                self.series.has_name(name)
+            });
+        }
+    }
+
+    /// Returns whether a file has a temporary name until it is complete.
+    fn is_temporary(&self, path: &Path) -> bool {
+        !self.format.is_text() && !is_special(path)
+    }
+
     /// Opens the first file, with the requested treatment of existing files.
     fn begin_first(&mut self) -> Result<(), OutputError> {
         let path = self.series.file(self.number);
         let is_one = self.files.flows_per_file == 0;
         let opened = match self.files.existing {
+            Existing::Append if is_one && self.is_temporary(&path) && path.exists() => {
+                return Err(OutputError::Append(path));
+            }
+            _ if self.is_temporary(&path) => match self.begin(self.number) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    return Err(OutputError::Exists(path));
+                }
+                opened => opened,
+            },
             Existing::Append if is_one => self.append_to(&path),
             Existing::Refuse | Existing::Continue if is_one => {
                 match AtomicFile::create_new(&path) {
@@ -360,7 +395,7 @@ impl FilesSink {
                         }
                         self.append_to(&path)
                     }
-                    file => file.and_then(|file| self.start(file)),
+                    file => file.and_then(|file| self.start_atomic(file)),
                 }
             }
             _ => self.begin(self.number),
@@ -413,21 +448,35 @@ impl FilesSink {
     /// Opens a numbered file, or one that may be overwritten.
     fn begin(&mut self, number: u64) -> io::Result<()> {
         let path = self.series.file(number);
+        if self.is_temporary(&path) {
+            let may_replace =
+                self.files.existing == Existing::Overwrite || self.files.rotate_files > 0;
+            let file = TemporaryFile::create(&path, may_replace, &self.files.inputs)?;
+            let id = file.id()?;
+            return self.start(file, id);
+        }
         let file = match (self.files.existing, self.files.rotate_files) {
             (Existing::Overwrite, _) => AtomicFile::create(&path, &self.files.inputs)?,
             (_, 0) => AtomicFile::create_new(&path)?,
             _ => AtomicFile::replace(&path)?,
         };
-        self.start(file)
+        self.start_atomic(file)
+    }
+
+    fn start_atomic(&mut self, file: AtomicFile) -> io::Result<()> {
+        let id = file.id()?;
+        self.start(file, id)
     }
 
     /// Writes the header to an empty file, and makes it the current one.
-    fn start(&mut self, file: AtomicFile) -> io::Result<()> {
-        self.id = Some(file.id()?);
+    fn start(&mut self, file: impl Output + Send + 'static, id: FileId) -> io::Result<()> {
+        self.id = Some(id);
+        let is_stream = is_special(&self.series.file(self.number));
         let output = self.output(file)?;
+        let options = &self.files.options;
         self.current = self
             .format
-            .new_sink(output, &self.schema, self.files.formulas)?;
+            .new_sink(output, &self.schema, options, is_stream)?;
         Ok(())
     }
 
@@ -447,26 +496,30 @@ impl FilesSink {
                 path,
                 self.format,
                 Compression::of(path),
-                &self.format.header(&self.schema),
+                &self.format.header(&self.schema, &self.files.options)?,
             )?,
             None => true,
         };
         if needs_header {
-            return self.start(file);
+            return self.start_atomic(file);
         }
         self.id = Some(id);
         let output = self.output(file)?;
-        self.current = self
-            .format
-            .continued_sink(output, &self.schema, self.files.formulas);
+        let options = &self.files.options;
+        self.current = self.format.continued_sink(output, &self.schema, options)?;
         Ok(())
     }
 
-    fn output(&self, file: AtomicFile) -> io::Result<Box<dyn Output + Send>> {
+    fn output(&self, file: impl Output + Send + 'static) -> io::Result<Box<dyn Output + Send>> {
         Ok(match Compression::of(&self.files.path) {
             Compression::None => Box::new(file),
             compression => Box::new(Compressed::new(file, compression)?),
         })
+    }
+
+    /// Handles the result of writing to the current file.
+    fn checked(&mut self, written: io::Result<()>) -> io::Result<()> {
+        written.map_err(|error| self.named(&error))
     }
 
     /// Returns the error with the path of the current file before its message.
@@ -482,7 +535,8 @@ impl Sink for FilesSink {
             self.begin_next().inspect_err(|_| self.unopened += 1)?;
         }
         self.written += 1;
-        self.current.write(flow).map_err(|error| self.named(&error))
+        let written = self.current.write(flow);
+        self.checked(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -492,6 +546,13 @@ impl Sink for FilesSink {
     fn reopen(&mut self) -> io::Result<()> {
         self.flush()?;
         let path = self.series.file(self.number);
+        if self.is_temporary(&path) {
+            tracing::warn!(
+                "'{}' is not reopened: a file of this format is written in one piece",
+                escaped_path(&path)
+            );
+            return Ok(());
+        }
         // A file that was truncated needs a new header.
         if let Ok(is) = fs::metadata(&path)
             && Some(FileId::of(&is)) == self.id
@@ -514,6 +575,7 @@ impl Sink for FilesSink {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.current.finish().map_err(|error| self.named(&error))
+        let finished = self.current.finish();
+        self.checked(finished)
     }
 }

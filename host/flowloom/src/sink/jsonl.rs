@@ -1,19 +1,27 @@
 //! The sink of JSON lines.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
+use flowloom_core::fields::Feature;
 use flowloom_core::flow::Flow;
-use serde::ser::Serialize as _;
+use flowloom_core::schema::Schema;
+use flowloom_core::value::Value;
+use serde::ser::{Serialize, SerializeMap as _, Serializer};
 use serde_json::ser::Formatter;
 
 use super::Sink;
 use super::output::Output;
+use crate::columns::{ColumnSource, OutputColumns};
 
 /// The number of bytes from which on lines are written to the output.
 const BLOCK: usize = 1 << 18;
 
 pub(super) struct JsonLinesSink<O> {
     output: O,
+    chosen: OutputColumns,
+    /// The columns of the flows with the last schema.
+    columns: Option<JsonColumns>,
     /// Lines that are not yet written.
     lines: Vec<u8>,
     /// The number of these lines.
@@ -21,9 +29,11 @@ pub(super) struct JsonLinesSink<O> {
 }
 
 impl<O> JsonLinesSink<O> {
-    pub(super) fn new(output: O) -> Self {
+    pub(super) fn new(output: O, chosen: &OutputColumns) -> Self {
         Self {
             output,
+            chosen: chosen.clone(),
+            columns: None,
             lines: Vec::with_capacity(BLOCK + BLOCK / 4),
             flows: 0,
         }
@@ -32,7 +42,12 @@ impl<O> JsonLinesSink<O> {
 
 impl<O: Output> Sink for JsonLinesSink<O> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
-        flow.serialize(&mut serde_json::Serializer::with_formatter(
+        let schema = flow.schema();
+        let columns = match &mut self.columns {
+            Some(columns) if Arc::ptr_eq(&columns.schema, schema) => columns,
+            columns => columns.insert(JsonColumns::new(schema, &self.chosen)),
+        };
+        Row { flow, columns }.serialize(&mut serde_json::Serializer::with_formatter(
             &mut self.lines,
             OneLine,
         ))?;
@@ -63,6 +78,99 @@ impl<O: Output> Sink for JsonLinesSink<O> {
 
     fn in_memory(&self) -> u64 {
         self.flows
+    }
+}
+
+/// The columns of flows with one schema, in the order of a JSON object.
+struct JsonColumns {
+    schema: Arc<Schema>,
+    features: Vec<(&'static Feature, Option<usize>)>,
+    /// The indices of plugin outputs in the schema, by plugin.
+    plugins: Vec<Vec<usize>>,
+}
+
+impl JsonColumns {
+    /// Finds the chosen columns in a schema. Chosen columns that the schema does not have are left out.
+    fn new(schema: &Arc<Schema>, chosen: &OutputColumns) -> Self {
+        let layout = chosen.layout_of_present(schema);
+        let (mut features, mut plugins) = (Vec::new(), Vec::<Vec<usize>>::new());
+        let plugin = |output: usize| schema.udps()[output].plugin();
+        for source in layout.sources() {
+            match *source {
+                ColumnSource::Feature { feature, index } => features.push((feature, Some(index))),
+                ColumnSource::Time(feature) => features.push((feature, None)),
+                ColumnSource::Udp(output) => {
+                    let known = plugins
+                        .iter_mut()
+                        .find(|outputs| plugin(outputs[0]) == plugin(output));
+                    match known {
+                        Some(outputs) => outputs.push(output),
+                        None => plugins.push(vec![output]),
+                    }
+                }
+            }
+        }
+        Self {
+            schema: schema.clone(),
+            features,
+            plugins,
+        }
+    }
+}
+
+/// A flow as a JSON object of its features. Values of plugins are in its member `udps`.
+struct Row<'a> {
+    flow: &'a Flow,
+    columns: &'a JsonColumns,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let view = self.flow.view();
+        for (feature, index) in &self.columns.features {
+            let replacement = index.and_then(|index| self.flow.replacement(index));
+            match replacement {
+                Some(text) => map.serialize_entry(feature.name, text)?,
+                None => map.serialize_entry(feature.name, &feature.value(&view))?,
+            }
+        }
+        if !self.columns.plugins.is_empty() {
+            map.serialize_entry("udps", &RowUdps(self))?;
+        }
+        map.end()
+    }
+}
+
+/// The values of plugins: one object for each plugin.
+struct RowUdps<'a>(&'a Row<'a>);
+
+impl Serialize for RowUdps<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Row { flow, columns } = self.0;
+        let schema = &columns.schema;
+        let plugins = columns.plugins.iter().map(|outputs| {
+            let name = schema.udps()[outputs[0]].plugin();
+            (name, PluginRow { flow, outputs })
+        });
+        serializer.collect_map(plugins)
+    }
+}
+
+/// The values of one plugin.
+struct PluginRow<'a> {
+    flow: &'a Flow,
+    outputs: &'a [usize],
+}
+
+impl Serialize for PluginRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let schema = self.flow.schema();
+        let first = schema.features().len();
+        serializer.collect_map(self.outputs.iter().map(|&output| {
+            let value = self.flow.value(first + output).unwrap_or(Value::Null);
+            (schema.udps()[output].name(), value)
+        }))
     }
 }
 
@@ -112,8 +220,6 @@ fn write_escaped<W: Write + ?Sized>(writer: &mut W, mut text: &str) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    use flowloom_core::value::Value;
-
     use super::*;
 
     #[test]

@@ -1,8 +1,10 @@
-//! Sinks of flows: CSV and JSON lines, uncompressed or compressed, in one file or several.
+//! Sinks of flows: CSV, JSON lines, Arrow and Parquet, in one file or several.
 
 mod append;
 mod atomic_file;
 mod background;
+#[cfg(feature = "arrow")]
+mod columnar;
 mod compressed;
 mod csv;
 mod csv_text;
@@ -10,8 +12,10 @@ mod files;
 mod format;
 mod identity;
 mod jsonl;
+mod options;
 mod output;
 mod series;
+mod temporary_file;
 
 use std::io;
 
@@ -20,6 +24,7 @@ pub use csv_text::Formulas;
 pub use files::{Existing, OutputError, OutputFiles};
 pub use format::{Compression, Format, UnknownExtension};
 pub use identity::FileId;
+pub use options::{BlockCompression, FileMetadata, SinkOptions, UnknownCompression};
 
 use flowloom_core::flow::Flow;
 

@@ -8,6 +8,13 @@ pub(super) trait Output: Write {
     fn end(&mut self) -> io::Result<()>;
 }
 
+impl<O: Output> Output for io::BufWriter<O> {
+    fn end(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.get_mut().end()
+    }
+}
+
 /// An output without a trailer.
 pub(super) struct RawOutput<W>(pub(super) W);
 

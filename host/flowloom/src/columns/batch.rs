@@ -1,0 +1,159 @@
+//! A record batch of flows that is being filled.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
+use arrow_schema::{ArrowError, SchemaRef};
+use flowloom_core::flow::Flow;
+use flowloom_core::record::FlowView;
+use flowloom_core::schema::Schema;
+use flowloom_core::value::Value;
+
+use super::column::ColumnValues;
+use super::layout::{ColumnSource, Layout, OutputColumns, SelectError};
+use super::schema::{Dictionaries, of_layout};
+
+/// A good number of flows for a record batch.
+pub const DEFAULT_ROWS: NonZeroUsize = NonZeroUsize::new(8_192).expect("it is not zero");
+
+/// The number of bytes from which on a batch is full. Values of plugins can be large.
+const MAX_BYTES: usize = 32 << 20;
+
+/// Flows that become one record batch.
+pub(crate) struct FlowBatch {
+    chosen: OutputColumns,
+    dictionaries: Dictionaries,
+    arrow: SchemaRef,
+    /// The last schema whose columns are those of the batch, and their places in it.
+    schema: Arc<Schema>,
+    layout: Layout,
+    columns: Vec<ColumnValues>,
+    rows: usize,
+    /// The approximate size of the values in bytes.
+    bytes: usize,
+}
+
+impl FlowBatch {
+    /// Creates an empty batch with these columns of flows with this schema.
+    pub(crate) fn new(
+        schema: &Arc<Schema>,
+        chosen: &OutputColumns,
+        dictionaries: Dictionaries,
+    ) -> Result<Self, SelectError> {
+        let layout = chosen.layout(schema)?;
+        let arrow = of_layout(schema, &layout, dictionaries);
+        let fields = arrow.fields().iter();
+        let columns = fields
+            .map(|field| ColumnValues::new(field.data_type()))
+            .collect();
+        Ok(Self {
+            chosen: chosen.clone(),
+            dictionaries,
+            arrow,
+            schema: schema.clone(),
+            layout,
+            columns,
+            rows: 0,
+            bytes: 0,
+        })
+    }
+
+    /// Returns the schema of the batch.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.arrow
+    }
+
+    /// Returns the number of flows.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Returns whether the values have so many bytes that the batch should end.
+    pub(crate) fn is_large(&self) -> bool {
+        self.bytes >= MAX_BYTES
+    }
+
+    /// Appends a flow.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the flow has other columns than the batch. The flow is then not appended.
+    pub(crate) fn push(&mut self, flow: &Flow) -> Result<(), ArrowError> {
+        if !Arc::ptr_eq(flow.schema(), &self.schema) {
+            self.accept(flow)?;
+        }
+        let view = flow.view();
+        let sources = self.layout.sources().iter();
+        match &flow.replaced {
+            None => {
+                for (source, column) in sources.zip(&mut self.columns) {
+                    push(*source, column, flow, &view);
+                }
+            }
+            Some(_) => {
+                for (source, column) in sources.zip(&mut self.columns) {
+                    let replacement = source.index(&self.schema).and_then(|at| flow.replacement(at));
+                    match replacement {
+                        Some(text) => column.push_value(Value::Text(text)),
+                        None => push(*source, column, flow, &view),
+                    }
+                }
+            }
+        }
+        self.rows += 1;
+        self.bytes += 16 * self.columns.len() + flow.bytes();
+        Ok(())
+    }
+
+    /// Checks that the columns of a new schema are those of the batch.
+    #[cold]
+    fn accept(&mut self, flow: &Flow) -> Result<(), ArrowError> {
+        let schema = flow.schema();
+        let layout = self.chosen.layout(schema).ok();
+        match layout {
+            Some(layout) if of_layout(schema, &layout, self.dictionaries) == self.arrow => {
+                (self.schema, self.layout) = (schema.clone(), layout);
+                Ok(())
+            }
+            _ => Err(ArrowError::SchemaError(format!(
+                "flow {} has other columns than the first flows; use JSON lines for flows with \
+                 different columns",
+                flow.id()
+            ))),
+        }
+    }
+
+    /// Removes all flows, and returns their number.
+    pub(crate) fn clear(&mut self) -> usize {
+        for column in &mut self.columns {
+            column.finish();
+        }
+        self.bytes = 0;
+        std::mem::take(&mut self.rows)
+    }
+
+    /// Returns the flows as a record batch, and begins an empty one.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a feature has a value of a wrong type.
+    pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
+        let columns: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnValues::finish).collect();
+        let rows = std::mem::take(&mut self.rows);
+        self.bytes = 0;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        RecordBatch::try_new_with_options(self.arrow.clone(), columns, &options)
+    }
+}
+
+/// Appends the value of a flow to a column.
+#[inline]
+fn push(source: ColumnSource, column: &mut ColumnValues, flow: &Flow, view: &FlowView<'_>) {
+    match source {
+        ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
+            column.push_feature(feature.value, view);
+        }
+        ColumnSource::Udp(index) => column.push_value(flow.outputs.value(index)),
+    }
+}

@@ -1,0 +1,151 @@
+//! The values of one column of a record batch.
+
+use std::sync::Arc;
+
+use arrow_array::ArrayRef;
+use arrow_array::builder::{
+    BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
+    StringBuilder, TimestampMicrosecondBuilder,
+};
+use arrow_schema::DataType;
+use flowloom_core::fields::Extract;
+use flowloom_core::record::{FlowView, SpltValue};
+use flowloom_core::value::{AddressText, Value};
+
+use super::text::DictionaryColumn;
+
+/// The values of one column, by their Arrow type.
+pub(super) enum ColumnValues {
+    Booleans(BooleanBuilder),
+    Int32s(Int32Builder),
+    Int64s(Int64Builder),
+    Floats(Float64Builder),
+    Times(TimestampMicrosecondBuilder),
+    Texts(StringBuilder),
+    Dictionary(Box<DictionaryColumn>),
+    Bytes(BinaryBuilder),
+    IntegerLists(ListBuilder<Int64Builder>),
+    FloatLists(ListBuilder<Float64Builder>),
+}
+
+impl ColumnValues {
+    /// Creates an empty column of one of the types of [`arrow_schema`](super::arrow_schema).
+    pub(super) fn new(ty: &DataType) -> Self {
+        match ty {
+            DataType::Boolean => Self::Booleans(BooleanBuilder::new()),
+            DataType::Int32 => Self::Int32s(Int32Builder::new()),
+            DataType::Int64 => Self::Int64s(Int64Builder::new()),
+            DataType::Float64 => Self::Floats(Float64Builder::new()),
+            DataType::Timestamp(..) => {
+                Self::Times(TimestampMicrosecondBuilder::new().with_data_type(ty.clone()))
+            }
+            DataType::Dictionary(..) => Self::Dictionary(Box::default()),
+            DataType::Binary => Self::Bytes(BinaryBuilder::new()),
+            DataType::List(item) if *item.data_type() == DataType::Float64 => {
+                Self::FloatLists(ListBuilder::new(Float64Builder::new()))
+            }
+            DataType::List(_) => Self::IntegerLists(ListBuilder::new(Int64Builder::new())),
+            _ => Self::Texts(StringBuilder::new()),
+        }
+    }
+
+    /// Appends a feature of a flow.
+    #[inline]
+    pub(super) fn push_feature(&mut self, feature: Extract, flow: &FlowView<'_>) {
+        match (self, feature) {
+            (Self::Int64s(rows), Extract::Integer(value)) => rows.append_value(value(flow)),
+            // The types of features with fewer bits are at most 16 bits long.
+            (Self::Int32s(rows), Extract::Integer(value)) => rows.append_value(value(flow) as i32),
+            (Self::Floats(rows), Extract::Float(value)) => rows.append_value(value(flow)),
+            (Self::Booleans(rows), Extract::Boolean(value)) => rows.append_value(value(flow)),
+            (Self::Texts(rows), Extract::Ip(value)) => {
+                rows.append_value(AddressText::ip(value(flow)).as_str());
+            }
+            (Self::Texts(rows), Extract::Text(value)) => rows.append_value(value(flow)),
+            (Self::Dictionary(rows), Extract::Mac(value)) => rows.push_address(&value(flow)),
+            (Self::Dictionary(rows), Extract::Oui(value)) => rows.push_address(&value(flow)),
+            (Self::Dictionary(rows), Extract::Text(value)) => rows.push(value(flow)),
+            (Self::Times(rows), Extract::Time(value)) => rows.append_option(micros(Value::time(
+                value(flow),
+            ))),
+            (Self::IntegerLists(rows), Extract::Splt(part)) => push_splt(rows, part, flow),
+            (column, _) => column.push_null(),
+        }
+    }
+
+    /// Appends a value. A value of another type becomes null.
+    pub(super) fn push_value(&mut self, value: Value<'_>) {
+        match (self, value) {
+            (Self::Booleans(rows), Value::Boolean(value)) => rows.append_value(value),
+            (Self::Int32s(rows), Value::Integer(value)) => {
+                rows.append_option(i32::try_from(value).ok());
+            }
+            (Self::Int64s(rows), Value::Integer(value)) => rows.append_value(value),
+            (Self::Floats(rows), Value::Float(value)) => rows.append_value(value),
+            (Self::Texts(rows), Value::Text(text) | Value::Json(text)) => rows.append_value(text),
+            (Self::Dictionary(rows), Value::Text(text)) => rows.push(text),
+            (Self::Bytes(rows), Value::Bytes(bytes)) => rows.append_value(bytes),
+            (Self::IntegerLists(rows), Value::Integers(values)) => {
+                rows.values().append_slice(values);
+                rows.append(true);
+            }
+            (Self::FloatLists(rows), Value::Floats(values)) => {
+                rows.values().append_slice(values);
+                rows.append(true);
+            }
+            (column, _) => column.push_null(),
+        }
+    }
+
+    fn push_null(&mut self) {
+        match self {
+            Self::Booleans(rows) => rows.append_null(),
+            Self::Int32s(rows) => rows.append_null(),
+            Self::Int64s(rows) => rows.append_null(),
+            Self::Floats(rows) => rows.append_null(),
+            Self::Times(rows) => rows.append_null(),
+            Self::Texts(rows) => rows.append_null(),
+            Self::Dictionary(rows) => rows.push_null(),
+            Self::Bytes(rows) => rows.append_null(),
+            Self::IntegerLists(rows) => rows.append(false),
+            Self::FloatLists(rows) => rows.append(false),
+        }
+    }
+
+    /// Returns all values as an array, and begins an empty column.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        match self {
+            Self::Booleans(rows) => Arc::new(rows.finish()),
+            Self::Int32s(rows) => Arc::new(rows.finish()),
+            Self::Int64s(rows) => Arc::new(rows.finish()),
+            Self::Floats(rows) => Arc::new(rows.finish()),
+            Self::Times(rows) => Arc::new(rows.finish()),
+            Self::Texts(rows) => Arc::new(rows.finish()),
+            Self::Dictionary(rows) => rows.finish(),
+            Self::Bytes(rows) => Arc::new(rows.finish()),
+            Self::IntegerLists(rows) => Arc::new(rows.finish()),
+            Self::FloatLists(rows) => Arc::new(rows.finish()),
+        }
+    }
+}
+
+/// Returns the microseconds of a time, or `None` for null.
+fn micros(time: Value<'_>) -> Option<i64> {
+    match time {
+        // The latest time is in the year 9999.
+        Value::Time(ms) => Some(ms * 1_000),
+        _ => None,
+    }
+}
+
+/// Appends an SPLT list of the configured length. -1 stands for a missing packet.
+fn push_splt(rows: &mut ListBuilder<Int64Builder>, part: SpltValue, flow: &FlowView<'_>) {
+    if let Some(splt) = flow.splt {
+        let values = rows.values();
+        for value in splt.steps(part) {
+            values.append_value(value);
+        }
+        values.append_value_n(-1, splt.missing());
+    }
+    rows.append(true);
+}

@@ -1,0 +1,103 @@
+//! A dictionary of text.
+
+use std::sync::Arc;
+
+use arrow_array::builder::StringDictionaryBuilder;
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, DictionaryArray};
+use flowloom_core::value::AddressText;
+
+/// A column of text with few different values.
+///
+/// Successive rows often have the same value. The column counts them, and looks the value up once.
+#[derive(Default)]
+pub(super) struct DictionaryColumn {
+    rows: StringDictionaryBuilder<Int32Type>,
+    /// The value of the last rows, and their number. They are not in `rows` yet.
+    last: String,
+    repeated: usize,
+    /// The MAC address or OUI whose text is `last`, and its length. The length is 0 for other text.
+    address: ([u8; 6], usize),
+}
+
+impl DictionaryColumn {
+    /// Appends a text.
+    pub(super) fn push(&mut self, text: &str) {
+        if self.repeated > 0 && self.last == text {
+            self.repeated += 1;
+            return;
+        }
+        self.end_run();
+        self.last.push_str(text);
+        self.repeated = 1;
+    }
+
+    /// Appends the text of a MAC address or an OUI: at most 6 bytes.
+    pub(super) fn push_address(&mut self, bytes: &[u8]) {
+        let (last, len) = &self.address;
+        if self.repeated > 0 && last[..*len] == *bytes {
+            self.repeated += 1;
+            return;
+        }
+        self.push(AddressText::mac(bytes).as_str());
+        let mut address = [0; 6];
+        address[..bytes.len()].copy_from_slice(bytes);
+        self.address = (address, bytes.len());
+    }
+
+    pub(super) fn push_null(&mut self) {
+        self.end_run();
+        self.rows.append_null();
+    }
+
+    /// Moves the counted rows to `rows`.
+    fn end_run(&mut self) {
+        if self.repeated > 0 {
+            self.rows.append_values(&self.last, self.repeated);
+        }
+        self.repeated = 0;
+        self.last.clear();
+        self.address.1 = 0;
+    }
+
+    /// Returns all rows, and begins an empty column with an empty dictionary.
+    pub(super) fn finish(&mut self) -> ArrayRef {
+        self.end_run();
+        let rows: DictionaryArray<Int32Type> = self.rows.finish();
+        Arc::new(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray as _;
+    use arrow_array::{Array as _, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn repeated_values_and_addresses_are_in_the_dictionary_once() {
+        let mut column = DictionaryColumn::default();
+        for _ in 0..2 {
+            column.push_address(&[0, 1, 2, 3, 4, 5]);
+            column.push_address(&[0, 1, 2, 3, 4, 5]);
+            column.push("00:01:02:03:04:05");
+            column.push_null();
+            column.push_address(&[0, 1, 2]);
+            column.push("");
+            column.push("");
+            column.push_address(&[0, 1, 2]);
+            let rows = column.finish();
+            let rows = rows.as_dictionary::<Int32Type>();
+            assert_eq!(rows.values().len(), 3);
+            let texts = rows.downcast_dict::<StringArray>().unwrap();
+            let texts: Vec<_> = texts.into_iter().collect();
+            let mac = Some("00:01:02:03:04:05");
+            let oui = Some("00:01:02");
+            assert_eq!(
+                texts,
+                [mac, mac, mac, None, oui, Some(""), Some(""), oui]
+            );
+        }
+    }
+}

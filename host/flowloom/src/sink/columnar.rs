@@ -1,0 +1,287 @@
+//! The sinks of Arrow and Parquet.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
+use arrow_schema::{ArrowError, Schema as ArrowSchema};
+use flowloom_core::flow::Flow;
+use flowloom_core::schema::Schema;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
+use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+
+use super::Sink;
+use super::options::{BlockCompression, FileMetadata, SinkOptions};
+use super::output::Output;
+use crate::columns::{DEFAULT_ROWS, Dictionaries, FlowBatch};
+
+/// The default number of flows in a row group.
+const ROW_GROUP_SIZE: usize = 1 << 17;
+/// The size of a row group in bytes at which it ends.
+const ROW_GROUP_BYTES: usize = 64 << 20;
+/// The shortest time between two batches of a stream that have few flows.
+const STREAM_DELAY: Duration = Duration::from_millis(100);
+/// The columns with a Bloom filter: text that people search for, and that hardly repeats within a row group.
+const BLOOM_FILTERS: [&str; 2] = ["src_ip", "dst_ip"];
+
+/// A writer of record batches.
+pub(super) trait BatchWriter: Send {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<()>;
+
+    /// Writes what follows the last batch, and ends the output.
+    fn finish(&mut self, metadata: &FileMetadata) -> io::Result<()>;
+
+    /// Returns whether a reader can use the output up to the last batch before the output has ended.
+    fn is_stream(&self) -> bool;
+}
+
+/// Writes flows as record batches.
+pub(super) struct ColumnarSink<'a> {
+    batch: FlowBatch,
+    writer: Box<dyn BatchWriter + 'a>,
+    metadata: FileMetadata,
+    /// The number of flows that no reader could use if the run were killed now.
+    unfinished: u64,
+    /// The time of the last batch.
+    written: Instant,
+}
+
+impl<'a> ColumnarSink<'a> {
+    /// Creates the sink of an Arrow IPC stream.
+    pub(super) fn arrow_stream(
+        output: impl Output + Send + 'a,
+        schema: &Arc<Schema>,
+        options: &SinkOptions,
+    ) -> io::Result<Self> {
+        Self::new(schema, options, Dictionaries::PerBatch, |batch| {
+            let ipc = ipc_options(options).map_err(arrow_error)?;
+            let schema = with_metadata(batch.schema(), &options.metadata);
+            let writer = StreamWriter::try_new_with_options(output, &schema, ipc);
+            Ok(Box::new(writer.map_err(arrow_error)?))
+        })
+    }
+
+    /// Creates the sink of an Arrow IPC file.
+    ///
+    /// The file has no dictionaries, because a file cannot replace a dictionary, and a dictionary of a whole capture
+    /// is not bounded.
+    pub(super) fn arrow_file(
+        output: impl Output + Send + 'a,
+        schema: &Arc<Schema>,
+        options: &SinkOptions,
+    ) -> io::Result<Self> {
+        Self::new(schema, options, Dictionaries::None, |batch| {
+            let ipc = ipc_options(options).map_err(arrow_error)?;
+            let writer = FileWriter::try_new_with_options(output, batch.schema(), ipc);
+            Ok(Box::new(writer.map_err(arrow_error)?))
+        })
+    }
+
+    /// Creates the sink of a Parquet file.
+    pub(super) fn parquet(
+        output: impl Output + Send + 'a,
+        schema: &Arc<Schema>,
+        options: &SinkOptions,
+    ) -> io::Result<Self> {
+        Self::new(schema, options, Dictionaries::PerBatch, |batch| {
+            let mut properties = WriterProperties::builder()
+                .set_created_by(concat!("flowloom version ", env!("CARGO_PKG_VERSION")).to_owned())
+                .set_compression(parquet_compression(options.compression)?)
+                .set_max_row_group_row_count(Some(
+                    options
+                        .row_group_size
+                        .map_or(ROW_GROUP_SIZE, |size| size.get()),
+                ))
+                .set_max_row_group_bytes(Some(ROW_GROUP_BYTES));
+            for column in BLOOM_FILTERS {
+                let path = ColumnPath::from(column);
+                properties = properties.set_column_bloom_filter_enabled(path, true);
+            }
+            let properties = Some(properties.build());
+            let writer = ArrowWriter::try_new(output, batch.schema().clone(), properties);
+            Ok(Box::new(ParquetWriter(Some(
+                writer.map_err(parquet_error)?,
+            ))))
+        })
+    }
+
+    fn new(
+        schema: &Arc<Schema>,
+        options: &SinkOptions,
+        dictionaries: Dictionaries,
+        open: impl FnOnce(&FlowBatch) -> io::Result<Box<dyn BatchWriter + 'a>>,
+    ) -> io::Result<Self> {
+        let batch = FlowBatch::new(schema, &options.columns, dictionaries)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        Ok(Self {
+            writer: open(&batch)?,
+            batch,
+            metadata: options.metadata.clone(),
+            unfinished: 0,
+            written: Instant::now(),
+        })
+    }
+
+    /// Writes the flows of the batch.
+    fn write_batch(&mut self) -> io::Result<()> {
+        if self.batch.rows() == 0 {
+            return Ok(());
+        }
+        let batch = self.batch.finish().map_err(arrow_error)?;
+        self.writer.write(&batch)?;
+        self.written = Instant::now();
+        if self.writer.is_stream() {
+            self.unfinished = 0;
+        }
+        Ok(())
+    }
+}
+
+impl Sink for ColumnarSink<'_> {
+    fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        self.unfinished += 1;
+        self.batch
+            .push(flow)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
+        match self.batch.rows() >= DEFAULT_ROWS.get() || self.batch.is_large() {
+            true => self.write_batch(),
+            false => Ok(()),
+        }
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.write_batch()?;
+        self.writer.finish(&self.metadata)?;
+        self.unfinished = 0;
+        Ok(())
+    }
+
+    /// Writes the flows of a stream if the last batch is old enough. A file ends only with [`finish`](Self::finish),
+    /// so that it gains nothing from small batches.
+    fn flush(&mut self) -> io::Result<()> {
+        match self.writer.is_stream() && self.written.elapsed() >= STREAM_DELAY {
+            true => self.write_batch(),
+            false => Ok(()),
+        }
+    }
+
+    fn forget(&mut self) -> u64 {
+        self.batch.clear();
+        std::mem::take(&mut self.unfinished)
+    }
+
+    fn in_memory(&self) -> u64 {
+        self.unfinished
+    }
+}
+
+impl<O: Output + Send> BatchWriter for StreamWriter<O> {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        StreamWriter::write(self, batch).map_err(arrow_error)?;
+        self.get_mut().flush()
+    }
+
+    fn finish(&mut self, _: &FileMetadata) -> io::Result<()> {
+        StreamWriter::finish(self).map_err(arrow_error)?;
+        self.get_mut().end()
+    }
+
+    fn is_stream(&self) -> bool {
+        true
+    }
+}
+
+impl<O: Output + Send> BatchWriter for FileWriter<O> {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        FileWriter::write(self, batch).map_err(arrow_error)
+    }
+
+    fn finish(&mut self, metadata: &FileMetadata) -> io::Result<()> {
+        for (key, text) in metadata.entries() {
+            self.write_metadata(key, text);
+        }
+        FileWriter::finish(self).map_err(arrow_error)?;
+        self.get_mut().end()
+    }
+
+    fn is_stream(&self) -> bool {
+        false
+    }
+}
+
+/// A Parquet file until it is finished.
+struct ParquetWriter<O: Write>(Option<ArrowWriter<O>>);
+
+impl<O: Output + Send> BatchWriter for ParquetWriter<O> {
+    fn write(&mut self, batch: &RecordBatch) -> io::Result<()> {
+        match &mut self.0 {
+            Some(writer) => writer.write(batch).map_err(parquet_error),
+            None => Err(io::Error::other("the file has ended")),
+        }
+    }
+
+    fn finish(&mut self, metadata: &FileMetadata) -> io::Result<()> {
+        let Some(mut writer) = self.0.take() else {
+            return Ok(());
+        };
+        for (key, text) in metadata.entries() {
+            writer.append_key_value_metadata(KeyValue::new(key, text));
+        }
+        writer.into_inner().map_err(parquet_error)?.end()
+    }
+
+    fn is_stream(&self) -> bool {
+        false
+    }
+}
+
+fn ipc_options(options: &SinkOptions) -> Result<IpcWriteOptions, ArrowError> {
+    match options.compression {
+        None | Some(BlockCompression::None) => Ok(IpcWriteOptions::default()),
+        Some(BlockCompression::Zstd(level)) => IpcWriteOptions::default()
+            .try_with_compression(Some(arrow_ipc::CompressionType::ZSTD))?
+            .try_with_compression_level(Some(level.into())),
+    }
+}
+
+fn parquet_compression(compression: Option<BlockCompression>) -> io::Result<Compression> {
+    match compression.unwrap_or(BlockCompression::Zstd(3)) {
+        BlockCompression::None => Ok(Compression::UNCOMPRESSED),
+        BlockCompression::Zstd(level) => {
+            let level = ZstdLevel::try_new(level.into()).map_err(parquet_error)?;
+            Ok(Compression::ZSTD(level))
+        }
+    }
+}
+
+/// Adds texts to the metadata of a schema. A stream has no other place for them.
+fn with_metadata(schema: &ArrowSchema, metadata: &FileMetadata) -> ArrowSchema {
+    let mut all = schema.metadata().clone();
+    all.extend(metadata.entries());
+    ArrowSchema::new_with_metadata(schema.fields().clone(), all)
+}
+
+/// Returns the error of the output, if there was one.
+fn arrow_error(error: ArrowError) -> io::Error {
+    match error {
+        ArrowError::IoError(_, error) => error,
+        error => io::Error::other(error),
+    }
+}
+
+/// Returns the error of the output, if there was one.
+fn parquet_error(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(error) => match error.downcast::<io::Error>() {
+            Ok(error) => *error,
+            Err(error) => io::Error::other(error),
+        },
+        error => io::Error::other(error),
+    }
+}

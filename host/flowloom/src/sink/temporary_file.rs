@@ -1,0 +1,232 @@
+//! Files that appear under their names when they are complete.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use flowloom_plugin::escaped_path;
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use tempfile::NamedTempFile;
+
+use super::atomic_file::AtomicFile;
+use super::identity::FileId;
+use super::output::Output;
+
+/// A file with a temporary name in the folder of its target, until it is complete.
+///
+/// The temporary name of `flows.parquet` is `.flows.parquet.flowloom-XXXXXX.tmp`, where the `X` are random. The
+/// process holds a lock on the file, so that other runs know that it is in use. If the file is dropped before its end,
+/// it is removed.
+pub(super) struct TemporaryFile {
+    output: AtomicFile,
+    /// `None` after the end.
+    name: Option<NamedTempFile>,
+    target: PathBuf,
+    may_replace: bool,
+}
+
+/// What follows the name of the target in a temporary name, before the random part.
+const MARK: &str = ".flowloom-";
+const SUFFIX: &str = ".tmp";
+
+impl TemporaryFile {
+    /// Creates the file. If `may_replace` is false, its end fails if the target exists.
+    ///
+    /// A target that is a symbolic link is followed.
+    pub(super) fn create(target: &Path, may_replace: bool, inputs: &[FileId]) -> io::Result<Self> {
+        let target = match fs::canonicalize(target) {
+            Ok(existing) => existing,
+            Err(_) => target.to_owned(),
+        };
+        match fs::metadata(&target) {
+            Ok(is) if is.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+            Ok(is) if inputs.contains(&FileId::of(&is)) => {
+                return Err(io::Error::other("the run reads this file"));
+            }
+            Ok(_) if !may_replace => return Err(io::ErrorKind::AlreadyExists.into()),
+            _ => {}
+        }
+        let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut prefix = OsString::from(".");
+        prefix.push(name);
+        prefix.push(MARK);
+        // Another run that cleans up can lock or remove the file before it is locked here.
+        for _ in 0..100 {
+            let file = tempfile::Builder::new()
+                .prefix(&prefix)
+                .suffix(SUFFIX)
+                .append(true)
+                .permissions(fs::Permissions::from_mode(0o666))
+                .tempfile_in(folder_of(&target))?;
+            let is_locked = flock(file.as_file(), FlockOperation::NonBlockingLockExclusive).is_ok();
+            let id = FileId::of(&file.as_file().metadata()?);
+            if is_locked && FileId::at(file.path()) == Some(id) {
+                return Ok(Self {
+                    output: AtomicFile::of(file.as_file().try_clone()?)?,
+                    name: Some(file),
+                    target,
+                    may_replace,
+                });
+            }
+        }
+        Err(io::Error::other("other runs remove the temporary file"))
+    }
+
+    pub(super) fn id(&self) -> io::Result<FileId> {
+        self.output.id()
+    }
+}
+
+impl Write for TemporaryFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.output.flush()
+    }
+}
+
+impl Output for TemporaryFile {
+    /// Gives the file its name.
+    fn end(&mut self) -> io::Result<()> {
+        self.flush()?;
+        let Some(file) = self.name.take() else {
+            return Ok(());
+        };
+        let renamed = match self.may_replace {
+            true => file.persist(&self.target),
+            false => file.persist_noclobber(&self.target),
+        };
+        renamed.map(drop).map_err(|error| error.error)
+    }
+}
+
+/// Returns the folder of a file.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if folder != Path::new("") => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes the temporary files that a killed run has left in a folder. `is_ours` says whether the target of a file is
+/// an output of this run.
+pub(super) fn remove_left_behind(folder: &Path, is_ours: impl Fn(&OsStr) -> bool) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        if target_of(&name).is_some_and(&is_ours) && remove_if_unused(&entry.path()).is_ok() {
+            tracing::warn!(
+                "removed the incomplete file '{}' of an earlier run",
+                escaped_path(&entry.path())
+            );
+        }
+    }
+}
+
+/// Returns the name of the target of a temporary file.
+fn target_of(name: &OsStr) -> Option<&OsStr> {
+    let name = name.to_str()?.strip_prefix('.')?.strip_suffix(SUFFIX)?;
+    let (target, random) = name.rsplit_once(MARK)?;
+    let is_random = random.len() == 6 && random.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_random.then_some(OsStr::new(target))
+}
+
+/// Removes a file of this user that no run has locked.
+fn remove_if_unused(path: &Path) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    if FileId::at(path) != Some(FileId::of(&file.metadata()?)) {
+        return Err(io::ErrorKind::NotFound.into());
+    }
+    fs::remove_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap();
+        let name = |entry: io::Result<fs::DirEntry>| entry.unwrap().file_name().into_string();
+        let mut names: Vec<_> = entries.map(|entry| name(entry).unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_complete() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("flows.parquet");
+        let mut file = TemporaryFile::create(&target, true, &[]).unwrap();
+        file.write_all(b"one").unwrap();
+        let [name] = &names(folder.path())[..] else {
+            panic!("one file");
+        };
+        assert_eq!(target_of(OsStr::new(name)), Some(OsStr::new("flows.parquet")));
+        file.end().unwrap();
+        drop(file);
+        assert_eq!(names(folder.path()), ["flows.parquet"]);
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        // The old file stays until the new one is complete.
+        let mut file = TemporaryFile::create(&target, true, &[]).unwrap();
+        file.write_all(b"two").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+        drop(file);
+        assert_eq!(names(folder.path()), ["flows.parquet"]);
+        assert_eq!(fs::read(&target).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_file_that_another_process_has_created_is_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("flows.parquet");
+        let mut file = TemporaryFile::create(&target, false, &[]).unwrap();
+        fs::write(&target, b"theirs").unwrap();
+        let error = file.end().unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        let error = TemporaryFile::create(&target, false, &[]).map(drop);
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"theirs");
+        assert_eq!(names(folder.path()), ["flows.parquet"]);
+    }
+
+    #[test]
+    fn only_unused_temporary_files_of_the_same_output_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let used = TemporaryFile::create(&path("flows.parquet"), true, &[]).unwrap();
+        let kept = [
+            ".flows.parquet.flowloom-abc.tmp",
+            ".flows.parquet.flowloom-abc/ef.tmp",
+            ".other.parquet.flowloom-abcdef.tmp",
+            "flows.parquet.flowloom-abcdef.tmp",
+            ".flows.parquet.tmp",
+            ".flows.parquet.flowloom-abcde\u{e9}.tmp",
+        ];
+        for name in kept.iter().filter(|name| !name.contains('/')) {
+            fs::write(path(name), b"").unwrap();
+        }
+        fs::write(path(".flows.parquet.flowloom-abcdef.tmp"), b"").unwrap();
+        let victim = path("victim");
+        fs::write(&victim, b"").unwrap();
+        let link = path(".flows.parquet.flowloom-linked.tmp");
+        std::os::unix::fs::symlink(&victim, &link).unwrap();
+        fs::create_dir(path(".flows.parquet.flowloom-folder.tmp")).unwrap();
+        remove_left_behind(folder.path(), |name| name == "flows.parquet");
+        let left = names(folder.path());
+        assert!(!left.contains(&".flows.parquet.flowloom-abcdef.tmp".to_owned()));
+        // Five other files, the victim, its link, the folder, and the file in use.
+        assert_eq!(left.len(), 9, "{left:?}");
+        drop(used);
+    }
+}
