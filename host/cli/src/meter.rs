@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use clap::Args;
 use flowloom::plugin::{Policy, SchemaMode};
-use flowloom::sink::{BackgroundSink, Format, Losses, OnFailure, OutputFiles};
+use flowloom::sink::{BackgroundSink, FileMetadata, Format, Losses, OnFailure, OutputFiles};
 use flowloom::{AnonymizationKey, RunConfig, RunSummary, Step, Streamer, StreamerBuilder, capture};
 
 use super::compile::CompileOptions;
 use super::exit::{Exit, Failure, GrantAdvice, with_option};
 use super::live::{LiveOptions, Monitor};
+use super::metadata::RunMetadata;
 use super::metering::MeteringOptions;
 use super::output::{OUTPUT, OutputOptions};
 use super::overlap::Inputs;
@@ -76,8 +77,8 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let sources = self.from.sources()?;
-        let (files, _) = capture::expand(sources.clone()).map_err(Failure::failed)?;
-        let inputs = self.inputs(&files);
+        let (captures, _) = capture::expand(sources.clone()).map_err(Failure::failed)?;
+        let inputs = self.inputs(&captures);
         self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
         if kind != SourceKind::Files {
@@ -87,8 +88,9 @@ impl Meter {
         let account = self.live.account(is_live, self.output.path())?;
         let files = self.files_of_the_run(account.as_ref());
         let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
+        let config = self.config(sources);
         let builder = self
-            .builder(sources, account.as_ref())?
+            .builder(config.clone(), account.as_ref())?
             .thread_panics(monitor.panics());
         // Read before the run begins: later the file may already be another one.
         let policy = self.plugins.policy.as_ref().map(Policy::from_file);
@@ -97,7 +99,13 @@ impl Meter {
             .build()
             .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
         self.check_policy(policy.as_ref(), &streamer);
-        let mut sink = self.background(&streamer, kind, &inputs)?;
+        let captures = match kind {
+            SourceKind::Files => captures,
+            _ => Vec::new(),
+        };
+        let digests = self.output.has_digests();
+        let mut metadata = RunMetadata::new(&config, &streamer, captures, digests);
+        let mut sink = self.background(&streamer, kind, &inputs, metadata.file())?;
         let losses = sink.losses();
         let clock = RunClock::start(&streamer);
         let progress = Progress::new(!is_live, &streamer);
@@ -107,9 +115,13 @@ impl Meter {
             &mut sink,
             &mut monitor,
             &progress,
+            &mut metadata,
             &mut flows,
         )
-        .and_then(|()| sink.finish());
+        .and_then(|()| {
+            metadata.end(&streamer);
+            sink.finish()
+        });
         progress.clear();
         monitor.end(&streamer, &losses);
         let (writer, failure) = match written {
@@ -182,10 +194,10 @@ impl Meter {
 
     fn builder(
         &self,
-        sources: Vec<PathBuf>,
+        config: RunConfig,
         account: Option<&Account>,
     ) -> Result<StreamerBuilder, Failure> {
-        let builder = self.config(sources).builder().map_err(Failure::usage)?;
+        let builder = config.builder().map_err(Failure::usage)?;
         let mut builder = self.plugins.add_to(builder)?;
         if let Some(key) = self.key()? {
             builder = builder.anonymization_key(key);
@@ -278,10 +290,13 @@ impl Meter {
         streamer: &Streamer,
         kind: SourceKind,
         inputs: &Inputs,
+        metadata: &FileMetadata,
     ) -> Result<BackgroundSink, Failure> {
         // Packets of a pipe or an interface cannot be metered again.
         let is_live = kind != SourceKind::Files;
-        let sink = self.output.sink(streamer, is_live, inputs.ids())?;
+        let sink = self
+            .output
+            .sink(streamer, is_live, inputs.ids(), metadata)?;
         Ok(match (kind, self.output.path()) {
             // If the output is slow, the writer of a pipe waits.
             (SourceKind::Files | SourceKind::Pipe, _) => BackgroundSink::start(sink),
@@ -309,6 +324,7 @@ fn write(
     sink: &mut BackgroundSink,
     monitor: &mut Monitor,
     progress: &Progress,
+    metadata: &mut RunMetadata,
     flows: &mut u64,
 ) -> io::Result<()> {
     loop {
@@ -320,6 +336,7 @@ fn write(
             Step::Read => {
                 sink.flush()?;
                 monitor.update(streamer, sink);
+                metadata.update(streamer);
                 progress.show(streamer.progress(), *flows);
             }
             Step::End => return Ok(()),

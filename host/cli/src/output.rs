@@ -3,18 +3,19 @@
 use std::io;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use flowloom::{RunConfig, Streamer};
 use flowloom::columns::OutputColumns;
 use flowloom::sink::{
-    BlockCompression, Existing, FileId, Format, Formulas, OutputError, OutputFiles, Sink,
-    SinkOptions,
+    BlockCompression, Existing, FileId, FileMetadata, Format, Formulas, OutputError, OutputFiles,
+    Partition, Retention, Rotation, Sink, SinkOptions,
 };
+use flowloom::{RunConfig, Streamer};
 
 use super::exit::{Failure, with_option};
 use super::number::within;
-use super::standard;
+use super::{quantity, standard};
 
 /// Help heading of the options of the output.
 pub(super) const OUTPUT: &str = "Output";
@@ -111,6 +112,38 @@ pub(super) struct OutputOptions {
     )]
     rotate_files: u64,
 
+    /// Start a new file at each multiple of this time.
+    ///
+    /// The units are s, min, h and d. The name of a file has the time in UTC: flows.20261129T130500Z.csv. It is the
+    /// time of packets, or of the computer if an interface is metered. A file has a temporary name until it is
+    /// complete.
+    #[arg(long, value_name = "TIME", value_parser = quantity::duration, help_heading = OUTPUT)]
+    rotate_interval: Option<Duration>,
+
+    /// Start a new file when a file has about this size.
+    ///
+    /// The units are kB, MB, GB, TB, KiB, MiB, GiB and TiB. Names are those of --rotate-interval.
+    #[arg(long, value_name = "SIZE", value_parser = quantity::size, help_heading = OUTPUT)]
+    rotate_size: Option<u64>,
+
+    /// Put files into a folder for their day or hour.
+    ///
+    /// The folders are those of Hive, for example date=2026-11-29/hour=13/. Names are those of --rotate-interval.
+    #[arg(long, value_enum, value_name = "day|hour", hide_possible_values = true, help_heading = OUTPUT)]
+    partition: Option<PartitionBy>,
+
+    /// Remove old files when a file ends: those that began earlier, and the oldest above a total size.
+    ///
+    /// A time, a size, or both, for example 24h,2GiB. Only files with names of --rotate-interval are removed.
+    #[arg(long, value_name = "TIME,SIZE", value_parser = retention, help_heading = OUTPUT)]
+    keep: Option<Retention>,
+
+    /// Write the SHA-256 of each capture into the metadata of Parquet and Arrow files.
+    ///
+    /// The captures are read a second time.
+    #[arg(long, help_heading = OUTPUT)]
+    capture_digests: bool,
+
     /// How CSV text is written that looks like a formula.
     ///
     /// A spreadsheet runs text that begins with =, +, - or @ as a formula. `escape` writes an apostrophe before
@@ -127,6 +160,12 @@ enum OutputFormat {
     Parquet,
     #[cfg(feature = "arrow")]
     Arrow,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum PartitionBy {
+    Day,
+    Hour,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -174,6 +213,24 @@ impl OutputOptions {
     /// Checks the options. Opens nothing.
     pub(super) fn check(&self) -> Result<(), Failure> {
         if let Some(path) = self.path() {
+            let rotation = self.rotation();
+            if self.rotate_files > 0 && rotation.is_timed() {
+                return Err(Failure::usage(format_args!(
+                    "--rotate-files {}: files with a time in their names are not numbered",
+                    self.rotate_files
+                ))
+                .hint("give --keep TIME,SIZE"));
+            }
+            if self.keep.is_some() && self.flows_per_file == 0 && !rotation.has_limit() {
+                return Err(Failure::usage("--keep: all flows are in one file")
+                    .hint("add --rotate-interval TIME or --rotate-size SIZE"));
+            }
+            if rotation.is_timed() && path.exists() && !path.is_file() && !path.is_dir() {
+                return Err(Failure::usage(format_args!(
+                    "{}: a pipe or device is not rotated",
+                    path.display()
+                )));
+            }
             if self.rotate_files > 0 && self.flows_per_file == 0 {
                 return Err(Failure::usage(format_args!(
                     "--rotate-files {}: only numbered files rotate",
@@ -187,6 +244,10 @@ impl OutputOptions {
         let given = [
             (self.flows_per_file > 0).then(|| format!("--flows-per-file {}", self.flows_per_file)),
             (self.rotate_files > 0).then(|| format!("--rotate-files {}", self.rotate_files)),
+            self.rotate_interval.map(|_| "--rotate-interval".to_owned()),
+            self.rotate_size.map(|_| "--rotate-size".to_owned()),
+            self.partition.map(|_| "--partition".to_owned()),
+            self.keep.as_ref().map(|_| "--keep".to_owned()),
             self.append.then(|| "--append".to_owned()),
             self.no_clobber.then(|| "--no-clobber".to_owned()),
         ];
@@ -208,9 +269,11 @@ impl OutputOptions {
         streamer: &Streamer,
         is_live: bool,
         inputs: impl IntoIterator<Item = FileId>,
+        metadata: &FileMetadata,
     ) -> Result<Box<dyn Sink + Send>, Failure> {
         let format = self.format()?;
-        let options = self.options(format, streamer.output_columns());
+        let mut options = self.options(format, streamer.output_columns());
+        options.metadata = metadata.clone();
         let schema = streamer.schema();
         let Some(path) = self.path() else {
             let out = standard::output()?;
@@ -227,6 +290,7 @@ impl OutputOptions {
             .files_of(path)
             .options(options)
             .existing(existing)
+            .live(streamer.is_live())
             .inputs(inputs);
         match files.create(schema) {
             Ok(sink) => Ok(Box::new(sink)),
@@ -258,11 +322,29 @@ impl OutputOptions {
     fn files_of(&self, path: &Path) -> OutputFiles {
         let files = OutputFiles::new(path)
             .flows_per_file(self.flows_per_file)
-            .rotate_files(self.rotate_files);
+            .rotate_files(self.rotate_files)
+            .rotation(self.rotation());
         match self.format {
             Some(format) => files.format(format.into()),
             None => files,
         }
+    }
+
+    fn rotation(&self) -> Rotation {
+        let mut rotation = Rotation::default();
+        rotation.interval = self.rotate_interval.unwrap_or_default();
+        rotation.bytes = self.rotate_size.unwrap_or_default();
+        rotation.partition = self.partition.map(|by| match by {
+            PartitionBy::Day => Partition::Day,
+            PartitionBy::Hour => Partition::Hour,
+        });
+        rotation.keep = self.keep.clone().unwrap_or_default();
+        rotation
+    }
+
+    /// Returns whether the metadata of files has the digests of the captures.
+    pub(super) fn has_digests(&self) -> bool {
+        self.capture_digests
     }
 
     /// Sets the options in a configuration.
@@ -300,12 +382,30 @@ impl OutputOptions {
             let failure = format_args!("--row-group-size: {} has no row groups", format.name());
             return Err(Failure::usage(failure).hint("write to a file with the extension .parquet"));
         }
+        if self.capture_digests && format.is_text() {
+            let failure = format_args!("--capture-digests: {} has no metadata", format.name());
+            return Err(Failure::usage(failure)
+                .hint("write to a file with the extension .parquet or .arrow"));
+        }
         if self.append && !format.is_text() {
             let failure = format_args!("--append: a file of {} is complete", format.name());
             return Err(Failure::usage(failure).hint("start new files with --flows-per-file N"));
         }
         Ok(())
     }
+}
+
+/// Parses an age, a size, or both, with a comma between them.
+fn retention(text: &str) -> Result<Retention, String> {
+    let mut keep = Retention::default();
+    for part in text.split(',') {
+        match (quantity::duration(part), quantity::size(part)) {
+            (Ok(age), _) if keep.age.is_none() => keep.age = Some(age),
+            (_, Ok(bytes)) if keep.bytes.is_none() => keep.bytes = Some(bytes),
+            _ => return Err("expected a time, a size, or both, such as 24h,2GiB".to_owned()),
+        }
+    }
+    Ok(keep)
 }
 
 impl From<OutputFormat> for Format {

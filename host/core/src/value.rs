@@ -47,7 +47,9 @@ impl Type {
             | Self::U64
             | Self::I64
             | Self::Float => true,
-            Self::Time | Self::Text | Self::Bytes | Self::Integers | Self::Floats | Self::Json => false,
+            Self::Time | Self::Text | Self::Bytes | Self::Integers | Self::Floats | Self::Json => {
+                false
+            }
         }
     }
 

@@ -123,7 +123,12 @@ fn write_str(value: Value<'_>, out: &mut String) {
             out.push_str(itoa::Buffer::new().format(*value));
         }),
         Value::Floats(values) => write_list(values, out, |value, out| write_repr(*value, out)),
-        Value::Time(_) | Value::Ip(_) | Value::Mac(_) | Value::Oui(_) | Value::Text(_) | Value::Json(_) => {
+        Value::Time(_)
+        | Value::Ip(_)
+        | Value::Mac(_)
+        | Value::Oui(_)
+        | Value::Text(_)
+        | Value::Json(_) => {
             value.write_text(out);
         }
     }

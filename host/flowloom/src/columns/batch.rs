@@ -69,6 +69,11 @@ impl FlowBatch {
         self.rows
     }
 
+    /// Returns the approximate size of the values in bytes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Returns whether the values have so many bytes that the batch should end.
     pub(crate) fn is_large(&self) -> bool {
         self.bytes >= MAX_BYTES
@@ -93,7 +98,9 @@ impl FlowBatch {
             }
             Some(_) => {
                 for (source, column) in sources.zip(&mut self.columns) {
-                    let replacement = source.index(&self.schema).and_then(|at| flow.replacement(at));
+                    let replacement = source
+                        .index(&self.schema)
+                        .and_then(|at| flow.replacement(at));
                     match replacement {
                         Some(text) => column.push_value(Value::Text(text)),
                         None => push(*source, column, flow, &view),
@@ -152,7 +159,7 @@ impl FlowBatch {
 fn push(source: ColumnSource, column: &mut ColumnValues, flow: &Flow, view: &FlowView<'_>) {
     match source {
         ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
-            column.push_feature(feature.value, view);
+            column.push_feature(feature, view);
         }
         ColumnSource::Udp(index) => column.push_value(flow.outputs.value(index)),
     }

@@ -8,7 +8,7 @@ use arrow_array::builder::{
     StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_schema::DataType;
-use flowloom_core::fields::Extract;
+use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::value::{AddressText, Value};
 
@@ -51,8 +51,8 @@ impl ColumnValues {
 
     /// Appends a feature of a flow.
     #[inline]
-    pub(super) fn push_feature(&mut self, feature: Extract, flow: &FlowView<'_>) {
-        match (self, feature) {
+    pub(super) fn push_feature(&mut self, feature: &Feature, flow: &FlowView<'_>) {
+        match (self, feature.value) {
             (Self::Int64s(rows), Extract::Integer(value)) => rows.append_value(value(flow)),
             // The types of features with fewer bits are at most 16 bits long.
             (Self::Int32s(rows), Extract::Integer(value)) => rows.append_value(value(flow) as i32),
@@ -65,11 +65,8 @@ impl ColumnValues {
             (Self::Dictionary(rows), Extract::Mac(value)) => rows.push_address(&value(flow)),
             (Self::Dictionary(rows), Extract::Oui(value)) => rows.push_address(&value(flow)),
             (Self::Dictionary(rows), Extract::Text(value)) => rows.push(value(flow)),
-            (Self::Times(rows), Extract::Time(value)) => rows.append_option(micros(Value::time(
-                value(flow),
-            ))),
             (Self::IntegerLists(rows), Extract::Splt(part)) => push_splt(rows, part, flow),
-            (column, _) => column.push_null(),
+            (column, _) => column.push_value(feature.value(flow)),
         }
     }
 
@@ -82,7 +79,15 @@ impl ColumnValues {
             }
             (Self::Int64s(rows), Value::Integer(value)) => rows.append_value(value),
             (Self::Floats(rows), Value::Float(value)) => rows.append_value(value),
+            // The latest time is in the year 9999, so that it can be multiplied.
+            (Self::Times(rows), Value::Time(ms)) => rows.append_value(ms * 1_000),
             (Self::Texts(rows), Value::Text(text) | Value::Json(text)) => rows.append_value(text),
+            (Self::Texts(rows), Value::Mac(mac)) => {
+                rows.append_value(AddressText::mac(&mac).as_str());
+            }
+            (Self::Texts(rows), Value::Oui(oui)) => {
+                rows.append_value(AddressText::mac(&oui).as_str());
+            }
             (Self::Dictionary(rows), Value::Text(text)) => rows.push(text),
             (Self::Bytes(rows), Value::Bytes(bytes)) => rows.append_value(bytes),
             (Self::IntegerLists(rows), Value::Integers(values)) => {
@@ -126,15 +131,6 @@ impl ColumnValues {
             Self::IntegerLists(rows) => Arc::new(rows.finish()),
             Self::FloatLists(rows) => Arc::new(rows.finish()),
         }
-    }
-}
-
-/// Returns the microseconds of a time, or `None` for null.
-fn micros(time: Value<'_>) -> Option<i64> {
-    match time {
-        // The latest time is in the year 9999.
-        Value::Time(ms) => Some(ms * 1_000),
-        _ => None,
     }
 }
 

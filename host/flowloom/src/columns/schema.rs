@@ -63,11 +63,7 @@ pub(crate) enum Dictionaries {
 }
 
 /// Returns the Arrow schema of flows with this layout.
-pub(super) fn of_layout(
-    schema: &Schema,
-    layout: &Layout,
-    dictionaries: Dictionaries,
-) -> SchemaRef {
+pub(super) fn of_layout(schema: &Schema, layout: &Layout, dictionaries: Dictionaries) -> SchemaRef {
     let columns = layout.columns(schema).zip(layout.sources());
     let fields: Vec<_> = columns
         .map(|(column, source)| {
@@ -76,7 +72,10 @@ pub(super) fn of_layout(
         })
         .collect();
     let version = (SCHEMA_VERSION_KEY.to_owned(), SCHEMA_VERSION.to_owned());
-    Arc::new(ArrowSchema::new_with_metadata(fields, HashMap::from([version])))
+    Arc::new(ArrowSchema::new_with_metadata(
+        fields,
+        HashMap::from([version]),
+    ))
 }
 
 fn field(column: &Column<'_>, has_dictionary: bool) -> Field {
@@ -96,7 +95,12 @@ fn field(column: &Column<'_>, has_dictionary: bool) -> Field {
         add("plugin", plugin);
         is_nullable = true;
     }
-    Field::new(column.name, data_type(column.ty, has_dictionary), is_nullable).with_metadata(metadata)
+    Field::new(
+        column.name,
+        data_type(column.ty, has_dictionary),
+        is_nullable,
+    )
+    .with_metadata(metadata)
 }
 
 fn data_type(ty: Type, has_dictionary: bool) -> DataType {

@@ -94,10 +94,7 @@ mod tests {
             let texts: Vec<_> = texts.into_iter().collect();
             let mac = Some("00:01:02:03:04:05");
             let oui = Some("00:01:02");
-            assert_eq!(
-                texts,
-                [mac, mac, mac, None, oui, Some(""), Some(""), oui]
-            );
+            assert_eq!(texts, [mac, mac, mac, None, oui, Some(""), Some(""), oui]);
         }
     }
 }

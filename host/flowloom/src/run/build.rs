@@ -20,8 +20,8 @@ use super::single::SingleMeter;
 use super::source_meter::SourceMeter;
 use super::streamer::{Streamer, StreamerError, Work};
 use crate::anonymize::Anonymizer;
-use crate::columns::OutputColumns;
 use crate::capture::{self, Files, Filter, LiveCapture, LiveSettings, PacketSource, StopSignal};
+use crate::columns::OutputColumns;
 
 impl StreamerBuilder {
     /// Opens the sources, loads the plugins and starts the threads of the run.

@@ -73,7 +73,8 @@ impl<S: BorrowMut<Streamer>> RecordBatches<S> {
 
     /// Returns whether a batch of a live run has waited long enough.
     fn is_late(&self) -> bool {
-        self.since.is_some_and(|since| since.elapsed() >= LIVE_DELAY)
+        self.since
+            .is_some_and(|since| since.elapsed() >= LIVE_DELAY)
     }
 
     fn finish(&mut self) -> Result<RecordBatch, ArrowError> {

@@ -18,8 +18,8 @@ use super::single::SingleMeter;
 use super::status::{CpuTime, ParallelMeters, Progress};
 use super::summary::RunSummary;
 use crate::anonymize::Anonymizer;
-use crate::columns::{OutputColumns, SelectError, UnknownColumn};
 use crate::capture::{CaptureError, FilterError, StopSignal};
+use crate::columns::{OutputColumns, SelectError, UnknownColumn};
 use crate::dissect::DissectError;
 
 /// Reads captures or an interface, and returns their flows.

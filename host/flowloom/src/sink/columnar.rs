@@ -37,6 +37,9 @@ pub(super) trait BatchWriter: Send {
     /// Writes what follows the last batch, and ends the output.
     fn finish(&mut self, metadata: &FileMetadata) -> io::Result<()>;
 
+    /// Returns the approximate number of bytes that are in memory and not in the output.
+    fn buffered_bytes(&self) -> usize;
+
     /// Returns whether a reader can use the output up to the last batch before the output has ended.
     fn is_stream(&self) -> bool;
 }
@@ -48,6 +51,10 @@ pub(super) struct ColumnarSink<'a> {
     metadata: FileMetadata,
     /// The number of flows that no reader could use if the run were killed now.
     unfinished: u64,
+    /// The number of flows that were rejected because they have other columns.
+    rejected: u64,
+    /// Whether a write has failed. Nothing can follow what is written.
+    is_broken: bool,
     /// The time of the last batch.
     written: Instant,
 }
@@ -124,8 +131,18 @@ impl<'a> ColumnarSink<'a> {
             batch,
             metadata: options.metadata.clone(),
             unfinished: 0,
+            rejected: 0,
+            is_broken: false,
             written: Instant::now(),
         })
+    }
+
+    /// Fails after a write has failed.
+    fn check(&self) -> io::Result<()> {
+        match self.is_broken {
+            true => Err(io::Error::other("an earlier write has failed")),
+            false => Ok(()),
+        }
     }
 
     /// Writes the flows of the batch.
@@ -133,8 +150,9 @@ impl<'a> ColumnarSink<'a> {
         if self.batch.rows() == 0 {
             return Ok(());
         }
-        let batch = self.batch.finish().map_err(arrow_error)?;
-        self.writer.write(&batch)?;
+        let batch = self.batch.finish().map_err(arrow_error);
+        let written = batch.and_then(|batch| self.writer.write(&batch));
+        written.inspect_err(|_| self.is_broken = true)?;
         self.written = Instant::now();
         if self.writer.is_stream() {
             self.unfinished = 0;
@@ -145,10 +163,15 @@ impl<'a> ColumnarSink<'a> {
 
 impl Sink for ColumnarSink<'_> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        self.check()?;
+        if let Err(error) = self.batch.push(flow) {
+            self.rejected += 1;
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                error.to_string(),
+            ));
+        }
         self.unfinished += 1;
-        self.batch
-            .push(flow)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error.to_string()))?;
         match self.batch.rows() >= DEFAULT_ROWS.get() || self.batch.is_large() {
             true => self.write_batch(),
             false => Ok(()),
@@ -156,8 +179,10 @@ impl Sink for ColumnarSink<'_> {
     }
 
     fn finish(&mut self) -> io::Result<()> {
+        self.check()?;
         self.write_batch()?;
-        self.writer.finish(&self.metadata)?;
+        let finished = self.writer.finish(&self.metadata);
+        finished.inspect_err(|_| self.is_broken = true)?;
         self.unfinished = 0;
         Ok(())
     }
@@ -172,12 +197,22 @@ impl Sink for ColumnarSink<'_> {
     }
 
     fn forget(&mut self) -> u64 {
-        self.batch.clear();
-        std::mem::take(&mut self.unfinished)
+        let rejected = std::mem::take(&mut self.rejected);
+        match self.is_broken {
+            true => {
+                self.batch.clear();
+                rejected + std::mem::take(&mut self.unfinished)
+            }
+            false => rejected,
+        }
     }
 
     fn in_memory(&self) -> u64 {
-        self.unfinished
+        self.unfinished + self.rejected
+    }
+
+    fn buffered_bytes(&self) -> u64 {
+        (self.writer.buffered_bytes() + self.batch.bytes()) as u64
     }
 }
 
@@ -190,6 +225,10 @@ impl<O: Output + Send> BatchWriter for StreamWriter<O> {
     fn finish(&mut self, _: &FileMetadata) -> io::Result<()> {
         StreamWriter::finish(self).map_err(arrow_error)?;
         self.get_mut().end()
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        0
     }
 
     fn is_stream(&self) -> bool {
@@ -208,6 +247,10 @@ impl<O: Output + Send> BatchWriter for FileWriter<O> {
         }
         FileWriter::finish(self).map_err(arrow_error)?;
         self.get_mut().end()
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        0
     }
 
     fn is_stream(&self) -> bool {
@@ -234,6 +277,10 @@ impl<O: Output + Send> BatchWriter for ParquetWriter<O> {
             writer.append_key_value_metadata(KeyValue::new(key, text));
         }
         writer.into_inner().map_err(parquet_error)?.end()
+    }
+
+    fn buffered_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, ArrowWriter::in_progress_size)
     }
 
     fn is_stream(&self) -> bool {

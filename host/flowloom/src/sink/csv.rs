@@ -149,6 +149,10 @@ impl<O: Output> Sink for CsvSink<O> {
     fn in_memory(&self) -> u64 {
         self.flows + self.rejected
     }
+
+    fn buffered_bytes(&self) -> u64 {
+        self.lines.len as u64
+    }
 }
 
 /// Lines that are not yet written.

@@ -17,9 +17,11 @@ use super::compressed::Compressed;
 use super::format::{Compression, Format, UnknownExtension};
 use super::identity::FileId;
 use super::options::SinkOptions;
-use super::output::Output;
+use super::output::{Output, named};
+use super::rotation::{Rotation, TimedOutput, TimedSink};
 use super::series::{NextNumberError, Series};
-use super::temporary_file::{self, TemporaryFile};
+use super::temporary_file::{self, OnExisting, TemporaryFile};
+use super::timed_names::TimedNames;
 use super::{Sink, append};
 
 /// Builder of the sink that writes flows to files.
@@ -54,6 +56,8 @@ pub struct OutputFiles {
     options: SinkOptions,
     flows_per_file: u64,
     rotate_files: u64,
+    rotation: Rotation,
+    is_live: bool,
     existing: Existing,
     inputs: Vec<FileId>,
 }
@@ -128,6 +132,8 @@ impl OutputFiles {
             options: SinkOptions::default(),
             flows_per_file: 0,
             rotate_files: 0,
+            rotation: Rotation::default(),
+            is_live: false,
             existing: Existing::default(),
             inputs: Vec::new(),
         }
@@ -168,6 +174,20 @@ impl OutputFiles {
         }
     }
 
+    /// Sets when a file ends and the next one begins. By default, all flows are in one file.
+    ///
+    /// Names have the time in UTC at which the file began: `flows.20261129T130500Z.csv`. The time is that of the newest
+    /// packet, rounded down to a multiple of the interval. A file has a temporary name until it is complete. Without
+    /// flows, no file is created.
+    pub fn rotation(self, rotation: Rotation) -> Self {
+        Self { rotation, ..self }
+    }
+
+    /// Sets whether a [`rotation`](Self::rotation) follows the clock of the computer instead of the times of packets.
+    pub fn live(self, is_live: bool) -> Self {
+        Self { is_live, ..self }
+    }
+
     /// Sets the treatment of existing files. By default, they are overwritten.
     pub fn existing(self, existing: Existing) -> Self {
         Self { existing, ..self }
@@ -196,7 +216,13 @@ impl OutputFiles {
     /// - `rotate_files` is set without `flows_per_file`.
     /// - The file exists and must not be overwritten.
     /// - The file cannot be written to.
-    pub fn create(self, schema: &Arc<Schema>) -> Result<impl Sink + Send + use<>, OutputError> {
+    pub fn create(
+        self,
+        schema: &Arc<Schema>,
+    ) -> Result<Box<dyn Sink + Send + 'static>, OutputError> {
+        if self.rotation.is_timed() {
+            return Ok(Box::new(self.create_timed(schema)?));
+        }
         let series = self.series();
         let number = self.first(&series)?;
         let mut sink = FilesSink {
@@ -205,6 +231,7 @@ impl OutputFiles {
             number,
             written: 0,
             unopened: 0,
+            is_broken: false,
             id: None,
             current: Box::new(NoFile),
             files: self,
@@ -212,7 +239,47 @@ impl OutputFiles {
         };
         sink.remove_left_behind();
         sink.begin_first()?;
-        Ok(sink)
+        Ok(Box::new(sink))
+    }
+
+    /// Prepares files whose names have a time.
+    fn create_timed(self, schema: &Arc<Schema>) -> Result<TimedSink, OutputError> {
+        let parameter = |parameter, value: String, accepted| {
+            Err(OutputError::Parameter {
+                parameter,
+                value,
+                accepted,
+            })
+        };
+        if self.rotate_files > 0 {
+            let accepted = "it is accepted only for numbered files; use keep for files with times";
+            return parameter("rotate_files", self.rotate_files.to_string(), accepted);
+        }
+        if !self.rotation.has_limit() && self.flows_per_file == 0 {
+            let accepted = "it needs a limit at which a file ends";
+            return parameter("keep", String::new(), accepted);
+        }
+        if is_special(&self.path) {
+            let accepted = "a pipe or device has one output";
+            return parameter("rotation", String::new(), accepted);
+        }
+        let there = self.there();
+        if self.existing == Existing::Refuse
+            && let Some(file) = there.into_iter().next()
+        {
+            return Err(OutputError::Exists(file));
+        }
+        let output = TimedOutput {
+            format: self.known_format()?,
+            options: self.options,
+            rotation: self.rotation,
+            flows_per_file: self.flows_per_file,
+            may_replace: self.existing == Existing::Overwrite,
+            is_live: self.is_live,
+            inputs: self.inputs,
+        };
+        TimedSink::create(&self.path, schema, output)
+            .map_err(|error| OutputError::Io(named(&self.path, &explained(&self.path, error))))
     }
 
     /// Returns the format in which flows are written.
@@ -236,6 +303,11 @@ impl OutputFiles {
 
     /// Returns the output files that already exist.
     pub fn there(&self) -> Vec<PathBuf> {
+        if self.rotation.is_timed() {
+            let names = TimedNames::new(&self.path, self.rotation.partition);
+            let files = names.files().unwrap_or_default();
+            return files.into_iter().map(|file| file.path).collect();
+        }
         let files = self.series().files().unwrap_or_default();
         files.into_iter().filter(|file| file.exists()).collect()
     }
@@ -254,6 +326,12 @@ impl OutputFiles {
         let (Some((folder, name)), Some(ours)) = (target_of(path), target_of(&self.path)) else {
             return false;
         };
+        if self.rotation.is_timed() {
+            let names = TimedNames::new(&self.path, None);
+            return self.rotation.partition.is_none()
+                && folder == ours.0
+                && names.parse(&name).is_some();
+        }
         match self.flows_per_file {
             0 => (folder, name) == ours,
             _ => folder == ours.0 && series.has_name(&name),
@@ -322,9 +400,22 @@ fn target_of(path: &Path) -> Option<(FileId, OsString)> {
     Some((FileId::at(folder)?, path.file_name()?.to_owned()))
 }
 
-/// Returns the error with the path of the file before its message.
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("'{}': {error}", escaped_path(path)))
+/// Returns the error of opening a file, with what the user can do.
+fn explained(path: &Path, error: io::Error) -> io::Error {
+    let folder = temporary_file::folder_of(path);
+    match error.kind() {
+        io::ErrorKind::NotFound if !folder.exists() => io::Error::new(
+            error.kind(),
+            format!(
+                "folder '{}' does not exist; create it first",
+                escaped_path(folder)
+            ),
+        ),
+        io::ErrorKind::IsADirectory => {
+            io::Error::new(error.kind(), "it is a folder; give the name of a file")
+        }
+        _ => error,
+    }
 }
 
 /// The sink before the first file is open.
@@ -350,6 +441,8 @@ struct FilesSink {
     written: u64,
     /// The number of flows that were lost because their file could not be opened.
     unopened: u64,
+    /// Whether the current file is lost, because a write to it failed. The next flow begins it again.
+    is_broken: bool,
     /// The identity of the current file.
     id: Option<FileId>,
     current: Box<dyn Sink + Send>,
@@ -400,23 +493,7 @@ impl FilesSink {
             }
             _ => self.begin(self.number),
         };
-        opened.map_err(|error| {
-            let folder = self.series.folder();
-            let error = match error.kind() {
-                io::ErrorKind::NotFound if !folder.exists() => io::Error::new(
-                    error.kind(),
-                    format!(
-                        "folder '{}' does not exist; create it first",
-                        escaped_path(folder)
-                    ),
-                ),
-                io::ErrorKind::IsADirectory => {
-                    io::Error::new(error.kind(), "it is a folder; give the name of a file")
-                }
-                _ => error,
-            };
-            OutputError::Io(named(&path, &error))
-        })
+        opened.map_err(|error| OutputError::Io(named(&path, &explained(&path, error))))
     }
 
     fn begin_next(&mut self) -> io::Result<()> {
@@ -451,7 +528,11 @@ impl FilesSink {
         if self.is_temporary(&path) {
             let may_replace =
                 self.files.existing == Existing::Overwrite || self.files.rotate_files > 0;
-            let file = TemporaryFile::create(&path, may_replace, &self.files.inputs)?;
+            let on_existing = match may_replace {
+                true => OnExisting::Replace,
+                false => OnExisting::Fail,
+            };
+            let file = TemporaryFile::create(&path, on_existing, &self.files.inputs)?;
             let id = file.id()?;
             return self.start(file, id);
         }
@@ -533,6 +614,13 @@ impl Sink for FilesSink {
         // A file is opened by its first flow, so that no file remains without flows.
         if self.files.flows_per_file > 0 && self.written == self.files.flows_per_file {
             self.begin_next().inspect_err(|_| self.unopened += 1)?;
+        } else if self.is_broken {
+            let begun = self.begin(self.number);
+            begun.map_err(|error| {
+                self.unopened += 1;
+                self.named(&error)
+            })?;
+            self.is_broken = false;
         }
         self.written += 1;
         let written = self.current.write(flow);
@@ -567,11 +655,20 @@ impl Sink for FilesSink {
     fn forget(&mut self) -> u64 {
         let in_memory = self.current.forget();
         self.written = self.written.saturating_sub(in_memory);
+        // A file of text ends at the end of a line. Other files cannot be continued.
+        if in_memory > 0 && self.is_temporary(&self.series.file(self.number)) {
+            self.current = Box::new(NoFile);
+            self.is_broken = true;
+        }
         in_memory + std::mem::take(&mut self.unopened)
     }
 
     fn in_memory(&self) -> u64 {
         self.current.in_memory() + self.unopened
+    }
+
+    fn buffered_bytes(&self) -> u64 {
+        self.current.buffered_bytes()
     }
 
     fn finish(&mut self) -> io::Result<()> {

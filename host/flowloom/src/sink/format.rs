@@ -53,7 +53,8 @@ const COLUMNAR_BUFFER: usize = 1 << 18;
 
 /// The extensions of all formats.
 #[cfg(feature = "arrow")]
-const KNOWN: &str = ".parquet, .arrow, .csv, .jsonl or .ndjson, the last three optionally followed by .gz or .zst";
+const KNOWN: &str =
+    ".parquet, .arrow, .csv, .jsonl or .ndjson, the last three optionally followed by .gz or .zst";
 #[cfg(not(feature = "arrow"))]
 const KNOWN: &str = ".csv, .jsonl or .ndjson, optionally followed by .gz or .zst";
 
@@ -198,7 +199,9 @@ impl Format {
             Self::Csv | Self::JsonLines => {}
             Self::Arrow if is_stream => {
                 let output = BufWriter::with_capacity(COLUMNAR_BUFFER, output);
-                return Ok(Box::new(ColumnarSink::arrow_stream(output, schema, options)?));
+                return Ok(Box::new(ColumnarSink::arrow_stream(
+                    output, schema, options,
+                )?));
             }
             Self::Arrow => {
                 let output = BufWriter::with_capacity(COLUMNAR_BUFFER, output);

@@ -79,6 +79,10 @@ impl<O: Output> Sink for JsonLinesSink<O> {
     fn in_memory(&self) -> u64 {
         self.flows
     }
+
+    fn buffered_bytes(&self) -> u64 {
+        self.lines.len() as u64
+    }
 }
 
 /// The columns of flows with one schema, in the order of a JSON object.

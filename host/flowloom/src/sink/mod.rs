@@ -14,8 +14,10 @@ mod identity;
 mod jsonl;
 mod options;
 mod output;
+mod rotation;
 mod series;
 mod temporary_file;
+mod timed_names;
 
 use std::io;
 
@@ -25,6 +27,8 @@ pub use files::{Existing, OutputError, OutputFiles};
 pub use format::{Compression, Format, UnknownExtension};
 pub use identity::FileId;
 pub use options::{BlockCompression, FileMetadata, SinkOptions, UnknownCompression};
+pub use rotation::{Retention, Rotation};
+pub use timed_names::Partition;
 
 use flowloom_core::flow::Flow;
 
@@ -72,8 +76,13 @@ pub trait Sink {
         0
     }
 
-    /// Returns the number of flows that are in memory.
+    /// Returns the number of flows that are in memory, or in a file that no reader can use before its end.
     fn in_memory(&self) -> u64 {
+        0
+    }
+
+    /// Returns the approximate number of bytes that are in memory and not in the output.
+    fn buffered_bytes(&self) -> u64 {
         0
     }
 }
@@ -101,5 +110,9 @@ impl Sink for Box<dyn Sink + Send> {
 
     fn in_memory(&self) -> u64 {
         (**self).in_memory()
+    }
+
+    fn buffered_bytes(&self) -> u64 {
+        (**self).buffered_bytes()
     }
 }

@@ -24,7 +24,17 @@ pub(super) struct TemporaryFile {
     /// `None` after the end.
     name: Option<NamedTempFile>,
     target: PathBuf,
-    may_replace: bool,
+    on_existing: OnExisting,
+}
+
+/// What happens if the target exists when the file is complete.
+pub(super) enum OnExisting {
+    /// The target is replaced.
+    Replace,
+    /// The end of the file fails.
+    Fail,
+    /// The file gets another target, by the number of tries from 1.
+    Next(Box<dyn Fn(u64) -> PathBuf + Send>),
 }
 
 /// What follows the name of the target in a temporary name, before the random part.
@@ -32,10 +42,14 @@ const MARK: &str = ".flowloom-";
 const SUFFIX: &str = ".tmp";
 
 impl TemporaryFile {
-    /// Creates the file. If `may_replace` is false, its end fails if the target exists.
+    /// Creates the file. It fails if the target exists and must not be replaced, or is one of the `inputs`.
     ///
     /// A target that is a symbolic link is followed.
-    pub(super) fn create(target: &Path, may_replace: bool, inputs: &[FileId]) -> io::Result<Self> {
+    pub(super) fn create(
+        target: &Path,
+        on_existing: OnExisting,
+        inputs: &[FileId],
+    ) -> io::Result<Self> {
         let target = match fs::canonicalize(target) {
             Ok(existing) => existing,
             Err(_) => target.to_owned(),
@@ -45,7 +59,9 @@ impl TemporaryFile {
             Ok(is) if inputs.contains(&FileId::of(&is)) => {
                 return Err(io::Error::other("the run reads this file"));
             }
-            Ok(_) if !may_replace => return Err(io::ErrorKind::AlreadyExists.into()),
+            Ok(_) if !matches!(on_existing, OnExisting::Replace) => {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
             _ => {}
         }
         let name = target.file_name().ok_or(io::ErrorKind::InvalidInput)?;
@@ -67,7 +83,7 @@ impl TemporaryFile {
                     output: AtomicFile::of(file.as_file().try_clone()?)?,
                     name: Some(file),
                     target,
-                    may_replace,
+                    on_existing,
                 });
             }
         }
@@ -93,14 +109,27 @@ impl Output for TemporaryFile {
     /// Gives the file its name.
     fn end(&mut self) -> io::Result<()> {
         self.flush()?;
-        let Some(file) = self.name.take() else {
+        let Some(mut file) = self.name.take() else {
             return Ok(());
         };
-        let renamed = match self.may_replace {
-            true => file.persist(&self.target),
-            false => file.persist_noclobber(&self.target),
-        };
-        renamed.map(drop).map_err(|error| error.error)
+        let mut tries = 0;
+        loop {
+            let renamed = match self.on_existing {
+                OnExisting::Replace => file.persist(&self.target),
+                _ => file.persist_noclobber(&self.target),
+            };
+            let error = match renamed {
+                Ok(_) => return Ok(()),
+                Err(error) => error,
+            };
+            match &self.on_existing {
+                OnExisting::Next(next) if error.error.kind() == io::ErrorKind::AlreadyExists => {
+                    tries += 1;
+                    (self.target, file) = (next(tries), error.file);
+                }
+                _ => return Err(error.error),
+            }
+        }
     }
 }
 
@@ -167,18 +196,21 @@ mod tests {
     fn a_file_appears_when_it_is_complete() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("flows.parquet");
-        let mut file = TemporaryFile::create(&target, true, &[]).unwrap();
+        let mut file = TemporaryFile::create(&target, OnExisting::Replace, &[]).unwrap();
         file.write_all(b"one").unwrap();
         let [name] = &names(folder.path())[..] else {
             panic!("one file");
         };
-        assert_eq!(target_of(OsStr::new(name)), Some(OsStr::new("flows.parquet")));
+        assert_eq!(
+            target_of(OsStr::new(name)),
+            Some(OsStr::new("flows.parquet"))
+        );
         file.end().unwrap();
         drop(file);
         assert_eq!(names(folder.path()), ["flows.parquet"]);
         assert_eq!(fs::read(&target).unwrap(), b"one");
         // The old file stays until the new one is complete.
-        let mut file = TemporaryFile::create(&target, true, &[]).unwrap();
+        let mut file = TemporaryFile::create(&target, OnExisting::Replace, &[]).unwrap();
         file.write_all(b"two").unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"one");
         drop(file);
@@ -190,11 +222,11 @@ mod tests {
     fn a_file_that_another_process_has_created_is_not_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("flows.parquet");
-        let mut file = TemporaryFile::create(&target, false, &[]).unwrap();
+        let mut file = TemporaryFile::create(&target, OnExisting::Fail, &[]).unwrap();
         fs::write(&target, b"theirs").unwrap();
         let error = file.end().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
-        let error = TemporaryFile::create(&target, false, &[]).map(drop);
+        let error = TemporaryFile::create(&target, OnExisting::Fail, &[]).map(drop);
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["flows.parquet"]);
@@ -204,7 +236,7 @@ mod tests {
     fn only_unused_temporary_files_of_the_same_output_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let used = TemporaryFile::create(&path("flows.parquet"), true, &[]).unwrap();
+        let used = TemporaryFile::create(&path("flows.parquet"), OnExisting::Replace, &[]).unwrap();
         let kept = [
             ".flows.parquet.flowloom-abc.tmp",
             ".flows.parquet.flowloom-abc/ef.tmp",

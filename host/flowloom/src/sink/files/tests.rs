@@ -379,7 +379,12 @@ fn inputs_are_not_overwritten_under_any_number() {
 fn files_that_cannot_be_continued_are_rejected_and_unchanged() {
     let folder = tempfile::tempdir().unwrap();
     let schema = flowloom_core::meter::Settings::default().schema();
-    let header = String::from_utf8(Format::Csv.header(&schema, &SinkOptions::default()).unwrap()).unwrap();
+    let header = String::from_utf8(
+        Format::Csv
+            .header(&schema, &SinkOptions::default())
+            .unwrap(),
+    )
+    .unwrap();
     let more = header.replace('\n', ",more\n");
     let less = header.replace(",protocol,", ",");
     let rejected = |name: &str, bytes: &[u8], why: &str| {
@@ -439,7 +444,10 @@ fn files_that_cannot_be_continued_are_rejected_and_unchanged() {
 fn an_incomplete_last_line_is_removed() {
     let folder = tempfile::tempdir().unwrap();
     let header = Format::Csv
-        .header(&flowloom_core::meter::Settings::default().schema(), &SinkOptions::default())
+        .header(
+            &flowloom_core::meter::Settings::default().schema(),
+            &SinkOptions::default(),
+        )
         .unwrap();
     let header = String::from_utf8(header).unwrap();
     let long = "x".repeat(200_000);
