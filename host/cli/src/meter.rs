@@ -248,6 +248,7 @@ impl Meter {
             },
             compiles,
             output: self.output.path().map(Path::to_owned),
+            makes_folders: self.output.makes_folders(),
         }
     }
 

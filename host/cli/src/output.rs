@@ -342,6 +342,11 @@ impl OutputOptions {
         rotation
     }
 
+    /// Returns whether files are in folders that the run creates.
+    pub(super) fn makes_folders(&self) -> bool {
+        self.partition.is_some()
+    }
+
     /// Returns whether the metadata of files has the digests of the captures.
     pub(super) fn has_digests(&self) -> bool {
         self.capture_digests

@@ -40,6 +40,8 @@ pub(super) struct Files {
     pub(super) compiles: bool,
     /// The output file.
     pub(super) output: Option<PathBuf>,
+    /// Whether the run creates and removes folders beside the output.
+    pub(super) makes_folders: bool,
 }
 
 impl Files {

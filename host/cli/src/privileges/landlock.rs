@@ -42,6 +42,10 @@ pub(super) fn restrict(files: &Files) -> Result<RulesetStatus, RulesetError> {
     let write =
         read | AccessFs::WriteFile | AccessFs::Truncate | AccessFs::MakeReg | AccessFs::RemoveFile;
     let cache = write | AccessFs::MakeDir | AccessFs::RemoveDir;
+    let output = match files.makes_folders {
+        true => cache,
+        false => write,
+    };
     let command = std::env::current_exe().ok();
     // Landlock does not restrict pipes and sockets without a name, for example those of /dev/stdout.
     let written = files.writable().filter(|path| path.canonicalize().is_ok());
@@ -55,7 +59,7 @@ pub(super) fn restrict(files: &Files) -> Result<RulesetStatus, RulesetError> {
         .add_rules(path_beneath_rules(LIBRARIES, read | AccessFs::Execute))?
         .add_rules(path_beneath_rules(command, read | AccessFs::Execute))?
         .add_rules(path_beneath_rules(&files.read, read))?
-        .add_rules(path_beneath_rules(written, write))?
+        .add_rules(path_beneath_rules(written, output))?
         .add_rules(path_beneath_rules(&files.cache, cache))?
         .restrict_self()?;
     Ok(status.ruleset)
