@@ -8,6 +8,8 @@ mod node;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
+
 use flowloom_core::flow::Flow;
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
@@ -28,13 +30,16 @@ use node::Condition;
 /// use flowloom_expr::Filter;
 ///
 /// let schema = Settings::default().schema();
-/// assert!(Filter::parse("dst_port = 443 and not src_ip in 10.0.0.0/8", &schema).is_ok());
+/// let filter = Filter::parse("dst_port = 443 and not src_ip in 10.0.0.0/8", &schema)?;
+/// assert!(filter.columns().eq(["src_ip", "dst_port"]));
 /// let error = Filter::parse("dst_prt = 443", &schema).unwrap_err();
 /// assert!(error.to_string().contains("did you mean 'dst_port'?"));
+/// # Ok::<(), flowloom_expr::ExprError>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Filter {
     condition: Condition,
+    columns: Vec<Box<str>>,
 }
 
 impl Filter {
@@ -47,7 +52,18 @@ impl Filter {
         let fail = |diagnostics| ExprError::new("--where", text, diagnostics);
         let tree = parser::parse(text).map_err(|diagnostic| fail(vec![diagnostic]))?;
         let condition = check::condition(&tree, schema).map_err(fail)?;
-        Ok(Self { condition })
+        let mut indices = BTreeSet::new();
+        condition.for_each_column(&mut |index| {
+            indices.insert(index);
+        });
+        let columns = indices.into_iter().filter_map(|index| schema.column(index));
+        let columns = columns.map(|column| column.name.into()).collect();
+        Ok(Self { condition, columns })
+    }
+
+    /// Returns the names of the columns that the condition reads, in the order of the schema.
+    pub fn columns(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|name| &**name)
     }
 
     /// Returns whether the condition is true for a flow. The flow must have the columns of the schema.

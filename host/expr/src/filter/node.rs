@@ -24,6 +24,31 @@ pub(crate) enum Condition {
     IsNull(Operand),
 }
 
+impl Condition {
+    /// Calls `visit` with the index of every column that the condition reads. An index can come several times.
+    pub(crate) fn for_each_column(&self, visit: &mut dyn FnMut(usize)) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Column(column) => visit(*column),
+            Self::Not(inner) => inner.for_each_column(visit),
+            Self::And(all) | Self::Or(all) => {
+                for condition in all {
+                    condition.for_each_column(visit);
+                }
+            }
+            Self::Compare(_, _, left, right) => {
+                left.for_each_column(visit);
+                right.for_each_column(visit);
+            }
+            Self::InRanges(operand, _)
+            | Self::InNetworks(operand, _)
+            | Self::InTexts(operand, _)
+            | Self::Matches(operand, _)
+            | Self::IsNull(operand) => operand.for_each_column(visit),
+        }
+    }
+}
+
 /// The type in which two values are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CompareAs {
@@ -54,4 +79,23 @@ pub(crate) enum Operand {
     Address(IpAddr),
     Negate(Box<Operand>),
     Arithmetic(Arithmetic, Box<Operand>, Box<Operand>),
+}
+
+impl Operand {
+    fn for_each_column(&self, visit: &mut dyn FnMut(usize)) {
+        match self {
+            Self::Column(column) => visit(*column),
+            Self::Boolean(_)
+            | Self::Integer(_)
+            | Self::Float(_)
+            | Self::Text(_)
+            | Self::Bytes(_)
+            | Self::Address(_) => {}
+            Self::Negate(inner) => inner.for_each_column(visit),
+            Self::Arithmetic(_, left, right) => {
+                left.for_each_column(visit);
+                right.for_each_column(visit);
+            }
+        }
+    }
 }

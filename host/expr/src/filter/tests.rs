@@ -163,6 +163,22 @@ fn conditions_have_the_documented_meaning() {
 }
 
 #[test]
+fn filters_know_the_columns_that_they_read() {
+    for (text, expected) in [
+        ("true", &[][..]),
+        ("443 and src_port > 1", &["src_port", "dst_port"]),
+        ("not -(dst2src_bytes / 2) is null", &["dst2src_bytes"]),
+        (
+            "sni:a or udps.p.is_odd or udps.p.text in {\"a\"}",
+            &["requested_server_name", "udps.p.is_odd", "udps.p.text"],
+        ),
+    ] {
+        let filter = Filter::parse(text, &schema()).unwrap();
+        assert!(filter.columns().eq(expected.iter().copied()), "{text}");
+    }
+}
+
+#[test]
 fn nan_is_equal_to_itself_and_greater_than_all_other_numbers() {
     for (text, value, expected) in [
         ("udps.p.score = udps.p.score", f64::NAN, true),
