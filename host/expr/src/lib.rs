@@ -1,5 +1,7 @@
 //! The expressions of Flowloom: conditions that select flows.
 //!
+//! The feature `arrow` adds the evaluation for the rows of Arrow record batches.
+//!
 //! Imports run downwards only:
 //!
 //! | module | contents |
@@ -17,4 +19,6 @@ mod lexer;
 mod parser;
 
 pub use diagnostic::{Diagnostic, ExprError};
+#[cfg(feature = "arrow")]
+pub use filter::BatchError;
 pub use filter::Filter;

@@ -28,14 +28,12 @@ impl Condition {
             Self::InRanges(operand, ranges) => {
                 let value = operand.evaluate(row);
                 match value {
-                    Scalar::Integer(value) => Some(ranges.iter().any(|range| match *range {
-                        Range::Integers(low, high) => (low..=high).contains(&value),
-                        Range::Floats(low, high) => is_between(value as f64, low, high),
-                    })),
-                    Scalar::Float(value) => Some(ranges.iter().any(|range| match *range {
-                        Range::Integers(low, high) => is_between(value, low as f64, high as f64),
-                        Range::Floats(low, high) => is_between(value, low, high),
-                    })),
+                    Scalar::Integer(value) => {
+                        Some(ranges.iter().any(|range| range.contains_integer(value)))
+                    }
+                    Scalar::Float(value) => {
+                        Some(ranges.iter().any(|range| range.contains_float(value)))
+                    }
                     _ => None,
                 }
             }
@@ -191,9 +189,25 @@ fn compare(
     Some(comparison.holds(order))
 }
 
+impl Range {
+    pub(super) fn contains_integer(self, value: i64) -> bool {
+        match self {
+            Self::Integers(low, high) => (low..=high).contains(&value),
+            Self::Floats(low, high) => is_between(value as f64, low, high),
+        }
+    }
+
+    pub(super) fn contains_float(self, value: f64) -> bool {
+        match self {
+            Self::Integers(low, high) => is_between(value, low as f64, high as f64),
+            Self::Floats(low, high) => is_between(value, low, high),
+        }
+    }
+}
+
 /// Orders floats as DuckDB and PostgreSQL do: NaN equals NaN and is greater than all other numbers, and both zeros are
 /// equal.
-pub(crate) fn order(left: f64, right: f64) -> Ordering {
+fn order(left: f64, right: f64) -> Ordering {
     match (left.is_nan(), right.is_nan()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Greater,

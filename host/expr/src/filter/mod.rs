@@ -1,6 +1,9 @@
 //! Conditions on flows.
 
+#[cfg(feature = "arrow")]
+mod batch;
 mod check;
+mod columns;
 mod evaluate;
 mod glob;
 mod kind;
@@ -8,14 +11,16 @@ mod node;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
-
 use flowloom_core::flow::Flow;
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
 
+#[cfg(feature = "arrow")]
+pub use batch::BatchError;
+
 use crate::diagnostic::ExprError;
 use crate::parser;
+use columns::{ReadColumn, read_columns};
 use node::Condition;
 
 /// A condition on flows, in the language of `--where`.
@@ -39,7 +44,7 @@ use node::Condition;
 #[derive(Clone, Debug)]
 pub struct Filter {
     condition: Condition,
-    columns: Vec<Box<str>>,
+    columns: Vec<ReadColumn>,
 }
 
 impl Filter {
@@ -52,18 +57,13 @@ impl Filter {
         let fail = |diagnostics| ExprError::new("--where", text, diagnostics);
         let tree = parser::parse(text).map_err(|diagnostic| fail(vec![diagnostic]))?;
         let condition = check::condition(&tree, schema).map_err(fail)?;
-        let mut indices = BTreeSet::new();
-        condition.for_each_column(&mut |index| {
-            indices.insert(index);
-        });
-        let columns = indices.into_iter().filter_map(|index| schema.column(index));
-        let columns = columns.map(|column| column.name.into()).collect();
+        let columns = read_columns(&condition, schema);
         Ok(Self { condition, columns })
     }
 
     /// Returns the names of the columns that the condition reads, in the order of the schema.
     pub fn columns(&self) -> impl Iterator<Item = &str> {
-        self.columns.iter().map(|name| &**name)
+        self.columns.iter().map(|column| &*column.name)
     }
 
     /// Returns whether the condition is true for a flow. The flow must have the columns of the schema.

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{Filter, Row};
 
 /// Returns the columns of a run with statistics and one plugin.
-fn schema() -> Schema {
+pub(super) fn schema() -> Schema {
     let mut settings = Settings::default();
     settings.statistical_analysis = true;
     settings.n_dissections = 20;
@@ -21,6 +21,7 @@ fn schema() -> Schema {
         udp("text", Type::Text),
         udp("bytes", Type::Bytes),
         udp("list", Type::Integers),
+        udp("floats", Type::Floats),
         udp("json", Type::Json),
     ])
 }
@@ -38,7 +39,7 @@ impl Row for Values<'_> {
     }
 }
 
-/// Evaluates a condition for these values.
+/// Evaluates a condition for these values, as a row and as a batch.
 fn evaluate(text: &str, values: &[(&'static str, Value<'static>)]) -> Option<bool> {
     let schema = schema();
     let filter = Filter::parse(text, &schema).unwrap_or_else(|error| panic!("{error}"));
@@ -46,7 +47,14 @@ fn evaluate(text: &str, values: &[(&'static str, Value<'static>)]) -> Option<boo
         schema: &schema,
         values: values.iter().copied().collect(),
     };
-    filter.condition.evaluate(&row)
+    let result = filter.condition.evaluate(&row);
+    #[cfg(feature = "arrow")]
+    assert_eq!(
+        super::batch::tests::evaluate(text, values),
+        result,
+        "{text}"
+    );
+    result
 }
 
 fn ip(text: &str) -> Value<'static> {
