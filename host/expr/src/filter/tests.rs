@@ -27,9 +27,9 @@ pub(super) fn schema() -> Schema {
 }
 
 /// A row with some values; the others are null.
-struct Values<'a> {
-    schema: &'a Schema,
-    values: HashMap<&'a str, Value<'a>>,
+pub(super) struct Values<'a> {
+    pub(super) schema: &'a Schema,
+    pub(super) values: HashMap<&'a str, Value<'a>>,
 }
 
 impl Row for Values<'_> {

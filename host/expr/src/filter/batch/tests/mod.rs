@@ -1,3 +1,4 @@
+mod conditions;
 mod rows;
 
 use std::sync::{Arc, LazyLock};
@@ -9,11 +10,12 @@ use arrow_array::{
 };
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
+use proptest::prelude::*;
 
 use self::rows::{Encoding, Row, record_batch};
 use super::BatchError;
 use crate::Filter;
-use crate::filter::tests::schema;
+use crate::filter::tests::{Values, schema};
 
 static SCHEMA: LazyLock<Schema> = LazyLock::new(schema);
 
@@ -42,6 +44,26 @@ fn evaluate_columns<const N: usize>(
 fn dictionary(keys: Vec<Option<i32>>, values: Vec<Option<&str>>) -> ArrayRef {
     let values = Arc::new(StringArray::from(values));
     Arc::new(DictionaryArray::<Int32Type>::new(keys.into(), values))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn batches_and_rows_give_the_same_results(
+        text in conditions::condition(),
+        rows in prop::collection::vec(rows::row(), 0..12),
+        encoding: u64,
+    ) {
+        let filter = Filter::parse(&text, &SCHEMA).unwrap_or_else(|error| panic!("{error}"));
+        let batch = record_batch(&filter, &SCHEMA, &rows, Encoding(encoding));
+        let results = filter.evaluate_batch(&batch).unwrap();
+        prop_assert_eq!(results.len(), rows.len());
+        for (values, result) in rows.iter().zip(&results) {
+            let row = Values { schema: &SCHEMA, values: values.clone() };
+            prop_assert_eq!(result, filter.condition.evaluate(&row), "{}: {:?}", text, values);
+        }
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
-//! Record batches of rows of the test schema.
+//! Random rows of the test schema, and their record batches.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder, StringDictionaryBuilder};
@@ -12,6 +13,8 @@ use arrow_array::{
 use arrow_schema::{Field, Schema as ArrowSchema};
 use flowloom_core::schema::Schema;
 use flowloom_core::value::{Type, Value};
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::Filter;
 
@@ -19,6 +22,130 @@ use crate::Filter;
 pub(super) type Row = HashMap<&'static str, Value<'static>>;
 
 const NO_ADDRESS: &str = "not an address";
+
+/// Returns rows. Each value is null in every fourth row.
+pub(super) fn row() -> impl Strategy<Value = Row> {
+    let columns: Vec<BoxedStrategy<Option<(&str, Value<'_>)>>> = vec![
+        column("src_ip_is_private", booleans()),
+        column("dst_ip_is_private", booleans()),
+        column("udps.p.is_odd", booleans()),
+        column("src_port", ports()),
+        column("dst_port", ports()),
+        column("src2dst_bytes", integers(0)),
+        column("dst2src_bytes", integers(0)),
+        column("bidirectional_duration_ms", integers(0)),
+        column("expiration_id", integers(i64::MIN)),
+        column("udps.p.count", integers(i64::MIN)),
+        column("bidirectional_mean_ps", floats()),
+        column("bidirectional_stddev_ps", floats()),
+        column("udps.p.score", floats()),
+        column("application_name", texts()),
+        column("application_category_name", texts()),
+        column("requested_server_name", texts()),
+        column("user_agent", texts()),
+        column("udps.p.text", texts()),
+        column("src_mac", macs()),
+        column("dst_mac", macs()),
+        column(
+            "src_oui",
+            select(&[[2, 0, 0], [0xff; 3]][..]).prop_map(Value::Oui),
+        ),
+        column("src_ip", addresses()),
+        column("dst_ip", addresses()),
+        column(
+            "udps.p.bytes",
+            select(vec![&[][..], &[0x16], &[0x16, 3], &[0xff]]).prop_map(Value::Bytes),
+        ),
+        column("udps.p.list", Just(Value::Integers(&[1, 2]))),
+        column("udps.p.floats", Just(Value::Floats(&[]))),
+        column("udps.p.json", Just(Value::Json("null"))),
+    ];
+    columns.prop_map(|values| values.into_iter().flatten().collect())
+}
+
+fn column(
+    name: &'static str,
+    values: impl Strategy<Value = Value<'static>> + 'static,
+) -> BoxedStrategy<Option<(&'static str, Value<'static>)>> {
+    prop_oneof![1 => Just(None), 3 => values.prop_map(move |value| Some((name, value)))].boxed()
+}
+
+fn booleans() -> impl Strategy<Value = Value<'static>> {
+    any::<bool>().prop_map(Value::Boolean)
+}
+
+fn ports() -> impl Strategy<Value = Value<'static>> {
+    select(&[0, 1, 80, 443, 65_535][..]).prop_map(Value::Integer)
+}
+
+fn integers(least: i64) -> impl Strategy<Value = Value<'static>> {
+    let special = [
+        i64::MIN,
+        i64::MIN + 1,
+        -443,
+        -1,
+        0,
+        1,
+        2,
+        443,
+        10_000_000,
+        // The float of the second of these is the first.
+        1 << 53,
+        (1 << 53) + 1,
+        i64::MAX - 1,
+        i64::MAX,
+    ];
+    let special = special.into_iter().filter(|value| *value >= least);
+    select(special.collect::<Vec<_>>()).prop_map(Value::Integer)
+}
+
+fn floats() -> impl Strategy<Value = Value<'static>> {
+    let special = vec![
+        f64::NAN,
+        -f64::NAN,
+        f64::from_bits(0x7ff0_0000_0000_0001),
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        0.0,
+        -0.0,
+        0.5,
+        -1.5,
+        443.0,
+        1e308,
+        9_223_372_036_854_775_808.0,
+    ];
+    select(special).prop_map(Value::Float)
+}
+
+fn texts() -> impl Strategy<Value = Value<'static>> {
+    let texts = &[
+        "",
+        "TLS",
+        "TLS.Google",
+        "a*b",
+        "ü",
+        "www.example.com",
+        "Web",
+    ];
+    select(&texts[..]).prop_map(Value::Text)
+}
+
+fn macs() -> impl Strategy<Value = Value<'static>> {
+    select(&[[2, 0, 0, 0, 0, 0xab], [0xff; 6]][..]).prop_map(Value::Mac)
+}
+
+fn addresses() -> impl Strategy<Value = Value<'static>> {
+    let addresses: Vec<IpAddr> = [
+        "10.1.2.3",
+        "192.168.0.1",
+        "2001:db8::1",
+        "::1",
+        "::ffff:10.1.2.3",
+    ]
+    .map(|address| address.parse().unwrap())
+    .into();
+    select(addresses).prop_map(Value::Ip)
+}
 
 /// Decides how a batch represents its values.
 #[derive(Clone, Copy)]
