@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 out=target/fuzz
-[ $# -gt 0 ] || set -- decode capture meter whole components modules manifest columns
+[ $# -gt 0 ] || set -- decode capture meter whole components modules manifest columns expressions
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 # Instrumentation is an unstable option of an otherwise stable compiler.
@@ -12,7 +12,7 @@ python3 tests/fuzz/seeds.py $out/seeds
 for target; do
     case $target in
     decode) longest=600 ;;
-    meter | manifest | columns) longest=1200 ;;
+    meter | manifest | columns | expressions) longest=1200 ;;
     *) longest=8000 ;;
     esac
     known=tests/fuzz/regressions/$target

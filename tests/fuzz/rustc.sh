@@ -5,7 +5,7 @@
 rustc=$1
 shift
 case ${CARGO_PKG_NAME-} in
-flowloom-core | flowloom-plugin | flowloom | etherparse) exec "$rustc" "$@" ;;
+flowloom-core | flowloom-expr | flowloom-plugin | flowloom | etherparse) exec "$rustc" "$@" ;;
 flowloom-fuzz) dropped=-Cllvm-args=-sanitizer-coverage-trace-compares ;;
 *) dropped=all ;;
 esac

@@ -5,6 +5,7 @@ The function of each target in `src/` documents the format of its input.
 """
 
 import gzip
+import re
 import shutil
 import struct
 import subprocess
@@ -41,6 +42,7 @@ def main() -> None:
 
 def seeds():
     yield from (("modules", seed) for seed in modules())
+    yield from (("expressions", seed) for seed in expressions())
     captures = sorted((HERE.parent / "captures").glob("*.pcap*"))
     for number, path in enumerate(captures):
         raw = path.read_bytes()
@@ -55,6 +57,13 @@ def seeds():
             for compressed in compressions(raw):
                 yield "capture", b"\7" + compressed
                 yield "whole", settings + b"\0" + compressed
+
+
+def expressions():
+    """Yield the conditions, and parts of conditions, of the documentation."""
+    text = (HERE.parent.parent / "docs" / "filters.md").read_text()
+    yield from (found.encode() for found in re.findall(r"--where '(.+)'$", text, re.MULTILINE))
+    yield from (found.encode() for found in re.findall(r"`([^`\n]+)`", text))
 
 
 def modules():

@@ -4,6 +4,7 @@
 mod bytes;
 mod capture;
 mod decode;
+mod expressions;
 mod flows;
 mod meter;
 mod model;
@@ -12,5 +13,6 @@ mod whole;
 
 pub use capture::capture;
 pub use decode::decode;
+pub use expressions::expressions;
 pub use meter::meter;
 pub use whole::whole;
