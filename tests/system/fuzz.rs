@@ -20,11 +20,12 @@ const SETTINGS: [u8; 7] = [4, 1, 2, 0x3f, 3, 0, 0];
 #[test]
 fn regression_inputs_pass() {
     type Target = fn(&[u8]);
-    let targets: [(&str, Target); 4] = [
+    let targets: [(&str, Target); 5] = [
         ("decode", targets::decode),
         ("capture", targets::capture),
         ("meter", targets::meter),
         ("whole", targets::whole),
+        ("expressions", targets::expressions),
     ];
     let folder = Path::new(HOST).join("../../tests/fuzz/regressions");
     for (name, target) in targets {

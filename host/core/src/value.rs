@@ -218,6 +218,13 @@ impl AddressText {
         text
     }
 
+    /// Returns the text with the bytes after it, and the length of the text. A copy of all bytes is faster than one of
+    /// a variable length.
+    #[inline]
+    pub fn padded(&self) -> (&[u8; 48], usize) {
+        (&self.bytes, self.len)
+    }
+
     /// Returns the text as ASCII bytes.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]

@@ -330,7 +330,7 @@ mod tests {
         let message = error.to_string();
         assert!(
             message.starts_with(
-                "cannot anonymize column 'src_pi': there is no such column; did you mean 'src_ip' or '"
+                "'src_pi': there is no such column; did you mean 'src_ip' or '"
             ),
             "{message}"
         );

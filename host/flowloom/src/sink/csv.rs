@@ -12,6 +12,7 @@ use flowloom_core::schema::Schema;
 use flowloom_core::value::{AddressText, Value};
 
 use super::Sink;
+use super::csv_cache::{IntegerTexts, MacTexts};
 use super::csv_text::{Formulas, is_special, write_json, write_text};
 use super::options::SinkOptions;
 use super::output::Output;
@@ -165,6 +166,8 @@ struct Lines {
     bytes: Vec<u8>,
     len: usize,
     formulas: Formulas,
+    integers: IntegerTexts,
+    addresses: MacTexts,
 }
 
 impl Lines {
@@ -220,6 +223,13 @@ impl Lines {
         match feature.value {
             Extract::Integer(value) => self.integer(value(flow), b","),
             Extract::Float(value) => self.float(value(flow), b","),
+            Extract::Boolean(value) => {
+                *self.room() = [b'0' + u8::from(value(flow)), b','];
+                self.len += 2;
+            }
+            Extract::Ip(value) => self.short_text(&AddressText::ip(value(flow))),
+            Extract::Mac(value) => self.address(&value(flow)),
+            Extract::Oui(value) => self.address(&value(flow)),
             Extract::Splt(part) => {
                 self.splt(flow, part);
                 self.push(b',');
@@ -286,17 +296,46 @@ impl Lines {
     /// Writes an integer, followed by `end`.
     #[inline(always)]
     fn integer<const N: usize>(&mut self, value: i64, end: &[u8; N]) {
-        let room = self.room::<32>();
         // Most values have one digit.
-        let len = match value {
-            0..10 => {
-                room[0] = b'0' + value as u8;
-                1
-            }
-            _ => digits(value, room),
+        if let 0..10 = value {
+            let room = self.room::<4>();
+            room[0] = b'0' + value as u8;
+            room[1..][..N].copy_from_slice(end);
+            self.len += 1 + N;
+            return;
+        }
+        self.make_room(32);
+        let text = self.integers.get(value);
+        let Some(room) = self.bytes[self.len..].first_chunk_mut::<32>() else {
+            unreachable!("make_room has reserved 32 bytes")
         };
-        room[len..][..N].copy_from_slice(end);
-        self.len += len + N;
+        // A copy of fixed length needs no call.
+        room[..24].copy_from_slice(&text.bytes);
+        room[text.len()..][..N].copy_from_slice(end);
+        self.len += text.len() + N;
+    }
+
+    /// Writes the text of a MAC address or an OUI as a field.
+    #[inline]
+    fn address(&mut self, bytes: &[u8]) {
+        self.make_room(32);
+        let text = self.addresses.get(bytes);
+        let Some(room) = self.bytes[self.len..].first_chunk_mut::<32>() else {
+            unreachable!("make_room has reserved 32 bytes")
+        };
+        room[..24].copy_from_slice(&text.bytes);
+        room[text.len()] = b',';
+        self.len += text.len() + 1;
+    }
+
+    /// Writes the text of an IP address as a field.
+    #[inline]
+    fn short_text(&mut self, text: &AddressText) {
+        let (bytes, len) = text.padded();
+        let room = self.room::<64>();
+        room[..bytes.len()].copy_from_slice(bytes);
+        room[len] = b',';
+        self.len += len + 1;
     }
 
     /// Writes a float, followed by `end`.
@@ -367,16 +406,6 @@ impl Lines {
         write(text.as_bytes(), &mut field);
         self.extend(&field);
     }
-}
-
-/// Writes the decimal digits of an integer to `room`, and returns their number. Not inlined, so
-/// that the callers stay small.
-#[inline(never)]
-fn digits(value: i64, room: &mut [u8; 32]) -> usize {
-    let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(value).as_bytes();
-    room[..digits.len()].copy_from_slice(digits);
-    digits.len()
 }
 
 #[cfg(test)]

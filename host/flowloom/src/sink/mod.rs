@@ -7,6 +7,7 @@ mod background;
 mod columnar;
 mod compressed;
 mod csv;
+mod csv_cache;
 mod csv_text;
 mod files;
 mod format;
