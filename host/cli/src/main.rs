@@ -1,6 +1,7 @@
 //! The `flowloom` command, a thin layer over the library.
 
 mod compile;
+mod config;
 mod exit;
 mod fields;
 mod http;
@@ -27,7 +28,7 @@ mod summary;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use flowloom::versions;
 
 /// Turns network packets into flows, and adds your own features in a sandbox.
@@ -112,7 +113,13 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match config::expand(Cli::command(), std::env::args_os().collect()) {
+        Ok(arguments) => Cli::parse_from(arguments),
+        Err(failure) => {
+            log::end(failure.text().as_bytes());
+            return failure.exit.into();
+        }
+    };
     let done = cli.log.start().and_then(|()| match cli.command {
         Command::Meter(meter) => meter.run(),
         Command::Interfaces(interfaces) => interfaces.run(),

@@ -1,8 +1,8 @@
 //! `flowloom meter`
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use std::{fs, io};
 
 use clap::Args;
 use flowloom::plugin::{Policy, SchemaMode};
@@ -22,6 +22,13 @@ use super::progress::Progress;
 use super::sources::{SourceKind, SourceOptions};
 use super::summary::{self, RunClock, RunTotals};
 use super::{log, standard};
+
+const CONFIGURATION: &str = "Configuration";
+
+/// A pcap file without packets: the header with link type Ethernet.
+const EMPTY_CAPTURE: [u8; 24] = [
+    0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 1, 0, 0, 0,
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -43,6 +50,20 @@ Documentation: docs/usage.md, docs/live-capture.md, docs/sandbox.md";
 pub(super) struct Meter {
     #[command(flatten)]
     from: SourceOptions,
+
+    /// Read options from a TOML file.
+    ///
+    /// The keys are the options of this command without the hyphens before them, and `sources`. The value of an option
+    /// that is given several times is a list. Options on the command line win. Paths are relative to the current
+    /// folder.
+    #[arg(long, value_name = "FILE", help_heading = CONFIGURATION)]
+    config: Option<PathBuf>,
+
+    /// Check the options, the policy and the plugins, and exit.
+    ///
+    /// Nothing is metered or written. An interface is not opened.
+    #[arg(long, help_heading = CONFIGURATION)]
+    check_config: bool,
 
     #[command(flatten)]
     output: OutputOptions,
@@ -81,6 +102,9 @@ impl Meter {
         let inputs = self.inputs(&captures);
         self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
+        if self.check_config {
+            return self.check(sources, kind);
+        }
         if kind != SourceKind::Files {
             log::show_time();
         }
@@ -153,6 +177,33 @@ impl Meter {
             false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
             false => Exit::Failed,
         })
+    }
+
+    /// Checks what can be checked without an interface or a pipe: options, conditions, columns, policy and plugins.
+    fn check(&self, sources: Vec<PathBuf>, kind: SourceKind) -> Result<Exit, Failure> {
+        self.live
+            .account(kind == SourceKind::Interface, self.output.path())?;
+        let empty = tempfile::NamedTempFile::new().map_err(Failure::failed)?;
+        let count = sources.len();
+        let mut config = self.config(sources);
+        if kind != SourceKind::Files {
+            fs::write(&empty, EMPTY_CAPTURE).map_err(Failure::failed)?;
+            config.sources = vec![empty.path().to_owned()];
+            config.fanout = false;
+        }
+        let policy = self.plugins.policy.as_ref().map(Policy::from_file);
+        let policy = policy.transpose().map_err(Failure::failed)?;
+        let streamer = self
+            .builder(config, None)?
+            .build()
+            .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
+        self.check_policy(policy.as_ref(), &streamer);
+        let plugins = streamer.summary().plugins.len();
+        standard::print(format_args!(
+            "the configuration is valid: {count} sources, {plugins} plugins, {} columns\n",
+            self.output.columns(&streamer)?.len()
+        ))?;
+        Ok(Exit::Done)
     }
 
     /// Returns where the user grants data to the plugins of this run.

@@ -357,6 +357,13 @@ impl OutputOptions {
         config.select.clone_from(&self.select);
     }
 
+    /// Returns the names of the columns that the output of a run has.
+    pub(super) fn columns(&self, streamer: &Streamer) -> Result<Vec<String>, Failure> {
+        let options = self.options(self.format()?, streamer.output_columns());
+        let names = options.columns.names(streamer.schema());
+        names.map_err(Failure::usage)
+    }
+
     /// Returns the options of a sink of this format for a run with these columns.
     fn options(&self, format: Format, columns: &OutputColumns) -> SinkOptions {
         let mut options = SinkOptions::default();

@@ -23,7 +23,7 @@ pub(super) struct SourceOptions {
     /// Capture files, folders of captures, one interface, or `-` for standard input.
     ///
     /// Captures are pcap or pcapng files, plain or compressed with gzip or zstd.
-    #[arg(required_unless_present = "files_from", value_name = "SOURCE")]
+    #[arg(required_unless_present_any = ["files_from", "config"], value_name = "SOURCE")]
     sources: Vec<PathBuf>,
 
     /// Also meter the captures that FILE lists.
@@ -111,6 +111,11 @@ impl SourceOptions {
                     list.display()
                 ))
             })?);
+        }
+        if sources.is_empty() && self.files_from.is_none() {
+            return Err(Failure::usage("there is no source").hint(
+                "give a capture or an interface, or the key `sources` in the file of --config",
+            ));
         }
         Ok(sources)
     }

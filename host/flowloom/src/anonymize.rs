@@ -329,9 +329,7 @@ mod tests {
         let error = anonymizer(&["src_ip", "src_pi"]).err().unwrap();
         let message = error.to_string();
         assert!(
-            message.starts_with(
-                "'src_pi': there is no such column; did you mean 'src_ip' or '"
-            ),
+            message.starts_with("'src_pi': there is no such column; did you mean 'src_ip' or '"),
             "{message}"
         );
         assert!(message.contains("`flowloom fields` lists"), "{message}");

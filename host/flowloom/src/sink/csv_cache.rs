@@ -38,7 +38,10 @@ impl Default for IntegerTexts {
         let mut entries = [(0, ShortText::EMPTY); ENTRIES];
         entries[0].1 = ShortText::new(b"0");
         for (place, entry) in entries.iter_mut().enumerate().skip(1) {
-            *entry = (place as i64, ShortText::new(itoa::Buffer::new().format(place).as_bytes()));
+            *entry = (
+                place as i64,
+                ShortText::new(itoa::Buffer::new().format(place).as_bytes()),
+            );
         }
         Self(Box::new(entries))
     }
@@ -106,7 +109,20 @@ mod tests {
     #[test]
     fn integers_have_their_digits_no_matter_which_came_before() {
         let mut texts = IntegerTexts::default();
-        let values = [0, 1, 63, 64, 65, -1, i64::MIN, i64::MAX, 1_704_067_200_000, 0, 64, 4_096];
+        let values = [
+            0,
+            1,
+            63,
+            64,
+            65,
+            -1,
+            i64::MIN,
+            i64::MAX,
+            1_704_067_200_000,
+            0,
+            64,
+            4_096,
+        ];
         for value in values.into_iter().chain(0..300).chain(values) {
             assert_eq!(text(&texts.get(value)), value.to_string());
         }
