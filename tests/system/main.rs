@@ -8,6 +8,8 @@ mod applications;
 mod bad_input;
 mod bounds;
 mod check;
+#[cfg(feature = "arrow")]
+mod columnar;
 mod command;
 #[cfg(feature = "ndpi")]
 mod csv_text;

@@ -49,7 +49,8 @@ fn shown(path: &Path) -> String {
 fn an_unknown_extension_is_rejected() {
     let folder = folder();
     for (name, extension) in [
-        ("x.parquet", "parquet"),
+        ("x.orc", "orc"),
+        ("x.parquet.gz", "gz"),
         ("a.json", "json"),
         ("flows.csv.bz2", "bz2"),
         ("flows.tsv.gz", "tsv"),
@@ -60,8 +61,9 @@ fn an_unknown_extension_is_rejected() {
         let run = |words: &[&str]| meter("dns.pcap").arg("-o").arg(&path).args(words).run();
         for words in [&[][..], &["--flows-per-file", "2"], &["--append"]] {
             run(words).refuses_usage(&format!(
-                "cannot determine the format of '{}': unknown extension .{extension}; use .csv, .jsonl or \
-                 .ndjson, optionally followed by .gz or .zst, or select the format with --format",
+                "cannot determine the format of '{}': unknown extension .{extension}; use .parquet, \
+                 .arrow, .csv, .jsonl or .ndjson, the last three optionally followed by .gz or .zst, or select the \
+                 format with --format",
                 shown(&path)
             ));
         }

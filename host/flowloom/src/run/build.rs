@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use flowloom_core::fields::{Feature, Group};
 use flowloom_core::schema::Schema;
 use flowloom_plugin::{
     AnonymizationKey, Plugin, Policy, Registry, RegistryConfig, RunContext, ThreadPanics,
@@ -46,6 +47,9 @@ impl StreamerBuilder {
         let origin = self.origin(&stop)?;
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
+        if !has_plugins {
+            self.omit_unused_analyses()?;
+        }
         let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
         let plugins = PluginUpdates::new(registry.clone(), &self.config.settings.schema());
         let meters = self.meters(plugins.set.plugins());
@@ -137,6 +141,33 @@ impl StreamerBuilder {
             stop,
             panics,
         })
+    }
+
+    /// Switches off the analyses whose columns are neither selected nor used by the condition or the anonymiser.
+    fn omit_unused_analyses(&mut self) -> Result<(), StreamerError> {
+        if self.config.select.is_empty() {
+            return Ok(());
+        }
+        let schema = self.config.settings.schema();
+        let mut used = OutputColumns::select(&self.config.select).names(&schema)?;
+        used.extend(self.config.columns_to_anonymize.iter().cloned());
+        if let Some(condition) = &self.config.filter {
+            let filter = flowloom_expr::Filter::parse(condition, &schema)?;
+            used.extend(filter.columns().map(str::to_owned));
+        }
+        let groups: Vec<_> = used
+            .iter()
+            .filter_map(|name| Some(Feature::by_name(name)?.group))
+            .collect();
+        let settings = &mut self.config.settings;
+        settings.statistical_analysis &= groups.contains(&Group::Statistics);
+        if !groups.contains(&Group::Splt) {
+            settings.splt_analysis = 0;
+        }
+        if !groups.contains(&Group::Application) {
+            settings.n_dissections = 0;
+        }
+        Ok(())
     }
 
     /// Checks the ranges of numbers.

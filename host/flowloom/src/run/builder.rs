@@ -247,7 +247,8 @@ impl StreamerBuilder {
     /// Sets the columns that outputs of the run have, in this order. By default, they have all columns.
     ///
     /// [`Streamer::record_batches`](super::Streamer) and the sinks write these columns. The flows of the iterator have
-    /// all columns.
+    /// all columns, except those of an analysis that nothing needs: without plugins, statistics, SPLT and dissection
+    /// are switched off if no selected column, condition or anonymised column uses them.
     pub fn select(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.config.select = columns.into_iter().map(Into::into).collect();
         self
