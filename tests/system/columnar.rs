@@ -341,10 +341,14 @@ fn a_killed_run_leaves_no_file_and_the_next_run_removes_its_temporary_file() {
     fs::write(folder.path().join(other), "").expect("the folder is writable");
     let mut run = meter("-").arg("-o").arg(&path).start();
     let mut stdin = run.stdin.take().expect("the stream is piped");
+    stdin
+        .write_all(&pcap::HEADER)
+        .expect("the run reads its input");
     let start = Instant::now();
     let temporary = loop {
-        let packets = pcap::capture((0..100).map(|n| (n, n as u16 + 1)));
-        let _ = stdin.write_all(&packets);
+        stdin
+            .write_all(&pcap::packet(0, 1))
+            .expect("the run reads its input");
         let names = files(folder.path());
         if let Some(name) = names
             .iter()
@@ -398,7 +402,7 @@ fn options_come_from_a_file_and_those_of_the_command_line_win() {
     let config = folder.path().join("run.toml");
     let capture = captures().join("dns.pcap");
     let text = format!(
-        "sources = ['{}']\nn-dissections = 0\nformat = 'jsonl'\nselect = ['id', 'dst_port']\nwhere = \"id = 0\"\n",
+        "sources = ['{}']\nn-dissections = 0\nformat = 'jsonl'\nselect = ['id', 'dst_port']\nwhere = \"id = 2\"\n",
         capture.display()
     );
     fs::write(&config, &text).expect("the folder is writable");
@@ -409,8 +413,8 @@ fn options_come_from_a_file_and_those_of_the_command_line_win() {
             .args(words)
             .run()
     };
-    assert_eq!(run(&[]).done().stdout, "{\"id\":0,\"dst_port\":53}\n");
-    assert_eq!(run(&["--select", "id"]).done().stdout, "{\"id\":0}\n");
+    assert_eq!(run(&[]).done().stdout, "{\"id\":2,\"dst_port\":53}\n");
+    assert_eq!(run(&["--select", "id"]).done().stdout, "{\"id\":2}\n");
     let checked = run(&["--check-config"]).done();
     assert_eq!(
         checked.stdout,

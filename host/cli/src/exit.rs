@@ -94,7 +94,7 @@ impl Failure {
                 accepted,
             } => Self::usage(format_args!("{} {value}: {accepted}", option(parameter))),
             error @ (StreamerError::UnknownColumn(_) | StreamerError::Select(_)) => {
-                Self::usage(with_option(error))
+                Self::usage(with_options_of_groups(&error.to_string()))
             }
             StreamerError::Key(error) => Self::failed(with_option(error)),
             // The first line has a prefix of its own.
@@ -200,6 +200,19 @@ pub(super) fn with_option(error: impl Display) -> String {
         true => option(parameter) + rest,
         false => text,
     }
+}
+
+/// Returns the text with options instead of the parameters that decide which columns exist.
+fn with_options_of_groups(text: &str) -> String {
+    let parameters = [
+        "statistical_analysis",
+        "splt_analysis",
+        "n_dissections",
+        "decode_tunnels",
+    ];
+    parameters.iter().fold(text.to_owned(), |text, parameter| {
+        text.replace(parameter, &option(parameter))
+    })
 }
 
 #[cfg(test)]

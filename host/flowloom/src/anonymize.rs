@@ -343,7 +343,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             error.to_string(),
-            "cannot anonymize column 'tunnel_id': the flows of this run do not have it; it exists unless decode_tunnels is false"
+            "'tunnel_id': the flows of this run do not have it; it exists unless decode_tunnels is false"
         );
     }
 }

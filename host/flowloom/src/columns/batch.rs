@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use arrow_schema::{ArrowError, SchemaRef};
 use flowloom_core::flow::Flow;
-use flowloom_core::record::FlowView;
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
 
@@ -88,29 +87,55 @@ impl FlowBatch {
         if !Arc::ptr_eq(flow.schema(), &self.schema) {
             self.accept(flow)?;
         }
-        let view = flow.view();
-        let sources = self.layout.sources().iter();
-        match &flow.replaced {
-            None => {
-                for (source, column) in sources.zip(&mut self.columns) {
-                    push(*source, column, flow, &view);
+        if flow.replaced.is_none() {
+            self.push_all(std::slice::from_ref(flow));
+            return Ok(());
+        }
+        let view = [flow.view()];
+        for (source, column) in self.layout.sources().iter().zip(&mut self.columns) {
+            let replacement = source
+                .index(&self.schema)
+                .and_then(|at| flow.replacement(at));
+            match (replacement, *source) {
+                (Some(text), _) => column.push_value(Value::Text(text)),
+                (None, ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature)) => {
+                    column.push_features(feature, &view);
                 }
-            }
-            Some(_) => {
-                for (source, column) in sources.zip(&mut self.columns) {
-                    let replacement = source
-                        .index(&self.schema)
-                        .and_then(|at| flow.replacement(at));
-                    match replacement {
-                        Some(text) => column.push_value(Value::Text(text)),
-                        None => push(*source, column, flow, &view),
-                    }
+                (None, ColumnSource::Udp(index)) => {
+                    column.push_value(flow.outputs.value(index));
                 }
             }
         }
         self.rows += 1;
         self.bytes += 16 * self.columns.len() + flow.bytes();
         Ok(())
+    }
+
+    /// Appends flows column by column. Returns false, and appends nothing, if a flow has another schema than the flow
+    /// before the call, or replaced values.
+    pub(crate) fn push_all(&mut self, flows: &[Flow]) -> bool {
+        let is_plain =
+            |flow: &Flow| Arc::ptr_eq(flow.schema(), &self.schema) && flow.replaced.is_none();
+        if !flows.iter().all(is_plain) {
+            return false;
+        }
+        let views: Vec<_> = flows.iter().map(Flow::view).collect();
+        for (source, column) in self.layout.sources().iter().zip(&mut self.columns) {
+            match *source {
+                ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
+                    column.push_features(feature, &views);
+                }
+                ColumnSource::Udp(index) => {
+                    for flow in flows {
+                        column.push_value(flow.outputs.value(index));
+                    }
+                }
+            }
+        }
+        self.rows += flows.len();
+        self.bytes += 16 * self.columns.len() * flows.len();
+        self.bytes += flows.iter().map(Flow::bytes).sum::<usize>();
+        true
     }
 
     /// Checks that the columns of a new schema are those of the batch.
@@ -134,7 +159,8 @@ impl FlowBatch {
     /// Removes all flows, and returns their number.
     pub(crate) fn clear(&mut self) -> usize {
         for column in &mut self.columns {
-            column.finish();
+            // The values are discarded, and so is an error of theirs.
+            let _ = column.finish();
         }
         self.bytes = 0;
         std::mem::take(&mut self.rows)
@@ -146,21 +172,11 @@ impl FlowBatch {
     ///
     /// Returns an error if a feature has a value of a wrong type.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        let columns: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnValues::finish).collect();
+        let columns: Result<Vec<ArrayRef>, _> =
+            self.columns.iter_mut().map(ColumnValues::finish).collect();
         let rows = std::mem::take(&mut self.rows);
         self.bytes = 0;
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        RecordBatch::try_new_with_options(self.arrow.clone(), columns, &options)
-    }
-}
-
-/// Appends the value of a flow to a column.
-#[inline]
-fn push(source: ColumnSource, column: &mut ColumnValues, flow: &Flow, view: &FlowView<'_>) {
-    match source {
-        ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
-            column.push_feature(feature, view);
-        }
-        ColumnSource::Udp(index) => column.push_value(flow.outputs.value(index)),
+        RecordBatch::try_new_with_options(self.arrow.clone(), columns?, &options)
     }
 }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use arrow_array::ArrayRef;
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
-    StringBuilder, TimestampMicrosecondBuilder,
+    TimestampMicrosecondBuilder,
 };
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType};
 use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::value::{AddressText, Value};
 
-use super::text::DictionaryColumn;
+use super::text::{DictionaryColumn, TextColumn};
 
 /// The values of one column, by their Arrow type.
 pub(super) enum ColumnValues {
@@ -21,7 +21,7 @@ pub(super) enum ColumnValues {
     Int64s(Int64Builder),
     Floats(Float64Builder),
     Times(TimestampMicrosecondBuilder),
-    Texts(StringBuilder),
+    Texts(TextColumn),
     Dictionary(Box<DictionaryColumn>),
     Bytes(BinaryBuilder),
     IntegerLists(ListBuilder<Int64Builder>),
@@ -45,28 +45,55 @@ impl ColumnValues {
                 Self::FloatLists(ListBuilder::new(Float64Builder::new()))
             }
             DataType::List(_) => Self::IntegerLists(ListBuilder::new(Int64Builder::new())),
-            _ => Self::Texts(StringBuilder::new()),
+            _ => Self::Texts(TextColumn::default()),
         }
     }
 
-    /// Appends a feature of a flow.
-    #[inline]
-    pub(super) fn push_feature(&mut self, feature: &Feature, flow: &FlowView<'_>) {
+    /// Appends a feature of each flow.
+    pub(super) fn push_features(&mut self, feature: &Feature, flows: &[FlowView<'_>]) {
         match (self, feature.value) {
-            (Self::Int64s(rows), Extract::Integer(value)) => rows.append_value(value(flow)),
-            // The types of features with fewer bits are at most 16 bits long.
-            (Self::Int32s(rows), Extract::Integer(value)) => rows.append_value(value(flow) as i32),
-            (Self::Floats(rows), Extract::Float(value)) => rows.append_value(value(flow)),
-            (Self::Booleans(rows), Extract::Boolean(value)) => rows.append_value(value(flow)),
-            (Self::Texts(rows), Extract::Ip(value)) => {
-                rows.append_value(AddressText::ip(value(flow)).as_str());
+            (Self::Int64s(rows), Extract::Integer(value)) => {
+                flows.iter().for_each(|flow| rows.append_value(value(flow)));
             }
-            (Self::Texts(rows), Extract::Text(value)) => rows.append_value(value(flow)),
-            (Self::Dictionary(rows), Extract::Mac(value)) => rows.push_address(&value(flow)),
-            (Self::Dictionary(rows), Extract::Oui(value)) => rows.push_address(&value(flow)),
-            (Self::Dictionary(rows), Extract::Text(value)) => rows.push(value(flow)),
-            (Self::IntegerLists(rows), Extract::Splt(part)) => push_splt(rows, part, flow),
-            (column, _) => column.push_value(feature.value(flow)),
+            // Integers of these columns have at most 16 bits.
+            (Self::Int32s(rows), Extract::Integer(value)) => {
+                flows
+                    .iter()
+                    .for_each(|flow| rows.append_value(value(flow) as i32));
+            }
+            (Self::Floats(rows), Extract::Float(value)) => {
+                flows.iter().for_each(|flow| rows.append_value(value(flow)));
+            }
+            (Self::Booleans(rows), Extract::Boolean(value)) => {
+                flows.iter().for_each(|flow| rows.append_value(value(flow)));
+            }
+            (Self::Texts(rows), Extract::Ip(value)) => {
+                flows.iter().for_each(|flow| rows.push_ip(value(flow)));
+            }
+            (Self::Texts(rows), Extract::Text(value)) => {
+                flows.iter().for_each(|flow| rows.push(value(flow)));
+            }
+            (Self::Dictionary(rows), Extract::Mac(value)) => {
+                flows
+                    .iter()
+                    .for_each(|flow| rows.push_address(&value(flow)));
+            }
+            (Self::Dictionary(rows), Extract::Oui(value)) => {
+                flows
+                    .iter()
+                    .for_each(|flow| rows.push_address(&value(flow)));
+            }
+            (Self::Dictionary(rows), Extract::Text(value)) => {
+                flows.iter().for_each(|flow| rows.push(value(flow)));
+            }
+            (Self::IntegerLists(rows), Extract::Splt(part)) => {
+                flows.iter().for_each(|flow| push_splt(rows, part, flow));
+            }
+            (column, _) => {
+                flows
+                    .iter()
+                    .for_each(|flow| column.push_value(feature.value(flow)));
+            }
         }
     }
 
@@ -81,13 +108,9 @@ impl ColumnValues {
             (Self::Floats(rows), Value::Float(value)) => rows.append_value(value),
             // The latest time is in the year 9999, so that it can be multiplied.
             (Self::Times(rows), Value::Time(ms)) => rows.append_value(ms * 1_000),
-            (Self::Texts(rows), Value::Text(text) | Value::Json(text)) => rows.append_value(text),
-            (Self::Texts(rows), Value::Mac(mac)) => {
-                rows.append_value(AddressText::mac(&mac).as_str());
-            }
-            (Self::Texts(rows), Value::Oui(oui)) => {
-                rows.append_value(AddressText::mac(&oui).as_str());
-            }
+            (Self::Texts(rows), Value::Text(text) | Value::Json(text)) => rows.push(text),
+            (Self::Texts(rows), Value::Mac(mac)) => rows.push(AddressText::mac(&mac).as_str()),
+            (Self::Texts(rows), Value::Oui(oui)) => rows.push(AddressText::mac(&oui).as_str()),
             (Self::Dictionary(rows), Value::Text(text)) => rows.push(text),
             (Self::Bytes(rows), Value::Bytes(bytes)) => rows.append_value(bytes),
             (Self::IntegerLists(rows), Value::Integers(values)) => {
@@ -109,7 +132,7 @@ impl ColumnValues {
             Self::Int64s(rows) => rows.append_null(),
             Self::Floats(rows) => rows.append_null(),
             Self::Times(rows) => rows.append_null(),
-            Self::Texts(rows) => rows.append_null(),
+            Self::Texts(rows) => rows.push_null(),
             Self::Dictionary(rows) => rows.push_null(),
             Self::Bytes(rows) => rows.append_null(),
             Self::IntegerLists(rows) => rows.append(false),
@@ -118,19 +141,23 @@ impl ColumnValues {
     }
 
     /// Returns all values as an array, and begins an empty column.
-    pub(super) fn finish(&mut self) -> ArrayRef {
-        match self {
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the texts have more than 2 GiB.
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        Ok(match self {
             Self::Booleans(rows) => Arc::new(rows.finish()),
             Self::Int32s(rows) => Arc::new(rows.finish()),
             Self::Int64s(rows) => Arc::new(rows.finish()),
             Self::Floats(rows) => Arc::new(rows.finish()),
             Self::Times(rows) => Arc::new(rows.finish()),
-            Self::Texts(rows) => Arc::new(rows.finish()),
+            Self::Texts(rows) => rows.finish()?,
             Self::Dictionary(rows) => rows.finish(),
             Self::Bytes(rows) => Arc::new(rows.finish()),
             Self::IntegerLists(rows) => Arc::new(rows.finish()),
             Self::FloatLists(rows) => Arc::new(rows.finish()),
-        }
+        })
     }
 }
 

@@ -1,11 +1,69 @@
-//! A dictionary of text.
+//! Columns of text.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use arrow_array::builder::StringDictionaryBuilder;
+use arrow_array::builder::{BooleanBufferBuilder, StringDictionaryBuilder};
 use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, DictionaryArray};
+use arrow_array::{ArrayRef, DictionaryArray, StringArray};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer};
+use arrow_schema::ArrowError;
 use flowloom_core::value::AddressText;
+
+/// A column of text with many different values.
+#[derive(Default)]
+pub(super) struct TextColumn {
+    bytes: Vec<u8>,
+    /// The length of each text.
+    lengths: Vec<usize>,
+    /// The rows that are null.
+    nulls: Vec<usize>,
+}
+
+impl TextColumn {
+    /// Appends a text.
+    #[inline]
+    pub(super) fn push(&mut self, text: &str) {
+        self.bytes.extend_from_slice(text.as_bytes());
+        self.lengths.push(text.len());
+    }
+
+    /// Appends the text of an IP address.
+    #[inline]
+    pub(super) fn push_ip(&mut self, address: IpAddr) {
+        let text = AddressText::ip(address);
+        let (bytes, len) = text.padded();
+        // A copy of fixed length needs no call.
+        let end = self.bytes.len() + len;
+        self.bytes.extend_from_slice(bytes);
+        self.bytes.truncate(end);
+        self.lengths.push(len);
+    }
+
+    /// Appends a null.
+    pub(super) fn push_null(&mut self) {
+        self.nulls.push(self.lengths.len());
+        self.lengths.push(0);
+    }
+
+    /// Returns all rows, and begins an empty column.
+    pub(super) fn finish(&mut self) -> Result<ArrayRef, ArrowError> {
+        let rows = self.lengths.len();
+        let nulls = (!self.nulls.is_empty()).then(|| {
+            let mut validity = BooleanBufferBuilder::new(rows);
+            validity.append_n(rows, true);
+            self.nulls
+                .drain(..)
+                .for_each(|row| validity.set_bit(row, false));
+            NullBuffer::new(validity.finish())
+        });
+        let offsets = OffsetBuffer::from_lengths(self.lengths.drain(..));
+        // The next column will have about as many bytes.
+        let next = Vec::with_capacity(self.bytes.len());
+        let bytes = Buffer::from_vec(std::mem::replace(&mut self.bytes, next));
+        Ok(Arc::new(StringArray::try_new(offsets, bytes, nulls)?))
+    }
+}
 
 /// A column of text with few different values.
 ///
@@ -70,10 +128,28 @@ impl DictionaryColumn {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Array as _;
     use arrow_array::cast::AsArray as _;
-    use arrow_array::{Array as _, StringArray};
 
     use super::*;
+
+    #[test]
+    fn texts_and_nulls_keep_their_rows() {
+        let mut column = TextColumn::default();
+        for _ in 0..2 {
+            column.push("a");
+            column.push_null();
+            column.push_ip([192, 0, 2, 1].into());
+            column.push("");
+            column.push_ip([0xffff_u16; 8].into());
+            let rows = column.finish().unwrap();
+            let rows: Vec<_> = rows.as_string::<i32>().into_iter().collect();
+            let longest = "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff";
+            let expected = [Some("a"), None, Some("192.0.2.1"), Some(""), Some(longest)];
+            assert_eq!(rows, expected);
+        }
+        assert_eq!(column.finish().unwrap().len(), 0);
+    }
 
     #[test]
     fn repeated_values_and_addresses_are_in_the_dictionary_once() {

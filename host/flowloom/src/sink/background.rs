@@ -23,6 +23,8 @@ use crate::concurrency::thread::{self, JoinHandle};
 
 /// The number of flows of a batch.
 const BATCH_FLOWS: usize = 256;
+/// The number of flows that are written together. They fit into the first cache of a CPU.
+const PREFETCHED: usize = 32;
 /// The number of queued batches for files and pipes. They bridge the time in which the writer waits
 /// for a slow disk. If the queue is full, the caller waits.
 const QUEUED_BATCHES: usize = 8;
@@ -369,9 +371,17 @@ fn write(
             Err(RecvTimeoutError::Disconnected) => break,
         };
         is_flushed = false;
-        for (at, flow) in batch.iter().enumerate() {
-            prefetch(&batch, at + 2);
-            sink.write(flow)?;
+        // Another CPU wrote the flows. The next ones are prefetched while the first ones are written.
+        let mut ahead = PREFETCHED.min(batch.len());
+        batch[..ahead].iter().for_each(prefetch_all);
+        for flows in batch.chunks(PREFETCHED) {
+            let next = ahead..(ahead + PREFETCHED).min(batch.len());
+            ahead = next.end;
+            for flow in &batch[next] {
+                prefetch_all(flow);
+            }
+            flows.iter().for_each(Flow::prefetch_parts);
+            sink.write_all(flows)?;
         }
         batch.clear();
         // The receiver may be gone.

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::writer::{FileWriter, IpcWriteOptions, StreamWriter};
-use arrow_schema::{ArrowError, Schema as ArrowSchema};
+use arrow_schema::{ArrowError, DataType, Schema as ArrowSchema};
 use flowloom_core::flow::Flow;
 use flowloom_core::schema::Schema;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
+use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -110,11 +110,19 @@ impl<'a> ColumnarSink<'a> {
                 let path = ColumnPath::from(column);
                 properties = properties.set_column_bloom_filter_enabled(path, true);
             }
+            for column in integers(batch.schema()) {
+                properties = properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+            }
             let properties = Some(properties.build());
             let writer = ArrowWriter::try_new(output, batch.schema().clone(), properties);
-            Ok(Box::new(ParquetWriter(Some(
-                writer.map_err(parquet_error)?,
-            ))))
+            let mut writer = writer.map_err(parquet_error)?;
+            // Readers without Arrow see this metadata too.
+            for (key, text) in batch.schema().metadata() {
+                writer.append_key_value_metadata(KeyValue::new(key.clone(), text.clone()));
+            }
+            Ok(Box::new(ParquetWriter(Some(writer))))
         })
     }
 
@@ -176,6 +184,19 @@ impl Sink for ColumnarSink<'_> {
             true => self.write_batch(),
             false => Ok(()),
         }
+    }
+
+    fn write_all(&mut self, flows: &[Flow]) -> io::Result<()> {
+        self.check()?;
+        let room = DEFAULT_ROWS.get() - self.batch.rows();
+        if flows.len() <= room && self.batch.push_all(flows) {
+            self.unfinished += flows.len() as u64;
+            return match self.batch.rows() == DEFAULT_ROWS.get() || self.batch.is_large() {
+                true => self.write_batch(),
+                false => Ok(()),
+            };
+        }
+        flows.iter().try_for_each(|flow| self.write(flow))
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -286,6 +307,22 @@ impl<O: Output + Send> BatchWriter for ParquetWriter<O> {
     fn is_stream(&self) -> bool {
         false
     }
+}
+
+/// Returns the places of the integers in Parquet.
+///
+/// A dictionary of integers costs more time than their encoding as differences, and few columns are smaller with one.
+fn integers(schema: &ArrowSchema) -> impl Iterator<Item = ColumnPath> {
+    schema.fields().iter().filter_map(|field| {
+        let name = field.name().clone();
+        match field.data_type() {
+            DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => Some(vec![name].into()),
+            DataType::List(item) if *item.data_type() == DataType::Int64 => {
+                Some(vec![name, "list".to_owned(), item.name().clone()].into())
+            }
+            _ => None,
+        }
+    })
 }
 
 fn ipc_options(options: &SinkOptions) -> Result<IpcWriteOptions, ArrowError> {

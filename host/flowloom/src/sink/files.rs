@@ -627,6 +627,15 @@ impl Sink for FilesSink {
         self.checked(written)
     }
 
+    fn write_all(&mut self, flows: &[Flow]) -> io::Result<()> {
+        if self.files.flows_per_file > 0 || self.is_broken {
+            return flows.iter().try_for_each(|flow| self.write(flow));
+        }
+        self.written += flows.len() as u64;
+        let written = self.current.write_all(flows);
+        self.checked(written)
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         self.current.flush().map_err(|error| self.named(&error))
     }

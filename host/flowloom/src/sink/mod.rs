@@ -42,6 +42,16 @@ pub trait Sink {
     /// Returns the error of writing to the output.
     fn write(&mut self, flow: &Flow) -> io::Result<()>;
 
+    /// Writes flows, as [`write`](Self::write) does for each of them. After an error, it is not known which flows were
+    /// written.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing to the output.
+    fn write_all(&mut self, flows: &[Flow]) -> io::Result<()> {
+        flows.iter().try_for_each(|flow| self.write(flow))
+    }
+
     /// Writes the flows that are in memory, and ends the output. No flow may follow.
     ///
     /// # Errors
@@ -91,6 +101,10 @@ pub trait Sink {
 impl Sink for Box<dyn Sink + Send> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         (**self).write(flow)
+    }
+
+    fn write_all(&mut self, flows: &[Flow]) -> io::Result<()> {
+        (**self).write_all(flows)
     }
 
     fn finish(&mut self) -> io::Result<()> {

@@ -24,7 +24,8 @@ fn live_values_that_exceed_the_queue_are_lost_but_flows_are_not() {
         sink.write(flow).unwrap();
     }
     drop(stall);
-    assert!((185..200).contains(&losses.values()), "{losses:?}");
+    // 15 flows fit into 1 MiB. More have values if the writer takes some before it stalls.
+    assert!((100..200).contains(&losses.values()), "{losses:?}");
     // Written flows free memory.
     while losses.waiting.load(Ordering::Relaxed) > 1 << 20 {
         sink.flush().unwrap();
