@@ -380,6 +380,12 @@ fn write(
     flows: &mut u64,
 ) -> io::Result<()> {
     loop {
+        let ready = streamer.take_ready(sink.spare());
+        if !ready.is_empty() {
+            *flows += ready.len() as u64;
+            sink.write_all(ready)?;
+            continue;
+        }
         match streamer.step() {
             Step::Flow(flow) => {
                 sink.write(flow)?;

@@ -36,9 +36,9 @@ pub enum Extract {
     /// A boolean.
     Boolean(fn(&FlowView<'_>) -> bool),
     /// An integer.
-    Integer(fn(&FlowView<'_>) -> i64),
+    Integer(NumberFunctions<i64>),
     /// A float.
-    Float(fn(&FlowView<'_>) -> f64),
+    Float(NumberFunctions<f64>),
     /// An IP address.
     Ip(fn(&FlowView<'_>) -> IpAddr),
     /// A MAC address.
@@ -51,6 +51,27 @@ pub enum Extract {
     Time(fn(&FlowView<'_>) -> u64),
     /// A list with one value of each of the flow's first packets.
     Splt(SpltValue),
+}
+
+/// The functions that compute a number.
+#[derive(Clone, Copy, Debug)]
+pub struct NumberFunctions<T> {
+    /// Returns the value of a flow.
+    pub of: fn(&FlowView<'_>) -> T,
+    /// Appends the values of several flows. It makes no call for each flow.
+    pub all: fn(&[FlowView<'_>], &mut Vec<T>),
+}
+
+/// Expands to an [`Extract`] of a number: `number!(Integer, |flow| expression)`.
+macro_rules! number {
+    ($kind:ident, |$flow:ident| $value:expr) => {
+        Extract::$kind(NumberFunctions {
+            of: |$flow| $value,
+            all: |flows, values| {
+                values.extend(flows.iter().map(|$flow: &FlowView<'_>| $value));
+            },
+        })
+    };
 }
 
 /// A group of fields that are enabled together.
@@ -102,8 +123,8 @@ impl Feature {
     pub fn value<'a>(&self, flow: &FlowView<'a>) -> Value<'a> {
         match self.value {
             Extract::Boolean(value) => Value::Boolean(value(flow)),
-            Extract::Integer(value) => Value::Integer(value(flow)),
-            Extract::Float(value) => Value::Float(value(flow)),
+            Extract::Integer(value) => Value::Integer((value.of)(flow)),
+            Extract::Float(value) => Value::Float((value.of)(flow)),
             Extract::Ip(value) => Value::Ip(value(flow)),
             Extract::Mac(value) => Value::Mac(value(flow)),
             Extract::Oui(value) => Value::Oui(value(flow)),
@@ -173,7 +194,7 @@ macro_rules! counters {
                     $of,
                     " since 1970-01-01 UTC, truncated to milliseconds; 0 if there is none."
                 ),
-                Extract::Integer(|flow| integer(COUNTERS(flow).first_seen_ms)),
+                number!(Integer, |flow| integer(COUNTERS(flow).first_seen_ms)),
             ),
             Feature::new(
                 concat!($direction, "_last_seen_ms"),
@@ -184,14 +205,14 @@ macro_rules! counters {
                     $of,
                     " since 1970-01-01 UTC, truncated to milliseconds; 0 if there is none."
                 ),
-                Extract::Integer(|flow| integer(COUNTERS(flow).last_seen_ms)),
+                number!(Integer, |flow| integer(COUNTERS(flow).last_seen_ms)),
             ),
             Feature::new(
                 concat!($direction, "_duration_ms"),
                 Type::U64,
                 "ms",
                 concat!("The time from the first to the last packet ", $of, "."),
-                Extract::Integer(|flow| {
+                number!(Integer, |flow| {
                     integer(COUNTERS(flow).last_seen_ms - COUNTERS(flow).first_seen_ms)
                 }),
             ),
@@ -200,7 +221,7 @@ macro_rules! counters {
                 Type::U64,
                 "packets",
                 concat!("The number of packets ", $of, "."),
-                Extract::Integer(|flow| integer(COUNTERS(flow).packets)),
+                number!(Integer, |flow| integer(COUNTERS(flow).packets)),
             ),
             Feature::new(
                 concat!($direction, "_bytes"),
@@ -211,7 +232,7 @@ macro_rules! counters {
                     $of,
                     ", as the accounting mode defines the size. By default, it is the size of the whole frame on the wire."
                 ),
-                Extract::Integer(|flow| integer(COUNTERS(flow).bytes)),
+                number!(Integer, |flow| integer(COUNTERS(flow).bytes)),
             ),
         ]
     }};
@@ -223,14 +244,14 @@ const IDENTITY: [Feature; 17] = [
         Type::U64,
         "",
         "The ordinal of the flow's first packet among all packets of its capture, from 0. In a run over several sources, `capture` and `id` together are unique. (NFStream numbers flows in the order of their end.)",
-        Extract::Integer(|flow| integer(flow.record.id)),
+        number!(Integer, |flow| integer(flow.record.id)),
     ),
     Feature::new(
         "capture",
         Type::U32,
         "",
         "The number of the flow's capture, from 0. Rotated files of one link are one capture. Each other file is a separate capture (`--group`). (Not in NFStream.)",
-        Extract::Integer(|flow| flow.capture as i64),
+        number!(Integer, |flow| flow.capture as i64),
     )
     .of(Group::Capture),
     Feature::new(
@@ -238,7 +259,7 @@ const IDENTITY: [Feature; 17] = [
         Type::I64,
         "",
         "The reason why the flow ended: 0 idle timeout or end of capture, 1 active timeout, 2 the TCP connection was closed (with end_on_fin), 3 the table of live flows was full, -1 a plugin cut the flow.",
-        Extract::Integer(|flow| flow.expiration.id()),
+        number!(Integer, |flow| flow.expiration.id()),
     ),
     Feature::new(
         "src_ip",
@@ -276,7 +297,7 @@ const IDENTITY: [Feature; 17] = [
         Type::U16,
         "",
         "The source port of the flow's first packet; 0 if its protocol has none.",
-        Extract::Integer(|flow| integer(flow.record.src_port.into())),
+        number!(Integer, |flow| integer(flow.record.src_port.into())),
     ),
     Feature::new(
         "dst_ip",
@@ -314,35 +335,35 @@ const IDENTITY: [Feature; 17] = [
         Type::U16,
         "",
         "The destination port of the flow's first packet; 0 if its protocol has none.",
-        Extract::Integer(|flow| integer(flow.record.dst_port.into())),
+        number!(Integer, |flow| integer(flow.record.dst_port.into())),
     ),
     Feature::new(
         "protocol",
         Type::U8,
         "",
         "The IANA number of the protocol after the IP header and its extension headers.",
-        Extract::Integer(|flow| integer(flow.record.protocol.into())),
+        number!(Integer, |flow| integer(flow.record.protocol.into())),
     ),
     Feature::new(
         "ip_version",
         Type::U8,
         "",
         "The IP version: 4 or 6.",
-        Extract::Integer(|flow| integer(flow.record.ip_version.into())),
+        number!(Integer, |flow| integer(flow.record.ip_version.into())),
     ),
     Feature::new(
         "vlan_id",
         Type::U16,
         "",
         "The identifier of the innermost VLAN tag; 0 without a tag.",
-        Extract::Integer(|flow| integer(flow.record.vlan_id.into())),
+        number!(Integer, |flow| integer(flow.record.vlan_id.into())),
     ),
     Feature::new(
         "tunnel_id",
         Type::U32,
         "",
         "The innermost tunnel that contains the flow: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
-        Extract::Integer(|flow| integer((flow.record.tunnel as u8).into())),
+        number!(Integer, |flow| integer((flow.record.tunnel as u8).into())),
     )
     .of(Group::Tunnel),
 ];
@@ -379,7 +400,7 @@ macro_rules! sizes {
                     $of,
                     ", as the accounting mode defines the size; 0 if there is none."
                 ),
-                Extract::Integer(|flow| {
+                number!(Integer, |flow| {
                     integer(flow.statistics().sizes(flow.record, $scope).min())
                 }),
             )
@@ -393,7 +414,10 @@ macro_rules! sizes {
                     $of,
                     "; 0 if there are none."
                 ),
-                Extract::Float(|flow| flow.statistics().sizes(flow.record, $scope).mean()),
+                number!(Float, |flow| flow
+                    .statistics()
+                    .sizes(flow.record, $scope)
+                    .mean()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -405,7 +429,10 @@ macro_rules! sizes {
                     $of,
                     "; 0 for fewer than two packets."
                 ),
-                Extract::Float(|flow| flow.statistics().sizes(flow.record, $scope).stddev()),
+                number!(Float, |flow| flow
+                    .statistics()
+                    .sizes(flow.record, $scope)
+                    .stddev()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -417,7 +444,7 @@ macro_rules! sizes {
                     $of,
                     "; 0 if there is none."
                 ),
-                Extract::Integer(|flow| {
+                number!(Integer, |flow| {
                     integer(flow.statistics().sizes(flow.record, $scope).max())
                 }),
             )
@@ -439,7 +466,9 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two packets."
                 ),
-                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $scope).min())),
+                number!(Integer, |flow| integer(
+                    flow.statistics().gaps(flow.record, $scope).min()
+                )),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -451,7 +480,10 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two packets."
                 ),
-                Extract::Float(|flow| flow.statistics().gaps(flow.record, $scope).mean()),
+                number!(Float, |flow| flow
+                    .statistics()
+                    .gaps(flow.record, $scope)
+                    .mean()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -463,7 +495,10 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than three packets."
                 ),
-                Extract::Float(|flow| flow.statistics().gaps(flow.record, $scope).stddev()),
+                number!(Float, |flow| flow
+                    .statistics()
+                    .gaps(flow.record, $scope)
+                    .stddev()),
             )
             .of(Group::Statistics),
             Feature::new(
@@ -475,7 +510,9 @@ macro_rules! gaps {
                     $of,
                     "; 0 for fewer than two packets."
                 ),
-                Extract::Integer(|flow| integer(flow.statistics().gaps(flow.record, $scope).max())),
+                number!(Integer, |flow| integer(
+                    flow.statistics().gaps(flow.record, $scope).max()
+                )),
             )
             .of(Group::Statistics),
         ]
@@ -509,7 +546,9 @@ macro_rules! flags {
                 $flag,
                 "; 0 for other protocols."
             ),
-            Extract::Integer(|flow| integer(flow.statistics().flag($scope, $bit))),
+            number!(Integer, |flow| integer(
+                flow.statistics().flag($scope, $bit)
+            )),
         )
         .of(Group::Statistics)
     };
@@ -540,7 +579,7 @@ const APPLICATION: [Feature; 9] = [
         Extract::Boolean(|flow| flow.application().is_guessed)).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("application_confidence", Type::U8, "",
         "The method by which nDPI found the application, as nDPI numbers it. (NFStream includes another version of nDPI, with other numbers.)",
-        Extract::Integer(|flow| flow.application().confidence.into())).of(Group::Application).needs(Sensitivity::Application),
+        number!(Integer, |flow| integer(flow.application().confidence.into()))).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("requested_server_name", Type::Text, "",
         "The name that the client requested: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others. For SSH, it is the software of the client, as in nDPI's own reader. It has at most 79 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ServerName))).of(Group::Application).needs(Sensitivity::Names),

@@ -8,6 +8,6 @@ mod sensitivity;
 mod tests;
 
 pub use column_buffer::{ColumnBuffer, TextWriter};
-pub use flow_fields::{Extract, FEATURES, Feature, Group};
+pub use flow_fields::{Extract, FEATURES, Feature, Group, NumberFunctions};
 pub use packet_fields::{PACKET_FIELDS, PacketExtract, PacketField, PacketSubset};
 pub use sensitivity::Sensitivity;

@@ -1,5 +1,6 @@
 //! One meter: ingress and worker in one thread.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::boundary::Boundary;
@@ -148,6 +149,17 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
                 None => return None,
             }
         }
+    }
+
+    /// Removes and returns flows that have ended, in the order of [`next_flow`](Self::next_flow). `buffer` must be
+    /// empty; its memory is reused. The result is empty if no flow is ready.
+    pub fn take_flows(&mut self, buffer: VecDeque<Flow>) -> VecDeque<Flow> {
+        while self.worker.ready().is_empty() {
+            if !self.worker.end_more() {
+                return buffer;
+            }
+        }
+        self.worker.ready().take_all(buffer)
     }
 
     /// Returns the counters of packets and flows so far.

@@ -6,7 +6,7 @@ use etherparse::PacketBuilder;
 
 use super::testing::{RAW, metered, udp};
 use super::{Meter, Settings};
-use crate::fields::{Extract, Feature};
+use crate::fields::{Extract, Feature, NumberFunctions};
 use crate::flow::Flow;
 use crate::link_type::RawPacket;
 use crate::time::Time;
@@ -135,7 +135,10 @@ fn low_ipv6_addresses_have_no_ipv4_in_their_text() {
 fn get_computes_only_the_requested_value() {
     static PANICS: LazyLock<Feature> = LazyLock::new(|| Feature {
         name: "panics",
-        value: Extract::Integer(|_| panic!("the value was not requested")),
+        value: Extract::Integer(NumberFunctions {
+            of: |_| panic!("the value was not requested"),
+            all: |_, _| panic!("the value was not requested"),
+        }),
         ..*Feature::by_name("id").unwrap()
     });
     let mut flow = metered(Settings::default(), &[udp(1)]).remove(0);

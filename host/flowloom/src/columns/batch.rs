@@ -9,7 +9,7 @@ use flowloom_core::flow::Flow;
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
 
-use super::column::ColumnValues;
+use super::column::{ColumnValues, Scratch};
 use super::layout::{ColumnSource, Layout, OutputColumns, SelectError};
 use super::schema::{Dictionaries, of_layout};
 
@@ -28,6 +28,7 @@ pub(crate) struct FlowBatch {
     schema: Arc<Schema>,
     layout: Layout,
     columns: Vec<ColumnValues>,
+    scratch: Scratch,
     rows: usize,
     /// The approximate size of the values in bytes.
     bytes: usize,
@@ -53,6 +54,7 @@ impl FlowBatch {
             schema: schema.clone(),
             layout,
             columns,
+            scratch: Scratch::default(),
             rows: 0,
             bytes: 0,
         })
@@ -99,7 +101,7 @@ impl FlowBatch {
             match (replacement, *source) {
                 (Some(text), _) => column.push_value(Value::Text(text)),
                 (None, ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature)) => {
-                    column.push_features(feature, &view);
+                    column.push_features(feature, &view, &mut self.scratch);
                 }
                 (None, ColumnSource::Udp(index)) => {
                     column.push_value(flow.outputs.value(index));
@@ -123,7 +125,7 @@ impl FlowBatch {
         for (source, column) in self.layout.sources().iter().zip(&mut self.columns) {
             match *source {
                 ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
-                    column.push_features(feature, &views);
+                    column.push_features(feature, &views, &mut self.scratch);
                 }
                 ColumnSource::Udp(index) => {
                     for flow in flows {

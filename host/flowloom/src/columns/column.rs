@@ -28,6 +28,13 @@ pub(super) enum ColumnValues {
     FloatLists(ListBuilder<Float64Builder>),
 }
 
+/// Memory for the values of some flows. It is empty between calls.
+#[derive(Default)]
+pub(super) struct Scratch {
+    integers: Vec<i64>,
+    floats: Vec<f64>,
+}
+
 impl ColumnValues {
     /// Creates an empty column of one of the types of [`arrow_schema`](super::arrow_schema).
     pub(super) fn new(ty: &DataType) -> Self {
@@ -50,49 +57,69 @@ impl ColumnValues {
     }
 
     /// Appends a feature of each flow.
-    pub(super) fn push_features(&mut self, feature: &Feature, flows: &[FlowView<'_>]) {
+    pub(super) fn push_features(
+        &mut self,
+        feature: &Feature,
+        flows: &[FlowView<'_>],
+        scratch: &mut Scratch,
+    ) {
         match (self, feature.value) {
             (Self::Int64s(rows), Extract::Integer(value)) => {
-                flows.iter().for_each(|flow| rows.append_value(value(flow)));
+                (value.all)(flows, &mut scratch.integers);
+                rows.append_slice(&scratch.integers);
+                scratch.integers.clear();
             }
             // Integers of these columns have at most 16 bits.
             (Self::Int32s(rows), Extract::Integer(value)) => {
-                flows
-                    .iter()
-                    .for_each(|flow| rows.append_value(value(flow) as i32));
+                (value.all)(flows, &mut scratch.integers);
+                for value in scratch.integers.drain(..) {
+                    rows.append_value(value as i32);
+                }
             }
             (Self::Floats(rows), Extract::Float(value)) => {
-                flows.iter().for_each(|flow| rows.append_value(value(flow)));
+                (value.all)(flows, &mut scratch.floats);
+                rows.append_slice(&scratch.floats);
+                scratch.floats.clear();
             }
             (Self::Booleans(rows), Extract::Boolean(value)) => {
-                flows.iter().for_each(|flow| rows.append_value(value(flow)));
+                for flow in flows {
+                    rows.append_value(value(flow));
+                }
             }
             (Self::Texts(rows), Extract::Ip(value)) => {
-                flows.iter().for_each(|flow| rows.push_ip(value(flow)));
+                for flow in flows {
+                    rows.push_ip(value(flow));
+                }
             }
             (Self::Texts(rows), Extract::Text(value)) => {
-                flows.iter().for_each(|flow| rows.push(value(flow)));
+                for flow in flows {
+                    rows.push(value(flow));
+                }
             }
             (Self::Dictionary(rows), Extract::Mac(value)) => {
-                flows
-                    .iter()
-                    .for_each(|flow| rows.push_address(&value(flow)));
+                for flow in flows {
+                    rows.push_address(value(flow));
+                }
             }
             (Self::Dictionary(rows), Extract::Oui(value)) => {
-                flows
-                    .iter()
-                    .for_each(|flow| rows.push_address(&value(flow)));
+                for flow in flows {
+                    rows.push_address(value(flow));
+                }
             }
             (Self::Dictionary(rows), Extract::Text(value)) => {
-                flows.iter().for_each(|flow| rows.push(value(flow)));
+                for flow in flows {
+                    rows.push(value(flow));
+                }
             }
             (Self::IntegerLists(rows), Extract::Splt(part)) => {
-                flows.iter().for_each(|flow| push_splt(rows, part, flow));
+                for flow in flows {
+                    push_splt(rows, part, flow);
+                }
             }
             (column, _) => {
-                flows
-                    .iter()
-                    .for_each(|flow| column.push_value(feature.value(flow)));
+                for flow in flows {
+                    column.push_value(feature.value(flow));
+                }
             }
         }
     }

@@ -74,8 +74,8 @@ pub(super) struct DictionaryColumn {
     /// The value of the last rows, and their number. They are not in `rows` yet.
     last: String,
     repeated: usize,
-    /// The MAC address or OUI whose text is `last`, and its length. The length is 0 for other text.
-    address: ([u8; 6], usize),
+    /// The MAC address or OUI whose text is `last`, and its length in the highest byte; 0 for other text.
+    address: u64,
 }
 
 impl DictionaryColumn {
@@ -91,16 +91,18 @@ impl DictionaryColumn {
     }
 
     /// Appends the text of a MAC address or an OUI: at most 6 bytes.
-    pub(super) fn push_address(&mut self, bytes: &[u8]) {
-        let (last, len) = &self.address;
-        if self.repeated > 0 && last[..*len] == *bytes {
+    #[inline]
+    pub(super) fn push_address<const N: usize>(&mut self, bytes: [u8; N]) {
+        let mut key = [0; 8];
+        key[..N].copy_from_slice(&bytes);
+        key[7] = N as u8;
+        let key = u64::from_le_bytes(key);
+        if self.address == key {
             self.repeated += 1;
             return;
         }
-        self.push(AddressText::mac(bytes).as_str());
-        let mut address = [0; 6];
-        address[..bytes.len()].copy_from_slice(bytes);
-        self.address = (address, bytes.len());
+        self.push(AddressText::mac(&bytes).as_str());
+        self.address = key;
     }
 
     pub(super) fn push_null(&mut self) {
@@ -115,7 +117,7 @@ impl DictionaryColumn {
         }
         self.repeated = 0;
         self.last.clear();
-        self.address.1 = 0;
+        self.address = 0;
     }
 
     /// Returns all rows, and begins an empty column with an empty dictionary.
@@ -155,14 +157,14 @@ mod tests {
     fn repeated_values_and_addresses_are_in_the_dictionary_once() {
         let mut column = DictionaryColumn::default();
         for _ in 0..2 {
-            column.push_address(&[0, 1, 2, 3, 4, 5]);
-            column.push_address(&[0, 1, 2, 3, 4, 5]);
+            column.push_address([0, 1, 2, 3, 4, 5]);
+            column.push_address([0, 1, 2, 3, 4, 5]);
             column.push("00:01:02:03:04:05");
             column.push_null();
-            column.push_address(&[0, 1, 2]);
+            column.push_address([0, 1, 2]);
             column.push("");
             column.push("");
-            column.push_address(&[0, 1, 2]);
+            column.push_address([0, 1, 2]);
             let rows = column.finish();
             let rows = rows.as_dictionary::<Int32Type>();
             assert_eq!(rows.values().len(), 3);

@@ -1,5 +1,6 @@
 //! A meter with plugins and dissection.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flowloom_core::flow::Flow;
@@ -215,6 +216,12 @@ impl Meter {
     /// that it does not belong to are first, in the order of their ids.
     pub fn next_flow(&mut self) -> Option<Flow> {
         self.0.next_flow()
+    }
+
+    /// Removes and returns flows that have ended, in the order of [`next_flow`](Self::next_flow). `buffer` must be
+    /// empty; its memory is reused. The result is empty if no flow is ready.
+    pub fn take_flows(&mut self, buffer: VecDeque<Flow>) -> VecDeque<Flow> {
+        self.0.take_flows(buffer)
     }
 
     /// Returns the counters of packets and flows so far.

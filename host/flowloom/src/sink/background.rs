@@ -23,6 +23,8 @@ use crate::concurrency::thread::{self, JoinHandle};
 
 /// The number of flows of a batch.
 const BATCH_FLOWS: usize = 256;
+/// The maximum number of flows of a batch that [`BackgroundSink::write_all`] makes.
+const MAX_BATCH_FLOWS: usize = 4 * BATCH_FLOWS;
 /// The number of flows that are written together. They fit into the first cache of a CPU.
 const PREFETCHED: usize = 32;
 /// The number of queued batches for files and pipes. They bridge the time in which the writer waits
@@ -232,6 +234,40 @@ impl BackgroundSink {
     pub fn write(&mut self, flow: Flow) -> io::Result<()> {
         self.batch.push(flow);
         self.handle_pushed_flow()
+    }
+
+    /// Returns memory for flows of [`write_all`](Self::write_all): an empty vector.
+    pub fn spare(&mut self) -> Vec<Flow> {
+        self.written.try_recv().unwrap_or_default()
+    }
+
+    /// Passes flows to the writer thread, in their order. It moves fewer flows than [`write`](Self::write).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of writing an earlier flow. No flow may follow it.
+    pub fn write_all(&mut self, mut flows: Vec<Flow>) -> io::Result<()> {
+        let bytes: usize = flows.iter().map(Flow::bytes).sum();
+        let most = self.max_bytes / MAX_BATCHES;
+        if self.is_live || bytes >= most || flows.len() > MAX_BATCH_FLOWS {
+            return flows.into_iter().try_for_each(|flow| self.write(flow));
+        }
+        self.losses
+            .given
+            .fetch_add(flows.len() as u64, Ordering::AcqRel);
+        let is_large = flows.len() >= BATCH_FLOWS / 2 || self.batch_bytes + bytes >= most;
+        if is_large && !self.batch.is_empty() {
+            self.send(true)?;
+        }
+        match self.batch.is_empty() {
+            true => self.batch = flows,
+            false => self.batch.append(&mut flows),
+        }
+        self.batch_bytes += bytes;
+        match is_large || self.batch.len() >= BATCH_FLOWS {
+            true => self.send(true),
+            false => Ok(()),
+        }
     }
 
     /// Counts the flow that was pushed to the batch, and sends the batch if it is full.

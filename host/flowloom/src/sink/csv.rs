@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
-use flowloom_core::fields::{Extract, Feature};
+use flowloom_core::fields::{Extract, Feature, NumberFunctions};
 use flowloom_core::flow::Flow;
 use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::schema::Schema;
@@ -37,6 +37,7 @@ pub(super) struct CsvSink<O> {
     accepted_schema: Arc<Schema>,
     /// The places of the columns in that schema.
     layout: Layout,
+    computed: ComputedValues,
 }
 
 /// Returns the header line: the names of the columns.
@@ -72,6 +73,7 @@ impl<O> CsvSink<O> {
             header: header_of(schema, &layout),
             chosen: options.columns.clone(),
             accepted_schema: schema.clone(),
+            computed: ComputedValues::of(&layout),
             layout,
         })
     }
@@ -85,6 +87,7 @@ impl<O: Output> CsvSink<O> {
         if let Ok(layout) = self.chosen.layout(schema)
             && header_of(schema, &layout) == self.header
         {
+            self.computed = ComputedValues::of(&layout);
             (self.accepted_schema, self.layout) = (schema.clone(), layout);
             return Ok(());
         }
@@ -101,33 +104,105 @@ impl<O: Output> CsvSink<O> {
     }
 }
 
+impl<O: Output> CsvSink<O> {
+    /// Writes a flow of the accepted schema. `row` is its row in the computed values, if it has one.
+    #[inline]
+    fn write_row(&mut self, flow: &Flow, view: &FlowView<'_>, row: Option<usize>) {
+        let mut integers = self.computed.integers.iter();
+        for source in self.layout.sources() {
+            let feature = match source {
+                ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => feature,
+                ColumnSource::Udp(index) => {
+                    let index = self.accepted_schema.features().len() + index;
+                    let value = flow.value(index).unwrap_or(Value::Null);
+                    self.lines.field(value);
+                    continue;
+                }
+            };
+            if let Some(row) = row
+                && let Extract::Integer(_) = feature.value
+                && let Some(column) = integers.next()
+            {
+                self.lines.integer(column[row], b",");
+                continue;
+            }
+            let index = source.index(&self.accepted_schema);
+            match index.and_then(|index| flow.replacement(index)) {
+                Some(text) => self.lines.field(Value::Text(text)),
+                None => self.lines.feature(feature, view),
+            }
+        }
+        self.lines.end();
+        self.flows += 1;
+    }
+
+    /// Writes the lines to the output if there are many.
+    fn write_block(&mut self) -> io::Result<()> {
+        match self.lines.len < BLOCK {
+            true => Ok(()),
+            false => self.flush(),
+        }
+    }
+}
+
+/// Values of some flows that were computed together, column by column. That needs fewer calls.
+#[derive(Default)]
+struct ComputedValues {
+    /// The values of each column of integers, in the order of the columns.
+    integers: Vec<Vec<i64>>,
+}
+
+impl ComputedValues {
+    /// Makes room for the integers of these columns.
+    fn of(layout: &Layout) -> Self {
+        let count = layout.sources().iter().filter_map(integers_of).count();
+        Self {
+            integers: vec![Vec::new(); count],
+        }
+    }
+
+    fn compute(&mut self, layout: &Layout, flows: &[FlowView<'_>]) {
+        let functions = layout.sources().iter().filter_map(integers_of);
+        for (values, functions) in self.integers.iter_mut().zip(functions) {
+            values.clear();
+            (functions.all)(flows, values);
+        }
+    }
+}
+
+/// Returns the functions of a column of integers.
+fn integers_of(source: &ColumnSource) -> Option<NumberFunctions<i64>> {
+    match source {
+        ColumnSource::Feature { feature, .. } => match feature.value {
+            Extract::Integer(functions) => Some(functions),
+            _ => None,
+        },
+        ColumnSource::Time(_) | ColumnSource::Udp(_) => None,
+    }
+}
+
 impl<O: Output> Sink for CsvSink<O> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         if !Arc::ptr_eq(flow.schema(), &self.accepted_schema) {
             self.check(flow)?;
         }
-        let view = flow.view();
-        for source in self.layout.sources() {
-            if flow.replaced.is_some()
-                && let Some(at) = source.index(&self.accepted_schema)
-                && let Some(text) = flow.replacement(at)
-            {
-                self.lines.field(Value::Text(text));
-                continue;
-            }
-            match source {
-                ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
-                    self.lines.feature(feature, &view);
-                }
-                ColumnSource::Udp(index) => self.lines.field(flow.outputs.value(*index)),
-            }
+        self.write_row(flow, &flow.view(), None);
+        self.write_block()
+    }
+
+    fn write_all(&mut self, flows: &[Flow]) -> io::Result<()> {
+        let is_plain = |flow: &Flow| {
+            Arc::ptr_eq(flow.schema(), &self.accepted_schema) && flow.replaced.is_none()
+        };
+        if !flows.iter().all(is_plain) {
+            return flows.iter().try_for_each(|flow| self.write(flow));
         }
-        self.lines.end();
-        self.flows += 1;
-        match self.lines.len < BLOCK {
-            true => Ok(()),
-            false => self.flush(),
+        let views: Vec<_> = flows.iter().map(Flow::view).collect();
+        self.computed.compute(&self.layout, &views);
+        for (row, (flow, view)) in flows.iter().zip(&views).enumerate() {
+            self.write_row(flow, view, Some(row));
         }
+        self.write_block()
     }
 
     fn finish(&mut self) -> io::Result<()> {
@@ -221,8 +296,8 @@ impl Lines {
     #[inline]
     fn feature(&mut self, feature: &Feature, flow: &FlowView<'_>) {
         match feature.value {
-            Extract::Integer(value) => self.integer(value(flow), b","),
-            Extract::Float(value) => self.float(value(flow), b","),
+            Extract::Integer(value) => self.integer((value.of)(flow), b","),
+            Extract::Float(value) => self.float((value.of)(flow), b","),
             Extract::Boolean(value) => {
                 *self.room() = [b'0' + u8::from(value(flow)), b','];
                 self.len += 2;
