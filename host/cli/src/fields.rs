@@ -295,21 +295,25 @@ How nDPI found the application of a flow. The numbers and names are those of nDP
 const VALUES: &str = "
 ## How values are written
 
-| type | CSV | JSON lines |
-|---|---|---|
-| boolean | `1`, `0` | `true`, `false` |
-| u8, u16, u32, u64, i64 | decimal | number |
-| float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number with the same digits; NaN and infinities are `null` |
-| text | unchanged, control characters as `\\x1b`; an empty text is `\"\"` | string |
-| bytes | hexadecimal, `00ff`; no bytes are `\"\"` | hexadecimal string |
-| list of integers | `[0, 1, -1]` | array |
-| list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` |
-| JSON | the JSON text on one line | the value itself on one line, not a string |
-| null | an empty cell | `null` |
+| type | CSV | JSON lines | Arrow and Parquet |
+|---|---|---|---|
+| boolean | `1`, `0` | `true`, `false` | `bool` |
+| u8, u16 | decimal | number | `int32` |
+| u32, u64, i64 | decimal | number | `int64` |
+| float | the shortest digits that read back to the same value: `0.1`, `74.0`, `1e16`; `NaN`, `inf`, `-inf` | number with the same digits; NaN and infinities are `null` | `float64` |
+| time | `2026-11-29T13:05:00.250Z` | string, as in CSV | `timestamp[us, UTC]` |
+| text | unchanged, control characters as `\\x1b`; an empty text is `\"\"` | string | `utf8`, unchanged |
+| bytes | hexadecimal, `00ff`; no bytes are `\"\"` | hexadecimal string | `binary` |
+| list of integers | `[0, 1, -1]` | array | `list<int64>` |
+| list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` | `list<float64>` |
+| JSON | the JSON text on one line | the value itself on one line, not a string | `utf8` |
+| null | an empty cell | `null` | null |
 
 - CSV is RFC 4180 in UTF-8 with LF at the end of each line. The first line is the header. Values are quoted only if
   they contain a comma or a quotation mark, or are an empty text. Therefore each line is one flow.
-- Output contains no control characters (U+0000 to U+001F, U+007F to U+009F) from packets or plugins. CSV has `\\x` and
+- Integers in Arrow and Parquet are signed, because Spark refuses other integers. MAC addresses, OUIs, and names of
+  applications and categories are dictionaries (`dictionary<int32, utf8>`), except in Arrow files.
+- CSV and JSON lines contain no control characters (U+0000 to U+001F, U+007F to U+009F) from packets or plugins. CSV has `\\x` and
   two hexadecimal digits instead: `\\x1b` for an escape, `\\x0a` for a line feed. A backslash is not escaped, so a text
   with these four characters looks the same. JSON lines have `\\u001b`, which reads back to the same text.
 - `--csv-formulas escape` writes an apostrophe before CSV text that a spreadsheet would run as a formula: its first
@@ -319,7 +323,7 @@ const VALUES: &str = "
   `{\"udps\": {\"slicer\": {\"part\": 1}}}`.
 - IP addresses have their canonical form (RFC 5952 for IPv6). MAC addresses have the form `aa:bb:cc:dd:ee:ff`. OUIs
   are the first eight characters of a MAC address.
-- Times count from 1970-01-01 UTC.
+- Milliseconds count from 1970-01-01 UTC. Times are in UTC.
 - Columns of `--columns-to-anonymize` are text, or null: 128 hexadecimal digits of keyed BLAKE2b-512 over the value in
   the form of Python's `str`, as in NFStream. This is the form of the CSV column above, except for floats, which have
   Python's form (`1e+16`, `1e-05`, `nan`).
@@ -356,6 +360,41 @@ mod tests {
             let now = line.starts_with('|').then(|| line.matches('|').count());
             assert!(cells.is_none() || now.is_none() || cells == now, "{line}");
             cells = now;
+        }
+    }
+
+    #[cfg(feature = "arrow")]
+    #[test]
+    fn the_table_has_the_types_of_arrow() {
+        use flowloom::Type;
+        for (ty, shown) in [
+            (Type::Boolean, "bool"),
+            (Type::U8, "int32"),
+            (Type::U16, "int32"),
+            (Type::U32, "int64"),
+            (Type::U64, "int64"),
+            (Type::I64, "int64"),
+            (Type::Float, "float64"),
+            (Type::Time, "timestamp[us, UTC]"),
+            (Type::Text, "utf8"),
+            (Type::Bytes, "binary"),
+            (Type::Integers, "list<int64>"),
+            (Type::Floats, "list<float64>"),
+            (Type::Json, "utf8"),
+        ] {
+            let arrow = flowloom::columns::arrow_type(ty).to_string();
+            let name = match &*arrow {
+                "Boolean" => "bool".to_owned(),
+                "Timestamp(µs, \"UTC\")" => "timestamp[us, UTC]".to_owned(),
+                other => other.to_lowercase().replace('(', "<").replace(')', ">"),
+            };
+            assert_eq!(name, shown);
+            let row = VALUES.lines().find(|line| {
+                let first = line.split('|').nth(1).unwrap_or_default();
+                first.split(',').any(|word| word.trim() == ty.name())
+            });
+            let row = row.unwrap_or_else(|| panic!("no row for {}", ty.name()));
+            assert!(row.contains(&format!("| `{shown}`")), "{row}");
         }
     }
 

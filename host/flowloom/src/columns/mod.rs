@@ -23,4 +23,4 @@ pub use layout::{OutputColumns, SelectError, UnknownColumn};
 #[cfg(feature = "arrow")]
 pub(crate) use schema::Dictionaries;
 #[cfg(feature = "arrow")]
-pub use schema::{SCHEMA_VERSION, SCHEMA_VERSION_KEY, arrow_schema};
+pub use schema::{SCHEMA_VERSION, SCHEMA_VERSION_KEY, arrow_schema, arrow_type};

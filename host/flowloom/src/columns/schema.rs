@@ -95,24 +95,21 @@ fn field(column: &Column<'_>, has_dictionary: bool) -> Field {
         add("plugin", plugin);
         is_nullable = true;
     }
-    Field::new(
-        column.name,
-        data_type(column.ty, has_dictionary),
-        is_nullable,
-    )
-    .with_metadata(metadata)
+    let mut ty = arrow_type(column.ty);
+    if has_dictionary {
+        ty = DataType::Dictionary(Box::new(DataType::Int32), Box::new(ty));
+    }
+    Field::new(column.name, ty, is_nullable).with_metadata(metadata)
 }
 
-fn data_type(ty: Type, has_dictionary: bool) -> DataType {
+/// Returns the Arrow type of a column of this type. Text with few different values is a dictionary of this type.
+pub fn arrow_type(ty: Type) -> DataType {
     match ty {
         Type::Boolean => DataType::Boolean,
         Type::U8 | Type::U16 => DataType::Int32,
         Type::U32 | Type::U64 | Type::I64 => DataType::Int64,
         Type::Float => DataType::Float64,
         Type::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        Type::Text if has_dictionary => {
-            DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-        }
         Type::Text | Type::Json => DataType::Utf8,
         Type::Bytes => DataType::Binary,
         Type::Integers => DataType::new_list(DataType::Int64, true),

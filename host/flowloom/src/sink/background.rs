@@ -401,7 +401,7 @@ fn write(
             }
             Err(RecvTimeoutError::Timeout) => {
                 sink.flush()?;
-                is_flushed = true;
+                is_flushed = !sink.is_waiting();
                 continue;
             }
             Err(RecvTimeoutError::Disconnected) => break,
@@ -454,18 +454,8 @@ impl<S: Sink> LiveWriter<S> {
         used: &Sender<Vec<Flow>>,
     ) -> io::Result<Duration> {
         loop {
-            // The sink is flushed when the queue is empty.
-            let order = match to_write.try_recv() {
-                Ok(order) => order,
-                Err(_) => {
-                    let flushed = self.sink.flush();
-                    self.handle_result(flushed, 0, to_write)?;
-                    self.update_written();
-                    match to_write.recv() {
-                        Ok(order) => order,
-                        Err(_) => break,
-                    }
-                }
+            let Some(order) = self.next_order(to_write)? else {
+                break;
             };
             match order {
                 Command::Write(mut batch, bytes) => {
@@ -492,6 +482,27 @@ impl<S: Sink> LiveWriter<S> {
         self.handle_result(finished, 0, to_write)?;
         self.update_written();
         Ok(thread_time())
+    }
+
+    /// Waits for the next command. The sink is flushed when the queue is empty. Returns `None` when the sender is
+    /// dropped.
+    fn next_order(&mut self, to_write: &Receiver<Command>) -> io::Result<Option<Command>> {
+        if let Ok(order) = to_write.try_recv() {
+            return Ok(Some(order));
+        }
+        loop {
+            let flushed = self.sink.flush();
+            self.handle_result(flushed, 0, to_write)?;
+            self.update_written();
+            if !self.sink.is_waiting() {
+                return Ok(to_write.recv().ok());
+            }
+            match to_write.recv_timeout(FLUSH_DELAY) {
+                Ok(order) => return Ok(Some(order)),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+            }
+        }
     }
 
     /// Updates the number of written flows.

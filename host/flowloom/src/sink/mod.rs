@@ -92,6 +92,11 @@ pub trait Sink {
         0
     }
 
+    /// Returns whether the sink has to be flushed again later, even if no flow follows.
+    fn is_waiting(&self) -> bool {
+        self.in_memory() > 0
+    }
+
     /// Returns the approximate number of bytes that are in memory and not in the output.
     fn buffered_bytes(&self) -> u64 {
         0
@@ -125,6 +130,10 @@ impl Sink for Box<dyn Sink + Send> {
 
     fn in_memory(&self) -> u64 {
         (**self).in_memory()
+    }
+
+    fn is_waiting(&self) -> bool {
+        (**self).is_waiting()
     }
 
     fn buffered_bytes(&self) -> u64 {

@@ -357,6 +357,11 @@ impl Sink for TimedSink {
         unopened + lost
     }
 
+    /// An open file ends at a time, and not only with a flow.
+    fn is_waiting(&self) -> bool {
+        self.current.is_some()
+    }
+
     fn in_memory(&self) -> u64 {
         let current = self.current.as_ref();
         self.unopened + current.map_or(0, |file| file.sink.in_memory())

@@ -317,6 +317,32 @@ fn flows_are_written_in_order_and_the_sink_is_finished() {
 }
 
 #[test]
+fn flows_that_are_passed_together_keep_their_order() {
+    let ids = Arc::new(Mutex::new(Vec::new()));
+    let mut sink = BackgroundSink::start(RecordingSink {
+        ids: ids.clone(),
+        fails_at: None,
+    });
+    let losses = sink.losses();
+    let mut flows = flows(8_000).into_iter();
+    let mut count = 0;
+    for n in [1, 2, 200, 0, 300, 5_000, 1, 127, 128, 1_024, 1_025].into_iter() {
+        let mut batch = sink.spare();
+        batch.extend(flows.by_ref().take(n));
+        count += batch.len() as u64;
+        sink.write_all(batch).unwrap();
+        if let Some(flow) = flows.next() {
+            count += 1;
+            sink.write(flow).unwrap();
+        }
+    }
+    assert_eq!(losses.given(), count);
+    sink.finish().unwrap();
+    let expected: Vec<_> = (0..count).chain([u64::MAX]).collect();
+    assert_eq!(*ids.lock().unwrap(), expected);
+}
+
+#[test]
 fn an_error_is_returned_once_and_no_flow_is_written_after_it() {
     let ids = Arc::new(Mutex::new(Vec::new()));
     let mut sink = BackgroundSink::start(RecordingSink {
