@@ -25,6 +25,7 @@ mod groups;
 mod guests;
 mod hostile;
 mod hot_loading;
+mod identity;
 mod limits;
 mod live;
 mod loading;

@@ -256,7 +256,7 @@ markdown` prints it. `flowloom fields` prints the same list for a terminal, and 
 Names, order and definitions are those of NFStream 6.6.0, unless a definition says otherwise.
 [nfstream-differences.md](nfstream-differences.md) lists where values differ. \"Present\" says when flows have the
 field. \"Grant\" is the grant that a plugin needs to see the field, as in `--grant NAME=…`. Without an entry, every
-plugin may see it.
+plugin may see it, unless its definition says that plugins cannot request it.
 ";
 
 const OUTPUTS_OF_PLUGINS: &str = "

@@ -505,7 +505,7 @@ mod tests {
                      --accounting-mode 2 --decode-tunnels gre --statistical-analysis --splt-analysis 3 \
                      --bpf-filter udp --where 443 --snapshot-length 96 --max-nflows 4 --n-meters 5 --n-dissections 6 \
                      --ndpi-protocols p --ndpi-categories c --max-live-flows 7 --queue-mib 16 --policy f \
-                     --no-promiscuous-mode --socket-buffer-size 8 --fanout --columns-to-anonymize src_ip";
+                     --community-id --community-id-seed 9 --flow-uid --source-file --no-promiscuous-mode --socket-buffer-size 8 --fanout --columns-to-anonymize src_ip";
         let set = config(&words.split_whitespace().collect::<Vec<_>>());
         let json = serde_json::json!({
             "sources": ["/nowhere.pcap"],
@@ -523,6 +523,9 @@ mod tests {
                 "max_flows": 7,
                 "queue_bytes": 16 << 20,
             },
+            "community_id": 9,
+            "flow_uid": true,
+            "source_file": true,
             "ndpi_files": { "protocols": "p", "categories": "c" },
             "bpf_filter": "udp",
             "where": "443",

@@ -9,6 +9,7 @@ use flowloom::{AccountingMode, RunConfig, Settings, StreamerBuilder};
 use super::number::within;
 
 const METERING: &str = "Metering (parameters of NFStream)";
+const IDENTIFIERS: &str = "Flow identifiers";
 const APPLICATIONS: &str = "Applications (nDPI)";
 const LIMITS: &str = "Limits";
 
@@ -62,6 +63,29 @@ pub(super) struct MeteringOptions {
     /// The time is the inter-arrival time: the time since the previous packet of the flow.
     #[arg(long, default_value_t = Settings::default().splt_analysis, value_name = "N", value_parser = within(0..=u16::MAX), allow_negative_numbers = true, help_heading = METERING)]
     splt_analysis: u16,
+
+    /// Add the Community ID, which other tools also have.
+    ///
+    /// The column community_id has the Community ID of version 1. It is null for ICMP, ICMPv6 and SCTP.
+    #[arg(long, help_heading = IDENTIFIERS)]
+    community_id: bool,
+
+    /// Seed of Community IDs, the same as in other tools.
+    #[arg(long, default_value_t = 0, value_name = "N", requires = "community_id", value_parser = within(0..=u16::MAX), allow_negative_numbers = true, help_heading = IDENTIFIERS)]
+    community_id_seed: u16,
+
+    /// Add an identifier that is the same in every run.
+    ///
+    /// The column flow_uid has 32 hexadecimal digits. It depends on the flow and on the name of its capture file, without
+    /// the folder. docs/usage.md defines it.
+    #[arg(long, help_heading = IDENTIFIERS)]
+    flow_uid: bool,
+
+    /// Add the file of each flow's first packet.
+    ///
+    /// The column source_file has the path of the file, `-` for standard input, or the name of the interface.
+    #[arg(long, help_heading = IDENTIFIERS)]
+    source_file: bool,
 
     /// Meter only packets that match a libpcap filter.
     #[arg(long, value_name = "EXPRESSION", help_heading = METERING)]
@@ -139,6 +163,9 @@ impl MeteringOptions {
         settings.n_dissections = self.n_dissections;
         settings.max_flows = self.max_live_flows;
         settings.queue_bytes = self.queue_bytes();
+        config.community_id = self.community_id.then_some(self.community_id_seed);
+        config.flow_uid = self.flow_uid;
+        config.source_file = self.source_file;
         config.ndpi_files.protocols.clone_from(&self.ndpi_protocols);
         config
             .ndpi_files

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use base64::display::Base64Display;
+use base64::prelude::BASE64_STANDARD;
 use jiff::Timestamp;
 
 /// The type of a column.
@@ -104,6 +106,10 @@ pub enum Value<'a> {
     Mac([u8; 6]),
     /// The first three bytes of a MAC address (OUI), which identify the manufacturer.
     Oui([u8; 3]),
+    /// The digest of a Community ID of version 1.
+    CommunityId([u8; 20]),
+    /// The digest that identifies a flow in all runs.
+    FlowUid([u8; 16]),
     /// Text.
     Text(&'a str),
     /// Bytes.
@@ -116,6 +122,9 @@ pub enum Value<'a> {
     Json(&'a str),
 }
 
+/// Values are copied for every column of every flow.
+const _: () = assert!(size_of::<Value<'_>>() == 24);
+
 impl Value<'_> {
     /// Returns the time `ms` milliseconds after 1970-01-01 UTC, or null if it is too late.
     pub fn time(ms: u64) -> Self {
@@ -126,7 +135,8 @@ impl Value<'_> {
     }
 
     /// Writes an address, a text or a JSON value as text, and a time as in ISO 8601
-    /// (`2026-11-29T13:05:00.250Z`). Writes nothing for other values.
+    /// (`2026-11-29T13:05:00.250Z`). A Community ID is `1:` and base64, a flow UID is 32 hexadecimal digits. Writes
+    /// nothing for other values.
     pub fn write_text(&self, out: &mut impl Write) {
         // Writing to memory cannot fail.
         let _ = match self {
@@ -137,6 +147,15 @@ impl Value<'_> {
             Self::Ip(address) => out.write_str(AddressText::ip(*address).as_str()),
             Self::Mac(mac) => out.write_str(AddressText::mac(mac).as_str()),
             Self::Oui(oui) => out.write_str(AddressText::mac(oui).as_str()),
+            Self::CommunityId(digest) => {
+                write!(out, "1:{}", Base64Display::new(digest, &BASE64_STANDARD))
+            }
+            Self::FlowUid(digest) => {
+                let mut digits = [0; 32];
+                // The digits of 16 bytes fit exactly.
+                let _ = hex::encode_to_slice(digest, &mut digits);
+                out.write_str(std::str::from_utf8(&digits).unwrap_or_default())
+            }
             Self::Text(text) | Self::Json(text) => out.write_str(text),
             _ => Ok(()),
         };
@@ -333,6 +352,18 @@ mod tests {
             (Value::Ip([192, 0, 2, 1].into()), "192.0.2.1"),
             (Value::Mac([0xaa, 0, 1, 2, 3, 4]), "aa:00:01:02:03:04"),
             (Value::Oui([0xaa, 0, 1]), "aa:00:01"),
+            (
+                Value::CommunityId([0; 20]),
+                "1:AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            ),
+            (
+                Value::CommunityId([0xff; 20]),
+                "1://////////////////////////8=",
+            ),
+            (
+                Value::FlowUid(std::array::from_fn(|n| 17 * n as u8)),
+                "00112233445566778899aabbccddeeff",
+            ),
             (Value::Text("text"), "text"),
             (Value::Json("[1]"), "[1]"),
             (Value::Time(0), "1970-01-01T00:00:00.000Z"),

@@ -127,6 +127,8 @@ fn write_str(value: Value<'_>, out: &mut String) {
         | Value::Ip(_)
         | Value::Mac(_)
         | Value::Oui(_)
+        | Value::CommunityId(_)
+        | Value::FlowUid(_)
         | Value::Text(_)
         | Value::Json(_) => {
             value.write_text(out);
@@ -247,6 +249,10 @@ mod tests {
             (Value::Bytes(b"\x00\xff"), "00ff"),
             (Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]), "aa:bb:cc:00:01:02"),
             (Value::Ip("2001:db8::1".parse().unwrap()), "2001:db8::1"),
+            (
+                Value::CommunityId([0; 20]),
+                "1:AAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+            ),
         ] {
             let mut text = String::new();
             write_str(value, &mut text);

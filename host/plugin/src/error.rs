@@ -78,6 +78,10 @@ pub enum LoadErrorKind {
     RejectedOptions(String),
     #[error("requests {of} field '{field}', which does not exist in this version of Flowloom")]
     UnknownField { of: &'static str, field: String },
+    #[error(
+        "requests flow field {field}, which plugins cannot request; Flowloom computes it after the flow has ended"
+    )]
+    FieldFollowsEnd { field: &'static str },
     #[error("requests flow field {field}, which this run does not have; it exists {when}")]
     FieldAbsent {
         field: &'static str,

@@ -175,7 +175,12 @@ fn is_of(value: &Value<'_>, ty: Type) -> bool {
                 && !text.contains(['\n', '\r'])
                 && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok()
         }
-        Value::Time(_) | Value::Ip(_) | Value::Mac(_) | Value::Oui(_) => false,
+        Value::Time(_)
+        | Value::Ip(_)
+        | Value::Mac(_)
+        | Value::Oui(_)
+        | Value::CommunityId(_)
+        | Value::FlowUid(_) => false,
     }
 }
 

@@ -173,6 +173,8 @@ impl ColumnBuffer {
             | Value::Ip(_)
             | Value::Mac(_)
             | Value::Oui(_)
+            | Value::CommunityId(_)
+            | Value::FlowUid(_)
             | Value::Text(_)
             | Value::Json(_)) => {
                 self.push_text(|bytes| text.write_text(&mut TextWriter(bytes)));

@@ -51,6 +51,8 @@ pub enum Extract {
     Time(fn(&FlowView<'_>) -> u64),
     /// A list with one value of each of the flow's first packets.
     Splt(SpltValue),
+    /// A value that may be null.
+    Nullable(for<'a> fn(&FlowView<'a>) -> Value<'a>),
 }
 
 /// The functions that compute a number.
@@ -82,6 +84,12 @@ pub enum Group {
     Core,
     /// Present in runs over several sources.
     Capture,
+    /// The Community ID; present on request.
+    CommunityId,
+    /// The identifier that is the same in every run; present on request.
+    FlowUid,
+    /// The file of the first packet; present on request.
+    SourceFile,
     /// Only in outputs that ask for times.
     Time,
     /// Present unless no tunnels are decoded.
@@ -100,12 +108,21 @@ impl Group {
         match self {
             Self::Core => "always",
             Self::Capture => "with several sources",
+            Self::CommunityId => "with community_id",
+            Self::FlowUid => "with flow_uid",
+            Self::SourceFile => "with source_file",
             Self::Time => "in Arrow and Parquet, and in other formats with --time-format iso8601",
             Self::Tunnel => "unless decode_tunnels is false",
             Self::Statistics => "with statistical_analysis",
             Self::Splt => "with splt_analysis",
             Self::Application => "unless n_dissections is 0",
         }
+    }
+
+    /// Returns whether the fields of the group are computed after the flow has ended. Plugins cannot request them,
+    /// and their values may be null.
+    pub fn follows_end(self) -> bool {
+        matches!(self, Self::CommunityId | Self::FlowUid | Self::SourceFile)
     }
 }
 
@@ -131,6 +148,7 @@ impl Feature {
             Extract::Text(value) => Value::Text(value(flow)),
             Extract::Time(value) => Value::time(value(flow)),
             Extract::Splt(part) => Value::Integers(flow.splt.map_or(&[], |splt| splt.list(part))),
+            Extract::Nullable(value) => value(flow),
         }
     }
 
@@ -238,7 +256,7 @@ macro_rules! counters {
     }};
 }
 
-const IDENTITY: [Feature; 17] = [
+const IDENTITY: [Feature; 20] = [
     Feature::new(
         "id",
         Type::U64,
@@ -254,6 +272,41 @@ const IDENTITY: [Feature; 17] = [
         number!(Integer, |flow| flow.capture as i64),
     )
     .of(Group::Capture),
+    Feature::new(
+        "community_id",
+        Type::Text,
+        "",
+        "The Community ID of the flow, version 1, by which other tools name the same connection: `1:` and the base64 of a SHA-1 digest of addresses, ports and protocol. It is the same for both directions. It does not include VLAN and tunnel. Null for ICMP and ICMPv6, whose types and codes flows do not have, and for SCTP, whose ports flows do not have. Plugins cannot request it. (Not in NFStream.)",
+        Extract::Nullable(|flow| {
+            let digest = flow.identity.and_then(|identity| identity.community_id);
+            digest.map_or(Value::Null, Value::CommunityId)
+        }),
+    )
+    .of(Group::CommunityId)
+    .needs(Sensitivity::Addresses),
+    Feature::new(
+        "flow_uid",
+        Type::Text,
+        "",
+        "An identifier of the flow that is the same in every run over the same capture: 32 hexadecimal digits of a BLAKE2b digest of the first packet's time, the flow key, `id` and the name of the capture's first file. docs/usage.md defines it. Plugins cannot request it. (Not in NFStream.)",
+        Extract::Nullable(|flow| {
+            let digest = flow.identity.and_then(|identity| identity.flow_uid);
+            digest.map_or(Value::Null, Value::FlowUid)
+        }),
+    )
+    .of(Group::FlowUid)
+    .needs(Sensitivity::Addresses),
+    Feature::new(
+        "source_file",
+        Type::Text,
+        "",
+        "The path of the file that contains the flow's first packet, as the run opened it. It is `-` for standard input, and the name of the interface in a live capture. U+FFFD replaces bytes that are not UTF-8. Plugins cannot request it. (Not in NFStream.)",
+        Extract::Nullable(|flow| {
+            let file = flow.identity.and_then(|identity| identity.source_file.as_deref());
+            file.map_or(Value::Null, Value::Text)
+        }),
+    )
+    .of(Group::SourceFile),
     Feature::new(
         "expiration_id",
         Type::I64,
@@ -598,7 +651,7 @@ const APPLICATION: [Feature; 9] = [
 ];
 
 /// All fields, in the order of every output.
-pub static FEATURES: &[Feature] = &concat::<94>(&[
+pub static FEATURES: &[Feature] = &concat::<97>(&[
     &IDENTITY,
     &TIMES,
     &counters!("bidirectional", "of the flow", |flow| flow

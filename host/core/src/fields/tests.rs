@@ -10,7 +10,7 @@ use crate::decode::{Decoder, TunnelSet};
 use crate::flow::Flow;
 use crate::link_type::{LinkType, RawPacket};
 use crate::meter::{Meter, Settings};
-use crate::record::{Application, DecodedPacket, Direction, FlowPacket};
+use crate::record::{Application, DecodedPacket, Direction, FlowIdentity, FlowPacket};
 use crate::time::Time;
 
 const CLIENT: ([u8; 6], [u8; 4], u16) = ([2, 0, 0, 0, 0, 1], [192, 168, 0, 1], 40_000);
@@ -68,6 +68,11 @@ fn flow() -> Flow {
     let application = Application::new("TLS".into(), "Web".into(), true, 6, texts);
     flow.application = Some(Box::new(application));
     flow.capture = 3;
+    flow.identity = Some(Box::new(FlowIdentity {
+        community_id: Some([1; 20]),
+        flow_uid: Some([2; 16]),
+        source_file: Some("a.pcap".into()),
+    }));
     flow
 }
 
@@ -104,7 +109,11 @@ fn every_flow_field() {
 fn fields_of_an_undissected_flow_without_analyses_are_empty() {
     let mut flow = flow();
     (flow.application, flow.statistics) = (None, None);
+    flow.identity = None;
     for (name, expected) in [
+        ("community_id", "Null"),
+        ("flow_uid", "Null"),
+        ("source_file", "Null"),
         ("application_name", "Text(\"Unknown\")"),
         ("application_category_name", "Text(\"Unspecified\")"),
         ("user_agent", "Text(\"\")"),
@@ -209,6 +218,9 @@ fn groups_say_when_fields_are_present() {
     for (group, when) in [
         (Group::Core, "always"),
         (Group::Capture, "with several sources"),
+        (Group::CommunityId, "with community_id"),
+        (Group::FlowUid, "with flow_uid"),
+        (Group::SourceFile, "with source_file"),
         (Group::Tunnel, "unless decode_tunnels is false"),
         (Group::Statistics, "with statistical_analysis"),
         (Group::Splt, "with splt_analysis"),

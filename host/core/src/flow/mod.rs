@@ -12,7 +12,9 @@ use std::sync::Arc;
 pub use outputs::{Answer, Column, Outputs, Table, Values};
 pub use ready_flows::ReadyFlows;
 
-use crate::record::{Application, Ended, Expiration, FlowView, Record, Splt, Statistics};
+use crate::record::{
+    Application, Ended, Expiration, FlowIdentity, FlowView, Record, Splt, Statistics,
+};
 use crate::schema::{Column as SchemaColumn, Origin, Schema, UdpColumn};
 use crate::table::prefetch_all;
 use crate::value::Value;
@@ -59,6 +61,8 @@ pub struct Flow {
     pub outputs: Outputs,
     /// The columns of the flow.
     pub schema: Arc<Schema>,
+    /// Identifiers that a run adds to ended flows; `None` if no column needs them.
+    pub identity: Option<Box<FlowIdentity>>,
     /// Texts that replace values, because their columns are anonymised; `None` if there are none.
     pub replaced: Option<Box<[Replacement]>>,
 }
@@ -151,7 +155,12 @@ impl Flow {
             .statistics
             .as_ref()
             .map_or(0, |_| size_of::<Statistics>());
-        size_of::<Self>() + statistics + self.splt.heap_bytes() + self.outputs.bytes()
+        // The names of files are shared by many flows.
+        let identity = self
+            .identity
+            .as_ref()
+            .map_or(0, |_| size_of::<FlowIdentity>());
+        size_of::<Self>() + statistics + identity + self.splt.heap_bytes() + self.outputs.bytes()
     }
 
     /// Returns the names and values of all columns.
@@ -209,6 +218,7 @@ impl Flow {
             application: self.application.as_deref(),
             expiration: self.expiration,
             capture: self.capture,
+            identity: self.identity.as_deref(),
         }
     }
 }

@@ -64,9 +64,12 @@ impl Serialize for Value<'_> {
             Self::Floats(values) => values.serialize(serializer),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Ip(address) => serializer.collect_str(&address),
-            Self::Time(_) | Self::Mac(_) | Self::Oui(_) | Self::Bytes(_) => {
-                serializer.collect_str(&ValueText(*self))
-            }
+            Self::Time(_)
+            | Self::Mac(_)
+            | Self::Oui(_)
+            | Self::CommunityId(_)
+            | Self::FlowUid(_)
+            | Self::Bytes(_) => serializer.collect_str(&ValueText(*self)),
             Self::Json(text) => match serde_json::from_str::<&RawValue>(text) {
                 Ok(json) => json.serialize(serializer),
                 Err(error) => Err(S::Error::custom(error)),
@@ -108,6 +111,10 @@ mod tests {
             (
                 Value::Mac([0xaa, 0xbb, 0xcc, 0, 1, 2]),
                 "\"aa:bb:cc:00:01:02\"",
+            ),
+            (
+                Value::FlowUid([0xa0; 16]),
+                "\"a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0\"",
             ),
             (Value::Text("a\"\u{1b}"), "\"a\\\"\\u001b\""),
             (Value::Json("{\"a\": [1, 2]}"), "{\"a\": [1, 2]}"),

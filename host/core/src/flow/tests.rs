@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Expiration, Flow, Outputs, Replacement, Statistics};
+use super::{Expiration, Flow, FlowIdentity, Outputs, Replacement, Statistics};
 use crate::meter::Settings;
 use crate::meter::testing::{flows, metered, udp};
 use crate::schema::UdpColumn;
@@ -114,6 +114,9 @@ fn the_size_of_a_flow_includes_all_its_parts() {
     let mut flow = flow();
     flow.outputs.put(2, 0, [UdpValue::Null], 100);
     assert_eq!(flow.bytes(), size_of::<Flow>() + 100);
+    flow.identity = Some(Box::default());
+    let identity = size_of::<FlowIdentity>();
+    assert_eq!(flow.bytes(), size_of::<Flow>() + 100 + identity);
 }
 
 #[test]

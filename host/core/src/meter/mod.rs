@@ -30,5 +30,5 @@ pub use extension::{Extension, NoExtension};
 pub use ingress::Ingress;
 pub use meter::Meter;
 pub use overload::OverloadLevel;
-pub use settings::{AccountingMode, DEFAULT_DISSECTIONS, QUEUE_BYTES, Settings};
+pub use settings::{AccountingMode, DEFAULT_DISSECTIONS, IdentityColumns, QUEUE_BYTES, Settings};
 pub use worker::{FlowReceiver, MeterWorker};

@@ -49,6 +49,10 @@ pub struct Settings {
     /// Whether flows have the column `capture`, for runs over several sources. A run sets it.
     #[serde(skip)]
     pub capture_column: bool,
+    /// The columns of identifiers. A run sets them and computes their values. In flows of a meter alone, the values
+    /// are null.
+    #[serde(skip)]
+    pub identity_columns: IdentityColumns,
     /// The maximum number of live flows; 0 means no limit. If the limit is reached, the oldest flow ends early
     /// when a new one begins. Several meters share the limit.
     pub max_flows: u64,
@@ -75,6 +79,7 @@ impl Default for Settings {
             splt_analysis: 0,
             n_dissections: DEFAULT_DISSECTIONS,
             capture_column: false,
+            identity_columns: IdentityColumns::default(),
             max_flows: 0,
             queue_bytes: QUEUE_BYTES,
         }
@@ -97,6 +102,9 @@ impl Settings {
         match group {
             Group::Core => true,
             Group::Capture => self.capture_column,
+            Group::CommunityId => self.identity_columns.community_id,
+            Group::FlowUid => self.identity_columns.flow_uid,
+            Group::SourceFile => self.identity_columns.source_file,
             Group::Time => false,
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
             Group::Statistics => self.statistical_analysis,
@@ -121,6 +129,17 @@ impl Settings {
             active_ms: self.active_timeout.saturating_mul(1_000),
         }
     }
+}
+
+/// The columns of identifiers, by which flows are found in other tools, runs and captures. By default, there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct IdentityColumns {
+    /// Whether flows have the column `community_id`.
+    pub community_id: bool,
+    /// Whether flows have the column `flow_uid`.
+    pub flow_uid: bool,
+    /// Whether flows have the column `source_file`.
+    pub source_file: bool,
 }
 
 /// The size of a packet that is counted. The numbers are those of NFStream.
@@ -182,6 +201,21 @@ mod tests {
         };
         for (group, settings, column) in [
             (Group::Capture, with(|s| s.capture_column = true), "capture"),
+            (
+                Group::CommunityId,
+                with(|s| s.identity_columns.community_id = true),
+                "community_id",
+            ),
+            (
+                Group::FlowUid,
+                with(|s| s.identity_columns.flow_uid = true),
+                "flow_uid",
+            ),
+            (
+                Group::SourceFile,
+                with(|s| s.identity_columns.source_file = true),
+                "source_file",
+            ),
             (
                 Group::Tunnel,
                 with(|s| s.decode_tunnels = TunnelSet::DEFAULT),

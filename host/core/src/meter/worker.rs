@@ -375,6 +375,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
             ended,
             outputs: Outputs::default(),
             schema,
+            identity: None,
             replaced: None,
         };
         self.extension.expire(slot, flow, chunk, &mut self.ready);

@@ -138,7 +138,7 @@ impl Record {
 
     /// Returns the time of the first packet in ms since 1970-01-01 UTC.
     #[inline]
-    pub(crate) fn first_seen_ms(&self) -> u64 {
+    pub fn first_seen_ms(&self) -> u64 {
         self.directions[0].first_seen_ms
     }
 

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use super::application::Application;
 use super::flow_record::{Expiration, Record};
+use super::identity::FlowIdentity;
 use super::splt::Splt;
 use super::statistics::Statistics;
 
@@ -22,6 +23,8 @@ pub struct FlowView<'a> {
     pub(crate) expiration: Expiration,
     /// The number of the capture in the run, from 0.
     pub(crate) capture: u32,
+    /// The identifiers; `None` for a live flow, and if no column needs them.
+    pub(crate) identity: Option<&'a FlowIdentity>,
 }
 
 impl<'a> FlowView<'a> {

@@ -239,6 +239,7 @@ impl FlowTable {
             application: None,
             expiration: Expiration::Idle,
             capture: self.capture,
+            identity: None,
         }
     }
 

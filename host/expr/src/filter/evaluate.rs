@@ -114,6 +114,11 @@ impl<'a> From<Value<'a>> for Scalar<'a> {
             Value::Ip(address) => Self::Address(address),
             Value::Mac(mac) => Self::Text(AddressText::mac(&mac).as_str().to_owned().into()),
             Value::Oui(oui) => Self::Text(AddressText::mac(&oui).as_str().to_owned().into()),
+            Value::CommunityId(_) | Value::FlowUid(_) => {
+                let mut text = String::new();
+                value.write_text(&mut text);
+                Self::Text(text.into())
+            }
             Value::Text(text) | Value::Json(text) => Self::Text(text.into()),
             Value::Bytes(bytes) => Self::Bytes(bytes),
             // No column of a schema is a time.

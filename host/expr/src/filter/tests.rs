@@ -13,6 +13,8 @@ pub(super) fn schema() -> Schema {
     let mut settings = Settings::default();
     settings.statistical_analysis = true;
     settings.n_dissections = 20;
+    settings.identity_columns.community_id = true;
+    settings.identity_columns.flow_uid = true;
     let udp = |name: &str, ty| UdpColumn::new("p", name, ty, String::new());
     settings.schema().with_udps(vec![
         udp("score", Type::Float),
@@ -66,6 +68,7 @@ fn flow() -> Vec<(&'static str, Value<'static>)> {
         ("src_ip", ip("10.1.2.3")),
         ("dst_ip", ip("2001:db8::1")),
         ("src_mac", Value::Mac([2, 0, 0, 0, 0, 0xab])),
+        ("community_id", Value::CommunityId([0; 20])),
         ("src_port", Value::Integer(50_000)),
         ("dst_port", Value::Integer(443)),
         ("src_ip_is_private", Value::Boolean(true)),
@@ -111,6 +114,12 @@ fn conditions_have_the_documented_meaning() {
         ("src_ip in 0.0.0.0/0", Some(true)),
         ("src_mac = 02:00:00:00:00:AB", Some(true)),
         ("src_mac ~ \"02:*\"", Some(true)),
+        (
+            "community_id = \"1:AAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
+            Some(true),
+        ),
+        ("community_id ~ \"1:*\"", Some(true)),
+        ("flow_uid is null", Some(true)),
         ("src_ip_is_private", Some(true)),
         ("src_ip_is_private = false", Some(false)),
         ("bidirectional_duration_ms > 1s", Some(true)),

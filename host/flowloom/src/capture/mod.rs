@@ -16,6 +16,7 @@ mod live;
 mod packet_source;
 mod packets;
 mod source_event;
+mod source_table;
 mod steps;
 #[cfg(test)]
 mod testing;
@@ -35,3 +36,4 @@ pub(crate) use packet_source::PacketSource;
 pub use packet_source::interface;
 pub use packets::{LinkTypeName, Packets};
 pub(crate) use source_event::{SourceEvent, StopSignal};
+pub(crate) use source_table::SourceTable;

@@ -138,6 +138,11 @@ impl ColumnValues {
             (Self::Texts(rows), Value::Text(text) | Value::Json(text)) => rows.push(text),
             (Self::Texts(rows), Value::Mac(mac)) => rows.push(AddressText::mac(&mac).as_str()),
             (Self::Texts(rows), Value::Oui(oui)) => rows.push(AddressText::mac(&oui).as_str()),
+            (Self::Texts(rows), Value::CommunityId(_) | Value::FlowUid(_)) => {
+                let mut text = String::new();
+                value.write_text(&mut text);
+                rows.push(&text);
+            }
             (Self::Dictionary(rows), Value::Text(text)) => rows.push(text),
             (Self::Bytes(rows), Value::Bytes(bytes)) => rows.append_value(bytes),
             (Self::IntegerLists(rows), Value::Integers(values)) => {

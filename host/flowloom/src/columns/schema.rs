@@ -30,8 +30,8 @@ pub const SCHEMA_VERSION_KEY: &str = "flowloom.schema_version";
 /// | list of integers, list of floats | `list<int64>`, `list<float64>` |
 /// | JSON | `utf8` |
 ///
-/// Integers are signed, because Spark refuses other integers. Columns of plugins are nullable. The metadata of a
-/// field has its description, and its `unit`, `plugin` and `json` where they apply.
+/// Integers are signed, because Spark refuses other integers. Columns of plugins, times and identifiers of flows are
+/// nullable. The metadata of a field has its description, and its `unit`, `plugin` and `json` where they apply.
 ///
 /// # Errors
 ///
@@ -90,11 +90,15 @@ fn field(column: &Column<'_>, has_dictionary: bool) -> Field {
     if column.ty == Type::Json {
         add("json", "true");
     }
-    let mut is_nullable = column.ty == Type::Time;
-    if let Origin::Plugin { plugin, .. } = column.origin {
-        add("plugin", plugin);
-        is_nullable = true;
-    }
+    let is_nullable = match column.origin {
+        Origin::Core(group) => column.ty == Type::Time || group.follows_end(),
+        Origin::Plugin { plugin, .. } => {
+            add("plugin", plugin);
+            true
+        }
+        // `Origin` is not exhaustive.
+        _ => true,
+    };
     let mut ty = arrow_type(column.ty);
     if has_dictionary {
         ty = DataType::Dictionary(Box::new(DataType::Int32), Box::new(ty));
@@ -124,7 +128,7 @@ fn has_few_values(source: &ColumnSource) -> bool {
             matches!(feature.value, Extract::Mac(_) | Extract::Oui(_))
                 || matches!(
                     feature.name,
-                    "application_name" | "application_category_name"
+                    "application_name" | "application_category_name" | "source_file"
                 )
         }
         ColumnSource::Time(_) | ColumnSource::Udp(_) => false,
@@ -144,6 +148,8 @@ mod tests {
         let mut settings = Settings::default();
         (settings.statistical_analysis, settings.splt_analysis) = (true, 3);
         settings.n_dissections = 20;
+        settings.identity_columns.community_id = true;
+        settings.identity_columns.source_file = true;
         let schema = settings.schema().with_udps(vec![
             output("data", Type::Json),
             output("list", Type::Floats),
@@ -153,6 +159,8 @@ mod tests {
         assert_eq!(arrow.metadata()[SCHEMA_VERSION_KEY], "1");
         for (name, ty) in [
             ("id", "Int64"),
+            ("community_id", "Utf8"),
+            ("source_file", "Dictionary(Int32, Utf8)"),
             ("src_ip", "Utf8"),
             ("src_ip_is_private", "Boolean"),
             ("src_mac", "Dictionary(Int32, Utf8)"),
@@ -170,7 +178,8 @@ mod tests {
             assert_eq!(field.data_type().to_string(), ty, "{name}");
             assert!(field.metadata().contains_key("description"), "{name}");
             let is_of_plugin = name.starts_with("udps.");
-            assert_eq!(field.is_nullable(), is_of_plugin || name == "first_seen");
+            let may_be_null = ["first_seen", "community_id", "source_file"].contains(&name);
+            assert_eq!(field.is_nullable(), is_of_plugin || may_be_null, "{name}");
             assert_eq!(field.metadata().contains_key("plugin"), is_of_plugin);
         }
         let json = arrow.field_with_name("udps.p.data").unwrap().metadata();

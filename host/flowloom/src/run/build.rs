@@ -1,5 +1,6 @@
 //! The start of a run: checks its configuration, and opens what it names.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use flowloom_plugin::{
 use super::builder::StreamerBuilder;
 use super::fanout::Fanout;
 use super::flow_filter::FlowFilter;
+use super::identity::{self, FlowIdentification};
 use super::meter::Meter;
 use super::parallel::Parallel;
 use super::plugin_updates::PluginUpdates;
@@ -21,7 +23,9 @@ use super::single::SingleMeter;
 use super::source_meter::SourceMeter;
 use super::streamer::{Streamer, StreamerError, Work};
 use crate::anonymize::Anonymizer;
-use crate::capture::{self, Files, Filter, LiveCapture, LiveSettings, PacketSource, StopSignal};
+use crate::capture::{
+    self, Files, Filter, LiveCapture, LiveSettings, PacketSource, SourceTable, StopSignal,
+};
 use crate::columns::OutputColumns;
 
 impl StreamerBuilder {
@@ -43,8 +47,13 @@ impl StreamerBuilder {
         let (stop, panics) = (StopSignal::default(), self.panics.clone());
         let (sources, has_folder) = capture::expand(std::mem::take(&mut self.config.sources))?;
         self.config.settings.capture_column = sources.len() > 1 || has_folder;
+        self.config.settings.identity_columns = identity::columns(&self.config);
         self.config.sources = sources;
-        let origin = self.origin(&stop)?;
+        let identification = FlowIdentification::new(&self.config);
+        let table = identification
+            .as_ref()
+            .and_then(FlowIdentification::sources);
+        let origin = self.origin(&stop, table)?;
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
         if !has_plugins {
@@ -132,6 +141,7 @@ impl StreamerBuilder {
             reloader,
             _folder_watch: folder_watch,
             work,
+            identification,
             filter,
             anonymizer,
             columns,
@@ -217,8 +227,12 @@ impl StreamerBuilder {
         Ok(())
     }
 
-    /// Opens the source of packets. `stop` ends it.
-    fn origin(&self, stop: &StopSignal) -> Result<PacketSource, StreamerError> {
+    /// Opens the source of packets. `stop` ends it. Opened sources are added to `table`.
+    fn origin(
+        &self,
+        stop: &StopSignal,
+        table: Option<&SourceTable>,
+    ) -> Result<PacketSource, StreamerError> {
         let filter = self
             .config
             .bpf_filter
@@ -245,6 +259,9 @@ impl StreamerBuilder {
                 idle_timeout,
                 stop.clone(),
             )?;
+            if let Some(table) = table {
+                table.add(0, 0, Path::new(&interface.name));
+            }
             return Ok(PacketSource::Live(Box::new(live)));
         }
         if self.config.fanout {
@@ -262,6 +279,9 @@ impl StreamerBuilder {
         .with_idle_timeout(idle_timeout);
         if let Some(filter) = filter {
             files = files.with_filter(filter);
+        }
+        if let Some(table) = table {
+            files = files.with_table(table.clone());
         }
         if let Some(bytes) = self.config.snapshot_length {
             files = files.with_snapshot_length(bytes);

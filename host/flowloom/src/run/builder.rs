@@ -179,6 +179,29 @@ impl StreamerBuilder {
         self
     }
 
+    /// Adds the column `community_id`, by which other tools name the same connection. `seed` is usually 0. By default,
+    /// flows do not have this column.
+    ///
+    /// The value is the [Community ID](https://github.com/corelight/community-id-spec) of version 1. It is null for
+    /// ICMP, ICMPv6 and SCTP.
+    pub fn community_id(mut self, seed: u16) -> Self {
+        self.config.community_id = Some(seed);
+        self
+    }
+
+    /// Sets whether flows have the column `flow_uid`, which is the same in every run over a capture. Off by default.
+    pub fn flow_uid(mut self, on: bool) -> Self {
+        self.config.flow_uid = on;
+        self
+    }
+
+    /// Sets whether flows have the column `source_file`: the file of the flow's first packet, or the interface. Off by
+    /// default.
+    pub fn source_file(mut self, on: bool) -> Self {
+        self.config.source_file = on;
+        self
+    }
+
     /// Sets the maximum number of packets of a flow that are dissected, in order to determine its
     /// application.
     ///

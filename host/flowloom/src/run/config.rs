@@ -42,6 +42,12 @@ pub struct RunConfig {
     pub skip_unreadable: bool,
     /// The parameters of metering.
     pub settings: Settings,
+    /// The seed of Community IDs; flows have the column `community_id` if there is a seed.
+    pub community_id: Option<u16>,
+    /// Whether flows have the column `flow_uid`.
+    pub flow_uid: bool,
+    /// Whether flows have the column `source_file`.
+    pub source_file: bool,
     /// Files with additional protocols and categories.
     pub ndpi_files: NdpiFiles,
     /// A filter in the language of libpcap: other packets are not metered.
@@ -140,6 +146,9 @@ impl Default for RunConfig {
             grouping: Grouping::default(),
             skip_unreadable: false,
             settings: Settings::default(),
+            community_id: None,
+            flow_uid: false,
+            source_file: false,
             ndpi_files: NdpiFiles::default(),
             bpf_filter: None,
             snapshot_length: None,

@@ -5,6 +5,7 @@ mod builder;
 mod config;
 mod fanout;
 mod flow_filter;
+mod identity;
 mod meter;
 mod parallel;
 mod plugin_updates;

@@ -12,6 +12,7 @@ use flowloom_plugin::{
 };
 
 use super::flow_filter::FlowFilter;
+use super::identity::FlowIdentification;
 use super::meter::MeterError;
 use super::reload::Reloader;
 use super::single::SingleMeter;
@@ -60,6 +61,7 @@ pub struct Streamer {
     /// Keeps the registry up to date with the folder of plugins, until it is dropped.
     pub(crate) _folder_watch: Option<FolderWatch>,
     pub(crate) work: Work,
+    pub(crate) identification: Option<FlowIdentification>,
     pub(crate) filter: Option<FlowFilter>,
     pub(crate) anonymizer: Option<Anonymizer>,
     pub(crate) columns: OutputColumns,
@@ -329,7 +331,12 @@ impl Streamer {
             return Step::End;
         }
         loop {
-            match self.work.ready() {
+            let mut ready = self.work.ready();
+            // The filter may read the identifiers.
+            if let (Some(identification), Some(flow)) = (&self.identification, &mut ready) {
+                identification.identify(flow);
+            }
+            match ready {
                 Some(flow) if self.is_excluded(&flow) => {}
                 Some(flow) => return self.selected(flow),
                 None if self.work.is_finished() => return Step::End,

@@ -356,7 +356,7 @@ impl Lines {
             }
             Value::Integers(values) => self.list(values, |lines, &value| lines.integer(value, b"")),
             Value::Floats(values) => self.list(values, |lines, &value| lines.float(value, b"")),
-            Value::Time(_) => {
+            Value::Time(_) | Value::CommunityId(_) | Value::FlowUid(_) => {
                 let mut text = String::new();
                 value.write_text(&mut text);
                 self.extend(text.as_bytes());

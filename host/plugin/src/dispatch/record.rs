@@ -157,7 +157,12 @@ pub(crate) fn flow<T>(
 ) -> T {
     // Texts are formatted first, so that the values can borrow them.
     let text = |field: &&Feature| match field.value(flow) {
-        value @ (Value::Time(_) | Value::Ip(_) | Value::Mac(_) | Value::Oui(_)) => {
+        value @ (Value::Time(_)
+        | Value::Ip(_)
+        | Value::Mac(_)
+        | Value::Oui(_)
+        | Value::CommunityId(_)
+        | Value::FlowUid(_)) => {
             let mut text = String::new();
             value.write_text(&mut text);
             text
@@ -173,7 +178,12 @@ pub(crate) fn flow<T>(
             Value::Boolean(value) => ValueParam::Boolean(value),
             Value::Integer(value) => ValueParam::Integer(value),
             Value::Float(value) => ValueParam::Float(value),
-            Value::Time(_) | Value::Ip(_) | Value::Mac(_) | Value::Oui(_) => ValueParam::Text(text),
+            Value::Time(_)
+            | Value::Ip(_)
+            | Value::Mac(_)
+            | Value::Oui(_)
+            | Value::CommunityId(_)
+            | Value::FlowUid(_) => ValueParam::Text(text),
             Value::Text(value) => ValueParam::Text(value),
             Value::Bytes(value) => ValueParam::Bytes(value),
             Value::Integers(value) => ValueParam::Integers(value),

@@ -71,7 +71,7 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// The first invalid declaration. If all are valid, but some data was not granted, the error lists all of that
+    /// The first invalid declaration. A flow field that no plugin can request counts as such. If all are valid, but some data was not granted, the error lists all of that
     /// data. If all was granted, it is the first flow field that this run does not have.
     pub(crate) fn accept(
         declared: wit::Manifest,
@@ -105,6 +105,7 @@ impl Manifest {
             needs_one_meter: declared.needs_one_meter,
             hides_addresses: rules.grants.allow(Sensitivity::Pseudonyms),
         };
+        manifest.check_availability()?;
         rules.check_grants(&manifest)?;
         rules.check_presence(&manifest)?;
         Ok(Self {
@@ -112,6 +113,14 @@ impl Manifest {
             packet_bytes: manifest.packet_bytes.min(rules.grants.bytes()),
             ..manifest
         })
+    }
+
+    /// Checks that plugins can request the flow fields, whatever the run and the grants.
+    fn check_availability(&self) -> Result<(), LoadErrorKind> {
+        match self.flow_fields().find(|field| field.group.follows_end()) {
+            None => Ok(()),
+            Some(field) => Err(LoadErrorKind::FieldFollowsEnd { field: field.name }),
+        }
     }
 
     fn flow_fields(&self) -> impl Iterator<Item = &'static Feature> {
@@ -368,6 +377,30 @@ mod tests {
         );
         // A smaller number may be granted.
         assert_eq!(check(payload(), "payload:9").unwrap().payload_bytes, 9);
+    }
+
+    #[test]
+    fn fields_that_follow_the_end_of_a_flow_cannot_be_requested() {
+        let schema = Schema::new(|_| true, Vec::new());
+        let rules = ManifestRules {
+            name: "p",
+            grants: "addresses".parse().unwrap(),
+            schema: &schema,
+            has_feature: true,
+        };
+        for field in ["community_id", "flow_uid", "source_file"] {
+            let declared = wit::Manifest {
+                at_expire: names(&["id", field]),
+                ..declared()
+            };
+            let expected = format!(
+                "requests flow field {field}, which plugins cannot request; Flowloom computes it after the flow has ended"
+            );
+            // The run has the columns, or it does not.
+            let problem = Manifest::accept(declared.clone(), &rules).unwrap_err();
+            assert_eq!(problem.to_string(), expected);
+            assert_eq!(check(declared, "").unwrap_err(), expected);
+        }
     }
 
     #[test]

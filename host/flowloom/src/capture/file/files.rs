@@ -19,6 +19,7 @@ use crate::capture::error::CaptureError;
 use crate::capture::filter::Filter;
 use crate::capture::packets::{Packets, Record};
 use crate::capture::source_event::SourceEvent;
+use crate::capture::source_table::SourceTable;
 use crate::capture::steps::ClockSteps;
 
 /// The maximum time between two pauses of a pipe that always has data. In a pause, the meter
@@ -66,6 +67,10 @@ pub struct Files {
     packets_filtered: u64,
     /// The number of captures that were begun.
     captures: u64,
+    /// The ordinal of the next packet in its capture. Only packets that are returned count.
+    next_ordinal: u64,
+    /// The table that gets each opened source, if it is needed.
+    opened: Option<SourceTable>,
     skipped: Vec<CaptureError>,
     skip_unreadable: bool,
     /// The newest time of the current capture, if a further file may continue it.
@@ -179,6 +184,8 @@ impl Files {
             packets_read: 0,
             packets_filtered: 0,
             captures: 0,
+            next_ordinal: 0,
+            opened: None,
             skipped: Vec::new(),
             skip_unreadable: false,
             newest: None,
@@ -202,6 +209,13 @@ impl Files {
     #[must_use]
     pub fn with_snapshot_length(mut self, bytes: u32) -> Self {
         self.snapshot_length = bytes;
+        self
+    }
+
+    /// Adds each source to `table` when it is opened, before its first packet is returned.
+    #[must_use]
+    pub(crate) fn with_table(mut self, table: SourceTable) -> Self {
+        self.opened = Some(table);
         self
     }
 
@@ -276,6 +290,7 @@ impl Files {
                 Ok(ReadOutcome::Packets) if is_pipe => return Ok(self.return_records()),
                 Ok(ReadOutcome::Packets) => {
                     self.returned = self.records.len();
+                    self.next_ordinal += self.returned as u64;
                     return Ok(AdvanceResult::Records(0));
                 }
                 Ok(ReadOutcome::Pause) => return Ok(self.pipe.pause()),
@@ -311,6 +326,7 @@ impl Files {
     fn return_up_to(&mut self, end: usize) -> AdvanceResult {
         let from = self.returned;
         self.returned = end;
+        self.next_ordinal += (end - from) as u64;
         self.pipe.record_times(&self.records[from..end]);
         AdvanceResult::Records(from)
     }
@@ -335,6 +351,7 @@ impl Files {
             self.next = Some(planned);
             if begins {
                 self.captures += 1;
+                self.next_ordinal = 0;
                 if self.captures > 1 {
                     return Ok(Some(AdvanceResult::Boundary(Boundary::Capture)));
                 }
@@ -344,8 +361,14 @@ impl Files {
             return Ok(None);
         };
         self.buffer.reset();
+        let opened = (self.opened.as_ref()).map(|table| (table, planned.source.path()));
         match CaptureReader::open(planned.source) {
             Ok(reader) => {
+                if let Some((table, path)) = opened {
+                    // The first source always begins a capture.
+                    let capture = self.captures.saturating_sub(1);
+                    table.add(capture as u32, self.next_ordinal, &path);
+                }
                 if reader.is_pipe() {
                     self.pipe.clock = PipeClock::default();
                 }

@@ -63,6 +63,15 @@ impl Source {
         }
     }
 
+    /// Returns the path, `-` for standard input, or the name of a reader.
+    pub(crate) fn path(&self) -> PathBuf {
+        match self {
+            Self::File { path, .. } | Self::Pipe(path) => path.clone(),
+            Self::StandardInput => "-".into(),
+            Self::Reader { name, .. } => name.into(),
+        }
+    }
+
     /// Opens the source without reading from it.
     pub(crate) fn open(self) -> io::Result<Input> {
         let (raw, is_pipe): (Box<dyn Read + Send>, _) = match self {

@@ -59,6 +59,8 @@ const TEXTS: &[&str] = &[
     "src_mac",
     "dst_mac",
     "src_oui",
+    "community_id",
+    "flow_uid",
     "udps.p.text",
 ];
 const LITERAL_TEXTS: &[&str] = &[
@@ -70,6 +72,8 @@ const LITERAL_TEXTS: &[&str] = &[
     "\"www.example.com\"",
     "02:00:00:00:00:AB",
     "\"02:00:00\"",
+    "\"1:AAAAAAAAAAAAAAAAAAAAAAAAAAA=\"",
+    "\"abababababababababababababababab\"",
 ];
 const PATTERNS: &[&str] = &[
     "\"\"",

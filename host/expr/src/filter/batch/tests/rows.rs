@@ -50,6 +50,11 @@ pub(super) fn row() -> impl Strategy<Value = Row> {
             "src_oui",
             select(&[[2, 0, 0], [0xff; 3]][..]).prop_map(Value::Oui),
         ),
+        column(
+            "community_id",
+            select(&[[0; 20], [0xff; 20]][..]).prop_map(Value::CommunityId),
+        ),
+        column("flow_uid", Just(Value::FlowUid([0xab; 16]))),
         column("src_ip", addresses()),
         column("dst_ip", addresses()),
         column(
@@ -226,6 +231,7 @@ fn array(
             });
             Arc::new(values.collect::<Float64Array>())
         }
+        Type::Time => unreachable!("no column of a schema is a time"),
         Type::Text | Type::Json => {
             let is_address = name == "src_ip" || name == "dst_ip";
             let texts = values.iter().map(|value| match value {
