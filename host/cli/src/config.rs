@@ -7,7 +7,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::parser::ValueSource;
-use clap::{ArgAction, ArgMatches, Command};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use flowloom::BoundedRead;
 use toml::{Spanned, Value};
 
@@ -106,10 +106,11 @@ fn options(
             )));
         }
         let argument = argument.ok_or_else(|| at(unknown(name, command)))?;
-        let mut rivals = command.get_arg_conflicts_with(argument).into_iter();
-        if is_given(argument.get_id().as_str())
-            || rivals.any(|rival| is_given(rival.get_id().as_str()))
-        {
+        let is_replaced = command.get_arguments().any(|other| {
+            is_given(other.get_id().as_str())
+                && (other.get_id() == argument.get_id() || are_rivals(command, argument, other))
+        });
+        if is_replaced {
             continue;
         }
         let is_switch = matches!(argument.get_action(), ArgAction::SetTrue);
@@ -141,6 +142,17 @@ fn options(
     }
     options.extend(sources);
     Ok(options)
+}
+
+/// Returns whether two options cannot be given together. Either of them can say so.
+fn are_rivals(command: &Command, one: &Arg, other: &Arg) -> bool {
+    let excludes = |one: &Arg, other: &Arg| {
+        let excluded = command.get_arg_conflicts_with(one);
+        excluded
+            .iter()
+            .any(|excluded| excluded.get_id() == other.get_id())
+    };
+    excludes(one, other) || excludes(other, one)
 }
 
 /// Parses TOML, and returns its keys in the order of the text.

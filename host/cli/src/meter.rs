@@ -6,7 +6,9 @@ use std::{fs, io};
 
 use clap::Args;
 use flowloom::plugin::{Policy, SchemaMode};
-use flowloom::sink::{BackgroundSink, FileMetadata, Format, Losses, OnFailure, OutputFiles};
+use flowloom::sink::{
+    BATCH_FLOWS, BackgroundSink, FileMetadata, Format, Losses, OnFailure, OutputFiles,
+};
 use flowloom::{AnonymizationKey, RunConfig, RunSummary, Step, Streamer, StreamerBuilder, capture};
 
 use super::compile::CompileOptions;
@@ -380,7 +382,8 @@ fn write(
     flows: &mut u64,
 ) -> io::Result<()> {
     loop {
-        let ready = streamer.take_ready(sink.spare());
+        let mut ready = sink.spare();
+        streamer.take_ready(BATCH_FLOWS, &mut ready);
         if !ready.is_empty() {
             *flows += ready.len() as u64;
             sink.write_all(ready)?;

@@ -69,6 +69,14 @@ impl ReadyFlows {
         std::mem::replace(&mut self.flows, buffer)
     }
 
+    /// Moves the first flows to the end of `to`: at most `most`.
+    pub fn take_some(&mut self, most: usize, to: &mut Vec<Flow>) {
+        let first = to.len();
+        to.extend(self.flows.drain(..most.min(self.flows.len())));
+        let bytes = to[first..].iter().map(|flow| flow.outputs.bytes());
+        self.bytes -= bytes.sum::<usize>();
+    }
+
     /// Removes and returns the first flows, until their plugin values have `bytes` bytes or more.
     ///
     /// Returns all flows if they have at most `bytes` bytes, and otherwise at least one flow. `buffer` must be
@@ -102,6 +110,18 @@ mod tests {
             queue.push(flow);
         }
         queue
+    }
+
+    #[test]
+    fn some_flows_are_taken_from_the_front() {
+        let mut queue = queue(&[1, 2, 4]);
+        let mut taken = Vec::new();
+        queue.take_some(2, &mut taken);
+        assert_eq!((ids(&taken), queue.bytes()), (vec![0, 1], 4));
+        queue.take_some(2, &mut taken);
+        assert_eq!((ids(&taken), queue.bytes()), (vec![0, 1, 2], 0));
+        queue.take_some(2, &mut taken);
+        assert_eq!(taken.len(), 3);
     }
 
     fn ids<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<u64> {

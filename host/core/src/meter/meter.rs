@@ -1,6 +1,5 @@
 //! One meter: ingress and worker in one thread.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::boundary::Boundary;
@@ -151,15 +150,15 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
         }
     }
 
-    /// Removes and returns flows that have ended, in the order of [`next_flow`](Self::next_flow). `buffer` must be
-    /// empty; its memory is reused. The result is empty if no flow is ready.
-    pub fn take_flows(&mut self, buffer: VecDeque<Flow>) -> VecDeque<Flow> {
+    /// Moves flows that have ended to the end of `to`: at most `most`, in the order of [`next_flow`](Self::next_flow).
+    /// It moves none if no flow is ready.
+    pub fn take_flows(&mut self, most: usize, to: &mut Vec<Flow>) {
         while self.worker.ready().is_empty() {
             if !self.worker.end_more() {
-                return buffer;
+                return;
             }
         }
-        self.worker.ready().take_all(buffer)
+        self.worker.ready().take_some(most, to);
     }
 
     /// Returns the counters of packets and flows so far.

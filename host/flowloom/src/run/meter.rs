@@ -1,6 +1,5 @@
 //! A meter with plugins and dissection.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flowloom_core::flow::Flow;
@@ -218,10 +217,10 @@ impl Meter {
         self.0.next_flow()
     }
 
-    /// Removes and returns flows that have ended, in the order of [`next_flow`](Self::next_flow). `buffer` must be
-    /// empty; its memory is reused. The result is empty if no flow is ready.
-    pub fn take_flows(&mut self, buffer: VecDeque<Flow>) -> VecDeque<Flow> {
-        self.0.take_flows(buffer)
+    /// Moves flows that have ended to the end of `to`: at most `most`, in the order of [`next_flow`](Self::next_flow).
+    /// It moves none if no flow is ready.
+    pub fn take_flows(&mut self, most: usize, to: &mut Vec<Flow>) {
+        self.0.take_flows(most, to);
     }
 
     /// Returns the counters of packets and flows so far.

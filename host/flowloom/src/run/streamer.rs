@@ -348,23 +348,22 @@ impl Streamer {
         }
     }
 
-    /// Returns flows that are ready, if the run has nothing to do with each of them. Otherwise it returns none, and
-    /// [`step`](Self::step) returns the flows one by one.
+    /// Moves flows that are ready to the end of `to`, if the run has nothing to do with each of them: at most `most`.
+    /// Otherwise it moves none, and [`step`](Self::step) returns the flows one by one.
     ///
-    /// A caller that takes flows in this way before each step moves fewer of them, and they are large. `buffer` must be
-    /// empty; its memory is reused.
-    pub fn take_ready(&mut self, buffer: Vec<Flow>) -> Vec<Flow> {
-        let is_plain = self.filter.is_none() && self.anonymizer.is_none() && self.max_nflows == 0;
-        let Work::Single(single) = &mut self.work else {
-            return buffer;
-        };
-        if !is_plain {
-            return buffer;
+    /// Flows are large. A caller that takes flows in this way before each step moves each of them once.
+    pub fn take_ready(&mut self, most: usize, to: &mut Vec<Flow>) {
+        let has_work = self.filter.is_some()
+            || self.anonymizer.is_some()
+            || self.identification.is_some()
+            || self.max_nflows > 0;
+        if let Work::Single(single) = &mut self.work
+            && !has_work
+        {
+            let before = to.len();
+            single.meter_mut().take_flows(most, to);
+            self.returned += (to.len() - before) as u64;
         }
-        // The conversions keep the memory of the flows.
-        let flows = Vec::from(single.meter_mut().take_flows(buffer.into()));
-        self.returned += flows.len() as u64;
-        flows
     }
 
     /// Counts a flow, and replaces its values as the anonymiser does.

@@ -21,10 +21,8 @@ use crate::concurrency::sync::mpsc::{
 };
 use crate::concurrency::thread::{self, JoinHandle};
 
-/// The number of flows of a batch.
-const BATCH_FLOWS: usize = 256;
-/// The maximum number of flows of a batch that [`BackgroundSink::write_all`] makes.
-const MAX_BATCH_FLOWS: usize = 4 * BATCH_FLOWS;
+/// The number of flows of a batch. They fit into the second cache of a CPU.
+pub const BATCH_FLOWS: usize = 256;
 /// The number of flows that are written together. They fit into the first cache of a CPU.
 const PREFETCHED: usize = 32;
 /// The number of queued batches for files and pipes. They bridge the time in which the writer waits
@@ -249,7 +247,7 @@ impl BackgroundSink {
     pub fn write_all(&mut self, mut flows: Vec<Flow>) -> io::Result<()> {
         let bytes: usize = flows.iter().map(Flow::bytes).sum();
         let most = self.max_bytes / MAX_BATCHES;
-        if self.is_live || bytes >= most || flows.len() > MAX_BATCH_FLOWS {
+        if self.is_live || bytes >= most {
             return flows.into_iter().try_for_each(|flow| self.write(flow));
         }
         self.losses

@@ -22,7 +22,7 @@ mod timed_names;
 
 use std::io;
 
-pub use background::{BackgroundSink, Losses, OnFailure};
+pub use background::{BATCH_FLOWS, BackgroundSink, Losses, OnFailure};
 pub use csv_text::Formulas;
 pub use files::{Existing, OutputError, OutputFiles};
 pub use format::{Compression, Format, UnknownExtension};
