@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
+.PHONY: help asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -46,17 +46,25 @@ truth: plugins science ## Plugins' values, compared with their definitions in Py
 forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
 	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
 
-engines: plugins ## Compare conditions on flows with DuckDB
+engines: plugins guests ## Compare conditions and formats with DuckDB, pyarrow and polars
 	@test -d target/engines || python3 -m venv target/engines
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
 	target/engines/bin/python tests/engines/filters.py --flowloom $(FLOWLOOM)
+	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM)
+	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM)
+
+engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB
+	tests/setup.sh --with-java
+	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements-all.txt
+	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM) --all
+	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM) --only pandas polars DuckDB pyarrow Spark ClickHouse
 
 test: check plugins guests languages truth forest engines oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
-test-all: test schedules asan ## Run all tests, checks and long suites: before a release
+test-all: test engines-all schedules asan ## Run all tests, checks and long suites: before a release
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing Flowloom needs beyond a Rust toolchain, on Debian and its kin.
-# Does nothing where all is there.
+# Does nothing where all is there. --with-java installs Java too.
 set -eu
 
 triple=wasm32-unknown-unknown
@@ -31,6 +31,8 @@ if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&
     ! timeout 20 rustup target add "$triple" >/dev/null 2>&1; then
     need 'test -d /usr/lib/rustlib/src && command -v wasm-ld-22' rustc-web cargo-web rust-web-src lld-22
 fi
+# Spark, for `make engines-all`.
+[ "${1-}" != --with-java ] || need 'command -v java' default-jre-headless
 [ -n "$missing" ] || exit 0
 
 as_root=

@@ -32,7 +32,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         (folder / "tests").symlink_to(ROOT / "tests")
-        environment = {**os.environ, "PATH": f"{arguments.flowloom.resolve().parent}:{os.environ['PATH']}"}
+        environment = {**os.environ, "TZ": "UTC", "PATH": f"{arguments.flowloom.resolve().parent}:{os.environ['PATH']}"}
         subprocess.run([*METER.search(text)[1].split(), "-q"], cwd=folder, env=environment, check=True)
         for name, code, expected in BLOCK.findall(text):
             wanted = arguments.only and any(name.startswith(only) for only in arguments.only)

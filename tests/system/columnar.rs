@@ -168,6 +168,23 @@ fn selected_columns_come_in_their_order_in_every_format() {
 }
 
 #[test]
+fn anonymised_columns_are_text() {
+    let folder = folder();
+    for extension in ["parquet", "arrow"] {
+        let path = folder.path().join(format!("flows.{extension}"));
+        let run = meter("dns.pcap").arg("-o").arg(&path);
+        run.args(["--columns-to-anonymize", "src_port,src_mac,src_ip"])
+            .run()
+            .done();
+    }
+    let (batches, _) = parquet(&folder.path().join("flows.parquet"));
+    let ports = batches[0]
+        .column_by_name("src_port")
+        .expect("every flow has it");
+    assert_eq!(ports.as_string::<i32>().value(0).len(), 128);
+}
+
+#[test]
 fn analyses_that_nothing_needs_are_not_run_and_conditions_need_theirs() {
     let run = |words: &[&str]| {
         flowloom()

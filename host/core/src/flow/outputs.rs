@@ -54,6 +54,12 @@ impl Outputs {
         (self.shared, self.row) = (Some(table), row);
     }
 
+    /// Returns the columns that this flow shares with others, and its row in them.
+    #[inline]
+    pub fn shared(&self) -> Option<(&Arc<Table>, u32)> {
+        self.shared.as_ref().map(|table| (table, self.row))
+    }
+
     /// Returns the bytes of the flow's texts, lists and other values that are not numbers.
     #[inline]
     pub fn bytes(&self) -> usize {
@@ -108,6 +114,18 @@ impl Table {
         }
         if answer.bytes > 0 {
             self.non_numeric.push(answer.clone());
+        }
+    }
+
+    /// Returns the column with this index among the plugin columns of the schema, if its rows are those of the table.
+    ///
+    /// It returns `None` if the values are in the flows, or if an answer has only some of the flows.
+    #[inline]
+    pub fn column(&self, index: usize) -> Option<&Column> {
+        let (answer, output) = self.columns.get(index)?.as_ref()?;
+        match answer.rows.is_empty() {
+            true => answer.columns.get(*output),
+            false => None,
         }
     }
 

@@ -9,6 +9,7 @@ use arrow_array::builder::{
 };
 use arrow_schema::{ArrowError, DataType};
 use flowloom_core::fields::{Extract, Feature};
+use flowloom_core::flow::{Column as SharedColumn, Flow};
 use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::value::{AddressText, Value};
 
@@ -124,6 +125,63 @@ impl ColumnValues {
         }
     }
 
+    /// Appends the output of a plugin with this index for each flow.
+    ///
+    /// Flows that ended together share the columns that the plugin returned for them. Numbers are copied from there.
+    pub(super) fn push_outputs(&mut self, index: usize, mut flows: &[Flow]) {
+        while let Some(first) = flows.first() {
+            let run = run_of_shared(flows);
+            let (together, others) = flows.split_at(run.max(1));
+            flows = others;
+            let is_copied = match first.outputs.shared() {
+                Some((table, row)) if run > 0 => {
+                    let column = table.column(index);
+                    column.is_some_and(|column| self.push_rows(column, row as usize, run))
+                }
+                _ => false,
+            };
+            if !is_copied {
+                for flow in together {
+                    self.push_value(flow.outputs.value(index));
+                }
+            }
+        }
+    }
+
+    /// Appends `count` rows of a column of numbers, from row `first` on. Returns false, and appends nothing, if the
+    /// column has other values or fewer rows.
+    fn push_rows(&mut self, column: &SharedColumn, first: usize, count: usize) -> bool {
+        let rows = first..first + count;
+        let valid = |validity: &[u8]| -> Option<Vec<bool>> {
+            let validity = validity.get(rows.clone())?;
+            Some(validity.iter().map(|&valid| valid != 0).collect())
+        };
+        match (self, column) {
+            (Self::Int64s(to), SharedColumn::Integers(values, validity)) => {
+                let Some(values) = values.get(rows.clone()) else {
+                    return false;
+                };
+                match valid(validity) {
+                    Some(valid) => to.append_values(values, &valid),
+                    None if validity.is_empty() => to.append_slice(values),
+                    None => return false,
+                }
+            }
+            (Self::Floats(to), SharedColumn::Floats(values, validity)) => {
+                let Some(values) = values.get(rows.clone()) else {
+                    return false;
+                };
+                match valid(validity) {
+                    Some(valid) => to.append_values(values, &valid),
+                    None if validity.is_empty() => to.append_slice(values),
+                    None => return false,
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
     /// Appends a value. A value of another type becomes null.
     pub(super) fn push_value(&mut self, value: Value<'_>) {
         match (self, value) {
@@ -191,6 +249,18 @@ impl ColumnValues {
             Self::FloatLists(rows) => Arc::new(rows.finish()),
         })
     }
+}
+
+/// Returns how many of the first flows have successive rows of the same shared columns.
+fn run_of_shared(flows: &[Flow]) -> usize {
+    let Some((table, first)) = flows.first().and_then(|flow| flow.outputs.shared()) else {
+        return 0;
+    };
+    let follows = |(n, flow): (u32, &Flow)| {
+        let shared = flow.outputs.shared();
+        shared.is_some_and(|(other, row)| Arc::ptr_eq(table, other) && row == first + n)
+    };
+    (0..).zip(flows).take_while(|&pair| follows(pair)).count()
 }
 
 /// Appends an SPLT list of the configured length. -1 stands for a missing packet.
