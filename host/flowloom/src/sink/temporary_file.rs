@@ -152,7 +152,7 @@ pub(super) fn remove_left_behind(folder: &Path, is_ours: impl Fn(&OsStr) -> bool
         if target_of(&name).is_some_and(&is_ours) && remove_if_unused(&entry.path()).is_ok() {
             tracing::warn!(
                 "removed the incomplete file '{}' of an earlier run",
-                escaped_path(&entry.path())
+                escaped_path(entry.path())
             );
         }
     }
