@@ -70,11 +70,6 @@ impl FlowBatch {
         self.rows
     }
 
-    /// Returns the approximate size of the values in bytes.
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-
     /// Returns whether the values have so many bytes that the batch should end.
     pub(crate) fn is_large(&self) -> bool {
         self.bytes >= MAX_BYTES

@@ -232,8 +232,9 @@ impl Sink for ColumnarSink<'_> {
         self.unfinished + self.rejected
     }
 
+    /// The flows of the batch are not counted: their size in the output is not known before they are encoded.
     fn buffered_bytes(&self) -> u64 {
-        (self.writer.buffered_bytes() + self.batch.bytes()) as u64
+        self.writer.buffered_bytes() as u64
     }
 }
 
