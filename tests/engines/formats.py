@@ -17,6 +17,7 @@ import datetime
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -36,6 +37,7 @@ DOZEN = ["dns.pcap", "http.pcap", "tls13.pcap", "quic.pcap", "ssh.pcap", "dhcp-c
          "idle.pcap", "active.pcap", "clock.pcap", "empty.pcap", "big.pcapng"]
 DONE_OR_INCOMPLETE = (0, 3)
 OPTIONS = ["--statistical-analysis", "--splt-analysis", "5", "--time-format", "iso8601", "-qq"]
+CAPTURE = re.compile(r"\.(pcap|pcapng|cap)(\.gz|\.zst)?$")
 EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
@@ -212,8 +214,10 @@ def check_meters(command, capture, folder):
 
 def captures(paths):
     for path in map(Path, paths):
-        yield from sorted(file for file in path.rglob("*") if file.is_file() and ".pcap" in file.name
-                          ) if path.is_dir() else [path]
+        if path.is_dir():
+            yield from sorted(file for file in path.rglob("*") if CAPTURE.search(file.name))
+        else:
+            yield path
 
 
 def main():

@@ -238,7 +238,7 @@ fn invalid_option_values() {
         (
             "--format",
             "xml",
-            "invalid value 'xml' for '--format <csv|jsonl>'",
+            "invalid value 'xml' for '--format <csv|jsonl|parquet|arrow>'",
         ),
         (
             "--idle-timeout",

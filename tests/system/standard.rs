@@ -138,7 +138,7 @@ fn standard_error_without_a_reader_changes_nothing() {
     assert_eq!((out.lines().count(), out.lines().last()), (11, Some("0")));
     for (line, code) in [
         ("F meter missing.pcap", 1),
-        ("F meter dns.pcap -o x.parquet", 2),
+        ("F meter dns.pcap -o x.orc", 2),
         ("head -c 1500 dns.pcap | F meter - --n-dissections 0", 3),
     ] {
         let out = is_done(&format!(
