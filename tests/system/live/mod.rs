@@ -9,6 +9,8 @@ mod fanout;
 mod flows;
 mod log;
 mod net;
+#[cfg(feature = "arrow")]
+mod outputs;
 mod overload;
 mod privileges;
 mod traffic;
