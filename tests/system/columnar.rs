@@ -319,6 +319,23 @@ fn a_file_of_each_interval_has_the_flows_of_its_time() {
 }
 
 #[test]
+fn numbered_files_are_continued_by_further_files() {
+    let folder = folder();
+    let path = folder.path().join("f.parquet");
+    for append in [&[][..], &["--append"]] {
+        let run = meter("dns.pcap").arg("-o").arg(&path);
+        run.args(["--flows-per-file", "5"])
+            .args(append)
+            .run()
+            .done();
+    }
+    let names = [1, 2, 3, 4].map(|number| format!("f.{number}.parquet"));
+    assert_eq!(files(folder.path()), names);
+    let counts = names.map(|name| ids(&folder.path().join(name)).len());
+    assert_eq!(counts, [5, 4, 5, 4]);
+}
+
+#[test]
 fn partitions_are_folders_and_old_files_are_removed() {
     let folder = folder();
     let capture = capture(&folder, &[0, 3_600, 7_200, 90_000]);

@@ -399,7 +399,8 @@ impl OutputOptions {
             return Err(Failure::usage(failure)
                 .hint("write to a file with the extension .parquet or .arrow"));
         }
-        if self.append && !format.is_text() {
+        let is_one = self.flows_per_file == 0 && !self.rotation().is_timed();
+        if self.append && is_one && !format.is_text() {
             let failure = format_args!("--append: a file of {} is complete", format.name());
             return Err(Failure::usage(failure).hint("start new files with --flows-per-file N"));
         }
