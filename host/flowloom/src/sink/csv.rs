@@ -5,7 +5,7 @@
 use std::io;
 use std::sync::Arc;
 
-use flowloom_core::fields::{Extract, Feature, NumberFunctions};
+use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::flow::Flow;
 use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::schema::Schema;
@@ -13,6 +13,7 @@ use flowloom_core::value::{AddressText, Value};
 
 use super::Sink;
 use super::csv_cache::{IntegerTexts, MacTexts};
+use super::csv_plan::{Cell, RowPlan};
 use super::csv_text::{Formulas, is_special, write_json, write_text};
 use super::options::SinkOptions;
 use super::output::Output;
@@ -37,7 +38,7 @@ pub(super) struct CsvSink<O> {
     accepted_schema: Arc<Schema>,
     /// The places of the columns in that schema.
     layout: Layout,
-    computed: ComputedValues,
+    plan: RowPlan,
 }
 
 /// Returns the header line: the names of the columns.
@@ -73,7 +74,7 @@ impl<O> CsvSink<O> {
             header: header_of(schema, &layout),
             chosen: options.columns.clone(),
             accepted_schema: schema.clone(),
-            computed: ComputedValues::of(&layout),
+            plan: RowPlan::new(&layout),
             layout,
         })
     }
@@ -87,7 +88,7 @@ impl<O: Output> CsvSink<O> {
         if let Ok(layout) = self.chosen.layout(schema)
             && header_of(schema, &layout) == self.header
         {
-            self.computed = ComputedValues::of(&layout);
+            self.plan = RowPlan::new(&layout);
             (self.accepted_schema, self.layout) = (schema.clone(), layout);
             return Ok(());
         }
@@ -105,31 +106,14 @@ impl<O: Output> CsvSink<O> {
 }
 
 impl<O: Output> CsvSink<O> {
-    /// Writes a flow of the accepted schema. `row` is its row in the computed values, if it has one.
-    #[inline]
-    fn write_row(&mut self, flow: &Flow, view: &FlowView<'_>, row: Option<usize>) {
-        let mut integers = self.computed.integers.iter();
+    /// Writes a flow of the accepted schema.
+    fn write_row(&mut self, flow: &Flow) {
+        let view = flow.view();
         for source in self.layout.sources() {
-            let feature = match source {
-                ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => feature,
-                ColumnSource::Udp(index) => {
-                    let index = self.accepted_schema.features().len() + index;
-                    let value = flow.value(index).unwrap_or(Value::Null);
-                    self.lines.field(value);
-                    continue;
-                }
-            };
-            if let Some(row) = row
-                && let Extract::Integer(_) = feature.value
-                && let Some(column) = integers.next()
-            {
-                self.lines.integer(column[row], b",");
-                continue;
-            }
             let index = source.index(&self.accepted_schema);
             match index.and_then(|index| flow.replacement(index)) {
                 Some(text) => self.lines.field(Value::Text(text)),
-                None => self.lines.feature(feature, view),
+                None => self.lines.column(source, flow, &view),
             }
         }
         self.lines.end();
@@ -145,48 +129,12 @@ impl<O: Output> CsvSink<O> {
     }
 }
 
-/// Values of some flows that were computed together, column by column. That needs fewer calls.
-#[derive(Default)]
-struct ComputedValues {
-    /// The values of each column of integers, in the order of the columns.
-    integers: Vec<Vec<i64>>,
-}
-
-impl ComputedValues {
-    /// Makes room for the integers of these columns.
-    fn of(layout: &Layout) -> Self {
-        let count = layout.sources().iter().filter_map(integers_of).count();
-        Self {
-            integers: vec![Vec::new(); count],
-        }
-    }
-
-    fn compute(&mut self, layout: &Layout, flows: &[FlowView<'_>]) {
-        let functions = layout.sources().iter().filter_map(integers_of);
-        for (values, functions) in self.integers.iter_mut().zip(functions) {
-            values.clear();
-            (functions.all)(flows, values);
-        }
-    }
-}
-
-/// Returns the functions of a column of integers.
-fn integers_of(source: &ColumnSource) -> Option<NumberFunctions<i64>> {
-    match source {
-        ColumnSource::Feature { feature, .. } => match feature.value {
-            Extract::Integer(functions) => Some(functions),
-            _ => None,
-        },
-        ColumnSource::Time(_) | ColumnSource::Udp(_) => None,
-    }
-}
-
 impl<O: Output> Sink for CsvSink<O> {
     fn write(&mut self, flow: &Flow) -> io::Result<()> {
         if !Arc::ptr_eq(flow.schema(), &self.accepted_schema) {
             self.check(flow)?;
         }
-        self.write_row(flow, &flow.view(), None);
+        self.write_row(flow);
         self.write_block()
     }
 
@@ -198,10 +146,11 @@ impl<O: Output> Sink for CsvSink<O> {
             return flows.iter().try_for_each(|flow| self.write(flow));
         }
         let views: Vec<_> = flows.iter().map(Flow::view).collect();
-        self.computed.compute(&self.layout, &views);
+        self.plan.compute(&views);
         for (row, (flow, view)) in flows.iter().zip(&views).enumerate() {
-            self.write_row(flow, view, Some(row));
+            self.lines.row(&self.plan, row, flow, view);
         }
+        self.flows += flows.len() as u64;
         self.write_block()
     }
 
@@ -286,6 +235,72 @@ impl Lines {
         self.len += bytes.len();
     }
 
+    /// Writes a flow with the plan of its columns. `row` is its row in the computed values. No value is replaced.
+    ///
+    /// The place in the buffer stays in a register while short fields are written. There is room for all of them.
+    fn row(&mut self, plan: &RowPlan, row: usize, flow: &Flow, view: &FlowView<'_>) {
+        let mut integers = plan.integers(row);
+        self.make_room(plan.short_bytes());
+        let mut at = self.len;
+        for cell in plan.cells() {
+            match cell {
+                Cell::Integer => {
+                    let value = integers.next().unwrap_or_default();
+                    if let 0..10 = value {
+                        self.bytes[at..at + 2].copy_from_slice(&[b'0' + value as u8, b',']);
+                        at += 2;
+                        continue;
+                    }
+                    let text = self.integers.get(value);
+                    self.bytes[at..at + 24].copy_from_slice(&text.bytes);
+                    at += text.len();
+                }
+                Cell::Boolean(is_true) => {
+                    self.bytes[at] = b'0' + u8::from(is_true(view));
+                    at += 1;
+                }
+                Cell::Ip(address) => {
+                    let text = AddressText::ip(address(view));
+                    let (bytes, len) = text.padded();
+                    self.bytes[at..at + 48].copy_from_slice(bytes);
+                    at += len;
+                }
+                Cell::Mac(address) => {
+                    let text = self.addresses.get(&address(view));
+                    self.bytes[at..at + 24].copy_from_slice(&text.bytes);
+                    at += text.len();
+                }
+                Cell::Oui(address) => {
+                    let text = self.addresses.get(&address(view));
+                    self.bytes[at..at + 24].copy_from_slice(&text.bytes);
+                    at += text.len();
+                }
+                Cell::Other(source) => {
+                    self.len = at;
+                    self.column(source, flow, view);
+                    self.make_room(plan.short_bytes());
+                    at = self.len;
+                    continue;
+                }
+            }
+            self.bytes[at] = b',';
+            at += 1;
+        }
+        self.len = at;
+        self.end();
+    }
+
+    /// Writes a column of a flow as a field. Its value is not replaced.
+    #[inline]
+    fn column(&mut self, source: &ColumnSource, flow: &Flow, view: &FlowView<'_>) {
+        match source {
+            ColumnSource::Feature { feature, .. } | ColumnSource::Time(feature) => {
+                self.feature(feature, view);
+            }
+            ColumnSource::Udp(index) => self.field(flow.outputs.value(*index)),
+        }
+    }
+
     /// Replaces the last comma by a line feed.
     fn end(&mut self) {
         self.len -= 1;
@@ -298,13 +313,6 @@ impl Lines {
         match feature.value {
             Extract::Integer(value) => self.integer((value.of)(flow), b","),
             Extract::Float(value) => self.float((value.of)(flow), b","),
-            Extract::Boolean(value) => {
-                *self.room() = [b'0' + u8::from(value(flow)), b','];
-                self.len += 2;
-            }
-            Extract::Ip(value) => self.short_text(&AddressText::ip(value(flow))),
-            Extract::Mac(value) => self.address(&value(flow)),
-            Extract::Oui(value) => self.address(&value(flow)),
             Extract::Splt(part) => {
                 self.splt(flow, part);
                 self.push(b',');
@@ -390,29 +398,6 @@ impl Lines {
         self.len += text.len() + N;
     }
 
-    /// Writes the text of a MAC address or an OUI as a field.
-    #[inline]
-    fn address(&mut self, bytes: &[u8]) {
-        self.make_room(32);
-        let text = self.addresses.get(bytes);
-        let Some(room) = self.bytes[self.len..].first_chunk_mut::<32>() else {
-            unreachable!("make_room has reserved 32 bytes")
-        };
-        room[..24].copy_from_slice(&text.bytes);
-        room[text.len()] = b',';
-        self.len += text.len() + 1;
-    }
-
-    /// Writes the text of an IP address as a field.
-    #[inline]
-    fn short_text(&mut self, text: &AddressText) {
-        let (bytes, len) = text.padded();
-        let room = self.room::<64>();
-        room[..bytes.len()].copy_from_slice(bytes);
-        room[len] = b',';
-        self.len += len + 1;
-    }
-
     /// Writes a float, followed by `end`.
     #[inline]
     fn float<const N: usize>(&mut self, value: f64, end: &[u8; N]) {
@@ -485,9 +470,9 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use flowloom_core::meter::testing::flows;
+    use flowloom_core::meter::testing::{flows, metered, udp};
     use flowloom_core::schema::UdpColumn;
-    use flowloom_core::value::Type;
+    use flowloom_core::value::{Type, UdpValue};
 
     use super::*;
     use crate::sink::output::RawOutput;
@@ -509,6 +494,47 @@ mod tests {
         assert!(lines[1].starts_with("0,0,192.0.2.1,1,00:00:00:00:00:00,"));
         assert_eq!(lines[2], "");
         assert!(!text.replace(",\"\"", ",").contains(['\r', '"']));
+    }
+
+    #[test]
+    fn flows_that_are_written_together_have_the_same_lines() {
+        let mut settings = flowloom_core::meter::Settings::default();
+        (settings.statistical_analysis, settings.splt_analysis) = (true, 3);
+        let packets: Vec<_> = (0..70).map(|n| udp(1_000 + n * 37)).collect();
+        let mut flows = metered(settings, &packets);
+        let column = UdpColumn::new("p", "text", Type::Text, String::new());
+        let schema = Arc::new(flows[0].schema().with_udps(vec![column]));
+        for (n, flow) in flows.iter_mut().enumerate() {
+            flow.schema = schema.clone();
+            if n % 3 == 0 {
+                let text = format!("{n},\"").into();
+                flow.outputs.put(1, 0, [UdpValue::Text(text)], 4);
+            }
+        }
+        let all: Vec<_> = schema.names().chain(["first_seen"]).collect();
+        for columns in [&all[..], &all[30..], &all[..1], &["first_seen", "src_ip"]] {
+            let mut options = SinkOptions::default();
+            options.columns = OutputColumns::select(columns.iter().copied());
+            let lines = |together: usize| {
+                let mut out = Vec::new();
+                let mut sink = CsvSink::new(RawOutput(&mut out), &schema, &options).unwrap();
+                for flows in flows.chunks(together) {
+                    match together {
+                        1 => sink.write(&flows[0]).unwrap(),
+                        _ => sink.write_all(flows).unwrap(),
+                    }
+                }
+                assert_eq!(sink.in_memory(), 70);
+                sink.finish().unwrap();
+                drop(sink);
+                String::from_utf8(out).unwrap()
+            };
+            let one_by_one = lines(1);
+            assert_eq!(one_by_one.lines().count(), 70);
+            for together in [2, 32, 70] {
+                assert_eq!(lines(together), one_by_one);
+            }
+        }
     }
 
     #[test]
