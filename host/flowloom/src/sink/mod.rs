@@ -8,6 +8,7 @@ mod columnar;
 mod compressed;
 mod csv;
 mod csv_cache;
+mod csv_lines;
 mod csv_plan;
 mod csv_text;
 mod files;

@@ -3,6 +3,7 @@ use std::io::Read as _;
 use flowloom_core::meter::testing::flows;
 
 use super::*;
+use crate::sink::Compression;
 
 /// Writes `count` flows. Returns the names of all files in the folder, with the first column of
 /// each line.
