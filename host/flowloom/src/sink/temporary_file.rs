@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use flowloom_plugin::escaped_path;
@@ -44,16 +44,13 @@ const SUFFIX: &str = ".tmp";
 impl TemporaryFile {
     /// Creates the file. It fails if the target exists and must not be replaced, or is one of the `inputs`.
     ///
-    /// A target that is a symbolic link is followed.
+    /// A target that is a symbolic link is followed, as the kernel follows links when it opens a file.
     pub(super) fn create(
         target: &Path,
         on_existing: OnExisting,
         inputs: &[FileId],
     ) -> io::Result<Self> {
-        let target = match fs::canonicalize(target) {
-            Ok(existing) => existing,
-            Err(_) => target.to_owned(),
-        };
+        let target = followed(target)?;
         match fs::metadata(&target) {
             Ok(is) if is.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
             Ok(is) if inputs.contains(&FileId::of(&is)) => {
@@ -131,6 +128,32 @@ impl Output for TemporaryFile {
             }
         }
     }
+}
+
+/// Follows symbolic links at the end of a path.
+///
+/// As the kernel does with `protected_symlinks`, it does not follow a link of another user in a folder in which all
+/// users can create files. Such a link could lead to any file.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let mut path = path.to_owned();
+    // Linux follows at most 40 links.
+    for _ in 0..40 {
+        let link = match fs::symlink_metadata(&path) {
+            Ok(is) if is.is_symlink() => is,
+            _ => return Ok(path),
+        };
+        let folder = fs::metadata(folder_of(&path))?;
+        let is_shared = folder.mode() & 0o1002 == 0o1002;
+        let is_own = link.uid() == rustix::process::geteuid().as_raw();
+        if is_shared && !is_own && link.uid() != folder.uid() {
+            return Err(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                "it is a symbolic link of another user in a folder that all users share",
+            ));
+        }
+        path = folder_of(&path).join(fs::read_link(&path)?);
+    }
+    Err(io::Error::other("it leads through too many symbolic links"))
 }
 
 /// Returns the folder of a file.
@@ -230,6 +253,31 @@ mod tests {
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["flows.parquet"]);
+    }
+
+    #[test]
+    fn links_are_followed_unless_another_user_made_them_in_a_shared_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("real"), b"old").unwrap();
+        std::os::unix::fs::symlink("real", path("link")).unwrap();
+        std::os::unix::fs::symlink("link", path("link2")).unwrap();
+        std::os::unix::fs::symlink("loop", path("loop")).unwrap();
+        assert_eq!(followed(&path("link2")).unwrap(), path("real"));
+        assert_eq!(followed(&path("new")).unwrap(), path("new"));
+        assert!(followed(&path("loop")).is_err());
+        let mut file = TemporaryFile::create(&path("link"), OnExisting::Replace, &[]).unwrap();
+        file.end().unwrap();
+        assert_eq!(fs::read(path("real")).unwrap(), b"");
+        assert!(fs::symlink_metadata(path("link")).unwrap().is_symlink());
+        // Only root can make a link of another user.
+        if rustix::process::geteuid().is_root() {
+            fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o1777)).unwrap();
+            assert!(followed(&path("link")).is_ok());
+            std::os::unix::fs::lchown(path("link"), Some(12_345), None).unwrap();
+            let error = followed(&path("link2")).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        }
     }
 
     #[test]
