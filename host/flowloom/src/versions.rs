@@ -21,10 +21,13 @@ pub fn libpcap() -> String {
         .to_owned()
 }
 
-/// Returns the version of the nDPI that is loaded, or `None` in a build without nDPI.
+/// Returns the version of the nDPI that is loaded, or `None` if there is none that can be used.
+/// The first call loads nDPI.
 pub fn ndpi() -> Option<String> {
     #[cfg(feature = "ndpi")]
-    return Some(ndpi_sys::version());
+    return crate::dissect::library()
+        .ok()
+        .map(|library| library.version().to_owned());
     #[cfg(not(feature = "ndpi"))]
     None
 }

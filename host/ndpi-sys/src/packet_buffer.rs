@@ -23,16 +23,15 @@ impl PacketBuffer {
         }
     }
 
-    /// Copies a packet to the buffer, truncated to 65,535 bytes. Returns its address and length.
-    /// The address is valid until the next call.
-    pub(crate) fn copy(&mut self, packet: &[u8]) -> (*const u8, u16) {
+    /// Copies a packet to the buffer, truncated to 65,535 bytes.
+    pub(crate) fn copy(&mut self, packet: &[u8]) -> &[u8] {
         let len = packet.len().min(MAX_LEN);
         self.bytes[..len].copy_from_slice(&packet[..len]);
         if len < self.used {
             self.bytes[len..self.used].fill(0);
         }
         self.used = len;
-        (self.bytes.as_ptr(), len as u16)
+        &self.bytes[..len]
     }
 }
 
@@ -44,9 +43,9 @@ mod tests {
     fn zeros_follow_every_packet() {
         let mut buffer = PacketBuffer::new();
         for len in [5, 100_000, 3, 0, 65_535, 7] {
-            let (_, copied) = buffer.copy(&vec![7; len]);
-            assert_eq!(usize::from(copied), len.min(MAX_LEN));
-            let (packet, behind) = buffer.bytes.split_at(copied.into());
+            let copied = buffer.copy(&vec![7; len]).len();
+            assert_eq!(copied, len.min(MAX_LEN));
+            let (packet, behind) = buffer.bytes.split_at(copied);
             assert!(packet.iter().all(|&byte| byte == 7));
             assert!(behind.len() >= PADDING && behind.iter().all(|&byte| byte == 0));
         }

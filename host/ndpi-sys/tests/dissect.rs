@@ -1,9 +1,12 @@
 //! Tests of nDPI through the bindings.
 
+mod common;
+
 use std::fs;
 use std::thread;
 
-use ndpi_sys::{Custom, Error, Flow, Module, Protocol, confidences, version};
+use common::library;
+use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 
 /// Returns an IPv4 packet with UDP. The checksums are 0, because nDPI ignores them.
 fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
@@ -23,11 +26,11 @@ const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
     \x03www\x07example\x03org\x00\x00\x01\x00\x01";
 
 fn module() -> Module {
-    Module::new(&Custom::default()).expect("the library starts")
+    Module::new(library(), &Custom::default()).expect("the library starts")
 }
 
 fn flow() -> Flow {
-    Flow::new().expect("there is memory")
+    Flow::new(library()).expect("there is memory")
 }
 
 #[test]
@@ -41,7 +44,10 @@ fn a_query_is_dns_with_the_queried_name() {
     assert_eq!(module.give_up(&mut flow), (protocol, false));
     let details = module.details(&flow, protocol);
     assert_eq!(details.server_name, "www.example.org");
-    assert_eq!(confidences()[usize::from(details.confidence)], "DPI");
+    assert_eq!(
+        library().confidences()[usize::from(details.confidence)],
+        "DPI"
+    );
     assert_eq!(details.client_fingerprint, "");
 }
 
@@ -99,7 +105,7 @@ fn unknown_numbers_have_a_name() {
     assert!(!module.protocol_name(none).is_empty());
     assert!(!module.category_name(none.category).is_empty());
     assert_eq!(
-        confidences(),
+        library().confidences(),
         [
             "Unknown",
             "Match by port",
@@ -108,8 +114,8 @@ fn unknown_numbers_have_a_name() {
             "DPI"
         ]
     );
-    assert!(version().starts_with("4.2"));
-    assert!((500..2_000).contains(&Flow::size()));
+    assert!(library().version().starts_with("4.2"));
+    assert!((500..2_000).contains(&library().flow_size()));
 }
 
 #[test]
@@ -138,7 +144,7 @@ fn custom_files_add_protocols_and_categories() {
         protocols: Some(protocols),
         categories: Some(categories),
     };
-    let mut module = Module::new(&custom).expect("the files can be read");
+    let mut module = Module::new(library(), &custom).expect("the files can be read");
 
     let mut beehive = flow();
     module.dissect(&mut beehive, &udp([4000, 4242], b"\x01\x02\x03"), 1_000);
@@ -150,11 +156,11 @@ fn custom_files_add_protocols_and_categories() {
     assert_eq!(module.category_name(protocol.category), "Malware");
     fs::remove_dir_all(&folder).expect("the folder can be removed");
 
-    let gone = Module::new(&custom).expect_err("there are no files now");
+    let gone = Module::new(library(), &custom).expect_err("there are no files now");
     assert!(matches!(gone, Error::File { .. }), "{gone}");
     let folder = Custom {
         protocols: Some(std::env::temp_dir()),
         ..Custom::default()
     };
-    assert!(Module::new(&folder).is_err());
+    assert!(Module::new(library(), &folder).is_err());
 }

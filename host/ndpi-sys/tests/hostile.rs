@@ -1,8 +1,11 @@
 //! Tests with modified packets. `HOSTILE_ROUNDS=100000 cargo test -p ndpi-sys` runs more rounds.
 
+mod common;
+
 use std::ffi::OsString;
 use std::fs;
 
+use common::library;
 use ndpi_sys::{Custom, Flow, Module};
 
 /// A random number generator that yields the same packets for the same seed.
@@ -104,12 +107,12 @@ fn modified_packets_cause_no_crash() {
     let rounds = number("HOSTILE_ROUNDS").unwrap_or(200);
     let seed = number("HOSTILE_SEED").unwrap_or(1);
     let conversations = conversations();
-    let mut module = Module::new(&Custom::default()).expect("the library starts");
+    let mut module = Module::new(library(), &Custom::default()).expect("the library starts");
     for round in 0..rounds {
         let mut random = Random((seed << 32) + round + 1);
         let conversation = &conversations[random.below(conversations.len())];
         let start = random.below(conversation.len());
-        let mut flow = Flow::new().expect("there is memory");
+        let mut flow = Flow::new(library()).expect("there is memory");
         for (n, packet) in conversation.iter().cycle().skip(start).take(20).enumerate() {
             let mut packet = packet.clone();
             tamper(&mut packet, &mut random);

@@ -10,7 +10,7 @@ use flowloom_core::table::SegmentedVec;
 use flowloom_plugin::BoundedRead;
 use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
 
-use super::{DissectError, NdpiFiles};
+use super::{DissectError, NdpiFiles, library};
 
 /// The maximum size of a list of protocols or categories in bytes. Those of nDPI are below 1 MiB.
 const MAX_LIST_BYTES: u64 = 16 << 20;
@@ -85,7 +85,7 @@ impl Dissector {
             Dissection::Running(live) => live,
             Dissection::Done(_) => return,
             Dissection::New => {
-                let Some(flow) = Flow::new() else {
+                let Some(flow) = Flow::new(self.ndpi.module.library()) else {
                     *dissection = Dissection::Done(Box::new(Application::unknown().clone()));
                     return;
                 };
@@ -171,9 +171,10 @@ impl Classifier for Dissector {
     }
 
     fn memory(&self) -> usize {
+        let flow_size = self.ndpi.module.library().flow_size();
         self.flows.memory()
             + self.flows.len() * size_of::<Application>()
-            + self.live * (size_of::<RunningDissection>() + Flow::size())
+            + self.live * (size_of::<RunningDissection>() + flow_size)
     }
 }
 
@@ -187,11 +188,12 @@ struct NamedModule {
 
 impl NamedModule {
     fn new(files: &NdpiFiles) -> Result<Self, DissectError> {
+        let custom = Custom {
+            protocols: files.protocols.clone(),
+            categories: files.categories.clone(),
+        };
         Ok(Self {
-            module: Module::new(&Custom {
-                protocols: files.protocols.clone(),
-                categories: files.categories.clone(),
-            })?,
+            module: Module::new(library()?, &custom)?,
             names: HashMap::new(),
             categories: HashMap::new(),
         })

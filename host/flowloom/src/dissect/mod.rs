@@ -9,6 +9,8 @@
 mod absent;
 #[cfg(feature = "ndpi")]
 mod flows;
+#[cfg(feature = "ndpi")]
+mod library;
 #[cfg(all(test, feature = "ndpi"))]
 mod tests;
 
@@ -22,6 +24,8 @@ pub use flowloom_core::meter::DEFAULT_DISSECTIONS;
 pub(crate) use absent::Dissector;
 #[cfg(feature = "ndpi")]
 pub(crate) use flows::Dissector;
+#[cfg(feature = "ndpi")]
+pub(crate) use library::library;
 
 /// Files with additional protocols and categories for nDPI.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,7 +71,8 @@ const FLOWS: [(&str, [&str; 5]); 8] = [
 #[test]
 fn confidences_are_those_of_ndpi() {
     let names = super::CONFIDENCES.map(|confidence| confidence.name);
-    assert_eq!(ndpi_sys::confidences(), names);
+    let library = super::library().expect("nDPI is installed");
+    assert_eq!(library.confidences(), names);
     for (confidence, number) in super::CONFIDENCES.into_iter().zip(0..) {
         assert_eq!(confidence.number, number);
     }

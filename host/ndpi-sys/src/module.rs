@@ -1,0 +1,260 @@
+//! Dissectors.
+
+#![allow(unsafe_code, reason = "these are calls of a C library")]
+
+use std::ffi::{CString, c_char, c_uint};
+use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::Error;
+use crate::common::{MAX_NAME, RawModule, Transport};
+use crate::details::{Details, Protocol};
+use crate::flow::Flow;
+use crate::library::{Library, Version};
+use crate::packet_buffer::PacketBuffer;
+use crate::v42::FlowData;
+
+/// IP protocol numbers.
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+
+/// Files with additional protocols and categories for nDPI.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Custom {
+    /// Protocols by port, address and host name, in the format of nDPI's `protos.txt`.
+    pub protocols: Option<PathBuf>,
+    /// Categories by host name and address, in the format of nDPI's `categories.txt`.
+    pub categories: Option<PathBuf>,
+}
+
+/// A dissector, with its state across flows.
+///
+/// Methods that take a flow panic if it was created for another library.
+pub struct Module {
+    library: Arc<Library>,
+    raw: NonNull<RawModule>,
+    buffer: PacketBuffer,
+}
+
+// SAFETY: nDPI keeps no state of a module in the thread that created it.
+unsafe impl Send for Module {}
+
+/// Locks the creation and release of modules. nDPI uses global state in both, so that only one
+/// thread at a time may do so.
+fn lock_modules() -> MutexGuard<'static, ()> {
+    static LOCK: Mutex<()> = Mutex::new(());
+    LOCK.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Module {
+    /// Creates a dissector for all protocols of nDPI. It takes about 6 MB.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if a custom file cannot be read, or if nDPI does not start.
+    pub fn new(library: &Arc<Library>, custom: &Custom) -> Result<Self, Error> {
+        let protocols = readable(custom.protocols.as_deref())?;
+        let categories = readable(custom.categories.as_deref())?;
+        let api = library.api();
+        let lock = lock_modules();
+        let raw = match &api.version {
+            // SAFETY: the lock excludes other threads.
+            Version::V42(functions) => unsafe { functions.new_module() },
+        };
+        let raw = NonNull::new(raw).ok_or(Error::Start)?;
+        // SAFETY: the module is alive, and only used here.
+        let is_ready = unsafe {
+            protocols.is_none_or(|file| api.common.load_protocols(raw.as_ptr(), &file))
+                && match &api.version {
+                    Version::V42(functions) => {
+                        functions.finish(raw.as_ptr(), categories.as_deref())
+                    }
+                }
+        };
+        drop(lock);
+        let module = Self {
+            library: library.clone(),
+            raw,
+            buffer: PacketBuffer::new(),
+        };
+        match is_ready {
+            true => Ok(module),
+            false => Err(Error::Start),
+        }
+    }
+
+    /// Returns the library of the module.
+    pub fn library(&self) -> &Arc<Library> {
+        &self.library
+    }
+
+    /// Dissects the next packet of a flow. `packet` starts with the IP header. `time_ms` is its
+    /// time.
+    ///
+    /// Bytes beyond 65,535 are not passed to nDPI. Two kinds of packets are not passed at all,
+    /// because nDPI 4.2 cannot process them safely:
+    ///
+    /// - packets whose IP version or transport protocol differs from that of the flow's first
+    ///   packet
+    /// - packets with an incomplete transport header in a flow whose application is known
+    pub fn dissect(&mut self, flow: &mut Flow, packet: &[u8], time_ms: u64) -> Protocol {
+        self.check(flow);
+        let packet = self.buffer.copy(packet);
+        if !is_harmless(flow, packet) {
+            return flow.known;
+        }
+        let (module, raw) = (self.raw.as_ptr(), flow.raw.as_ptr());
+        // The buffer is not longer.
+        let (packet, len) = (packet.as_ptr(), packet.len() as u16);
+        flow.known = match &flow.api.version {
+            // SAFETY: module and flow are alive, of the same library, and borrowed for this call
+            // only. `packet` has `len` bytes.
+            Version::V42(functions) => unsafe {
+                (functions.process)(module, raw, packet, len, time_ms).into()
+            },
+        };
+        flow.known
+    }
+
+    /// Returns whether further packets may yield more details of a flow whose application is known.
+    pub fn wants_more(&mut self, flow: &mut Flow) -> bool {
+        self.check(flow);
+        match &flow.api.version {
+            // SAFETY: module and flow are alive, of the same library, and borrowed for this call
+            // only.
+            Version::V42(functions) => unsafe {
+                (functions.wants_more)(self.raw.as_ptr(), flow.raw.as_ptr()) != 0
+            },
+        }
+    }
+
+    /// Ends the dissection. Returns the protocol, and whether nDPI guessed it from ports, addresses
+    /// or earlier flows.
+    pub fn give_up(&mut self, flow: &mut Flow) -> (Protocol, bool) {
+        self.check(flow);
+        match &flow.api.version {
+            Version::V42(functions) => {
+                let mut is_guessed = 0;
+                // SAFETY: module and flow are alive, of the same library, and borrowed for this
+                // call only. `is_guessed` is valid for writes. 1 permits guesses.
+                let protocol = unsafe {
+                    (functions.give_up)(self.raw.as_ptr(), flow.raw.as_ptr(), 1, &mut is_guessed)
+                };
+                (protocol.into(), is_guessed != 0)
+            }
+        }
+    }
+
+    /// Returns the details of a flow with this protocol.
+    pub fn details<'a>(&mut self, flow: &'a Flow, protocol: Protocol) -> Details<'a> {
+        self.check(flow);
+        match &flow.api.version {
+            // SAFETY: the flow has this version. nDPI changes it and its texts only through a
+            // `&mut Flow`.
+            Version::V42(_) => unsafe { FlowData::of(flow.raw.as_ptr()) }.details(protocol),
+        }
+    }
+
+    /// Returns the name of a protocol, for example `TLS.Facebook`, `DNS` or `Unknown`.
+    pub fn protocol_name(&self, protocol: Protocol) -> String {
+        let mut name = [0u8; MAX_NAME];
+        // The last byte stays 0.
+        let len = (MAX_NAME - 1) as c_uint;
+        let buffer = name.as_mut_ptr().cast::<c_char>();
+        match &self.library.api().version {
+            // SAFETY: the module is alive. nDPI has a name for unknown numbers too. It writes at
+            // most `len` bytes.
+            Version::V42(functions) => unsafe {
+                (functions.protocol_name)(self.raw.as_ptr(), protocol.into(), buffer, len);
+            },
+        }
+        let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Returns the name of a category, for example `SocialNetwork` or `Unspecified`.
+    pub fn category_name(&self, category: u16) -> String {
+        let common = &self.library.api().common;
+        // SAFETY: the module is alive.
+        unsafe { common.category_name(self.raw.as_ptr(), category) }
+    }
+
+    /// Panics if a flow was created for another library.
+    fn check(&self, flow: &Flow) {
+        assert!(
+            ptr::eq(self.library.api(), flow.api),
+            "the flow was created for another nDPI library"
+        );
+    }
+}
+
+impl Drop for Module {
+    fn drop(&mut self) {
+        let _lock = lock_modules();
+        // SAFETY: this is the only reference to the module. The lock excludes other threads.
+        unsafe { (self.library.api().common.exit)(self.raw.as_ptr()) };
+    }
+}
+
+impl fmt::Debug for Module {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Module").finish_non_exhaustive()
+    }
+}
+
+/// Returns whether nDPI can process a packet without invalid memory accesses.
+///
+/// nDPI stores its TCP state and its UDP state of a flow in one union, and selects the member by the
+/// protocol of the current packet. After a packet of another protocol than the first, it would
+/// interpret numbers as pointers.
+///
+/// While nDPI 4.2 examines a flow for extra details only, it does not check whether a packet has a
+/// payload. Without one, it would dereference a null pointer.
+fn is_harmless(flow: &mut Flow, packet: &[u8]) -> bool {
+    let Some(transport) = flow.api.common.transport(packet) else {
+        // A packet without a transport protocol changes no state.
+        return true;
+    };
+    let version = packet.first().map_or(0, |byte| byte >> 4);
+    let kind = (version, transport.protocol);
+    if *flow.first.get_or_insert(kind) != kind {
+        return false;
+    }
+    match &flow.api.version {
+        Version::V42(_) => {
+            // SAFETY: the flow has this version, and does not change here.
+            let data = unsafe { FlowData::of(flow.raw.as_ptr()) };
+            !data.checks_extra_packets() || has_payload(&transport)
+        }
+    }
+}
+
+/// Returns whether a packet has a complete transport header, which nDPI needs to find the payload.
+fn has_payload(transport: &Transport<'_>) -> bool {
+    let bytes = transport.bytes;
+    match transport.protocol {
+        TCP => bytes.len() >= 20 && bytes.len() >= usize::from(bytes[12] >> 4) * 4,
+        UDP => bytes.len() >= 8,
+        _ => true,
+    }
+}
+
+/// Checks that a file can be opened, and returns its path for nDPI, which does not report such
+/// errors.
+fn readable(path: Option<&Path>) -> Result<Option<CString>, Error> {
+    let Some(path) = path else { return Ok(None) };
+    let error_of = |source| Error::File {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(error_of)?;
+    if file.metadata().map_err(error_of)?.is_dir() {
+        return Err(error_of(std::io::ErrorKind::IsADirectory.into()));
+    }
+    CString::new(path.as_os_str().as_bytes())
+        .map(Some)
+        .map_err(|error| error_of(error.into()))
+}
