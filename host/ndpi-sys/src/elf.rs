@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::Error;
 
 /// The ELF machine number of this program, or `None` if this crate does not know the processor.
-const MACHINE: Option<u16> = if cfg!(target_arch = "x86_64") {
+pub(crate) const MACHINE: Option<u16> = if cfg!(target_arch = "x86_64") {
     Some(62)
 } else if cfg!(target_arch = "aarch64") {
     Some(183)
@@ -16,8 +16,8 @@ const MACHINE: Option<u16> = if cfg!(target_arch = "x86_64") {
 };
 
 /// The size of the header and of an entry of the table of segments.
-const HEADER: usize = 64;
-const SEGMENT: usize = 56;
+pub(crate) const HEADER: usize = 64;
+pub(crate) const SEGMENT: usize = 56;
 /// The most segments that are checked. Libraries have about ten.
 const MAX_SEGMENTS: usize = 64;
 

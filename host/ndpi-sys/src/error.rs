@@ -1,6 +1,7 @@
 //! The reasons why there is no dissector.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
 /// The reason why there is no dissector.
@@ -9,7 +10,7 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     /// No library was found.
     #[error(
-        "cannot find nDPI{}: install version 4.2 (Debian: apt-get install libndpi4.2)",
+        "cannot find nDPI{}: install version 4.2 (Debian: apt-get install libndpi4.2) or 5.0",
         reasons(.0)
     )]
     NotFound(
@@ -63,7 +64,7 @@ pub enum Error {
     },
     /// The library has a version that this crate does not support.
     #[error(
-        "cannot use nDPI {} ('{}'): Flowloom supports {}; install one of them",
+        "cannot use nDPI {} ('{}'): Flowloom supports {}; install one of these",
         version.escape_debug(),
         escaped(path),
         crate::library::SUPPORTED
@@ -74,12 +75,27 @@ pub enum Error {
         /// The version of the library.
         version: String,
     },
+    /// The licence of the library depends on the operator, and none is chosen.
+    #[error(
+        "cannot use nDPI {} ('{}'): its dissectors for TLS, QUIC and DNS are not free for all \
+         users, and no licence is chosen; install {}",
+        version.escape_debug(),
+        escaped(path),
+        crate::library::SUPPORTED
+    )]
+    Licence {
+        /// The path of the library.
+        path: PathBuf,
+        /// The version of the library.
+        version: String,
+    },
     /// The library has a supported version, but not the expected layout of data.
     #[error(
-        "cannot use nDPI {} ('{}'): its {what} is {found}, not {expected}; \
+        "cannot use nDPI {} ('{}'): its {what} is {found}, not {}; \
          install an unmodified build of this version",
         version.escape_debug(),
-        escaped(path)
+        escaped(path),
+        range(expected)
     )]
     Layout {
         /// The path of the library.
@@ -90,8 +106,8 @@ pub enum Error {
         what: &'static str,
         /// The value in the library.
         found: usize,
-        /// The value that this crate needs.
-        expected: usize,
+        /// The values that this crate accepts.
+        expected: RangeInclusive<usize>,
     },
     /// The library lacks a function.
     #[error(
@@ -120,6 +136,14 @@ pub enum Error {
 /// Returns a path for a message, without control characters.
 fn escaped(path: &Path) -> String {
     path.to_string_lossy().escape_debug().to_string()
+}
+
+/// Returns a range for a message.
+fn range(range: &RangeInclusive<usize>) -> String {
+    match range.start() == range.end() {
+        true => range.start().to_string(),
+        false => format!("{} to {}", range.start(), range.end()),
+    }
 }
 
 /// Returns the errors in parentheses, or nothing if there are none.

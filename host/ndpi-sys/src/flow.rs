@@ -6,6 +6,7 @@ use std::ptr::NonNull;
 use crate::common::RawFlow;
 use crate::details::Protocol;
 use crate::library::{Api, Library};
+use crate::v50::RawProtocol;
 
 /// nDPI's state of a flow.
 pub struct Flow {
@@ -13,6 +14,8 @@ pub struct Flow {
     pub(crate) raw: NonNull<RawFlow>,
     /// The last result.
     pub(crate) known: Protocol,
+    /// The last result of nDPI 5.0.
+    pub(crate) last: RawProtocol,
     /// The IP version and the transport protocol of the first packet that has one.
     pub(crate) first: Option<(u8, u8)>,
 }
@@ -30,6 +33,7 @@ impl Flow {
             api,
             raw: NonNull::new(api.common.new_flow(api.flow_size))?,
             known: Protocol::default(),
+            last: RawProtocol::default(),
             first: None,
         })
     }

@@ -12,9 +12,13 @@ use std::path::{Path, PathBuf};
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
 
+use crate::stub::Stub;
+
 /// A loaded library. It is unloaded when this value is dropped.
 pub(crate) struct Handle {
     library: Library,
+    /// Kept open while the library is loaded.
+    _stub: Option<Stub>,
 }
 
 impl Handle {
@@ -27,9 +31,20 @@ impl Handle {
         // SAFETY: the caller has chosen the library, so that its code may run in this process.
         let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
         match library {
-            Ok(library) => Ok(Self { library }),
+            Ok(library) => Ok(Self {
+                library,
+                _stub: None,
+            }),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Loads a Python extension without Python, from an absolute path.
+    pub(crate) fn load_extension(path: &Path) -> Result<Self, String> {
+        let stub = Stub::new(path).map_err(|error| format!("it needs Python: {error}"))?;
+        let mut handle = Self::load(&stub.path())?;
+        handle._stub = Some(stub);
+        Ok(handle)
     }
 
     /// Returns a function of the library, or `None` if it has none of this name.

@@ -16,10 +16,13 @@ mod handle;
 mod library;
 mod module;
 mod packet_buffer;
+mod report;
+mod stub;
 mod v42;
+mod v50;
 
-pub use details::{Details, Protocol};
+pub use details::{CONFIDENCES, Details, ExtraDetails, Protocol};
 pub use error::Error;
 pub use flow::Flow;
-pub use library::{Choice, Library};
+pub use library::{Choice, Library, Licence, Search};
 pub use module::{Custom, Module};

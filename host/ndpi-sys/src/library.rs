@@ -2,20 +2,28 @@
 
 use std::ffi::c_void;
 use std::fmt;
+use std::iter;
+use std::ops::RangeInclusive;
 use std::path::{self, Path, PathBuf};
 use std::sync::Arc;
 
 use crate::common::{Common, Identity};
 use crate::handle::Handle;
-use crate::{Error, elf, v42};
+use crate::{CONFIDENCES, Error, elf, v42, v50};
 
 /// The versions that this crate supports, for messages.
-pub(crate) const SUPPORTED: &str = "4.2";
+pub(crate) const SUPPORTED: &str = "4.2 or 5.0";
+/// The names of the system's libraries.
+const NAME_4_2: &str = "libndpi.so.4.2";
+const NAME_5: &str = "libndpi.so.5";
+/// The extension of NFStream that contains nDPI.
+const ENGINE: &str = "_lib_engine.abi3.so";
 
 /// Which library to load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The first one that is found and can be used.
+    /// The first one that is found and can be used: the system's `libndpi.so.5`, NFStream's nDPI,
+    /// the system's `libndpi.so.4.2`. See [`Search`].
     #[default]
     Auto,
     /// None.
@@ -43,6 +51,31 @@ pub(crate) struct Api {
 /// The functions that differ between versions.
 pub(crate) enum Version {
     V42(v42::Functions),
+    V50(v50::Functions),
+}
+
+/// Where [`Choice::Auto`] searches, and what it may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// Folders with Python packages. NFStream 6.6.0, if it is installed in one of them, contains
+    /// nDPI 5.0.
+    pub folders: Vec<PathBuf>,
+    /// Whether nDPI 4.2 is preferred to 5.0.
+    pub prefers_4_2: bool,
+    /// The licence that the operator has for nDPI 6. Without one, an nDPI 6 is refused because of
+    /// its licence. With one, it is refused because this crate does not support it yet.
+    pub licence: Option<Licence>,
+}
+
+/// A licence for nDPI 6, whose dissectors for TLS, QUIC and DNS are not free for all users.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Licence {
+    /// The LGPL, without those dissectors.
+    Lgpl,
+    /// The use is not commercial.
+    NonCommercial,
+    /// The operator has bought a licence.
+    Commercial,
 }
 
 impl Library {
@@ -52,15 +85,15 @@ impl Library {
     ///
     /// Returns an error if the file cannot be loaded, or is not an nDPI that this crate supports.
     /// For [`Choice::Auto`]: if no file is found that can be used.
-    pub fn open(choice: &Choice) -> Result<Option<Arc<Self>>, Error> {
+    pub fn open(choice: &Choice, search: &Search) -> Result<Option<Arc<Self>>, Error> {
         match choice {
             Choice::None => Ok(None),
-            Choice::Path(path) => Self::open_file(path).map(Some),
-            Choice::Auto => Self::search().map(Some),
+            Choice::Path(path) => Self::open_file(path, search.licence).map(Some),
+            Choice::Auto => Self::search(search).map(Some),
         }
     }
 
-    /// Returns the version with the commit, for example `4.2.0-0-0000000`.
+    /// Returns the version with the commit, for example `4.2.0` or `5.0.0-1-375f99e`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -70,8 +103,8 @@ impl Library {
         &self.path
     }
 
-    /// Returns the names of the values of [`Details::confidence`](crate::Details::confidence),
-    /// starting with 0.
+    /// Returns the names of the values of
+    /// [`Details::native_confidence`](crate::Details::native_confidence), starting with 0.
     pub fn confidences(&self) -> &[String] {
         &self.confidences
     }
@@ -85,18 +118,40 @@ impl Library {
         self.api
     }
 
-    fn search() -> Result<Arc<Self>, Error> {
+    /// Converts a confidence value of this version to an index of [`CONFIDENCES`], by its name.
+    pub(crate) fn stable_confidence(&self, native: u8) -> u8 {
+        let name = self.confidences.get(usize::from(native));
+        let found = name.and_then(|name| CONFIDENCES.iter().position(|known| known == name));
+        found.unwrap_or_default() as u8
+    }
+
+    fn search(search: &Search) -> Result<Arc<Self>, Error> {
+        let system = |name| Self::open_system(name, search.licence);
+        let wheels = search.folders.iter().map(|folder| folder.join(ENGINE));
+        let wheels = wheels.filter(|path| path.exists());
+        let wheels = wheels.map(|path| Self::open_file(&path, search.licence));
+        let newer = iter::once_with(|| system(NAME_5)).flatten().chain(wheels);
+        let old = iter::once_with(|| system(NAME_4_2)).flatten();
+        match search.prefers_4_2 {
+            true => Self::first(old.chain(newer)),
+            false => Self::first(newer.chain(old)),
+        }
+    }
+
+    /// Returns the first library that can be used. Those after it are not loaded.
+    fn first(opened: impl Iterator<Item = Result<Arc<Self>, Error>>) -> Result<Arc<Self>, Error> {
         let mut refused = Vec::new();
-        match Self::open_system("libndpi.so.4.2") {
-            Some(Ok(library)) => return Ok(library),
-            Some(Err(error)) => refused.push(error),
-            None => {}
+        for library in opened {
+            match library {
+                Ok(library) => return Ok(library),
+                Err(error) => refused.push(error),
+            }
         }
         Err(Error::NotFound(refused))
     }
 
     /// Opens a library of the system by its name, or returns `None` if there is none.
-    fn open_system(name: &str) -> Option<Result<Arc<Self>, Error>> {
+    fn open_system(name: &str, licence: Option<Licence>) -> Option<Result<Arc<Self>, Error>> {
         let handle = match Handle::load(Path::new(name)) {
             Ok(handle) => handle,
             // The dynamic linker reports a missing library only by this text.
@@ -108,26 +163,35 @@ impl Library {
                 return Some(Err(Error::Load { path, reason }));
             }
         };
-        Some(Self::identify(handle, name.into()))
+        Some(Self::identify(handle, name.into(), licence))
     }
 
-    fn open_file(path: &Path) -> Result<Arc<Self>, Error> {
+    fn open_file(path: &Path, licence: Option<Licence>) -> Result<Arc<Self>, Error> {
         // The dynamic linker searches a path without slash elsewhere.
         let path = path::absolute(path).map_err(|source| Error::Unreadable {
             path: path.to_owned(),
             source,
         })?;
         elf::check(&path)?;
-        let handle = Handle::load(&path).map_err(|reason| Error::Load {
+        let loaded = match Handle::load(&path) {
+            // A Python extension.
+            Err(reason) if reason.contains("undefined symbol") => Handle::load_extension(&path),
+            loaded => loaded,
+        };
+        let handle = loaded.map_err(|reason| Error::Load {
             path: path.clone(),
             reason,
         })?;
-        Self::identify(handle, path)
+        Self::identify(handle, path, licence)
     }
 
     /// Checks that a library is an nDPI that this crate supports, and finds its functions.
     #[allow(unsafe_code, reason = "the functions of a library have no types")]
-    fn identify(handle: Handle, path: PathBuf) -> Result<Arc<Self>, Error> {
+    fn identify(
+        handle: Handle,
+        path: PathBuf,
+        licence: Option<Licence>,
+    ) -> Result<Arc<Self>, Error> {
         // SAFETY: all versions of nDPI have these functions with these types. They are only called
         // while `handle` is alive.
         let identity = unsafe { Identity::find(&handle) };
@@ -141,20 +205,22 @@ impl Library {
                 .unwrap_or(path),
         };
         let version = identity.revision();
-        if !is_release(&version, "4.2") {
-            return Err(Error::Version { path, version });
-        }
-        let (api_version, flow_size) = (identity.api_version(), identity.flow_size());
-        let checks = [
-            (
-                "API version",
-                api_version.into(),
-                v42::layout::API_VERSION.into(),
-            ),
-            ("size of a flow", flow_size, v42::layout::FLOW),
-        ];
-        for (what, found, expected) in checks {
-            if found != expected {
+        let release = match &version {
+            version if is_release(version, "4.2") => Release::V42,
+            version if is_release(version, "5.0") => Release::V50,
+            licensed if is_release(licensed, "6") && licence.is_none() => {
+                return Err(Error::Licence { path, version });
+            }
+            _ => return Err(Error::Version { path, version }),
+        };
+        let flow_size = identity.flow_size();
+        let (api_version, flow_sizes, confidences) = release.expected();
+        let api_versions = api_version.into()..=api_version.into();
+        for (what, found, expected) in [
+            ("API version", identity.api_version().into(), api_versions),
+            ("size of a flow", flow_size, flow_sizes),
+        ] {
+            if !expected.contains(&found) {
                 return Err(Error::Layout {
                     path,
                     version,
@@ -171,15 +237,19 @@ impl Library {
         // SAFETY: the library has this version, and is kept below.
         let (common, functions) = unsafe {
             let common = Common::find(&handle).map_err(missing)?;
-            (common, v42::Functions::find(&handle).map_err(missing)?)
+            let functions = match release {
+                Release::V42 => Version::V42(v42::Functions::find(&handle).map_err(missing)?),
+                Release::V50 => Version::V50(v50::Functions::find(&handle).map_err(missing)?),
+            };
+            (common, functions)
         };
         handle.keep();
-        let confidences = (0..v42::layout::CONFIDENCES)
+        let confidences = (0..confidences)
             .map(|number| common.confidence_name(number))
             .collect();
         let api = Box::leak(Box::new(Api {
             common,
-            version: Version::V42(functions),
+            version: functions,
             flow_size,
         }));
         Ok(Arc::new(Self {
@@ -188,6 +258,28 @@ impl Library {
             version,
             confidences,
         }))
+    }
+}
+
+/// A supported release.
+#[derive(Clone, Copy)]
+enum Release {
+    V42,
+    V50,
+}
+
+impl Release {
+    /// Returns the API version, the sizes of a flow, and the number of confidence values that a
+    /// library of this release must have.
+    fn expected(self) -> (u16, RangeInclusive<usize>, u8) {
+        match self {
+            Self::V42 => (
+                v42::layout::API_VERSION,
+                v42::layout::FLOW..=v42::layout::FLOW,
+                v42::layout::CONFIDENCES,
+            ),
+            Self::V50 => (v50::API_VERSION, v50::FLOW, v50::CONFIDENCES),
+        }
     }
 }
 
@@ -217,5 +309,7 @@ mod tests {
         assert!(is_release("4.2", "4.2"));
         assert!(!is_release("4.20.1", "4.2"));
         assert!(!is_release("14.2", "4.2"));
+        assert!(is_release("5.0.0-1-375f99e", "5.0"));
+        assert!(is_release("6.0.0", "6"));
     }
 }

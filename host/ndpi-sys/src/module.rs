@@ -16,6 +16,7 @@ use crate::flow::Flow;
 use crate::library::{Library, Version};
 use crate::packet_buffer::PacketBuffer;
 use crate::v42::FlowData;
+use crate::v50::Serializer;
 
 /// IP protocol numbers.
 const TCP: u8 = 6;
@@ -37,9 +38,11 @@ pub struct Module {
     library: Arc<Library>,
     raw: NonNull<RawModule>,
     buffer: PacketBuffer,
+    /// The writer of reports, with nDPI 5.0.
+    serializer: Option<Serializer>,
 }
 
-// SAFETY: nDPI keeps no state of a module in the thread that created it.
+// SAFETY: nDPI keeps no state of a module or of a serializer in the thread that created it.
 unsafe impl Send for Module {}
 
 /// Locks the creation and release of modules. nDPI uses global state in both, so that only one
@@ -50,7 +53,8 @@ fn lock_modules() -> MutexGuard<'static, ()> {
 }
 
 impl Module {
-    /// Creates a dissector for all protocols of nDPI. It takes about 6 MB.
+    /// Creates a dissector for all protocols of nDPI. It takes about 6 MB with nDPI 4.2, and 10 MB
+    /// with 5.0.
     ///
     /// # Errors
     ///
@@ -63,6 +67,8 @@ impl Module {
         let raw = match &api.version {
             // SAFETY: the lock excludes other threads.
             Version::V42(functions) => unsafe { functions.new_module() },
+            // SAFETY: as above.
+            Version::V50(functions) => unsafe { functions.new_module() },
         };
         let raw = NonNull::new(raw).ok_or(Error::Start)?;
         // SAFETY: the module is alive, and only used here.
@@ -72,18 +78,25 @@ impl Module {
                     Version::V42(functions) => {
                         functions.finish(raw.as_ptr(), categories.as_deref())
                     }
+                    Version::V50(functions) => {
+                        functions.finish(raw.as_ptr(), categories.as_deref())
+                    }
                 }
         };
         drop(lock);
-        let module = Self {
+        let mut module = Self {
             library: library.clone(),
             raw,
             buffer: PacketBuffer::new(),
+            serializer: None,
         };
-        match is_ready {
-            true => Ok(module),
-            false => Err(Error::Start),
+        if !is_ready {
+            return Err(Error::Start);
         }
+        if let Version::V50(functions) = &api.version {
+            module.serializer = Some(Serializer::new(functions).ok_or(Error::Start)?);
+        }
+        Ok(module)
     }
 
     /// Returns the library of the module.
@@ -95,11 +108,11 @@ impl Module {
     /// time.
     ///
     /// Bytes beyond 65,535 are not passed to nDPI. Two kinds of packets are not passed at all,
-    /// because nDPI 4.2 cannot process them safely:
+    /// because nDPI cannot process them safely:
     ///
     /// - packets whose IP version or transport protocol differs from that of the flow's first
     ///   packet
-    /// - packets with an incomplete transport header in a flow whose application is known
+    /// - nDPI 4.2: packets with an incomplete transport header in a flow whose application is known
     pub fn dissect(&mut self, flow: &mut Flow, packet: &[u8], time_ms: u64) -> Protocol {
         self.check(flow);
         let packet = self.buffer.copy(packet);
@@ -107,13 +120,16 @@ impl Module {
             return flow.known;
         }
         let (module, raw) = (self.raw.as_ptr(), flow.raw.as_ptr());
-        // The buffer is not longer.
-        let (packet, len) = (packet.as_ptr(), packet.len() as u16);
         flow.known = match &flow.api.version {
             // SAFETY: module and flow are alive, of the same library, and borrowed for this call
-            // only. `packet` has `len` bytes.
+            // only.
             Version::V42(functions) => unsafe {
-                (functions.process)(module, raw, packet, len, time_ms).into()
+                functions.process(module, raw, packet, time_ms).into()
+            },
+            // SAFETY: as above.
+            Version::V50(functions) => unsafe {
+                flow.last = functions.process(module, raw, packet, time_ms);
+                flow.last.into()
             },
         };
         flow.known
@@ -128,6 +144,7 @@ impl Module {
             Version::V42(functions) => unsafe {
                 (functions.wants_more)(self.raw.as_ptr(), flow.raw.as_ptr()) != 0
             },
+            Version::V50(_) => flow.last.wants_more(),
         }
     }
 
@@ -145,17 +162,36 @@ impl Module {
                 };
                 (protocol.into(), is_guessed != 0)
             }
+            Version::V50(functions) => {
+                let was_known = flow.known.is_known();
+                // SAFETY: module and flow are alive, of the same library, and borrowed for this
+                // call only.
+                flow.last = unsafe { (functions.give_up)(self.raw.as_ptr(), flow.raw.as_ptr()) };
+                flow.known = flow.last.into();
+                // nDPI 5.0 itself notes a guess in this case.
+                (flow.known, !was_known && flow.known.is_known())
+            }
         }
     }
 
-    /// Returns the details of a flow with this protocol.
+    /// Returns the details of a flow with this protocol. nDPI 5.0 uses the protocol that it found
+    /// last.
     pub fn details<'a>(&mut self, flow: &'a Flow, protocol: Protocol) -> Details<'a> {
         self.check(flow);
-        match &flow.api.version {
+        let mut details = match (&flow.api.version, &mut self.serializer) {
             // SAFETY: the flow has this version. nDPI changes it and its texts only through a
             // `&mut Flow`.
-            Version::V42(_) => unsafe { FlowData::of(flow.raw.as_ptr()) }.details(protocol),
-        }
+            (Version::V42(_), _) => unsafe { FlowData::of(flow.raw.as_ptr()) }.details(protocol),
+            // SAFETY: module and flow are alive, and of the same library. Neither is shared between
+            // threads, and there is no reference to the contents of the flow.
+            (Version::V50(functions), Some(serializer)) => unsafe {
+                functions.details(self.raw.as_ptr(), flow.raw.as_ptr(), flow.last, serializer)
+            },
+            // `new` has created a serializer for this version.
+            (Version::V50(_), None) => Details::default(),
+        };
+        details.confidence = self.library.stable_confidence(details.native_confidence);
+        details
     }
 
     /// Returns the name of a protocol, for example `TLS.Facebook`, `DNS` or `Unknown`.
@@ -168,6 +204,10 @@ impl Module {
             // SAFETY: the module is alive. nDPI has a name for unknown numbers too. It writes at
             // most `len` bytes.
             Version::V42(functions) => unsafe {
+                (functions.protocol_name)(self.raw.as_ptr(), protocol.into(), buffer, len);
+            },
+            // SAFETY: as above.
+            Version::V50(functions) => unsafe {
                 (functions.protocol_name)(self.raw.as_ptr(), protocol.into(), buffer, len);
             },
         }
@@ -229,6 +269,8 @@ fn is_harmless(flow: &mut Flow, packet: &[u8]) -> bool {
             let data = unsafe { FlowData::of(flow.raw.as_ptr()) };
             !data.checks_extra_packets() || has_payload(&transport)
         }
+        // It checks this itself.
+        Version::V50(_) => true,
     }
 }
 

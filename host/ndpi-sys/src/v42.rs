@@ -131,6 +131,23 @@ impl Functions {
         }
     }
 
+    /// Dissects a packet of at most 65,535 bytes.
+    ///
+    /// # Safety
+    ///
+    /// Module and flow are alive, of this library, and not used elsewhere.
+    pub(crate) unsafe fn process(
+        &self,
+        module: *mut RawModule,
+        flow: *mut RawFlow,
+        packet: &[u8],
+        time_ms: u64,
+    ) -> RawProtocol {
+        let (packet, len) = (packet.as_ptr(), packet.len() as u16);
+        // SAFETY: see above. `packet` has `len` bytes.
+        unsafe { (self.process)(module, flow, packet, len, time_ms) }
+    }
+
     /// Loads a file of categories if there is one, and ends the initialisation. Returns whether
     /// that succeeded.
     ///
@@ -181,7 +198,7 @@ impl<'a> FlowData<'a> {
         let is = |id| protocol.master == id || protocol.app == id;
         let mut details = Details {
             server_name: flow.array(layout::HOST_SERVER_NAME),
-            confidence: flow.bytes[layout::CONFIDENCE],
+            native_confidence: flow.bytes[layout::CONFIDENCE],
             ..Details::default()
         };
         // The union member with the fingerprints of TLS contains other data for these.

@@ -3,10 +3,13 @@
 mod common;
 
 use std::fs;
+use std::sync::Arc;
 use std::thread;
 
-use common::library;
-use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
+use common::{captured, libraries, library_4_2, library_5_0};
+use ndpi_sys::{
+    CONFIDENCES, Choice, Custom, Error, ExtraDetails, Flow, Library, Module, Protocol, Search,
+};
 
 /// Returns an IPv4 packet with UDP. The checksums are 0, because nDPI ignores them.
 fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
@@ -25,142 +28,250 @@ fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
 const QUERY: &[u8] = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\
     \x03www\x07example\x03org\x00\x00\x01\x00\x01";
 
-fn module() -> Module {
-    Module::new(library(), &Custom::default()).expect("the library starts")
+fn module(library: &Arc<Library>) -> Module {
+    Module::new(library, &Custom::default()).expect("the library starts")
 }
 
-fn flow() -> Flow {
-    Flow::new(library()).expect("there is memory")
+fn flow(library: &Library) -> Flow {
+    Flow::new(library).expect("there is memory")
 }
 
 #[test]
 fn a_query_is_dns_with_the_queried_name() {
-    let (mut module, mut flow) = (module(), flow());
-    let protocol = module.dissect(&mut flow, &udp([4000, 53], QUERY), 1_000);
-    assert!(protocol.is_known());
-    assert_eq!(module.protocol_name(protocol), "DNS");
-    assert_eq!(module.category_name(protocol.category), "Network");
-    assert!(module.wants_more(&mut flow), "there is no answer yet");
-    assert_eq!(module.give_up(&mut flow), (protocol, false));
-    let details = module.details(&flow, protocol);
-    assert_eq!(details.server_name, "www.example.org");
+    for library in libraries() {
+        let (mut module, mut flow) = (module(library), flow(library));
+        let protocol = module.dissect(&mut flow, &udp([4000, 53], QUERY), 1_000);
+        assert!(protocol.is_known());
+        assert_eq!(module.protocol_name(protocol), "DNS");
+        assert_eq!(module.category_name(protocol.category), "Network");
+        assert!(module.wants_more(&mut flow), "there is no answer yet");
+        assert_eq!(module.give_up(&mut flow), (protocol, false));
+        let details = module.details(&flow, protocol);
+        assert_eq!(details.server_name, "www.example.org");
+        let native = usize::from(details.native_confidence);
+        assert_eq!(library.confidences()[native], "DPI");
+        assert_eq!(CONFIDENCES[usize::from(details.confidence)], "DPI");
+        assert_eq!(details.client_fingerprint, "");
+    }
+}
+
+/// A time at which the certificates of the captures are valid.
+const TIME_MS: u64 = 1_795_534_287_000;
+
+/// Dissects packets of a flow until nDPI needs no more of them. Returns the protocol.
+fn dissected(module: &mut Module, flow: &mut Flow, packets: &[Vec<u8>]) -> Protocol {
+    assert!(!packets.is_empty(), "the capture has packets of the flow");
+    let mut protocol = Protocol::default();
+    for (packet, time_ms) in packets.iter().zip(TIME_MS..) {
+        protocol = module.dissect(flow, packet, time_ms);
+        if protocol.is_known() && !module.wants_more(flow) {
+            break;
+        }
+    }
+    protocol
+}
+
+#[test]
+fn details_of_tls_and_http_are_found() {
+    for library in libraries() {
+        let is_5_0 = library.version().starts_with("5.0");
+        let (mut module, mut tls) = (module(library), flow(library));
+        let protocol = dissected(&mut module, &mut tls, &captured("tls13.pcap", 443));
+        assert_eq!(module.protocol_name(protocol), "TLS");
+        assert!(!module.wants_more(&mut tls));
+        assert_eq!(module.give_up(&mut tls), (protocol, false));
+        let details = module.details(&tls, protocol);
+        assert_eq!(details.server_name, "www.example.com");
+        assert_eq!(
+            details.server_fingerprint,
+            "15af977ce25de452b96affa2addb1036"
+        );
+        let (ja3, ja4) = (
+            "0149f47eabf9a20d0893e2a44e5a6323",
+            "t13d3112h1_e8f1e7e78f70_b26ce05bbdd6",
+        );
+        assert_eq!(details.client_fingerprint, if is_5_0 { ja4 } else { ja3 });
+        let expected = is_5_0.then(|| ExtraDetails {
+            client_ja4: ja4.to_owned(),
+            tcp_fingerprint: "2_64_64240_d876f498b09e".to_owned(),
+            domain: "www.example.com".to_owned(),
+            stack: vec![91],
+            ..ExtraDetails::default()
+        });
+        assert_eq!(details.extra, expected);
+
+        let mut http = flow(library);
+        let protocol = dissected(&mut module, &mut http, &captured("http.pcap", 80));
+        assert_eq!(module.protocol_name(protocol), "HTTP");
+        let details = module.details(&http, protocol);
+        assert_eq!(details.server_name, "www.example.com");
+        assert_eq!(details.user_agent, "curl/7.88.1");
+        assert_eq!(details.content_type, "text/html");
+        assert_eq!(details.client_fingerprint, "");
+        assert_eq!(details.extra.is_some(), is_5_0);
+        assert!(details.extra.is_none_or(|extra| extra.stack == [7]));
+    }
+}
+
+#[test]
+fn risks_have_names_and_a_score() {
+    let Some(library) = library_5_0() else { return };
+    let (mut module, mut tls) = (module(library), flow(library));
+    let protocol = dissected(&mut module, &mut tls, &captured("tls12.pcap", 443));
+    let extra = module.details(&tls, protocol).extra;
+    let extra = extra.expect("nDPI 5.0 has more details");
     assert_eq!(
-        library().confidences()[usize::from(details.confidence)],
-        "DPI"
+        extra.risks,
+        ["Self-signed Cert", "TLS Cert Validity Too Long"]
     );
-    assert_eq!(details.client_fingerprint, "");
+    assert_eq!(extra.risk_score, 150);
+}
+
+#[test]
+#[should_panic(expected = "another nDPI library")]
+fn a_flow_belongs_to_one_library() {
+    // Each opening has its own table of functions.
+    let path = Choice::Path(library_4_2().path().to_owned());
+    let other = Library::open(&path, &Search::default()).expect("the path can be used");
+    let mut flow = flow(&other.expect("a library was asked for"));
+    module(library_4_2()).dissect(&mut flow, &udp([4000, 53], QUERY), 1_000);
 }
 
 #[test]
 fn an_unknown_protocol_is_guessed() {
-    let (mut module, mut flow) = (module(), flow());
-    let protocol = module.dissect(&mut flow, &udp([4000, 514], b"\x01\x02\x03"), 1_000);
-    assert!(!protocol.is_known());
-    assert_eq!(module.protocol_name(protocol), "Unknown");
-    let (protocol, guessed) = module.give_up(&mut flow);
-    assert!(guessed);
-    assert_eq!(module.protocol_name(protocol), "Syslog");
-    assert_eq!(module.details(&flow, protocol).confidence, 1);
+    for library in libraries() {
+        let (mut module, mut flow) = (module(library), flow(library));
+        let protocol = module.dissect(&mut flow, &udp([4000, 514], b"\x01\x02\x03"), 1_000);
+        assert!(!protocol.is_known());
+        assert_eq!(module.protocol_name(protocol), "Unknown");
+        let (protocol, guessed) = module.give_up(&mut flow);
+        assert!(guessed);
+        assert_eq!(module.protocol_name(protocol), "Syslog");
+        assert_eq!(module.details(&flow, protocol).confidence, 1);
+    }
 }
 
 #[test]
 fn packets_of_any_length_are_accepted() {
-    let mut module = module();
-    let packet = udp([4000, 53], QUERY);
-    for len in 0..packet.len() {
-        let protocol = module.dissect(&mut flow(), &packet[..len], 1_000);
-        assert_eq!(protocol, Protocol::default(), "{len} bytes");
+    for library in libraries() {
+        let mut module = module(library);
+        let packet = udp([4000, 53], QUERY);
+        for len in 0..packet.len() {
+            let protocol = module.dissect(&mut flow(library), &packet[..len], 1_000);
+            assert_eq!(protocol, Protocol::default(), "{len} bytes");
+        }
+        let long = [packet, vec![0; 1 << 17]].concat();
+        assert!(module.dissect(&mut flow(library), &long, 1_000).is_known());
     }
-    let long = [packet, vec![0; 1 << 17]].concat();
-    assert!(module.dissect(&mut flow(), &long, 1_000).is_known());
 }
 
 /// Each of these packets would make nDPI dereference a null pointer or a number.
 #[test]
 fn packets_that_ndpi_cannot_process_are_not_passed_to_it() {
-    let query = udp([4000, 53], QUERY);
-    let cut_udp = [&query[..2], &[0, 24], &query[4..24]].concat();
-    let mut other = query.clone();
-    other[9] = 6;
-    for unsafe_packet in [cut_udp, other] {
-        let (mut module, mut flow) = (module(), flow());
-        let protocol = module.dissect(&mut flow, &query, 1_000);
-        assert!(module.wants_more(&mut flow));
-        for time_ms in 1_001..1_010 {
-            let after = module.dissect(&mut flow, &unsafe_packet, time_ms);
-            assert_eq!(after, protocol);
+    for library in libraries() {
+        let query = udp([4000, 53], QUERY);
+        let cut_udp = [&query[..2], &[0, 24], &query[4..24]].concat();
+        let mut other = query.clone();
+        other[9] = 6;
+        for unsafe_packet in [cut_udp, other] {
+            let (mut module, mut flow) = (module(library), flow(library));
+            let protocol = module.dissect(&mut flow, &query, 1_000);
+            assert!(module.wants_more(&mut flow));
+            for time_ms in 1_001..1_010 {
+                let after = module.dissect(&mut flow, &unsafe_packet, time_ms);
+                assert_eq!(after, protocol);
+            }
+            assert_eq!(module.give_up(&mut flow), (protocol, false));
         }
-        assert_eq!(module.give_up(&mut flow), (protocol, false));
     }
 }
 
 #[test]
 fn unknown_numbers_have_a_name() {
-    let module = module();
-    let none = Protocol {
-        master: u16::MAX,
-        app: u16::MAX - 1,
-        category: u16::MAX,
-    };
-    assert!(!module.protocol_name(none).is_empty());
-    assert!(!module.category_name(none.category).is_empty());
-    assert_eq!(
-        library().confidences(),
-        [
-            "Unknown",
-            "Match by port",
-            "Match by IP",
-            "DPI (cache)",
-            "DPI"
-        ]
-    );
-    assert!(library().version().starts_with("4.2"));
-    assert!((500..2_000).contains(&library().flow_size()));
+    for library in libraries() {
+        let module = module(library);
+        let none = Protocol {
+            master: u16::MAX,
+            app: u16::MAX - 1,
+            category: u16::MAX,
+        };
+        assert!(!module.protocol_name(none).is_empty());
+        assert!(!module.category_name(none.category).is_empty());
+        assert!((500..2_000).contains(&library.flow_size()));
+    }
+}
+
+#[test]
+fn confidences_have_the_numbers_of_ndpi_5_0() {
+    let names = [
+        "Unknown",
+        "Match by port",
+        "Match by IP",
+        "DPI (cache)",
+        "DPI",
+    ];
+    assert_eq!(library_4_2().confidences(), names);
+    for name in names {
+        assert!(CONFIDENCES.contains(&name), "{name}");
+    }
+    if let Some(library) = library_5_0() {
+        assert_eq!(library.confidences(), CONFIDENCES);
+    }
 }
 
 #[test]
 fn modules_can_be_created_in_several_threads() {
-    thread::scope(|scope| {
-        for _ in 0..4 {
-            scope.spawn(|| {
-                for _ in 0..3 {
-                    let (mut module, mut flow) = (module(), flow());
-                    let packet = udp([4000, 53], QUERY);
-                    assert!(module.dissect(&mut flow, &packet, 1_000).is_known());
-                }
-            });
-        }
-    });
+    for library in libraries() {
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..3 {
+                        let (mut module, mut flow) = (module(library), flow(library));
+                        let packet = udp([4000, 53], QUERY);
+                        assert!(module.dissect(&mut flow, &packet, 1_000).is_known());
+                    }
+                });
+            }
+        });
+    }
 }
 
 #[test]
 fn custom_files_add_protocols_and_categories() {
-    let folder = std::env::temp_dir().join(format!("ndpi-sys-{}", std::process::id()));
-    fs::create_dir_all(&folder).expect("the temporary folder takes folders");
-    let [protocols, categories] = ["protos.txt", "categories.txt"].map(|name| folder.join(name));
-    fs::write(&protocols, "udp:4242@Beehive\n").expect("it takes files");
-    fs::write(&categories, "www.example.org\t100\n").expect("it takes files");
-    let custom = Custom {
-        protocols: Some(protocols),
-        categories: Some(categories),
-    };
-    let mut module = Module::new(library(), &custom).expect("the files can be read");
+    for library in libraries() {
+        let folder = std::env::temp_dir().join(format!("ndpi-sys-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("the temporary folder takes folders");
+        let [protocols, categories] =
+            ["protos.txt", "categories.txt"].map(|name| folder.join(name));
+        fs::write(&protocols, "udp:4242@Beehive\n").expect("it takes files");
+        fs::write(&categories, "www.example.org\t100\nwww.example.com\t100\n")
+            .expect("it takes files");
+        let custom = Custom {
+            protocols: Some(protocols),
+            categories: Some(categories),
+        };
+        let mut module = Module::new(library, &custom).expect("the files can be read");
 
-    let mut beehive = flow();
-    module.dissect(&mut beehive, &udp([4000, 4242], b"\x01\x02\x03"), 1_000);
-    let (protocol, _) = module.give_up(&mut beehive);
-    assert_eq!(module.protocol_name(protocol), "Beehive");
+        let mut beehive = flow(library);
+        module.dissect(&mut beehive, &udp([4000, 4242], b"\x01\x02\x03"), 1_000);
+        let (protocol, _) = module.give_up(&mut beehive);
+        assert_eq!(module.protocol_name(protocol), "Beehive");
 
-    let mut named = flow();
-    let protocol = module.dissect(&mut named, &udp([4000, 53], QUERY), 1_000);
-    assert_eq!(module.category_name(protocol.category), "Malware");
-    fs::remove_dir_all(&folder).expect("the folder can be removed");
+        let mut named = flow(library);
+        let protocol = match library.version().starts_with("4.2") {
+            true => module.dissect(&mut named, &udp([4000, 53], QUERY), 1_000),
+            // DNS always has its own category.
+            false => dissected(&mut module, &mut named, &captured("http.pcap", 80)),
+        };
+        assert_eq!(module.category_name(protocol.category), "Malware");
+        fs::remove_dir_all(&folder).expect("the folder can be removed");
 
-    let gone = Module::new(library(), &custom).expect_err("there are no files now");
-    assert!(matches!(gone, Error::File { .. }), "{gone}");
-    let folder = Custom {
-        protocols: Some(std::env::temp_dir()),
-        ..Custom::default()
-    };
-    assert!(Module::new(library(), &folder).is_err());
+        let gone = Module::new(library, &custom).expect_err("there are no files now");
+        assert!(matches!(gone, Error::File { .. }), "{gone}");
+        let folder = Custom {
+            protocols: Some(std::env::temp_dir()),
+            ..Custom::default()
+        };
+        assert!(Module::new(library, &folder).is_err());
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 use std::ffi::OsString;
 use std::fs;
 
-use common::library;
+use common::{libraries, packets};
 use ndpi_sys::{Custom, Flow, Module};
 
 /// A random number generator that yields the same packets for the same seed.
@@ -42,26 +42,6 @@ fn conversations() -> Vec<Vec<Vec<u8>>> {
         .map(|file| packets(&fs::read(file).unwrap_or_default()))
         .filter(|packets| !packets.is_empty())
         .collect()
-}
-
-/// Returns the IP packets of a little-endian pcap file of Ethernet, or none for any other file.
-fn packets(file: &[u8]) -> Vec<Vec<u8>> {
-    if !file.starts_with(&[0xd4, 0xc3, 0xb2, 0xa1]) || file.get(20) != Some(&1) {
-        return Vec::new();
-    }
-    let mut packets = Vec::new();
-    let mut rest = &file[24..];
-    while let Some((header, after)) = rest.split_at_checked(16) {
-        let len = u32::from_le_bytes([header[8], header[9], header[10], header[11]]) as usize;
-        let Some((frame, next)) = after.split_at_checked(len) else {
-            break;
-        };
-        rest = next;
-        if let Some([0x08, 0x00] | [0x86, 0xdd]) = frame.get(12..14) {
-            packets.push(frame[14..].to_vec());
-        }
-    }
-    packets
 }
 
 /// Changes bytes, mostly after the headers, and truncates or extends the packet. It mostly keeps
@@ -107,22 +87,24 @@ fn modified_packets_cause_no_crash() {
     let rounds = number("HOSTILE_ROUNDS").unwrap_or(200);
     let seed = number("HOSTILE_SEED").unwrap_or(1);
     let conversations = conversations();
-    let mut module = Module::new(library(), &Custom::default()).expect("the library starts");
-    for round in 0..rounds {
-        let mut random = Random((seed << 32) + round + 1);
-        let conversation = &conversations[random.below(conversations.len())];
-        let start = random.below(conversation.len());
-        let mut flow = Flow::new(library()).expect("there is memory");
-        for (n, packet) in conversation.iter().cycle().skip(start).take(20).enumerate() {
-            let mut packet = packet.clone();
-            tamper(&mut packet, &mut random);
-            let protocol = module.dissect(&mut flow, &packet, 1_000 * round + n as u64);
-            module.wants_more(&mut flow);
+    for library in libraries() {
+        let mut module = Module::new(library, &Custom::default()).expect("the library starts");
+        for round in 0..rounds {
+            let mut random = Random((seed << 32) + round + 1);
+            let conversation = &conversations[random.below(conversations.len())];
+            let start = random.below(conversation.len());
+            let mut flow = Flow::new(library).expect("there is memory");
+            for (n, packet) in conversation.iter().cycle().skip(start).take(20).enumerate() {
+                let mut packet = packet.clone();
+                tamper(&mut packet, &mut random);
+                let protocol = module.dissect(&mut flow, &packet, 1_000 * round + n as u64);
+                module.wants_more(&mut flow);
+                module.details(&flow, protocol);
+            }
+            let (protocol, _) = module.give_up(&mut flow);
             module.details(&flow, protocol);
+            assert!(!module.protocol_name(protocol).is_empty());
+            assert!(!module.category_name(protocol.category).is_empty());
         }
-        let (protocol, _) = module.give_up(&mut flow);
-        module.details(&flow, protocol);
-        assert!(!module.protocol_name(protocol).is_empty());
-        assert!(!module.category_name(protocol.category).is_empty());
     }
 }

@@ -5,8 +5,9 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 
-use ndpi_sys::{Choice, Error, Library};
+use ndpi_sys::{Choice, Error, Library, Licence, Search};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);
@@ -32,8 +33,12 @@ impl Drop for Folder {
     }
 }
 
+fn open(path: &Path) -> Result<Option<Arc<Library>>, Error> {
+    Library::open(&Choice::Path(path.to_owned()), &Search::default())
+}
+
 fn refused(path: &Path) -> (Error, String) {
-    let error = Library::open(&Choice::Path(path.to_owned())).expect_err("it is no nDPI");
+    let error = open(path).expect_err("it is no nDPI");
     let message = error.to_string();
     let name = path.file_name().expect("it has a name").to_string_lossy();
     assert!(message.contains(&*name), "{message}");
@@ -43,20 +48,23 @@ fn refused(path: &Path) -> (Error, String) {
 
 /// Returns a copy of the library under test.
 fn ndpi() -> Vec<u8> {
-    fs::read(common::library().path()).expect("the library can be read")
+    fs::read(common::library_4_2().path()).expect("the library can be read")
 }
 
 #[test]
 fn the_loaded_library_is_described() {
-    let library = common::library();
+    let library = common::library_4_2();
     assert!(library.version().starts_with("4.2"), "{library:?}");
     assert!(library.path().is_absolute(), "{library:?}");
-    let same = Library::open(&Choice::Path(library.path().to_owned()));
+    let same = open(library.path());
     let same = same
         .expect("the path can be used")
         .expect("it is a library");
     assert_eq!(same.version(), library.version());
-    assert!(matches!(Library::open(&Choice::None), Ok(None)));
+    assert!(matches!(
+        Library::open(&Choice::None, &Search::default()),
+        Ok(None)
+    ));
 }
 
 #[test]
@@ -73,7 +81,7 @@ fn files_that_are_no_library_are_refused() {
     let (error, message) = refused(&folder.0);
     assert!(matches!(error, Error::NotLibrary { .. }), "{message}");
     let program = std::env::current_exe().expect("this is a program");
-    Library::open(&Choice::Path(program)).expect_err("a program is no library");
+    open(&program).expect_err("a program is no library");
 }
 
 #[test]
@@ -154,12 +162,55 @@ fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
 #[test]
 fn another_version_is_named() {
     let folder = Folder::new("version");
-    let version = common::library().version();
+    let version = common::library_4_2().version();
     let other = version.replacen("4.2", "4.9", 1);
     let bytes = replaced(&ndpi(), version.as_bytes(), other.as_bytes());
     let (error, message) = refused(&folder.file("other.so", &bytes));
     assert!(matches!(error, Error::Version { .. }), "{message}");
     assert!(message.contains(&other), "{message}");
+}
+
+#[test]
+fn version_6_is_refused_because_of_its_licence() {
+    let folder = Folder::new("licence");
+    let version = common::library_4_2().version();
+    let licensed = version.replacen("4.2", "6.0", 1);
+    let bytes = replaced(&ndpi(), version.as_bytes(), licensed.as_bytes());
+    let path = folder.file("licensed.so", &bytes);
+    let (error, message) = refused(&path);
+    assert!(matches!(error, Error::Licence { .. }), "{message}");
+    assert!(message.contains(&licensed), "{message}");
+    let search = Search {
+        licence: Some(Licence::NonCommercial),
+        ..Search::default()
+    };
+    let error = Library::open(&Choice::Path(path), &search).expect_err("it is not supported");
+    assert!(matches!(error, Error::Version { .. }), "{error}");
+}
+
+#[test]
+fn a_python_environment_is_searched() {
+    let Some(library) = common::library_5_0() else {
+        return;
+    };
+    let folder = library.path().parent().expect("a file is in a folder");
+    let found = |prefers_4_2| {
+        let search = Search {
+            folders: vec!["/nonexistent".into(), folder.to_owned()],
+            prefers_4_2,
+            licence: None,
+        };
+        let found = Library::open(&Choice::Auto, &search).expect("there are two");
+        found.expect("a library was asked for").version().to_owned()
+    };
+    assert!(found(false).starts_with("5.0"));
+    assert!(found(true).starts_with("4.2"));
+}
+
+#[test]
+fn a_missing_library_is_an_instruction() {
+    let message = Error::NotFound(Vec::new()).to_string();
+    assert!(message.contains("apt-get install libndpi4.2"), "{message}");
 }
 
 #[test]

@@ -226,7 +226,14 @@ impl NamedModule {
             &details.user_agent,
             &details.content_type,
         ];
-        Application::new(name, category, is_guessed, details.confidence, texts)
+        Application::new(
+            name,
+            category,
+            is_guessed,
+            // The column has the numbers of the library.
+            details.native_confidence,
+            texts,
+        )
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use ndpi_sys::{Choice, Error, Library};
+use ndpi_sys::{Choice, Error, Library, Search};
 
 use super::DissectError;
 
@@ -12,8 +12,13 @@ use super::DissectError;
 ///
 /// Returns an error if there is no nDPI that can be used.
 pub(crate) fn library() -> Result<&'static Arc<Library>, DissectError> {
-    static LIBRARY: LazyLock<Result<Option<Arc<Library>>, Error>> =
-        LazyLock::new(|| Library::open(&Choice::Auto));
+    static LIBRARY: LazyLock<Result<Option<Arc<Library>>, Error>> = LazyLock::new(|| {
+        let search = Search {
+            prefers_4_2: true,
+            ..Search::default()
+        };
+        Library::open(&Choice::Auto, &search)
+    });
     match &*LIBRARY {
         Ok(Some(library)) => Ok(library),
         Ok(None) => Err(DissectError::Library("nDPI is switched off".to_owned())),
