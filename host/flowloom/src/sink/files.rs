@@ -123,7 +123,7 @@ pub enum OutputError {
 
 impl OutputFiles {
     /// Writes to one file. Its extension selects the [format](Format::of) and
-    /// [compression](Compression::of).
+    /// [compression](super::Compression::of).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
             path: path.into(),
