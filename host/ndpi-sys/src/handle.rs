@@ -5,7 +5,7 @@
     reason = "the dynamic linker runs code of the library, and does not know the types of functions"
 )]
 
-use std::ffi::{CStr, OsStr, c_char, c_void};
+use std::ffi::{CStr, OsStr, c_char, c_int, c_void};
 use std::mem::{self, MaybeUninit};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,8 @@ use crate::stub::Stub;
 /// A loaded library. It is unloaded when this value is dropped.
 pub(crate) struct Handle {
     library: Library,
+    /// Whether the library prefers its own symbols.
+    is_apart: bool,
     /// Kept open while the library is loaded.
     _stub: Option<Stub>,
 }
@@ -28,21 +30,43 @@ impl Handle {
     /// All symbols that the library needs are resolved now, because an unresolved one would end
     /// the process later. Its own symbols are not visible to other libraries.
     pub(crate) fn load(path: &Path) -> Result<Self, String> {
+        Self::load_with(path, 0)
+    }
+
+    /// Loads the library again, so that it prefers its own symbols to those of the same name in the
+    /// libraries of this process. nDPI 5.0 contains functions of libgcrypt, which work only
+    /// together, and the process may have loaded the real libgcrypt.
+    ///
+    /// The sanitizers of LLVM forbid this.
+    pub(crate) fn reload_apart(self, path: &Path) -> Result<Self, String> {
+        if self.is_apart {
+            return Ok(self);
+        }
+        drop(self);
+        let mut handle = Self::load_with(path, libc::RTLD_DEEPBIND)?;
+        handle.is_apart = true;
+        Ok(handle)
+    }
+
+    fn load_with(path: &Path, more_flags: c_int) -> Result<Self, String> {
+        let flags = RTLD_NOW | RTLD_LOCAL | more_flags;
         // SAFETY: the caller has chosen the library, so that its code may run in this process.
-        let library = unsafe { Library::open(Some(path), RTLD_NOW | RTLD_LOCAL) };
+        let library = unsafe { Library::open(Some(path), flags) };
         match library {
             Ok(library) => Ok(Self {
                 library,
+                is_apart: false,
                 _stub: None,
             }),
             Err(error) => Err(error.to_string()),
         }
     }
 
-    /// Loads a Python extension without Python, from an absolute path.
+    /// Loads a Python extension without Python, from an absolute path. It prefers its own symbols.
     pub(crate) fn load_extension(path: &Path) -> Result<Self, String> {
         let stub = Stub::new(path).map_err(|error| format!("it needs Python: {error}"))?;
-        let mut handle = Self::load(&stub.path())?;
+        let mut handle = Self::load_with(&stub.path(), libc::RTLD_DEEPBIND)?;
+        handle.is_apart = true;
         handle._stub = Some(stub);
         Ok(handle)
     }

@@ -230,6 +230,14 @@ impl Library {
                 });
             }
         }
+        let handle = match release {
+            Release::V42 => handle,
+            // From here on, the functions in `identity` are gone.
+            Release::V50 => handle.reload_apart(&path).map_err(|reason| Error::Load {
+                path: path.clone(),
+                reason,
+            })?,
+        };
         let missing = |symbol| Error::Symbol {
             path: path.clone(),
             symbol,

@@ -3,6 +3,7 @@
 mod common;
 
 use std::fs;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 
@@ -111,6 +112,34 @@ fn details_of_tls_and_http_are_found() {
         assert_eq!(details.extra.is_some(), is_5_0);
         assert!(details.extra.is_none_or(|extra| extra.stack == [7]));
     }
+}
+
+#[test]
+fn quic_is_decrypted() {
+    for library in libraries() {
+        let (mut module, mut quic) = (module(library), flow(library));
+        let protocol = dissected(&mut module, &mut quic, &captured("quic.pcap", 443));
+        let details = module.details(&quic, protocol);
+        assert_eq!(details.server_name, "www.example.com", "{library:?}");
+    }
+}
+
+/// nDPI 5.0 contains functions of libgcrypt. They must not call the real ones, which other
+/// libraries may have brought into the process.
+#[test]
+fn functions_of_the_process_are_not_used() {
+    if library_5_0().is_none() {
+        return;
+    }
+    let program = std::env::current_exe().expect("this is a program");
+    let test = Command::new(program)
+        .args(["--exact", "quic_is_decrypted"])
+        .env("LD_PRELOAD", "libgcrypt.so.20")
+        .output()
+        .expect("this program can be run");
+    assert!(test.status.success(), "{test:?}");
+    let output = String::from_utf8_lossy(&test.stdout);
+    assert!(output.contains("1 passed"), "{output}");
 }
 
 #[test]
