@@ -83,6 +83,8 @@ functions! {
         init: ndpi_init_detection_module(*mut c_void) -> *mut RawModule;
         load_categories: ndpi_load_categories_file(*mut RawModule, *const c_char, *mut c_void)
             -> c_int;
+        set_config: ndpi_set_config(*mut RawModule, *const c_char, *const c_char, *const c_char)
+            -> c_int;
         finalize: ndpi_finalize_initialization(*mut RawModule) -> c_int;
         process: ndpi_detection_process_packet(
             *mut RawModule, *mut RawFlow, *const u8, u16, u64, *mut c_void
@@ -104,14 +106,22 @@ functions! {
 }
 
 impl Functions {
-    /// Creates a module for all protocols, or returns a null pointer.
+    /// Creates a module for all protocols, or returns a null pointer. DNS flows have the application
+    /// of the queried name, as with 4.2 and in NFStream.
     ///
     /// # Safety
     ///
     /// No other thread creates or releases a module.
     pub(crate) unsafe fn new_module(&self) -> *mut RawModule {
-        // SAFETY: without a context, the module has caches of its own.
-        unsafe { (self.init)(ptr::null_mut()) }
+        let [protocol, name, value] = [c"dns", c"subclassification", c"enable"];
+        // SAFETY: without a context, the module has caches of its own. The module is alive.
+        unsafe {
+            let module = (self.init)(ptr::null_mut());
+            if !module.is_null() {
+                (self.set_config)(module, protocol.as_ptr(), name.as_ptr(), value.as_ptr());
+            }
+            module
+        }
     }
 
     /// Loads a file of categories if there is one, and ends the initialisation. Returns whether

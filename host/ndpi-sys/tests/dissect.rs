@@ -167,6 +167,31 @@ fn a_flow_belongs_to_one_library() {
 }
 
 #[test]
+fn a_query_has_the_application_of_its_name() {
+    for library in libraries() {
+        let (mut module, mut flow) = (module(library), flow(library));
+        // A query and an answer for the address of `facebook.com`.
+        let [query, answer] = [
+            &b"\x01\x00\x00\x01\x00\x00"[..],
+            b"\x81\x80\x00\x01\x00\x01",
+        ]
+        .map(|head| {
+            let question = b"\x08facebook\x03com\x00\x00\x01\x00\x01";
+            [b"\x12\x34", head, &[0; 4], question].concat()
+        });
+        let record = b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x3c\x00\x04\xc6\x33\x64\x07";
+        let answer = [&answer[..], record].concat();
+        let packets = [udp([4000, 53], &query), udp([53, 4000], &answer)];
+        let protocol = dissected(&mut module, &mut flow, &packets);
+        assert_eq!(
+            module.protocol_name(protocol),
+            "DNS.Facebook",
+            "{library:?}"
+        );
+    }
+}
+
+#[test]
 fn an_unknown_protocol_is_guessed() {
     for library in libraries() {
         let (mut module, mut flow) = (module(library), flow(library));
