@@ -5,7 +5,7 @@ use std::fmt;
 use std::iter;
 use std::ops::RangeInclusive;
 use std::path::{self, Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::common::{Common, Identity};
 use crate::handle::Handle;
@@ -18,6 +18,9 @@ const NAME_4_2: &str = "libndpi.so.4.2";
 const NAME_5: &str = "libndpi.so.5";
 /// The extension of NFStream that contains nDPI.
 const ENGINE: &str = "_lib_engine.abi3.so";
+
+/// The functions of all libraries that were loaded. Flows refer to them without counting.
+static KEPT: Mutex<Vec<&'static Api>> = Mutex::new(Vec::new());
 
 /// Which library to load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -255,11 +258,14 @@ impl Library {
         let confidences = (0..confidences)
             .map(|number| common.confidence_name(number))
             .collect();
-        let api = Box::leak(Box::new(Api {
+        let api: &Api = Box::leak(Box::new(Api {
             common,
             version: functions,
             flow_size,
         }));
+        KEPT.lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(api);
         Ok(Arc::new(Self {
             api,
             path,
@@ -310,6 +316,11 @@ fn is_release(version: &str, release: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_library_that_is_not_installed_is_no_error() {
+        assert!(Library::open_system("libndpi.so.99", None).is_none());
+    }
 
     #[test]
     fn releases_are_told_apart() {
