@@ -20,6 +20,24 @@ fn dissection_adds_nine_columns() {
 }
 
 #[test]
+fn without_a_library_flows_have_no_application_columns() {
+    let run = meter("tls13.pcap").dissected().env("FLOWLOOM_NDPI", "none");
+    let run = run.run().done();
+    let header = run.stdout.lines().next().unwrap_or_default();
+    assert!(!header.contains("application_name"), "{run}");
+    assert_eq!(run.stdout.lines().count(), 3, "{run}");
+    let warning = "flows have no application columns: FLOWLOOM_NDPI is none";
+    assert!(run.stderr.contains(warning), "{run}");
+    // A library that was asked for is not left out.
+    let run = meter("tls13.pcap").dissected();
+    let run = run
+        .env("FLOWLOOM_NDPI", "/nowhere/libndpi.so")
+        .run()
+        .exits(1);
+    assert!(run.stderr.contains("/nowhere/libndpi.so"), "{run}");
+}
+
+#[test]
 fn few_dissected_packets_give_a_guess() {
     for (n, name, guessed) in [("1", "TLS", true), ("3", "TLS", true), ("4", "TLS", false)] {
         let run = meter("tls13.pcap")

@@ -5,6 +5,11 @@ use flowloom_core::record::{Application, FlowPacket};
 
 use super::{DissectError, NdpiFiles};
 
+/// Returns `None`: a build without nDPI does not search for it.
+pub(crate) fn missing() -> Option<String> {
+    None
+}
+
 /// A dissector that cannot be created.
 pub(crate) enum Dissector {}
 

@@ -11,20 +11,31 @@ use super::DissectError;
 /// privileges than its caller ignores it.
 const VARIABLE: &str = "FLOWLOOM_NDPI";
 
-/// Returns the library, which is loaded at the first call.
+/// The library, which is loaded when it is first needed.
+static LIBRARY: LazyLock<Result<Option<Arc<Library>>, Error>> = LazyLock::new(|| {
+    let variable = match has_more_privileges() {
+        true => None,
+        false => std::env::var_os(VARIABLE),
+    };
+    let (choice, search) = chosen(variable);
+    Library::open(&choice, &search)
+});
+
+/// Returns why there is no library, if none was asked for by its path. A run can then begin without dissection.
+pub(crate) fn missing() -> Option<String> {
+    match &*LIBRARY {
+        Ok(None) => Some(format!("{VARIABLE} is none")),
+        Err(error @ Error::NotFound(_)) => Some(error.to_string()),
+        Ok(Some(_)) | Err(_) => None,
+    }
+}
+
+/// Returns the library.
 ///
 /// # Errors
 ///
 /// Returns an error if there is no nDPI that can be used.
 pub(crate) fn library() -> Result<&'static Arc<Library>, DissectError> {
-    static LIBRARY: LazyLock<Result<Option<Arc<Library>>, Error>> = LazyLock::new(|| {
-        let variable = match has_more_privileges() {
-            true => None,
-            false => std::env::var_os(VARIABLE),
-        };
-        let (choice, search) = chosen(variable);
-        Library::open(&choice, &search)
-    });
     let reason = match &*LIBRARY {
         Ok(Some(library)) => return Ok(library),
         Ok(None) => format!("nDPI is switched off by {VARIABLE}=none"),

@@ -21,11 +21,11 @@ use serde::{Deserialize, Serialize};
 pub use flowloom_core::meter::DEFAULT_DISSECTIONS;
 
 #[cfg(not(feature = "ndpi"))]
-pub(crate) use absent::Dissector;
+pub(crate) use absent::{Dissector, missing};
 #[cfg(feature = "ndpi")]
 pub(crate) use flows::Dissector;
 #[cfg(feature = "ndpi")]
-pub(crate) use library::library;
+pub(crate) use library::{library, missing};
 
 /// Files with additional protocols and categories for nDPI.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -27,6 +27,7 @@ use crate::capture::{
     self, Files, Filter, LiveCapture, LiveSettings, PacketSource, SourceTable, StopSignal,
 };
 use crate::columns::OutputColumns;
+use crate::dissect::{self, NdpiFiles};
 
 impl StreamerBuilder {
     /// Opens the sources, loads the plugins and starts the threads of the run.
@@ -40,7 +41,8 @@ impl StreamerBuilder {
     /// - a source cannot be opened, and [`skip_unreadable`](Self::skip_unreadable) is not set;
     /// - the policy, the folder of plugins or a plugin cannot be loaded;
     /// - a column to anonymise does not exist, or the system supplies no random key;
-    /// - nDPI rejects its files, or [`n_dissections`](Self::n_dissections) is not 0 in a build without nDPI;
+    /// - nDPI rejects its files, or [`n_dissections`](Self::n_dissections) is not 0 in a build without nDPI. If a build
+    ///   with nDPI finds no library, flows have no application columns, and the log says why;
     /// - the system refuses to start a thread.
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
         self.check()?;
@@ -59,6 +61,7 @@ impl StreamerBuilder {
         if !has_plugins {
             self.omit_unused_analyses()?;
         }
+        self.omit_dissection_without_library();
         let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
         let plugins = PluginUpdates::new(registry.clone(), &self.config.settings.schema());
         let meters = self.meters(plugins.set.plugins());
@@ -151,6 +154,18 @@ impl StreamerBuilder {
             stop,
             panics,
         })
+    }
+
+    /// Switches off dissection if there is no nDPI, and says so. An error follows if the run has files for nDPI.
+    fn omit_dissection_without_library(&mut self) {
+        let needs_library = self.config.ndpi_files != NdpiFiles::default();
+        if self.config.settings.n_dissections > 0
+            && !needs_library
+            && let Some(reason) = dissect::missing()
+        {
+            tracing::warn!("flows have no application columns: {reason}");
+            self.config.settings.n_dissections = 0;
+        }
     }
 
     /// Switches off the analyses whose columns are neither selected nor used by the condition or the anonymiser.
