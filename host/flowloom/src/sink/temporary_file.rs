@@ -16,7 +16,7 @@ use super::output::Output;
 
 /// A file with a temporary name in the folder of its target, until it is complete.
 ///
-/// The temporary name of `flows.parquet` is `.flows.parquet.flowloom-XXXXXX.tmp`, where the `X` are random. The
+/// A temporary name of `flows.parquet` is `.flows.parquet.flowloom-a1b2c3.tmp`. Six characters of it are random. The
 /// process holds a lock on the file, so that other runs know that it is in use. If the file is dropped before its end,
 /// it is removed.
 pub(super) struct TemporaryFile {
@@ -103,7 +103,7 @@ impl Write for TemporaryFile {
 }
 
 impl Output for TemporaryFile {
-    /// Gives the file its name.
+    /// Gives the file its name. After an error, the file keeps its temporary name, and the call can be repeated.
     fn end(&mut self) -> io::Result<()> {
         self.flush()?;
         let Some(mut file) = self.name.take() else {
@@ -124,7 +124,10 @@ impl Output for TemporaryFile {
                     tries += 1;
                     (self.target, file) = (next(tries), error.file);
                 }
-                _ => return Err(error.error),
+                _ => {
+                    self.name = Some(error.file);
+                    return Err(error.error);
+                }
             }
         }
     }
@@ -249,10 +252,26 @@ mod tests {
         fs::write(&target, b"theirs").unwrap();
         let error = file.end().unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        drop(file);
         let error = TemporaryFile::create(&target, OnExisting::Fail, &[]).map(drop);
         assert_eq!(error.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&target).unwrap(), b"theirs");
         assert_eq!(names(folder.path()), ["flows.parquet"]);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_named_is_kept_and_named_later() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("flows.csv");
+        let mut file = TemporaryFile::create(&target, OnExisting::Replace, &[]).unwrap();
+        file.write_all(b"flows").unwrap();
+        // A file cannot replace a folder.
+        fs::create_dir(&target).unwrap();
+        file.end().unwrap_err();
+        file.end().unwrap_err();
+        fs::remove_dir(&target).unwrap();
+        file.end().unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"flows");
     }
 
     #[test]
