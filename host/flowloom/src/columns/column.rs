@@ -1,12 +1,13 @@
 //! The values of one column of a record batch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow_array::ArrayRef;
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
-    TimestampMicrosecondBuilder,
+    PrimitiveBuilder, TimestampMicrosecondBuilder,
 };
+use arrow_array::{ArrayRef, ArrowPrimitiveType};
 use arrow_schema::{ArrowError, DataType};
 use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::flow::{Column as SharedColumn, Flow};
@@ -152,34 +153,15 @@ impl ColumnValues {
     /// column has other values or fewer rows.
     fn push_rows(&mut self, column: &SharedColumn, first: usize, count: usize) -> bool {
         let rows = first..first + count;
-        let valid = |validity: &[u8]| -> Option<Vec<bool>> {
-            let validity = validity.get(rows.clone())?;
-            Some(validity.iter().map(|&valid| valid != 0).collect())
-        };
         match (self, column) {
             (Self::Int64s(to), SharedColumn::Integers(values, validity)) => {
-                let Some(values) = values.get(rows.clone()) else {
-                    return false;
-                };
-                match valid(validity) {
-                    Some(valid) => to.append_values(values, &valid),
-                    None if validity.is_empty() => to.append_slice(values),
-                    None => return false,
-                }
+                append_rows(to, values, validity, rows)
             }
             (Self::Floats(to), SharedColumn::Floats(values, validity)) => {
-                let Some(values) = values.get(rows.clone()) else {
-                    return false;
-                };
-                match valid(validity) {
-                    Some(valid) => to.append_values(values, &valid),
-                    None if validity.is_empty() => to.append_slice(values),
-                    None => return false,
-                }
+                append_rows(to, values, validity, rows)
             }
-            _ => return false,
+            _ => false,
         }
-        true
     }
 
     /// Appends a value. A value of another type becomes null.
@@ -249,6 +231,29 @@ impl ColumnValues {
             Self::FloatLists(rows) => Arc::new(rows.finish()),
         })
     }
+}
+
+/// Appends rows of a plugin's column of numbers. `validity` has 0 for each row that is null, or is empty if none is.
+/// Returns false, and appends nothing, if the column has fewer rows.
+fn append_rows<T: ArrowPrimitiveType>(
+    to: &mut PrimitiveBuilder<T>,
+    values: &[T::Native],
+    validity: &[u8],
+    rows: Range<usize>,
+) -> bool {
+    let Some(values) = values.get(rows.clone()) else {
+        return false;
+    };
+    if validity.is_empty() {
+        to.append_slice(values);
+        return true;
+    }
+    let Some(validity) = validity.get(rows) else {
+        return false;
+    };
+    let is_valid: Vec<_> = validity.iter().map(|&valid| valid != 0).collect();
+    to.append_values(values, &is_valid);
+    true
 }
 
 /// Returns how many of the first flows have successive rows of the same shared columns.
