@@ -70,8 +70,8 @@ fn ids(path: &Path) -> Vec<i64> {
     ids.collect()
 }
 
-/// Writes a capture with a UDP packet, which is a flow of its own, at each of these times in seconds since
-/// 2026-11-29 13:00 UTC.
+/// Writes a capture with one UDP packet for each time. Each packet is a flow. Times are seconds since 2026-11-29 13:00
+/// UTC.
 fn capture(folder: &TempDir, seconds: &[u64]) -> PathBuf {
     const BEGIN_MS: u64 = 1_795_957_200_000;
     let path = folder.path().join("x.pcap");

@@ -25,8 +25,8 @@ static KEPT: Mutex<Vec<&'static Api>> = Mutex::new(Vec::new());
 /// Which library to load.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Choice {
-    /// The first one that is found and can be used: the system's `libndpi.so.5`, NFStream's nDPI,
-    /// the system's `libndpi.so.4.2`. See [`Search`].
+    /// The first usable library of these: the system's `libndpi.so.5`, NFStream's nDPI, the system's
+    /// `libndpi.so.4.2`. See [`Search`].
     #[default]
     Auto,
     /// None.

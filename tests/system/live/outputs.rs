@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Child, Command, Stdio};
 
 use super::net::{DNS_FLOWS, Net, until};
 
@@ -24,11 +24,20 @@ fn rows(path: &Path) -> i64 {
     reader.metadata().file_metadata().num_rows()
 }
 
+/// Ends a run with SIGTERM.
+fn stop(mut child: Child) {
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").arg(&pid).status();
+    assert!(sent.expect("kill is installed").success());
+    let status = child.wait().expect("the process ends");
+    assert_eq!(status.code(), Some(0));
+}
+
 #[test]
 fn a_file_is_complete_when_its_time_is_over_even_if_no_flow_follows() {
     let Some(net) = Net::new() else { return };
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut child = net
+    let child = net
         .command(env!("CARGO_BIN_EXE_flowloom"))
         .args([
             "meter",
@@ -61,11 +70,7 @@ fn a_file_is_complete_when_its_time_is_over_even_if_no_flow_follows() {
     });
     let rows: i64 = complete().iter().map(|path| rows(path)).sum();
     assert!(rows as usize >= DNS_FLOWS, "{rows}");
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill").arg(&pid).status();
-    assert!(sent.expect("kill is installed").success());
-    let status = child.wait().expect("the process ends");
-    assert_eq!(status.code(), Some(0));
+    stop(child);
 }
 
 #[test]
@@ -100,11 +105,7 @@ fn a_stream_has_flows_while_the_capture_goes_on() {
         net.replay(Path::new("dns.pcap"), &[]);
         flows.try_recv().is_ok()
     });
-    let pid = child.id().to_string();
-    let sent = std::process::Command::new("kill").arg(&pid).status();
-    assert!(sent.expect("kill is installed").success());
-    let status = child.wait().expect("the process ends");
-    assert_eq!(status.code(), Some(0));
+    stop(child);
     // The stream has its end.
     reader.join().expect("the stream is complete");
 }
