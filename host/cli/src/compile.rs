@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use flowloom::has_more_privileges;
 use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler};
 
 use super::exit::{Exit, Failure};
@@ -102,7 +103,12 @@ impl CompileOptions {
     }
 }
 
+/// Returns the default folder. A program with more privileges than its caller has none, because the caller's
+/// folder is not trusted.
 fn default_folder() -> Option<PathBuf> {
+    if has_more_privileges() {
+        return None;
+    }
     let of = |name| std::env::var_os(name).map(PathBuf::from);
     let cache = of("XDG_CACHE_HOME")
         .filter(|folder| folder.is_absolute())

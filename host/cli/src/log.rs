@@ -70,7 +70,7 @@ impl LogOptions {
 }
 
 fn level_of_environment() -> Result<LevelFilter, Failure> {
-    let value = std::env::var_os(VARIABLE).unwrap_or_default();
+    let value = flowloom::trusted_variable(VARIABLE).unwrap_or_default();
     match &*value.to_string_lossy() {
         "error" => Ok(LevelFilter::ERROR),
         "warn" => Ok(LevelFilter::WARN),

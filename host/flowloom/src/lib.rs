@@ -40,7 +40,8 @@ pub use flowloom_core::time::Time;
 pub use flowloom_core::value::{Type, UdpValue, Value};
 pub use flowloom_expr::{Diagnostic, ExprError, Filter};
 pub use flowloom_plugin::{
-    AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, spawn_supervised,
+    AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, has_more_privileges,
+    spawn_supervised, trusted_variable,
 };
 #[cfg(feature = "arrow")]
 pub use run::RecordBatches;

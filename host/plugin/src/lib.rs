@@ -15,7 +15,7 @@
 //! | `config` | the operator's configuration: options, limits, policy |
 //! | `error` | errors of loading and running plugins |
 //! | `grants`, `contract` | the data that a plugin may read, and the bindings to `wit/` |
-//! | `digest`, `source`, `escape`, `bounded_file`, `supervised`, `thread_time` | helpers |
+//! | `digest`, `source`, `escape`, `bounded_file`, `privilege`, `supervised`, `thread_time` | helpers |
 
 mod bounded_file;
 mod config;
@@ -28,6 +28,7 @@ mod escape;
 pub mod fuzzing;
 mod grants;
 mod load;
+mod privilege;
 mod sandbox;
 mod source;
 mod supervise;
@@ -54,6 +55,7 @@ pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_
 pub use load::manifest::Manifest;
 pub use load::plugin::Plugin;
 pub use load::registry::{PluginSet, Registry, RegistryConfig, RegistryError};
+pub use privilege::{check_owned_by_root, has_more_privileges, trusted_variable};
 pub use source::PluginSource;
 pub use supervise::health::PluginState;
 pub use supervise::report::PluginReport;

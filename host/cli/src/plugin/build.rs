@@ -96,7 +96,9 @@ impl Build {
             command.env("FLOWLOOM", flowloom);
         }
         // The script runs in another folder than this command.
-        if let Some(tools) = env::var_os(TOOLS).and_then(|tools| path::absolute(tools).ok()) {
+        if let Some(tools) =
+            flowloom::trusted_variable(TOOLS).and_then(|tools| path::absolute(tools).ok())
+        {
             command.env(TOOLS, tools);
         }
         let mut child = command

@@ -1,10 +1,10 @@
 //! The user that a live capture runs as.
 
-use std::env;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
+use flowloom::trusted_variable;
 use nix::unistd::{Gid, Uid, User, geteuid};
 
 use super::Files;
@@ -52,7 +52,7 @@ impl Account {
         if !own.is_root() {
             return Ok(None);
         }
-        let number = |name| env::var(name).ok()?.parse::<u32>().ok();
+        let number = |name| trusted_variable(name)?.to_str()?.parse::<u32>().ok();
         if let Some(uid) = number("SUDO_UID").filter(|uid| *uid != 0) {
             let gid = number("SUDO_GID").unwrap_or(uid);
             return Ok(Some(Self::numbered(uid, gid, "invoked sudo".into())));

@@ -8,6 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
 
+use crate::privilege::{check_owned_by_root, has_more_privileges};
+
 /// A folder that belongs to the user and is not accessible to others.
 ///
 /// Every access uses one descriptor, whose owner and mode were checked. A folder that replaces it later is therefore not
@@ -34,6 +36,11 @@ impl PrivateFolder {
     /// The folder cannot be used. The text is the reason.
     pub(crate) fn open(path: &Path) -> Result<Self, String> {
         let fail = |error: io::Error| error.to_string();
+        if has_more_privileges() {
+            // The caller must not decide what native code this program runs.
+            let existing = path.ancestors().find(|part| part.exists());
+            check_owned_by_root(existing.unwrap_or(Path::new("/")))?;
+        }
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(fail)?;
         }
