@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
+.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -61,7 +61,8 @@ engines-all: engines ## The same for all captures, and with Spark (Java) and Cli
 
 test: check plugins guests languages truth forest engines oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
-	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) $(CARGO) test --workspace
+	$(ORACLE) tests/oracle/applications.py --flowloom $(FLOWLOOM) --check
+	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
 test-all: test engines-all schedules asan ## Run all tests, checks and long suites: before a release
@@ -130,6 +131,12 @@ $(ORACLE): tests/oracle/requirements.txt
 	python3 -m venv target/oracle
 	target/oracle/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+# Prints the path of nDPI 5.0, which NFStream contains.
+NDPI5 := $(ORACLE) -c "import importlib.util; print(importlib.util.find_spec('_lib_engine').origin)"
+
+applications: build oracle ## Write docs/applications.md: the names of both versions of nDPI
+	$(ORACLE) tests/oracle/applications.py --flowloom $(FLOWLOOM)
 
 # scikit-learn and numpy.
 SCIENCE := $(CURDIR)/target/science/bin/python

@@ -85,7 +85,7 @@ fn capture(folder: &TempDir, seconds: &[u64]) -> PathBuf {
 fn a_parquet_file_has_the_flows_and_says_what_made_them() {
     let folder = folder();
     let path = folder.path().join("flows.parquet");
-    let run = meter("dns.pcap").arg("-o").arg(&path);
+    let run = meter("dns.pcap").dissected().arg("-o").arg(&path);
     run.args(["--idle-timeout", "20", "--capture-digests"])
         .run()
         .done();
@@ -95,6 +95,9 @@ fn a_parquet_file_has_the_flows_and_says_what_made_them() {
     assert_eq!(metadata["flowloom.schema_version"], "1");
     assert_eq!(metadata["flowloom.version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(metadata["flowloom.plugins"], "[]");
+    let library = crate::applications::library();
+    assert_eq!(metadata["flowloom.ndpi_library"], library.to_string_lossy());
+    assert!(metadata["flowloom.ndpi_version"].starts_with(['4', '5']));
     let json = |key: &str| -> serde_json::Value {
         serde_json::from_str(&metadata[key]).unwrap_or_else(|error| panic!("{key}: {error}"))
     };

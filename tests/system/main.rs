@@ -31,6 +31,7 @@ mod live;
 mod loading;
 mod metrics;
 mod model;
+mod more_privileges;
 mod nfstream;
 mod numbers;
 mod output;

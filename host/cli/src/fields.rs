@@ -289,7 +289,7 @@ The innermost tunnel that contained the packets of a flow. The numbers are those
 ";
 
 const CONFIDENCE: &str = "\
-How nDPI found the application of a flow. The numbers and names are those of nDPI 4.2.
+How nDPI found the application of a flow. The numbers and names are those of nDPI 5.0. nDPI 4.2 finds 0, 1, 5, 6 and 7.
 ";
 
 const VALUES: &str = "
@@ -306,6 +306,7 @@ const VALUES: &str = "
 | bytes | hexadecimal, `00ff`; no bytes are `\"\"` | hexadecimal string | `binary` |
 | list of integers | `[0, 1, -1]` | array | `list<int64>` |
 | list of floats | `[0.5, 1.0]` | array, NaN and infinities `null` | `list<float64>` |
+| list of texts | JSON, `[\"a\",\"b\"]`; in quotes, as RFC 4180 requires | array of strings | `list<utf8>` |
 | JSON | the JSON text on one line | the value itself on one line, not a string | `utf8` |
 | null | an empty cell | `null` | null |
 
@@ -380,6 +381,7 @@ mod tests {
             (Type::Bytes, "binary"),
             (Type::Integers, "list<int64>"),
             (Type::Floats, "list<float64>"),
+            (Type::Texts, "list<utf8>"),
             (Type::Json, "utf8"),
         ] {
             let arrow = flowloom::columns::arrow_type(ty).to_string();

@@ -1,5 +1,6 @@
 //! The `flowloom` command, a thin layer over the library.
 
+mod applications;
 mod compile;
 mod config;
 mod exit;
@@ -25,10 +26,12 @@ mod sources;
 mod standard;
 mod summary;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 use std::sync::LazyLock;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use flowloom::dissect::{Ndpi, NdpiConfig};
 use flowloom::versions;
 
 /// Turns network packets into flows, and adds your own features in a sandbox.
@@ -36,7 +39,6 @@ use flowloom::versions;
 #[command(
     name = "flowloom",
     version = VERSION,
-    long_version = &**LONG_VERSION,
     max_term_width = 100,
     after_help = EXIT_CODES,
     after_long_help = AFTER_LONG_HELP
@@ -46,22 +48,36 @@ struct Cli {
     log: log::LogOptions,
 
     #[command(subcommand)]
-    command: Command,
+    command: Subcommands,
 }
 
 /// Version and commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), env!("FLOWLOOM_COMMIT"));
 
-/// Version and commit, with the versions of libraries.
+/// Version and commit, with the versions of libraries. The first use loads nDPI.
 static LONG_VERSION: LazyLock<String> = LazyLock::new(|| {
-    let ndpi = versions::ndpi();
+    let ndpi = match Ndpi::load(&NdpiConfig::default()) {
+        Ok(ndpi) => match ndpi.missing() {
+            Some(reason) => format!("none: {reason}"),
+            None => summary::described(&ndpi),
+        },
+        Err(error) => format!("none: {error}"),
+    };
     format!(
-        "{VERSION}\nwasmtime {}\nlibpcap {}\nnDPI {}",
+        "{VERSION}\nwasmtime {}\nlibpcap {}\nnDPI {ndpi}",
         versions::WASMTIME,
         versions::libpcap(),
-        ndpi.as_deref().unwrap_or("none")
     )
 });
+
+/// Returns the command. Only `--version` needs the versions of libraries.
+fn command(arguments: &[OsString]) -> Command {
+    let command = Cli::command();
+    match arguments.iter().any(|argument| argument == "--version") {
+        true => command.long_version(&**LONG_VERSION),
+        false => command,
+    }
+}
 
 macro_rules! exit_codes {
     () => {
@@ -90,7 +106,8 @@ Examples:
     flowloom plugin new mine --lang python
 
 Environment:
-  FLOWLOOM_LOG  log level on standard error: error, warn, info (default), debug or trace
+  FLOWLOOM_LOG   log level on standard error: error, warn, info (default), debug or trace
+  FLOWLOOM_NDPI  the nDPI library, as --ndpi of meter
 
 ",
     exit_codes!(),
@@ -100,31 +117,37 @@ Documentation: docs/usage.md"
 );
 
 #[derive(Subcommand)]
-enum Command {
+enum Subcommands {
     /// Meter capture files or an interface.
     Meter(Box<meter::Meter>),
     /// List the network interfaces that can be metered.
     Interfaces(interfaces::Interfaces),
     /// List all fields of flows and packets.
     Fields(fields::Fields),
+    /// List the applications that nDPI can find.
+    Applications(applications::Applications),
     /// Create, build, test, check and measure plugins.
     #[command(subcommand, after_long_help = plugin::EXAMPLES)]
     Plugin(Box<plugin::Plugin>),
 }
 
 fn main() -> ExitCode {
-    let cli = match config::expand(Cli::command(), std::env::args_os().collect()) {
-        Ok(arguments) => Cli::parse_from(arguments),
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let command = command(&arguments);
+    let cli = match config::expand(command.clone(), arguments) {
+        Ok(arguments) => Cli::from_arg_matches(&command.get_matches_from(arguments)),
         Err(failure) => {
             log::end(failure.text().as_bytes());
             return failure.exit.into();
         }
     };
+    let cli = cli.unwrap_or_else(|error| error.exit());
     let done = cli.log.start().and_then(|()| match cli.command {
-        Command::Meter(meter) => meter.run(),
-        Command::Interfaces(interfaces) => interfaces.run(),
-        Command::Fields(fields) => fields.run(),
-        Command::Plugin(plugin) => plugin.run(),
+        Subcommands::Meter(meter) => meter.run(),
+        Subcommands::Interfaces(interfaces) => interfaces.run(),
+        Subcommands::Fields(fields) => fields.run(),
+        Subcommands::Applications(applications) => applications.run(),
+        Subcommands::Plugin(plugin) => plugin.run(),
     });
     match done {
         Ok(exit) => exit.into(),

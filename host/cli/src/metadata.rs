@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use flowloom::sink::FileMetadata;
-use flowloom::{RunConfig, Streamer, versions};
+use flowloom::{RunConfig, Streamer};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -32,8 +32,10 @@ impl RunMetadata {
     ) -> Self {
         let file = FileMetadata::default();
         file.set("flowloom.version", env!("CARGO_PKG_VERSION"));
-        if let Some(version) = versions::ndpi() {
-            file.set("flowloom.ndpi_version", version);
+        if let Some(ndpi) = streamer.summary().ndpi {
+            file.set("flowloom.ndpi_version", ndpi.version().unwrap_or_default());
+            let path = ndpi.path().unwrap_or(Path::new(""));
+            file.set("flowloom.ndpi_library", path.to_string_lossy());
         }
         file.set("flowloom.run", json!(config).to_string());
         let plugins: Vec<_> = streamer

@@ -5,6 +5,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use clap::Args;
+use flowloom::dissect::{DissectError, Ndpi};
 use flowloom::plugin::{Policy, SchemaMode};
 use flowloom::sink::{
     BATCH_FLOWS, BackgroundSink, FileMetadata, Format, Losses, OnFailure, OutputFiles,
@@ -113,11 +114,24 @@ impl Meter {
         let is_live = kind == SourceKind::Interface;
         let account = self.live.account(is_live, self.output.path())?;
         let files = self.files_of_the_run(account.as_ref());
-        let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
         let config = self.config(sources);
-        let builder = self
+        // A run that drops its privileges may not be able to open the library later.
+        let ndpi = match config.settings.n_dissections {
+            0 => None,
+            _ => Some(Ndpi::load(&config.ndpi).map_err(|error| match error {
+                DissectError::Library(_) => {
+                    Failure::failed(error).hint("--ndpi none meters without nDPI")
+                }
+                _ => Failure::failed(error),
+            })?),
+        };
+        let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
+        let mut builder = self
             .builder(config.clone(), account.as_ref())?
             .thread_panics(monitor.panics());
+        if let Some(ndpi) = ndpi {
+            builder = builder.loaded_ndpi(ndpi);
+        }
         // Read before the run begins: later the file may already be another one.
         let policy = self.plugins.policy.as_ref().map(Policy::from_file);
         let policy = policy.transpose().map_err(Failure::failed)?;
@@ -487,7 +501,7 @@ mod tests {
         for parameter in parameters {
             let option = match parameter.as_str() {
                 // Objects, whose parameters have options, and plugins by digest, which only programs use.
-                "settings" | "ndpi_files" | "plugin_store" => continue,
+                "settings" | "plugin_store" => continue,
                 "grouping" => "group",
                 "where" => "filter",
                 "max_flows" => "max_live_flows",
@@ -507,7 +521,7 @@ mod tests {
         let words = "--group each --skip-unreadable --idle-timeout 1 --active-timeout 2 --end-on-fin \
                      --accounting-mode 2 --decode-tunnels gre --statistical-analysis --splt-analysis 3 \
                      --bpf-filter udp --where 443 --snapshot-length 96 --max-nflows 4 --n-meters 5 --n-dissections 6 \
-                     --ndpi-protocols p --ndpi-categories c --max-live-flows 7 --queue-mib 16 --policy f \
+                     --ndpi l --ndpi-license non-commercial --ndpi-protocols p --ndpi-categories c --max-live-flows 7 --queue-mib 16 --policy f \
                      --community-id --community-id-seed 9 --flow-uid --source-file --no-promiscuous-mode --socket-buffer-size 8 --fanout --columns-to-anonymize src_ip";
         let set = config(&words.split_whitespace().collect::<Vec<_>>());
         let json = serde_json::json!({
@@ -529,7 +543,7 @@ mod tests {
             "community_id": 9,
             "flow_uid": true,
             "source_file": true,
-            "ndpi_files": { "protocols": "p", "categories": "c" },
+            "ndpi": { "library": "l", "license": "non-commercial", "protocols": "p", "categories": "c" },
             "bpf_filter": "udp",
             "where": "443",
             "snapshot_length": 96,

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use flowloom::decode::{Tunnel, TunnelSet, UnknownTunnel};
+use flowloom::dissect::{NdpiLibrary, NdpiLicense};
 use flowloom::{AccountingMode, RunConfig, Settings, StreamerBuilder};
 
 use super::number::within;
@@ -122,6 +123,21 @@ pub(super) struct MeteringOptions {
     #[arg(long, default_value_t = Settings::default().n_dissections, value_name = "N", value_parser = within(0..=u8::MAX), allow_negative_numbers = true, help_heading = APPLICATIONS)]
     n_dissections: u8,
 
+    /// The nDPI library: auto, none or a file.
+    ///
+    /// auto loads the first of these: libndpi.so.5; nDPI 5.0 in NFStream 6.6.0, if that is installed in the same Python
+    /// environment as this command; libndpi.so.4.2. none removes the application columns. A file is an nDPI library, or
+    /// _lib_engine.abi3.so of NFStream. The default is the value of FLOWLOOM_NDPI, or auto.
+    #[arg(long, value_name = "auto|none|FILE", help_heading = APPLICATIONS)]
+    ndpi: Option<PathBuf>,
+
+    /// Your licence for nDPI 6.
+    ///
+    /// The dissectors of nDPI 6 for TLS, QUIC and DNS are not free for all users. Without this option, Flowloom refuses
+    /// nDPI 6.
+    #[arg(long, value_name = "LICENCE", help_heading = APPLICATIONS)]
+    ndpi_license: Option<License>,
+
     /// Additional protocols, in the format of nDPI's protos.txt.
     #[arg(long, value_name = "FILE", help_heading = APPLICATIONS)]
     ndpi_protocols: Option<PathBuf>,
@@ -139,6 +155,17 @@ pub(super) struct MeteringOptions {
     /// At the limit, a run over files waits for the output. A live capture first loses values of plugins.
     #[arg(long, default_value_t = (Settings::default().queue_bytes >> 20) as u32, value_name = "MIB", value_parser = within(16..=1_u32 << 20), allow_negative_numbers = true, help_heading = LIMITS)]
     queue_mib: u32,
+}
+
+/// A licence for nDPI 6.
+#[derive(Clone, Copy, ValueEnum)]
+enum License {
+    /// The LGPL, without those dissectors.
+    Lgpl,
+    /// The use is not commercial.
+    NonCommercial,
+    /// You have bought a licence.
+    Commercial,
 }
 
 impl MeteringOptions {
@@ -166,11 +193,14 @@ impl MeteringOptions {
         config.community_id = self.community_id.then_some(self.community_id_seed);
         config.flow_uid = self.flow_uid;
         config.source_file = self.source_file;
-        config.ndpi_files.protocols.clone_from(&self.ndpi_protocols);
-        config
-            .ndpi_files
-            .categories
-            .clone_from(&self.ndpi_categories);
+        config.ndpi.library = self.ndpi.clone().map(NdpiLibrary::from);
+        config.ndpi.license = self.ndpi_license.map(|license| match license {
+            License::Lgpl => NdpiLicense::Lgpl,
+            License::NonCommercial => NdpiLicense::NonCommercial,
+            License::Commercial => NdpiLicense::Commercial,
+        });
+        config.ndpi.protocols.clone_from(&self.ndpi_protocols);
+        config.ndpi.categories.clone_from(&self.ndpi_categories);
         config.bpf_filter.clone_from(&self.bpf_filter);
         config.filter.clone_from(&self.filter);
         config.snapshot_length = self.snapshot_length;

@@ -167,6 +167,7 @@ fn line(report: &RunSummary<'_>, losses: &Losses) -> Value {
         "thread_panics": report.thread_panics,
         "reader_busy_seconds": report.cpu_time.reader.map(|busy| busy.as_secs_f64()),
         "meters": meters,
+        "ndpi": report.ndpi.map(|ndpi| json!({"version": ndpi.version(), "library": ndpi.path()})),
         "plugins": plugins,
     })
 }

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use flowloom::capture::LinkTypeName;
 use flowloom::decode::IgnoreReason;
-use flowloom::plugin::{PluginReport, PluginState, escaped};
+use flowloom::dissect::Ndpi;
+use flowloom::plugin::{PluginReport, PluginState, escaped, escaped_path};
 use flowloom::sink::Losses;
 use flowloom::{CpuTime, RunSummary, Streamer};
 
@@ -73,6 +74,9 @@ pub(super) fn write(
 ) -> io::Result<()> {
     write_packets(out, report)?;
     write_flows(out, report, run)?;
+    if let Some(ndpi) = report.ndpi {
+        writeln!(out, "nDPI     {}", described(ndpi))?;
+    }
     for plugin in &report.plugins {
         write_plugin(out, plugin)?;
     }
@@ -94,6 +98,15 @@ pub(super) fn write(
         }
     }
     writeln!(out, "time     {}", run.times)
+}
+
+/// Returns the version and the file of nDPI.
+pub(super) fn described(ndpi: &Ndpi) -> String {
+    let path = ndpi.path().map(escaped_path);
+    match (ndpi.version(), path) {
+        (Some(version), Some(path)) => format!("{}, {path}", escaped(version)),
+        _ => "none".to_owned(),
+    }
 }
 
 fn write_packets(out: &mut impl Write, report: &RunSummary<'_>) -> io::Result<()> {

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use base64::display::Base64Display;
 use base64::prelude::BASE64_STANDARD;
@@ -34,6 +35,8 @@ pub enum Type {
     Integers,
     /// List of 64-bit floats.
     Floats,
+    /// List of UTF-8 texts.
+    Texts,
     /// One JSON value.
     Json,
 }
@@ -49,9 +52,13 @@ impl Type {
             | Self::U64
             | Self::I64
             | Self::Float => true,
-            Self::Time | Self::Text | Self::Bytes | Self::Integers | Self::Floats | Self::Json => {
-                false
-            }
+            Self::Time
+            | Self::Text
+            | Self::Bytes
+            | Self::Integers
+            | Self::Floats
+            | Self::Texts
+            | Self::Json => false,
         }
     }
 
@@ -70,6 +77,7 @@ impl Type {
             Self::Bytes => "bytes",
             Self::Integers => "list of integers",
             Self::Floats => "list of floats",
+            Self::Texts => "list of texts",
             Self::Json => "JSON",
         }
     }
@@ -118,6 +126,8 @@ pub enum Value<'a> {
     Integers(&'a [i64]),
     /// Floats.
     Floats(&'a [f64]),
+    /// Texts.
+    Texts(&'a [Arc<str>]),
     /// One valid JSON value.
     Json(&'a str),
 }

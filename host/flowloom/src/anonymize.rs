@@ -13,6 +13,7 @@ use flowloom_core::flow::{Flow, Replacement};
 use flowloom_core::schema::Schema;
 use flowloom_core::value::Value;
 use flowloom_plugin::AnonymizationKey;
+use serde_json::json;
 
 use crate::columns::UnknownColumn;
 
@@ -111,7 +112,7 @@ impl Anonymizer {
 }
 
 /// Writes a value as Python's `str` does. Booleans are 1 and 0, as in NFStream. Bytes, which
-/// NFStream does not have, are hexadecimal.
+/// NFStream does not have, are hexadecimal. Lists of texts, which it does not have either, are JSON.
 fn write_str(value: Value<'_>, out: &mut String) {
     match value {
         Value::Null => {}
@@ -123,6 +124,7 @@ fn write_str(value: Value<'_>, out: &mut String) {
             out.push_str(itoa::Buffer::new().format(*value));
         }),
         Value::Floats(values) => write_list(values, out, |value, out| write_repr(*value, out)),
+        Value::Texts(_) => out.push_str(&json!(value).to_string()),
         Value::Time(_)
         | Value::Ip(_)
         | Value::Mac(_)

@@ -21,23 +21,11 @@ pub fn libpcap() -> String {
         .to_owned()
 }
 
-/// Returns the version of the nDPI that is loaded, or `None` if there is none that can be used.
-/// The first call loads nDPI.
-pub fn ndpi() -> Option<String> {
-    #[cfg(feature = "ndpi")]
-    return crate::dissect::library()
-        .ok()
-        .map(|library| library.version().to_owned());
-    #[cfg(not(feature = "ndpi"))]
-    None
-}
-
 #[cfg(test)]
 mod tests {
     #[test]
     fn versions_begin_with_a_number() {
-        let versions = [super::WASMTIME.to_owned(), super::libpcap()];
-        for version in versions.into_iter().chain(super::ndpi()) {
+        for version in [super::WASMTIME.to_owned(), super::libpcap()] {
             assert!(
                 version.starts_with(|c: char| c.is_ascii_digit()),
                 "{version}"

@@ -66,6 +66,8 @@ functions! {
         l4: ndpi_detection_get_l4(*const u8, u16, *mut *const u8, *mut u16, *mut u8, u32) -> u8;
         category_name: ndpi_category_get_name(*mut RawModule, c_uint) -> *const c_char;
         confidence_name: ndpi_confidence_get_name(c_uint) -> *const c_char;
+        risk_name: ndpi_risk2str(c_uint) -> *const c_char;
+        risk_score: ndpi_risk2score(u64, *mut u16, *mut u16) -> u16;
     }
 }
 
@@ -141,6 +143,20 @@ impl Common {
         // module.
         let name = unsafe { text((self.category_name)(module, category.into()), MAX_NAME) };
         String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Returns the name of a risk. The number must be below the version's limit.
+    pub(crate) fn risk_name(&self, risk: u8) -> String {
+        // SAFETY: the function has no preconditions, and returns a static text for known numbers.
+        let name = unsafe { text((self.risk_name)(risk.into()), MAX_NAME) };
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// Returns the sum of the scores of risks, which are the bits of a number.
+    pub(crate) fn risk_score(&self, risks: u64) -> u16 {
+        let (mut client, mut server) = (0, 0);
+        // SAFETY: both numbers are valid for writes.
+        unsafe { (self.risk_score)(risks, &mut client, &mut server) }
     }
 
     /// Returns the name of a confidence value. The number must be below the version's limit.

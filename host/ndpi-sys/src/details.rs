@@ -33,30 +33,47 @@ pub struct Details<'a> {
     pub user_agent: Cow<'a, str>,
     /// The content type of the response (HTTP).
     pub content_type: Cow<'a, str>,
+    /// JA4 of the client (TLS, DTLS, QUIC). Empty with nDPI 4.2.
+    pub client_ja4: Cow<'a, str>,
+    /// The fingerprint of the client's first TCP packet. Empty with nDPI 4.2.
+    pub tcp_fingerprint: Cow<'a, str>,
+    /// The domain of the server name, as nDPI knows it. Empty with nDPI 4.2.
+    pub domain: Cow<'a, str>,
     /// How the application was found: an index of [`CONFIDENCES`].
     pub confidence: u8,
-    /// How the application was found, as the loaded version numbers it: an index of
-    /// [`Library::confidences`](crate::Library::confidences).
-    pub native_confidence: u8,
-    /// What only nDPI 5.0 finds out, or `None` with 4.2.
-    pub extra: Option<ExtraDetails>,
-}
-
-/// Details that only nDPI 5.0 finds out. A text that the flow does not have is empty.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ExtraDetails {
-    /// JA4 of the client (TLS, DTLS, QUIC).
-    pub client_ja4: String,
-    /// The fingerprint of the first TCP packet.
-    pub tcp_fingerprint: String,
-    /// The domain of the server name, as nDPI knows it.
-    pub domain: String,
-    /// The names of the risks that nDPI sees in the flow.
-    pub risks: Vec<String>,
+    /// The risks that nDPI sees in the flow. Bit n is set for the risk n, whose name is in
+    /// [`Library::risks`](crate::Library::risks).
+    pub risks: u64,
     /// The sum of the scores of all risks, for client and server.
     pub risk_score: u16,
-    /// The protocols of the flow from the outermost one on, at most 8, as numbers of nDPI.
-    pub stack: Vec<u16>,
+    /// The protocols of the flow.
+    pub stack: Stack,
+}
+
+/// The protocols of a flow, from the outermost one on, as numbers of nDPI.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Stack {
+    /// 0 after the last one.
+    protocols: [u16; 8],
+}
+
+impl Stack {
+    /// Returns a stack of at most 8 of these protocols. The number 0, an unknown protocol, is
+    /// omitted.
+    pub(crate) fn new(protocols: &[u16]) -> Self {
+        let mut stack = Self::default();
+        let known = protocols.iter().filter(|&&protocol| protocol != 0);
+        for (to, &protocol) in stack.protocols.iter_mut().zip(known) {
+            *to = protocol;
+        }
+        stack
+    }
+
+    /// Returns the protocols.
+    pub fn protocols(&self) -> impl Iterator<Item = u16> {
+        let protocols = self.protocols.into_iter();
+        protocols.take_while(|&protocol| protocol != 0)
+    }
 }
 
 /// The names of the confidence values, as nDPI 5.0 numbers them. The values of other versions are

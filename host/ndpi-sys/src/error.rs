@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 pub enum Error {
     /// No library was found.
     #[error(
-        "cannot find nDPI{}: install version 4.2 (Debian: apt-get install libndpi4.2) or 5.0",
+        "cannot find nDPI{}: install version 4.2 (Debian 12: apt-get install libndpi4.2) or 5.0 (in \
+         Flowloom's Python environment: pip install nfstream==6.6.0)",
         reasons(.0)
     )]
     NotFound(
@@ -24,6 +25,14 @@ pub enum Error {
         path: PathBuf,
         /// The error of reading it.
         source: io::Error,
+    },
+    /// The caller forbids to load the library.
+    #[error("cannot load nDPI library '{}': {reason}", escaped(path))]
+    Forbidden {
+        /// The path of the library.
+        path: PathBuf,
+        /// Why it must not be loaded.
+        reason: String,
     },
     /// The file is not a shared library.
     #[error("cannot load nDPI from '{}': {why}", escaped(path))]
@@ -83,7 +92,7 @@ pub enum Error {
         escaped(path),
         crate::library::SUPPORTED
     )]
-    Licence {
+    License {
         /// The path of the library.
         path: PathBuf,
         /// The version of the library.

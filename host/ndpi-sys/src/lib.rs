@@ -21,8 +21,8 @@ mod stub;
 mod v42;
 mod v50;
 
-pub use details::{CONFIDENCES, Details, ExtraDetails, Protocol};
+pub use details::{CONFIDENCES, Details, Protocol, Stack};
 pub use error::Error;
 pub use flow::Flow;
-pub use library::{Choice, Library, Licence, Search};
+pub use library::{Check, Choice, Library, License, Search};
 pub use module::{Custom, Module};

@@ -23,7 +23,7 @@ const ENGINE: &str = "_lib_engine.abi3.so";
 static KEPT: Mutex<Vec<&'static Api>> = Mutex::new(Vec::new());
 
 /// Which library to load.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Choice {
     /// The first usable library of these: the system's `libndpi.so.5`, NFStream's nDPI, the system's
     /// `libndpi.so.4.2`. See [`Search`].
@@ -41,6 +41,7 @@ pub struct Library {
     path: PathBuf,
     version: String,
     confidences: Vec<String>,
+    risks: Vec<String>,
 }
 
 /// The functions of a loaded library.
@@ -57,22 +58,26 @@ pub(crate) enum Version {
     V50(v50::Functions),
 }
 
-/// Where [`Choice::Auto`] searches, and what it may use.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where [`Choice::Auto`] searches, and what may be loaded.
+#[derive(Clone, Debug, Default)]
 pub struct Search {
     /// Folders with Python packages. NFStream 6.6.0, if it is installed in one of them, contains
     /// nDPI 5.0.
     pub folders: Vec<PathBuf>,
-    /// Whether nDPI 4.2 is preferred to 5.0.
-    pub prefers_4_2: bool,
     /// The licence that the operator has for nDPI 6. Without one, an nDPI 6 is refused because of
     /// its licence. With one, it is refused because this crate does not support it yet.
-    pub licence: Option<Licence>,
+    pub license: Option<License>,
+    /// Checks a file before it is loaded. The libraries that the dynamic linker finds by their names
+    /// are not checked.
+    pub check: Option<Check>,
 }
 
+/// Returns the path to load for a path, or why the file must not be loaded.
+pub type Check = fn(&Path) -> Result<PathBuf, String>;
+
 /// A licence for nDPI 6, whose dissectors for TLS, QUIC and DNS are not free for all users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Licence {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum License {
     /// The LGPL, without those dissectors.
     Lgpl,
     /// The use is not commercial.
@@ -91,7 +96,7 @@ impl Library {
     pub fn open(choice: &Choice, search: &Search) -> Result<Option<Arc<Self>>, Error> {
         match choice {
             Choice::None => Ok(None),
-            Choice::Path(path) => Self::open_file(path, search.licence).map(Some),
+            Choice::Path(path) => Self::open_file(path, search).map(Some),
             Choice::Auto => Self::search(search).map(Some),
         }
     }
@@ -106,10 +111,15 @@ impl Library {
         &self.path
     }
 
-    /// Returns the names of the values of
-    /// [`Details::native_confidence`](crate::Details::native_confidence), starting with 0.
+    /// Returns the names of the confidence values, as this version numbers them.
     pub fn confidences(&self) -> &[String] {
         &self.confidences
+    }
+
+    /// Returns the names of the risks, indexed by their numbers. The name of 0, which is no risk, is
+    /// empty.
+    pub fn risks(&self) -> &[String] {
+        &self.risks
     }
 
     /// Returns the size of a flow's state in bytes, without the texts that it points to.
@@ -128,17 +138,20 @@ impl Library {
         found.unwrap_or_default() as u8
     }
 
+    /// Returns the risks of this version as bits.
+    pub(crate) fn known_risks(&self) -> u64 {
+        // The bit 0 is no risk.
+        (1 << self.risks.len()) - 2
+    }
+
     fn search(search: &Search) -> Result<Arc<Self>, Error> {
-        let system = |name| Self::open_system(name, search.licence);
+        let system = |name| Self::open_system(name, search.license);
         let wheels = search.folders.iter().map(|folder| folder.join(ENGINE));
         let wheels = wheels.filter(|path| path.exists());
-        let wheels = wheels.map(|path| Self::open_file(&path, search.licence));
+        let wheels = wheels.map(|path| Self::open_file(&path, search));
         let newer = iter::once_with(|| system(NAME_5)).flatten().chain(wheels);
         let old = iter::once_with(|| system(NAME_4_2)).flatten();
-        match search.prefers_4_2 {
-            true => Self::first(old.chain(newer)),
-            false => Self::first(newer.chain(old)),
-        }
+        Self::first(newer.chain(old))
     }
 
     /// Returns the first library that can be used. Those after it are not loaded.
@@ -154,7 +167,7 @@ impl Library {
     }
 
     /// Opens a library of the system by its name, or returns `None` if there is none.
-    fn open_system(name: &str, licence: Option<Licence>) -> Option<Result<Arc<Self>, Error>> {
+    fn open_system(name: &str, license: Option<License>) -> Option<Result<Arc<Self>, Error>> {
         let handle = match Handle::load(Path::new(name)) {
             Ok(handle) => handle,
             // The dynamic linker reports a missing library only by this text.
@@ -166,15 +179,18 @@ impl Library {
                 return Some(Err(Error::Load { path, reason }));
             }
         };
-        Some(Self::identify(handle, name.into(), licence))
+        Some(Self::identify(handle, name.into(), license))
     }
 
-    fn open_file(path: &Path, licence: Option<Licence>) -> Result<Arc<Self>, Error> {
+    fn open_file(path: &Path, search: &Search) -> Result<Arc<Self>, Error> {
         // The dynamic linker searches a path without slash elsewhere.
-        let path = path::absolute(path).map_err(|source| Error::Unreadable {
+        let mut path = path::absolute(path).map_err(|source| Error::Unreadable {
             path: path.to_owned(),
             source,
         })?;
+        if let Some(check) = search.check {
+            path = check(&path).map_err(|reason| Error::Forbidden { path, reason })?;
+        }
         elf::check(&path)?;
         let loaded = match Handle::load(&path) {
             // A Python extension.
@@ -185,7 +201,7 @@ impl Library {
             path: path.clone(),
             reason,
         })?;
-        Self::identify(handle, path, licence)
+        Self::identify(handle, path, search.license)
     }
 
     /// Checks that a library is an nDPI that this crate supports, and finds its functions.
@@ -193,7 +209,7 @@ impl Library {
     fn identify(
         handle: Handle,
         path: PathBuf,
-        licence: Option<Licence>,
+        license: Option<License>,
     ) -> Result<Arc<Self>, Error> {
         // SAFETY: all versions of nDPI have these functions with these types. They are only called
         // while `handle` is alive.
@@ -211,17 +227,21 @@ impl Library {
         let release = match &version {
             version if is_release(version, "4.2") => Release::V42,
             version if is_release(version, "5.0") => Release::V50,
-            licensed if is_release(licensed, "6") && licence.is_none() => {
-                return Err(Error::Licence { path, version });
+            licensed if is_release(licensed, "6") && license.is_none() => {
+                return Err(Error::License { path, version });
             }
             _ => return Err(Error::Version { path, version }),
         };
         let flow_size = identity.flow_size();
-        let (api_version, flow_sizes, confidences) = release.expected();
-        let api_versions = api_version.into()..=api_version.into();
+        let expected = release.expected();
+        let api_version = usize::from(expected.api_version);
         for (what, found, expected) in [
-            ("API version", identity.api_version().into(), api_versions),
-            ("size of a flow", flow_size, flow_sizes),
+            (
+                "API version",
+                identity.api_version().into(),
+                api_version..=api_version,
+            ),
+            ("size of a flow", flow_size, expected.flow_sizes),
         ] {
             if !expected.contains(&found) {
                 return Err(Error::Layout {
@@ -255,9 +275,11 @@ impl Library {
             (common, functions)
         };
         handle.keep();
-        let confidences = (0..confidences)
+        let confidences = (0..expected.confidences)
             .map(|number| common.confidence_name(number))
             .collect();
+        let risks = (1..expected.risks).map(|number| common.risk_name(number));
+        let risks = iter::once(String::new()).chain(risks).collect();
         let api: &Api = Box::leak(Box::new(Api {
             common,
             version: functions,
@@ -271,6 +293,7 @@ impl Library {
             path,
             version,
             confidences,
+            risks,
         }))
     }
 }
@@ -282,17 +305,32 @@ enum Release {
     V50,
 }
 
+/// What a library of a release must have.
+struct Expected {
+    api_version: u16,
+    /// The sizes of a flow in bytes.
+    flow_sizes: RangeInclusive<usize>,
+    /// The number of confidence values.
+    confidences: u8,
+    /// The number of risks, with 0.
+    risks: u8,
+}
+
 impl Release {
-    /// Returns the API version, the sizes of a flow, and the number of confidence values that a
-    /// library of this release must have.
-    fn expected(self) -> (u16, RangeInclusive<usize>, u8) {
+    fn expected(self) -> Expected {
         match self {
-            Self::V42 => (
-                v42::layout::API_VERSION,
-                v42::layout::FLOW..=v42::layout::FLOW,
-                v42::layout::CONFIDENCES,
-            ),
-            Self::V50 => (v50::API_VERSION, v50::FLOW, v50::CONFIDENCES),
+            Self::V42 => Expected {
+                api_version: v42::layout::API_VERSION,
+                flow_sizes: v42::layout::FLOW..=v42::layout::FLOW,
+                confidences: v42::layout::CONFIDENCES,
+                risks: v42::layout::RISKS,
+            },
+            Self::V50 => Expected {
+                api_version: v50::API_VERSION,
+                flow_sizes: v50::FLOW,
+                confidences: v50::CONFIDENCES,
+                risks: v50::RISKS,
+            },
         }
     }
 }

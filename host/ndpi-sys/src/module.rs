@@ -190,7 +190,12 @@ impl Module {
             // `new` has created a serializer for this version.
             (Version::V50(_), None) => Details::default(),
         };
-        details.confidence = self.library.stable_confidence(details.native_confidence);
+        details.confidence = self.library.stable_confidence(details.confidence);
+        details.risks &= self.library.known_risks();
+        details.risk_score = match details.risks {
+            0 => 0,
+            risks => self.library.api().common.risk_score(risks),
+        };
         details
     }
 
@@ -220,6 +225,33 @@ impl Module {
         let common = &self.library.api().common;
         // SAFETY: the module is alive.
         unsafe { common.category_name(self.raw.as_ptr(), category) }
+    }
+
+    /// Returns the applications that this module can find, ordered by number, with their categories.
+    /// They include those of a list of additional protocols.
+    pub fn applications(&self) -> impl Iterator<Item = Protocol> {
+        let module = self.raw.as_ptr();
+        let count = match &self.library.api().version {
+            // SAFETY: the module is alive.
+            Version::V42(functions) => unsafe { (functions.protocol_count)(module) },
+            // SAFETY: as above.
+            Version::V50(functions) => unsafe { (functions.protocol_count)(module) },
+        };
+        let last = u16::try_from(count).unwrap_or(u16::MAX);
+        (1..last).map(move |app| {
+            let mut protocol = Protocol {
+                app,
+                ..Protocol::default()
+            };
+            let category = match &self.library.api().version {
+                // SAFETY: the module is alive.
+                Version::V42(functions) => unsafe { (functions.category)(module, protocol.into()) },
+                // SAFETY: as above.
+                Version::V50(functions) => unsafe { (functions.category)(module, protocol.into()) },
+            };
+            protocol.category = category as u16;
+            protocol
+        })
     }
 
     /// Panics if a flow was created for another library.

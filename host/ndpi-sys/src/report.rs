@@ -22,8 +22,7 @@ pub(crate) struct Report {
     pub(crate) user_agent: String,
     pub(crate) content_type: String,
     /// The risks by number. Bit 0 is no risk.
-    pub(crate) risk_bits: u64,
-    pub(crate) risks: Vec<String>,
+    pub(crate) risks: u64,
 }
 
 impl Report {
@@ -56,10 +55,9 @@ impl Report {
         if report.user_agent.is_empty() {
             report.user_agent = text_of(quic, "user_agent");
         }
-        for (number, risk) in block("flow_risk").as_object().into_iter().flatten() {
-            if let Ok(bit @ 1..64) = number.parse::<u32>() {
-                report.risk_bits |= 1 << bit;
-                report.risks.push(text_of(risk, "risk"));
+        for number in block("flow_risk").as_object().into_iter().flatten() {
+            if let Ok(bit @ 1..64) = number.0.parse::<u32>() {
+                report.risks |= 1 << bit;
             }
         }
         Some(report)
@@ -94,8 +92,7 @@ mod tests {
             tcp_fingerprint: "2_64_1".to_owned(),
             client_ja4: "q".to_owned(),
             user_agent: "u".to_owned(),
-            risk_bits: 1 << 6,
-            risks: vec!["A".to_owned()],
+            risks: 1 << 6,
             ..Report::default()
         };
         assert_eq!(report, expected);

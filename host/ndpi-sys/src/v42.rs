@@ -11,7 +11,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint};
 use std::ops::Range;
 
 use crate::common::{RawFlow, RawModule};
-use crate::details::{Details, Protocol};
+use crate::details::{Details, Protocol, Stack};
 use crate::handle::{functions, text};
 
 /// Offsets and sizes in bytes.
@@ -26,11 +26,15 @@ pub(crate) mod layout {
     pub(crate) const PROTOCOL_SET: usize = 64;
     /// The number of confidence values.
     pub(crate) const CONFIDENCES: u8 = 5;
+    /// The number of risks, with 0, which is none.
+    pub(crate) const RISKS: u8 = 42;
 
     /// The byte and the bit of `check_extra_packets`.
     pub(crate) const CHECK_EXTRA_PACKETS: (usize, u8) = (13, 0x40);
     pub(crate) const CONFIDENCE: usize = 16;
     pub(crate) const HOST_SERVER_NAME: Range<usize> = 220..300;
+    /// A number whose bits are risks.
+    pub(crate) const RISK: Range<usize> = 320..328;
     /// Pointers to texts.
     pub(crate) const HTTP_URL: usize = 336;
     pub(crate) const HTTP_CONTENT_TYPE: usize = 344;
@@ -103,6 +107,8 @@ functions! {
             -> RawProtocol;
         wants_more: ndpi_extra_dissection_possible(*mut RawModule, *mut RawFlow) -> u8;
         give_up: ndpi_detection_giveup(*mut RawModule, *mut RawFlow, u8, *mut u8) -> RawProtocol;
+        protocol_count: ndpi_get_num_supported_protocols(*mut RawModule) -> c_uint;
+        category: ndpi_get_proto_category(*mut RawModule, RawProtocol) -> c_uint;
         protocol_name: ndpi_protocol2name(*mut RawModule, RawProtocol, *mut c_char, c_uint)
             -> *const c_char;
     }
@@ -192,13 +198,16 @@ impl<'a> FlowData<'a> {
     }
 
     /// Returns the details of a flow. The conditions and their order are those of nDPI's own
-    /// reader.
+    /// reader. The score of the risks is missing, and the confidence has the numbers of this
+    /// version.
     pub(crate) fn details(self, protocol: Protocol) -> Details<'a> {
         let flow = self;
         let is = |id| protocol.master == id || protocol.app == id;
         let mut details = Details {
             server_name: flow.array(layout::HOST_SERVER_NAME),
-            native_confidence: flow.bytes[layout::CONFIDENCE],
+            confidence: flow.bytes[layout::CONFIDENCE],
+            risks: flow.number(layout::RISK.start),
+            stack: Stack::new(&[protocol.master, protocol.app]),
             ..Details::default()
         };
         // The union member with the fingerprints of TLS contains other data for these.
@@ -242,9 +251,14 @@ impl<'a> FlowData<'a> {
         String::from_utf8_lossy(&bytes[..len.unwrap_or(bytes.len())])
     }
 
-    fn pointer(self, at: usize) -> usize {
+    /// Returns the number in eight bytes.
+    fn number(self, at: usize) -> u64 {
         let bytes = self.bytes[at..].first_chunk();
-        usize::from_ne_bytes(bytes.copied().unwrap_or_default())
+        u64::from_ne_bytes(bytes.copied().unwrap_or_default())
+    }
+
+    fn pointer(self, at: usize) -> usize {
+        self.number(at) as usize
     }
 
     /// Returns the text that a pointer points to, at most `most` bytes.
@@ -280,11 +294,12 @@ int main(void) {
   for (size_t n = 0; n < sizeof(flow); n++)
     if (((unsigned char *)&flow)[n] != 0) printf("%zu %d ", n, ((unsigned char *)&flow)[n]);
   printf("%zu %zu %d ", sizeof(FLOW), sizeof(NDPI_PROTOCOL_BITMASK), NDPI_CONFIDENCE_MAX);
+  printf("%d ", NDPI_MAX_RISK);
   printf("%d %d ", (unsigned short)NDPI_API_VERSION, ndpi_no_prefs);
   printf("%zu %zu %zu ", sizeof(ndpi_protocol), offsetof(ndpi_protocol, app_protocol),
          offsetof(ndpi_protocol, category));
   START(confidence); START(http.url); START(http.content_type); START(http.user_agent);
-  RANGE(host_server_name); RANGE(protos.dhcp.fingerprint); RANGE(protos.ssh.client_signature);
+  RANGE(risk); RANGE(host_server_name); RANGE(protos.dhcp.fingerprint); RANGE(protos.ssh.client_signature);
   RANGE(protos.ssh.hassh_client); RANGE(protos.ssh.hassh_server);
   RANGE(protos.tls_quic.ja3_client); RANGE(protos.tls_quic.ja3_server);
   printf("%d %d %d %d %d ", NDPI_PROTOCOL_FTP_CONTROL, NDPI_PROTOCOL_MAIL_POP,
@@ -334,6 +349,7 @@ int main(void) {
             layout::FLOW,
             layout::PROTOCOL_SET,
             layout::CONFIDENCES.into(),
+            layout::RISKS.into(),
             layout::API_VERSION.into(),
             0,
             size_of::<RawProtocol>(),
@@ -345,6 +361,7 @@ int main(void) {
             layout::HTTP_USER_AGENT,
         ];
         for range in [
+            layout::RISK,
             layout::HOST_SERVER_NAME,
             layout::DHCP_FINGERPRINT,
             layout::SSH_CLIENT_SIGNATURE,

@@ -10,7 +10,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::{ptr, slice};
 
 use crate::common::{RawFlow, RawModule};
-use crate::details::{Details, ExtraDetails, Protocol};
+use crate::details::{Details, Protocol, Stack};
 use crate::handle::{functions, text};
 use crate::report::Report;
 
@@ -20,6 +20,8 @@ pub(crate) const API_VERSION: u16 = 15;
 pub(crate) const FLOW: std::ops::RangeInclusive<usize> = 512..=8192;
 /// The number of confidence values.
 pub(crate) const CONFIDENCES: u8 = 10;
+/// The number of risks, with 0, which is none.
+pub(crate) const RISKS: u8 = 57;
 
 /// `NDPI_STATE_CLASSIFIED`: nDPI needs no more packets.
 const CLASSIFIED: c_uint = 3;
@@ -63,6 +65,17 @@ impl RawProtocol {
     }
 }
 
+impl From<Protocol> for RawProtocol {
+    /// Returns a result that nDPI has not found in packets.
+    fn from(protocol: Protocol) -> Self {
+        Self {
+            proto: protocol.into(),
+            category: protocol.category.into(),
+            ..Self::default()
+        }
+    }
+}
+
 impl From<RawProtocol> for Protocol {
     fn from(raw: RawProtocol) -> Self {
         Self {
@@ -90,10 +103,11 @@ functions! {
             *mut RawModule, *mut RawFlow, *const u8, u16, u64, *mut c_void
         ) -> RawProtocol;
         give_up: ndpi_detection_giveup(*mut RawModule, *mut RawFlow) -> RawProtocol;
+        protocol_count: ndpi_get_num_protocols(*mut RawModule) -> c_uint;
+        category: ndpi_get_proto_category(*mut RawModule, RawProtocol) -> c_uint;
         protocol_name: ndpi_protocol2name(*mut RawModule, RawPair, *mut c_char, c_uint)
             -> *const c_char;
         server_name: ndpi_get_flow_name(*mut RawFlow) -> *const c_char;
-        risk_score: ndpi_risk2score(u64, *mut u16, *mut u16) -> u16;
         init_serializer: ndpi_init_serializer(*mut RawSerializer, c_uint) -> c_int;
         reset_serializer: ndpi_reset_serializer(*mut RawSerializer);
         term_serializer: ndpi_term_serializer(*mut RawSerializer);
@@ -160,7 +174,8 @@ impl Functions {
         unsafe { (self.process)(module, flow, packet, len, time_ms, ptr::null_mut()) }
     }
 
-    /// Returns the details of a flow whose last result is `last`.
+    /// Returns the details of a flow whose last result is `last`, without the score of the risks. The
+    /// confidence has the numbers of this version.
     ///
     /// # Safety
     ///
@@ -178,9 +193,6 @@ impl Functions {
         // SAFETY: see above.
         let report = unsafe { self.report(module, flow, last, serializer) };
         let report = report.unwrap_or_default();
-        let (mut client, mut server) = (0, 0);
-        // SAFETY: both numbers are valid for writes.
-        let risk_score = unsafe { (self.risk_score)(report.risk_bits, &mut client, &mut server) };
         let is_ssh = last.proto.master == protocol::SSH || last.proto.app == protocol::SSH;
         let stack = &last.stack[..usize::from(last.stack_len).min(last.stack.len())];
         Details {
@@ -198,16 +210,13 @@ impl Functions {
             server_fingerprint: first([&report.server_ja3, &report.hassh_server]),
             user_agent: report.user_agent.into(),
             content_type: report.content_type.into(),
-            confidence: 0,
-            native_confidence: report.confidence,
-            extra: Some(ExtraDetails {
-                client_ja4: report.client_ja4,
-                tcp_fingerprint: report.tcp_fingerprint,
-                domain: report.domain,
-                risks: report.risks,
-                risk_score,
-                stack: stack.to_vec(),
-            }),
+            client_ja4: report.client_ja4.into(),
+            tcp_fingerprint: report.tcp_fingerprint.into(),
+            domain: report.domain.into(),
+            confidence: report.confidence,
+            risks: report.risks,
+            risk_score: 0,
+            stack: Stack::new(stack),
         }
     }
 

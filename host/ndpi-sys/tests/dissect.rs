@@ -8,9 +8,7 @@ use std::sync::Arc;
 use std::thread;
 
 use common::{captured, libraries, library_4_2, library_5_0};
-use ndpi_sys::{
-    CONFIDENCES, Choice, Custom, Error, ExtraDetails, Flow, Library, Module, Protocol, Search,
-};
+use ndpi_sys::{CONFIDENCES, Choice, Custom, Error, Flow, Library, Module, Protocol, Search};
 
 /// Returns an IPv4 packet with UDP. The checksums are 0, because nDPI ignores them.
 fn udp(ports: [u16; 2], payload: &[u8]) -> Vec<u8> {
@@ -49,8 +47,6 @@ fn a_query_is_dns_with_the_queried_name() {
         assert_eq!(module.give_up(&mut flow), (protocol, false));
         let details = module.details(&flow, protocol);
         assert_eq!(details.server_name, "www.example.org");
-        let native = usize::from(details.native_confidence);
-        assert_eq!(library.confidences()[native], "DPI");
         assert_eq!(CONFIDENCES[usize::from(details.confidence)], "DPI");
         assert_eq!(details.client_fingerprint, "");
     }
@@ -92,14 +88,12 @@ fn details_of_tls_and_http_are_found() {
             "t13d3112h1_e8f1e7e78f70_b26ce05bbdd6",
         );
         assert_eq!(details.client_fingerprint, if is_5_0 { ja4 } else { ja3 });
-        let expected = is_5_0.then(|| ExtraDetails {
-            client_ja4: ja4.to_owned(),
-            tcp_fingerprint: "2_64_64240_d876f498b09e".to_owned(),
-            domain: "www.example.com".to_owned(),
-            stack: vec![91],
-            ..ExtraDetails::default()
-        });
-        assert_eq!(details.extra, expected);
+        let only_5_0 = |text| if is_5_0 { text } else { "" };
+        assert_eq!(details.client_ja4, only_5_0(ja4));
+        assert_eq!(details.tcp_fingerprint, only_5_0("2_64_64240_d876f498b09e"));
+        assert_eq!(details.domain, only_5_0("www.example.com"));
+        assert!(details.stack.protocols().eq([91]));
+        assert_eq!((details.risks, details.risk_score), (0, 0));
 
         let mut http = flow(library);
         let protocol = dissected(&mut module, &mut http, &captured("http.pcap", 80));
@@ -109,8 +103,7 @@ fn details_of_tls_and_http_are_found() {
         assert_eq!(details.user_agent, "curl/7.88.1");
         assert_eq!(details.content_type, "text/html");
         assert_eq!(details.client_fingerprint, "");
-        assert_eq!(details.extra.is_some(), is_5_0);
-        assert!(details.extra.is_none_or(|extra| extra.stack == [7]));
+        assert!(details.stack.protocols().eq([7]));
     }
 }
 
@@ -144,16 +137,30 @@ fn functions_of_the_process_are_not_used() {
 
 #[test]
 fn risks_have_names_and_a_score() {
-    let Some(library) = library_5_0() else { return };
-    let (mut module, mut tls) = (module(library), flow(library));
-    let protocol = dissected(&mut module, &mut tls, &captured("tls12.pcap", 443));
-    let extra = module.details(&tls, protocol).extra;
-    let extra = extra.expect("nDPI 5.0 has more details");
-    assert_eq!(
-        extra.risks,
-        ["Self-signed Cert", "TLS Cert Validity Too Long"]
-    );
-    assert_eq!(extra.risk_score, 150);
+    for library in libraries() {
+        let (mut module, mut tls) = (module(library), flow(library));
+        let protocol = dissected(&mut module, &mut tls, &captured("tls12.pcap", 443));
+        let details = module.details(&tls, protocol);
+        let names: Vec<_> = library
+            .risks()
+            .iter()
+            .enumerate()
+            .filter(|(number, _)| details.risks & 1 << number != 0)
+            .map(|(_, name)| &**name)
+            .collect();
+        let expected = match library.version().starts_with("5.0") {
+            true => ["Self-signed Cert", "TLS Cert Validity Too Long"],
+            false => [
+                "Self-signed Certificate",
+                "TLS Certificate Validity Too Long",
+            ],
+        };
+        assert_eq!(names, expected);
+        assert_eq!(details.risk_score, 150);
+        // A library has a text for an unknown number too.
+        let is_number = |name: &String| name.parse::<u32>().is_ok();
+        assert!(!library.risks().iter().any(is_number), "{library:?}");
+    }
 }
 
 #[test]
@@ -188,6 +195,14 @@ fn a_query_has_the_application_of_its_name() {
             "DNS.Facebook",
             "{library:?}"
         );
+        let stack = module.details(&flow, protocol).stack;
+        let names = stack.protocols().map(|app| {
+            module.protocol_name(Protocol {
+                app,
+                ..Protocol::default()
+            })
+        });
+        assert!(names.eq(["DNS", "Facebook"]), "{library:?}");
     }
 }
 
@@ -236,6 +251,35 @@ fn packets_that_ndpi_cannot_process_are_not_passed_to_it() {
                 assert_eq!(after, protocol);
             }
             assert_eq!(module.give_up(&mut flow), (protocol, false));
+        }
+    }
+}
+
+#[test]
+fn all_applications_are_listed_with_their_categories() {
+    for library in libraries() {
+        let module = module(library);
+        let applications: Vec<_> = module
+            .applications()
+            .map(|protocol| {
+                let category = module.category_name(protocol.category);
+                (module.protocol_name(protocol), category)
+            })
+            .collect();
+        let count = match library.version().starts_with("5.0") {
+            true => 400..500,
+            false => 270..300,
+        };
+        assert!(count.contains(&applications.len()), "{library:?}");
+        for (name, category) in [
+            ("DNS", "Network"),
+            ("TLS", "Web"),
+            ("Facebook", "SocialNetwork"),
+        ] {
+            let is_listed = applications
+                .iter()
+                .any(|app| *app == (name.to_owned(), category.to_owned()));
+            assert!(is_listed, "{name} in {applications:?}");
         }
     }
 }

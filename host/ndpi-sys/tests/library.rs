@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
-use ndpi_sys::{Choice, Error, Library, Licence, Search};
+use ndpi_sys::{Choice, Error, Library, License, Search};
 
 /// A folder that is removed at the end.
 struct Folder(PathBuf);
@@ -178,10 +178,10 @@ fn version_6_is_refused_because_of_its_licence() {
     let bytes = replaced(&ndpi(), version.as_bytes(), licensed.as_bytes());
     let path = folder.file("licensed.so", &bytes);
     let (error, message) = refused(&path);
-    assert!(matches!(error, Error::Licence { .. }), "{message}");
+    assert!(matches!(error, Error::License { .. }), "{message}");
     assert!(message.contains(&licensed), "{message}");
     let search = Search {
-        licence: Some(Licence::NonCommercial),
+        license: Some(License::NonCommercial),
         ..Search::default()
     };
     let error = Library::open(&Choice::Path(path), &search).expect_err("it is not supported");
@@ -194,17 +194,42 @@ fn a_python_environment_is_searched() {
         return;
     };
     let folder = library.path().parent().expect("a file is in a folder");
-    let found = |prefers_4_2| {
+    let found = |folders, check| {
         let search = Search {
-            folders: vec!["/nonexistent".into(), folder.to_owned()],
-            prefers_4_2,
-            licence: None,
+            folders,
+            check,
+            ..Search::default()
         };
-        let found = Library::open(&Choice::Auto, &search).expect("there are two");
+        let found = Library::open(&Choice::Auto, &search).expect("there is one");
         found.expect("a library was asked for").version().to_owned()
     };
-    assert!(found(false).starts_with("5.0"));
-    assert!(found(true).starts_with("4.2"));
+    let folders = vec!["/nonexistent".into(), folder.to_owned()];
+    assert!(found(folders.clone(), None).starts_with("5.0"));
+    // Without it, and if it must not be loaded, the library of the system is found.
+    assert!(found(Vec::new(), None).starts_with("4.2"));
+    assert!(found(folders, Some(|_| Err("no".to_owned()))).starts_with("4.2"));
+}
+
+#[test]
+fn a_forbidden_file_is_not_loaded() {
+    let path = common::library_4_2().path();
+    let search = Search {
+        check: Some(|path| Err(format!("{} is mine", path.display()))),
+        ..Search::default()
+    };
+    let error = Library::open(&Choice::Path(path.to_owned()), &search).expect_err("forbidden");
+    assert!(matches!(error, Error::Forbidden { .. }), "{error}");
+    assert!(error.to_string().ends_with(" is mine"), "{error}");
+    // The check decides which file is loaded.
+    let search = Search {
+        check: Some(|_| Ok(common::library_4_2().path().to_owned())),
+        ..Search::default()
+    };
+    let found = Library::open(&Choice::Path("/nonexistent".into()), &search);
+    let found = found
+        .expect("it is there")
+        .expect("a library was asked for");
+    assert_eq!(found.path(), path);
 }
 
 #[test]

@@ -58,10 +58,13 @@ impl ColumnBuffer {
                 ends: Vec::new(),
             },
             // No field is a list of floats or JSON, and no schema has times. Bytes and texts have the same layout.
-            Type::Time | Type::Text | Type::Bytes | Type::Floats | Type::Json => Self::Texts {
-                bytes: Vec::new(),
-                ends: Vec::new(),
-            },
+            // A list of texts is one text.
+            Type::Time | Type::Text | Type::Bytes | Type::Floats | Type::Texts | Type::Json => {
+                Self::Texts {
+                    bytes: Vec::new(),
+                    ends: Vec::new(),
+                }
+            }
         }
     }
 
@@ -147,7 +150,8 @@ impl ColumnBuffer {
         ends.push(bytes.len() as u32);
     }
 
-    /// Appends a value of a flow, which must have the type of the column.
+    /// Appends a value of a flow, which must have the type of the column. A list of texts becomes one text with a line
+    /// feed between two elements.
     ///
     /// # Panics
     ///
@@ -169,6 +173,14 @@ impl ColumnBuffer {
             },
             Value::Bytes(value) => self.push_text(|bytes| bytes.extend_from_slice(value)),
             Value::Null | Value::Floats(_) => self.push_text(|_| ()),
+            Value::Texts(texts) => self.push_text(|bytes| {
+                for (n, text) in texts.iter().enumerate() {
+                    if n > 0 {
+                        bytes.push(b'\n');
+                    }
+                    bytes.extend_from_slice(text.as_bytes());
+                }
+            }),
             text @ (Value::Time(_)
             | Value::Ip(_)
             | Value::Mac(_)

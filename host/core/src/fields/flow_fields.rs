@@ -5,6 +5,7 @@
 //! otherwise.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::sensitivity::Sensitivity;
 use crate::address::is_private;
@@ -51,6 +52,8 @@ pub enum Extract {
     Time(fn(&FlowView<'_>) -> u64),
     /// A list with one value of each of the flow's first packets.
     Splt(SpltValue),
+    /// A list of texts.
+    Texts(for<'a> fn(&FlowView<'a>) -> &'a [Arc<str>]),
     /// A value that may be null.
     Nullable(for<'a> fn(&FlowView<'a>) -> Value<'a>),
 }
@@ -148,6 +151,7 @@ impl Feature {
             Extract::Text(value) => Value::Text(value(flow)),
             Extract::Time(value) => Value::time(value(flow)),
             Extract::Splt(part) => Value::Integers(flow.splt.map_or(&[], |splt| splt.list(part))),
+            Extract::Texts(value) => Value::Texts(value(flow)),
             Extract::Nullable(value) => value(flow),
         }
     }
@@ -620,9 +624,9 @@ const SPLT: [Feature; 3] = [
 ];
 
 /// The results of dissection by nDPI. Plugins see the results up to the current packet.
-const APPLICATION: [Feature; 9] = [
+const APPLICATION: [Feature; 15] = [
     Feature::new("application_name", Type::Text, "",
-        "The application of the flow, as nDPI names it, for example DNS. If the application uses another protocol, the name of that protocol comes first, for example TLS.Facebook. The value is Unknown if the application was not determined. (The names are those of the installed nDPI; NFStream includes another version of nDPI.)",
+        "The application of the flow, as nDPI names it, for example DNS. If the application uses another protocol, the name of that protocol comes first, for example TLS.Facebook. The value is Unknown if the application was not determined. (The names are those of the nDPI that is loaded. NFStream 6.6.0 includes nDPI 5.0.)",
         Extract::Text(|flow| &flow.application().name)).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("application_category_name", Type::Text, "",
         "The category of the application, as nDPI names it, for example SocialNetwork or Network. The value is Unspecified if there is none.",
@@ -631,13 +635,13 @@ const APPLICATION: [Feature; 9] = [
         "True if nDPI did not find the application in the packets, but guessed it from ports, addresses and earlier flows.",
         Extract::Boolean(|flow| flow.application().is_guessed)).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("application_confidence", Type::U8, "",
-        "The method by which nDPI found the application, as nDPI numbers it. (NFStream includes another version of nDPI, with other numbers.)",
+        "The method by which nDPI found the application, as nDPI 5.0 numbers it.",
         number!(Integer, |flow| integer(flow.application().confidence.into()))).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("requested_server_name", Type::Text, "",
         "The name that the client requested: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others. For SSH, it is the software of the client, as in nDPI's own reader. It has at most 79 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ServerName))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("client_fingerprint", Type::Text, "",
-        "The JA3 of a TLS or QUIC client, the HASSH of an SSH client, or the fingerprint of a DHCP client; empty if there is none. (NFStream 6.6.0 has JA4 instead of JA3.)",
+        "The fingerprint of a TLS or QUIC client, the HASSH of an SSH client, or the fingerprint of a DHCP client; empty if there is none. For TLS and QUIC, it is JA4 with nDPI 5.0, as in NFStream 6.6.0, and JA3 with nDPI 4.2.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ClientFingerprint))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("server_fingerprint", Type::Text, "",
         "The JA3S of a TLS or QUIC server, or the HASSH of an SSH server; empty if there is none.",
@@ -648,10 +652,28 @@ const APPLICATION: [Feature; 9] = [
     Feature::new("content_type", Type::Text, "",
         "The content type of an HTTP response. It has at most 63 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ContentType))).of(Group::Application).needs(Sensitivity::Names),
+    Feature::new("client_ja4", Type::Text, "",
+        "The JA4 fingerprint of a TLS, DTLS or QUIC client, as FoxIO defines it; empty if there is none. nDPI 4.2 does not compute it. (NFStream does not have this field.)",
+        Extract::Text(|flow| flow.application().text(ApplicationText::ClientJa4))).of(Group::Application).needs(Sensitivity::Names),
+    Feature::new("tcp_fingerprint", Type::Text, "",
+        "nDPI's fingerprint of the client's first TCP packet: its flags, the time to live, the window size and a hash of the options; empty if there is none. nDPI 4.2 does not compute it. (NFStream does not have this field.)",
+        Extract::Text(|flow| flow.application().text(ApplicationText::TcpFingerprint))).of(Group::Application).needs(Sensitivity::Names),
+    Feature::new("application_domain", Type::Text, "",
+        "The domain of the requested server name, as nDPI determines it; empty if there is none. nDPI 4.2 does not determine it. (NFStream does not have this field.)",
+        Extract::Text(|flow| flow.application().text(ApplicationText::Domain))).of(Group::Application).needs(Sensitivity::Names),
+    Feature::new("application_stack", Type::Texts, "",
+        "The protocols of the flow from the outermost one on, as nDPI names them; empty if none is known. nDPI 4.2 finds at most 2, nDPI 5.0 at most 8. (NFStream does not have this field.)",
+        Extract::Texts(|flow| flow.application().stack())).of(Group::Application).needs(Sensitivity::Application),
+    Feature::new("application_risks", Type::Texts, "",
+        "The risks that nDPI sees in the flow, as nDPI names them, in the order of their numbers; empty if there are none. (NFStream does not have this field.)",
+        Extract::Texts(|flow| flow.application().risks())).of(Group::Application).needs(Sensitivity::Application),
+    Feature::new("application_risk_score", Type::U16, "",
+        "The sum of the scores that nDPI gives to the risks of the flow, for client and server; 0 without risks. (NFStream does not have this field.)",
+        number!(Integer, |flow| integer(flow.application().risk_score.into()))).of(Group::Application).needs(Sensitivity::Application),
 ];
 
 /// All fields, in the order of every output.
-pub static FEATURES: &[Feature] = &concat::<97>(&[
+pub static FEATURES: &[Feature] = &concat::<103>(&[
     &IDENTITY,
     &TIMES,
     &counters!("bidirectional", "of the flow", |flow| flow

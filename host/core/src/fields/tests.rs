@@ -64,8 +64,19 @@ fn flow() -> Flow {
     }));
     meter.finish();
     let mut flow = meter.next_flow().expect("the flow");
-    let texts = ["example.org", "ja3", "ja3s", "curl", "text/html"];
-    let application = Application::new("TLS".into(), "Web".into(), true, 6, texts);
+    let texts = [
+        "www.example.org",
+        "ja3",
+        "ja3s",
+        "curl",
+        "text/html",
+        "ja4",
+        "2_64",
+        "example.org",
+    ];
+    let application = Application::new("TLS".into(), "Web".into(), true, 6, texts)
+        .with_risks(["Old".into(), "Odd".into()].into(), 150)
+        .with_stack(["TLS".into()].into());
     flow.application = Some(Box::new(application));
     flow.capture = 3;
     flow.identity = Some(Box::new(FlowIdentity {

@@ -62,6 +62,7 @@ impl Serialize for Value<'_> {
             Self::Float(value) => serializer.serialize_f64(value),
             Self::Integers(values) => values.serialize(serializer),
             Self::Floats(values) => values.serialize(serializer),
+            Self::Texts(texts) => serializer.collect_seq(texts.iter().map(|text| &**text)),
             Self::Text(text) => serializer.serialize_str(text),
             Self::Ip(address) => serializer.collect_str(&address),
             Self::Time(_)

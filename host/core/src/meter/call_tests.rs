@@ -16,7 +16,7 @@ use crate::fields::Group;
 use crate::flow::{Flow, ReadyFlows};
 use crate::link_type::{LinkType, RawPacket};
 use crate::record::{
-    Application, DecodedChunk, Ended, Expiration, FlowPacket, FlowView, KeyHasher,
+    Application, ApplicationText, DecodedChunk, Ended, Expiration, FlowPacket, FlowView, KeyHasher,
 };
 use crate::schema::{Schema, UdpColumn};
 use crate::time::Time;
@@ -149,7 +149,13 @@ impl Classifier for Namer {
         let port = packet.packet.src_port;
         self.calls.add(format!("see {port} #{n}"));
         let name = port.to_string();
-        let application = Application::new(name.into(), "".into(), false, 0, [""; 5]);
+        let application = Application::new(
+            name.into(),
+            "".into(),
+            false,
+            0,
+            [""; ApplicationText::COUNT],
+        );
         self.applications.insert(slot, application);
     }
 

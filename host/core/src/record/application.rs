@@ -11,8 +11,14 @@ pub struct Application {
     pub(crate) category: Arc<str>,
     /// Whether nDPI guessed the application instead of detecting it in the packets.
     pub(crate) is_guessed: bool,
-    /// The confidence, as nDPI numbers it.
+    /// The confidence, as nDPI 5.0 numbers it.
     pub(crate) confidence: u8,
+    /// The sum of the scores of the risks.
+    pub(crate) risk_score: u16,
+    /// The names of the risks, or `None` if there are none. Many flows share them.
+    risks: Option<Arc<[Arc<str>]>>,
+    /// The names of the protocols from the outermost one on, or `None` if none is known. Many flows share them.
+    stack: Option<Arc<[Arc<str>]>>,
     /// The end of each text in `texts`, in bytes.
     ends: [u16; ApplicationText::COUNT],
     /// All texts, concatenated in the order of [`ApplicationText`].
@@ -24,7 +30,7 @@ pub struct Application {
 pub enum ApplicationText {
     /// The name that the client requested.
     ServerName = 0,
-    /// The fingerprint of the client (JA3, HASSH, DHCP).
+    /// The fingerprint of the client (JA3, JA4, HASSH, DHCP).
     ClientFingerprint = 1,
     /// The fingerprint of the server (JA3S, HASSH).
     ServerFingerprint = 2,
@@ -32,11 +38,17 @@ pub enum ApplicationText {
     UserAgent = 3,
     /// The content type of an HTTP response.
     ContentType = 4,
+    /// The JA4 of the client.
+    ClientJa4 = 5,
+    /// The fingerprint of the client's first TCP packet.
+    TcpFingerprint = 6,
+    /// The domain of the requested name.
+    Domain = 7,
 }
 
 impl ApplicationText {
     /// The number of texts.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 8;
 }
 
 impl Application {
@@ -60,9 +72,39 @@ impl Application {
             category,
             is_guessed,
             confidence,
+            risk_score: 0,
+            risks: None,
+            stack: None,
             ends,
             texts: texts.concat().into(),
         }
+    }
+
+    /// Sets the names of the risks, and the sum of their scores.
+    pub fn with_risks(self, names: Arc<[Arc<str>]>, score: u16) -> Self {
+        Self {
+            risks: Some(names),
+            risk_score: score,
+            ..self
+        }
+    }
+
+    /// Sets the names of the protocols, from the outermost one on.
+    pub fn with_stack(self, names: Arc<[Arc<str>]>) -> Self {
+        Self {
+            stack: Some(names),
+            ..self
+        }
+    }
+
+    /// Returns the names of the risks.
+    pub(crate) fn risks(&self) -> &[Arc<str>] {
+        self.risks.as_deref().unwrap_or_default()
+    }
+
+    /// Returns the names of the protocols, from the outermost one on.
+    pub(crate) fn stack(&self) -> &[Arc<str>] {
+        self.stack.as_deref().unwrap_or_default()
     }
 
     /// Returns the application of flows that were not dissected: `Unknown`.
@@ -90,7 +132,16 @@ mod tests {
 
     #[test]
     fn each_text_is_found_in_the_concatenation() {
-        let texts = ["www.example.org", "", "e35df3", "Mozilla", ""];
+        let texts = [
+            "www.example.org",
+            "",
+            "e35df3",
+            "Mozilla",
+            "",
+            "t13d",
+            "",
+            "example.org",
+        ];
         let application = Application::new("HTTP".into(), "Web".into(), false, 4, texts);
         for (which, expected) in [
             (ApplicationText::ServerName, "www.example.org"),
@@ -98,6 +149,9 @@ mod tests {
             (ApplicationText::ServerFingerprint, "e35df3"),
             (ApplicationText::UserAgent, "Mozilla"),
             (ApplicationText::ContentType, ""),
+            (ApplicationText::ClientJa4, "t13d"),
+            (ApplicationText::TcpFingerprint, ""),
+            (ApplicationText::Domain, "example.org"),
         ] {
             assert_eq!(application.text(which), expected, "{which:?}");
             assert_eq!(Application::unknown().text(which), "");

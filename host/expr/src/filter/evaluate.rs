@@ -122,7 +122,7 @@ impl<'a> From<Value<'a>> for Scalar<'a> {
             Value::Text(text) | Value::Json(text) => Self::Text(text.into()),
             Value::Bytes(bytes) => Self::Bytes(bytes),
             // No column of a schema is a time.
-            Value::Time(_) | Value::Integers(_) | Value::Floats(_) => Self::Other,
+            Value::Time(_) | Value::Integers(_) | Value::Floats(_) | Value::Texts(_) => Self::Other,
         }
     }
 }

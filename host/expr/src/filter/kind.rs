@@ -75,7 +75,7 @@ fn kind(ty: Type, unit: &str) -> Kind {
         },
         Type::Time | Type::Text => Kind::Text,
         Type::Bytes => Kind::Bytes,
-        Type::Integers | Type::Floats => Kind::List,
+        Type::Integers | Type::Floats | Type::Texts => Kind::List,
         Type::Json => Kind::Json,
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::builder::{
     BinaryBuilder, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder,
-    PrimitiveBuilder, TimestampMicrosecondBuilder,
+    PrimitiveBuilder, StringBuilder, TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, ArrowPrimitiveType};
 use arrow_schema::{ArrowError, DataType};
@@ -28,6 +28,7 @@ pub(super) enum ColumnValues {
     Bytes(BinaryBuilder),
     IntegerLists(ListBuilder<Int64Builder>),
     FloatLists(ListBuilder<Float64Builder>),
+    TextLists(ListBuilder<StringBuilder>),
 }
 
 /// Memory for the values of some flows. It is empty between calls.
@@ -52,6 +53,9 @@ impl ColumnValues {
             DataType::Binary => Self::Bytes(BinaryBuilder::new()),
             DataType::List(item) if *item.data_type() == DataType::Float64 => {
                 Self::FloatLists(ListBuilder::new(Float64Builder::new()))
+            }
+            DataType::List(item) if *item.data_type() == DataType::Utf8 => {
+                Self::TextLists(ListBuilder::new(StringBuilder::new()))
             }
             DataType::List(_) => Self::IntegerLists(ListBuilder::new(Int64Builder::new())),
             _ => Self::Texts(TextColumn::default()),
@@ -193,6 +197,12 @@ impl ColumnValues {
                 rows.values().append_slice(values);
                 rows.append(true);
             }
+            (Self::TextLists(rows), Value::Texts(texts)) => {
+                for text in texts {
+                    rows.values().append_value(text);
+                }
+                rows.append(true);
+            }
             (column, _) => column.push_null(),
         }
     }
@@ -209,6 +219,7 @@ impl ColumnValues {
             Self::Bytes(rows) => rows.append_null(),
             Self::IntegerLists(rows) => rows.append(false),
             Self::FloatLists(rows) => rows.append(false),
+            Self::TextLists(rows) => rows.append(false),
         }
     }
 
@@ -229,6 +240,7 @@ impl ColumnValues {
             Self::Bytes(rows) => Arc::new(rows.finish()),
             Self::IntegerLists(rows) => Arc::new(rows.finish()),
             Self::FloatLists(rows) => Arc::new(rows.finish()),
+            Self::TextLists(rows) => Arc::new(rows.finish()),
         })
     }
 }

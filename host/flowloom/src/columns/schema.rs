@@ -27,7 +27,7 @@ pub const SCHEMA_VERSION_KEY: &str = "flowloom.schema_version";
 /// | time | `timestamp[us, UTC]` |
 /// | text | `utf8`; with few values `dictionary<int32, utf8>` |
 /// | bytes | `binary` |
-/// | list of integers, list of floats | `list<int64>`, `list<float64>` |
+/// | list of integers, list of floats, list of texts | `list<int64>`, `list<float64>`, `list<utf8>` |
 /// | JSON | `utf8` |
 ///
 /// Integers are signed, because Spark refuses other integers. Columns of plugins, times and identifiers of flows are
@@ -118,6 +118,7 @@ pub fn arrow_type(ty: Type) -> DataType {
         Type::Bytes => DataType::Binary,
         Type::Integers => DataType::new_list(DataType::Int64, true),
         Type::Floats => DataType::new_list(DataType::Float64, true),
+        Type::Texts => DataType::new_list(DataType::Utf8, true),
     }
 }
 

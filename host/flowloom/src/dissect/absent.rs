@@ -1,24 +1,61 @@
-//! The replacement of the dissector in a build without nDPI.
+//! The replacement of nDPI in a build without it.
+
+use std::path::Path;
 
 use flowloom_core::meter::Classifier;
 use flowloom_core::record::{Application, FlowPacket};
 
-use super::{DissectError, NdpiFiles};
+use super::{ApplicationName, DissectError, NdpiConfig};
 
-/// Returns `None`: a build without nDPI does not search for it.
-pub(crate) fn missing() -> Option<String> {
-    None
+/// A loaded nDPI. This build has none.
+#[derive(Clone, Debug)]
+pub struct Ndpi(());
+
+impl Ndpi {
+    /// Loads nothing.
+    ///
+    /// # Errors
+    ///
+    /// Always succeeds in this build.
+    pub fn load(_: &NdpiConfig) -> Result<Self, DissectError> {
+        Ok(Self(()))
+    }
+
+    /// Returns `None`.
+    pub fn version(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns `None`.
+    pub fn path(&self) -> Option<&Path> {
+        None
+    }
+
+    /// Returns `None`: nothing was searched.
+    pub fn missing(&self) -> Option<&str> {
+        None
+    }
+
+    /// Returns an error.
+    ///
+    /// # Errors
+    ///
+    /// Always fails in this build.
+    pub fn applications(&self) -> Result<Vec<ApplicationName>, DissectError> {
+        Err(DissectError::Library("this build has no nDPI".to_owned()))
+    }
+
+    /// Returns none.
+    pub fn risks(&self) -> &[String] {
+        &[]
+    }
 }
 
-/// A dissector that cannot be created.
+/// A dissector, which cannot be created.
 pub(crate) enum Dissector {}
 
 impl Dissector {
-    pub(crate) fn new(
-        dissections: u8,
-        _: &NdpiFiles,
-        _: bool,
-    ) -> Result<Option<Self>, DissectError> {
+    pub(crate) fn new(_: &Ndpi, dissections: u8, _: bool) -> Result<Option<Self>, DissectError> {
         match dissections {
             0 => Ok(None),
             n => Err(DissectError::Absent(n)),

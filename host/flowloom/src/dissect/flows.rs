@@ -1,24 +1,25 @@
 //! Dissection of the flows of one meter.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::mem;
 use std::sync::Arc;
 
 use flowloom_core::meter::Classifier;
 use flowloom_core::record::{Application, FlowPacket};
 use flowloom_core::table::SegmentedVec;
-use flowloom_plugin::BoundedRead;
-use ndpi_sys::{Custom, Error, Flow, Module, Protocol};
+use ndpi_sys::{Flow, Module, Protocol, Stack};
 
-use super::{DissectError, NdpiFiles, library};
+use super::{DissectError, Ndpi};
 
-/// The maximum size of a list of protocols or categories in bytes. Those of nDPI are below 1 MiB.
-const MAX_LIST_BYTES: u64 = 16 << 20;
+/// The maximum number of different lists that are kept. Packets determine which lists occur.
+const MAX_LISTS: usize = 4096;
 
 /// Dissects the first packets of every flow of a meter.
 pub(crate) struct Dissector {
     ndpi: NamedModule,
-    files: NdpiFiles,
+    /// What another module is made of.
+    library: Ndpi,
     /// The maximum number of packets of a flow that are dissected.
     dissections: u64,
     /// The dissections, indexed by the slots of the flow table.
@@ -51,31 +52,29 @@ impl Dissector {
     ///
     /// # Errors
     ///
-    /// Returns an error if a file of `files` cannot be read, or if nDPI cannot be used.
+    /// Returns an error if there is no library, or if nDPI does not start.
     pub(crate) fn new(
+        ndpi: &Ndpi,
         dissections: u8,
-        files: &NdpiFiles,
         shows_live: bool,
     ) -> Result<Option<Self>, DissectError> {
         if dissections == 0 {
             return Ok(None);
         }
-        for path in [&files.protocols, &files.categories].into_iter().flatten() {
-            // nDPI opens the file itself. Therefore it is only checked here.
-            let checked = BoundedRead::new(MAX_LIST_BYTES).check(path);
-            checked.map_err(|error| DissectError::File {
-                path: path.clone(),
-                source: error.into(),
-            })?;
-        }
         Ok(Some(Self {
-            ndpi: NamedModule::new(files)?,
-            files: files.clone(),
+            ndpi: NamedModule::new(ndpi)?,
+            library: ndpi.clone(),
             dissections: dissections.into(),
             flows: SegmentedVec::default(),
             live: 0,
             shows_live,
         }))
+    }
+
+    /// Sets whether the plugins of new flows see the application of live flows.
+    pub(crate) fn show(&mut self, shows_live: bool) {
+        // The setting stays true, because flows with earlier plugins may still be live.
+        self.shows_live |= shows_live;
     }
 
     fn dissect(&mut self, slot: u32, n: u64, flow_packet: &FlowPacket<'_>) {
@@ -120,12 +119,6 @@ impl Dissector {
             live.application = Some(self.ndpi.application(live, false));
         }
     }
-
-    /// Sets whether the plugins of new flows see the application of live flows.
-    pub(crate) fn show(&mut self, shows_live: bool) {
-        // The setting stays true, because flows with earlier plugins may still be live.
-        self.shows_live |= shows_live;
-    }
 }
 
 impl Classifier for Dissector {
@@ -162,7 +155,7 @@ impl Classifier for Dissector {
     }
 
     fn restart(&mut self) {
-        match NamedModule::new(&self.files) {
+        match NamedModule::new(&self.library) {
             Ok(ndpi) => self.ndpi = ndpi,
             Err(error) => tracing::error!(
                 "cannot restart the dissector: {error}; it keeps its state of earlier captures"
@@ -184,18 +177,20 @@ struct NamedModule {
     /// The names by master protocol and application.
     names: HashMap<(u16, u16), Arc<str>>,
     categories: HashMap<u16, Arc<str>>,
+    /// The names of risks, which are the bits of the key.
+    risks: HashMap<u64, Arc<[Arc<str>]>>,
+    /// The names of the protocols of a stack.
+    stacks: HashMap<Stack, Arc<[Arc<str>]>>,
 }
 
 impl NamedModule {
-    fn new(files: &NdpiFiles) -> Result<Self, DissectError> {
-        let custom = Custom {
-            protocols: files.protocols.clone(),
-            categories: files.categories.clone(),
-        };
+    fn new(library: &Ndpi) -> Result<Self, DissectError> {
         Ok(Self {
-            module: Module::new(library()?, &custom)?,
+            module: library.module()?,
             names: HashMap::new(),
             categories: HashMap::new(),
+            risks: HashMap::new(),
+            stacks: HashMap::new(),
         })
     }
 
@@ -208,11 +203,7 @@ impl NamedModule {
 
     fn application(&mut self, live: &RunningDissection, is_guessed: bool) -> Application {
         let protocol = live.protocol;
-        let name = self
-            .names
-            .entry((protocol.master, protocol.app))
-            .or_insert_with(|| self.module.protocol_name(protocol).into())
-            .clone();
+        let name = name_of(&mut self.names, &self.module, protocol);
         let category = self
             .categories
             .entry(protocol.category)
@@ -225,23 +216,56 @@ impl NamedModule {
             &details.server_fingerprint,
             &details.user_agent,
             &details.content_type,
+            &details.client_ja4,
+            &details.tcp_fingerprint,
+            &details.domain,
         ];
-        Application::new(
-            name,
-            category,
-            is_guessed,
-            // The column has the numbers of the library.
-            details.native_confidence,
-            texts,
-        )
+        let confidence = details.confidence;
+        let mut application = Application::new(name, category, is_guessed, confidence, texts);
+        if details.risks != 0 {
+            let names = listed(&mut self.risks, details.risks, || {
+                let names = self.module.library().risks().iter().enumerate();
+                let named = names.filter(|(number, _)| details.risks & 1 << number != 0);
+                named.map(|(_, name)| name.as_str().into()).collect()
+            });
+            application = application.with_risks(names, details.risk_score);
+        }
+        if details.stack != Stack::default() {
+            let names = listed(&mut self.stacks, details.stack, || {
+                let protocols = details.stack.protocols().map(|app| Protocol {
+                    app,
+                    ..Protocol::default()
+                });
+                protocols
+                    .map(|protocol| name_of(&mut self.names, &self.module, protocol))
+                    .collect()
+            });
+            application = application.with_stack(names);
+        }
+        application
     }
 }
 
-impl From<Error> for DissectError {
-    fn from(error: Error) -> Self {
-        match error {
-            Error::File { path, source } => Self::File { path, source },
-            error => Self::Library(error.to_string()),
-        }
+/// Returns the name of a protocol.
+fn name_of(
+    names: &mut HashMap<(u16, u16), Arc<str>>,
+    module: &Module,
+    protocol: Protocol,
+) -> Arc<str> {
+    names
+        .entry((protocol.master, protocol.app))
+        .or_insert_with(|| module.protocol_name(protocol).into())
+        .clone()
+}
+
+/// Returns a list that many flows share.
+fn listed<K: Eq + Hash>(
+    lists: &mut HashMap<K, Arc<[Arc<str>]>>,
+    key: K,
+    list: impl FnOnce() -> Arc<[Arc<str>]>,
+) -> Arc<[Arc<str>]> {
+    if lists.len() == MAX_LISTS && !lists.contains_key(&key) {
+        lists.clear();
     }
+    lists.entry(key).or_insert_with(list).clone()
 }

@@ -27,7 +27,7 @@ use crate::capture::{
     self, Files, Filter, LiveCapture, LiveSettings, PacketSource, SourceTable, StopSignal,
 };
 use crate::columns::OutputColumns;
-use crate::dissect::{self, NdpiFiles};
+use crate::dissect::{DissectError, Ndpi};
 
 impl StreamerBuilder {
     /// Opens the sources, loads the plugins and starts the threads of the run.
@@ -61,7 +61,7 @@ impl StreamerBuilder {
         if !has_plugins {
             self.omit_unused_analyses()?;
         }
-        self.omit_dissection_without_library();
+        let ndpi = self.open_ndpi()?;
         let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
         let plugins = PluginUpdates::new(registry.clone(), &self.config.settings.schema());
         let meters = self.meters(plugins.set.plugins());
@@ -110,7 +110,7 @@ impl StreamerBuilder {
                 let interface = live.interface().to_owned();
                 let mut fanout = Vec::new();
                 for socket in live.fan_out(meters)? {
-                    let meter = Meter::with_set(settings, &plugins.set, &self.config.ndpi_files)?;
+                    let meter = Meter::with_set(settings, &plugins.set, ndpi.as_ref())?;
                     fanout.push((socket, meter));
                 }
                 let fanout = Fanout::start(
@@ -123,15 +123,13 @@ impl StreamerBuilder {
                 Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
             (origin, 1) if can_run_in_caller(&origin, &schema) => {
-                let ndpi_files = &self.config.ndpi_files;
-                let meter = Meter::with_set(self.config.settings, &plugins.set, ndpi_files)?;
+                let meter = Meter::with_set(self.config.settings, &plugins.set, ndpi.as_ref())?;
                 let source = SourceMeter::new(origin, meter, plugins);
                 Work::Single(Box::new(SingleMeter::new(source)))
             }
             (origin, meters) => {
-                let ndpi_files = &self.config.ndpi_files;
-                let parallel =
-                    Parallel::start(origin, self.config.settings, meters, plugins, ndpi_files)?;
+                let settings = self.config.settings;
+                let parallel = Parallel::start(origin, settings, meters, plugins, ndpi.as_ref())?;
                 Work::Parallel(Box::new(parallel))
             }
         };
@@ -149,6 +147,7 @@ impl StreamerBuilder {
             anonymizer,
             columns,
             is_live,
+            ndpi,
             max_nflows: self.config.max_nflows,
             returned: 0,
             stop,
@@ -156,16 +155,25 @@ impl StreamerBuilder {
         })
     }
 
-    /// Switches off dissection if there is no nDPI, and says so. An error follows if the run has files for nDPI.
-    fn omit_dissection_without_library(&mut self) {
-        let needs_library = self.config.ndpi_files != NdpiFiles::default();
-        if self.config.settings.n_dissections > 0
-            && !needs_library
-            && let Some(reason) = dissect::missing()
-        {
-            tracing::warn!("flows have no application columns: {reason}");
-            self.config.settings.n_dissections = 0;
+    /// Returns the nDPI of the run. Without one, switches off dissection, and says so if nDPI was not switched off by the
+    /// user.
+    fn open_ndpi(&mut self) -> Result<Option<Ndpi>, DissectError> {
+        if self.config.settings.n_dissections == 0 {
+            return Ok(None);
         }
+        let ndpi = match self.loaded_ndpi.take() {
+            Some(ndpi) => ndpi,
+            None => Ndpi::load(&self.config.ndpi)?,
+        };
+        // An error follows if the run has files for nDPI, or if this build has no nDPI.
+        if ndpi.version().is_none() && cfg!(feature = "ndpi") && !self.config.ndpi.has_files() {
+            if let Some(reason) = ndpi.missing() {
+                tracing::warn!("flows have no application columns: {reason}");
+            }
+            self.config.settings.n_dissections = 0;
+            return Ok(None);
+        }
+        Ok(Some(ndpi))
     }
 
     /// Switches off the analyses whose columns are neither selected nor used by the condition or the anonymiser.

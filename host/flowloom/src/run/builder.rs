@@ -12,7 +12,7 @@ use flowloom_plugin::{
 use super::config::{ConfigError, PluginConfig, RunConfig};
 use super::streamer::Streamer;
 use crate::capture::Grouping;
-use crate::dissect::NdpiFiles;
+use crate::dissect::{Ndpi, NdpiConfig};
 
 /// Configures a [`Streamer`].
 ///
@@ -45,6 +45,7 @@ pub struct StreamerBuilder {
     pub(super) compiler: Option<Arc<dyn Compiler>>,
     pub(super) hot_loading: Option<SchemaMode>,
     pub(super) anonymization_key: Option<AnonymizationKey>,
+    pub(super) loaded_ndpi: Option<Ndpi>,
     pub(super) panics: ThreadPanics,
 }
 
@@ -96,6 +97,7 @@ impl StreamerBuilder {
             compiler: None,
             hot_loading: None,
             anonymization_key: None,
+            loaded_ndpi: None,
             panics: ThreadPanics::default(),
         }
     }
@@ -212,9 +214,17 @@ impl StreamerBuilder {
         self
     }
 
-    /// Sets files with additional protocols and categories for nDPI. None by default. (Not in NFStream.)
-    pub fn ndpi_files(mut self, files: NdpiFiles) -> Self {
-        self.config.ndpi_files = files;
+    /// Sets the configuration of nDPI: the library, and files with additional protocols and categories. (Not in
+    /// NFStream.)
+    pub fn ndpi(mut self, config: NdpiConfig) -> Self {
+        self.config.ndpi = config;
+        self
+    }
+
+    /// Sets an nDPI that is loaded already, for programs that cannot open its file later. The
+    /// [configuration](Self::ndpi) then has no effect.
+    pub fn loaded_ndpi(mut self, ndpi: Ndpi) -> Self {
+        self.loaded_ndpi = Some(ndpi);
         self
     }
 

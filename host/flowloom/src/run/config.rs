@@ -8,7 +8,7 @@ use flowloom_plugin::{CallMode, GrantError, PluginSource, PluginSpec, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Grouping;
-use crate::dissect::NdpiFiles;
+use crate::dissect::NdpiConfig;
 
 /// The configuration of a run: sources, parameters, plugins and policy.
 ///
@@ -48,8 +48,8 @@ pub struct RunConfig {
     pub flow_uid: bool,
     /// Whether flows have the column `source_file`.
     pub source_file: bool,
-    /// Files with additional protocols and categories.
-    pub ndpi_files: NdpiFiles,
+    /// The nDPI that determines applications.
+    pub ndpi: NdpiConfig,
     /// A filter in the language of libpcap: other packets are not metered.
     pub bpf_filter: Option<String>,
     /// The most bytes of a packet that are captured or read; at least 1.
@@ -149,7 +149,7 @@ impl Default for RunConfig {
             community_id: None,
             flow_uid: false,
             source_file: false,
-            ndpi_files: NdpiFiles::default(),
+            ndpi: NdpiConfig::default(),
             bpf_filter: None,
             snapshot_length: None,
             promiscuous_mode: true,

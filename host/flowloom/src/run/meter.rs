@@ -12,7 +12,7 @@ use flowloom_core::schema::Schema;
 use flowloom_core::time::Time;
 use flowloom_plugin::{Plugin, PluginDispatcher, PluginError, PluginReport, PluginSet};
 
-use crate::dissect::{DissectError, Dissector, NdpiFiles};
+use crate::dissect::{DissectError, Dissector, Ndpi, NdpiConfig};
 
 /// The worker of a meter with plugins and dissection.
 pub(crate) type Worker = MeterWorker<PluginDispatcher, Dissector>;
@@ -63,13 +63,13 @@ fn open(
     settings: &Settings,
     meters: usize,
     plugins: &PluginSet,
-    files: &NdpiFiles,
+    ndpi: Option<&Ndpi>,
 ) -> Result<(PluginDispatcher, Option<Dissector>), MeterError> {
-    let dissector = Dissector::new(
-        settings.n_dissections,
-        files,
-        plugins.show_live_application(),
-    )?;
+    let shows_live = plugins.show_live_application();
+    let dissector = match ndpi {
+        Some(ndpi) => Dissector::new(ndpi, settings.n_dissections, shows_live)?,
+        None => None,
+    };
     let dispatcher = PluginDispatcher::open(plugins, settings.flow_bytes(meters))?;
     Ok((dispatcher, dissector))
 }
@@ -80,9 +80,9 @@ pub(crate) fn worker(
     hasher: KeyHasher,
     meters: usize,
     plugins: &PluginSet,
-    files: &NdpiFiles,
+    ndpi: Option<&Ndpi>,
 ) -> Result<Worker, MeterError> {
-    let (dispatcher, dissector) = open(settings, meters, plugins, files)?;
+    let (dispatcher, dissector) = open(settings, meters, plugins, ndpi)?;
     Ok(MeterWorker::new(
         settings, hasher, meters, dispatcher, dissector,
     ))
@@ -106,32 +106,37 @@ impl Meter {
     ///
     /// # Errors
     ///
-    /// Fails if an instance of a plugin cannot be opened, or if flows cannot be dissected: in a build without
-    /// nDPI, [`n_dissections`](Settings::n_dissections) must be 0.
+    /// Fails if an instance of a plugin cannot be opened, or if flows cannot be dissected: without nDPI,
+    /// [`n_dissections`](Settings::n_dissections) must be 0.
     pub fn new(settings: Settings, plugins: &[Arc<Plugin>]) -> Result<Self, MeterError> {
-        Self::with_ndpi_files(settings, plugins, &NdpiFiles::default())
+        let ndpi = match settings.n_dissections {
+            0 => None,
+            _ => Some(Ndpi::load(&NdpiConfig::default())?),
+        };
+        let set = PluginSet::new(&settings.schema(), plugins);
+        Self::with_set(settings, &set, ndpi.as_ref())
     }
 
-    /// Creates a meter whose dissector also knows the protocols and categories of `files`.
+    /// Creates a meter whose dissector uses this nDPI.
     ///
     /// # Errors
     ///
-    /// Fails for the reasons of [`new`](Self::new), or if nDPI cannot read `files`.
-    pub fn with_ndpi_files(
+    /// Fails for the reasons of [`new`](Self::new).
+    pub fn with_ndpi(
         settings: Settings,
         plugins: &[Arc<Plugin>],
-        files: &NdpiFiles,
+        ndpi: &Ndpi,
     ) -> Result<Self, MeterError> {
         let set = PluginSet::new(&settings.schema(), plugins);
-        Self::with_set(settings, &set, files)
+        Self::with_set(settings, &set, Some(ndpi))
     }
 
     pub(crate) fn with_set(
         settings: Settings,
         plugins: &PluginSet,
-        files: &NdpiFiles,
+        ndpi: Option<&Ndpi>,
     ) -> Result<Self, MeterError> {
-        let (dispatcher, dissector) = open(&settings, 1, plugins, files)?;
+        let (dispatcher, dissector) = open(&settings, 1, plugins, ndpi)?;
         Ok(Self(core::Meter::with(&settings, dispatcher, dissector)))
     }
 

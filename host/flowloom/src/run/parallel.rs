@@ -30,7 +30,7 @@ use crate::capture::PacketSource;
 use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
 use crate::concurrency::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use crate::concurrency::thread::{self, JoinHandle};
-use crate::dissect::NdpiFiles;
+use crate::dissect::Ndpi;
 
 /// The capacity of the channels to and from each meter. While a meter works on one batch, the reader fills others.
 const BATCHES_AHEAD: usize = 3;
@@ -79,13 +79,13 @@ impl Parallel {
         settings: Settings,
         meters: usize,
         plugins: PluginUpdates,
-        ndpi_files: &NdpiFiles,
+        ndpi: Option<&Ndpi>,
     ) -> Result<Self, MeterError> {
         let mut workers = Vec::new();
         let hasher = KeyHasher::new();
         let set = &plugins.set;
         for _ in 0..meters {
-            workers.push(worker(&settings, hasher, meters, set, ndpi_files)?);
+            workers.push(worker(&settings, hasher, meters, set, ndpi)?);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut queues, mut results, mut threads) = (Vec::new(), Vec::new(), Vec::new());

@@ -21,7 +21,7 @@ use super::summary::RunSummary;
 use crate::anonymize::Anonymizer;
 use crate::capture::{CaptureError, FilterError, StopSignal};
 use crate::columns::{OutputColumns, SelectError, UnknownColumn};
-use crate::dissect::DissectError;
+use crate::dissect::{DissectError, Ndpi};
 
 /// Reads captures or an interface, and returns their flows.
 ///
@@ -66,6 +66,8 @@ pub struct Streamer {
     pub(crate) anonymizer: Option<Anonymizer>,
     pub(crate) columns: OutputColumns,
     pub(crate) is_live: bool,
+    /// The nDPI that determines applications.
+    pub(crate) ndpi: Option<Ndpi>,
     /// The maximum number of flows to return; 0 means no limit.
     pub(crate) max_nflows: u64,
     /// The number of flows that were returned.
@@ -284,6 +286,7 @@ impl Streamer {
             },
             changes_refused: self.registry.as_ref().map_or(0, Registry::refused),
             thread_panics: self.panics.count(),
+            ndpi: self.ndpi.as_ref(),
             problems: match &self.work {
                 Work::Single(single) => &single.problems,
                 Work::Parallel(parallel) => &parallel.state().problems,

@@ -6,6 +6,7 @@ use flowloom_plugin::PluginReport;
 
 use super::status::CpuTime;
 use crate::capture::{CaptureError, Dropped};
+use crate::dissect::Ndpi;
 
 /// The counters and problems of a run so far.
 ///
@@ -68,6 +69,8 @@ pub struct RunSummary<'a> {
     pub changes_refused: u64,
     /// The number of panics of helper threads. Each thread was restarted. The log names the threads.
     pub thread_panics: u64,
+    /// The nDPI that determines applications, or `None` if flows are not dissected.
+    pub ndpi: Option<&'a Ndpi>,
     /// The errors of captures. Each ended the capture that it names.
     pub problems: &'a [CaptureError],
     /// The link types of packets that were ignored because of an unknown link type, each once.

@@ -4,6 +4,7 @@ use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::flow::Flow;
 use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::value::{AddressText, Value};
+use serde_json::json;
 
 use super::csv_cache::{IntegerTexts, MacTexts};
 use super::csv_plan::{Cell, RowPlan};
@@ -191,6 +192,9 @@ impl Lines {
         match value {
             Value::Text(text) => self.text_field(text),
             Value::Json(json) => self.text(json, write_json),
+            Value::Texts(texts) if !texts.is_empty() => {
+                self.text(&json!(value).to_string(), write_json);
+            }
             // No other value needs quotes, except lists, which write their own.
             value => self.value(value),
         }
@@ -219,6 +223,8 @@ impl Lines {
             }
             Value::Integers(values) => self.list(values, |lines, &value| lines.integer(value, b"")),
             Value::Floats(values) => self.list(values, |lines, &value| lines.float(value, b"")),
+            // Only an empty list gets here.
+            Value::Texts(_) => self.extend(b"[]"),
             Value::Time(_) | Value::CommunityId(_) | Value::FlowUid(_) => {
                 let mut text = String::new();
                 value.write_text(&mut text);

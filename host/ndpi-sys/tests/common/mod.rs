@@ -9,10 +9,7 @@ use ndpi_sys::{Choice, Library, Search};
 /// nDPI 4.2 of the system.
 pub(crate) fn library_4_2() -> &'static Arc<Library> {
     static LIBRARY: LazyLock<Arc<Library>> = LazyLock::new(|| {
-        let search = Search {
-            prefers_4_2: true,
-            ..Search::default()
-        };
+        let search = Search::default();
         let system = Library::open(&Choice::Auto, &search).expect("nDPI 4.2 is installed");
         let system = system.expect("a library was asked for");
         assert!(system.version().starts_with("4.2"), "{system:?}");

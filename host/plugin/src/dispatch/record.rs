@@ -167,6 +167,7 @@ pub(crate) fn flow<T>(
             value.write_text(&mut text);
             text
         }
+        Value::Texts(texts) => texts.join("\n"),
         _ => String::new(),
     };
     let texts: Vec<_> = fields.iter().map(text).collect();
@@ -183,7 +184,8 @@ pub(crate) fn flow<T>(
             | Value::Mac(_)
             | Value::Oui(_)
             | Value::CommunityId(_)
-            | Value::FlowUid(_) => ValueParam::Text(text),
+            | Value::FlowUid(_)
+            | Value::Texts(_) => ValueParam::Text(text),
             Value::Text(value) => ValueParam::Text(value),
             Value::Bytes(value) => ValueParam::Bytes(value),
             Value::Integers(value) => ValueParam::Integers(value),

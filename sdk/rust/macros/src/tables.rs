@@ -76,6 +76,12 @@ const FLOW: &[Row] = &[
     ("server_fingerprint", "&str"),
     ("user_agent", "&str"),
     ("content_type", "&str"),
+    ("client_ja4", "&str"),
+    ("tcp_fingerprint", "&str"),
+    ("application_domain", "&str"),
+    ("application_stack", "&str"),
+    ("application_risks", "&str"),
+    ("application_risk_score", "u16"),
 ];
 
 /// The flow fields that exist three times, with the prefixes `bidirectional_`, `src2dst_` and

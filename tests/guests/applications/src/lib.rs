@@ -17,6 +17,9 @@ pub struct Known<'a> {
     server_fingerprint: &'a str,
     user_agent: &'a str,
     content_type: &'a str,
+    application_stack: &'a str,
+    application_risks: &'a str,
+    application_risk_score: u16,
 }
 
 /// The fields at each packet.
@@ -73,13 +76,17 @@ impl Plugin for Applications {
             server_fingerprint,
             user_agent,
             content_type,
+            application_stack,
+            application_risks,
+            application_risk_score,
         } = flow;
         Out {
             names: names.join(","),
             known: format!(
                 "{application_name}|{application_category_name}|{application_is_guessed}|\
                  {application_confidence}|{requested_server_name}|{client_fingerprint}|\
-                 {server_fingerprint}|{user_agent}|{content_type}"
+                 {server_fingerprint}|{user_agent}|{content_type}|{application_stack}|\
+                 {application_risks}|{application_risk_score}"
             ),
         }
     }

@@ -78,7 +78,7 @@ fn is_list(ty: &DataType) -> bool {
     match ty {
         DataType::List(item) => matches!(
             item.data_type(),
-            DataType::Int64 | DataType::Int32 | DataType::Float64
+            DataType::Int64 | DataType::Int32 | DataType::Float64 | DataType::Utf8
         ),
         _ => false,
     }
@@ -94,6 +94,6 @@ fn accepted(kind: Kind) -> &'static str {
         Kind::Number { is_float: true, .. } => "Float64",
         Kind::Text | Kind::Address | Kind::Json => "Utf8 or a dictionary of it",
         Kind::Bytes => "Binary",
-        Kind::List => "List of Int64, Int32 or Float64",
+        Kind::List => "List of Int64, Int32, Float64 or Utf8",
     }
 }

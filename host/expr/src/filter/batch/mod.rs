@@ -35,7 +35,7 @@ impl Filter {
     /// | text, MAC addresses, JSON | `Utf8`, or a dictionary of it |
     /// | IP addresses | `Utf8`, or a dictionary of it; a text that is not an address counts as null |
     /// | bytes | `Binary` |
-    /// | lists | `List` of `Int64`, `Int32` or `Float64` |
+    /// | lists | `List` of `Int64`, `Int32`, `Float64` or `Utf8` |
     ///
     /// # Errors
     ///

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arrow_array::builder::{Float64Builder, Int64Builder, ListBuilder, StringDictionaryBuilder};
+use arrow_array::builder::{
+    Float64Builder, Int64Builder, ListBuilder, StringBuilder, StringDictionaryBuilder,
+};
 use arrow_array::types::Int32Type;
 use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array,
@@ -63,6 +65,7 @@ pub(super) fn row() -> impl Strategy<Value = Row> {
         ),
         column("udps.p.list", Just(Value::Integers(&[1, 2]))),
         column("udps.p.floats", Just(Value::Floats(&[]))),
+        column("application_risks", Just(Value::Texts(&[]))),
         column("udps.p.json", Just(Value::Json("null"))),
     ];
     columns.prop_map(|values| values.into_iter().flatten().collect())
@@ -274,6 +277,16 @@ fn array(
             for value in values {
                 match value {
                     Value::Floats(list) => lists.append_value(list.iter().copied().map(Some)),
+                    _ => lists.append_null(),
+                }
+            }
+            Arc::new(lists.finish())
+        }
+        Type::Texts => {
+            let mut lists = ListBuilder::new(StringBuilder::new());
+            for value in values {
+                match value {
+                    Value::Texts(list) => lists.append_value(list.iter().map(Some)),
                     _ => lists.append_null(),
                 }
             }
