@@ -99,7 +99,9 @@ def of_csv(path, schema):
                      "auto_detect = false, delim = ',', quote = '\"', escape = '\"', new_line = '\\n')",
                      str(path), sql)
     for field in schema:
-        if pyarrow.types.is_list(field.type):
+        if pyarrow.types.is_list(field.type) and pyarrow.types.is_string(field.type.value_type):
+            read[field.name] = [text and json.loads(text) for text in read[field.name]]
+        elif pyarrow.types.is_list(field.type):
             parse = float if pyarrow.types.is_float64(field.type.value_type) else int
             read[field.name] = [text and [normal(parse(item)) for item in text.strip("[]").split(", ") if item]
                                 for text in read[field.name]]
