@@ -125,6 +125,12 @@ impl Meter {
                 _ => Failure::failed(error),
             })?),
         };
+        let found = ndpi.as_ref().filter(|ndpi| ndpi.version().is_some());
+        if let Some(ndpi) = found
+            && kind != SourceKind::Files
+        {
+            tracing::info!("nDPI {}", summary::described(ndpi));
+        }
         let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
         let mut builder = self
             .builder(config.clone(), account.as_ref())?
