@@ -7,7 +7,7 @@
 )]
 
 wasmtime::component::bindgen!({
-    path: "../../wit",
+    path: "wit",
     world: "dual-plugin",
     ownership: Borrowing { duplicate_if_necessary: true },
 });

@@ -88,7 +88,7 @@ impl New {
 }
 
 /// The capture of the tests of new plugins.
-pub(super) const CAPTURE: &[u8] = include_bytes!("../../../../tests/captures/tls13.pcap");
+pub(super) const CAPTURE: &[u8] = include_bytes!("../../sources/tls13.pcap");
 
 type File = (&'static str, &'static str);
 
@@ -111,7 +111,7 @@ fn template(language: Language) -> (&'static str, &'static [File]) {
         Language::Rust => (
             ".",
             &[
-                ("Cargo.toml", text!("rust/Cargo.toml")),
+                ("Cargo.toml", text!("rust/Cargo.toml.in")),
                 ("src/lib.rs", text!("rust/src/lib.rs")),
             ],
         ),
@@ -136,14 +136,14 @@ mod tests {
     #[test]
     fn the_templates_are_the_examples_of_the_readmes() {
         for (language, readme) in [
-            (Language::C, include_str!("../../../../sdk/c/README.md")),
+            (Language::C, include_str!("../../sources/sdk/c/README.md")),
             (
                 Language::JavaScript,
-                include_str!("../../../../sdk/javascript/README.md"),
+                include_str!("../../sources/sdk/javascript/README.md"),
             ),
             (
                 Language::Python,
-                include_str!("../../../../sdk/python/README.md"),
+                include_str!("../../sources/sdk/python/README.md"),
             ),
         ] {
             let (_, files) = template(language);

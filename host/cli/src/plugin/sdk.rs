@@ -1,4 +1,8 @@
 //! The SDKs that the command contains, so that new plugins build without Flowloom's sources.
+//!
+//! The folder `sources` of this crate has symbolic links to the files. Cargo follows the links when it packages the
+//! crate, so that the package contains the files. A folder with a `Cargo.toml` would not be packaged, so links to
+//! manifests have the name `Cargo.toml.in`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,18 +13,28 @@ use super::language::Language;
 /// The folder of a plugin that holds its copy of the SDK.
 pub(super) const FOLDER: &str = "flowloom-sdk";
 
-/// A file of Flowloom's sources.
+/// A file of the SDK.
 struct File {
     path: &'static str,
     bytes: &'static [u8],
 }
 
+/// Returns a file in `sources`.
+macro_rules! source {
+    ($path:expr) => {
+        include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/sources/", $path))
+    };
+}
+
 macro_rules! files {
     ($($path:literal)*) => {
-        &[$(File {
-            path: $path,
-            bytes: include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../../", $path)),
-        }),*]
+        &[$(File { path: $path, bytes: source!($path) }),*]
+    };
+}
+
+macro_rules! manifests {
+    ($($path:literal)*) => {
+        &[$(File { path: $path, bytes: source!(concat!($path, ".in")) }),*]
     };
 }
 
@@ -33,6 +47,10 @@ const COMMON: &[File] = files![
     "sdk/tools/package-lock.json"
     "sdk/tools/package.json"
     "sdk/tools/requirements.txt"
+];
+
+/// The contract, for every language but Rust.
+const CONTRACT: &[File] = files![
     "wit/batch-feature.wit"
     "wit/feature.wit"
     "wit/log.wit"
@@ -40,11 +58,14 @@ const COMMON: &[File] = files![
     "wit/worlds.wit"
 ];
 
-const RUST: &[File] = files![
+const RUST_MANIFESTS: &[File] = manifests![
     "sdk/rust/Cargo.toml"
+    "sdk/rust/macros/Cargo.toml"
+];
+
+const RUST: &[File] = files![
     "sdk/rust/README.md"
     "sdk/rust/build.sh"
-    "sdk/rust/macros/Cargo.toml"
     "sdk/rust/macros/src/fields.rs"
     "sdk/rust/macros/src/lib.rs"
     "sdk/rust/macros/src/options.rs"
@@ -63,6 +84,11 @@ const RUST: &[File] = files![
     "sdk/rust/src/options.rs"
     "sdk/rust/src/outputs.rs"
     "sdk/rust/src/plugin.rs"
+    "sdk/rust/wit/batch-feature.wit"
+    "sdk/rust/wit/feature.wit"
+    "sdk/rust/wit/log.wit"
+    "sdk/rust/wit/manifest.wit"
+    "sdk/rust/wit/worlds.wit"
     "sdk/tools/rust.sh"
 ];
 
@@ -126,12 +152,12 @@ const GO: &[File] = files![
 
 fn files(language: Language) -> impl Iterator<Item = &'static File> {
     let of_language: &[&[File]] = match language {
-        Language::Rust => &[RUST],
-        Language::C => &[C],
-        Language::Zig => &[ZIG, C],
-        Language::JavaScript => &[JAVASCRIPT],
-        Language::Python => &[PYTHON],
-        Language::Go => &[GO],
+        Language::Rust => &[RUST_MANIFESTS, RUST],
+        Language::C => &[CONTRACT, C],
+        Language::Zig => &[CONTRACT, ZIG, C],
+        Language::JavaScript => &[CONTRACT, JAVASCRIPT],
+        Language::Python => &[CONTRACT, PYTHON],
+        Language::Go => &[CONTRACT, GO],
     };
     COMMON.iter().chain(of_language.iter().copied().flatten())
 }
@@ -154,9 +180,9 @@ fn workspace() -> Result<String, Failure> {
         text.parse::<toml::Table>()
             .map_err(|error| Failure::failed(format_args!("the SDK's own manifest: {error}")))
     };
-    let mut ours = manifest(include_str!("../../../../Cargo.toml"))?;
+    let mut ours = manifest(&String::from_utf8_lossy(source!("Cargo.toml.in")))?;
     let mut used = Vec::new();
-    for file in RUST.iter().filter(|file| file.path.ends_with("Cargo.toml")) {
+    for file in RUST_MANIFESTS {
         let of_crate = manifest(&String::from_utf8_lossy(file.bytes))?;
         for section in ["dependencies", "dev-dependencies"] {
             if let Some(table) = of_crate.get(section).and_then(toml::Value::as_table) {
@@ -226,6 +252,8 @@ mod tests {
                 "examples" | "tests" | "__pycache__" => {}
                 // Only authors of the SDKs need these.
                 "bindings" => {}
+                // The copy has them once.
+                "LICENSE-APACHE" | "LICENSE-MIT" => {}
                 _ if root.join(&path).is_dir() => needed(root, &path, found),
                 _ => _ = found.insert(path),
             }
@@ -246,7 +274,18 @@ mod tests {
         ] {
             assert!(wanted.remove(other), "{other} is gone");
         }
-        let carried: BTreeSet<_> = [COMMON, RUST, C, ZIG, JAVASCRIPT, PYTHON, GO]
+        let all = [
+            COMMON,
+            CONTRACT,
+            RUST_MANIFESTS,
+            RUST,
+            C,
+            ZIG,
+            JAVASCRIPT,
+            PYTHON,
+            GO,
+        ];
+        let carried: BTreeSet<_> = all
             .into_iter()
             .flatten()
             .map(|file| file.path.to_owned())

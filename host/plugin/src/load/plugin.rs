@@ -245,7 +245,7 @@ pub(crate) mod tests {
     pub(crate) fn embedded(module: &str, world: &str) -> Vec<u8> {
         let mut bytes = wat::parse_str(module).unwrap();
         let mut resolve = Resolve::default();
-        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit");
+        let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("wit");
         let (package, _) = resolve.push_dir(wit).unwrap();
         let world = resolve.select_world(&[package], Some(world)).unwrap();
         embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8).unwrap();
