@@ -27,3 +27,8 @@ pub mod schema;
 pub mod table;
 pub mod time;
 pub mod value;
+
+// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,3 +22,8 @@ pub use diagnostic::{Diagnostic, ExprError};
 #[cfg(feature = "arrow")]
 pub use filter::BatchError;
 pub use filter::Filter;
+
+// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -49,3 +49,8 @@ pub use run::{
     ConfigError, CpuTime, FinishedMeter, Meter, MeterError, PluginConfig, RunConfig, RunSummary,
     Step, Stopper, Streamer, StreamerBuilder, StreamerError,
 };
+
+// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

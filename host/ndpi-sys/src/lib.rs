@@ -26,3 +26,8 @@ pub use error::Error;
 pub use flow::Flow;
 pub use library::{Check, Choice, Library, License, Search};
 pub use module::{Custom, Module};
+
+// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -63,3 +63,8 @@ pub use supervised::{ThreadPanics, spawn_supervised};
 pub use thread_time::thread_time;
 /// The version of wasmtime that runs plugins.
 pub use wasmtime_environ::VERSION as WASMTIME_VERSION;
+
+// Compiles and runs the examples in the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
