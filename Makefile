@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
+.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -73,12 +73,16 @@ check: setup deny ## Formatting, lints and licences
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p flowloom-core -p flowloom-expr -p flowloom-plugin -p flowloom
 	sdk/tools/fields.py --check
 	tests/structure/imports.py
+	tests/structure/crates.py
 	$(BINDINGS) --check
 
 # Apart from the others' target folder, which other features would build anew.
 BINDINGS := $(CARGO) run --quiet --locked --manifest-path sdk/tools/bindings/Cargo.toml --target-dir target/bindings --
 bindings: ## Write the C SDK's bindings anew, after a change in wit/
 	$(BINDINGS)
+
+package-crates: setup ## Package the published crates, and build each from its package (clean work tree)
+	tests/structure/crates.py --verify
 
 deny: $(CARGO_DENY) ## Licences, bans and sources of all dependencies
 	$(CARGO_DENY) --log-level warn check licenses bans sources
