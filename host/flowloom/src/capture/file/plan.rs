@@ -94,6 +94,21 @@ fn first_packet(
     }
 }
 
+/// Returns the groups, from which the sources that are no files are taken out: each is a group of its own, because its
+/// first time is not known. Groups are in the order of their first members.
+fn apart(groups: Vec<Vec<usize>>, is_file: impl Fn(&usize) -> bool) -> Vec<Vec<usize>> {
+    let mut all = Vec::new();
+    for group in groups {
+        let (files, others): (Vec<_>, Vec<_>) = group.into_iter().partition(&is_file);
+        all.extend(others.into_iter().map(|at| vec![at]));
+        if !files.is_empty() {
+            all.push(files);
+        }
+    }
+    all.sort_by_key(|group| group.iter().copied().min());
+    all
+}
+
 /// Returns the sources in the order of reading.
 pub(crate) fn plan(
     sources: Vec<(Source, FileHead)>,
@@ -117,7 +132,8 @@ pub(crate) fn plan(
                 .map(|(source, head)| (Some(source), head))
                 .unzip();
             let mut order = VecDeque::new();
-            for group in groups::group(&heads) {
+            let is_file = |&at: &usize| matches!(sources[at], Some(Source::File { .. }));
+            for group in apart(groups::group(&heads), is_file) {
                 for (nth, at) in group.into_iter().enumerate() {
                     if let Some(source) = sources[at].take() {
                         let first = heads[at].first.map(|(time, _)| time);
@@ -127,5 +143,17 @@ pub(crate) fn plan(
             }
             order
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sources_that_are_no_files_are_groups_of_their_own() {
+        let groups = vec![vec![3, 0, 1], vec![2, 4]];
+        let found = apart(groups, |at| *at != 1 && *at != 2);
+        assert_eq!(found, [vec![3, 0], vec![1], vec![2], vec![4]]);
     }
 }
