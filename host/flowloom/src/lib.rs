@@ -44,7 +44,7 @@ pub use flowloom_plugin::{
     spawn_supervised, trusted_variable,
 };
 #[cfg(feature = "arrow")]
-pub use run::RecordBatches;
+pub use run::{BatchStep, RecordBatches};
 pub use run::{
     ConfigError, CpuTime, FinishedMeter, Meter, MeterError, PluginConfig, RunConfig, RunSummary,
     Step, Stopper, Streamer, StreamerBuilder, StreamerError,

@@ -1,6 +1,6 @@
 //! The replacement of nDPI in a build without it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use flowloom_core::meter::Classifier;
 use flowloom_core::record::{Application, FlowPacket};
@@ -18,6 +18,15 @@ impl Ndpi {
     ///
     /// Always succeeds in this build.
     pub fn load(_: &NdpiConfig) -> Result<Self, DissectError> {
+        Ok(Self(()))
+    }
+
+    /// Loads nothing.
+    ///
+    /// # Errors
+    ///
+    /// Always succeeds in this build.
+    pub fn load_from(_: &NdpiConfig, _: &[PathBuf]) -> Result<Self, DissectError> {
         Ok(Self(()))
     }
 

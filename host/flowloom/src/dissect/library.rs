@@ -17,8 +17,8 @@ const VARIABLE: &str = "FLOWLOOM_NDPI";
 /// The maximum size of a list of protocols or categories in bytes. Those of nDPI are below 1 MiB.
 const MAX_LIST_BYTES: u64 = 16 << 20;
 
-/// What determines a library: the choice, and the licence.
-type Key = (Choice, Option<License>);
+/// What determines a library: the choice, the folders, and the licence.
+type Key = (Choice, Vec<PathBuf>, Option<License>);
 
 /// The libraries that were loaded. They stay in memory, so that each is loaded once.
 static LOADED: LazyLock<Mutex<HashMap<Key, Arc<Library>>>> = LazyLock::new(Mutex::default);
@@ -55,6 +55,16 @@ impl Ndpi {
     /// Returns an error if the configuration names a file that is not a usable nDPI, or if one of its lists cannot be
     /// read.
     pub fn load(config: &NdpiConfig) -> Result<Self, DissectError> {
+        Self::load_from(config, &package_folders())
+    }
+
+    /// Does the same as [`load`](Self::load), but searches NFStream in these folders of Python packages instead of those
+    /// of the environment that this program is installed in.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`load`](Self::load).
+    pub fn load_from(config: &NdpiConfig, folders: &[PathBuf]) -> Result<Self, DissectError> {
         for path in [&config.protocols, &config.categories]
             .into_iter()
             .flatten()
@@ -70,7 +80,7 @@ impl Ndpi {
             protocols: config.protocols.clone(),
             categories: config.categories.clone(),
         };
-        let library = match open(config) {
+        let library = match open(config, folders) {
             Ok(Some(library)) => Ok(library),
             Ok(None) => Err(Absence::Chosen),
             Err(error @ Error::NotFound(_)) => Err(Absence::Missing(error.to_string())),
@@ -136,16 +146,16 @@ impl Ndpi {
 }
 
 /// Opens a library, unless it is open already.
-fn open(config: &NdpiConfig) -> Result<Option<Arc<Library>>, Error> {
+fn open(config: &NdpiConfig, folders: &[PathBuf]) -> Result<Option<Arc<Library>>, Error> {
     let choice = choice(config.library.as_ref(), || trusted_variable(VARIABLE));
     let license = config.license.map(License::from);
-    let key = (choice, license);
+    let key = (choice, folders.to_owned(), license);
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(library) = loaded.get(&key) {
         return Ok(Some(library.clone()));
     }
     let search = Search {
-        folders: package_folders(),
+        folders: folders.to_owned(),
         license,
         check: has_more_privileges().then_some(check_owned_by_root),
     };

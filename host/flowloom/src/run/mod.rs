@@ -22,7 +22,7 @@ pub use builder::StreamerBuilder;
 pub use config::{ConfigError, PluginConfig, RunConfig};
 pub use meter::{FinishedMeter, Meter, MeterError};
 #[cfg(feature = "arrow")]
-pub use record_batches::RecordBatches;
+pub use record_batches::{BatchStep, RecordBatches};
 pub use status::CpuTime;
 pub use streamer::{Step, Stopper, Streamer, StreamerError};
 pub use summary::RunSummary;

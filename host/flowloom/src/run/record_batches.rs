@@ -46,6 +46,17 @@ pub struct RecordBatches<S> {
     is_ended: bool,
 }
 
+/// What [`RecordBatches::step`] returned.
+#[derive(Debug)]
+pub enum BatchStep {
+    /// A batch is complete.
+    Batch(RecordBatch),
+    /// No batch is complete yet. The caller can show progress, or stop.
+    Read,
+    /// All packets were read, and all batches were returned.
+    End,
+}
+
 impl<S: BorrowMut<Streamer>> RecordBatches<S> {
     /// Returns the flows of a run in batches of `rows` flows, with the chosen columns of the run, and with
     /// `first_seen` and `last_seen` if all are chosen.
@@ -69,6 +80,35 @@ impl<S: BorrowMut<Streamer>> RecordBatches<S> {
     /// Returns the run.
     pub fn streamer(&self) -> &Streamer {
         self.streamer.borrow()
+    }
+
+    /// Returns the next batch, or processes the next packets if it is not complete. The iterator repeats steps until
+    /// there is a batch. A step is short, as [`Streamer::step`] is.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the texts of a batch have more than 2 GiB.
+    pub fn step(&mut self) -> Result<BatchStep, ArrowError> {
+        while !self.is_ended {
+            match self.streamer.borrow_mut().step() {
+                Step::Flow(flow) => {
+                    self.batch.push(&flow)?;
+                    if self.batch.rows() >= self.rows || self.batch.is_large() {
+                        return self.finish().map(BatchStep::Batch);
+                    }
+                    if self.since.is_none() && self.streamer.borrow().is_live() {
+                        self.since = Some(Instant::now());
+                    }
+                }
+                Step::Read if self.is_late() => return self.finish().map(BatchStep::Batch),
+                Step::Read => return Ok(BatchStep::Read),
+                Step::End => self.is_ended = true,
+            }
+        }
+        match self.batch.rows() {
+            0 => Ok(BatchStep::End),
+            _ => self.finish().map(BatchStep::Batch),
+        }
     }
 
     /// Returns whether a batch of a live run has waited long enough.
@@ -110,25 +150,14 @@ impl<S: BorrowMut<Streamer>> Iterator for RecordBatches<S> {
     type Item = Result<RecordBatch, ArrowError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        while !self.is_ended {
-            match self.streamer.borrow_mut().step() {
-                Step::Flow(flow) => {
-                    if let Err(error) = self.batch.push(&flow) {
-                        return Some(Err(error));
-                    }
-                    if self.batch.rows() >= self.rows || self.batch.is_large() {
-                        return Some(self.finish());
-                    }
-                    if self.since.is_none() && self.streamer.borrow().is_live() {
-                        self.since = Some(Instant::now());
-                    }
-                }
-                Step::Read if self.is_late() => return Some(self.finish()),
-                Step::Read => {}
-                Step::End => self.is_ended = true,
+        loop {
+            match self.step() {
+                Ok(BatchStep::Batch(batch)) => return Some(Ok(batch)),
+                Ok(BatchStep::Read) => {}
+                Ok(BatchStep::End) => return None,
+                Err(error) => return Some(Err(error)),
             }
         }
-        (self.batch.rows() > 0).then(|| self.finish())
     }
 }
 
