@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup
+.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup python python-all
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -53,19 +53,32 @@ engines: plugins guests ## Compare conditions and formats with DuckDB, pyarrow a
 	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM)
 	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM)
 
+python: build ## Test the Python package, with types and documentation
+	host/python/copy.sh target/python
+	@test -d target/engines || python3 -m venv target/engines
+	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt -r tests/python/requirements.txt
+	$(PYTHON) -m mypy --config-file tests/python/mypy.ini host/python/flowloom
+	$(PYTHON) -m pytest --quiet tests/python
+
+# The package in target/python, with the command of this build.
+PYTHON := PATH=$(CURDIR)/target/debug:$$PATH PYTHONPATH=$(CURDIR)/target/python target/engines/bin/python
+
+python-all: python ## The same with many runs in one process
+	$(PYTHON) -m pytest --quiet -m slow tests/python
+
 engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB
 	tests/setup.sh --with-java
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements-all.txt
 	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM) --all
 	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM) --only pandas polars DuckDB pyarrow Spark ClickHouse
 
-test: check plugins guests languages truth forest engines oracle ## Run all tests and checks
+test: check plugins guests languages truth forest engines python oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	$(ORACLE) tests/oracle/applications.py --flowloom $(FLOWLOOM) --check
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
-test-all: test engines-all schedules asan ## Run all tests, checks and long suites: before a release
+test-all: test engines-all python-all schedules asan ## Run all tests, checks and long suites: before a release
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check

@@ -1,0 +1,50 @@
+//! The native module of the Python package `flowloom`: runs, their flows, and Arrow streams.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `run` | the class `Run`: a run, as an iterator of flows, as an Arrow stream, or into a file |
+//! | `flow` | the classes `Flow` and `Udps`: the values of one flow |
+//! | `settings` | the arguments of a run |
+//! | `summary` | the counters of a run as a Python dictionary |
+//! | `log` | messages of the library for Python's `logging` |
+//! | `error` | exceptions |
+//!
+//! The package itself is in `host/python/flowloom`. It has the functions and classes that users see.
+
+mod error;
+mod flow;
+mod log;
+mod run;
+mod settings;
+mod summary;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+mod _flowloom {
+    use super::{Bound, PyModule, PyModuleMethods as _, PyResult, log, pyfunction};
+
+    #[pymodule_export]
+    use super::flow::{Flow, Udps};
+    #[pymodule_export]
+    use super::run::Run;
+
+    /// Returns the parameters of a run with their defaults, as JSON.
+    #[pyfunction]
+    fn defaults() -> String {
+        serde_json::json!(flowloom::RunConfig::default()).to_string()
+    }
+
+    /// Returns the versions of the libraries that are built in.
+    #[pyfunction]
+    fn versions() -> (String, String) {
+        use flowloom::versions;
+        (versions::WASMTIME.to_owned(), versions::libpcap())
+    }
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        log::start();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}
