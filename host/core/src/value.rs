@@ -315,6 +315,17 @@ impl UdpValue {
             Self::Json(value) => Value::Json(value),
         }
     }
+
+    /// Returns the memory outside of the value, in bytes.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Float(_) => 0,
+            Self::Text(value) | Self::Json(value) => value.len(),
+            Self::Bytes(value) => value.len(),
+            Self::Integers(value) => size_of_val(&**value),
+            Self::Floats(value) => size_of_val(&**value),
+        }
+    }
 }
 
 #[cfg(test)]

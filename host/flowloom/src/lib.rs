@@ -35,7 +35,8 @@ pub mod versions;
 pub use anonymize::Anonymizer;
 pub use flowloom_core::flow::{Flow, Udps};
 pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Settings};
-pub use flowloom_core::schema::{Column, Origin, Schema};
+pub use flowloom_core::record::{DecodedPacket, FlowPacket, FlowView};
+pub use flowloom_core::schema::{Column, Origin, Schema, UdpColumn};
 pub use flowloom_core::time::Time;
 pub use flowloom_core::value::{Type, UdpValue, Value};
 pub use flowloom_expr::{Diagnostic, ExprError, Filter};
@@ -46,8 +47,8 @@ pub use flowloom_plugin::{
 #[cfg(feature = "arrow")]
 pub use run::{BatchStep, RecordBatches};
 pub use run::{
-    ConfigError, CpuTime, FinishedMeter, Meter, MeterError, PluginConfig, RunConfig, RunSummary,
-    Step, Stopper, Streamer, StreamerBuilder, StreamerError,
+    ConfigError, CpuTime, FinishedMeter, FlowObserver, Meter, MeterError, PluginConfig, RunConfig,
+    RunSummary, Step, Stopper, Streamer, StreamerBuilder, StreamerError,
 };
 
 // Compiles and runs the examples in the README.

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use flowloom_core::fields::{Feature, Group};
-use flowloom_core::schema::Schema;
+use flowloom_core::schema::{Schema, UdpColumn};
 use flowloom_plugin::{
     AnonymizationKey, Plugin, Policy, Registry, RegistryConfig, RunContext, ThreadPanics,
 };
@@ -16,6 +16,7 @@ use super::fanout::Fanout;
 use super::flow_filter::FlowFilter;
 use super::identity::{self, FlowIdentification};
 use super::meter::Meter;
+use super::observer::FlowObserver;
 use super::parallel::Parallel;
 use super::plugin_updates::PluginUpdates;
 use super::reload::Reloader;
@@ -58,13 +59,18 @@ impl StreamerBuilder {
         let origin = self.origin(&stop, table)?;
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
-        if !has_plugins {
+        // Plugins and observers may read any column.
+        if !has_plugins && self.observer.is_none() {
             self.omit_unused_analyses()?;
         }
         let ndpi = self.open_ndpi()?;
-        let registry = has_plugins.then(|| self.registry(&panics)).transpose()?;
-        let plugins = PluginUpdates::new(registry.clone(), &self.config.settings.schema());
+        let base = self.schema();
+        let registry = has_plugins
+            .then(|| self.registry(base.clone(), &panics))
+            .transpose()?;
+        let plugins = PluginUpdates::new(registry.clone(), &base);
         let meters = self.meters(plugins.set.plugins());
+        let observer = self.take_observer(meters, &plugins)?;
         if let Some(registry) = &registry {
             let mut run = RunContext::default();
             run.meters = meters;
@@ -122,8 +128,11 @@ impl StreamerBuilder {
                 );
                 Work::Parallel(Box::new(fanout.map_err(StreamerError::Thread)?))
             }
-            (origin, 1) if can_run_in_caller(&origin, &schema) => {
-                let meter = Meter::with_set(self.config.settings, &plugins.set, ndpi.as_ref())?;
+            (origin, 1) if observer.is_some() || can_run_in_caller(&origin, &schema) => {
+                let mut meter = Meter::with_set(self.config.settings, &plugins.set, ndpi.as_ref())?;
+                if let Some(observer) = observer {
+                    meter.set_observer(observer);
+                }
                 let source = SourceMeter::new(origin, meter, plugins);
                 Work::Single(Box::new(SingleMeter::new(source)))
             }
@@ -174,6 +183,45 @@ impl StreamerBuilder {
             return Ok(None);
         }
         Ok(Some(ndpi))
+    }
+
+    /// Returns the columns of flows without plugins.
+    fn schema(&self) -> Schema {
+        let schema = self.config.settings.schema();
+        match &self.observer {
+            Some(observer) => schema.with_udps(observer.columns.clone()),
+            None => schema,
+        }
+    }
+
+    /// Returns the observer, which can be used with one meter only.
+    fn take_observer(
+        &mut self,
+        meters: usize,
+        plugins: &PluginUpdates,
+    ) -> Result<Option<Box<dyn FlowObserver>>, StreamerError> {
+        let Some(observer) = self.observer.take() else {
+            return Ok(None);
+        };
+        if meters != 1 {
+            return Err(StreamerError::Parameter {
+                parameter: "n_meters",
+                value: meters.to_string(),
+                accepted: "1 is accepted with functions of the program",
+            });
+        }
+        let is_taken = |column: &UdpColumn| {
+            let mut plugins = plugins.set.plugins().iter();
+            plugins.any(|plugin| plugin.name() == column.plugin())
+        };
+        if let Some(column) = observer.columns.iter().find(|column| is_taken(column)) {
+            return Err(StreamerError::Parameter {
+                parameter: "observer",
+                value: column.plugin().to_owned(),
+                accepted: "a name that no plugin has is accepted",
+            });
+        }
+        Ok(Some((observer.create)()))
     }
 
     /// Switches off the analyses whose columns are neither selected nor used by the condition or the anonymiser.
@@ -313,13 +361,13 @@ impl StreamerBuilder {
     }
 
     /// Loads the plugins of [`plugin`](Self::plugin) and of the folder, as the policy permits.
-    fn registry(&self, panics: &ThreadPanics) -> Result<Registry, StreamerError> {
+    fn registry(&self, schema: Schema, panics: &ThreadPanics) -> Result<Registry, StreamerError> {
         let mut config = RegistryConfig::default();
         config.compiler = self.compiler.clone();
         config.store = self.config.plugin_store.clone();
         config.key = self.anonymization_key.clone();
         config.thread_panics = panics.clone();
-        let registry = Registry::with(self.config.settings.schema(), config)?;
+        let registry = Registry::with(schema, config)?;
         let policy = Policy::at(self.config.policy.as_deref())?;
         for spec in self.plugins.clone() {
             registry.load(policy.apply(spec)?)?;

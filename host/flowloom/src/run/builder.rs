@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use flowloom_core::decode::TunnelSet;
 use flowloom_core::meter::{AccountingMode, Settings};
+use flowloom_core::schema::UdpColumn;
 use flowloom_plugin::{
     AnonymizationKey, Compiler, PluginFolder, PluginSpec, SchemaMode, ThreadPanics,
 };
 
 use super::config::{ConfigError, PluginConfig, RunConfig};
+use super::observer::{FlowObserver, ObserverSpec};
 use super::streamer::Streamer;
 use crate::capture::Grouping;
 use crate::dissect::{Ndpi, NdpiConfig};
@@ -46,6 +48,7 @@ pub struct StreamerBuilder {
     pub(super) hot_loading: Option<SchemaMode>,
     pub(super) anonymization_key: Option<AnonymizationKey>,
     pub(super) loaded_ndpi: Option<Ndpi>,
+    pub(super) observer: Option<ObserverSpec>,
     pub(super) panics: ThreadPanics,
 }
 
@@ -98,6 +101,7 @@ impl StreamerBuilder {
             hot_loading: None,
             anonymization_key: None,
             loaded_ndpi: None,
+            observer: None,
             panics: ThreadPanics::default(),
         }
     }
@@ -218,6 +222,20 @@ impl StreamerBuilder {
     /// NFStream.)
     pub fn ndpi(mut self, config: NdpiConfig) -> Self {
         self.config.ndpi = config;
+        self
+    }
+
+    /// Sets functions of the program that see all packets and flows, and the columns that they add. They run in the thread
+    /// that reads the flows, so that the run has one meter. None by default.
+    ///
+    /// The names of the columns begin with names that no plugin has.
+    pub fn observer(
+        mut self,
+        columns: Vec<UdpColumn>,
+        create: impl Fn() -> Box<dyn FlowObserver> + Send + Sync + 'static,
+    ) -> Self {
+        let create = Arc::new(create);
+        self.observer = Some(ObserverSpec { columns, create });
         self
     }
 

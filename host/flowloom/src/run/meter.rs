@@ -12,6 +12,7 @@ use flowloom_core::schema::Schema;
 use flowloom_core::time::Time;
 use flowloom_plugin::{Plugin, PluginDispatcher, PluginError, PluginReport, PluginSet};
 
+use super::observer::{FlowExtension, FlowObserver};
 use crate::dissect::{DissectError, Dissector, Ndpi, NdpiConfig};
 
 /// The worker of a meter with plugins and dissection.
@@ -56,7 +57,7 @@ pub enum MeterError {
 /// # Ok(())
 /// # }
 /// ```
-pub struct Meter(core::Meter<PluginDispatcher, Dissector>);
+pub struct Meter(core::Meter<FlowExtension, Dissector>);
 
 /// Opens the plugin instances and the dissector of one of `meters` meters.
 fn open(
@@ -137,7 +138,13 @@ impl Meter {
         ndpi: Option<&Ndpi>,
     ) -> Result<Self, MeterError> {
         let (dispatcher, dissector) = open(&settings, 1, plugins, ndpi)?;
-        Ok(Self(core::Meter::with(&settings, dispatcher, dissector)))
+        let extension = FlowExtension::from(dispatcher);
+        Ok(Self(core::Meter::with(&settings, extension, dissector)))
+    }
+
+    /// Sets the observer of all flows, whose columns the schema has.
+    pub(crate) fn set_observer(&mut self, observer: Box<dyn FlowObserver>) {
+        self.0.parts_mut().0.observer = Some(observer);
     }
 
     /// Sets the ordinals of packets to `first`, `first + step`, and so on.
@@ -154,8 +161,8 @@ impl Meter {
     /// the caller can try again later.
     pub fn set_plugins(&mut self, plugins: &PluginSet) -> bool {
         let ordinal = self.0.next_ordinal();
-        let (dispatcher, dissector, ready) = self.0.parts_mut();
-        let done = dispatcher.switch(plugins, ordinal, ready);
+        let (extension, dissector, ready) = self.0.parts_mut();
+        let done = extension.plugins.switch(plugins, ordinal, ready);
         if done && let Some(dissector) = dissector {
             dissector.show(plugins.show_live_application());
         }
@@ -240,7 +247,7 @@ impl Meter {
 
     /// Returns a report of each plugin so far.
     pub fn plugins(&self) -> Vec<PluginReport> {
-        self.0.extension().reports()
+        self.0.extension().plugins.reports()
     }
 
     /// Returns the number of live flows.

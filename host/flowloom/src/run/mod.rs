@@ -7,6 +7,7 @@ mod fanout;
 mod flow_filter;
 mod identity;
 mod meter;
+mod observer;
 mod parallel;
 mod plugin_updates;
 #[cfg(feature = "arrow")]
@@ -21,6 +22,7 @@ mod summary;
 pub use builder::StreamerBuilder;
 pub use config::{ConfigError, PluginConfig, RunConfig};
 pub use meter::{FinishedMeter, Meter, MeterError};
+pub use observer::FlowObserver;
 #[cfg(feature = "arrow")]
 pub use record_batches::{BatchStep, RecordBatches};
 pub use status::CpuTime;

@@ -24,7 +24,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use dashmap::DashMap;
 use flowloom_core::fields::{Feature, Group};
-use flowloom_core::schema::{Schema, UdpColumn};
+use flowloom_core::schema::Schema;
 
 use super::compile::Compiler;
 use super::engine::PluginEngine;
@@ -120,11 +120,12 @@ impl PluginSet {
         })
     }
 
-    /// Creates a set. `schema` has the columns of flows without plugins.
+    /// Creates a set. `schema` has the columns of flows without plugins, and columns that the program adds itself, which
+    /// come first.
     pub fn new(schema: &Schema, plugins: &[Arc<Plugin>]) -> Self {
         Self {
             plugins: plugins.to_vec(),
-            schema: Arc::new(schema.with_udps(columns(plugins))),
+            schema: Arc::new(with_outputs(schema, plugins)),
         }
     }
 
@@ -139,10 +140,11 @@ impl PluginSet {
     }
 }
 
-/// Returns the columns that these plugins add.
-fn columns(plugins: &[Arc<Plugin>]) -> Vec<UdpColumn> {
+/// Returns a schema with the columns that these plugins add, after its own.
+fn with_outputs(schema: &Schema, plugins: &[Arc<Plugin>]) -> Schema {
+    let own = schema.udps().iter();
     let outputs = plugins.iter().flat_map(|plugin| &plugin.manifest().outputs);
-    outputs.cloned().collect()
+    schema.with_udps(own.chain(outputs).cloned().collect())
 }
 
 impl Registry {
@@ -416,7 +418,7 @@ impl Registry {
         let mut set = inner.set.write().unwrap_or_else(PoisonError::into_inner);
         let schema = match inner.run.get() {
             Some(run) if run.columns == SchemaMode::Fixed => set.schema.clone(),
-            _ => Arc::new(inner.schema.with_udps(columns(&plugins))),
+            _ => Arc::new(with_outputs(&inner.schema, &plugins)),
         };
         *set = Arc::new(PluginSet { plugins, schema });
         inner.number.fetch_add(1, Ordering::Release);
