@@ -7,5 +7,5 @@ here=$(dirname "$0")
 built=${CARGO_TARGET_DIR:-$here/../../target}/debug/lib_flowloom.so
 mkdir -p "$folder"
 rm -rf "$folder/flowloom"
-cp -R "$here/flowloom" "$folder/flowloom"
+cp -RL "$here/flowloom" "$folder/flowloom"
 cp "$built" "$folder/flowloom/_flowloom.abi3.so"

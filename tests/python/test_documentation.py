@@ -20,6 +20,7 @@ def test_the_examples_run(tmp_path, monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "www.example.com" in printed and "192.0.2.1 443 ['Self-signed Certificate'" in printed
     assert names["ports"].rows() == [(443, 2)]
+    assert names["largest"]["udps.largest.size"].to_list() == [718, 1500]
 
 
 def test_types_of_the_page_are_those_of_duckdb():

@@ -7,17 +7,29 @@
 :func:`meter` describes a run. The run begins when its flows are read: with a loop, or as a DataFrame.
 """
 
-from ._flowloom import Flow, Udps, __version__
+from ._flowloom import Fields, Flow, Packet, Udps, __version__
+from .classes import InProcess
 from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError, PluginError
 from .flows import Flows, Wasm, meter
+from .options import OptionError, Options
+from .outputs import Json, Output
+from .plugin import Plugin
 
 __all__ = [
     "CaptureError",
     "CaptureWarning",
+    "Fields",
     "Flow",
     "Flows",
     "FlowloomError",
+    "InProcess",
+    "Json",
+    "OptionError",
+    "Options",
+    "Output",
+    "Packet",
     "ParameterError",
+    "Plugin",
     "PluginError",
     "Udps",
     "Wasm",

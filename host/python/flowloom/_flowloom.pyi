@@ -35,6 +35,58 @@ class Flow:
         """Return a dictionary of all columns."""
 
 @final
+class Packet:
+    """A packet of a flow. Its fields are attributes: ``packet.ip_size``. It stays valid after the call.
+
+    ``payload`` and ``bytes`` have as many bytes as the plugin requests with ``payload_bytes`` and ``packet_bytes``.
+    """
+
+    time_ns: int
+    time_ms: int
+    delta_time_ms: int
+    direction: int
+    raw_size: int
+    ip_size: int
+    transport_size: int
+    payload_size: int
+    src_ip: str
+    src_mac: str
+    src_oui: str
+    dst_ip: str
+    dst_mac: str
+    dst_oui: str
+    src_port: int
+    dst_port: int
+    protocol: int
+    ip_version: int
+    vlan_id: int
+    tunnel_id: int
+    tcp_flags: int
+    syn: bool
+    cwr: bool
+    ece: bool
+    urg: bool
+    ack: bool
+    psh: bool
+    rst: bool
+    fin: bool
+    ttl: int
+    ip_id: int
+    tcp_window: int
+    tcp_seq: int
+    tcp_ack: int
+    icmp_type: int
+    icmp_code: int
+    payload: bytes
+    bytes: bytes
+
+@final
+class Fields:
+    """Fields of a live flow, which are attributes."""
+
+    def __getattr__(self, name: str) -> Any: ...
+
+@final
 class Run:
     def __init__(self, arguments: dict[str, Any]) -> None: ...
     def columns(self) -> list[str]: ...

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 
 from . import html
 from ._flowloom import Flow, Run
+from .classes import Class, InProcess
 from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError
+from .plugin import Plugin
 from .sources import Bytes, Feeder, Path, Source, rewind, sources_of
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ class Wasm:
         }
 
 
-Plugin = Union[Path, Wasm]
+AnyPlugin = Union[Path, Wasm, Class]
 Tunnels = Union[bool, str, Iterable[str]]
 Accounting = Literal["raw", "ip", "transport", "payload"]
 
@@ -131,7 +133,7 @@ def meter(
     max_nflows: int = 0,
     max_live_flows: int = 0,
     queue_bytes: int = 256 << 20,
-    plugins: Iterable[Plugin] = (),
+    plugins: Iterable[AnyPlugin] | AnyPlugin = (),
     plugin_folder: Path | None = None,
     plugin_cache: Path | None = None,
     policy: Path | None = None,
@@ -209,7 +211,8 @@ def meter(
     queue_bytes
         The memory for ended flows until they are read, in bytes.
     plugins
-        Plugins: files of WebAssembly components, or :class:`Wasm` with options and grants.
+        Plugins: files of WebAssembly components, :class:`Wasm` with options and grants, or Python classes that inherit
+        from :class:`Plugin` (:class:`InProcess` adds a name and options). A run with Python classes has one meter.
     plugin_folder
         A folder of plugins.
     plugin_cache
@@ -265,19 +268,18 @@ def meter(
     config.set("plugin_folder", _text(plugin_folder))
     config.set("policy", _text(policy))
     config.set("columns_to_anonymize", _names(columns_to_anonymize, "columns_to_anonymize"))
-    if isinstance(plugins, (str, bytes, os.PathLike, Wasm)):
-        plugins = [plugins]
-    loaded = [plugin if isinstance(plugin, Wasm) else Wasm(plugin) for plugin in plugins]
+    components, classes = _by_kind(plugins)
     return Flows(
         sources_of(source),
         config.values,
         {
-            "plugins": [plugin._argument() for plugin in loaded],
+            "plugins": [plugin._argument() for plugin in components],
             "anonymization_key": anonymization_key,
             "package_folders": _package_folders(),
             "command": _command(),
             "cache": _cache(plugin_cache),
         },
+        classes,
         progress=progress,
     )
 
@@ -295,12 +297,14 @@ class Flows:
         sources: list[Source],
         config: dict[str, Any],
         arguments: dict[str, Any],
+        classes: list[InProcess],
         *,
         progress: bool,
     ) -> None:
         self._sources = sources
         self._config = config
         self._arguments = arguments
+        self._classes = classes
         self._progress = progress
         self._session: _Session | None = None
         self._was_read = False
@@ -443,7 +447,7 @@ class Flows:
             if os.path.getsize(source) > _SHOWN_BYTES:
                 return None
         config = {**self._config, "max_nflows": _SHOWN_ROWS}
-        preview = Flows(self._sources, config, self._arguments, progress=False)
+        preview = Flows(self._sources, config, self._arguments, [], progress=False)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", CaptureWarning)
             return list(preview)
@@ -508,7 +512,9 @@ class _Session:
         for feeder in self._feeders:
             feeder.start()
         try:
-            self.run = Run({"config": json.dumps(flows._config), "sources": paths, **flows._arguments})
+            classes = [plugin.argument() for plugin in flows._classes]
+            config = json.dumps(flows._config)
+            self.run = Run({"config": config, "sources": paths, "classes": classes, **flows._arguments})
         except BaseException:
             for feeder in self._feeders:
                 feeder.close()
@@ -637,6 +643,27 @@ def _one_of(value: object, name: str, accepted: tuple[str, ...]) -> object:
     if value not in accepted:
         raise ParameterError(f"{name}={value!r}: {', '.join(accepted)} is accepted")
     return value
+
+
+def _by_kind(plugins: Iterable[AnyPlugin] | AnyPlugin) -> tuple[list[Wasm], list[InProcess]]:
+    """Return the plugins that are components, and those that are Python classes."""
+    given: list[AnyPlugin]
+    if isinstance(plugins, (str, os.PathLike, Wasm, InProcess, Plugin, type)):
+        given = [plugins]
+    else:
+        given = list(plugins)
+    components: list[Wasm] = []
+    classes: list[InProcess] = []
+    for plugin in given:
+        if isinstance(plugin, Wasm):
+            components.append(plugin)
+        elif isinstance(plugin, (str, os.PathLike)):
+            components.append(Wasm(plugin))
+        elif isinstance(plugin, InProcess):
+            classes.append(plugin)
+        else:
+            classes.append(InProcess(plugin))
+    return components, classes
 
 
 def _names(value: Sequence[str], name: str) -> list[str]:

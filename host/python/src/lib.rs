@@ -3,6 +3,7 @@
 //! | module | contents |
 //! |---|---|
 //! | `run` | the class `Run`: a run, as an iterator of flows, as an Arrow stream, or into a file |
+//! | `callbacks`, `packet` | plugins that are Python classes, and what they see |
 //! | `flow` | the classes `Flow` and `Udps`: the values of one flow |
 //! | `settings` | the arguments of a run |
 //! | `summary` | the counters of a run as a Python dictionary |
@@ -11,9 +12,11 @@
 //!
 //! The package itself is in `host/python/flowloom`. It has the functions and classes that users see.
 
+mod callbacks;
 mod error;
 mod flow;
 mod log;
+mod packet;
 mod run;
 mod settings;
 mod summary;
@@ -26,6 +29,8 @@ mod _flowloom {
 
     #[pymodule_export]
     use super::flow::{Flow, Udps};
+    #[pymodule_export]
+    use super::packet::{Fields, Packet};
     #[pymodule_export]
     use super::run::Run;
 

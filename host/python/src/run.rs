@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use arrow_array::ffi_stream::FFI_ArrowArrayStream;
@@ -15,6 +16,7 @@ use flowloom::{BatchStep, RecordBatches, Step, Stopper, Streamer};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
+use crate::callbacks::Raised;
 use crate::error::{self, Class, exception};
 use crate::flow::Flow;
 use crate::settings::Arguments;
@@ -34,6 +36,10 @@ struct Shared {
     stopper: Stopper,
     /// Whether a batch was read.
     is_read: AtomicBool,
+    /// The exception of a plugin that is a Python class, if the run has such plugins.
+    plugins_raised: Option<Raised>,
+    /// The thread that uses the run now.
+    user: Mutex<Option<ThreadId>>,
     /// The exception that ended the reading of record batches, whose reader only passes on a text.
     raised: Mutex<Option<PyErr>>,
 }
@@ -63,27 +69,88 @@ enum Slice<T> {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Returns the run when no other thread uses it.
+    ///
+    /// # Errors
+    ///
+    /// This thread uses it already: a plugin uses its own run.
+    fn lock(&self) -> PyResult<MutexGuard<'_, Work>> {
+        if *self.user() == Some(thread::current().id()) {
+            return Err(Python::attach(|py| {
+                exception(
+                    py,
+                    Class::Other,
+                    "a plugin cannot use the run that calls it",
+                )
+            }));
+        }
+        Ok(self.work.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Calls `step` without Python's lock until it returns an item or the end. Meanwhile Python can handle signals.
+    /// Calls a function with the run, when no other thread uses it.
+    fn read<T: Send>(
+        &self,
+        py: Python<'_>,
+        function: impl FnOnce(&Streamer) -> T + Send,
+    ) -> PyResult<T> {
+        py.detach(|| {
+            let work = self.lock()?;
+            work.streamer().map(function).ok_or_else(closed)
+        })
+    }
+
+    fn user(&self) -> MutexGuard<'_, Option<ThreadId>> {
+        self.user.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `step` until it returns an item or the end, or until a slice of time is over.
+    fn slice<T>(&self, step: impl Fn(&mut Work) -> PyResult<Slice<T>>) -> PyResult<Slice<T>> {
+        let mut work = self.lock()?;
+        *self.user() = Some(thread::current().id());
+        let end = Instant::now() + SLICE;
+        let slice = loop {
+            match step(&mut work) {
+                Ok(Slice::Time) if Instant::now() < end && !self.has_raised() => {}
+                slice => break slice,
+            }
+        };
+        *self.user() = None;
+        slice
+    }
+
+    fn has_raised(&self) -> bool {
+        let raised = self.plugins_raised.as_ref();
+        raised.is_some_and(|raised| {
+            raised
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .is_some()
+        })
+    }
+
+    /// Calls `step` until it returns an item or the end. Meanwhile Python can handle signals. Python's lock is free, unless
+    /// the run has plugins that are Python classes.
     fn repeat<T: Send>(
         &self,
         py: Python<'_>,
         step: impl Fn(&mut Work) -> PyResult<Slice<T>> + Sync,
     ) -> PyResult<Option<T>> {
         loop {
-            let slice = py.detach(|| -> PyResult<Slice<T>> {
-                let mut work = self.lock();
-                let end = Instant::now() + SLICE;
-                loop {
-                    match step(&mut work)? {
-                        Slice::Time if Instant::now() < end => {}
-                        slice => return Ok(slice),
+            let slice = match &self.plugins_raised {
+                None => py.detach(|| self.slice(&step)),
+                // Its plugins need Python's lock for every packet.
+                Some(raised) => {
+                    let slice = self.slice(&step);
+                    let mut raised = raised.lock().unwrap_or_else(PoisonError::into_inner);
+                    if let Some(error) = raised.take() {
+                        return Err(error);
                     }
+                    drop(raised);
+                    // Other threads of Python may run now.
+                    py.detach(|| ());
+                    slice
                 }
-            });
+            };
             log::drain(py)?;
             match slice? {
                 Slice::Item(item) => return Ok(Some(item)),
@@ -103,7 +170,7 @@ impl Run {
     /// Opens the sources, loads the plugins, and starts the threads of the run.
     #[new]
     fn new(py: Python<'_>, arguments: Arguments) -> PyResult<Self> {
-        let builder = arguments.builder(py)?;
+        let (builder, plugins_raised) = arguments.builder(py)?;
         let built = py.detach(|| builder.build());
         log::drain(py)?;
         let streamer = built.map_err(|error| error::of_run(py, &error))?;
@@ -112,6 +179,8 @@ impl Run {
                 stopper: streamer.stopper(),
                 work: Mutex::new(Work::Flows(Box::new(streamer))),
                 is_read: AtomicBool::new(false),
+                plugins_raised,
+                user: Mutex::new(None),
                 raised: Mutex::new(None),
             }),
         })
@@ -119,17 +188,12 @@ impl Run {
 
     /// Returns the names of the columns of record batches.
     fn columns(&self, py: Python<'_>) -> PyResult<Vec<String>> {
-        let names = py.detach(|| {
-            let work = self.shared.lock();
-            Some(work.streamer()?.arrow_schema())
-        });
-        match names {
-            Some(Ok(schema)) => {
+        match self.shared.read(py, Streamer::arrow_schema)? {
+            Ok(schema) => {
                 let names = schema.fields().iter().map(|field| field.name().clone());
                 Ok(names.collect())
             }
-            Some(Err(error)) => Err(exception(py, Class::Parameter, error)),
-            None => Err(closed()),
+            Err(error) => Err(exception(py, Class::Parameter, error)),
         }
     }
 
@@ -162,7 +226,7 @@ impl Run {
     ) -> PyResult<Bound<'py, PyCapsule>> {
         let rows = rows.unwrap_or(DEFAULT_ROWS);
         let schema = py.detach(|| -> PyResult<SchemaRef> {
-            let mut work = self.shared.lock();
+            let mut work = self.shared.lock()?;
             let schema = match std::mem::replace(&mut *work, Work::Closed) {
                 Work::Flows(streamer) => {
                     let batches = RecordBatches::new(*streamer, rows).map_err(|error| {
@@ -244,23 +308,15 @@ impl Run {
                 return Err(exception(py, Class::Parameter, message));
             }
         };
-        let created = py.detach(|| {
-            let work = self.shared.lock();
-            let streamer = match &*work {
-                Work::Flows(streamer) => streamer,
-                _ => return Err(None),
-            };
+        let created = self.shared.read(py, |streamer| {
             options.columns = streamer.output_columns().clone();
             let mut files = OutputFiles::new(&path).options(options);
             if let Some(format) = format {
                 files = files.format(format);
             }
-            files.create(streamer.schema()).map_err(Some)
-        });
-        let sink = created.map_err(|error| match error {
-            Some(error) => error::of_output(py, &error),
-            None => closed(),
+            files.create(streamer.schema())
         })?;
+        let sink = created.map_err(|error| error::of_output(py, &error))?;
         let sink = Mutex::new(BackgroundSink::start(sink));
         let lock = || sink.lock().unwrap_or_else(PoisonError::into_inner);
         let count = AtomicU64::new(0);
@@ -289,21 +345,22 @@ impl Run {
     }
 
     /// Ends the run, and frees its memory.
-    fn close(&self, py: Python<'_>) {
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
         self.shared.stopper.stop();
-        py.detach(|| *self.shared.lock() = Work::Closed);
+        py.detach(|| {
+            *self.shared.lock()? = Work::Closed;
+            Ok(())
+        })
     }
 
     /// Returns the counters so far as JSON.
     fn summary(&self, py: Python<'_>) -> PyResult<String> {
-        let text = py.detach(|| self.shared.lock().streamer().map(summary::json_of));
-        text.ok_or_else(closed)
+        self.shared.read(py, summary::json_of)
     }
 
     /// Returns the number of bytes that were read, and of all bytes if it is known.
     fn progress(&self, py: Python<'_>) -> PyResult<(u64, Option<u64>)> {
-        let progress = py.detach(|| self.shared.lock().streamer().map(Streamer::progress));
-        progress.ok_or_else(closed)
+        self.shared.read(py, Streamer::progress)
     }
 }
 

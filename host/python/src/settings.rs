@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 use flowloom::dissect::Ndpi;
 use flowloom::plugin::{ChildCompiler, CompileCache, PluginSource};
-use flowloom::{AnonymizationKey, PluginConfig, RunConfig, StreamerBuilder};
+use flowloom::{AnonymizationKey, FlowObserver, PluginConfig, RunConfig, StreamerBuilder};
 use pyo3::prelude::*;
 
+use crate::callbacks::{self, ClassArgument, Classes, Raised};
 use crate::error::{Class, exception};
 
 /// A plugin, from a dictionary that the package makes.
@@ -37,6 +39,9 @@ pub(crate) struct Arguments {
     sources: Vec<PathBuf>,
     #[pyo3(item)]
     plugins: Vec<PluginArgument>,
+    /// Plugins that are Python classes.
+    #[pyo3(item)]
+    classes: Vec<ClassArgument>,
     /// 128 hexadecimal digits.
     #[pyo3(item)]
     anonymization_key: Option<String>,
@@ -74,7 +79,8 @@ impl PluginArgument {
 }
 
 impl Arguments {
-    pub(crate) fn builder(self, py: Python<'_>) -> PyResult<StreamerBuilder> {
+    /// Returns the builder of the run, and the place of an exception of a plugin if there are Python classes.
+    pub(crate) fn builder(self, py: Python<'_>) -> PyResult<(StreamerBuilder, Option<Raised>)> {
         let parameter = |error: &dyn std::fmt::Display| exception(py, Class::Parameter, error);
         let mut config: RunConfig =
             serde_json::from_str(&self.config).map_err(|error| parameter(&error))?;
@@ -100,7 +106,22 @@ impl Arguments {
         if has_plugins && let Some(command) = self.command {
             builder = compiled_by(builder, command, self.cache);
         }
-        Ok(builder)
+        if self.classes.is_empty() {
+            return Ok((builder, None));
+        }
+        let raised = Raised::default();
+        let columns = callbacks::columns(&self.classes)?;
+        let classes = Classes::new(py, &self.classes, raised.clone())?;
+        // The builder is used once.
+        let classes = Mutex::new(Some(classes));
+        let create = move || -> Box<dyn FlowObserver> {
+            let mut classes = classes.lock().unwrap_or_else(PoisonError::into_inner);
+            match classes.take() {
+                Some(classes) => Box::new(classes),
+                None => unreachable!("a run has one observer"),
+            }
+        };
+        Ok((builder.observer(columns, create), Some(raised)))
     }
 }
 
