@@ -74,7 +74,7 @@ engines-all: engines ## The same for all captures, and with Spark (Java) and Cli
 
 test: check plugins guests languages truth forest engines python oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
-	$(ORACLE) tests/oracle/applications.py --flowloom $(FLOWLOOM) --check
+	$(ORACLE) tests/oracle/application_names.py --flowloom $(FLOWLOOM) --check
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
@@ -153,7 +153,7 @@ $(ORACLE): tests/oracle/requirements.txt
 NDPI5 := $(ORACLE) -c "import importlib.util; print(importlib.util.find_spec('_lib_engine').origin)"
 
 applications: build oracle ## Write docs/applications.md: the names of both versions of nDPI
-	$(ORACLE) tests/oracle/applications.py --flowloom $(FLOWLOOM)
+	$(ORACLE) tests/oracle/application_names.py --flowloom $(FLOWLOOM)
 
 # scikit-learn and numpy.
 SCIENCE := $(CURDIR)/target/science/bin/python

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write docs/applications.md: the applications, categories and risks of both supported versions of nDPI.
 
-    target/oracle/bin/python tests/oracle/applications.py --flowloom target/debug/flowloom
+    target/oracle/bin/python tests/oracle/application_names.py --flowloom target/debug/flowloom
 
 nDPI 4.2 is that of the system. nDPI 5.0 is in the NFStream of this Python. With --check the program writes nothing, and
 exits with status 1 if the page is not current.
@@ -80,7 +80,7 @@ def main() -> None:
     if not options.check:
         PAGE.write_text(text)
     elif not PAGE.exists() or PAGE.read_text() != text:
-        sys.exit(f"{PAGE} is not current; run tests/oracle/applications.py")
+        sys.exit(f"{PAGE} is not current; run tests/oracle/application_names.py")
 
 
 def system_library(name: str) -> str:
