@@ -12,6 +12,7 @@ mod details;
 mod elf;
 mod error;
 mod flow;
+mod flow_bytes;
 mod handle;
 mod library;
 mod module;

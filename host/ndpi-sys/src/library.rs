@@ -50,6 +50,8 @@ pub(crate) struct Api {
     pub(crate) version: Version,
     /// The size of `struct ndpi_flow_struct` in bytes.
     pub(crate) flow_size: usize,
+    /// Whether the layout of that structure is known. That of 4.2 always is.
+    pub(crate) has_layout: bool,
 }
 
 /// The functions that differ between versions.
@@ -284,6 +286,12 @@ impl Library {
             common,
             version: functions,
             flow_size,
+            has_layout: match release {
+                Release::V42 => true,
+                Release::V50 => {
+                    is_release(&version, v50::layout::RELEASE) && flow_size == v50::layout::FLOW
+                }
+            },
         }));
         KEPT.lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -185,7 +185,8 @@ impl Module {
             // SAFETY: module and flow are alive, and of the same library. Neither is shared between
             // threads, and there is no reference to the contents of the flow.
             (Version::V50(functions), Some(serializer)) => unsafe {
-                functions.details(self.raw.as_ptr(), flow.raw.as_ptr(), flow.last, serializer)
+                let (module, raw) = (self.raw.as_ptr(), flow.raw.as_ptr());
+                functions.details(module, raw, flow.last, serializer, flow.api.has_layout)
             },
             // `new` has created a serializer for this version.
             (Version::V50(_), None) => Details::default(),

@@ -6,13 +6,12 @@
 
 #![allow(unsafe_code, reason = "these are calls of a C library")]
 
-use std::borrow::Cow;
 use std::ffi::{CStr, c_char, c_int, c_uint};
-use std::ops::Range;
 
 use crate::common::{RawFlow, RawModule};
 use crate::details::{Details, Protocol, Stack};
-use crate::handle::{functions, text};
+use crate::flow_bytes::FlowBytes;
+use crate::handle::functions;
 
 /// Offsets and sizes in bytes.
 pub(crate) mod layout {
@@ -172,10 +171,10 @@ impl Functions {
     }
 }
 
-/// The bytes of `struct ndpi_flow_struct`.
+/// The bytes of a flow.
 #[derive(Clone, Copy)]
 pub(crate) struct FlowData<'a> {
-    bytes: &'a [u8; layout::FLOW],
+    bytes: FlowBytes<'a>,
 }
 
 impl<'a> FlowData<'a> {
@@ -187,25 +186,27 @@ impl<'a> FlowData<'a> {
     /// that it points to change during `'a`.
     pub(crate) unsafe fn of(flow: *const RawFlow) -> Self {
         // SAFETY: see above. The size was compared with the library's when it was loaded.
-        let bytes = unsafe { &*flow.cast::<[u8; layout::FLOW]>() };
+        let bytes = unsafe { FlowBytes::of(flow, layout::FLOW) };
         Self { bytes }
     }
 
     /// Returns whether nDPI only searches the flow for more details.
     pub(crate) fn checks_extra_packets(self) -> bool {
         let (byte, bit) = layout::CHECK_EXTRA_PACKETS;
-        self.bytes[byte] & bit != 0
+        self.bytes.byte(byte) & bit != 0
     }
 
     /// Returns the details of a flow. The conditions and their order are those of nDPI's own
     /// reader. The score of the risks is missing, and the confidence has the numbers of this
     /// version.
     pub(crate) fn details(self, protocol: Protocol) -> Details<'a> {
-        let flow = self;
+        let flow = self.bytes;
+        // SAFETY: the pointers in `layout` are null or point to a text that belongs to the flow.
+        let text = |at, most| unsafe { flow.text(at, most) };
         let is = |id| protocol.master == id || protocol.app == id;
         let mut details = Details {
             server_name: flow.array(layout::HOST_SERVER_NAME),
-            confidence: flow.bytes[layout::CONFIDENCE],
+            confidence: flow.byte(layout::CONFIDENCE),
             risks: flow.number(layout::RISK.start),
             stack: Stack::new(&[protocol.master, protocol.app]),
             ..Details::default()
@@ -225,8 +226,8 @@ impl<'a> FlowData<'a> {
         } else if is_without_fingerprints {
         } else if is(protocol::HTTP) {
             if flow.pointer(layout::HTTP_URL) != 0 {
-                details.user_agent = flow.text(layout::HTTP_USER_AGENT, 255);
-                details.content_type = flow.text(layout::HTTP_CONTENT_TYPE, 63);
+                details.user_agent = text(layout::HTTP_USER_AGENT, 255);
+                details.content_type = text(layout::HTTP_CONTENT_TYPE, 63);
             }
         } else if is(protocol::TELNET) {
         } else if is(protocol::SSH) {
@@ -235,37 +236,13 @@ impl<'a> FlowData<'a> {
             details.server_fingerprint = flow.array(layout::SSH_HASSH_SERVER);
         } else if is(protocol::TLS)
             || is(protocol::QUIC)
-            || flow.bytes[layout::TLS_JA3_CLIENT.start] != 0
+            || flow.byte(layout::TLS_JA3_CLIENT.start) != 0
         {
-            details.user_agent = flow.text(layout::HTTP_USER_AGENT, 255);
+            details.user_agent = text(layout::HTTP_USER_AGENT, 255);
             details.client_fingerprint = flow.array(layout::TLS_JA3_CLIENT);
             details.server_fingerprint = flow.array(layout::TLS_JA3_SERVER);
         }
         details
-    }
-
-    /// Returns the text in an array, up to its zero byte if it has one.
-    fn array(self, range: Range<usize>) -> Cow<'a, str> {
-        let bytes = &self.bytes[range];
-        let len = bytes.iter().position(|&byte| byte == 0);
-        String::from_utf8_lossy(&bytes[..len.unwrap_or(bytes.len())])
-    }
-
-    /// Returns the number in eight bytes.
-    fn number(self, at: usize) -> u64 {
-        let bytes = self.bytes[at..].first_chunk();
-        u64::from_ne_bytes(bytes.copied().unwrap_or_default())
-    }
-
-    fn pointer(self, at: usize) -> usize {
-        self.number(at) as usize
-    }
-
-    /// Returns the text that a pointer points to, at most `most` bytes.
-    fn text(self, at: usize, most: usize) -> Cow<'a, str> {
-        let pointer = self.pointer(at) as *const c_char;
-        // SAFETY: the pointers in `layout` are null or point to a text that belongs to the flow.
-        String::from_utf8_lossy(unsafe { text(pointer, most) })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Its headers are not needed. The only structure that is passed is `struct ndpi_proto`; its layout
 //! is that of the debug information in NFStream 6.6.0, which contains nDPI 5.0.0. nDPI tells the
-//! size of a flow, and reports the details of a flow in JSON.
+//! size of a flow, and reports the details of a flow in JSON. Some texts are not in the report. They
+//! are read from the flow if its layout is that of 5.0.0.
 
 #![allow(unsafe_code, reason = "these are calls of a C library")]
 
@@ -11,6 +12,7 @@ use std::{ptr, slice};
 
 use crate::common::{RawFlow, RawModule};
 use crate::details::{Details, Protocol, Stack};
+use crate::flow_bytes::FlowBytes;
 use crate::handle::{functions, text};
 use crate::report::Report;
 
@@ -28,9 +30,32 @@ const CLASSIFIED: c_uint = 3;
 /// `ndpi_serialization_format_json`.
 const JSON: c_uint = 2;
 
+/// The layout of `struct ndpi_flow_struct` in 5.0.0, from the debug information in NFStream 6.6.0.
+pub(crate) mod layout {
+    use std::ops::Range;
+
+    /// The release with this layout.
+    pub(crate) const RELEASE: &str = "5.0.0";
+    /// The size of the structure in bytes.
+    pub(crate) const FLOW: usize = 1208;
+    /// Pointers to texts.
+    pub(super) const HTTP_CONTENT_TYPE: usize = 576;
+    pub(super) const HTTP_USER_AGENT: usize = 592;
+    /// Members of the union `protos`.
+    pub(super) const TLS_JA3_SERVER: Range<usize> = 952..985;
+    pub(super) const TLS_JA4_CLIENT: Range<usize> = 985..1022;
+}
+
 /// Numbers of protocols.
 mod protocol {
+    pub(super) const DHCP: u16 = 18;
     pub(super) const SSH: u16 = 92;
+    /// The protocols for which nDPI collects the details of HTTP: HTTP, CONNECT, and requests to a
+    /// proxy.
+    pub(super) const HTTP: [u16; 3] = [7, 130, 131];
+    /// The protocols for which the union `protos` has the details of TLS: POPS, SMTPS, DTLS, IMAPS,
+    /// TLS, QUIC, and FTPS. nDPI frees the texts in it for these.
+    pub(super) const TLS: [u16; 7] = [23, 29, 30, 51, 91, 188, 311];
 }
 
 /// `ndpi_master_app_protocol`.
@@ -179,20 +204,26 @@ impl Functions {
     ///
     /// # Safety
     ///
-    /// Module and flow are alive, of this library, and not used elsewhere.
+    /// Module and flow are alive, of this library, and not used elsewhere. If `has_layout`, flows
+    /// have the layout of [`layout`].
     pub(crate) unsafe fn details(
         &self,
         module: *mut RawModule,
         flow: *mut RawFlow,
         last: RawProtocol,
         serializer: &mut Serializer,
+        has_layout: bool,
     ) -> Details<'static> {
         // SAFETY: see above. The text is in the flow, and is copied.
         let name = unsafe { text((self.server_name)(flow), 255) };
         let server_name = String::from_utf8_lossy(name).into_owned();
         // SAFETY: see above.
         let report = unsafe { self.report(module, flow, last, serializer) };
-        let report = report.unwrap_or_default();
+        let mut report = report.unwrap_or_default();
+        if has_layout {
+            // SAFETY: see above. Nothing changes the flow before the texts are copied.
+            unsafe { complete(&mut report, last.proto, FlowBytes::of(flow, layout::FLOW)) };
+        }
         let is_ssh = last.proto.master == protocol::SSH || last.proto.app == protocol::SSH;
         let stack = &last.stack[..usize::from(last.stack_len).min(last.stack.len())];
         Details {
@@ -247,6 +278,39 @@ impl Functions {
             match bytes.is_null() {
                 true => None,
                 false => Report::read(slice::from_raw_parts(bytes, len as usize)),
+            }
+        }
+    }
+}
+
+/// Adds the texts that nDPI knows but does not report: those of HTTP without a URL, and those of TLS
+/// of an unknown version or below mail. The conditions and limits of length are those of NFStream.
+///
+/// # Safety
+///
+/// The flow has the layout of [`layout`].
+unsafe fn complete(report: &mut Report, proto: RawPair, flow: FlowBytes<'_>) {
+    let is = |id| proto.master == id || proto.app == id;
+    if is(protocol::DHCP) || is(protocol::SSH) {
+        return;
+    }
+    let is_http = protocol::HTTP.into_iter().any(is);
+    let is_tls = protocol::TLS.into_iter().any(is);
+    // SAFETY: the pointers in `layout` are null or point to a text that belongs to the flow.
+    let text = |at, most| unsafe { flow.text(at, most) }.into_owned();
+    if is_http || is_tls {
+        report.user_agent = text(layout::HTTP_USER_AGENT, 255);
+    }
+    if is_http {
+        report.content_type = text(layout::HTTP_CONTENT_TYPE, 63);
+    } else if is_tls {
+        // The report has no bytes that are not UTF-8.
+        for (reported, at) in [
+            (&mut report.client_ja4, layout::TLS_JA4_CLIENT),
+            (&mut report.server_ja3, layout::TLS_JA3_SERVER),
+        ] {
+            if reported.is_empty() {
+                *reported = flow.array(at).into_owned();
             }
         }
     }

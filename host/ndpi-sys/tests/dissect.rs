@@ -107,6 +107,43 @@ fn details_of_tls_and_http_are_found() {
     }
 }
 
+/// nDPI 5.0 leaves these out of its report.
+#[test]
+fn texts_that_ndpi_does_not_report_are_found() {
+    let Some(library) = library_5_0() else { return };
+    // Only the first answer, so that there is no URL.
+    let (mut module, mut http) = (module(library), flow(library));
+    let mut packets = captured("http.pcap", 80);
+    packets.retain(|packet| packet[20..22] == 80u16.to_be_bytes());
+    packets.truncate(3);
+    let protocol = dissected(&mut module, &mut http, &packets);
+    assert_eq!(module.protocol_name(protocol), "HTTP");
+    let details = module.details(&http, protocol);
+    assert_eq!(details.content_type, "text/html");
+    assert_eq!(details.user_agent, "");
+
+    // TLS at the port of IMAP has an application of its own.
+    let mut imaps = flow(library);
+    let mut packets = captured("tls13.pcap", 443);
+    for packet in &mut packets {
+        for port in [20..22, 22..24] {
+            if packet[port.clone()] == 443u16.to_be_bytes() {
+                packet[port].copy_from_slice(&993u16.to_be_bytes());
+            }
+        }
+    }
+    let protocol = dissected(&mut module, &mut imaps, &packets);
+    assert_eq!(module.protocol_name(protocol), "IMAPS");
+    let details = module.details(&imaps, protocol);
+    let ja4 = "t13d3112h1_e8f1e7e78f70_b26ce05bbdd6";
+    assert_eq!(details.client_fingerprint, ja4);
+    assert_eq!(
+        details.server_fingerprint,
+        "15af977ce25de452b96affa2addb1036"
+    );
+    assert_eq!(details.extra.expect("5.0 has these").client_ja4, ja4);
+}
+
 #[test]
 fn quic_is_decrypted() {
     for library in libraries() {
