@@ -1,8 +1,13 @@
 #!/bin/sh
 # Builds fuzz targets, and runs each for FUZZ_SECONDS (default: 600): run.sh [TARGET …]
+# NDPI=PATH replaces the nDPI of the system by another library, for example nDPI 5.0.
 set -eu
 cd "$(dirname "$0")/../.."
 out=target/fuzz
+if [ -n "${NDPI-}" ]; then
+    FLOWLOOM_NDPI=$(realpath -e "$NDPI")
+    export FLOWLOOM_NDPI
+fi
 [ $# -gt 0 ] || set -- decode capture meter whole components modules manifest columns expressions
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
