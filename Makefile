@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-l7 parity-plugins deny setup python python-all
+.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-applications parity-l7 parity-plugins deny setup python python-all
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -75,6 +75,9 @@ engines-all: engines ## The same for all captures, and with Spark (Java) and Cli
 test: check plugins guests languages truth forest engines python oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	$(ORACLE) tests/oracle/application_names.py --flowloom $(FLOWLOOM) --check
+	for folder in tests/captures $(FLOWLOOM_CAPTURES); do \
+		$(ORACLE) tests/oracle/parity_applications.py --flowloom $(FLOWLOOM) --captures $$folder --min-share 99 || exit 1; \
+	done
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
@@ -119,6 +122,10 @@ parity: build oracle ## Compare with NFStream over a folder: make parity CAPTURE
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity CAPTURES=folder"; exit 2; }
 	$(ORACLE) tests/oracle/parity.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
 
+parity-applications: build oracle ## Compare applications with NFStream's, with the same nDPI 5.0: make parity-applications CAPTURES=folder
+	@test -n "$(CAPTURES)" || { echo "say which folder: make parity-applications CAPTURES=folder"; exit 2; }
+	$(ORACLE) tests/oracle/parity_applications.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
+
 parity-plugins: plugins oracle ## Compare plugins with NFStream's: make parity-plugins [CAPTURES=folder]
 	$(ORACLE) tests/oracle/plugins.py --flowloom $(FLOWLOOM) --captures $(or $(CAPTURES),tests/captures)
 
@@ -142,6 +149,7 @@ $(CARGO_DENY):
 
 # NFStream, which knows what the flows of a capture are.
 ORACLE := $(CURDIR)/target/oracle/bin/python
+# A pattern for the shell: the nDPI 5.0 in NFStream.
 .PHONY: oracle
 oracle: $(ORACLE)
 $(ORACLE): tests/oracle/requirements.txt

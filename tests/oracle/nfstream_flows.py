@@ -4,10 +4,11 @@
     python3 nfstream_flows.py web.pcap dns.pcapng -o flows/
     python3 nfstream_flows.py --statistical-analysis --splt-analysis 8 web.pcap
 
-Every capture has its own run, with one meter and no dissection. The keys of an
-object are NFStream's column names, in NFStream's order. With `-o DIR` the flows of
-`web.pcap` are written to `DIR/web.pcap.jsonl`. Otherwise all flows are written to
-standard output. A capture without flows gives an empty file.
+Every capture has its own run, with one meter, and without dissection unless
+`--n-dissections` is given. The keys of an object are NFStream's column names, in
+NFStream's order. With `-o DIR` the flows of `web.pcap` are written to
+`DIR/web.pcap.jsonl`. Otherwise all flows are written to standard output. A capture
+without flows gives an empty file.
 
 Flows are in NFStream's order of output. With `--sort` the order depends only on
 the flows.
@@ -39,7 +40,7 @@ def flows_of(capture: Path, options: argparse.Namespace) -> Iterator[Flow]:
         accounting_mode=options.accounting_mode,
         statistical_analysis=options.statistical_analysis,
         splt_analysis=options.splt_analysis,
-        n_dissections=0,
+        n_dissections=options.n_dissections,
         n_meters=1,
     )
     for flow in streamer:
@@ -79,6 +80,7 @@ def parse_arguments() -> argparse.Namespace:
     add("--accounting-mode", type=int, default=0, choices=range(4))
     add("--statistical-analysis", action="store_true")
     add("--splt-analysis", type=int, default=0, metavar="N")
+    add("--n-dissections", type=int, default=0, metavar="N")
     add("--decode-tunnels", type=boolean, default=True, metavar="true|false")
     add("--sort", action="store_true", help="sort flows by content")
     add("-o", "--output", type=Path, metavar="DIR", help="folder for CAPTURE.jsonl files")

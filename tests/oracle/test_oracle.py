@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import unittest
 from pathlib import Path
 
 import parity
+import parity_applications
 import plugins
+from applications import Known, judge
 from compare import compare
 from explain import explain
 from meter import Flow, Settings
@@ -155,6 +158,84 @@ class JudgingPlugins(unittest.TestCase):
         ciphers = "1301,1302,1303,c02b,c02f,c02c,c030,cca9,cca8,c013,c014,009c,009d,002f,0035"
         values = sorted(ciphers.split(","))
         self.assertEqual(ja4.twelve(",".join(values)), "8daaf6152771")
+
+
+class JudgingApplications(unittest.TestCase):
+    """Results of `parity_applications` for a flow."""
+
+    def judge(self, application: str, column: str, theirs: object, ours: object) -> list[str] | None:
+        """Return the rules that explain a difference in a column, or `None` if there is none."""
+        flows = []
+        for value in (theirs, ours):
+            values = dict.fromkeys(parity_applications.COLUMNS, "") | {"application_name": application, column: value}
+            flows.append({"key": [Known(first_seen_ms=1, last_seen_ms=2, packets=3, values=values)]})
+        outcome = judge(CAPTURES, *flows, parity_applications.COMPARISON)
+        self.assertEqual(outcome.joined, 1)
+        self.assertEqual(outcome.equal + outcome.explained + len(outcome.unexplained), 1)
+        return None if outcome.unexplained else list(outcome.rules)
+
+    def test_equal_values_need_no_rule(self) -> None:
+        self.assertEqual(self.judge("TLS", "requested_server_name", "a", "a"), [])
+        self.assertEqual(self.judge("TLS", "application_is_guessed", 1, True), [])
+
+    def test_a_difference_without_rule_is_unexplained(self) -> None:
+        for column in parity_applications.COLUMNS[1:]:
+            self.assertIsNone(self.judge("TLS", column, "a", "b"))
+            self.assertIsNone(self.judge("TLS", column, "a", ""))
+            self.assertIsNone(self.judge("TLS", column, "", "b"))
+
+    def test_ssh_client(self) -> None:
+        column, software = "requested_server_name", "SSH-2.0-OpenSSH_9.2p1"
+        self.assertEqual(self.judge("SSH", column, "", software), ["ssh-client"])
+        self.assertIsNone(self.judge("SSH", column, "host", software))
+        self.assertIsNone(self.judge("SSH", column, "", "host"))
+        self.assertIsNone(self.judge("SSH", column, software, ""))
+        self.assertIsNone(self.judge("TLS", column, "", software))
+        self.assertIsNone(self.judge("SSH", "user_agent", "", software))
+
+    def test_http_proxy(self) -> None:
+        for application in ("HTTP_Proxy", "HTTP_Proxy.GMail", "HTTP_Connect"):
+            for column in ("user_agent", "content_type"):
+                self.assertEqual(self.judge(application, column, "", "text"), ["http-proxy"])
+                self.assertIsNone(self.judge(application, column, "text", ""))
+                self.assertIsNone(self.judge("HTTP", column, "", "text"))
+            self.assertIsNone(self.judge(application, "requested_server_name", "", "text"))
+
+    def test_ftps(self) -> None:
+        for column in ("client_fingerprint", "server_fingerprint"):
+            self.assertEqual(self.judge("FTPS.Huawei", column, "", "t12"), ["ftps"])
+            self.assertIsNone(self.judge("FTPS", column, "t12", ""))
+            self.assertIsNone(self.judge("IMAPS", column, "", "t12"))
+        self.assertIsNone(self.judge("FTPS", "user_agent", "", "text"))
+
+    def test_not_utf8(self) -> None:
+        self.assertEqual(self.judge("HTTP", "user_agent", "Sonyricsson", "Sony\ufffdricsson"), ["not-utf8"])
+        self.assertIsNone(self.judge("HTTP", "user_agent", "SonyEricsson", "Sony\ufffdricsson"))
+        self.assertIsNone(self.judge("HTTP", "user_agent", "Sony\ufffdricsson", "Sonyricsson"))
+        self.assertIsNone(self.judge("HTTP", "application_category_name", "Web", "Web\ufffd"))
+
+    def test_flows_are_joined_if_all_other_columns_agree(self) -> None:
+        columns = expected("dns.pcap")[0].items()
+        flow = {name: value for name, value in columns if not isinstance(value, list)}
+        flow |= dict.fromkeys(parity_applications.COLUMNS, "")
+        other = flow | {"id": 99, "user_agent": "another"}
+        longer = flow | {"bidirectional_packets": flow["bidirectional_packets"] + 1}
+        keys = [list(parity_applications.keyed([each], frozenset(flow))) for each in (flow, other, longer)]
+        self.assertEqual(keys[0], keys[1])
+        self.assertNotEqual(keys[0], keys[2])
+
+    def test_the_snapshot_length_is_that_of_the_header(self) -> None:
+        capture = (CAPTURES / "dns.pcap").read_bytes()
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "x.pcap")
+            for order in ("little", "big"):
+                for length, found in ((0, None), (73, 73), (1 << 18, None)):
+                    magic = (0xA1B2C3D4).to_bytes(4, order)
+                    path.write_bytes(magic + capture[4:16] + length.to_bytes(4, order) + capture[20:24])
+                    self.assertEqual(parity_applications.snapshot_length(path), found)
+            path.write_bytes(capture[:20])
+            self.assertIsNone(parity_applications.snapshot_length(path))
+        self.assertIsNone(parity_applications.snapshot_length(CAPTURES / "simple.pcapng"))
 
 
 class Running(unittest.TestCase):
