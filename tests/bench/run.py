@@ -386,8 +386,16 @@ class Count(NFPlugin):
     def on_update(self, packet, flow):
         flow.udps.packets += 1
 plugins = [Count()] if sys.argv[1] == "count" else []
-sum(1 for _ in NFStreamer(sys.argv[2], n_dissections=0, n_meters=1, udps=plugins))
+sum(1 for _ in NFStreamer(sys.argv[3], n_dissections=int(sys.argv[2]), n_meters=1, udps=plugins))
 """
+DISSECTIONS = 20
+
+
+def start_with_one_packet(commands):
+    """NFStream rejects a capture without packets, so that its start, and that of its peers, needs one."""
+    one = str(traffic("one", "scan", "--packets", 1))
+    for command in commands:
+        command.start_line = [one if word.endswith("empty.pcap") else word for word in command.start_line]
 
 
 def nfstream(path, python, repetitions, targets):
@@ -396,16 +404,11 @@ def nfstream(path, python, repetitions, targets):
     plain = Command("flowloom", meter(), [path])
     stats = Command("flowloom with packet_stats", meter(), [path], plugin("packet_stats"))
     peers = [
-        Command(name, [python, "-c", NFSTREAM, what], [path])
+        Command(name, [python, "-c", NFSTREAM, what, 0], [path])
         for name, what in [("NFStream", "none"), ("NFStream with a counting plugin", "count")]
     ]
     commands = [plain, stats, *peers]
-    for command in commands:
-        # NFStream rejects a capture without packets.
-        command.start_line = [
-            str(traffic("one", "scan", "--packets", 1)) if word.endswith("empty.pcap") else word
-            for word in command.start_line
-        ]
+    start_with_one_packet(commands)
     interleave(commands, repetitions)
     version = "import nfstream; print(nfstream.__version__)"
     version = subprocess.run([python, "-c", version], capture_output=True, text=True, check=True)
@@ -423,6 +426,41 @@ def nfstream(path, python, repetitions, targets):
     for peer, pair, least in zip(peers, [plain, stats], [25, 50], strict=True):
         times = peer.net(packets, "wall") / pair.net(packets, "wall")
         targets.append([f"{pair.name}, to {peer.name}", f"{times:.0f}", -least, "times faster", ""])
+
+
+def dissection(path, python, repetitions):
+    """Compare dissection with nDPI's own reader of 4.2, and with NFStream, whose nDPI 5.0 Flowloom loads too."""
+    packets, flows = size_of(path)
+    engine = "import _lib_engine; print(_lib_engine.__file__)"
+    engine = subprocess.run([python, "-c", engine], capture_output=True, text=True, check=True).stdout.strip()
+    line = [FLOWLOOM, "meter", "--output", "/dev/null", "--format", "csv", "--n-dissections", DISSECTIONS]
+    # With the limit N, the reader dissects N + 1 packets.
+    limits = ["-T", DISSECTIONS - 1, "-U", DISSECTIONS - 1]
+    bare = Command("flowloom without dissection", meter(), [path])
+    nfstream_bare = Command("NFStream without dissection", [python, "-c", NFSTREAM, "none", 0], [path])
+    # Each with the command of the same program whose difference is the cost of dissection.
+    pairs = [
+        (bare, None),
+        (Command("… with nDPI 4.2", line, [path]), bare),
+        (Command("ndpiReader 4.2", ["ndpiReader", "-q", *limits, "-i"], [path]), None),
+        (Command("flowloom with nDPI 5.0", ["env", f"FLOWLOOM_NDPI={engine}", *line], [path]), bare),
+        (nfstream_bare, None),
+        (Command("… with nDPI 5.0", [python, "-c", NFSTREAM, "none", DISSECTIONS], [path]), nfstream_bare),
+    ]
+    commands = [command for command, _ in pairs]
+    start_with_one_packet(commands)
+    interleave(commands, repetitions)
+    print(f"### Dissection, {name_of(path)}: {packets:,} packets, {flows:,} flows\n")
+    rows = [
+        [
+            command.name,
+            f"{command.net(packets, 'wall'):.0f}",
+            f"{command.net(packets):.0f}",
+            f"{command.net(packets) - less.net(packets):.0f}" if less else "",
+        ]
+        for command, less in pairs
+    ]
+    table(["command", "wall, ns a packet", "processor", "dissection"], rows)
 
 
 def loading(path, targets):
@@ -462,7 +500,7 @@ def main():
     arguments.add_argument("--repetitions", type=int, help="runs of each command (9; quick: 3)")
     arguments.add_argument("--captures", nargs="+", type=Path, help="captures for the mix")
     arguments.add_argument("--nfstream-python", help="a Python that has NFStream")
-    tables = ["whole", "live", "memory", "prepared", "loading", "nfstream"]
+    tables = ["whole", "live", "memory", "prepared", "loading", "nfstream", "dissection"]
     arguments.add_argument("--only", nargs="+", default=tables, help="which tables")
     arguments.add_argument("--no-build", action="store_true", help="use the existing build")
     given = arguments.parse_args()
@@ -508,6 +546,9 @@ def main():
         loading(zipf, targets)
     if "nfstream" in given.only and given.nfstream_python:
         nfstream(zipf, given.nfstream_python, min(repetitions, 3), targets)
+    if "dissection" in given.only and given.nfstream_python:
+        mix = traffic(f"mix{size}", "mix", "--bytes", 300_000_000 // scale, *captures)
+        dissection(mix, given.nfstream_python, min(repetitions, 3))
     print("### Targets\n")
     rows = []
     for what, measured, target, unit, runs in targets:
