@@ -149,7 +149,6 @@ $(CARGO_DENY):
 
 # NFStream, which knows what the flows of a capture are.
 ORACLE := $(CURDIR)/target/oracle/bin/python
-# A pattern for the shell: the nDPI 5.0 in NFStream.
 .PHONY: oracle
 oracle: $(ORACLE)
 $(ORACLE): tests/oracle/requirements.txt
