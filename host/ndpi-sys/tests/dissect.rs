@@ -141,7 +141,7 @@ fn texts_that_ndpi_does_not_report_are_found() {
         details.server_fingerprint,
         "15af977ce25de452b96affa2addb1036"
     );
-    assert_eq!(details.extra.expect("5.0 has these").client_ja4, ja4);
+    assert_eq!(details.client_ja4, ja4);
 }
 
 #[test]
