@@ -63,7 +63,7 @@ python: build ## Test the Python package, with types and documentation
 # The package in target/python, with the command of this build.
 PYTHON := PATH=$(CURDIR)/target/debug:$$PATH PYTHONPATH=$(CURDIR)/target/python target/engines/bin/python
 
-python-all: python ## The same with many runs in one process
+python-all: python sdk-tools ## The same with many runs in one process
 	$(PYTHON) -m pytest --quiet -m slow tests/python
 
 engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB

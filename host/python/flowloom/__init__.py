@@ -7,6 +7,8 @@
 :func:`meter` describes a run. The run begins when its flows are read: with a loop, or as a DataFrame.
 """
 
+from typing import TYPE_CHECKING, Any
+
 from ._flowloom import Fields, Flow, Packet, Udps, __version__
 from .classes import InProcess
 from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError, PluginError
@@ -14,6 +16,10 @@ from .flows import Flows, Wasm, meter
 from .options import OptionError, Options
 from .outputs import Json, Output
 from .plugin import Plugin
+
+
+if TYPE_CHECKING:
+    from .build import build_plugin
 
 __all__ = [
     "CaptureError",
@@ -34,5 +40,15 @@ __all__ = [
     "Udps",
     "Wasm",
     "__version__",
+    "build_plugin",
     "meter",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # The modules that it imports take longer than all others.
+    if name == "build_plugin":
+        from .build import build_plugin
+
+        return build_plugin
+    raise AttributeError(f"module 'flowloom' has no attribute '{name}'")

@@ -6,7 +6,6 @@ import contextlib
 import importlib.util
 import json
 import os
-import shutil
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union
 from . import html
 from ._flowloom import Flow, Run
 from .classes import Class, InProcess
+from .command import command
 from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError
 from .plugin import Plugin
 from .sources import Bytes, Feeder, Path, Source, rewind, sources_of
@@ -276,7 +276,7 @@ def meter(
             "plugins": [plugin._argument() for plugin in components],
             "anonymization_key": anonymization_key,
             "package_folders": _package_folders(),
-            "command": _command(),
+            "command": command(),
             "cache": _cache(plugin_cache),
         },
         classes,
@@ -697,18 +697,6 @@ def _package_folders() -> list[str]:
     except (ImportError, ValueError):
         return []
     return [os.path.dirname(found.origin)] if found is not None and found.origin else []
-
-
-def _command() -> str | None:
-    """Return the command ``flowloom``, which is installed with this package."""
-    import sysconfig
-
-    scripts = sysconfig.get_path("scripts")
-    for folder in (scripts, os.path.dirname(sys.executable)):
-        command = os.path.join(folder, "flowloom")
-        if os.access(command, os.X_OK):
-            return command
-    return shutil.which("flowloom")
 
 
 def _cache(folder: Path | None) -> str | None:
