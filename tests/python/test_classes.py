@@ -111,7 +111,7 @@ def test_every_type_of_value():
     assert found == [True, -(2**63), 0.5, "ä", b"\x00\xff", [1, -2], [0.5], {"a": [1, None]}]
     assert udps.missing is None
     row = flowloom.meter(TLS, plugins=Types).to_arrow().to_pylist()[0]
-    assert row["udps.types.integers"] == [1, -2] and row["udps.types.value"] == '{"a":[1,null]}'
+    assert row["udps.types.integers"] == [1, -2] and row["udps.types.value"] == '{"a": [1, null]}'
 
 
 def test_every_packet_field_is_an_attribute(flowloom_command):

@@ -5,6 +5,6 @@ pub use flowloom_plugin::{
     Compiler, DigestError, EventTime, FollowError, GrantError, Grants, Limits, LoadErrorKind,
     Manifest, Plugin, PluginError, PluginFolder, PluginReport, PluginSet, PluginSource, PluginSpec,
     PluginState, Policy, PolicyError, Registry, RegistryConfig, RegistryError, RequestedData,
-    RunContext, SchemaMode, Sha256, SpecError, Trap, componentize, escaped, escaped_path,
-    serve_compiler, shown,
+    RunContext, SchemaMode, Sha256, SpecError, Trap, checked_json, componentize, escaped,
+    escaped_path, serve_compiler, shown,
 };

@@ -44,6 +44,7 @@ pub use config::spec::{CallMode, PluginSpec, SpecError};
 pub use contract::CONTRACT_VERSION;
 pub use digest::{DigestError, Sha256};
 pub use dispatch::dispatcher::PluginDispatcher;
+pub use dispatch::json::json as checked_json;
 pub use error::{LoadErrorKind, PluginError, RequestedData, Trap};
 pub use escape::{escaped, escaped_path, shown};
 pub use grants::{GrantError, Grants};

@@ -5,7 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowloom::fields::{Feature, PacketField};
-use flowloom::plugin::Grants;
+use flowloom::plugin::{Grants, checked_json};
 use flowloom::{Flow as CoreFlow, FlowObserver, FlowPacket, FlowView, Type, UdpColumn, UdpValue};
 use pyo3::exceptions::PyTypeError;
 use pyo3::intern;
@@ -262,10 +262,8 @@ fn converted(value: &Bound<'_, PyAny>, ty: Type) -> PyResult<UdpValue> {
         Type::Floats => UdpValue::Floats(value.extract::<Vec<f64>>()?.into()),
         _ => {
             let text: String = value.extract()?;
-            // Other outputs contain the text as it is.
-            let checked: serde_json::Value = serde_json::from_str(&text)
-                .map_err(|error| PyTypeError::new_err(error.to_string()))?;
-            UdpValue::Json(checked.to_string().into())
+            let checked = checked_json(&text);
+            UdpValue::Json(checked.ok_or_else(|| PyTypeError::new_err("it is not JSON"))?)
         }
     })
 }

@@ -17,7 +17,7 @@ const MAX_NUMBER_LEN: usize = 64;
 /// - lone surrogates and noncharacters of Unicode
 /// - an object with the same name twice
 /// - nesting deeper than 127
-pub(crate) fn json(text: &str) -> Option<Box<str>> {
+pub fn json(text: &str) -> Option<Box<str>> {
     serde_json::from_str::<Checked>(text).ok()?;
     if has_long_number(text.as_bytes()) {
         return None;
