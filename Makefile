@@ -76,7 +76,7 @@ test: check plugins guests languages truth forest engines python oracle ## Run a
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	$(ORACLE) tests/oracle/application_names.py --flowloom $(FLOWLOOM) --check
 	for folder in tests/captures $(FLOWLOOM_CAPTURES); do \
-		$(ORACLE) tests/oracle/parity_applications.py --flowloom $(FLOWLOOM) --captures $$folder --min-share 99 || exit 1; \
+		$(ORACLE) tests/oracle/parity_applications.py --flowloom $(FLOWLOOM) --captures $$folder --min-share 99.5 || exit 1; \
 	done
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000

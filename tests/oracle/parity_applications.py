@@ -65,16 +65,6 @@ def has_application(flow: Known, *names: str) -> bool:
     return not set(names).isdisjoint(str(flow.values["application_name"]).split("."))
 
 
-def is_ssh_client(column: str, theirs: Known, ours: Known) -> bool:
-    text = str(ours.values[column])
-    return (
-        column == "requested_server_name"
-        and has_application(ours, "SSH")
-        and theirs.values[column] == ""
-        and text.startswith("SSH-")
-    )
-
-
 def is_http_of_proxy(column: str, theirs: Known, ours: Known) -> bool:
     return (
         column in ("user_agent", "content_type")
@@ -100,11 +90,6 @@ COMPARISON = Comparison(
     program="NFStream",
     columns=COLUMNS,
     rules=(
-        Rule(
-            "ssh-client",
-            "Flowloom writes the software of an SSH client as the server name, as nDPI's own reader does",
-            is_ssh_client,
-        ),
         Rule(
             "http-proxy",
             "NFStream writes user agent and content type of plain HTTP only; Flowloom also those of requests to a"

@@ -184,15 +184,6 @@ class JudgingApplications(unittest.TestCase):
             self.assertIsNone(self.judge("TLS", column, "a", ""))
             self.assertIsNone(self.judge("TLS", column, "", "b"))
 
-    def test_ssh_client(self) -> None:
-        column, software = "requested_server_name", "SSH-2.0-OpenSSH_9.2p1"
-        self.assertEqual(self.judge("SSH", column, "", software), ["ssh-client"])
-        self.assertIsNone(self.judge("SSH", column, "host", software))
-        self.assertIsNone(self.judge("SSH", column, "", "host"))
-        self.assertIsNone(self.judge("SSH", column, software, ""))
-        self.assertIsNone(self.judge("TLS", column, "", software))
-        self.assertIsNone(self.judge("SSH", "user_agent", "", software))
-
     def test_http_proxy(self) -> None:
         for application in ("HTTP_Proxy", "HTTP_Proxy.GMail", "HTTP_Connect"):
             for column in ("user_agent", "content_type"):

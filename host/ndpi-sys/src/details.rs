@@ -23,7 +23,7 @@ impl Protocol {
 /// Texts from the packets of a flow. A text that the flow does not have is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Details<'a> {
-    /// The server name that the client requested. For SSH: the client's software.
+    /// The server name that the client requested. nDPI 4.2, for SSH: the client's software.
     pub server_name: Cow<'a, str>,
     /// TLS and QUIC: JA3 with nDPI 4.2, JA4 with 5.0. SSH: HASSH. DHCP: its fingerprint.
     pub client_fingerprint: Cow<'a, str>,

@@ -224,15 +224,9 @@ impl Functions {
             // SAFETY: see above. Nothing changes the flow before the texts are copied.
             unsafe { complete(&mut report, last.proto, FlowBytes::of(flow, layout::FLOW)) };
         }
-        let is_ssh = last.proto.master == protocol::SSH || last.proto.app == protocol::SSH;
         let stack = &last.stack[..usize::from(last.stack_len).min(last.stack.len())];
         Details {
-            server_name: if is_ssh {
-                report.ssh_client
-            } else {
-                server_name
-            }
-            .into(),
+            server_name: server_name.into(),
             client_fingerprint: first([
                 &report.client_ja4,
                 &report.hassh_client,

@@ -638,7 +638,7 @@ const APPLICATION: [Feature; 15] = [
         "The method by which nDPI found the application, as nDPI 5.0 numbers it.",
         number!(Integer, |flow| integer(flow.application().confidence.into()))).of(Group::Application).needs(Sensitivity::Application),
     Feature::new("requested_server_name", Type::Text, "",
-        "The name that the client requested: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others. For SSH, it is the software of the client, as in nDPI's own reader. It has at most 79 bytes and is empty if there is none.",
+        "The name that the client requested: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others. With nDPI 4.2, it is the software of the client for SSH, as in nDPI's own reader. It has at most 79 bytes and is empty if there is none.",
         Extract::Text(|flow| flow.application().text(ApplicationText::ServerName))).of(Group::Application).needs(Sensitivity::Names),
     Feature::new("client_fingerprint", Type::Text, "",
         "The fingerprint of a TLS or QUIC client, the HASSH of an SSH client, or the fingerprint of a DHCP client; empty if there is none. For TLS and QUIC, it is JA4 with nDPI 5.0, as in NFStream 6.6.0, and JA3 with nDPI 4.2.",
