@@ -2,6 +2,7 @@
 
 mod applications;
 mod compile;
+mod completions;
 mod config;
 mod exit;
 mod fields;
@@ -9,6 +10,7 @@ mod http;
 mod interfaces;
 mod live;
 mod log;
+mod man;
 mod metadata;
 mod meter;
 mod metering;
@@ -129,6 +131,11 @@ enum Subcommands {
     /// Create, build, test, check and measure plugins.
     #[command(subcommand, after_long_help = plugin::EXAMPLES)]
     Plugin(Box<plugin::Plugin>),
+    /// Print the completion script of a shell.
+    Completions(completions::Completions),
+    /// Write the man pages of all commands. Packages contain them.
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 fn main() -> ExitCode {
@@ -148,6 +155,8 @@ fn main() -> ExitCode {
         Subcommands::Fields(fields) => fields.run(),
         Subcommands::Applications(applications) => applications.run(),
         Subcommands::Plugin(plugin) => plugin.run(),
+        Subcommands::Completions(completions) => completions.run(Cli::command()),
+        Subcommands::Man(man) => man.run(Cli::command()),
     });
     match done {
         Ok(exit) => exit.into(),
