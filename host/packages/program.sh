@@ -1,0 +1,47 @@
+#!/bin/sh
+# Builds the wheel with the flowloom command: program.sh FOLDER
+#
+# FOLDER gets the wheel and, beside it, its program `flowloom`, which the other packages contain too, and its SBOM. The
+# program is a release build for glibc 2.17 with a static libpcap (libpcap.sh). The same sources and tools give the same
+# bytes in every folder.
+set -eu
+
+folder=$1
+root=$(realpath "$(dirname "$0")/../..")
+tools=$root/target/packages/tools/bin
+target=${CARGO_TARGET_DIR:-$root/target}
+libpcap=$root/target/packages/libpcap
+export PYTHON="$tools/python"
+"$root/host/packages/libpcap.sh" "$libpcap"
+
+# maturin and rustc take times from it.
+[ -n "${SOURCE_DATE_EPOCH-}" ] || SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct)
+export SOURCE_DATE_EPOCH
+LIBPCAP_VER=$(sed -n 's/^version=\([0-9.]*\).*/\1/p' "$root/host/packages/libpcap.sh")
+export LIBPCAP_VER LIBPCAP_LIBDIR="$libpcap/lib"
+# Paths of this machine must not be part of the program. Cargo leaves these flags out of its hashes.
+cargo_home=${CARGO_HOME:-$HOME/.cargo}
+separator=$(printf '\037')
+CARGO_ENCODED_RUSTFLAGS="--remap-path-prefix=$cargo_home=/cargo$separator--remap-path-prefix=$root=/flowloom"
+CARGO_ENCODED_RUSTFLAGS="$CARGO_ENCODED_RUSTFLAGS$separator--remap-path-prefix=$target=/target"
+export CARGO_ENCODED_RUSTFLAGS
+export CFLAGS="-g0 -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$target=/target"
+export CARGO_ZIGBUILD_CACHE_DIR="$root/target/packages/zigbuild"
+export CARGO_PROFILE_RELEASE_DEBUG=false
+
+rm -rf "$folder"
+mkdir -p "$folder"
+folder=$(realpath "$folder")
+cd "$root/host/python"
+PATH="$tools:$PATH" "$tools/maturin" build --release --locked --zig --target x86_64-unknown-linux-gnu \
+    --compatibility manylinux_2_17 --out "$folder" --target-dir "$target"
+
+# The SBOM gets what cargo does not know, and loses the paths of this machine.
+cd "$folder"
+"$tools/wheel" unpack --dest unpacked ./*.whl >/dev/null
+mv unpacked/*/*.dist-info/sboms/flowloom-cli.cyclonedx.json maturin.cdx.json
+"$root/host/packages/sbom.py" maturin.cdx.json flowloom.cdx.json
+cp flowloom.cdx.json unpacked/*/*.dist-info/sboms/
+cp unpacked/*/*.data/scripts/flowloom flowloom
+"$tools/wheel" pack --dest-dir . unpacked/* >/dev/null
+rm -r unpacked maturin.cdx.json
