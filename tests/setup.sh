@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what building and testing Flowloom needs beyond a Rust toolchain, on Debian and its kin.
-# Does nothing where all is there. --with-java installs Java too.
+# Does nothing where all is there. --with-java installs Java too, --with-packages what makes and tests the packages.
 set -eu
 
 triple=wasm32-unknown-unknown
@@ -33,6 +33,15 @@ if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&
 fi
 # Spark, for `make engines-all`.
 [ "${1-}" != --with-java ] || need 'command -v java' default-jre-headless
+# `make release`, and the systems, images and packages of `make test-packages`.
+if [ "${1-}" = --with-packages ]; then
+    need 'command -v flex && command -v bison && command -v dpkg-source && command -v minisign' \
+        flex bison dpkg-dev minisign
+    need 'command -v mmdebstrap && command -v umoci && command -v skopeo && command -v rpm' \
+        mmdebstrap umoci skopeo rpm
+    need 'command -v systemd-analyze && command -v systemd-nspawn' systemd systemd-container
+    need 'command -v getcap && command -v getfattr' libcap2-bin attr
+fi
 [ -n "$missing" ] || exit 0
 
 as_root=
