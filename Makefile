@@ -144,7 +144,7 @@ bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStr
 
 # Packages. All contain the program of the wheel, a release build for glibc 2.17. VERSION is the workspace's.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
-WHEEL = dist/flowloom-$(VERSION)-py3-none-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
+WHEEL = dist/flowloom-$(VERSION)-cp310-abi3-manylinux2014_x86_64.manylinux_2_17_x86_64.whl
 PACKAGING := target/packages/tools/bin
 # The time of the commit is the time of all files, so that the same sources give the same bytes.
 wheel staged deb rpm image release: export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the wheel with the flowloom command: program.sh FOLDER
+# Builds the wheel with the Python package and the flowloom command: program.sh FOLDER
 #
 # FOLDER gets the wheel and, beside it, its program `flowloom`, which the other packages contain too, and its SBOM. The
 # program is a release build for glibc 2.17 with a static libpcap (libpcap.sh). The same sources and tools give the same
@@ -32,16 +32,37 @@ export CARGO_PROFILE_RELEASE_DEBUG=false
 rm -rf "$folder"
 mkdir -p "$folder"
 folder=$(realpath "$folder")
-cd "$root/host/python"
-PATH="$tools:$PATH" "$tools/maturin" build --release --locked --zig --target x86_64-unknown-linux-gnu \
-    --compatibility manylinux_2_17 --out "$folder" --target-dir "$target"
+maturin() { # FOLDER OPTION…
+    out=$1
+    shift
+    PATH="$tools:$PATH" "$tools/maturin" build --release --locked --zig --target x86_64-unknown-linux-gnu \
+        --compatibility manylinux_2_17 --out "$out" --target-dir "$target" "$@"
+}
 
-# The SBOM gets what cargo does not know, and loses the paths of this machine.
+unpack() { # WHEEL FOLDER
+    "$tools/wheel" unpack --dest "$2" "$1" >/dev/null
+}
+
+# The command, in a wheel of its own, from which it is taken.
+cd "$root/host/cli"
+maturin "$folder/command" --bindings bin
 cd "$folder"
-"$tools/wheel" unpack --dest unpacked ./*.whl >/dev/null
-mv unpacked/*/*.dist-info/sboms/flowloom-cli.cyclonedx.json maturin.cdx.json
-"$root/host/packages/sbom.py" maturin.cdx.json flowloom.cdx.json
+unpack command/*.whl command
+cp command/*/*.data/scripts/flowloom flowloom
+# The SBOM gets what cargo does not know, and loses the paths of this machine.
+"$root/host/packages/sbom.py" command/*/*.dist-info/sboms/flowloom-cli.cyclonedx.json flowloom.cdx.json
+rm -r command
+
+# The package. The command goes into its scripts: a native program, not a Python script that starts it, so that setcap
+# works on it.
+cd "$root/host/python"
+maturin "$folder"
+cd "$folder"
+unpack ./*.whl unpacked
+scripts=$(echo unpacked/*/*.dist-info | sed 's/dist-info$/data/')/scripts
+mkdir -p "$scripts"
+cp flowloom "$scripts/flowloom"
+rm -rf unpacked/*/*.dist-info/sboms/*
 cp flowloom.cdx.json unpacked/*/*.dist-info/sboms/
-cp unpacked/*/*.data/scripts/flowloom flowloom
 "$tools/wheel" pack --dest-dir . unpacked/* >/dev/null
-rm -r unpacked maturin.cdx.json
+rm -r unpacked

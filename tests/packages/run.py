@@ -27,6 +27,15 @@ RELEASE = "bookworm"
 METER = ["meter", "/tls13.pcap", "--select", "dst_port,bidirectional_packets"]
 PLAIN = ["dst_port,bidirectional_packets", "443,18", "443,34"]
 NAMED = ["dst_port,application_name,requested_server_name", "443,TLS,www.example.com", "443,TLS,www.example.com"]
+JA4 = "t13d3112h1_e8f1e7e78f70_b26ce05bbdd6"
+# The package in Python, with a filter, which libpcap compiles.
+FRAME = """
+import flowloom
+flows = flowloom.meter("/tls13.pcap", bpf_filter="tcp", select=["src_port", "application_name", "client_ja4"])
+frame = flows.to_polars()
+print(frame.shape)
+print(frame["client_ja4"].to_list())
+"""
 METER_NAMES = ["meter", "/tls13.pcap", "--select", "dst_port,application_name,requested_server_name"]
 
 
@@ -152,11 +161,11 @@ def needed_libraries(program):
 def wheel():
     file = the_file("flowloom-*.whl")
     wheels = WORK / "wheels"
-    # NFStream and what it needs, for the Python of Debian 12. The systems install without a network.
+    # NFStream, polars and what they need, for the Python of Debian 12. The systems install without a network.
     run(
         *[sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--dest", wheels],
         *["--python-version", "3.11", "--platform", "manylinux2014_x86_64", "--platform", "manylinux_2_28_x86_64"],
-        *["--platform", "manylinux_2_17_x86_64", "--only-binary=:all:", "nfstream==6.6.0"],
+        *["--platform", "manylinux_2_17_x86_64", "--only-binary=:all:", "nfstream==6.6.0", "polars==2.1.0"],
     )
     with debian("python3-venv") as system:
         shutil.copy(file, system.folder)
@@ -188,11 +197,15 @@ def wheel():
 
         shutil.copytree(wheels, system.folder / "wheels")
         took = time_of(lambda: system.run(*pip, "--find-links=/wheels", f"/{file.name}[ndpi]"))
-        (engine,) = (system.folder / "venv").glob("lib/python3*/site-packages/**/_lib_engine.abi3.so")
-        # TODO(search): Flowloom does not yet look for nDPI in the Python environment that it is installed in.
-        environment = {"FLOWLOOM_NDPI": f"/{engine.relative_to(system.folder)}"}
-        system.meter(flowloom, NAMED, METER_NAMES, environment=environment)
-        print(f"wheel     with [ndpi]: pip install took {took}, from a folder of wheels")
+        seconds = time_of(lambda: system.meter(flowloom, NAMED, METER_NAMES))
+        out, _ = system.run(flowloom, "meter", "/tls13.pcap", "--select", "client_ja4")
+        check("JA4", out.splitlines()[1:], [JA4, JA4])
+        check_contains("version", system.run(flowloom, "--version")[0], "nDPI 5.0.0")
+        print(f"wheel     with [ndpi]: pip install took {took}, from a folder of wheels; meter took {seconds}")
+        system.run(*pip, "--find-links=/wheels", "polars")
+        out, _ = system.run("/venv/bin/python", "-c", FRAME)
+        check("DataFrame", out.splitlines(), ["(2, 3)", f"['{JA4}', '{JA4}']"])
+        print("wheel     import flowloom and to_polars: ok")
     print("wheel     ok")
 
 
