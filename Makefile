@@ -151,7 +151,6 @@ wheel staged deb rpm image release: export SOURCE_DATE_EPOCH ?= $(shell git log 
 
 .PHONY: wheel deb rpm image release staged setup-packages test-packages reproducible
 wheel: setup-packages $(PACKAGING)/maturin ## Build dist/flowloom-VERSION-….whl, which pip installs without a Rust toolchain
-	host/packages/third_party.py target/packages/licences/THIRD-PARTY.txt
 	host/packages/program.sh target/packages/out
 	@mkdir -p dist
 	cp target/packages/out/$(notdir $(WHEEL)) dist

@@ -40,7 +40,7 @@ if [ "${1-}" = --with-packages ]; then
     need 'command -v mmdebstrap && command -v umoci && command -v skopeo && command -v rpm' \
         mmdebstrap umoci skopeo rpm
     need 'command -v systemd-analyze && command -v systemd-nspawn' systemd systemd-container
-    need 'command -v getcap && command -v getfattr' libcap2-bin attr
+    need 'command -v getcap' libcap2-bin
 fi
 [ -n "$missing" ] || exit 0
 

@@ -13,6 +13,8 @@ target=${CARGO_TARGET_DIR:-$root/target}
 libpcap=$root/target/packages/libpcap
 export PYTHON="$tools/python"
 "$root/host/packages/libpcap.sh" "$libpcap"
+# A part of the wheel (host/python/licences).
+"$root/host/packages/third_party.py" "$root/target/packages/licences/THIRD-PARTY.txt"
 
 # maturin and rustc take times from it.
 [ -n "${SOURCE_DATE_EPOCH-}" ] || SOURCE_DATE_EPOCH=$(git -C "$root" log -1 --format=%ct)

@@ -46,7 +46,7 @@ def additions():
             "cpe": f"cpe:2.3:a:tcpdump:libpcap:{version.split('-')[0]}:*:*:*:*:*:*:*",
             "externalReferences": [
                 {
-                    "type": "source-distribution",
+                    "type": "distribution",
                     "url": original,
                     "hashes": [{"alg": "SHA-256", "content": files[original]}],
                 }
