@@ -38,7 +38,7 @@ maturin() { # FOLDER OPTION…
     out=$1
     shift
     PATH="$tools:$PATH" "$tools/maturin" build --release --locked --zig --target x86_64-unknown-linux-gnu \
-        --compatibility manylinux_2_17 --out "$out" --target-dir "$target" "$@"
+        --compatibility manylinux_2_17 --strip --out "$out" --target-dir "$target" "$@"
 }
 
 unpack() { # WHEEL FOLDER
