@@ -166,7 +166,7 @@ deb rpm:
 image: staged ## Build dist/flowloom-VERSION-image.tar, an OCI image
 	REVISION=$$(git rev-parse HEAD) host/packages/image.py $(VERSION) target/packages/out/flowloom dist/flowloom-$(VERSION)-image.tar
 
-release: deb rpm image ## Build all packages, with SBOM, licences, SHA256SUMS and a signature (MINISIGN_KEY=file)
+release: package-crates deb rpm image ## Build all packages, with SBOM, licences, SHA256SUMS and a signature (MINISIGN_KEY=file)
 	host/packages/release.sh $(VERSION)
 
 test-packages: release ## Install the packages in fresh Debian systems, and run what they install (needs root)
