@@ -1,5 +1,7 @@
 //! Lines of CSV in memory.
 
+use std::sync::Arc;
+
 use flowloom_core::fields::{Extract, Feature};
 use flowloom_core::flow::Flow;
 use flowloom_core::record::{FlowView, SpltValue};
@@ -192,13 +194,29 @@ impl Lines {
         match value {
             Value::Text(text) => self.text_field(text),
             Value::Json(json) => self.text(json, write_json),
-            Value::Texts(texts) if !texts.is_empty() => {
-                self.text(&json!(value).to_string(), write_json);
-            }
+            Value::Texts(texts) if !texts.is_empty() => self.texts(texts, value),
             // No other value needs quotes, except lists, which write their own.
             value => self.value(value),
         }
         self.push(b',');
+    }
+
+    /// Writes a list of texts as JSON in quotes: `"[""a"",""b""]"`.
+    fn texts(&mut self, texts: &[Arc<str>], value: Value<'_>) {
+        let is_plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if !texts.iter().all(|text| text.bytes().all(is_plain)) {
+            return self.text(&json!(value).to_string(), write_json);
+        }
+        self.extend(b"\"[");
+        for (n, text) in texts.iter().enumerate() {
+            if n > 0 {
+                self.push(b',');
+            }
+            self.extend(b"\"\"");
+            self.extend(text.as_bytes());
+            self.extend(b"\"\"");
+        }
+        self.extend(b"]\"");
     }
 
     fn text_field(&mut self, text: &str) {
@@ -364,6 +382,31 @@ mod tests {
             lines.value(value);
             assert_eq!(lines.written(), expected.as_bytes(), "{value:?}");
         }
+    }
+
+    #[test]
+    fn lists_of_texts_are_quoted_json() {
+        for texts in [
+            &["TLS"][..],
+            &["a, b", "c"],
+            &["a \"quoted\" one", "TLS"],
+            &["back\\slash"],
+            &["line\nfeed", "\x7f"],
+            &["ä", "漢"],
+            &[""],
+        ] {
+            let texts: Vec<Arc<str>> = texts.iter().map(|&text| text.into()).collect();
+            let value = Value::Texts(&texts);
+            let mut lines = Lines::default();
+            lines.other_field(value);
+            let json = json!(value).to_string().replace('\x7f', "\\u007f");
+            let expected = format!("\"{}\",", json.replace('"', "\"\""));
+            let written = String::from_utf8_lossy(lines.written()).into_owned();
+            assert_eq!(written, expected);
+        }
+        let mut lines = Lines::default();
+        lines.other_field(Value::Texts(&[]));
+        assert_eq!(lines.written(), b"[],");
     }
 
     #[test]
