@@ -104,7 +104,7 @@ fn columns_of_other_types_are_errors() {
         (
             "udps.p.list",
             &texts,
-            "Utf8, not List of Int64, Int32 or Float64",
+            "Utf8, not List of Int64, Int32, Float64 or Utf8",
         ),
         ("udps.p.count", &lists, "List(Int64), not Int64 or Int32"),
     ] {
