@@ -438,7 +438,7 @@ def capture_in_image(system, user, entry):
 
 
 def release():
-    """Checks digests, the signature with a key of its own, and the SBOM."""
+    """Checks the digests, a signature with a new key, and the SBOM."""
     run("sha256sum", "--check", "--strict", "SHA256SUMS", cwd=DIST)
     named = {line.split()[1] for line in (DIST / "SHA256SUMS").read_text().splitlines()}
     check("files in SHA256SUMS", named, {p.name for p in DIST.iterdir() if not p.name.startswith("SHA256SUMS")})

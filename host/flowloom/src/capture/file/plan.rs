@@ -94,8 +94,8 @@ fn first_packet(
     }
 }
 
-/// Returns the groups, from which the sources that are no files are taken out: each is a group of its own, because its
-/// first time is not known. Groups are in the order of their first members.
+/// Makes each pipe a group of its own, because the time of its first packet is not known. `is_file` tells files from
+/// pipes. Returns the groups in the order of their first members.
 fn apart(groups: Vec<Vec<usize>>, is_file: impl Fn(&usize) -> bool) -> Vec<Vec<usize>> {
     let mut all = Vec::new();
     for group in groups {
