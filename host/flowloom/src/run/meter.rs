@@ -144,7 +144,11 @@ impl Meter {
 
     /// Sets the observer of all flows, whose columns the schema has.
     pub(crate) fn set_observer(&mut self, observer: Box<dyn FlowObserver>) {
-        self.0.parts_mut().0.observer = Some(observer);
+        let (extension, dissector, _) = self.0.parts_mut();
+        if let Some(dissector) = dissector {
+            dissector.show(observer.reads_live_applications());
+        }
+        extension.observer = Some(observer);
     }
 
     /// Sets the ordinals of packets to `first`, `first + step`, and so on.

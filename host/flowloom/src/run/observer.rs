@@ -50,6 +50,11 @@ use flowloom_plugin::PluginDispatcher;
 /// # }
 /// ```
 pub trait FlowObserver: Send {
+    /// Returns whether the observer reads the applications of live flows. Otherwise, they are known at the end of a flow only.
+    fn reads_live_applications(&self) -> bool {
+        true
+    }
+
     /// Processes a packet of a live flow, which is already counted. `packet.nth` is 1 for the first packet of a flow, and
     /// `packet.slot` identifies the flow until it ends. Returns whether the flow ends with this packet.
     fn packet<'f>(&mut self, packet: &FlowPacket<'_>, flow: &dyn Fn() -> FlowView<'f>) -> bool;
