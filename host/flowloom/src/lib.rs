@@ -35,7 +35,7 @@ pub mod versions;
 pub use anonymize::Anonymizer;
 pub use flowloom_core::flow::{Flow, Udps};
 pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Settings};
-pub use flowloom_core::record::{DecodedPacket, FlowPacket, FlowView};
+pub use flowloom_core::record::{DecodedPacket, Expiration, FlowPacket, FlowSnapshot, FlowView};
 pub use flowloom_core::schema::{Column, Origin, Schema, UdpColumn};
 pub use flowloom_core::time::Time;
 pub use flowloom_core::value::{Type, UdpValue, Value};

@@ -3,6 +3,7 @@
 mod application;
 mod bucket;
 mod flow_record;
+mod flow_snapshot;
 mod flow_view;
 mod identity;
 mod key;
@@ -16,6 +17,7 @@ pub use application::{Application, ApplicationText};
 pub(crate) use bucket::{BUCKETS, Bucket, WheelEntry};
 pub(crate) use flow_record::DirectionCounters;
 pub use flow_record::{Direction, Ended, Expiration, Record};
+pub use flow_snapshot::FlowSnapshot;
 pub use flow_view::FlowView;
 pub use identity::{FlowIdentity, FlowKey};
 pub use key::KeyHasher;
