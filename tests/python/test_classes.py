@@ -346,3 +346,23 @@ def test_memory_is_flat_over_many_runs_with_classes():
     for n in range(1_000):
         run(n)
     assert resident() - before < 8 << 20
+
+
+def test_a_live_flow_has_the_application_that_its_packets_show():
+    class Names(flowloom.Plugin):
+        outputs = [Output("names", Json, "The application after each packet.")]
+        at_init = at_update = ["application_name"]
+
+        def init(self, packet, flow):
+            return [flow.application_name]
+
+        def update(self, state, packet, flow):
+            state.append(flow.application_name)
+
+        def expire(self, state, flow):
+            return {"names": json.dumps(state)}
+
+    flows = [flow for flow in flowloom.meter(DNS, plugins=Names) if flow.protocol == 17]
+    assert flows
+    # A request is enough.
+    assert all(set(flow.udps.names.names) == {"DNS"} for flow in flows)

@@ -309,6 +309,8 @@ class Flows:
         self._session: _Session | None = None
         self._was_read = False
         self._last_summary: dict[str, Any] | None = None
+        # What a run with NFStream's interface needs.
+        self._nfstream: dict[str, Any] | None = None
 
     def __iter__(self) -> Iterator[Flow]:
         """Meter, and return the flows one after the other."""
@@ -514,7 +516,8 @@ class _Session:
         try:
             classes = [plugin.argument() for plugin in flows._classes]
             config = json.dumps(flows._config)
-            self.run = Run({"config": config, "sources": paths, "classes": classes, **flows._arguments})
+            arguments = {"classes": classes, "nfstream": flows._nfstream, **flows._arguments}
+            self.run = Run({"config": config, "sources": paths, **arguments})
         except BaseException:
             for feeder in self._feeders:
                 feeder.close()

@@ -2,12 +2,12 @@
 //!
 //! Python's lock is held while they run. An exception ends the calls, and the run raises it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use flowloom::fields::{Feature, PacketField};
+use flowloom::fields::{Feature, Group, PacketField};
 use flowloom::plugin::{Grants, checked_json};
 use flowloom::{Flow as CoreFlow, FlowObserver, FlowPacket, FlowView, Type, UdpColumn, UdpValue};
-use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyTypeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList};
@@ -16,7 +16,34 @@ use crate::flow::Flow;
 use crate::packet::{Fields, Packet};
 
 /// The exception that a plugin raised, if one did.
-pub(crate) type Raised = Arc<Mutex<Option<PyErr>>>;
+#[derive(Clone, Default)]
+pub(crate) struct Raised(Arc<Mutex<Option<PyErr>>>);
+
+impl Raised {
+    fn lock(&self) -> MutexGuard<'_, Option<PyErr>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_set(&self) -> bool {
+        self.lock().is_some()
+    }
+
+    /// Returns whether it is an error, and not the interruption of the run by Ctrl-C.
+    pub(crate) fn is_error(&self, py: Python<'_>) -> bool {
+        let raised = self.lock();
+        let error = raised.as_ref();
+        error.is_some_and(|error| !error.is_instance_of::<PyKeyboardInterrupt>(py))
+    }
+
+    /// Sets the exception, unless there is one already.
+    pub(crate) fn set(&self, error: PyErr) {
+        self.lock().get_or_insert(error);
+    }
+
+    pub(crate) fn take(&self) -> Option<PyErr> {
+        self.lock().take()
+    }
+}
 
 /// A plugin, from a dictionary that the package makes.
 #[derive(FromPyObject)]
@@ -132,13 +159,11 @@ impl Classes {
     }
 
     fn has_raised(&self) -> bool {
-        let raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.is_some()
+        self.raised.is_set()
     }
 
     fn raise(&self, error: PyErr) {
-        let mut raised = self.raised.lock().unwrap_or_else(PoisonError::into_inner);
-        raised.get_or_insert(error);
+        self.raised.set(error);
     }
 }
 
@@ -282,7 +307,7 @@ fn fields_of<'f>(
 }
 
 /// Adds the place of an exception to it.
-fn located(
+pub(crate) fn located(
     py: Python<'_>,
     error: PyErr,
     class: &str,
@@ -306,6 +331,12 @@ fn located(
 }
 
 impl FlowObserver for Classes {
+    fn reads_live_applications(&self) -> bool {
+        let classes = self.classes.iter();
+        let mut fields = classes.flat_map(|class| class.at_init.iter().chain(&class.at_update));
+        fields.any(|field| field.group == Group::Application)
+    }
+
     fn packet<'f>(&mut self, packet: &FlowPacket<'_>, flow: &dyn Fn() -> FlowView<'f>) -> bool {
         if self.has_raised() {
             return false;

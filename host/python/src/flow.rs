@@ -126,6 +126,28 @@ impl Flow {
 }
 
 impl Udps {
+    /// Returns the values of one plugin.
+    pub(crate) fn of_plugin(flow: Arc<CoreFlow>, plugin: &str) -> Self {
+        Self {
+            flow,
+            plugin: Some(plugin.to_owned()),
+        }
+    }
+
+    /// Returns the names and values of the outputs of the plugin; without one, none.
+    pub(crate) fn outputs(&self) -> Vec<(&str, Value<'_>)> {
+        let outputs = self.flow.udps();
+        let named = outputs
+            .iter()
+            .filter_map(|(column, value)| match column.origin {
+                Origin::Plugin { plugin, output } if self.plugin.as_deref() == Some(plugin) => {
+                    Some((output, value))
+                }
+                _ => None,
+            });
+        named.collect()
+    }
+
     /// Returns the names of the attributes.
     fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `run` | the class `Run`: a run, as an iterator of flows, as an Arrow stream, or into a file |
 //! | `callbacks`, `packet` | plugins that are Python classes, and what they see |
+//! | `nfstream` | runs with the interface of NFStream |
 //! | `flow` | the classes `Flow` and `Udps`: the values of one flow |
 //! | `settings` | the arguments of a run |
 //! | `summary` | the counters of a run as a Python dictionary |
@@ -16,6 +17,7 @@ mod callbacks;
 mod error;
 mod flow;
 mod log;
+mod nfstream;
 mod packet;
 mod run;
 mod settings;
@@ -29,6 +31,8 @@ mod _flowloom {
 
     #[pymodule_export]
     use super::flow::{Flow, Udps};
+    #[pymodule_export]
+    use super::nfstream::{NFPacket, NFlow};
     #[pymodule_export]
     use super::packet::{Fields, Packet};
     #[pymodule_export]

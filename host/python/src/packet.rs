@@ -62,8 +62,17 @@ impl Packet {
         }
     }
 
+    /// Returns the bytes from the IP header on, as many as were requested.
+    pub(crate) fn ip_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Returns the value of a field.
-    fn value<'py>(&self, py: Python<'py>, field: &PacketField) -> PyResult<Bound<'py, PyAny>> {
+    pub(crate) fn value<'py>(
+        &self,
+        py: Python<'py>,
+        field: &PacketField,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let mut packet = FlowPacket::new(&self.decoded, &self.headers);
         packet.direction = self.direction;
         packet.delta_ms = self.delta_ms;

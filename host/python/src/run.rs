@@ -12,13 +12,14 @@ use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
 use flowloom::columns::DEFAULT_ROWS;
 use flowloom::sink::{BackgroundSink, BlockCompression, Format, OutputFiles, SinkOptions};
-use flowloom::{BatchStep, RecordBatches, Step, Stopper, Streamer};
+use flowloom::{BatchStep, Flow as CoreFlow, RecordBatches, Step, Stopper, Streamer};
 use pyo3::prelude::*;
 use pyo3::types::PyCapsule;
 
 use crate::callbacks::Raised;
 use crate::error::{self, Class, exception};
 use crate::flow::Flow;
+use crate::nfstream::{EndedFlows, NFlow};
 use crate::settings::Arguments;
 use crate::{log, summary};
 
@@ -38,6 +39,8 @@ struct Shared {
     is_read: AtomicBool,
     /// The exception of a plugin that is a Python class, if the run has such plugins.
     plugins_raised: Option<Raised>,
+    /// The flows of a run with NFStream's interface.
+    nfstream: Option<Arc<EndedFlows>>,
     /// The thread that uses the run now.
     user: Mutex<Option<ThreadId>>,
     /// The exception that ended the reading of record batches, whose reader only passes on a text.
@@ -120,12 +123,7 @@ impl Shared {
 
     fn has_raised(&self) -> bool {
         let raised = self.plugins_raised.as_ref();
-        raised.is_some_and(|raised| {
-            raised
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .is_some()
-        })
+        raised.is_some_and(Raised::is_set)
     }
 
     /// Calls `step` until it returns an item or the end. Meanwhile Python can handle signals. Python's lock is free, unless
@@ -135,17 +133,20 @@ impl Shared {
         py: Python<'_>,
         step: impl Fn(&mut Work) -> PyResult<Slice<T>> + Sync,
     ) -> PyResult<Option<T>> {
+        if let Some(error) = self.plugins_raised.as_ref().and_then(Raised::take) {
+            return Err(error);
+        }
         loop {
             let slice = match &self.plugins_raised {
                 None => py.detach(|| self.slice(&step)),
                 // Its plugins need Python's lock for every packet.
                 Some(raised) => {
                     let slice = self.slice(&step);
-                    let mut raised = raised.lock().unwrap_or_else(PoisonError::into_inner);
-                    if let Some(error) = raised.take() {
-                        return Err(error);
+                    // A flow is not lost by Ctrl-C: the next call raises it.
+                    let is_item = matches!(slice, Ok(Slice::Item(_)));
+                    if raised.is_error(py) || !is_item && raised.is_set() {
+                        return Err(raised.take().unwrap_or_else(closed));
                     }
-                    drop(raised);
                     // Other threads of Python may run now.
                     py.detach(|| ());
                     slice
@@ -159,6 +160,21 @@ impl Shared {
             }
         }
     }
+
+    fn next_flow(&self, py: Python<'_>) -> PyResult<Option<CoreFlow>> {
+        self.repeat(py, |work| match work {
+            Work::Flows(streamer) => Ok(match streamer.step() {
+                Step::Flow(flow) => Slice::Item(flow),
+                Step::Read => Slice::Time,
+                Step::End => Slice::End,
+            }),
+            Work::Batches(_) => Err(Python::attach(|py| {
+                let message = "this run is read as record batches; flows cannot be read from it";
+                exception(py, Class::Other, message)
+            })),
+            Work::Closed => Err(closed()),
+        })
+    }
 }
 
 fn closed() -> PyErr {
@@ -170,7 +186,8 @@ impl Run {
     /// Opens the sources, loads the plugins, and starts the threads of the run.
     #[new]
     fn new(py: Python<'_>, arguments: Arguments) -> PyResult<Self> {
-        let (builder, plugins_raised) = arguments.builder(py)?;
+        let prepared = arguments.prepare(py)?;
+        let builder = prepared.builder;
         let built = py.detach(|| builder.build());
         log::drain(py)?;
         let streamer = built.map_err(|error| error::of_run(py, &error))?;
@@ -179,7 +196,8 @@ impl Run {
                 stopper: streamer.stopper(),
                 work: Mutex::new(Work::Flows(Box::new(streamer))),
                 is_read: AtomicBool::new(false),
-                plugins_raised,
+                plugins_raised: prepared.raised,
+                nfstream: prepared.nfstream,
                 user: Mutex::new(None),
                 raised: Mutex::new(None),
             }),
@@ -199,19 +217,17 @@ impl Run {
 
     /// Returns the next flow, or ``None`` after the last one.
     fn next_flow(&self, py: Python<'_>) -> PyResult<Option<Flow>> {
-        let flow = self.shared.repeat(py, |work| match work {
-            Work::Flows(streamer) => Ok(match streamer.step() {
-                Step::Flow(flow) => Slice::Item(flow),
-                Step::Read => Slice::Time,
-                Step::End => Slice::End,
-            }),
-            Work::Batches(_) => Err(Python::attach(|py| {
-                let message = "this run is read as record batches; flows cannot be read from it";
-                exception(py, Class::Other, message)
-            })),
-            Work::Closed => Err(closed()),
-        })?;
-        Ok(flow.map(Flow::new))
+        Ok(self.shared.next_flow(py)?.map(Flow::new))
+    }
+
+    /// Returns the next flow with NFStream's attributes, or ``None`` after the last one.
+    fn next_nflow(&self, py: Python<'_>) -> PyResult<Option<Py<NFlow>>> {
+        let Some(nfstream) = &self.shared.nfstream else {
+            let message = "this run has no flows with NFStream's attributes";
+            return Err(exception(py, Class::Other, message));
+        };
+        let flow = self.shared.next_flow(py)?;
+        flow.map(|flow| nfstream.output(py, flow)).transpose()
     }
 
     /// Returns the run as an Arrow C stream of record batches with ``rows`` flows each.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flowloom::dissect::Ndpi;
 use flowloom::plugin::{ChildCompiler, CompileCache, PluginSource};
@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 
 use crate::callbacks::{self, ClassArgument, Classes, Raised};
 use crate::error::{Class, exception};
+use crate::nfstream::{self, EndedFlows};
 
 /// A plugin, from a dictionary that the package makes.
 #[derive(FromPyObject)]
@@ -42,6 +43,9 @@ pub(crate) struct Arguments {
     /// Plugins that are Python classes.
     #[pyo3(item)]
     classes: Vec<ClassArgument>,
+    /// What a run with NFStream's interface needs.
+    #[pyo3(item)]
+    nfstream: Option<nfstream::Argument>,
     /// 128 hexadecimal digits.
     #[pyo3(item)]
     anonymization_key: Option<String>,
@@ -78,9 +82,18 @@ impl PluginArgument {
     }
 }
 
+/// A run that can be built.
+pub(crate) struct Prepared {
+    pub(crate) builder: StreamerBuilder,
+    /// The place of an exception of a plugin, if Python code sees packets.
+    pub(crate) raised: Option<Raised>,
+    /// The flows of a run with NFStream's interface.
+    pub(crate) nfstream: Option<Arc<EndedFlows>>,
+}
+
 impl Arguments {
-    /// Returns the builder of the run, and the place of an exception of a plugin if there are Python classes.
-    pub(crate) fn builder(self, py: Python<'_>) -> PyResult<(StreamerBuilder, Option<Raised>)> {
+    /// Prepares the run.
+    pub(crate) fn prepare(self, py: Python<'_>) -> PyResult<Prepared> {
         let parameter = |error: &dyn std::fmt::Display| exception(py, Class::Parameter, error);
         let mut config: RunConfig =
             serde_json::from_str(&self.config).map_err(|error| parameter(&error))?;
@@ -106,22 +119,43 @@ impl Arguments {
         if has_plugins && let Some(command) = self.command {
             builder = compiled_by(builder, command, self.cache);
         }
-        if self.classes.is_empty() {
-            return Ok((builder, None));
-        }
         let raised = Raised::default();
+        if let Some(argument) = self.nfstream {
+            let has_plugins = argument.has_plugins();
+            let flows = EndedFlows::new(argument, raised.clone());
+            let plugins = nfstream::Plugins::new(flows.clone());
+            return Ok(Prepared {
+                builder: builder.observer(Vec::new(), once(plugins)),
+                raised: has_plugins.then_some(raised),
+                nfstream: Some(flows),
+            });
+        }
+        if self.classes.is_empty() {
+            return Ok(Prepared {
+                builder,
+                raised: None,
+                nfstream: None,
+            });
+        }
         let columns = callbacks::columns(&self.classes)?;
         let classes = Classes::new(py, &self.classes, raised.clone())?;
-        // The builder is used once.
-        let classes = Mutex::new(Some(classes));
-        let create = move || -> Box<dyn FlowObserver> {
-            let mut classes = classes.lock().unwrap_or_else(PoisonError::into_inner);
-            match classes.take() {
-                Some(classes) => Box::new(classes),
-                None => unreachable!("a run has one observer"),
-            }
-        };
-        Ok((builder.observer(columns, create), Some(raised)))
+        Ok(Prepared {
+            builder: builder.observer(columns, once(classes)),
+            raised: Some(raised),
+            nfstream: None,
+        })
+    }
+}
+
+/// Returns a function that returns an observer. The builder calls it once.
+fn once(observer: impl FlowObserver + 'static) -> impl Fn() -> Box<dyn FlowObserver> + Send + Sync {
+    let observer = Mutex::new(Some(observer));
+    move || {
+        let mut observer = observer.lock().unwrap_or_else(PoisonError::into_inner);
+        match observer.take() {
+            Some(observer) => Box::new(observer),
+            None => unreachable!("a run has one observer"),
+        }
     }
 }
 
