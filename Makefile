@@ -53,7 +53,7 @@ engines: plugins guests ## Compare conditions and formats with DuckDB, pyarrow a
 	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM)
 	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM)
 
-python: build ## Test the Python package, with types and documentation
+python: plugins ## Test the Python package, with types and documentation
 	host/python/copy.sh target/python
 	@test -d target/engines || python3 -m venv target/engines
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt -r tests/python/requirements.txt
@@ -63,7 +63,9 @@ python: build ## Test the Python package, with types and documentation
 # The package in target/python, with the command of this build.
 PYTHON := PATH=$(CURDIR)/target/debug:$$PATH PYTHONPATH=$(CURDIR)/target/python target/engines/bin/python
 
-python-all: python sdk-tools ## The same with many runs in one process
+python-all: python sdk-tools ## The same with many runs in one process, and with pyright
+	target/engines/bin/pip install --quiet --disable-pip-version-check "pyright[nodejs]==1.1.414"
+	target/engines/bin/pyright --project tests/python/pyrightconfig.json
 	$(PYTHON) -m pytest --quiet -m slow tests/python
 
 engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB

@@ -55,12 +55,21 @@ cp command/*/*.data/scripts/flowloom flowloom
 "$root/host/packages/sbom.py" command/*/*.dist-info/sboms/flowloom-cli.cyclonedx.json flowloom.cdx.json
 rm -r command
 
+# The components that the package contains. The flags are those of native code.
+components=$("$root/host/python/components.sh")
+# shellcheck disable=SC2086 # one word each
+env -u CARGO_ENCODED_RUSTFLAGS -u CFLAGS -u CARGO_TARGET_DIR FLOWLOOM="$folder/flowloom" "$root/plugins/build.sh" $components
+
 # The package. The command goes into its scripts: a native program, not a Python script that starts it, so that setcap
 # works on it.
 cd "$root/host/python"
 maturin "$folder"
 cd "$folder"
 unpack ./*.whl unpacked
+mkdir unpacked/*/flowloom/components
+for name in $components; do
+    cp "$root/target/plugins/$name.wasm" unpacked/*/flowloom/components/
+done
 scripts=$(echo unpacked/*/*.dist-info | sed 's/dist-info$/data/')/scripts
 mkdir -p "$scripts"
 cp flowloom "$scripts/flowloom"

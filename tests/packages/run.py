@@ -36,6 +36,12 @@ frame = flows.to_polars()
 print(frame.shape)
 print(frame["client_ja4"].to_list())
 """
+# A plugin that is a component of the package.
+NFSTREAM = """
+from flowloom.nfstream import NFStreamer
+from flowloom.nfstream.plugins import JA4
+print([flow.udps.ja4 for flow in NFStreamer(source="/tls13.pcap", udps=JA4())])
+"""
 METER_NAMES = ["meter", "/tls13.pcap", "--select", "dst_port,application_name,requested_server_name"]
 
 
@@ -207,6 +213,9 @@ def wheel():
         out, _ = system.run("/venv/bin/python", "-c", FRAME)
         check("DataFrame", out.splitlines(), ["(2, 3)", f"['{JA4}', '{JA4}']"])
         print("wheel     import flowloom and to_polars: ok")
+        out, _ = system.run("/venv/bin/python", "-c", NFSTREAM)
+        check("NFStreamer", out.strip(), f"['{JA4}', '{JA4}']")
+        print("wheel     flowloom.nfstream with a component: ok")
     print("wheel     ok")
 
 

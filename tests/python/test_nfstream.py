@@ -720,6 +720,9 @@ from nfstream.plugins import SPLT, DHCP, FlowSlicer, MDNS, JA4
 from nfstream.streamer import NFStreamer as Same
 assert NFStreamer is Same is flowloom.nfstream.NFStreamer
 assert issubclass(SPLT, NFPlugin) and nfstream.__version__ == "6.6.0"
+try: import nfstream.plugins.wfeatures
+except ImportError: pass
+else: raise AssertionError
 flowloom.nfstream.install()
 """
     run("-c", program)
@@ -748,9 +751,16 @@ def test_a_forest_is_trained_and_deployed():
 NFSTREAM_REPO = os.environ.get("NFSTREAM_REPO", "")
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
 @pytest.mark.skipif(not NFSTREAM_REPO, reason="NFSTREAM_REPO names no checkout of NFStream")
 def test_nfstreams_own_tests_pass():
-    run(ROOT / "tests/oracle/nfstream_repository.py", NFSTREAM_REPO)
+    program = [sys.executable, ROOT / "tests/oracle/nfstream_repository.py", NFSTREAM_REPO]
+    reference = os.environ.get("FLOWLOOM_ORACLE_PYTHON")
+    if reference:
+        program += ["--python", reference]
+    done = subprocess.run(program, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.slow

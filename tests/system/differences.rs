@@ -6,10 +6,16 @@ use std::path::Path;
 use crate::command::{HOST, meter};
 
 /// Returns whether a test with this path exists: `decode::ip::tests::NAME` is in `decode/ip.rs` or
-/// `decode/ip/tests.rs` of a crate, and `system::golden::NAME` in `tests/system/golden.rs`.
+/// `decode/ip/tests.rs` of a crate, `system::golden::NAME` in `tests/system/golden.rs`, and
+/// `python::test_nfstream::NAME` in `tests/python/test_nfstream.py`.
 fn is_there(test: &str) -> bool {
     let (module, name) = test.rsplit_once("::").expect("a path");
     let root = Path::new(HOST);
+    if let Some(file) = module.strip_prefix("python::") {
+        let file = root.join(format!("../../tests/python/{file}.py"));
+        return fs::read_to_string(file)
+            .is_ok_and(|text| text.contains(&format!("\ndef {name}(")));
+    }
     let files = match module.strip_prefix("system::") {
         Some(file) => {
             let file = file.replace("::", "/");

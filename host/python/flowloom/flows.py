@@ -10,7 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Union
+from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, Union
 
 from . import html
 from ._flowloom import Flow, Run
@@ -634,7 +634,7 @@ def _needs(package: str, method: str) -> None:
 
 def _whole(value: object, name: str, most: int = 2**64 - 1) -> int:
     """Return a whole number, or raise an error that names the parameter."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
         raise ParameterError(f"{name}={value!r}: a whole number is expected")
     number = value.__index__()
     if not 0 <= number <= most:

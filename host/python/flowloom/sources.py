@@ -18,6 +18,7 @@ class Readable(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return up to ``size`` bytes, or none at the end."""
+        ...
 
 
 Path = Union[str, "os.PathLike[str]"]

@@ -123,7 +123,8 @@ class Writer(NFPlugin):
     def on_expire(self, flow: Any) -> None:
         flow.udps.seen.append((flow.src2dst_bytes, rounded(flow.bidirectional_mean_ps), flow.expiration_id))
         flow.bidirectional_packets = -1
-        flow.expiration_id -= 7
+        # NFStream would lose a packet if the number were negative.
+        flow.expiration_id += 7
 
 
 class KeyWriter(NFPlugin):

@@ -171,60 +171,60 @@ class NFStreamer:
         A parameter is not valid, now or when the attribute of its name is set, or the source cannot be read.
     """
 
-    source = _Parameter(
+    source: _Parameter = _Parameter(
         _source, "Please specify a pcap file path or a valid network interface name as source."
     )
-    decode_tunnels = _Parameter(
+    decode_tunnels: _Parameter = _Parameter(
         _boolean, "Please specify a valid decode_tunnels parameter (possible values: True, False)."
     )
-    bpf_filter = _Parameter(_text_or_none, "Please specify a valid bpf_filter format.")
-    promiscuous_mode = _Parameter(
+    bpf_filter: _Parameter = _Parameter(_text_or_none, "Please specify a valid bpf_filter format.")
+    promiscuous_mode: _Parameter = _Parameter(
         _boolean, "Please specify a valid promiscuous_mode parameter (possible values: True, False)."
     )
-    snapshot_length = _Parameter(
+    snapshot_length: _Parameter = _Parameter(
         _whole(1), "Please specify a valid snapshot_length parameter (positive integer)."
     )
-    socket_buffer_size = _Parameter(
+    socket_buffer_size: _Parameter = _Parameter(
         _whole(0, 2**31 - 1),
         "Please specify a valid socket_buffer_size parameter (positive integer <= 2^31-1).",
     )
-    idle_timeout = _Parameter(
+    idle_timeout: _Parameter = _Parameter(
         _TIMEOUT, "Please specify a valid idle_timeout parameter (positive integer in seconds)."
     )
-    active_timeout = _Parameter(
+    active_timeout: _Parameter = _Parameter(
         _TIMEOUT, "Please specify a valid active_timeout parameter (positive integer in seconds)."
     )
-    accounting_mode = _Parameter(
+    accounting_mode: _Parameter = _Parameter(
         _whole(0, 3), "Please specify a valid accounting_mode parameter (possible values: 0, 1, 2, 3)."
     )
-    udps = _Parameter(_plugins, "User defined plugins must inherit from NFPlugin type.")
-    n_dissections = _Parameter(
+    udps: _Parameter = _Parameter(_plugins, "User defined plugins must inherit from NFPlugin type.")
+    n_dissections: _Parameter = _Parameter(
         _whole(0, 255),
         "Please specify a valid n_dissections parameter (possible values in : [0,...,255]).",
     )
-    statistical_analysis = _Parameter(
+    statistical_analysis: _Parameter = _Parameter(
         _boolean,
         "Please specify a valid statistical_analysis parameter (possible values: True, False).",
     )
-    splt_analysis = _Parameter(
+    splt_analysis: _Parameter = _Parameter(
         _splt_analysis,
         "Please specify a valid splt_analysis parameter (possible values in : [0,...,65535])",
     )
-    n_meters = _Parameter(
+    n_meters: _Parameter = _Parameter(
         _whole(0), "Please specify a valid n_meters parameter (>=1 or 0 for auto scaling)."
     )
-    max_nflows = _Parameter(_whole(0), "Please specify a valid max_nflows parameter (>=0).")
-    performance_report = _Parameter(
+    max_nflows: _Parameter = _Parameter(_whole(0), "Please specify a valid max_nflows parameter (>=0).")
+    performance_report: _Parameter = _Parameter(
         _whole(0),
         "Please specify a valid performance_report parameter (>=1 for reporting interval (seconds)"
         " or 0 to disable). [Available only for Live capture]",
     )
-    system_visibility_mode = _Parameter(
+    system_visibility_mode: _Parameter = _Parameter(
         _whole(0, 1),
         "Please specify a valid system_visibility_mode parameter\n0: disable\n1: process information\n"
         "[Available only for live capture on the system generating the traffic]",
     )
-    system_visibility_poll_ms = _Parameter(
+    system_visibility_poll_ms: _Parameter = _Parameter(
         _whole(0),
         "Please specify a valid system_visibility_poll_ms parameter (positive integer in milliseconds)",
     )
@@ -308,10 +308,10 @@ class NFStreamer:
             raise ValueError("Please specify a valid flows_per_file parameter (>= 0).")
         if not isinstance(rotate_files, int) or rotate_files < 0:
             raise ValueError("Please specify a valid rotate_files parameter (>= 0).")
-        if path is None:
-            path = (self.source[0] if isinstance(self.source, list) else self.source) + ".csv"
+        source = self.source[0] if isinstance(self.source, list) else self.source
+        file = f"{source}.csv" if path is None else os.fspath(path)
         anonymizer = _Anonymizer(columns_to_anonymize)
-        with _Files(os.fspath(path), flows_per_file, rotate_files) as files:
+        with _Files(file, flows_per_file, rotate_files) as files:
             for flow in self:
                 files.write(anonymizer.row(flow))
             return files.flows
