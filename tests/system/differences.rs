@@ -13,8 +13,7 @@ fn is_there(test: &str) -> bool {
     let root = Path::new(HOST);
     if let Some(file) = module.strip_prefix("python::") {
         let file = root.join(format!("../../tests/python/{file}.py"));
-        return fs::read_to_string(file)
-            .is_ok_and(|text| text.contains(&format!("\ndef {name}(")));
+        return fs::read_to_string(file).is_ok_and(|text| text.contains(&format!("\ndef {name}(")));
     }
     let files = match module.strip_prefix("system::") {
         Some(file) => {

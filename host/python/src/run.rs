@@ -245,9 +245,10 @@ impl Run {
             let mut work = self.shared.lock()?;
             let schema = match std::mem::replace(&mut *work, Work::Closed) {
                 Work::Flows(streamer) => {
-                    let batches = RecordBatches::new(*streamer, rows).map_err(|error| {
-                        Python::attach(|py| exception(py, Class::Parameter, error))
-                    })?;
+                    let batches =
+                        RecordBatches::in_background(*streamer, rows).map_err(|error| {
+                            Python::attach(|py| exception(py, Class::Parameter, error))
+                        })?;
                     let schema = batches.schema();
                     *work = Work::Batches(Box::new(batches));
                     schema

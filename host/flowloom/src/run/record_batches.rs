@@ -1,14 +1,18 @@
 //! The flows of a run as record batches.
 
 use std::borrow::BorrowMut;
+use std::io;
 use std::num::NonZeroUsize;
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use arrow_array::{RecordBatch, RecordBatchReader};
 use arrow_schema::{ArrowError, SchemaRef};
+use flowloom_core::flow::Flow;
 
 use super::streamer::{Step, Streamer};
 use crate::columns::{self, Dictionaries, FlowBatch, SelectError};
+use crate::sink::{BackgroundSink, Sink};
 
 /// The time after which a batch of a live run ends, even if it has few flows.
 const LIVE_DELAY: Duration = Duration::from_secs(1);
@@ -39,11 +43,81 @@ const LIVE_DELAY: Duration = Duration::from_secs(1);
 /// ```
 pub struct RecordBatches<S> {
     streamer: S,
+    schema: SchemaRef,
+    builder: Builder,
+}
+
+/// Where batches are built.
+enum Builder {
+    Here {
+        batch: RowBatch,
+        /// The time of the first flow of the batch; only known in a live run.
+        since: Option<Instant>,
+        is_ended: bool,
+    },
+    /// In another thread. The sink is gone when all flows were passed to it.
+    Background {
+        sink: Option<BackgroundSink>,
+        batches: Receiver<RecordBatch>,
+    },
+}
+
+/// A batch of a number of rows, which is being built.
+struct RowBatch {
     batch: FlowBatch,
     rows: usize,
-    /// The time of the first flow of the batch; only known in a live run.
-    since: Option<Instant>,
-    is_ended: bool,
+}
+
+impl RowBatch {
+    /// Adds a flow, and returns the batch if it is complete.
+    fn push(&mut self, flow: &Flow) -> Result<Option<RecordBatch>, ArrowError> {
+        self.batch.push(flow)?;
+        match self.batch.rows() >= self.rows || self.batch.is_large() {
+            true => self.batch.finish().map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Returns the rows that are no complete batch, if there are any.
+    fn rest(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
+        match self.batch.rows() {
+            0 => Ok(None),
+            _ => self.batch.finish().map(Some),
+        }
+    }
+}
+
+/// A sink that builds batches, and sends them to the reader.
+struct BatchSink {
+    batch: RowBatch,
+    built: Sender<RecordBatch>,
+}
+
+impl BatchSink {
+    /// Sends a batch. A reader that is gone needs none.
+    fn send(&self, batch: Option<RecordBatch>) {
+        if let Some(batch) = batch {
+            drop(self.built.send(batch));
+        }
+    }
+}
+
+impl Sink for BatchSink {
+    fn write(&mut self, flow: &Flow) -> io::Result<()> {
+        let batch = self.batch.push(flow).map_err(io::Error::other)?;
+        self.send(batch);
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        let batch = self.batch.rest().map_err(io::Error::other)?;
+        self.send(batch);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What [`RecordBatches::step`] returned.
@@ -65,15 +139,40 @@ impl<S: BorrowMut<Streamer>> RecordBatches<S> {
     ///
     /// Returns an error if the run was built with a choice of columns that its flows do not have.
     pub fn new(streamer: S, rows: NonZeroUsize) -> Result<Self, SelectError> {
+        let batch = row_batch(streamer.borrow(), rows)?;
+        Ok(Self {
+            schema: batch.batch.schema().clone(),
+            streamer,
+            builder: Builder::Here {
+                batch,
+                since: None,
+                is_ended: false,
+            },
+        })
+    }
+
+    /// Returns the same batches as [`new`](Self::new), built in another thread while packets are metered. In a live run,
+    /// they are built in this thread.
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`new`](Self::new).
+    pub fn in_background(streamer: S, rows: NonZeroUsize) -> Result<Self, SelectError> {
         let run: &Streamer = streamer.borrow();
-        let chosen = run.output_columns().clone().with_times();
-        let batch = FlowBatch::new(run.schema(), &chosen, Dictionaries::PerBatch)?;
+        if run.is_live() {
+            return Self::new(streamer, rows);
+        }
+        let batch = row_batch(run, rows)?;
+        let schema = batch.batch.schema().clone();
+        let (built, batches) = mpsc::channel();
+        let sink = BackgroundSink::start(BatchSink { batch, built });
         Ok(Self {
             streamer,
-            batch,
-            rows: rows.get(),
-            since: None,
-            is_ended: false,
+            schema,
+            builder: Builder::Background {
+                sink: Some(sink),
+                batches,
+            },
         })
     }
 
@@ -89,37 +188,70 @@ impl<S: BorrowMut<Streamer>> RecordBatches<S> {
     ///
     /// Returns an error if the texts of a batch have more than 2 GiB.
     pub fn step(&mut self) -> Result<BatchStep, ArrowError> {
-        while !self.is_ended {
-            match self.streamer.borrow_mut().step() {
-                Step::Flow(flow) => {
-                    self.batch.push(&flow)?;
-                    if self.batch.rows() >= self.rows || self.batch.is_large() {
-                        return self.finish().map(BatchStep::Batch);
-                    }
-                    if self.since.is_none() && self.streamer.borrow().is_live() {
-                        self.since = Some(Instant::now());
+        let run = self.streamer.borrow_mut();
+        match &mut self.builder {
+            Builder::Here {
+                batch,
+                since,
+                is_ended,
+            } => {
+                while !*is_ended {
+                    match run.step() {
+                        Step::Flow(flow) => {
+                            if let Some(batch) = batch.push(&flow)? {
+                                *since = None;
+                                return Ok(BatchStep::Batch(batch));
+                            }
+                            if since.is_none() && run.is_live() {
+                                *since = Some(Instant::now());
+                            }
+                        }
+                        Step::Read if since.is_some_and(|since| since.elapsed() >= LIVE_DELAY) => {
+                            *since = None;
+                            return batch.batch.finish().map(BatchStep::Batch);
+                        }
+                        Step::Read => return Ok(BatchStep::Read),
+                        Step::End => *is_ended = true,
                     }
                 }
-                Step::Read if self.is_late() => return self.finish().map(BatchStep::Batch),
-                Step::Read => return Ok(BatchStep::Read),
-                Step::End => self.is_ended = true,
+                let rest = batch.rest()?;
+                Ok(rest.map_or(BatchStep::End, BatchStep::Batch))
+            }
+            Builder::Background { sink, batches } => {
+                while let Some(writer) = sink {
+                    match run.step() {
+                        Step::Flow(flow) => writer.write(flow).map_err(failed)?,
+                        Step::Read => {
+                            return Ok(batches
+                                .try_recv()
+                                .map_or(BatchStep::Read, BatchStep::Batch));
+                        }
+                        Step::End => {
+                            let ended = sink.take().map(BackgroundSink::finish);
+                            ended.transpose().map_err(failed)?;
+                        }
+                    }
+                }
+                // Its sender is gone.
+                Ok(batches.recv().map_or(BatchStep::End, BatchStep::Batch))
             }
         }
-        match self.batch.rows() {
-            0 => Ok(BatchStep::End),
-            _ => self.finish().map(BatchStep::Batch),
-        }
     }
+}
 
-    /// Returns whether a batch of a live run has waited long enough.
-    fn is_late(&self) -> bool {
-        self.since
-            .is_some_and(|since| since.elapsed() >= LIVE_DELAY)
-    }
+fn row_batch(run: &Streamer, rows: NonZeroUsize) -> Result<RowBatch, SelectError> {
+    let chosen = run.output_columns().clone().with_times();
+    Ok(RowBatch {
+        batch: FlowBatch::new(run.schema(), &chosen, Dictionaries::PerBatch)?,
+        rows: rows.get(),
+    })
+}
 
-    fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
-        self.since = None;
-        self.batch.finish()
+/// Returns the error of a batch that another thread has built.
+fn failed(error: io::Error) -> ArrowError {
+    match error.downcast::<ArrowError>() {
+        Ok(error) => error,
+        Err(error) => ArrowError::ExternalError(error.into()),
     }
 }
 
@@ -163,6 +295,31 @@ impl<S: BorrowMut<Streamer>> Iterator for RecordBatches<S> {
 
 impl<S: BorrowMut<Streamer>> RecordBatchReader for RecordBatches<S> {
     fn schema(&self) -> SchemaRef {
-        self.batch.schema().clone()
+        self.schema.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_are_the_same_in_the_background() {
+        let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures/dns.pcap");
+        let rows = NonZeroUsize::new(4).expect("not 0");
+        let run = || {
+            Streamer::builder([capture])
+                .build()
+                .expect("the capture exists")
+        };
+        let here = RecordBatches::new(run(), rows).expect("all columns");
+        let background = RecordBatches::in_background(run(), rows).expect("all columns");
+        assert_eq!(here.schema(), background.schema());
+        let collected = |batches: RecordBatches<Streamer>| -> Vec<RecordBatch> {
+            batches.map(|batch| batch.expect("small texts")).collect()
+        };
+        let (here, background) = (collected(here), collected(background));
+        assert!(here.len() > 1 && here[0].num_rows() == 4);
+        assert_eq!(here, background);
     }
 }
