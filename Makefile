@@ -9,7 +9,7 @@ DEMO := tests/captures/tls13.pcap
 LANGUAGES := c go javascript python zig
 CARGO_DENY := $(CURDIR)/target/tools/bin/cargo-deny
 
-.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-applications parity-l7 parity-plugins deny setup python python-all bench-python
+.PHONY: help applications asan bindings demo mutants schedules test-all build plugins guests sdks sdk-tools languages truth forest engines engines-all test check package-crates fuzz soak bench bench-live parity parity-applications parity-l7 parity-plugins parity-programs deny setup python python-all bench-python
 
 help: ## Show these targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -66,7 +66,7 @@ PYTHON := PATH=$(CURDIR)/target/debug:$$PATH PYTHONPATH=$(CURDIR)/target/python 
 python-all: python sdk-tools ## The same with many runs in one process, and with pyright
 	target/engines/bin/pip install --quiet --disable-pip-version-check "pyright[nodejs]==1.1.414"
 	target/engines/bin/pyright --project tests/python/pyrightconfig.json
-	$(PYTHON) -m pytest --quiet -m slow tests/python
+	FLOWLOOM_ORACLE_PYTHON=$(wildcard $(ORACLE)) $(PYTHON) -m pytest --quiet -m slow tests/python
 
 engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB
 	tests/setup.sh --with-java
@@ -83,7 +83,7 @@ test: check plugins guests languages truth forest engines python oracle ## Run a
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
-test-all: test engines-all python-all schedules asan test-packages ## Run all tests, checks and long suites: before a release
+test-all: test engines-all python-all parity-programs schedules asan test-packages ## Run all tests, checks and long suites: before a release
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check
@@ -130,6 +130,10 @@ parity-applications: build oracle ## Compare applications with NFStream's, with 
 
 parity-plugins: plugins oracle ## Compare plugins with NFStream's: make parity-plugins [CAPTURES=folder]
 	$(ORACLE) tests/oracle/plugins.py --flowloom $(FLOWLOOM) --captures $(or $(CAPTURES),tests/captures)
+
+parity-programs: python oracle ## Run one program with NFStream and with flowloom.nfstream: make parity-programs [CAPTURES=folder]
+	$(ORACLE) tests/oracle/parity_programs.py --captures $(or $(CAPTURES),tests/captures) \
+		--flowloom-python "env FLOWLOOM_NDPI=$$($(NDPI5)) $(PYTHON)"
 
 parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=folder
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity-l7 CAPTURES=folder"; exit 2; }

@@ -215,6 +215,7 @@ def main() -> int:
                     out.write(json.dumps(flow, default=repr) + "\n")
         except ValueError as error:
             print(f"{capture}: {error}", file=sys.stderr)
+            part.unlink()
             continue
         part.rename(part.with_suffix(".jsonl"))
     return 0
