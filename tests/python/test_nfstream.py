@@ -14,7 +14,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import weakref
 from pathlib import Path
 
@@ -780,9 +779,7 @@ def test_many_runs_with_plugins_have_flat_memory():
         once()
     gc.collect()
     before = resident()
-    begin = time.monotonic()
     for _ in range(1000):
         once()
     gc.collect()
-    assert time.monotonic() > begin
-    assert resident() < before + 8 * 1024
+    assert resident() < before + (8 << 20)

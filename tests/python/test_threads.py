@@ -152,3 +152,54 @@ def test_signals_keep_their_handlers():
     before = signal.getsignal(signal.SIGINT)
     list(flowloom.meter(DNS))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_signal_interrupts_the_compilation_of_a_plugin(tmp_path, plugin):
+    # A command that does not answer for a long time.
+    command = tmp_path / "flowloom"
+    command.write_text("#!/bin/sh\necho started >&2\nexec sleep 90\n")
+    command.chmod(0o755)
+    code = f"""
+import flowloom
+plugin = flowloom.Wasm({str(plugin("slicer"))!r})
+try:
+    list(flowloom.meter({str(DNS)!r}, plugins=plugin, plugin_cache={str(tmp_path)!r}))
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+"""
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as program:
+        deadline = time.monotonic() + 60
+        # The command is a child of the program.
+        while not children_of(program.pid) and program.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        [child] = children_of(program.pid)
+        program.send_signal(signal.SIGINT)
+        assert program.stdout.readline() == "interrupted\n"
+        os.kill(child, signal.SIGKILL)
+        program.wait(timeout=60)
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as file:
+        own = file.read().split()
+    threads = os.listdir(f"/proc/{pid}/task")
+    for thread in threads:
+        with open(f"/proc/{pid}/task/{thread}/children") as file:
+            own += file.read().split()
+    return sorted({int(child) for child in own})
+
+
+def packets_in(path):
+    return sum(flow.bidirectional_packets for flow in flowloom.meter(path))
+
+
+def test_joblib_runs_it_in_its_processes():
+    joblib = pytest.importorskip("joblib")
+    captures = [CAPTURES / "dns.pcap", CAPTURES / "tls12.pcap"]
+    expected = [packets_in(capture) for capture in captures]
+    for backend in ("loky", "multiprocessing", "threading"):
+        counts = joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(packets_in)(path) for path in captures)
+        assert counts == expected

@@ -177,6 +177,30 @@ impl Shared {
     }
 }
 
+/// Returns the result of a function that another thread calls. Meanwhile Python can handle signals: to compile a plugin
+/// takes seconds.
+///
+/// # Errors
+///
+/// A signal handler raised an exception. The function goes on, and its result is dropped.
+fn built<T: Send + 'static>(
+    py: Python<'_>,
+    build: impl FnOnce() -> T + Send + 'static,
+) -> PyResult<T> {
+    let builder = thread::Builder::new().name("flowloom-build".to_owned());
+    let builder = builder.spawn(build)?;
+    let mut wait = Duration::from_micros(100);
+    while !builder.is_finished() {
+        py.detach(|| thread::sleep(wait));
+        wait = (2 * wait).min(SLICE);
+        py.check_signals()?;
+    }
+    match builder.join() {
+        Ok(built) => Ok(built),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}
+
 fn closed() -> PyErr {
     Python::attach(|py| exception(py, Class::Other, "the run is closed"))
 }
@@ -188,7 +212,7 @@ impl Run {
     fn new(py: Python<'_>, arguments: Arguments) -> PyResult<Self> {
         let prepared = arguments.prepare(py)?;
         let builder = prepared.builder;
-        let built = py.detach(|| builder.build());
+        let built = built(py, move || builder.build())?;
         log::drain(py)?;
         let streamer = built.map_err(|error| error::of_run(py, &error))?;
         Ok(Self {
