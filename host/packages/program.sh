@@ -66,9 +66,10 @@ cd "$root/host/python"
 maturin "$folder"
 cd "$folder"
 unpack ./*.whl unpacked
-mkdir unpacked/*/flowloom/components
+package=$(echo unpacked/*/flowloom)
+mkdir "$package/components"
 for name in $components; do
-    cp "$root/target/plugins/$name.wasm" unpacked/*/flowloom/components/
+    cp "$root/target/plugins/$name.wasm" "$package/components/"
 done
 scripts=$(echo unpacked/*/*.dist-info | sed 's/dist-info$/data/')/scripts
 mkdir -p "$scripts"
