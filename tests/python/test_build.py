@@ -1,12 +1,14 @@
 """A plugin that is a Python class, built into a component: the same values in both."""
 
 import collections
+import itertools
 import linecache
 import math
 import os
 import statistics as stats
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -150,20 +152,70 @@ def test_what_cannot_be_carried_is_named(kind, message, tmp_path):
         flowloom.build_plugin(kind, tmp_path / "x.wasm")
 
 
-def undeclared(method, **attributes):
+def notebook():
+    """Return a new module without a file, as that of a notebook is."""
+    module = types.ModuleType("notebook")
+    vars(module).update(flowloom=flowloom, Output=Output)
+    sys.modules["notebook"] = module
+    return module
+
+
+def cell(text, names, number=itertools.count()):
+    """Run a cell as IPython does, which keeps its source in `linecache`."""
+    file = f"<cell {next(number)}>"
+    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
+    exec(compile(text, file, "exec"), names)
+    return names
+
+
+def test_a_class_of_a_cell_is_the_one_that_was_defined_last():
+    names = vars(notebook())
+    for limit in (1, 2):
+        cell(f"class State:\n    __slots__ = ('sizes',)\n    LIMIT = {limit}\n", names)
+        cell(
+            f"""\
+x = {limit}
+
+class Counts(flowloom.Plugin):
+    outputs = [Output("n", int, "Packets of cell {limit}.")]
+
+    def init(self, packet, flow):
+        state = State()
+        state.sizes = []
+        return state
+
+    def update(self, state, packet, flow):
+        state.sizes.append(1)
+
+    def expire(self, state, flow):
+        return {{"n": State.LIMIT + len(state.sizes)}}
+""",
+            names,
+        )
+        source = module_of(names["Counts"])
+        assert f"LIMIT = {limit}" in source and f"Packets of cell {limit}." in source
+        assert source.count("class Counts") == source.count("class State") == 1 and "x =" not in source
+    kept = names["Counts"]
+    cell("class Counts:\n    def other(self): pass\n", names)
+    # The code of its methods names the cell of a class that was defined before.
+    assert "Packets of cell 2." in module_of(kept)
+
+
+def test_a_class_without_source_is_an_error():
+    names = vars(notebook())
+    exec("class Lost(flowloom.Plugin):\n    def init(self, packet, flow): pass\n", names)
+    with pytest.raises(flowloom.PluginError, match="cannot find the source of Lost"):
+        module_of(names["Lost"])
+
+
+def undeclared(method):
     source = {
         "init": "def init(self, packet, flow): return packet.ip_size",
         "update": "def update(self, state, packet, flow): state.append(packet.ttl)",
         "expire": "def expire(self, state, flow): return {'x': flow.dst_port}",
         "payload": "def update(self, state, packet, flow): state.append(packet.payload)",
     }[method]
-    text = f"class Undeclared(flowloom.Plugin):\n    {source}\n"
-    file = f"<cell {method}>"
-    # As IPython does, so that the source of a cell is known.
-    linecache.cache[file] = (len(text), None, text.splitlines(True), file)
-    names = {"flowloom": flowloom, "__name__": "__main__"}
-    exec(compile(text, file, "exec"), names)
-    return names["Undeclared"]
+    return cell(f"class Undeclared(flowloom.Plugin):\n    {source}\n", vars(notebook()))["Undeclared"]
 
 
 @pytest.mark.parametrize(
@@ -175,9 +227,8 @@ def undeclared(method, **attributes):
         ("payload", "update reads packet.payload; set payload_bytes"),
     ],
 )
-def test_fields_that_are_not_declared_are_named(method, message, tmp_path, monkeypatch):
+def test_fields_that_are_not_declared_are_named(method, message, tmp_path):
     kind = undeclared(method)
-    monkeypatch.setattr("inspect.getfile", lambda thing: f"<cell {method}>", raising=True)
     with pytest.raises(flowloom.PluginError, match=message):
         flowloom.build_plugin(kind, tmp_path / "x.wasm")
 

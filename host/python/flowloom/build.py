@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import builtins
 import inspect
+import linecache
 import os
 import re
 import shutil
@@ -178,7 +179,38 @@ def _source_of(thing: Any) -> str:
     try:
         return textwrap.dedent(inspect.getsource(thing))
     except (OSError, TypeError) as error:
+        source = _source_in_cell(thing) if isinstance(thing, type) else None
+        if source is not None:
+            return source
         raise PluginError(f"cannot find the source of {thing.__name__}: {error}; define it in a file or in a cell") from None
+
+
+def _source_in_cell(kind: type) -> str | None:
+    """Return the source of a class from the cell of a notebook, or None.
+
+    `inspect` looks for a class in the file of its module, which a notebook does not have. The code of a method names its
+    cell and line. A class without methods is that of the newest cell that defines this name.
+    """
+    codes = [function.__code__ for function in _functions(kind) if function.__qualname__.startswith(f"{kind.__qualname__}.")]
+    places: list[tuple[str, int | None]]
+    if codes:
+        places = [(codes[0].co_filename, codes[0].co_firstlineno)]
+    else:
+        places = [(file, None) for file in reversed(linecache.cache) if not os.path.exists(file)]
+    for file, line in places:
+        text = "".join(linecache.getlines(file))
+        try:
+            tree = ast.parse(text)
+        except SyntaxError:
+            # A cell with magic commands, or a file that is no Python.
+            continue
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ClassDef) or node.name != kind.__name__:
+                continue
+            if line is None or node.lineno <= line <= (node.end_lineno or line):
+                first = min(decorator.lineno for decorator in node.decorator_list) if node.decorator_list else node.lineno
+                return textwrap.dedent("".join(text.splitlines(True)[first - 1 : node.end_lineno]))
+    return None
 
 
 def _is_local(thing: Any) -> bool:
