@@ -1,4 +1,4 @@
-"""The examples of docs/python.md run in this order."""
+"""The examples of pages in docs run, in the order of their page."""
 
 import re
 import shutil
@@ -6,17 +6,29 @@ import shutil
 import pytest
 from conftest import CAPTURES, ROOT
 
-PAGE = ROOT / "docs/python.md"
+DOCS = ROOT / "docs"
+PAGE = DOCS / "python.md"
+
+
+def blocks_of(page):
+    """Return the examples of a page, except those that are marked as "notest"."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.M | re.S)
+
+
+def run_examples(page, folder, monkeypatch, capture="tls12.pcap"):
+    """Run the examples of a page in a folder with this capture, and return their names."""
+    shutil.copy(CAPTURES / capture, folder / "capture.pcap")
+    monkeypatch.chdir(folder)
+    blocks = blocks_of(page)
+    assert len(blocks) >= 4
+    names = {"__name__": "examples"}
+    for block in blocks:
+        exec(compile(block, str(page), "exec"), names)
+    return names
 
 
 def test_the_examples_run(tmp_path, monkeypatch, capsys):
-    shutil.copy(CAPTURES / "tls12.pcap", tmp_path / "capture.pcap")
-    monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(), re.M | re.S)
-    assert len(blocks) >= 5
-    names = {}
-    for block in blocks:
-        exec(compile(block, str(PAGE), "exec"), names)
+    names = run_examples(PAGE, tmp_path, monkeypatch)
     printed = capsys.readouterr().out
     assert "www.example.com" in printed and "192.0.2.1 443 ['Self-signed Certificate'" in printed
     assert names["ports"].rows() == [(443, 2)]
