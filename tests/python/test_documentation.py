@@ -1,5 +1,7 @@
 """The examples of pages in docs run, in the order of their page."""
 
+import ast
+import inspect
 import re
 import shutil
 
@@ -53,3 +55,29 @@ def test_types_of_the_page_are_those_of_duckdb():
     assert {name: str(types[name]) for name in shown} == shown
     page = PAGE.read_text()
     assert all(f"`{name}`" in page for name in shown.values())
+
+
+def test_the_page_for_users_of_nfstream(tmp_path, monkeypatch, capsys):
+    import flowloom
+    from flowloom import nfstream
+
+    page = DOCS / "migrate-from-nfstream.md"
+    run_examples(page, tmp_path, monkeypatch)
+    printed = capsys.readouterr().out
+    assert "'application_risks', 'application_stack'" in printed and "'src_ip_is_private'" in printed
+
+    def defaults_of(function):
+        parameters = inspect.signature(function).parameters.values()
+        return {one.name: one.default for one in parameters if one.name != "self"}
+
+    theirs, ours = defaults_of(nfstream.NFStreamer.__init__), defaults_of(flowloom.meter)
+    ours["source"] = "required"
+    table = page.read_text().split("| `NFStreamer` | default |")[1].split("\n\n")[0]
+    # The header ends with the names of the other columns, and a line of hyphens follows.
+    rows = [[cell.strip().strip("`") for cell in line.split("|")[1:5]] for line in table.splitlines()[2:]]
+    assert [name for name, *_ in rows] == list(theirs)
+    for name, default, other, its_default in rows:
+        assert ast.literal_eval(default) == theirs[name], name
+        if other:
+            value = its_default if its_default == "required" else ast.literal_eval(its_default)
+            assert value == ours[other], other
