@@ -68,6 +68,12 @@ python-all: python sdk-tools ## The same with many runs in one process, and with
 	target/engines/bin/pyright --project tests/python/pyrightconfig.json
 	FLOWLOOM_ORACLE_PYTHON=$(wildcard $(ORACLE)) $(PYTHON) -m pytest --quiet -m slow tests/python
 
+.PHONY: notebooks
+test-all: notebooks
+notebooks: python sdk-tools plugins ## Execute the notebooks of docs/notebooks (HTML in target/notebooks)
+	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/notebooks/requirements.txt
+	$(PYTHON) tests/notebooks/run.py
+
 engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB
 	tests/setup.sh --with-java
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements-all.txt
