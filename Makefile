@@ -68,8 +68,12 @@ python-all: python sdk-tools ## The same with many runs in one process, and with
 	target/engines/bin/pyright --project tests/python/pyrightconfig.json
 	FLOWLOOM_ORACLE_PYTHON=$(wildcard $(ORACLE)) $(PYTHON) -m pytest --quiet -m slow tests/python
 
-.PHONY: notebooks
-test-all: notebooks
+.PHONY: python-docs notebooks
+test-all: python-docs notebooks
+python-docs: python ## Write the reference of the Python package (target/python-docs)
+	rm -rf target/python-docs
+	$(PYTHON) host/python/docs/reference.py target/python-docs
+
 notebooks: python sdk-tools plugins ## Execute the notebooks of docs/notebooks (HTML in target/notebooks)
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/notebooks/requirements.txt
 	$(PYTHON) tests/notebooks/run.py

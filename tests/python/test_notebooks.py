@@ -4,7 +4,6 @@ import io
 import sys
 import types
 
-import pytest
 from conftest import CAPTURES
 
 import flowloom
@@ -95,8 +94,3 @@ def test_progress_is_shown_with_tqdm_or_in_a_terminal(monkeypatch):
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     list(flowloom.meter(capture, progress=True))
     assert sys.stderr.getvalue() == ""
-
-
-@pytest.mark.parametrize("name", ["meter", "Flows", "Flow", "Wasm"])
-def test_public_names_have_documentation(name):
-    assert getattr(flowloom, name).__doc__

@@ -43,43 +43,85 @@ class Packet:
     """
 
     time_ns: int
+    """The time of capture since 1970-01-01 UTC. It is never less than the time of an earlier packet. In ns."""
     time_ms: int
+    """The value of time_ns, truncated to milliseconds. In ms."""
     delta_time_ms: int
+    """The time since the flow's previous packet, of either direction; 0 for the first packet. It is the difference of
+    two times that are each truncated to milliseconds. In ms.
+    """
     direction: int
+    """The direction of the packet: 0 for the direction of the flow's first packet, 1 for the opposite direction."""
     raw_size: int
+    """The size of the frame on the wire, including the link layer. In bytes."""
     ip_size: int
+    """The size of the IP packet, as its header states it. In bytes."""
     transport_size: int
+    """The size of transport header and payload, by the IP header. It is 0 for protocols other than TCP, UDP, ICMP and
+    ICMPv6, and for packets that are too short for a TCP or UDP header. In bytes.
+    """
     payload_size: int
+    """The size of the transport payload, by the IP header; 0 if `transport_size` is 0. In bytes."""
     src_ip: str
+    """The source address."""
     src_mac: str
+    """The source MAC address of this frame; zeros if its link layer has none."""
     src_oui: str
+    """The first three bytes of src_mac."""
     dst_ip: str
+    """The destination address."""
     dst_mac: str
+    """The destination MAC address of this frame; zeros if its link layer has none."""
     dst_oui: str
+    """The first three bytes of dst_mac."""
     src_port: int
+    """The source port; 0 if there is none."""
     dst_port: int
+    """The destination port; 0 if there is none."""
     protocol: int
+    """The IANA number of the protocol after the IP header and its extension headers."""
     ip_version: int
+    """The IP version: 4 or 6."""
     vlan_id: int
+    """The identifier of the innermost VLAN tag; 0 without a tag."""
     tunnel_id: int
+    """The innermost tunnel that contains the packet: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve."""
     tcp_flags: int
+    """The flag bits of the TCP header: FIN is the lowest bit, CWR the highest; 0 for other protocols."""
     syn: bool
+    """True if the TCP flag syn is set; false for other protocols."""
     cwr: bool
+    """True if the TCP flag cwr is set; false for other protocols."""
     ece: bool
+    """True if the TCP flag ece is set; false for other protocols."""
     urg: bool
+    """True if the TCP flag urg is set; false for other protocols."""
     ack: bool
+    """True if the TCP flag ack is set; false for other protocols."""
     psh: bool
+    """True if the TCP flag psh is set; false for other protocols."""
     rst: bool
+    """True if the TCP flag rst is set; false for other protocols."""
     fin: bool
+    """True if the TCP flag fin is set; false for other protocols."""
     ttl: int
+    """The time to live of IPv4, or the hop limit of IPv6."""
     ip_id: int
+    """The identification of IPv4; 0 for IPv6."""
     tcp_window: int
+    """The window in the TCP header, without scaling; 0 for other protocols. In bytes."""
     tcp_seq: int
+    """The TCP sequence number; 0 for other protocols."""
     tcp_ack: int
+    """The TCP acknowledgement number; 0 for other protocols."""
     icmp_type: int
+    """The type of the ICMP or ICMPv6 message; 0 for other protocols."""
     icmp_code: int
+    """The code of the ICMP or ICMPv6 message; 0 for other protocols."""
     payload: bytes
+    """The first bytes of the transport payload, as many as ``payload_bytes`` of the plugin."""
     bytes: bytes
+    """The first bytes of the packet from its IP header on, as many as ``packet_bytes`` of the plugin."""
 
 @final
 class Fields:

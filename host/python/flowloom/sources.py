@@ -7,7 +7,7 @@ import io
 import os
 import threading
 from collections.abc import Iterable
-from typing import Any, Protocol, Union, runtime_checkable
+from typing import Any, Protocol, Union, cast, runtime_checkable
 
 from .errors import CaptureError, ParameterError
 
@@ -22,7 +22,7 @@ class Readable(Protocol):
 
 
 Path = Union[str, "os.PathLike[str]"]
-Bytes = Union[bytes, bytearray, "memoryview[Any]"]
+Bytes = Union[bytes, bytearray, memoryview]
 Source = Union[Path, Bytes, Readable]
 
 # The bytes that are read from a file object at once.
@@ -35,7 +35,7 @@ def sources_of(source: Source | Iterable[Source]) -> list[Source]:
     A name with ``*``, ``?`` or ``[`` is a pattern, unless there is a file of this name.
     """
     if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike, Readable)):
-        given: list[Source] = [source]
+        given: list[Source] = [cast("Source", source)]
     elif isinstance(source, Iterable):
         given = list(source)
     else:
