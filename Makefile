@@ -102,6 +102,7 @@ check: setup deny ## Formatting, lints and licences
 	sdk/tools/fields.py --check
 	tests/structure/imports.py
 	tests/structure/crates.py
+	tests/structure/links.py
 	$(BINDINGS) --check
 
 # Apart from the others' target folder, which other features would build anew.
