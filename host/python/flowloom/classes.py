@@ -43,7 +43,7 @@ class InProcess:
             raise ParameterError(f"plugin name '{self.name}': up to 32 characters a-z, 0-9 and _ are accepted")
         self.options = dict(options or {})
 
-    def argument(self) -> dict[str, Any]:
+    def _argument(self) -> dict[str, Any]:
         """Open the plugin, and return what the native module needs of it."""
         plugin = self.plugin() if isinstance(self.plugin, type) else self.plugin
         options = Options(list(self.options.items()))

@@ -514,7 +514,7 @@ class _Session:
         for feeder in self._feeders:
             feeder.start()
         try:
-            classes = [plugin.argument() for plugin in flows._classes]
+            classes = [plugin._argument() for plugin in flows._classes]
             config = json.dumps(flows._config)
             arguments = {"classes": classes, "nfstream": flows._nfstream, **flows._arguments}
             self.run = Run({"config": config, "sources": paths, **arguments})
