@@ -93,6 +93,8 @@ pub enum Group {
     FlowUid,
     /// The file of the first packet; present on request.
     SourceFile,
+    /// The process that owns the flow's socket; present on request.
+    SystemProcess,
     /// Only in outputs that ask for times.
     Time,
     /// Present unless no tunnels are decoded.
@@ -114,6 +116,7 @@ impl Group {
             Self::CommunityId => "with community_id",
             Self::FlowUid => "with flow_uid",
             Self::SourceFile => "with source_file",
+            Self::SystemProcess => "with system_visibility",
             Self::Time => "in Arrow and Parquet, and in other formats with --time-format iso8601",
             Self::Tunnel => "unless decode_tunnels is false",
             Self::Statistics => "with statistical_analysis",
@@ -125,7 +128,10 @@ impl Group {
     /// Returns whether the fields of the group are computed after the flow has ended. Plugins cannot request them,
     /// and their values may be null.
     pub fn follows_end(self) -> bool {
-        matches!(self, Self::CommunityId | Self::FlowUid | Self::SourceFile)
+        matches!(
+            self,
+            Self::CommunityId | Self::FlowUid | Self::SourceFile | Self::SystemProcess
+        )
     }
 }
 
@@ -672,8 +678,37 @@ const APPLICATION: [Feature; 15] = [
         number!(Integer, |flow| integer(flow.application().risk_score.into()))).of(Group::Application).needs(Sensitivity::Application),
 ];
 
+/// The process that owns the flow's socket on the machine that captures.
+const SYSTEM: [Feature; 2] = [
+    Feature::new(
+        "system_process_pid",
+        Type::I64,
+        "",
+        "The ID of the process of this machine that owned the flow's TCP or UDP socket. If both ends are on this machine, it is the process of the source. Null if it is not known. Plugins cannot request it. (NFStream: -1 if it is not known.)",
+        Extract::Nullable(|flow| {
+            let process = flow.identity.and_then(|identity| identity.process.as_ref());
+            process.map_or(Value::Null, |process| Value::Integer(process.pid.into()))
+        }),
+    )
+    .of(Group::SystemProcess)
+    .needs(Sensitivity::Names),
+    Feature::new(
+        "system_process_name",
+        Type::Text,
+        "",
+        "The name of that process: at most 15 bytes, which the process itself chooses. U+FFFD replaces bytes that are not UTF-8. Null if it is not known. Plugins cannot request it. (NFStream: empty if it is not known.)",
+        Extract::Nullable(|flow| {
+            let process = flow.identity.and_then(|identity| identity.process.as_ref());
+            let name = process.and_then(|process| process.name.as_deref());
+            name.map_or(Value::Null, Value::Text)
+        }),
+    )
+    .of(Group::SystemProcess)
+    .needs(Sensitivity::Names),
+];
+
 /// All fields, in the order of every output.
-pub static FEATURES: &[Feature] = &concat::<103>(&[
+pub static FEATURES: &[Feature] = &concat::<105>(&[
     &IDENTITY,
     &TIMES,
     &counters!("bidirectional", "of the flow", |flow| flow
@@ -732,6 +767,7 @@ pub static FEATURES: &[Feature] = &concat::<103>(&[
     ),
     &SPLT,
     &APPLICATION,
+    &SYSTEM,
 ]);
 
 /// Concatenates arrays of fields at compile time. `N` must be their total length.

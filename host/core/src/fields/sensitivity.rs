@@ -12,7 +12,7 @@ pub enum Sensitivity {
     Pseudonyms,
     /// The application of a flow.
     Application,
-    /// Host names, software names and fingerprints in the packets of a flow.
+    /// Host names, software names and fingerprints in the packets of a flow, and the process that sends them.
     Names,
 }
 

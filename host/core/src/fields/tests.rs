@@ -10,7 +10,9 @@ use crate::decode::{Decoder, TunnelSet};
 use crate::flow::Flow;
 use crate::link_type::{LinkType, RawPacket};
 use crate::meter::{Meter, Settings};
-use crate::record::{Application, DecodedPacket, Direction, FlowIdentity, FlowPacket};
+use crate::record::{
+    Application, DecodedPacket, Direction, FlowIdentity, FlowPacket, SystemProcess,
+};
 use crate::time::Time;
 
 const CLIENT: ([u8; 6], [u8; 4], u16) = ([2, 0, 0, 0, 0, 1], [192, 168, 0, 1], 40_000);
@@ -83,6 +85,10 @@ fn flow() -> Flow {
         community_id: Some([1; 20]),
         flow_uid: Some([2; 16]),
         source_file: Some("a.pcap".into()),
+        process: Some(SystemProcess {
+            pid: 4_194_304,
+            name: Some("curl".into()),
+        }),
     }));
     flow
 }
@@ -125,6 +131,8 @@ fn fields_of_an_undissected_flow_without_analyses_are_empty() {
         ("community_id", "Null"),
         ("flow_uid", "Null"),
         ("source_file", "Null"),
+        ("system_process_pid", "Null"),
+        ("system_process_name", "Null"),
         ("application_name", "Text(\"Unknown\")"),
         ("application_category_name", "Text(\"Unspecified\")"),
         ("user_agent", "Text(\"\")"),
@@ -232,6 +240,7 @@ fn groups_say_when_fields_are_present() {
         (Group::CommunityId, "with community_id"),
         (Group::FlowUid, "with flow_uid"),
         (Group::SourceFile, "with source_file"),
+        (Group::SystemProcess, "with system_visibility"),
         (Group::Tunnel, "unless decode_tunnels is false"),
         (Group::Statistics, "with statistical_analysis"),
         (Group::Splt, "with splt_analysis"),

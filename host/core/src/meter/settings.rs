@@ -105,6 +105,7 @@ impl Settings {
             Group::CommunityId => self.identity_columns.community_id,
             Group::FlowUid => self.identity_columns.flow_uid,
             Group::SourceFile => self.identity_columns.source_file,
+            Group::SystemProcess => self.identity_columns.system_process,
             Group::Time => false,
             Group::Tunnel => self.decode_tunnels != TunnelSet::NONE,
             Group::Statistics => self.statistical_analysis,
@@ -140,6 +141,8 @@ pub struct IdentityColumns {
     pub flow_uid: bool,
     /// Whether flows have the column `source_file`.
     pub source_file: bool,
+    /// Whether flows have the columns `system_process_pid` and `system_process_name`.
+    pub system_process: bool,
 }
 
 /// The size of a packet that is counted. The numbers are those of NFStream.
@@ -215,6 +218,11 @@ mod tests {
                 Group::SourceFile,
                 with(|s| s.identity_columns.source_file = true),
                 "source_file",
+            ),
+            (
+                Group::SystemProcess,
+                with(|s| s.identity_columns.system_process = true),
+                "system_process_pid",
             ),
             (
                 Group::Tunnel,

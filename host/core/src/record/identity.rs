@@ -15,6 +15,18 @@ pub struct FlowIdentity {
     pub flow_uid: Option<[u8; 16]>,
     /// The file or the interface of the first packet; `None` if it is not requested.
     pub source_file: Option<Arc<str>>,
+    /// The process that owns the flow's socket; `None` if it is not requested or not known.
+    pub process: Option<SystemProcess>,
+}
+
+/// A process of this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SystemProcess {
+    /// The process ID.
+    pub pid: u32,
+    /// The name, at most 15 bytes before U+FFFD replaced those that are not UTF-8; `None` if it cannot be read. The
+    /// process itself chooses its name.
+    pub name: Option<Arc<str>>,
 }
 
 /// The flow key, with the source and the destination of the flow's first packet.

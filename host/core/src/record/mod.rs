@@ -19,7 +19,7 @@ pub(crate) use flow_record::DirectionCounters;
 pub use flow_record::{Direction, Ended, Expiration, Record};
 pub use flow_snapshot::FlowSnapshot;
 pub use flow_view::FlowView;
-pub use identity::{FlowIdentity, FlowKey};
+pub use identity::{FlowIdentity, FlowKey, SystemProcess};
 pub use key::KeyHasher;
 pub use packet::{CHUNK, DecodedChunk, DecodedPacket, FlowPacket};
 pub use protocols::{PROTOCOLS, Protocol};

@@ -129,7 +129,10 @@ fn has_few_values(source: &ColumnSource) -> bool {
             matches!(feature.value, Extract::Mac(_) | Extract::Oui(_))
                 || matches!(
                     feature.name,
-                    "application_name" | "application_category_name" | "source_file"
+                    "application_name"
+                        | "application_category_name"
+                        | "source_file"
+                        | "system_process_name"
                 )
         }
         ColumnSource::Time(_) | ColumnSource::Udp(_) => false,
@@ -151,6 +154,7 @@ mod tests {
         settings.n_dissections = 20;
         settings.identity_columns.community_id = true;
         settings.identity_columns.source_file = true;
+        settings.identity_columns.system_process = true;
         let schema = settings.schema().with_udps(vec![
             output("data", Type::Json),
             output("list", Type::Floats),
@@ -171,6 +175,8 @@ mod tests {
             ("bidirectional_mean_ps", "Float64"),
             ("splt_ps", "List(Int64)"),
             ("application_name", "Dictionary(Int32, Utf8)"),
+            ("system_process_pid", "Int64"),
+            ("system_process_name", "Dictionary(Int32, Utf8)"),
             ("udps.p.data", "Utf8"),
             ("udps.p.list", "List(Float64)"),
             ("udps.p.bytes", "Binary"),
@@ -179,7 +185,8 @@ mod tests {
             assert_eq!(field.data_type().to_string(), ty, "{name}");
             assert!(field.metadata().contains_key("description"), "{name}");
             let is_of_plugin = name.starts_with("udps.");
-            let may_be_null = ["first_seen", "community_id", "source_file"].contains(&name);
+            let may_be_null = ["first_seen", "community_id", "source_file"].contains(&name)
+                || name.starts_with("system_process_");
             assert_eq!(field.is_nullable(), is_of_plugin || may_be_null, "{name}");
             assert_eq!(field.metadata().contains_key("plugin"), is_of_plugin);
         }

@@ -71,6 +71,7 @@ pub(crate) fn columns(config: &RunConfig) -> IdentityColumns {
         community_id: config.community_id.is_some(),
         flow_uid: config.flow_uid,
         source_file: config.source_file,
+        system_process: false,
     }
 }
 

@@ -388,7 +388,13 @@ mod tests {
             schema: &schema,
             has_feature: true,
         };
-        for field in ["community_id", "flow_uid", "source_file"] {
+        for field in [
+            "community_id",
+            "flow_uid",
+            "source_file",
+            "system_process_pid",
+            "system_process_name",
+        ] {
             let declared = wit::Manifest {
                 at_expire: names(&["id", field]),
                 ..declared()
