@@ -28,6 +28,7 @@ pub mod decode;
 pub mod dissect;
 pub mod fields;
 pub mod plugin;
+pub mod processes;
 mod run;
 pub mod sink;
 pub mod versions;

@@ -29,6 +29,7 @@ use crate::capture::{
 };
 use crate::columns::OutputColumns;
 use crate::dissect::{DissectError, Ndpi};
+use crate::processes::{SystemError, SystemVisibility};
 
 impl StreamerBuilder {
     /// Opens the sources, loads the plugins and starts the threads of the run.
@@ -37,7 +38,9 @@ impl StreamerBuilder {
     ///
     /// Fails in these cases:
     ///
-    /// - a parameter is out of its range, or [`fanout`](Self::fanout) is set without an interface;
+    /// - a parameter is out of its range, or [`fanout`](Self::fanout) or [`system_visibility`](Self::system_visibility)
+    ///   is set without an interface;
+    /// - the sockets of this machine cannot be read, which [`system_visibility`](Self::system_visibility) needs;
     /// - the filter of packets or the condition on flows is invalid;
     /// - a source cannot be opened, and [`skip_unreadable`](Self::skip_unreadable) is not set;
     /// - the policy, the folder of plugins or a plugin cannot be loaded;
@@ -52,11 +55,14 @@ impl StreamerBuilder {
         self.config.settings.capture_column = sources.len() > 1 || has_folder;
         self.config.settings.identity_columns = identity::columns(&self.config);
         self.config.sources = sources;
-        let identification = FlowIdentification::new(&self.config);
+        let mut identification = FlowIdentification::new(&self.config);
         let table = identification
             .as_ref()
             .and_then(FlowIdentification::sources);
         let origin = self.origin(&stop, table)?;
+        if let Some(identification) = &mut identification {
+            identification.system = self.system(&panics)?;
+        }
         let has_plugins =
             !self.plugins.is_empty() || self.plugin_folder.is_some() || self.hot_loading.is_some();
         // Plugins and observers may read any column.
@@ -162,6 +168,26 @@ impl StreamerBuilder {
             stop,
             panics,
         })
+    }
+
+    /// Returns what finds the processes of flows, if flows have these columns.
+    fn system(
+        &mut self,
+        panics: &ThreadPanics,
+    ) -> Result<Option<Arc<SystemVisibility>>, SystemError> {
+        if !self.config.system_visibility {
+            return Ok(None);
+        }
+        let system = match self.started_system.take() {
+            Some(system) => system,
+            None => Arc::new(SystemVisibility::start(
+                Duration::from_millis(self.config.system_visibility_poll_ms.into()),
+                Duration::from_secs(self.config.settings.idle_timeout),
+                panics,
+            )?),
+        };
+        system.warn_of_missing();
+        Ok(Some(system))
     }
 
     /// Returns the nDPI of the run. Without one, switches off dissection, and says so if nDPI was not switched off by the
@@ -275,6 +301,12 @@ impl StreamerBuilder {
                 "0 to 256 meters are accepted",
             ),
             (
+                "system_visibility_poll_ms",
+                self.config.system_visibility_poll_ms.into(),
+                1..=60_000,
+                "1 to 60000 milliseconds are accepted",
+            ),
+            (
                 "socket_buffer_size",
                 self.config.socket_buffer_size.into(),
                 0..=i32::MAX as u64,
@@ -340,6 +372,13 @@ impl StreamerBuilder {
                 parameter: "fanout",
                 value: "true".into(),
                 accepted: "it is for an interface, not for files",
+            });
+        }
+        if self.config.system_visibility && self.started_system.is_none() {
+            return Err(StreamerError::Parameter {
+                parameter: "system_visibility",
+                value: "true".into(),
+                accepted: "it is for an interface of this machine, not for files",
             });
         }
         let mut files = Files::open_grouped(

@@ -15,6 +15,7 @@ use super::observer::{FlowObserver, ObserverSpec};
 use super::streamer::Streamer;
 use crate::capture::Grouping;
 use crate::dissect::{Ndpi, NdpiConfig};
+use crate::processes::SystemVisibility;
 
 /// Configures a [`Streamer`].
 ///
@@ -48,6 +49,7 @@ pub struct StreamerBuilder {
     pub(super) hot_loading: Option<SchemaMode>,
     pub(super) anonymization_key: Option<AnonymizationKey>,
     pub(super) loaded_ndpi: Option<Ndpi>,
+    pub(super) started_system: Option<Arc<SystemVisibility>>,
     pub(super) observer: Option<ObserverSpec>,
     pub(super) panics: ThreadPanics,
 }
@@ -101,6 +103,7 @@ impl StreamerBuilder {
             hot_loading: None,
             anonymization_key: None,
             loaded_ndpi: None,
+            started_system: None,
             observer: None,
             panics: ThreadPanics::default(),
         }
@@ -205,6 +208,29 @@ impl StreamerBuilder {
     /// default.
     pub fn source_file(mut self, on: bool) -> Self {
         self.config.source_file = on;
+        self
+    }
+
+    /// Sets whether flows of an interface have the columns `system_process_pid` and `system_process_name`: the process of
+    /// this machine that owns the flow's socket. Off by default.
+    ///
+    /// Without `CAP_SYS_PTRACE` and `CAP_DAC_READ_SEARCH`, only processes of the own user are found.
+    pub fn system_visibility(mut self, on: bool) -> Self {
+        self.config.system_visibility = on;
+        self
+    }
+
+    /// Sets the interval at which the sockets of this machine are read, in milliseconds: 1 to 60,000. 100 by default.
+    pub fn system_visibility_poll_ms(mut self, milliseconds: u32) -> Self {
+        self.config.system_visibility_poll_ms = milliseconds;
+        self
+    }
+
+    /// Sets a [`SystemVisibility`] that polls already, for programs that cannot read `/proc` later. It is used if
+    /// [`system_visibility`](Self::system_visibility) is on, with files too: the program knows where their packets are
+    /// from.
+    pub fn started_system_visibility(mut self, system: SystemVisibility) -> Self {
+        self.started_system = Some(Arc::new(system));
         self
     }
 

@@ -48,6 +48,10 @@ pub struct RunConfig {
     pub flow_uid: bool,
     /// Whether flows have the column `source_file`.
     pub source_file: bool,
+    /// Whether flows of an interface have the process of this machine that owns their socket.
+    pub system_visibility: bool,
+    /// The interval at which the sockets of this machine are read, in milliseconds: 1 to 60,000.
+    pub system_visibility_poll_ms: u32,
     /// The nDPI that determines applications.
     pub ndpi: NdpiConfig,
     /// A filter in the language of libpcap: other packets are not metered.
@@ -149,6 +153,8 @@ impl Default for RunConfig {
             community_id: None,
             flow_uid: false,
             source_file: false,
+            system_visibility: false,
+            system_visibility_poll_ms: 100,
             ndpi: NdpiConfig::default(),
             bpf_filter: None,
             snapshot_length: None,

@@ -1,6 +1,7 @@
-//! Identifiers of ended flows, by which flows are found in other tools, runs and captures.
+//! Identifiers of ended flows, by which flows are found in other tools, runs and captures, and their processes.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use blake2::digest::consts::U16;
 use blake2::{Blake2b, Digest as _};
@@ -11,6 +12,7 @@ use sha1::Sha1;
 
 use super::config::RunConfig;
 use crate::capture::SourceTable;
+use crate::processes::SystemVisibility;
 
 /// The IANA numbers of the protocols whose Community ID is special.
 const ICMP: u8 = 1;
@@ -28,6 +30,8 @@ pub(crate) struct FlowIdentification {
     seed: Option<u16>,
     columns: IdentityColumns,
     sources: SourceTable,
+    /// Finds the processes of flows, if a column needs them.
+    pub(crate) system: Option<Arc<SystemVisibility>>,
 }
 
 impl FlowIdentification {
@@ -38,6 +42,7 @@ impl FlowIdentification {
             seed: config.community_id,
             columns,
             sources: SourceTable::default(),
+            system: None,
         })
     }
 
@@ -61,6 +66,9 @@ impl FlowIdentification {
             }
             identity.source_file = self.columns.source_file.then_some(source.path);
         }
+        if let Some(system) = &self.system {
+            identity.process = system.find(&record.key());
+        }
         flow.identity = Some(Box::new(identity));
     }
 }
@@ -71,7 +79,7 @@ pub(crate) fn columns(config: &RunConfig) -> IdentityColumns {
         community_id: config.community_id.is_some(),
         flow_uid: config.flow_uid,
         source_file: config.source_file,
-        system_process: false,
+        system_process: config.system_visibility,
     }
 }
 
@@ -158,6 +166,7 @@ mod tests {
     use flowloom_core::value::Value;
 
     use super::*;
+    use crate::run::StreamerBuilder;
 
     fn key(protocol: u8, src: (&str, u16), dst: (&str, u16)) -> FlowKey {
         FlowKey {
@@ -289,6 +298,43 @@ mod tests {
             identified(|config| config.source_file = true),
             Some((false, false, Some("d/a.pcap".into())))
         );
+    }
+
+    #[test]
+    fn processes_are_found_for_interfaces_or_for_a_program_that_asks() {
+        use std::time::Duration;
+
+        use flowloom_plugin::ThreadPanics;
+
+        use crate::run::Streamer;
+
+        let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/captures");
+        let builder = || {
+            let builder = Streamer::builder([captures.join("dns.pcap")]).n_dissections(0);
+            builder.system_visibility(true)
+        };
+        let error = |builder: StreamerBuilder| builder.build().err().unwrap().to_string();
+        assert_eq!(
+            error(builder()),
+            "system_visibility true: it is for an interface of this machine, not for files"
+        );
+        for poll_ms in [0, 60_001] {
+            assert_eq!(
+                error(builder().system_visibility_poll_ms(poll_ms)),
+                format!(
+                    "system_visibility_poll_ms {poll_ms}: 1 to 60000 milliseconds are accepted"
+                )
+            );
+        }
+        let (poll, panics) = (Duration::from_millis(1), ThreadPanics::default());
+        let system = SystemVisibility::start(poll, Duration::ZERO, &panics).unwrap();
+        let mut streamer = builder().started_system_visibility(system).build().unwrap();
+        // No process of this machine has the addresses of the capture.
+        for flow in streamer.by_ref() {
+            assert_eq!(flow.get("system_process_pid"), Some(Value::Null));
+            assert_eq!(flow.get("system_process_name"), Some(Value::Null));
+        }
+        assert!(streamer.summary().system.unwrap().polls > 0);
     }
 
     #[cfg(feature = "arrow")]

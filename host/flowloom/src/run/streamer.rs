@@ -22,6 +22,7 @@ use crate::anonymize::Anonymizer;
 use crate::capture::{CaptureError, FilterError, StopSignal};
 use crate::columns::{OutputColumns, SelectError, UnknownColumn};
 use crate::dissect::{DissectError, Ndpi};
+use crate::processes::SystemError;
 
 /// Reads captures or an interface, and returns their flows.
 ///
@@ -136,6 +137,9 @@ pub enum StreamerError {
     /// The registry of plugins cannot be set up.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// The processes of this machine cannot be found.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// The system refuses to start a thread.
     #[error("cannot start a thread: {0}")]
     Thread(#[source] std::io::Error),
@@ -287,6 +291,11 @@ impl Streamer {
             changes_refused: self.registry.as_ref().map_or(0, Registry::refused),
             thread_panics: self.panics.count(),
             ndpi: self.ndpi.as_ref(),
+            system: self
+                .identification
+                .as_ref()
+                .and_then(|identification| identification.system.as_ref())
+                .map(|system| system.report()),
             problems: match &self.work {
                 Work::Single(single) => &single.problems,
                 Work::Parallel(parallel) => &parallel.state().problems,

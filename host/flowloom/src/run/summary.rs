@@ -7,6 +7,7 @@ use flowloom_plugin::PluginReport;
 use super::status::CpuTime;
 use crate::capture::{CaptureError, Dropped};
 use crate::dissect::Ndpi;
+use crate::processes::SystemReport;
 
 /// The counters and problems of a run so far.
 ///
@@ -71,6 +72,9 @@ pub struct RunSummary<'a> {
     pub thread_panics: u64,
     /// The nDPI that determines applications, or `None` if flows are not dissected.
     pub ndpi: Option<&'a Ndpi>,
+    /// The counters of the polls for the processes of flows, or `None` without
+    /// [`system_visibility`](super::StreamerBuilder::system_visibility).
+    pub system: Option<SystemReport>,
     /// The errors of captures. Each ended the capture that it names.
     pub problems: &'a [CaptureError],
     /// The link types of packets that were ignored because of an unknown link type, each once.
