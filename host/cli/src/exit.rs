@@ -89,6 +89,12 @@ impl Failure {
                 "--fanout: only an interface has several sockets, and the sources are files",
             ),
             StreamerError::Parameter {
+                parameter: "system_visibility",
+                ..
+            } => Self::usage(
+                "--system-visibility: it is for an interface of this machine, and the sources are files",
+            ),
+            StreamerError::Parameter {
                 parameter,
                 value,
                 accepted,
@@ -209,6 +215,7 @@ fn with_options_of_groups(text: &str) -> String {
         "splt_analysis",
         "n_dissections",
         "decode_tunnels",
+        "system_visibility",
     ];
     parameters.iter().fold(text.to_owned(), |text, parameter| {
         text.replace(parameter, &option(parameter))

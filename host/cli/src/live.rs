@@ -10,6 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Args;
+use flowloom::processes::SystemVisibility;
 use flowloom::sink::{BackgroundSink, Losses};
 use flowloom::{RunConfig, Streamer, ThreadPanics};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -50,6 +51,18 @@ pub(super) struct LiveOptions {
     /// sockets by a hash of the outermost headers, and reassembles IPv4 fragments.
     #[arg(long, help_heading = LIVE)]
     fanout: bool,
+
+    /// Add the process that owns each flow's socket.
+    ///
+    /// The columns system_process_pid and system_process_name name the process of this machine. They are null if it is
+    /// not known, for example if a connection was shorter than the interval of the polls. One thread keeps the
+    /// capabilities to see the processes of other users.
+    #[arg(long, help_heading = LIVE)]
+    system_visibility: bool,
+
+    /// Interval at which the sockets of this machine are read.
+    #[arg(long, default_value_t = RunConfig::default().system_visibility_poll_ms, value_name = "MS", requires = "system_visibility", value_parser = within(1..=60_000_u32), allow_negative_numbers = true, help_heading = LIVE)]
+    system_visibility_poll_ms: u32,
 
     /// Run as this user if started as root.
     ///
@@ -99,6 +112,8 @@ impl LiveOptions {
         config.promiscuous_mode = self.promiscuous_mode || !self.no_promiscuous_mode;
         config.socket_buffer_size = self.socket_buffer_size;
         config.fanout = self.fanout;
+        config.system_visibility = self.system_visibility;
+        config.system_visibility_poll_ms = self.system_visibility_poll_ms;
     }
 
     /// Chooses the user that the run becomes. Returns `None` if it keeps its user.
@@ -121,6 +136,34 @@ impl LiveOptions {
         }
     }
 
+    /// Starts to find the processes of flows, if flows have these columns.
+    pub(super) fn start_system(
+        &self,
+        idle_timeout: u64,
+        panics: &ThreadPanics,
+    ) -> Result<Option<SystemVisibility>, Failure> {
+        if !self.system_visibility {
+            return Ok(None);
+        }
+        let poll = Duration::from_millis(self.system_visibility_poll_ms.into());
+        let system = SystemVisibility::start(poll, Duration::from_secs(idle_timeout), panics);
+        system.map(Some).map_err(Failure::failed)
+    }
+
+    /// Logs the privileges that the thread of `--system-visibility` keeps.
+    fn log_exemption(&self, system: &SystemVisibility) {
+        let has_landlock = self.keep_privileges.is_none();
+        let privileges = match (system.sees_other_users(), has_landlock) {
+            (true, true) => {
+                "keeps CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE, and is not restricted by Landlock"
+            }
+            (true, false) => "keeps CAP_DAC_READ_SEARCH and CAP_SYS_PTRACE",
+            (false, true) => "is not restricted by Landlock",
+            (false, false) => return,
+        };
+        tracing::info!("system visibility: the thread that reads processes {privileges}");
+    }
+
     /// Opens what needs privileges, drops them in a live capture, and starts to monitor the run.
     ///
     /// Must be called while the process has one thread.
@@ -129,6 +172,7 @@ impl LiveOptions {
         kind: SourceKind,
         files: &privileges::Files,
         account: Option<&Account>,
+        idle_timeout: u64,
     ) -> Result<Monitor, Failure> {
         if kind != SourceKind::Files {
             log::hold();
@@ -144,13 +188,20 @@ impl LiveOptions {
         let cannot_wait =
             |error: io::Error| Failure::failed(format_args!("cannot wait for signals: {error}"));
         let signals = Signals::register(kind).map_err(cannot_wait)?;
+        let panics = ThreadPanics::default();
+        let mut system = None;
         let readable = match self.keep_privileges {
             keep if kind == SourceKind::Interface && keep != Some(KeptPrivileges::All) => {
-                privileges::drop_privileges(files, account, keep)?
+                privileges::drop_privileges(files, account, keep, || {
+                    system = self.start_system(idle_timeout, &panics)?;
+                    Ok(())
+                })?
             }
             _ => ReadableFiles::default(),
         };
-        let panics = ThreadPanics::default();
+        if let Some(system) = &system {
+            self.log_exemption(system);
+        }
         let fail = |error| Failure::failed(format_args!("cannot start a thread: {error}"));
         log::start(&panics).map_err(fail)?;
         if let Some(performance) = &mut performance {
@@ -164,6 +215,7 @@ impl LiveOptions {
             signals,
             drain,
             readable,
+            system,
             is_reopening: false,
             performance,
             metrics: listener
@@ -214,6 +266,8 @@ pub(super) struct Monitor {
     signals: Signals,
     drain: Arc<DrainTimer>,
     readable: ReadableFiles,
+    /// What finds the processes of flows, until the run takes it.
+    system: Option<SystemVisibility>,
     /// Whether the output has to be reopened as soon as its queue has room for that.
     is_reopening: bool,
     performance: Option<Performance>,
@@ -227,6 +281,11 @@ impl Monitor {
     /// Returns the counter of panics of the helper threads.
     pub(super) fn panics(&self) -> ThreadPanics {
         self.panics.clone()
+    }
+
+    /// Returns what finds the processes of flows, if it had to start before privileges were dropped.
+    pub(super) fn take_system(&mut self) -> Option<SystemVisibility> {
+        self.system.take()
     }
 
     /// Handles signals, and updates reports and metrics. To be called between flows.

@@ -10,7 +10,9 @@ use flowloom::plugin::{Policy, SchemaMode};
 use flowloom::sink::{
     BATCH_FLOWS, BackgroundSink, FileMetadata, Format, Losses, OnFailure, OutputFiles,
 };
-use flowloom::{AnonymizationKey, RunConfig, RunSummary, Step, Streamer, StreamerBuilder, capture};
+use flowloom::{
+    AnonymizationKey, RunConfig, RunSummary, Step, Streamer, StreamerBuilder, ThreadPanics, capture,
+};
 
 use super::compile::CompileOptions;
 use super::exit::{Exit, Failure, GrantAdvice, with_option};
@@ -131,12 +133,17 @@ impl Meter {
         {
             tracing::info!("nDPI {}", summary::described(ndpi));
         }
-        let mut monitor = self.live.begin(kind, &files, account.as_ref())?;
+        let mut monitor =
+            self.live
+                .begin(kind, &files, account.as_ref(), config.settings.idle_timeout)?;
         let mut builder = self
             .builder(config.clone(), account.as_ref())?
             .thread_panics(monitor.panics());
         if let Some(ndpi) = ndpi {
             builder = builder.loaded_ndpi(ndpi);
+        }
+        if let Some(system) = monitor.take_system() {
+            builder = builder.started_system_visibility(system);
         }
         // Read before the run begins: later the file may already be another one.
         let policy = self.plugins.policy.as_ref().map(Policy::from_file);
@@ -215,8 +222,17 @@ impl Meter {
         }
         let policy = self.plugins.policy.as_ref().map(Policy::from_file);
         let policy = policy.transpose().map_err(Failure::failed)?;
-        let streamer = self
-            .builder(config, None)?
+        let idle_timeout = config.settings.idle_timeout;
+        let mut builder = self.builder(config, None)?;
+        // The columns of an interface, although its place has a file.
+        if kind == SourceKind::Interface
+            && let Some(system) = self
+                .live
+                .start_system(idle_timeout, &ThreadPanics::default())?
+        {
+            builder = builder.started_system_visibility(system);
+        }
+        let streamer = builder
             .build()
             .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
         self.check_policy(policy.as_ref(), &streamer);
@@ -528,7 +544,7 @@ mod tests {
                      --accounting-mode 2 --decode-tunnels gre --statistical-analysis --splt-analysis 3 \
                      --bpf-filter udp --where 443 --snapshot-length 96 --max-nflows 4 --n-meters 5 --n-dissections 6 \
                      --ndpi l --ndpi-license non-commercial --ndpi-protocols p --ndpi-categories c --max-live-flows 7 --queue-mib 16 --policy f \
-                     --community-id --community-id-seed 9 --flow-uid --source-file --no-promiscuous-mode --socket-buffer-size 8 --fanout --columns-to-anonymize src_ip";
+                     --community-id --community-id-seed 9 --flow-uid --source-file --no-promiscuous-mode --socket-buffer-size 8 --fanout --system-visibility --system-visibility-poll-ms 50 --columns-to-anonymize src_ip";
         let set = config(&words.split_whitespace().collect::<Vec<_>>());
         let json = serde_json::json!({
             "sources": ["/nowhere.pcap"],
@@ -549,6 +565,8 @@ mod tests {
             "community_id": 9,
             "flow_uid": true,
             "source_file": true,
+            "system_visibility": true,
+            "system_visibility_poll_ms": 50,
             "ndpi": { "library": "l", "license": "non-commercial", "protocols": "p", "categories": "c" },
             "bpf_filter": "udp",
             "where": "443",

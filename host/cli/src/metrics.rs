@@ -259,6 +259,23 @@ fn text(report: &RunSummary<'_>, losses: &Losses) -> Option<String> {
         "Lines for standard error that were dropped because nobody read them",
         log::dropped(),
     );
+    if let Some(system) = report.system {
+        writer.counter(
+            "system_polls",
+            "Polls for the processes of flows",
+            system.polls,
+        );
+        writer.counter(
+            "system_polls_failed",
+            "Polls for the processes of flows that failed",
+            system.polls_failed,
+        );
+        writer.counter(
+            "system_polls_cut",
+            "Polls for the processes of flows that reached a limit",
+            system.polls_cut,
+        );
+    }
     plugins(&mut writer, &report.plugins);
     let mut text = String::new();
     encode(&mut text, &writer.0).ok()?;

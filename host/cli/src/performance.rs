@@ -168,6 +168,11 @@ fn line(report: &RunSummary<'_>, losses: &Losses) -> Value {
         "reader_busy_seconds": report.cpu_time.reader.map(|busy| busy.as_secs_f64()),
         "meters": meters,
         "ndpi": report.ndpi.map(|ndpi| json!({"version": ndpi.version(), "library": ndpi.path()})),
+        "system": report.system.map(|system| json!({
+            "polls": system.polls,
+            "polls_failed": system.polls_failed,
+            "polls_cut": system.polls_cut,
+        })),
         "plugins": plugins,
     })
 }

@@ -2,6 +2,9 @@
 //!
 //! Capabilities and Landlock rules belong to a thread. A new thread inherits those of its parent. Therefore the
 //! process drops its privileges while it has one thread. If it cannot drop one, the run ends.
+//!
+//! One thread is exempt: the one that reads the processes of `--system-visibility`. Landlock would deny it all access to
+//! the files of other processes, whatever its rules are. It drops the capabilities that it does not need by itself.
 
 mod account;
 mod landlock;
@@ -129,13 +132,17 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 /// Becomes another user, drops all capabilities except the one to capture, and denies access to all files except
 /// these. Logs what it drops.
 ///
+/// `start_exempt` starts the threads that need more. It is called as the other user, before the permitted capabilities
+/// are dropped and before Landlock applies. Each of these threads must drop the capabilities that it does not need.
+///
 /// # Errors
 ///
-/// A privilege cannot be dropped, or the run could not read or write one of the files.
+/// A privilege cannot be dropped, the run could not read or write one of the files, or a thread cannot be started.
 pub(super) fn drop_privileges(
     files: &Files,
     account: Option<&Account>,
     keep: Option<KeptPrivileges>,
+    start_exempt: impl FnOnce() -> Result<(), Failure>,
 ) -> Result<ReadableFiles, Failure> {
     let fail = |why| {
         Failure::failed(format_args!("cannot drop privileges: {why}"))
@@ -176,6 +183,7 @@ pub(super) fn drop_privileges(
             path.display()
         );
     }
+    start_exempt()?;
     let kept = rights::seal(account).map_err(fail)?;
     if !had.is_empty() {
         let mut names: Vec<_> = kept.iter().map(ToString::to_string).collect();

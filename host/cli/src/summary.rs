@@ -80,7 +80,18 @@ pub(super) fn write(
     for plugin in &report.plugins {
         write_plugin(out, plugin)?;
     }
+    let system = report.system.unwrap_or_default();
     for (count, label, what) in [
+        (
+            system.polls_cut,
+            "system  ",
+            "polls reached a limit; processes of flows may be missing",
+        ),
+        (
+            system.polls_failed,
+            "system  ",
+            "polls failed; processes of flows may be missing",
+        ),
         (report.changes_refused, "plugins ", "changes rejected"),
         (
             report.thread_panics,

@@ -13,5 +13,6 @@ mod net;
 mod outputs;
 mod overload;
 mod privileges;
+mod processes;
 mod traffic;
 mod watching;

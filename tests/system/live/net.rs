@@ -169,6 +169,16 @@ impl Live {
         before: Option<&[&str]>,
         options: impl IntoIterator<Item = &'a str>,
     ) -> Self {
+        Self::start_on("far", net, before, options)
+    }
+
+    /// Like `start`, but for another interface of the namespace.
+    pub(super) fn start_on<'a>(
+        interface: &str,
+        net: &Net,
+        before: Option<&[&str]>,
+        options: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let output = folder.path().join("flows.jsonl");
         let flowloom = env!("CARGO_BIN_EXE_flowloom");
@@ -183,7 +193,7 @@ impl Live {
         };
         let log = File::create(folder.path().join("log")).expect("a temporary file");
         let options: Vec<_> = options.into_iter().collect();
-        command.args(["meter", "far"]).args(&options);
+        command.args(["meter", interface]).args(&options);
         if !options.contains(&"--n-dissections") {
             command.args(["--n-dissections", "0"]);
         }
@@ -204,13 +214,14 @@ impl Live {
             folder,
             output,
         }
-        .ready()
+        .ready(interface)
     }
 
     /// Waits until the command captures packets or has ended.
-    fn ready(mut self) -> Self {
+    fn ready(mut self, interface: &str) -> Self {
+        let message = format!("capturing from {interface}");
         until("the command captures", || {
-            self.log().contains("capturing from far") || self.has_ended()
+            self.log().contains(&message) || self.has_ended()
         });
         self
     }
