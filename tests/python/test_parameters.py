@@ -71,6 +71,8 @@ def test_a_wrong_value_is_an_error_at_once(parameters, message):
         ({"ndpi": "/nowhere.so"}, "/nowhere.so"),
         ({"ndpi_license": "mine"}, "mine"),
         ({"snapshot_length": 0}, "snapshot_length"),
+        ({"system_visibility": True}, "system_visibility.*interface of this machine"),
+        ({"system_visibility_poll_ms": 0}, "system_visibility_poll_ms"),
     ],
 )
 def test_a_wrong_value_is_an_error_of_the_run(parameters, message):

@@ -122,6 +122,8 @@ def meter(
     community_id: int | None = None,
     flow_uid: bool = False,
     source_file: bool = False,
+    system_visibility: bool = False,
+    system_visibility_poll_ms: int = 100,
     bpf_filter: str | None = None,
     snapshot_length: int | None = None,
     promiscuous_mode: bool = True,
@@ -187,6 +189,12 @@ def meter(
         Whether flows have an identifier that is the same in every run.
     source_file
         Whether flows have the file of their first packet.
+    system_visibility
+        Whether flows of an interface have the process of this machine that owns their socket: the columns
+        ``system_process_pid`` and ``system_process_name``. Processes of other users need the capabilities
+        ``CAP_SYS_PTRACE`` and ``CAP_DAC_READ_SEARCH``.
+    system_visibility_poll_ms
+        The interval at which the sockets of this machine are read, in milliseconds.
     bpf_filter
         A filter in the language of libpcap: other packets are not metered.
     snapshot_length
@@ -256,6 +264,10 @@ def meter(
     config.set("community_id", None if community_id is None else _whole(community_id, "community_id", 65_535))
     config.set("flow_uid", bool(flow_uid))
     config.set("source_file", bool(source_file))
+    config.set("system_visibility", bool(system_visibility))
+    config.set(
+        "system_visibility_poll_ms", _whole(system_visibility_poll_ms, "system_visibility_poll_ms", 2**32 - 1)
+    )
     config.set("bpf_filter", bpf_filter)
     config.set("snapshot_length", None if snapshot_length is None else _whole(snapshot_length, "snapshot_length"))
     config.set("promiscuous_mode", bool(promiscuous_mode))

@@ -64,6 +64,11 @@ fn summary(run: &RunSummary<'_>) -> Value {
         "memory_bytes": run.memory,
         "meter_seconds": meters,
         "ndpi": run.ndpi.map(|ndpi| json!({"version": ndpi.version(), "library": ndpi.path()})),
+        "system": run.system.map(|system| json!({
+            "polls": system.polls,
+            "polls_failed": system.polls_failed,
+            "polls_cut": system.polls_cut,
+        })),
         "plugins": plugins,
         "problems": run.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
