@@ -382,6 +382,9 @@ class NFStreamer:
             statistical_analysis=self.statistical_analysis,
             splt_analysis=self.splt_analysis,
             max_nflows=self.max_nflows,
+            system_visibility=shows_processes and is_live,
+            # Flowloom's shortest time is 1 ms.
+            system_visibility_poll_ms=max(1, self.system_visibility_poll_ms),
             group="one",
             n_meters=1,
         )

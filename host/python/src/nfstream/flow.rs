@@ -127,18 +127,20 @@ impl NFlow {
         self.state = State::Ended(Box::new(flow.clone()));
     }
 
-    /// Adds the values of components to an ended flow.
-    pub(crate) fn complete(slf: &Bound<'_, Self>, flow: CoreFlow) -> PyResult<()> {
-        let py = slf.py();
-        let flow = Arc::new(flow);
-        let udps = slf.borrow().udps.as_ref().map(|udps| udps.clone_ref(py));
-        if let Some(udps) = udps {
+    /// Adds to an ended flow what is known at its output: its process, and the values of components.
+    pub(crate) fn complete(
+        slf: &Bound<'_, Self>,
+        flow: CoreFlow,
+        has_components: bool,
+    ) -> PyResult<()> {
+        if has_components && let Some(udps) = &slf.borrow().udps {
+            let shared = Arc::new(flow.clone());
             for plugin in flow.udps().plugins() {
-                let values = Udps::of_plugin(flow.clone(), plugin);
-                udps.setattr(py, plugin, Bound::new(py, values)?)?;
+                let values = Udps::of_plugin(shared.clone(), plugin);
+                udps.setattr(slf.py(), plugin, Bound::new(slf.py(), values)?)?;
             }
         }
-        slf.borrow_mut().state = State::Ended(Box::new(Arc::unwrap_or_clone(flow)));
+        slf.borrow_mut().state = State::Ended(Box::new(flow));
         Ok(())
     }
 

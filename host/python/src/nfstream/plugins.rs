@@ -104,8 +104,8 @@ impl EndedFlows {
         match waiting {
             Some(Waiting::Flow(ended)) => {
                 let ended = ended.into_bound(py);
+                NFlow::complete(&ended, flow, self.has_components)?;
                 if self.has_components {
-                    NFlow::complete(&ended, flow)?;
                     self.expire(py, &ended)?;
                 }
                 Ok(ended.unbind())
@@ -123,7 +123,7 @@ impl EndedFlows {
         let udps = Some(self.udps.call0(py)?);
         let ended = NFlow::ended(self.layout.clone(), number, udps, flow.clone());
         let ended = Bound::new(py, ended)?;
-        NFlow::complete(&ended, flow)?;
+        NFlow::complete(&ended, flow, true)?;
         Ok(ended.unbind())
     }
 
