@@ -18,6 +18,7 @@ import sys
 import time
 
 import flowloom
+import flowloom.nfstream
 
 
 class Count(flowloom.Plugin):
@@ -35,24 +36,25 @@ class Count(flowloom.Plugin):
         return {"packets": state[0]}
 
 
-def nfstream(capture, *, counts):
-    """Return a function that runs NFStream with one meter, with a plugin that counts packets or without."""
-    from nfstream import NFPlugin, NFStreamer
+def nfstream(package, capture):
+    """Return functions that run a package with NFStream's interface with one meter: a loop over flows, one with a plugin
+    that counts packets, and one into a DataFrame."""
 
-    class NFCount(NFPlugin):
+    class NFCount(package.NFPlugin):
         def on_init(self, packet, flow):
             flow.udps.packets = 1
 
         def on_update(self, packet, flow):
             flow.udps.packets += 1
 
-    plugins = [NFCount()] if counts else None
+    def streamer(**more):
+        return package.NFStreamer(capture, n_dissections=0, n_meters=1, **more)
 
-    def run():
-        for _ in NFStreamer(capture, n_dissections=0, n_meters=1, udps=plugins):
+    def loop(**more):
+        for _ in streamer(**more):
             pass
 
-    return run
+    return loop, lambda: loop(udps=NFCount()), lambda: streamer().to_pandas()
 
 
 def rows(options):
@@ -76,9 +78,17 @@ def rows(options):
     yield "`to_pandas()`", lambda: flows().to_pandas(), copies
     yield "a loop over flows", loop, copies
     yield "… with a class that counts", lambda: loop(plugins=Count), copies
+    loop, counting, frame = nfstream(flowloom.nfstream, capture)
+    yield "`flowloom.nfstream`, a loop over flows", loop, 1
+    yield "… with a plugin that counts packets", counting, 1
+    yield "… `to_pandas()`", frame, 1
     if options.nfstream:
-        yield "NFStream, a loop over flows", nfstream(capture, counts=False), 1
-        yield "… with a plugin that counts", nfstream(capture, counts=True), 1
+        import nfstream as original
+
+        loop, counting, frame = nfstream(original, capture)
+        yield "NFStream, a loop over flows", loop, 1
+        yield "… with the plugin", counting, 1
+        yield "… its `to_pandas()`", frame, 1
 
 
 def seconds(function):
