@@ -14,8 +14,8 @@ pub(crate) struct SingleMeter {
     source: SourceMeter,
     pub(crate) problems: Vec<CaptureError>,
     pub(crate) finished: bool,
-    /// The processor time of the thread before the run.
-    start: Duration,
+    /// The processor time of the thread before the first read.
+    start: Option<Duration>,
 }
 
 impl SingleMeter {
@@ -24,7 +24,7 @@ impl SingleMeter {
             source,
             problems: Vec::new(),
             finished: false,
-            start: thread_time(),
+            start: None,
         }
     }
 
@@ -42,11 +42,14 @@ impl SingleMeter {
 
     /// Returns the processor time of the thread during the run.
     pub(crate) fn cpu_time(&self) -> Duration {
-        thread_time().saturating_sub(self.start)
+        let start = self.start.unwrap_or_else(thread_time);
+        thread_time().saturating_sub(start)
     }
 
     /// Reads once from the source, and meters what it returns.
     pub(crate) fn read(&mut self) {
+        // Another thread may have set up the run.
+        self.start.get_or_insert_with(thread_time);
         match self.source.read() {
             Ok(true) => self.finish(),
             Ok(false) => {}

@@ -177,13 +177,15 @@ impl Plugins {
         let live = live.bind(py);
         live.borrow_mut()
             .update(&flow(), packet.nth <= run.n_dissections);
-        let (method, methods): (_, fn(&PluginArgument) -> &Option<Py<PyAny>>) = match packet.nth {
-            1 => ("on_init", |plugin| &plugin.on_init),
-            _ => ("on_update", |plugin| &plugin.on_update),
-        };
+        let is_first = packet.nth == 1;
+        let method = if is_first { "on_init" } else { "on_update" };
         let mut seen = None;
         for plugin in &run.plugins {
-            let Some(call) = methods(plugin) else {
+            let call = match is_first {
+                true => &plugin.on_init,
+                false => &plugin.on_update,
+            };
+            let Some(call) = call else {
                 continue;
             };
             let seen = match &mut seen {
