@@ -1,7 +1,7 @@
 //! The processes of this machine that own the sockets of flows.
 //!
-//! A thread polls the kernel for sockets ([`socket_list`]), finds the processes that own them ([`process_scan`]), and
-//! keeps the result for some time ([`socket_cache`]). Ended flows are looked up in a table ([`process_table`]).
+//! A thread polls the kernel for sockets (`socket_list`), finds the processes that own them (`process_scan`), and
+//! keeps the result for some time (`socket_cache`). Ended flows are looked up in a table (`process_table`).
 
 mod process_scan;
 mod process_table;
