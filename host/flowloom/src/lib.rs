@@ -27,6 +27,7 @@ mod concurrency;
 pub mod decode;
 pub mod dissect;
 pub mod fields;
+pub mod plan;
 pub mod plugin;
 pub mod processes;
 mod run;
@@ -35,7 +36,7 @@ pub mod versions;
 
 pub use anonymize::Anonymizer;
 pub use flowloom_core::flow::{Flow, Udps};
-pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Settings};
+pub use flowloom_core::meter::{AccountingMode, Counters, OverloadLevel, Part, Settings, Shard};
 pub use flowloom_core::record::{DecodedPacket, Expiration, FlowPacket, FlowSnapshot, FlowView};
 pub use flowloom_core::schema::{Column, Origin, Schema, UdpColumn};
 pub use flowloom_core::time::Time;

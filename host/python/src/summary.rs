@@ -45,6 +45,7 @@ fn summary(run: &RunSummary<'_>) -> Value {
         "packets_read": run.packets_read,
         "packets_filtered": run.packets_filtered,
         "packets_metered": run.counters.metered,
+        "packets_of_other_shards": run.counters.other_shards,
         "packets_ignored": ignored,
         "packets_dropped": {
             "kernel": dropped.kernel,

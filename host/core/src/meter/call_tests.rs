@@ -452,6 +452,7 @@ fn packets_and_flows_are_counted() {
     let expected = Counters {
         packets: 107,
         metered: 8,
+        other_shards: 0,
         ignored: counters.ignored.map(|count| 2 * count),
         clamped: 5,
         flows: 2,

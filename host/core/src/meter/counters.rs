@@ -2,7 +2,7 @@
 
 use crate::decode::IgnoreReason;
 
-/// The counters of a meter. Every packet is either metered or ignored.
+/// The counters of a meter. Every packet is metered, ignored, or part of another shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
@@ -10,6 +10,8 @@ pub struct Counters {
     pub packets: u64,
     /// The number of packets that belong to a flow.
     pub metered: u64,
+    /// The number of packets of flows that are part of another [shard](super::Shard).
+    pub other_shards: u64,
     /// The number of ignored packets for each reason, indexed by [`IgnoreReason::index`].
     pub ignored: [u64; IgnoreReason::ALL.len()],
     /// The number of metered packets with a time before that of an earlier packet. Each of them was given the
@@ -31,6 +33,7 @@ impl Counters {
         Self {
             packets: self.packets + other.packets,
             metered: self.metered + other.metered,
+            other_shards: self.other_shards + other.other_shards,
             ignored,
             clamped: self.clamped + other.clamped,
             flows: self.flows + other.flows,

@@ -2,6 +2,7 @@
 
 use super::boundary::Boundary;
 use super::counters::Counters;
+use super::part::Part;
 use super::settings::Settings;
 use crate::decode::{Decoder, IgnoreReason};
 use crate::link_type::{LinkType, RawPacket};
@@ -22,6 +23,8 @@ pub struct Ingress {
     first: u64,
     /// The difference between successive ordinals.
     step: u64,
+    /// The part of the run, if it is not the whole, and the hasher that its shard depends on.
+    part: Option<(Part, KeyHasher)>,
     /// The unknown link types of ignored packets, each once.
     pub unknown_links: Vec<LinkType>,
 }
@@ -37,6 +40,7 @@ impl Ingress {
             next: 0,
             first: 0,
             step: 1,
+            part: None,
             unknown_links: Vec::new(),
         }
     }
@@ -68,9 +72,16 @@ impl Ingress {
             self.ignore(reason, raw.link);
             return false;
         }
-        self.counters.metered += 1;
-        self.counters.clamped += u64::from(raw.time < self.clock);
+        let is_late = raw.time < self.clock;
         self.clock = self.clock.max(raw.time);
+        if let Some((part, hasher)) = &self.part
+            && !part.shard.has(hasher.hash(&decoded.packet))
+        {
+            self.counters.other_shards += 1;
+            return false;
+        }
+        self.counters.metered += 1;
+        self.counters.clamped += u64::from(is_late);
         decoded.time = self.clock;
         decoded.ordinal = ordinal;
         decoded.hash = self.hasher.hash(&decoded.packet);
@@ -88,6 +99,12 @@ impl Ingress {
     /// Sets the ordinals of packets to `first`, `first + step`, and so on, in this and later captures.
     pub fn set_ordinals(&mut self, first: u64, step: u64) {
         (self.first, self.next, self.step) = (first, first, step);
+    }
+
+    /// Restricts the run to a part. No packet may have been decoded.
+    pub fn set_part(&mut self, part: Part) {
+        self.next = part.first_ordinal;
+        self.part = (part.shard.of > 1).then(|| (part, KeyHasher::fixed()));
     }
 
     fn ignore(&mut self, reason: IgnoreReason, link: LinkType) {

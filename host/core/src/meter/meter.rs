@@ -8,6 +8,7 @@ use super::counters::Counters;
 use super::extension::{Extension, NoExtension};
 use super::ingress::Ingress;
 use super::overload::OverloadLevel;
+use super::part::Part;
 use super::settings::Settings;
 use super::worker::MeterWorker;
 use crate::flow::{Flow, ReadyFlows};
@@ -75,6 +76,12 @@ impl<E: Extension, C: Classifier> Meter<E, C> {
     /// between them.
     pub fn set_ordinals(&mut self, first: u64, step: u64) {
         self.ingress.set_ordinals(first, step);
+    }
+
+    /// Restricts the run to a part of a larger one. No packet may have been pushed.
+    pub fn set_part(&mut self, part: Part) {
+        self.ingress.set_part(part);
+        self.worker.set_first_capture(part.first_capture);
     }
 
     /// Returns the columns of flows that begin from now on.

@@ -16,6 +16,7 @@ mod ingress;
 )]
 mod meter;
 mod overload;
+mod part;
 mod settings;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -30,5 +31,6 @@ pub use extension::{Extension, NoExtension};
 pub use ingress::Ingress;
 pub use meter::Meter;
 pub use overload::OverloadLevel;
+pub use part::{Part, Shard};
 pub use settings::{AccountingMode, DEFAULT_DISSECTIONS, IdentityColumns, QUEUE_BYTES, Settings};
 pub use worker::{FlowReceiver, MeterWorker};

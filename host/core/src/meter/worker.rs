@@ -229,6 +229,11 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         )
     }
 
+    /// Sets the number of the first capture. No packet may have been metered.
+    pub fn set_first_capture(&mut self, capture: u32) {
+        self.table.restart(capture);
+    }
+
     /// Returns the number of flows that ended.
     pub fn flows(&self) -> u64 {
         self.flows

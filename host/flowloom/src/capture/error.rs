@@ -58,6 +58,37 @@ pub enum CaptureError {
         limit: usize,
     },
 
+    /// The file has another size than when the run was planned.
+    #[error(
+        "cannot read {}: it has {found} bytes, and had {expected} when the run was planned; plan the run again",
+        Quoted(capture)
+    )]
+    Changed {
+        /// The source.
+        capture: String,
+        /// The size in bytes in the plan.
+        expected: u64,
+        /// The size in bytes.
+        found: u64,
+    },
+
+    /// A planned run reads files only: they can be read again.
+    #[error("cannot plan {}: it is not a file", Quoted(capture))]
+    NoFile {
+        /// The source.
+        capture: String,
+    },
+
+    /// The file begins long before the previous file of its capture ends.
+    #[error(
+        "cannot read {}: it begins before the file before it ends, so it is another capture; plan the run with --scan",
+        Quoted(capture)
+    )]
+    Overlaps {
+        /// The source.
+        capture: String,
+    },
+
     /// Several captures cannot be read. The message lists up to 20 of them.
     #[error("cannot read {} captures:{}", .0.len(), lines(.0))]
     Unreadable(Vec<CaptureError>),

@@ -26,6 +26,8 @@ mod tests;
 pub use error::{CaptureError, Damage};
 pub use file::files::Files;
 pub use file::groups::{FileHead, Grouping, MAX_OVERLAP, continues, group};
+pub use file::plan::TaskFile;
+pub(crate) use file::plan::check_files;
 pub use file::sources::expand;
 pub use filter::{Filter, FilterError};
 pub use flowloom_core::link_type::{LinkType, RawPacket};

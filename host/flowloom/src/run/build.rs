@@ -18,6 +18,7 @@ use super::identity::{self, FlowIdentification};
 use super::meter::Meter;
 use super::observer::FlowObserver;
 use super::parallel::Parallel;
+use super::planned::PlannedPart;
 use super::plugin_updates::PluginUpdates;
 use super::reload::Reloader;
 use super::single::SingleMeter;
@@ -52,7 +53,10 @@ impl StreamerBuilder {
         self.check()?;
         let (stop, panics) = (StopSignal::default(), self.panics.clone());
         let (sources, has_folder) = capture::expand(std::mem::take(&mut self.config.sources))?;
-        self.config.settings.capture_column = sources.len() > 1 || has_folder;
+        self.config.settings.capture_column = match &self.part {
+            Some(part) => part.has_captures,
+            None => sources.len() > 1 || has_folder,
+        };
         self.config.settings.identity_columns = identity::columns(&self.config);
         self.config.sources = sources;
         let mut identification = FlowIdentification::new(&self.config);
@@ -76,6 +80,7 @@ impl StreamerBuilder {
             .transpose()?;
         let plugins = PluginUpdates::new(registry.clone(), &base);
         let meters = self.meters(plugins.set.plugins());
+        self.check_part(plugins.set.plugins())?;
         let observer = self.take_observer(meters, &plugins)?;
         if let Some(registry) = &registry {
             let mut run = RunContext::default();
@@ -136,6 +141,9 @@ impl StreamerBuilder {
             }
             (origin, 1) if observer.is_some() || can_run_in_caller(&origin, &schema) => {
                 let mut meter = Meter::with_set(self.config.settings, &plugins.set, ndpi.as_ref())?;
+                if let Some(part) = &self.part {
+                    meter.set_part(part.part);
+                }
                 if let Some(observer) = observer {
                     meter.set_observer(observer);
                 }
@@ -144,7 +152,9 @@ impl StreamerBuilder {
             }
             (origin, meters) => {
                 let settings = self.config.settings;
-                let parallel = Parallel::start(origin, settings, meters, plugins, ndpi.as_ref())?;
+                let part = self.part.map(|part| part.part).unwrap_or_default();
+                let parallel =
+                    Parallel::start(origin, settings, meters, plugins, ndpi.as_ref(), part)?;
                 Work::Parallel(Box::new(parallel))
             }
         };
@@ -381,12 +391,16 @@ impl StreamerBuilder {
                 accepted: "it is for an interface of this machine, not for files",
             });
         }
-        let mut files = Files::open_grouped(
-            self.config.sources.clone(),
-            self.config.grouping,
-            self.config.skip_unreadable,
-        )?
-        .with_idle_timeout(idle_timeout);
+        let skip_unreadable = self.config.skip_unreadable;
+        let files = match &self.part {
+            Some(part) => Files::open_part(part.files.clone(), part.part, skip_unreadable),
+            None => Files::open_grouped(
+                self.config.sources.clone(),
+                self.config.grouping,
+                skip_unreadable,
+            ),
+        };
+        let mut files = files?.with_idle_timeout(idle_timeout);
         if let Some(filter) = filter {
             files = files.with_filter(filter);
         }
@@ -417,6 +431,22 @@ impl StreamerBuilder {
             }
         }
         Ok(registry)
+    }
+
+    /// Checks that no plugin needs all flows of a capture, if the run has a part of one.
+    fn check_part(&self, plugins: &[Arc<Plugin>]) -> Result<(), StreamerError> {
+        let mut plugins = plugins.iter();
+        let has_part = |part: &PlannedPart| part.part.shard.of > 1 || part.part.first_ordinal > 0;
+        match plugins.find(|plugin| plugin.manifest().needs_one_meter) {
+            Some(plugin) if self.part.as_ref().is_some_and(has_part) => {
+                Err(StreamerError::Parameter {
+                    parameter: "plugin",
+                    value: plugin.name().to_owned(),
+                    accepted: "it keeps state across the flows of a capture, which is divided: plan the run without shards and scan",
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Returns the number of meters: 1 to [`MAX_METERS`](Self::MAX_METERS).

@@ -12,6 +12,7 @@ use flowloom_plugin::{
 
 use super::config::{ConfigError, PluginConfig, RunConfig};
 use super::observer::{FlowObserver, ObserverSpec};
+use super::planned::PlannedPart;
 use super::streamer::Streamer;
 use crate::capture::Grouping;
 use crate::dissect::{Ndpi, NdpiConfig};
@@ -51,6 +52,8 @@ pub struct StreamerBuilder {
     pub(super) loaded_ndpi: Option<Ndpi>,
     pub(super) started_system: Option<Arc<SystemVisibility>>,
     pub(super) observer: Option<ObserverSpec>,
+    /// The part of a planned run.
+    pub(super) part: Option<PlannedPart>,
     pub(super) panics: ThreadPanics,
 }
 
@@ -105,8 +108,15 @@ impl StreamerBuilder {
             loaded_ndpi: None,
             started_system: None,
             observer: None,
+            part: None,
             panics: ThreadPanics::default(),
         }
+    }
+
+    /// Sets the part of a planned run, in place of sources.
+    pub(crate) fn planned(mut self, part: PlannedPart) -> Self {
+        self.part = Some(part);
+        self
     }
 
     /// Sets how files are joined into captures.

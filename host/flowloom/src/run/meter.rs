@@ -5,7 +5,7 @@ use std::sync::Arc;
 use flowloom_core::flow::Flow;
 use flowloom_core::link_type::{LinkType, RawPacket};
 use flowloom_core::meter::{
-    self as core, Boundary, Counters, Extension as _, MeterWorker, OverloadLevel, Settings,
+    self as core, Boundary, Counters, Extension as _, MeterWorker, OverloadLevel, Part, Settings,
 };
 use flowloom_core::record::KeyHasher;
 use flowloom_core::schema::Schema;
@@ -149,6 +149,11 @@ impl Meter {
             dissector.show(observer.reads_live_applications());
         }
         extension.observer = Some(observer);
+    }
+
+    /// Restricts the run to a part of a larger one. No packet may have been pushed.
+    pub(crate) fn set_part(&mut self, part: Part) {
+        self.0.set_part(part);
     }
 
     /// Sets the ordinals of packets to `first`, `first + step`, and so on.

@@ -9,6 +9,7 @@ mod identity;
 mod meter;
 mod observer;
 mod parallel;
+mod planned;
 mod plugin_updates;
 #[cfg(feature = "arrow")]
 mod record_batches;
@@ -23,6 +24,7 @@ pub use builder::StreamerBuilder;
 pub use config::{ConfigError, PluginConfig, RunConfig};
 pub use meter::{FinishedMeter, Meter, MeterError};
 pub use observer::FlowObserver;
+pub(crate) use planned::PlannedPart;
 #[cfg(feature = "arrow")]
 pub use record_batches::{BatchStep, RecordBatches};
 pub use status::CpuTime;

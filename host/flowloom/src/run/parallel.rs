@@ -16,7 +16,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flowloom_core::flow::Flow;
-use flowloom_core::meter::{Ingress, Settings};
+use flowloom_core::meter::{Ingress, Part, Settings};
 use flowloom_core::record::KeyHasher;
 
 use super::meter::{MeterError, worker};
@@ -80,12 +80,15 @@ impl Parallel {
         meters: usize,
         plugins: PluginUpdates,
         ndpi: Option<&Ndpi>,
+        part: Part,
     ) -> Result<Self, MeterError> {
         let mut workers = Vec::new();
         let hasher = KeyHasher::new();
         let set = &plugins.set;
         for _ in 0..meters {
-            workers.push(worker(&settings, hasher, meters, set, ndpi)?);
+            let mut worker = worker(&settings, hasher, meters, set, ndpi)?;
+            worker.set_first_capture(part.first_capture);
+            workers.push(worker);
         }
         let stop = Arc::new(AtomicBool::new(false));
         let (mut queues, mut results, mut threads) = (Vec::new(), Vec::new(), Vec::new());
@@ -115,9 +118,11 @@ impl Parallel {
             results.push(result);
         }
         let (batch_sender, batches) = sync_channel(BATCHES_AHEAD);
+        let mut ingress = Ingress::new(&settings, hasher);
+        ingress.set_part(part);
         let reader = Reader {
             origin,
-            ingress: Ingress::new(&settings, hasher),
+            ingress,
             queues,
             window: FrameWindow::of(plugins.set.plugins(), &settings),
             settings,

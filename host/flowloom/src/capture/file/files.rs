@@ -5,14 +5,14 @@ use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use flowloom_core::meter::Boundary;
+use flowloom_core::meter::{Boundary, Part};
 use flowloom_core::time::Time;
 
 use super::capture_reader::{CaptureReader, ReadOutcome};
 use super::groups::{self, Grouping};
 use super::input::Source;
 use super::pipe::{self, PipeClock};
-use super::plan::{CheckedSources, PlannedSource, check_sources, plan};
+use super::plan::{CheckedSources, PlannedSource, TaskFile, check_sources, plan};
 use super::read_buffer::ReadBuffer;
 use super::record_io::MAX_PACKETS;
 use crate::capture::error::CaptureError;
@@ -73,6 +73,8 @@ pub struct Files {
     opened: Option<SourceTable>,
     skipped: Vec<CaptureError>,
     skip_unreadable: bool,
+    /// The part of a planned run.
+    part: Option<Part>,
     /// The newest time of the current capture, if a further file may continue it.
     newest: Option<Time>,
     pipe: PipeState,
@@ -149,6 +151,42 @@ impl Files {
         Ok(files)
     }
 
+    /// Opens the files of a part of a run. Each capture was planned: a file that does not continue its capture is an error.
+    pub(crate) fn open_part(
+        files: Vec<TaskFile>,
+        part: Part,
+        skip_unreadable: bool,
+    ) -> Result<Self, CaptureError> {
+        let (mut sources, mut errors) = (VecDeque::new(), Vec::new());
+        for file in files {
+            match file.check() {
+                Ok(source) => sources.push_back(source),
+                Err(error) => errors.push(error),
+            }
+        }
+        if !errors.is_empty() && (!skip_unreadable || sources.is_empty()) {
+            return Err(CaptureError::of(errors));
+        }
+        // Whatever the first file continues is another task's.
+        if let Some(first) = sources.front_mut() {
+            first.begins = true;
+        }
+        let mut files = Self::new(sources);
+        files.skipped = errors;
+        files.skip_unreadable = skip_unreadable;
+        files.part = Some(part);
+        Ok(files)
+    }
+
+    /// Opens a file whose [newest](Self::newest) time is wanted.
+    pub(crate) fn open_alone(path: PathBuf) -> Result<Self, CaptureError> {
+        Ok(Self::new(VecDeque::from([PlannedSource {
+            source: Source::of(path)?,
+            begins: true,
+            first: Some(Time::EPOCH),
+        }])))
+    }
+
     /// Creates one capture from a reader. `name` is its name in errors.
     pub fn from_reader(name: impl Into<String>, reader: impl io::Read + Send + 'static) -> Self {
         let source = Source::Reader {
@@ -188,6 +226,7 @@ impl Files {
             opened: None,
             skipped: Vec::new(),
             skip_unreadable: false,
+            part: None,
             newest: None,
             pipe: PipeState {
                 clock: PipeClock::default(),
@@ -342,6 +381,11 @@ impl Files {
                 (Some(first), Some(newest)) => groups::continues(newest, first),
                 _ => true,
             };
+            if self.part.is_some() && !planned.begins && !continues {
+                return Err(CaptureError::Overlaps {
+                    capture: planned.source.name(),
+                });
+            }
             let begins = planned.begins || !continues;
             // A file without packets neither begins nor continues a capture.
             self.newest = match begins {
@@ -351,7 +395,8 @@ impl Files {
             self.next = Some(planned);
             if begins {
                 self.captures += 1;
-                self.next_ordinal = 0;
+                let first_ordinal = self.part.map_or(0, |part| part.first_ordinal);
+                self.next_ordinal = if self.captures == 1 { first_ordinal } else { 0 };
                 if self.captures > 1 {
                     return Ok(Some(AdvanceResult::Boundary(Boundary::Capture)));
                 }
@@ -366,8 +411,9 @@ impl Files {
             Ok(reader) => {
                 if let Some((table, path)) = opened {
                     // The first source always begins a capture.
-                    let capture = self.captures.saturating_sub(1);
-                    table.add(capture as u32, self.next_ordinal, &path);
+                    let capture = self.captures.saturating_sub(1) as u32;
+                    let first = self.part.map_or(0, |part| part.first_capture);
+                    table.add(first + capture, self.next_ordinal, &path);
                 }
                 if reader.is_pipe() {
                     self.pipe.clock = PipeClock::default();
@@ -467,6 +513,11 @@ impl Files {
     /// Returns the number of packets that the filter dropped.
     pub fn packets_filtered(&self) -> u64 {
         self.packets_filtered
+    }
+
+    /// Returns the newest time of all packets so far, also of those that the filter dropped.
+    pub(crate) fn newest(&self) -> Option<Time> {
+        self.newest.filter(|_| self.packets_read > 0)
     }
 
     /// Returns the number of captures that were begun so far.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
+use serde::{Deserialize, Serialize};
 
 use super::capture_reader::CaptureReader;
 use super::groups::{self, FileHead, Grouping};
@@ -19,6 +20,48 @@ pub(crate) struct PlannedSource {
     pub(crate) begins: bool,
     /// The time of its first packet, if the source may continue a capture.
     pub(crate) first: Option<Time>,
+}
+
+/// A file of a run that was planned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TaskFile {
+    /// The path.
+    pub path: PathBuf,
+    /// The size in bytes.
+    pub bytes: u64,
+    /// Whether it begins a capture.
+    pub begins: bool,
+    /// The time of its first packet, in ns since 1970; `None` if it is not known, or if there is no packet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_ns: Option<u64>,
+}
+
+impl TaskFile {
+    /// Checks that the file is still the one that was planned.
+    pub(crate) fn check(self) -> Result<PlannedSource, CaptureError> {
+        let source = Source::of(self.path)?;
+        match &source {
+            Source::File { len, .. } if *len == self.bytes => {}
+            Source::File { len, .. } => {
+                return Err(CaptureError::Changed {
+                    capture: source.name(),
+                    expected: self.bytes,
+                    found: *len,
+                });
+            }
+            _ => {
+                return Err(CaptureError::NoFile {
+                    capture: source.name(),
+                });
+            }
+        }
+        Ok(PlannedSource {
+            source,
+            begins: self.begins,
+            first: self.first_ns.map(Time::from_ns),
+        })
+    }
 }
 
 /// The result of [`check_sources`].
@@ -66,6 +109,37 @@ pub(crate) fn check_sources(
         }
     }
     Ok(checked)
+}
+
+/// Returns the first packets and sizes of files that can be read several times, and the errors of others.
+///
+/// # Errors
+///
+/// A file cannot be read, or a source is not a file, and `skip_unreadable` is not set or no file is left.
+pub(crate) fn check_files(
+    paths: Vec<PathBuf>,
+    skip_unreadable: bool,
+) -> Result<(Vec<(FileHead, u64)>, Vec<CaptureError>), CaptureError> {
+    if paths.is_empty() {
+        return Err(CaptureError::NoSource);
+    }
+    let CheckedSources {
+        sources,
+        mut errors,
+    } = check_sources(paths, true)?;
+    let mut files = Vec::new();
+    for (source, head) in sources {
+        match &source {
+            Source::File { len, .. } => files.push((head, *len)),
+            _ => errors.push(CaptureError::NoFile {
+                capture: source.name(),
+            }),
+        }
+    }
+    if !errors.is_empty() && (!skip_unreadable || files.is_empty()) {
+        return Err(CaptureError::of(errors));
+    }
+    Ok((files, errors))
 }
 
 /// Returns the time and link type of a file's first packet, if `is_wanted` and if the file has
