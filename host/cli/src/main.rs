@@ -19,6 +19,7 @@ mod number;
 mod output;
 mod overlap;
 mod performance;
+mod plan;
 mod plugin;
 mod plugin_options;
 mod privileges;
@@ -27,6 +28,7 @@ mod quantity;
 mod sources;
 mod standard;
 mod summary;
+mod task;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -122,6 +124,10 @@ Documentation: docs/usage.md"
 enum Subcommands {
     /// Meter capture files or an interface.
     Meter(Box<meter::Meter>),
+    /// Divide a run into tasks for several machines.
+    Plan(Box<plan::Plan>),
+    /// Do a task of a plan.
+    RunTask(task::RunTask),
     /// List the network interfaces that can be metered.
     Interfaces(interfaces::Interfaces),
     /// List all fields of flows and packets.
@@ -151,6 +157,8 @@ fn main() -> ExitCode {
     let cli = cli.unwrap_or_else(|error| error.exit());
     let done = cli.log.start().and_then(|()| match cli.command {
         Subcommands::Meter(meter) => meter.run(),
+        Subcommands::Plan(plan) => plan.run(),
+        Subcommands::RunTask(task) => task.run(),
         Subcommands::Interfaces(interfaces) => interfaces.run(),
         Subcommands::Fields(fields) => fields.run(),
         Subcommands::Applications(applications) => applications.run(),

@@ -7,11 +7,9 @@ use std::{fs, io};
 use clap::Args;
 use flowloom::dissect::{DissectError, Ndpi};
 use flowloom::plugin::{Policy, SchemaMode};
-use flowloom::sink::{
-    BATCH_FLOWS, BackgroundSink, FileMetadata, Format, Losses, OnFailure, OutputFiles,
-};
+use flowloom::sink::{BATCH_FLOWS, BackgroundSink, FileMetadata, Format, OnFailure, OutputFiles};
 use flowloom::{
-    AnonymizationKey, RunConfig, RunSummary, Step, Streamer, StreamerBuilder, ThreadPanics, capture,
+    AnonymizationKey, RunConfig, Step, Streamer, StreamerBuilder, ThreadPanics, capture,
 };
 
 use super::compile::CompileOptions;
@@ -186,7 +184,7 @@ impl Meter {
             Err(error) => return Err(self.output.write_failure(&error)),
         };
         let report = streamer.summary();
-        let is_complete = is_complete(&report, &losses);
+        let is_complete = summary::is_complete(&report, &losses);
         let run = RunTotals {
             flows,
             losses: &losses,
@@ -395,17 +393,6 @@ impl Meter {
         }
         .queue_bytes(self.metering.queue_bytes()))
     }
-}
-
-/// Returns whether nothing of a run was lost or left out.
-fn is_complete(report: &RunSummary<'_>, losses: &Losses) -> bool {
-    report.problems.is_empty()
-        && report
-            .plugins
-            .iter()
-            .all(|plugin| plugin.traps == 0 && plugin.excesses == 0 && plugin.flows_overflowed == 0)
-        && losses.queue() + losses.values() + losses.output() == 0
-        && report.files_skipped == 0
 }
 
 /// Writes all flows, and monitors the run meanwhile.

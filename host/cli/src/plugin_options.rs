@@ -87,16 +87,27 @@ impl RunPlugins {
         self.plugin.iter().flat_map(|plugin| &plugin.option_files)
     }
 
-    /// Adds the plugins to a run.
-    pub(super) fn add_to(&self, mut builder: StreamerBuilder) -> Result<StreamerBuilder, Failure> {
-        let calls = match self.plugin_calls {
+    fn calls(&self) -> CallMode {
+        match self.plugin_calls {
             PluginCalls::Auto => CallMode::Auto,
             PluginCalls::PerEvent => CallMode::PerEvent,
-        };
-        for plugin in &self.plugin {
+        }
+    }
+
+    /// Returns the plugins that are named one by one, with their grants.
+    pub(super) fn specs(&self) -> impl Iterator<Item = PluginSpec> {
+        self.plugin.iter().map(|plugin| {
             let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
             let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
-            builder = builder.plugin(plugin.calls(calls));
+            plugin.calls(self.calls())
+        })
+    }
+
+    /// Adds the plugins to a run.
+    pub(super) fn add_to(&self, mut builder: StreamerBuilder) -> Result<StreamerBuilder, Failure> {
+        let calls = self.calls();
+        for plugin in self.specs() {
+            builder = builder.plugin(plugin);
         }
         let mut others = self
             .grants

@@ -120,6 +120,17 @@ pub(super) fn described(ndpi: &Ndpi) -> String {
     }
 }
 
+/// Returns whether nothing of a run was lost or left out.
+pub(super) fn is_complete(report: &RunSummary<'_>, losses: &Losses) -> bool {
+    report.problems.is_empty()
+        && report
+            .plugins
+            .iter()
+            .all(|plugin| plugin.traps == 0 && plugin.excesses == 0 && plugin.flows_overflowed == 0)
+        && losses.queue() + losses.values() + losses.output() == 0
+        && report.files_skipped == 0
+}
+
 fn write_packets(out: &mut impl Write, report: &RunSummary<'_>) -> io::Result<()> {
     let counters = &report.counters;
     writeln!(
@@ -128,6 +139,7 @@ fn write_packets(out: &mut impl Write, report: &RunSummary<'_>) -> io::Result<()
         report.packets_read, counters.metered
     )?;
     write_more(out, report.packets_filtered, "filtered out")?;
+    write_more(out, counters.other_shards, "in other shards")?;
     for (reason, count) in counters.ignored() {
         write!(out, "         {count} ignored, {}: {reason}", reason.name())?;
         if reason == IgnoreReason::UnknownLinkType {

@@ -15,6 +15,7 @@ from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError,
 from .flows import Flows, Wasm, meter
 from .options import OptionError, Options
 from .outputs import Json, Output
+from .plan import Plan, Task, plan
 from .plugin import Plugin
 
 
@@ -36,12 +37,15 @@ __all__ = [
     "Packet",
     "ParameterError",
     "Plugin",
+    "Plan",
     "PluginError",
+    "Task",
     "Udps",
     "Wasm",
     "__version__",
     "build_plugin",
     "meter",
+    "plan",
 ]
 
 

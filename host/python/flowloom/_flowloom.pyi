@@ -8,6 +8,14 @@ __version__: str
 
 def defaults() -> str: ...
 def versions() -> tuple[str, str]: ...
+def plan(
+    config: str,
+    sources: list[str | os.PathLike[str]],
+    plugins: list[dict[str, Any]],
+    task_bytes: int,
+    max_shards: int,
+    scan: bool,
+) -> str: ...
 @final
 class Udps:
     """The values of plugins for a flow: ``flow.udps.PLUGIN.OUTPUT``."""

@@ -321,6 +321,8 @@ class Flows:
         self._session: _Session | None = None
         self._was_read = False
         self._last_summary: dict[str, Any] | None = None
+        # The task that is done, as JSON, in place of a configuration.
+        self._task: str | None = None
         # What a run with NFStream's interface needs.
         self._nfstream: dict[str, Any] | None = None
 
@@ -438,6 +440,8 @@ class Flows:
         return self._write(path, "jsonl", None)
 
     def __repr__(self) -> str:
+        if self._task is not None:
+            return "<Flows of a task>"
         shown = ", ".join(_name(source) for source in self._sources[:3])
         more = f" and {len(self._sources) - 3} more" if len(self._sources) > 3 else ""
         return f"<Flows of {shown}{more}>"
@@ -528,7 +532,7 @@ class _Session:
         try:
             classes = [plugin._argument() for plugin in flows._classes]
             config = json.dumps(flows._config)
-            arguments = {"classes": classes, "nfstream": flows._nfstream, **flows._arguments}
+            arguments = {"classes": classes, "nfstream": flows._nfstream, "task": flows._task, **flows._arguments}
             self.run = Run({"config": config, "sources": paths, **arguments})
         except BaseException:
             for feeder in self._feeders:

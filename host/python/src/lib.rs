@@ -37,6 +37,8 @@ mod _flowloom {
     use super::packet::{Fields, Packet};
     #[pymodule_export]
     use super::run::Run;
+    #[pymodule_export]
+    use super::settings::plan;
 
     /// Returns the parameters of a run with their defaults, as JSON.
     #[pyfunction]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowloom::dissect::Ndpi;
+use flowloom::plan::{Plan, PlanError, PlanOptions, Task};
 use flowloom::plugin::{ChildCompiler, CompileCache, PluginSource};
 use flowloom::{AnonymizationKey, FlowObserver, PluginConfig, RunConfig, StreamerBuilder};
 use pyo3::prelude::*;
@@ -46,6 +47,9 @@ pub(crate) struct Arguments {
     /// What a run with NFStream's interface needs.
     #[pyo3(item)]
     nfstream: Option<nfstream::Argument>,
+    /// The task to do, as JSON, in place of configuration, sources and plugins.
+    #[pyo3(item)]
+    task: Option<String>,
     /// 128 hexadecimal digits.
     #[pyo3(item)]
     anonymization_key: Option<String>,
@@ -95,11 +99,11 @@ impl Arguments {
     /// Prepares the run.
     pub(crate) fn prepare(self, py: Python<'_>) -> PyResult<Prepared> {
         let parameter = |error: &dyn std::fmt::Display| exception(py, Class::Parameter, error);
-        let mut config: RunConfig =
-            serde_json::from_str(&self.config).map_err(|error| parameter(&error))?;
-        config.sources = self.sources;
-        let plugins = self.plugins.into_iter().map(|plugin| plugin.config(py));
-        config.plugins = plugins.collect::<PyResult<_>>()?;
+        let task: Option<Task> = self.task.as_deref().map(task_of).transpose()?;
+        let config = match &task {
+            Some(task) => task.config.clone(),
+            None => run_config(py, &self.config, self.sources, self.plugins)?,
+        };
         let ndpi = match config.settings.n_dissections {
             0 => None,
             _ => {
@@ -108,7 +112,10 @@ impl Arguments {
             }
         };
         let has_plugins = !config.plugins.is_empty() || config.plugin_folder.is_some();
-        let mut builder = config.builder().map_err(|error| parameter(&error))?;
+        let mut builder = match &task {
+            Some(task) => task.builder().map_err(|error| parameter(&error))?,
+            None => config.builder().map_err(|error| parameter(&error))?,
+        };
         if let Some(key) = self.anonymization_key {
             let key: AnonymizationKey = key.parse().map_err(|error| parameter(&error))?;
             builder = builder.anonymization_key(key);
@@ -157,6 +164,57 @@ fn once(observer: impl FlowObserver + 'static) -> impl Fn() -> Box<dyn FlowObser
             None => unreachable!("a run has one observer"),
         }
     }
+}
+
+/// Returns the configuration of a run from its parts.
+fn run_config(
+    py: Python<'_>,
+    json: &str,
+    sources: Vec<PathBuf>,
+    plugins: Vec<PluginArgument>,
+) -> PyResult<RunConfig> {
+    let mut config: RunConfig =
+        serde_json::from_str(json).map_err(|error| exception(py, Class::Parameter, error))?;
+    config.sources = sources;
+    let plugins = plugins.into_iter().map(|plugin| plugin.config(py));
+    config.plugins = plugins.collect::<PyResult<_>>()?;
+    Ok(config)
+}
+
+fn task_of(text: &str) -> PyResult<Task> {
+    serde_json::from_str(text).map_err(|error| {
+        let message = format!("this is no task of a plan: {error}");
+        Python::attach(|py| exception(py, Class::Parameter, message))
+    })
+}
+
+/// Returns a plan as JSON.
+#[pyfunction]
+pub(crate) fn plan(
+    py: Python<'_>,
+    config: &str,
+    sources: Vec<PathBuf>,
+    plugins: Vec<PluginArgument>,
+    task_bytes: u64,
+    max_shards: u32,
+    scan: bool,
+) -> PyResult<String> {
+    let config = run_config(py, config, sources, plugins)?;
+    let mut options = PlanOptions::default();
+    options.task_bytes = task_bytes;
+    options.max_shards = max_shards;
+    options.scans = scan;
+    let plan = py.detach(|| Plan::new(config, &options));
+    crate::log::drain(py)?;
+    let plan = plan.map_err(|error| {
+        let class = match &error {
+            PlanError::Capture(_) => Class::Capture,
+            PlanError::Plugin { .. } => Class::Plugin,
+            _ => Class::Parameter,
+        };
+        exception(py, class, error)
+    })?;
+    serde_json::to_string(&plan).map_err(|error| exception(py, Class::Other, error))
 }
 
 /// Lets the command compile plugins, and keeps what it has compiled.

@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use flowloom_core::time::Time;
 use flowloom_plugin::{PluginSource, Sha256};
+use serde::{Serialize, Serializer};
 
 pub use self::task::Task;
 use crate::capture::{self, CaptureError, Grouping, TaskFile};
@@ -48,8 +49,8 @@ impl Default for PlanOptions {
     }
 }
 
-/// A run that is divided into tasks.
-#[derive(Debug)]
+/// A run that is divided into tasks. It can be written with serde.
+#[derive(Debug, Serialize)]
 #[non_exhaustive]
 pub struct Plan {
     /// The captures, in the order of their numbers.
@@ -57,11 +58,16 @@ pub struct Plan {
     /// The tasks, in the order of their captures.
     pub tasks: Vec<Task>,
     /// The errors of files that are skipped.
+    #[serde(serialize_with = "as_texts")]
     pub skipped: Vec<CaptureError>,
 }
 
+fn as_texts<S: Serializer>(errors: &[CaptureError], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(errors.iter().map(ToString::to_string))
+}
+
 /// A capture of a plan.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PlannedCapture {
     /// The files, in the order of reading.

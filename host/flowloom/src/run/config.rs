@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use flowloom_core::meter::Settings;
-use flowloom_plugin::{CallMode, GrantError, PluginSource, PluginSpec, Sha256};
+use flowloom_plugin::{CallMode, GrantError, Grants, PluginSource, PluginSpec, Sha256};
 use serde::{Deserialize, Serialize};
 
 use crate::capture::Grouping;
@@ -213,6 +213,23 @@ impl PluginConfig {
             spec = spec.calls(CallMode::PerEvent);
         }
         Ok(spec)
+    }
+}
+
+impl From<PluginSpec> for PluginConfig {
+    /// Returns the configuration that [`spec`](PluginConfig::spec) makes the plugin from. It has the default limits.
+    fn from(spec: PluginSpec) -> Self {
+        Self {
+            source: spec.source,
+            name: Some(spec.name),
+            options: spec.options.into_iter().collect(),
+            grants: match spec.grants == Grants::default() {
+                true => String::new(),
+                false => spec.grants.to_string(),
+            },
+            sha256: spec.sha256,
+            calls_per_event: spec.calls == CallMode::PerEvent,
+        }
     }
 }
 
