@@ -123,6 +123,10 @@ impl TimingWheel {
         }
         let first = (self.now + 1).max(tick.saturating_sub(BUCKETS - 1));
         for passed in first..=tick {
+            // Time can jump: all buckets of an empty wheel would be read for nothing.
+            if self.entries == 0 {
+                break;
+            }
             self.take_bucket(Bucket::of(passed), flows, due);
         }
         self.now = tick;
@@ -136,6 +140,9 @@ impl TimingWheel {
         all: &mut Vec<u32>,
     ) {
         for tick in 0..BUCKETS {
+            if self.entries == 0 {
+                break;
+            }
             self.take_bucket(Bucket::of(tick), flows, all);
         }
     }
