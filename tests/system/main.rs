@@ -39,6 +39,7 @@ mod output_files;
 mod overlap;
 mod pcap;
 mod pipes;
+mod plan;
 mod plugin_cache;
 mod plugins;
 mod projects;
