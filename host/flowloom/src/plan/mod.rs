@@ -159,7 +159,8 @@ impl Plan {
         }
         let (paths, has_folder) = capture::expand(sources)?;
         let has_captures = paths.len() > 1 || has_folder;
-        let (files, skipped) = capture::check_files(paths, config.skip_unreadable)?;
+        let checked = capture::check_files(paths, config.skip_unreadable)?;
+        let (files, skipped) = (checked.files, checked.errors);
         let groups = match config.grouping {
             Grouping::Auto => {
                 let heads: Vec<_> = files.iter().map(|(head, _)| head.clone()).collect();

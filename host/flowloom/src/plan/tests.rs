@@ -9,12 +9,14 @@ use crate::Streamer;
 const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/captures");
 
 fn config(sources: &[PathBuf]) -> RunConfig {
-    let mut config = RunConfig::default();
-    config.sources = sources.to_vec();
+    let mut config = RunConfig {
+        sources: sources.to_vec(),
+        source_file: true,
+        ..RunConfig::default()
+    };
     config.settings.n_dissections = 0;
     config.settings.statistical_analysis = true;
     config.settings.splt_analysis = 5;
-    config.source_file = true;
     config
 }
 
@@ -205,7 +207,7 @@ fn files_that_overlap_are_captures_of_their_own() {
         .expect("files");
     assert!(streamer.by_ref().count() > 0);
     let summary = streamer.summary();
-    let [problem] = &summary.problems[..] else {
+    let [problem] = summary.problems else {
         panic!("{:?}", summary.problems);
     };
     assert!(
@@ -226,8 +228,8 @@ fn a_file_that_has_changed_is_an_error() {
         .builder()
         .expect("valid")
         .build()
-        .err()
-        .expect("an error");
+        .map(drop)
+        .expect_err("an error");
     assert!(
         error
             .to_string()
@@ -243,8 +245,7 @@ fn what_cannot_be_planned_is_an_error() {
         let mut config = config(std::slice::from_ref(&file));
         change(&mut config);
         Plan::new(config, &PlanOptions::default())
-            .err()
-            .expect("an error")
+            .expect_err("an error")
             .to_string()
     };
     assert!(error(|config| config.max_nflows = 1).starts_with("max_nflows: "));
@@ -260,7 +261,11 @@ fn what_cannot_be_planned_is_an_error() {
         ("\"index\":0", "\"index\":5", "the task has shard 5 of 1"),
     ] {
         let changed = task(&text.replace(from, to)).expect("a task");
-        let error = changed.builder().err().expect("an error").to_string();
+        let error = changed
+            .builder()
+            .map(drop)
+            .expect_err("an error")
+            .to_string();
         assert!(error.starts_with(expected), "{error}");
     }
     assert!(task(&text.replace("\"files\"", "\"file\"")).is_err());

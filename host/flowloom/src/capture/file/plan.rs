@@ -111,6 +111,13 @@ pub(crate) fn check_sources(
     Ok(checked)
 }
 
+/// The result of [`check_files`].
+pub(crate) struct CheckedFiles {
+    /// The files, with their sizes in bytes.
+    pub(crate) files: Vec<(FileHead, u64)>,
+    pub(crate) errors: Vec<CaptureError>,
+}
+
 /// Returns the first packets and sizes of files that can be read several times, and the errors of others.
 ///
 /// # Errors
@@ -119,7 +126,7 @@ pub(crate) fn check_sources(
 pub(crate) fn check_files(
     paths: Vec<PathBuf>,
     skip_unreadable: bool,
-) -> Result<(Vec<(FileHead, u64)>, Vec<CaptureError>), CaptureError> {
+) -> Result<CheckedFiles, CaptureError> {
     if paths.is_empty() {
         return Err(CaptureError::NoSource);
     }
@@ -139,7 +146,7 @@ pub(crate) fn check_files(
     if !errors.is_empty() && (!skip_unreadable || files.is_empty()) {
         return Err(CaptureError::of(errors));
     }
-    Ok((files, errors))
+    Ok(CheckedFiles { files, errors })
 }
 
 /// Returns the time and link type of a file's first packet, if `is_wanted` and if the file has
