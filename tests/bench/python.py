@@ -78,17 +78,17 @@ def rows(options):
     yield "`to_pandas()`", lambda: flows().to_pandas(), copies
     yield "a loop over flows", loop, copies
     yield "… with a class that counts", lambda: loop(plugins=Count), copies
-    loop, counting, frame = nfstream(flowloom.nfstream, capture)
-    yield "`flowloom.nfstream`, a loop over flows", loop, 1
-    yield "… with a plugin that counts packets", counting, 1
-    yield "… `to_pandas()`", frame, 1
+    layer_loop, layer_counting, layer_frame = nfstream(flowloom.nfstream, capture)
+    yield "`flowloom.nfstream`, a loop over flows", layer_loop, 1
+    yield "… with a plugin that counts packets", layer_counting, 1
+    yield "… `to_pandas()`", layer_frame, 1
     if options.nfstream:
         import nfstream as original
 
-        loop, counting, frame = nfstream(original, capture)
-        yield "NFStream, a loop over flows", loop, 1
-        yield "… with the plugin", counting, 1
-        yield "… its `to_pandas()`", frame, 1
+        original_loop, original_counting, original_frame = nfstream(original, capture)
+        yield "NFStream, a loop over flows", original_loop, 1
+        yield "… with the plugin", original_counting, 1
+        yield "… its `to_pandas()`", original_frame, 1
 
 
 def seconds(function):
