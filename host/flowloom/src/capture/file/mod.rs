@@ -7,6 +7,7 @@ pub(crate) mod files;
 pub(crate) mod format;
 pub(crate) mod groups;
 pub(crate) mod input;
+pub(crate) mod parallel;
 pub(crate) mod pcap;
 pub(crate) mod pcapng;
 pub(crate) mod pipe;

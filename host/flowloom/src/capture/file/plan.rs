@@ -10,8 +10,12 @@ use serde::{Deserialize, Serialize};
 use super::capture_reader::CaptureReader;
 use super::groups::{self, FileHead, Grouping};
 use super::input::Source;
+use super::parallel::in_parallel;
 use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
+
+/// The number of files that one thread looks at. More of them may wait for a disk or a network.
+const FEW_FILES: usize = 64;
 
 /// A source in the order of reading.
 pub(crate) struct PlannedSource {
@@ -84,19 +88,20 @@ pub(crate) fn check_sources(
         sources: Vec::new(),
         errors: Vec::new(),
     };
-    let mut buffer = ReadBuffer::new();
     let mut standard_input = false;
-    for path in paths {
-        let looked = Source::of(path.clone()).and_then(|source| {
-            let first = match &source {
-                Source::File { path, len } => {
-                    let (path, len) = (path.clone(), *len);
-                    first_packet(Source::File { path, len }, reads_first_packet, &mut buffer)?
-                }
-                _ => None,
-            };
-            Ok((source, FileHead { path, first }))
-        });
+    let found = in_parallel(&paths, FEW_FILES, |path| {
+        let source = Source::of(path.clone())?;
+        let first = match &source {
+            Source::File { path, len } => {
+                let (path, len) = (path.clone(), *len);
+                first_packet(Source::File { path, len }, reads_first_packet)?
+            }
+            _ => None,
+        };
+        let path = path.clone();
+        Ok((source, FileHead { path, first }))
+    });
+    for looked in found {
         match looked {
             Ok((Source::StandardInput, _)) if standard_input => {
                 return Err(CaptureError::StandardInputTwice);
@@ -155,19 +160,15 @@ pub(crate) fn check_files(
 /// # Errors
 ///
 /// The file is not a capture.
-fn first_packet(
-    source: Source,
-    is_wanted: bool,
-    buffer: &mut ReadBuffer,
-) -> Result<Option<(Time, LinkType)>, CaptureError> {
-    buffer.reset();
+fn first_packet(source: Source, is_wanted: bool) -> Result<Option<(Time, LinkType)>, CaptureError> {
+    let mut buffer = ReadBuffer::small();
     let mut reader = CaptureReader::open(source)?;
-    reader.read_header(buffer)?;
+    reader.read_header(&mut buffer)?;
     if !is_wanted {
         return Ok(None);
     }
     let mut records = Vec::new();
-    match reader.next(buffer, &mut records) {
+    match reader.next(&mut buffer, &mut records) {
         Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
         // The same error is returned again when the file is read.
         Err(error) if error.is_damage() => Ok(None),

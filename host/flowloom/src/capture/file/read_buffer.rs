@@ -17,10 +17,22 @@ pub(crate) struct ReadBuffer {
     offset: u64,
 }
 
+/// The bytes that are read at once to look at the begin of a file.
+const SMALL_SIZE: usize = if cfg!(fuzzing) { 64 } else { 8 * 1024 };
+
 impl ReadBuffer {
     pub(crate) fn new() -> Self {
+        Self::with_size(SIZE)
+    }
+
+    /// Creates a buffer for the header and the first packets of a file.
+    pub(crate) fn small() -> Self {
+        Self::with_size(SMALL_SIZE)
+    }
+
+    fn with_size(size: usize) -> Self {
         Self {
-            memory: vec![0; SIZE],
+            memory: vec![0; size],
             start: 0,
             end: 0,
             offset: 0,

@@ -88,7 +88,7 @@ fn has_extension(name: &OsStr) -> bool {
 fn begins_like_a_capture(path: &Path) -> bool {
     let header = Source::of(path.to_owned())
         .and_then(CaptureReader::open)
-        .and_then(|mut reader| reader.read_header(&mut ReadBuffer::new()));
+        .and_then(|mut reader| reader.read_header(&mut ReadBuffer::small()));
     header.is_ok_and(|is_complete| is_complete)
 }
 
