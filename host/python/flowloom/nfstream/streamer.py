@@ -310,10 +310,10 @@ class NFStreamer:
             raise ValueError("Please specify a valid rotate_files parameter (>= 0).")
         source = self.source[0] if isinstance(self.source, list) else self.source
         file = f"{source}.csv" if path is None else os.fspath(path)
-        anonymizer = _Anonymizer(columns_to_anonymize)
+        rows = _Rows(columns_to_anonymize, is_fixed=not self.udps)
         with _Files(file, flows_per_file, rotate_files) as files:
             for flow in self:
-                files.write(anonymizer.row(flow))
+                files.write(*rows.of(flow))
             return files.flows
 
     def to_pandas(self, columns_to_anonymize: Sequence[str] = ()) -> pandas.DataFrame | None:
@@ -328,20 +328,21 @@ class NFStreamer:
         """
         import pandas
 
-        anonymizer = _Anonymizer(columns_to_anonymize)
-        names: dict[str, None] = {}
+        rows = _Rows(columns_to_anonymize, is_fixed=not self.udps)
+        # All columns so far. A column that a plugin sets later is the last one.
+        all_columns: list[str] = []
         with tempfile.TemporaryFile("w+", newline="", encoding="utf-8", suffix=".csv") as file:
             writer = csv.writer(file)
             for flow in self:
-                row = anonymizer.row(flow)
-                if row.keys() != names.keys():
-                    # A column that a plugin sets later is the last one.
-                    names.update(dict.fromkeys(row))
-                writer.writerow([row.get(name) for name in names])
-            if not names:
+                names, values = rows.of(flow)
+                if names != all_columns:
+                    all_columns += [name for name in names if name not in all_columns]
+                    values = _aligned(all_columns, names, values)
+                writer.writerow(values)
+            if not all_columns:
                 return None
             file.seek(0)
-            frame = pandas.read_csv(file, engine="c", header=None, names=list(names))
+            frame = pandas.read_csv(file, engine="c", header=None, names=all_columns)
         if "id" in columns_to_anonymize:
             return frame
         return frame.sort_values("id", ignore_index=True)
@@ -480,28 +481,39 @@ def _methods(plugin: NFPlugin) -> dict[str, Any]:
     return methods
 
 
-class _Anonymizer:
-    """Replaces the values of columns by keyed hashes: BLAKE2b of the value's text, 64 bytes."""
+class _Rows:
+    """The columns of flows, with keyed hashes in place of the values of some: BLAKE2b of the value's text, 64 bytes."""
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = [names] if isinstance(names, str) else list(names)
+    def __init__(self, names: Sequence[str], *, is_fixed: bool) -> None:
+        self._hashed = [names] if isinstance(names, str) else list(names)
         self._key = secrets.token_bytes(64)
-        self._is_checked = False
+        # Without plugins, all flows have the same columns.
+        self._is_fixed = is_fixed
+        self._columns: list[str] | None = None
 
-    def row(self, flow: NFlow) -> dict[str, Any]:
-        """Return the columns of a flow."""
-        row = dict(zip(flow.keys(), flow.values(), strict=True))
-        if not self._is_checked:
-            missing = [name for name in self._names if name not in row]
-            if missing:
-                raise ValueError(f"columns_to_anonymize: flows have no column {', '.join(map(repr, missing))}")
-            self._is_checked = True
-        for name in self._names:
-            value = row.get(name)
-            if value is not None:
-                text = str(value).encode()
-                row[name] = hashlib.blake2b(text, digest_size=64, key=self._key).hexdigest()
-        return row
+    def of(self, flow: NFlow) -> tuple[list[str], list[Any]]:
+        """Return the names and values of a flow. Flows with the same columns have the same list of names."""
+        columns = self._columns
+        if columns is None or not self._is_fixed:
+            names = flow.keys()
+            if columns is None:
+                missing = [name for name in self._hashed if name not in names]
+                if missing:
+                    raise ValueError(f"columns_to_anonymize: flows have no column {', '.join(map(repr, missing))}")
+            if names != columns:
+                self._columns = columns = names
+        assert columns is not None
+        values = flow.values()
+        for name in self._hashed:
+            if name in columns:
+                at = columns.index(name)
+                values[at] = self._hash(values[at])
+        return columns, values
+
+    def _hash(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        return hashlib.blake2b(str(value).encode(), digest_size=64, key=self._key).hexdigest()
 
 
 class _Files:
@@ -513,7 +525,7 @@ class _Files:
         self._rotate = rotate_files
         self.flows = 0
         self._file: IO[str] | None = None
-        self._names: dict[str, None] = {}
+        self._names: list[str] = []
         self._lost: set[str] = set()
 
     def __enter__(self) -> _Files:
@@ -525,22 +537,24 @@ class _Files:
         if self._file is not None:
             self._file.close()
 
-    def write(self, row: dict[str, Any]) -> None:
+    def write(self, names: list[str], values: list[Any]) -> None:
         if self._file is None or (self._per_file and self.flows % self._per_file == 0):
-            self._open(row)
-        if row.keys() - self._names.keys() - self._lost:
-            lost = row.keys() - self._names.keys() - self._lost
-            self._lost |= lost
-            warnings.warn(
-                f"{', '.join(sorted(lost))}: not in the CSV file, because the first flow of the file has no such value; "
-                "set it in on_init",
-                UserWarning,
-                stacklevel=3,
-            )
-        self._writer.writerow([row.get(name) for name in self._names])
+            self._open(names)
+        if names != self._names:
+            lost = set(names) - set(self._names) - self._lost
+            if lost:
+                self._lost |= lost
+                warnings.warn(
+                    f"{', '.join(sorted(lost))}: not in the CSV file, because the first flow of the file has no such value; "
+                    "set it in on_init",
+                    UserWarning,
+                    stacklevel=3,
+                )
+            values = _aligned(self._names, names, values)
+        self._writer.writerow(values)
         self.flows += 1
 
-    def _open(self, row: dict[str, Any]) -> None:
+    def _open(self, names: list[str]) -> None:
         if self._file is not None:
             self._file.close()
         path = self._path
@@ -551,6 +565,12 @@ class _Files:
             begin, extension = os.path.splitext(path)
             path = f"{begin}.{number}{extension}"
         self._file = open(path, "w", newline="", encoding="utf-8")
-        self._names = dict.fromkeys(row)
+        self._names = names
         self._writer = csv.writer(self._file)
-        self._writer.writerow(self._names)
+        self._writer.writerow(names)
+
+
+def _aligned(columns: list[str], names: list[str], values: list[Any]) -> list[Any]:
+    """Return the values of these columns, with None for those that the flow does not have."""
+    row = dict(zip(names, values, strict=True))
+    return [row.get(column) for column in columns]
