@@ -127,6 +127,9 @@ pub enum PlanError {
         /// The number of shards.
         of: u32,
     },
+    /// The task begins at a capture or a packet that does not exist.
+    #[error("the task begins at a capture or a packet that does not exist")]
+    Begin,
     /// The task has no files, or sources too.
     #[error("a task needs files, and no sources")]
     Files,

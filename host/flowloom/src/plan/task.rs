@@ -9,6 +9,8 @@ use crate::{Part, RunConfig, StreamerBuilder};
 
 /// The version of the form of tasks.
 const VERSION: u32 = 1;
+/// The most packets before a task. No capture has so many.
+const MAX_ORDINAL: u64 = 1 << 62;
 
 /// A part of a planned run. It names files and plugins, which the machine that does it must have.
 ///
@@ -72,7 +74,8 @@ impl Task {
     ///
     /// # Errors
     ///
-    /// Another version of Flowloom made the task, it has no files, its shard does not exist, or its configuration is not valid.
+    /// Another version of Flowloom made the task, it has no files, its shard or begin does not exist, or its configuration is not
+    /// valid.
     pub fn builder(&self) -> Result<StreamerBuilder, PlanError> {
         if self.version != VERSION {
             return Err(PlanError::Version {
@@ -86,6 +89,12 @@ impl Task {
                 index: shard.index,
                 of: shard.of,
             });
+        }
+        let captures = u32::try_from(self.files.len()).unwrap_or(u32::MAX);
+        if self.part.first_capture.checked_add(captures).is_none()
+            || self.part.first_ordinal > MAX_ORDINAL
+        {
+            return Err(PlanError::Begin);
         }
         if self.files.is_empty() || !self.config.sources.is_empty() {
             return Err(PlanError::Files);

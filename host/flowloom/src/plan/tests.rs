@@ -259,6 +259,16 @@ fn what_cannot_be_planned_is_an_error() {
         ("\"version\":1", "\"version\":2", "the task has version 2"),
         ("\"of\":1", "\"of\":0", "the task has shard 0 of 0"),
         ("\"index\":0", "\"index\":5", "the task has shard 5 of 1"),
+        (
+            "\"first_capture\":0",
+            "\"first_capture\":4294967295",
+            "the task begins at a capture",
+        ),
+        (
+            "\"first_ordinal\":0",
+            "\"first_ordinal\":18446744073709551615",
+            "the task begins at a capture",
+        ),
     ] {
         let changed = task(&text.replace(from, to)).expect("a task");
         let error = changed
