@@ -12,7 +12,7 @@ use flowloom_core::flow::Flow;
 
 use super::streamer::{Step, Streamer};
 use crate::columns::{self, Dictionaries, FlowBatch, SelectError};
-use crate::sink::{BackgroundSink, Sink};
+use crate::sink::{BATCH_FLOWS, BackgroundSink, Sink};
 
 /// The time after which a batch of a live run ends, even if it has few flows.
 const LIVE_DELAY: Duration = Duration::from_secs(1);
@@ -59,6 +59,8 @@ enum Builder {
     Background {
         sink: Option<BackgroundSink>,
         batches: Receiver<RecordBatch>,
+        /// The number of flows that were passed to the sink.
+        written: usize,
     },
 }
 
@@ -172,6 +174,7 @@ impl<S: BorrowMut<Streamer>> RecordBatches<S> {
             builder: Builder::Background {
                 sink: Some(sink),
                 batches,
+                written: 0,
             },
         })
     }
@@ -217,10 +220,23 @@ impl<S: BorrowMut<Streamer>> RecordBatches<S> {
                 let rest = batch.rest()?;
                 Ok(rest.map_or(BatchStep::End, BatchStep::Batch))
             }
-            Builder::Background { sink, batches } => {
+            Builder::Background {
+                sink,
+                batches,
+                written,
+            } => {
                 while let Some(writer) = sink {
                     match run.step() {
-                        Step::Flow(flow) => writer.write(flow).map_err(failed)?,
+                        Step::Flow(flow) => {
+                            writer.write(flow).map_err(failed)?;
+                            *written += 1;
+                            // At the end of a capture, all flows follow each other. Their batches must not pile up.
+                            if *written % BATCH_FLOWS == 0
+                                && let Ok(batch) = batches.try_recv()
+                            {
+                                return Ok(BatchStep::Batch(batch));
+                            }
+                        }
                         Step::Read => {
                             return Ok(batches
                                 .try_recv()
@@ -321,5 +337,35 @@ mod tests {
         let (here, background) = (collected(here), collected(background));
         assert!(here.len() > 1 && here[0].num_rows() == 4);
         assert_eq!(here, background);
+    }
+
+    #[test]
+    fn batches_do_not_pile_up_at_the_end_of_a_capture() {
+        // A capture of flows that all end with it: UDP packets with different ports.
+        const FLOWS: u32 = 60_000;
+        let mut capture = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        capture.extend([0, 0, 1, 0, 101, 0, 0, 0]);
+        for port in 0..FLOWS as u16 {
+            let [high, low] = port.to_be_bytes();
+            capture.extend([0, 0, 0, 0, 0, 0, 0, 0, 28, 0, 0, 0, 28, 0, 0, 0]);
+            capture.extend([0x45, 0, 0, 28, 0, 0, 0, 0, 64, 17, 0, 0, 192, 0, 2, 1]);
+            capture.extend([192, 0, 2, 2, high, low, 0, 53, 0, 8, 0, 0]);
+        }
+        let file = tempfile::NamedTempFile::new().expect("a temporary file");
+        std::fs::write(&file, capture).expect("a temporary file");
+        let run = Streamer::builder([file.path()]).build().expect("a capture");
+        let rows = NonZeroUsize::new(1_000).expect("not 0");
+        let mut batches = RecordBatches::in_background(run, rows).expect("all columns");
+        let (mut flows, mut most) = (0, 0);
+        while let Some(batch) = batches.next() {
+            flows += batch.expect("small texts").num_rows();
+            let Builder::Background { written, .. } = &batches.builder else {
+                panic!("a file is not live");
+            };
+            most = most.max(written - flows);
+        }
+        assert_eq!(flows, FLOWS as usize);
+        // Those in the queue of the sink, and some that wait for this thread.
+        assert!(most < FLOWS as usize / 2, "{most}");
     }
 }
