@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the licence texts of all that the program `flowloom` contains: third_party.py FILE
+"""Writes the licence texts of all that the packages contain: third_party.py FILE
 
-These are the crates, libpcap, Rust's standard library, and the parts of zig that its linker adds. Fails if a crate has
+These are the crates of the program, of the Python module and of the components beside it, libpcap, Rust's standard library, and the parts of zig that its linker adds. Fails if a crate has
 no licence text, unless `TEXT_OF` says whose text applies.
 
 cargo-about would do the same for crates, but no registry has its program, and building it takes longer than Flowloom.
@@ -50,9 +50,11 @@ def run(*command):
 
 
 def crates():
-    """Returns name, version, licence and folder of each crate that is part of the program, without our own."""
+    """Returns name, version, licence and folder of each crate that is part of a package, without our own."""
+    ours = ["flowloom-cli", "flowloom-python", *run("host/python/components.sh").split()]
+    packages = [word for name in ours for word in ("--package", name)]
     tree = run(
-        *["cargo", "tree", "--locked", "--package", "flowloom-cli", "--target", TARGET],
+        *["cargo", "tree", "--locked", *packages, "--target", TARGET],
         *["--edges", "normal,no-proc-macro", "--prefix", "none", "--no-dedupe", "--format", "{p}"],
     )
     used = {tuple(line.split()[:2]) for line in tree.splitlines()}
