@@ -116,6 +116,14 @@ def test_invalid_values_are_refused_with_nfstreams_message(name, values, message
             setattr(streamer, name, value)
 
 
+def test_interfaces_are_those_of_the_command(flowloom_command):
+    listed = subprocess.run([flowloom_command, "interfaces"], capture_output=True, text=True, check=True).stdout
+    names = [line.split()[0] for line in listed.splitlines()]
+    assert "lo" in names
+    for name in names:
+        assert NFStreamer(source=name).source == name
+
+
 def test_a_parameter_can_be_changed_between_runs():
     streamer = NFStreamer(source=str(CAPTURES / "gtp.pcap"), idle_timeout=True)
     assert all(flow.tunnel_id == 1 for flow in streamer)

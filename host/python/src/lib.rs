@@ -27,7 +27,10 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _flowloom {
-    use super::{Bound, PyModule, PyModuleMethods as _, PyResult, log, pyfunction};
+    use flowloom::capture::Interface;
+
+    use super::error::{Class, exception};
+    use super::{Bound, PyModule, PyModuleMethods as _, PyResult, Python, log, pyfunction};
 
     #[pymodule_export]
     use super::flow::{Flow, Udps};
@@ -51,6 +54,14 @@ mod _flowloom {
     fn versions() -> (String, String) {
         use flowloom::versions;
         (versions::WASMTIME.to_owned(), versions::libpcap())
+    }
+
+    /// Returns the names of the interfaces that can be metered.
+    #[pyfunction]
+    fn interfaces(py: Python<'_>) -> PyResult<Vec<String>> {
+        let listed = py.detach(Interface::all);
+        let listed = listed.map_err(|error| exception(py, Class::Capture, error))?;
+        Ok(listed.into_iter().map(|interface| interface.name).collect())
     }
 
     #[pymodule_init]

@@ -7,7 +7,6 @@ import hashlib
 import json
 import os
 import secrets
-import socket
 import tempfile
 import threading
 import warnings
@@ -15,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
-from .._flowloom import NFlow
+from .._flowloom import NFlow, interfaces
 from ..errors import FlowloomError
 from ..flows import Flows, Wasm, meter
 from ..sources import Path
@@ -88,13 +87,9 @@ def _source(value: Any) -> str | list[str]:
                 raise _Invalid(f"Invalid pcap file path at index: {index}.")
         return [os.fspath(path) for path in value]
     path = os.fspath(value)
-    if not os.path.isfile(path) and path not in _interfaces():
+    if not os.path.isfile(path) and path not in interfaces():
         raise ValueError
     return str(path)
-
-
-def _interfaces() -> list[str]:
-    return [name for _, name in socket.if_nameindex()]
 
 
 def _plugins(value: Any) -> tuple[NFPlugin | Wasm, ...]:
