@@ -1,0 +1,76 @@
+"""What the modules for engines share: the flows of a task on a worker, with errors that its driver can show."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from .errors import CaptureError, FlowloomError, PluginError
+from .flows import _Stream
+from .plan import Plan, Task
+
+if TYPE_CHECKING:
+    import pyarrow
+
+__all__ = ["batches", "require", "schema_of"]
+
+
+def require(module: str, package: str, found: str, least: tuple[int, int]) -> None:
+    """Raise an error if a package is older than ``module`` needs."""
+    version = tuple(int(number) for number in re.findall(r"\d+", found)[:2])
+    if version < least:
+        needed = ".".join(map(str, least))
+        raise ImportError(
+            f"{module} needs {package} {needed} or later, and {package} {found} is installed: "
+            f"pip install '{package}>={needed}'",
+            name=package,
+        )
+
+
+def schema_of(plan: Plan) -> pyarrow.Schema:
+    """Return the schema of the flows of a plan. No packet is metered.
+
+    It also checks conditions, columns and plugins, so that mistakes are found before workers begin.
+    """
+    import pyarrow
+
+    flows = plan.tasks[0].flows()
+    with flows._begin() as session:
+        return pyarrow.RecordBatchReader.from_stream(_Stream(session)).schema
+
+
+def batches(text: str, *, allow_damaged: bool) -> Iterator[pyarrow.RecordBatch]:
+    """Do a task, and return its flows batch by batch.
+
+    Parameters
+    ----------
+    text
+        The JSON of the task.
+    allow_damaged
+        Whether a damaged file is accepted. If not, the last batch is followed by an error: nobody sees the warnings of a
+        worker.
+
+    Raises
+    ------
+    FlowloomError
+        The task cannot be done. The message names the machine.
+    """
+    import pyarrow
+
+    flows = Task(text).flows()
+    try:
+        with flows._begin() as session:
+            yield from pyarrow.RecordBatchReader.from_stream(_Stream(session))
+            problems = [] if allow_damaged else session.summary()["problems"]
+        if problems:
+            raise CaptureError("; ".join(problems) + "; set allow_damaged to keep the flows up to there")
+    except (CaptureError, PluginError) as error:
+        raise type(error)(_on_this_machine(error)) from None
+    except (FlowloomError, pyarrow.ArrowException) as error:
+        raise FlowloomError(_on_this_machine(error)) from None
+
+
+def _on_this_machine(error: Exception) -> str:
+    return f"{error} (on machine {socket.gethostname()})"
