@@ -15,6 +15,7 @@ import inspect
 import ipaddress
 import json
 import math
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -73,21 +74,22 @@ class FlowloomDataSource(DataSource):
         """Return the name for ``spark.read.format``."""
         return "flowloom"
 
-    def schema(self) -> types.StructType:
+    def schema(self) -> Any:
         """Return the schema of the flows. No packet is metered."""
         schema = engines.schema_of(self._planned())
-        return types.StructType(
-            [types.StructField(field.name, _spark_type(field.type), field.nullable) for field in schema]
-        )
+        fields = [types.StructField(field.name, _spark_type(field.type), field.nullable) for field in schema]
+        # Sail 0.7 fails at a time in a StructType of pyspark 4.2, and takes Arrow's schema as well.
+        return _arrow_schema(types.StructType(fields)) if "pysail" in sys.modules else types.StructType(fields)
 
-    def reader(self, schema: types.StructType) -> DataSourceReader:
-        """Return the reader of the columns of ``schema``."""
+    def reader(self, schema: types.StructType | pyarrow.Schema) -> DataSourceReader:
+        """Return the reader of the columns of ``schema``. Sail passes the schema of Arrow."""
         kind = _Reader
         if self._has_pushdown:
             if not hasattr(DataSourceReader, "pushFilters"):
                 raise ParameterError(f"pushdown: Spark {pyspark.__version__} has none; use 4.1 or later, or the option where")
             kind = _FilteringReader
-        return kind(self._planned(), schema, self._allow_damaged)
+        arrow = _arrow_schema(schema) if isinstance(schema, types.StructType) else schema
+        return kind(self._planned(), arrow, self._allow_damaged)
 
     def _planned(self) -> Plan:
         # Spark pickles this object after it has asked for the schema, so that the plan is made once.
@@ -108,7 +110,7 @@ class _Partition(InputPartition):
 class _Reader(DataSourceReader):
     """Does tasks on executors."""
 
-    def __init__(self, plan: Plan, schema: types.StructType, allow_damaged: bool) -> None:
+    def __init__(self, plan: Plan, schema: pyarrow.Schema, allow_damaged: bool) -> None:
         # Executors get this object too, with no tasks.
         self._tasks = [task.to_json() for task in plan.tasks]
         self._schema = schema
@@ -117,7 +119,7 @@ class _Reader(DataSourceReader):
 
     def partitions(self) -> list[InputPartition]:
         """Return one partition for each task."""
-        partitions = [_Partition(_changed(text, self._schema.fieldNames(), self._where)) for text in self._tasks]
+        partitions = [_Partition(_changed(text, self._schema.names, self._where)) for text in self._tasks]
         # A schema of the user can have wrong columns.
         Task(partitions[0].value).flows().columns  # noqa: B018
         self._tasks = []
@@ -127,14 +129,8 @@ class _Reader(DataSourceReader):
         """Return the flows of a task."""
         import pyarrow
 
-        schema = pyarrow.schema(
-            [
-                pyarrow.field(field.name, _arrow_type(field.dataType), field.nullable)
-                for field in self._schema.fields
-            ]
-        )
         for batch in engines.batches(partition.value, allow_damaged=self._allow_damaged):
-            yield from pyarrow.Table.from_batches([batch]).cast(schema).to_batches()
+            yield from pyarrow.Table.from_batches([batch]).cast(self._schema).to_batches()
 
 
 class _FilteringReader(_Reader):
@@ -153,7 +149,7 @@ class _FilteringReader(_Reader):
 
     def _is_valid(self, conditions: list[str]) -> bool:
         """Return whether a run accepts conditions: they are not too long, and values have the types of their columns."""
-        task = Task(_changed(self._tasks[0], self._schema.fieldNames(), conditions))
+        task = Task(_changed(self._tasks[0], self._schema.names, conditions))
         try:
             return bool(task.flows().columns)
         except ParameterError:
@@ -266,6 +262,15 @@ def _spark_type(arrow: pyarrow.DataType) -> types.DataType:
     raise TypeError(f"there is no type of Spark for {arrow}")
 
 
+def _arrow_schema(spark: types.StructType) -> pyarrow.Schema:
+    """Return the Arrow schema that Spark expects."""
+    import pyarrow
+
+    return pyarrow.schema(
+        [pyarrow.field(field.name, _arrow_type(field.dataType), field.nullable) for field in spark.fields]
+    )
+
+
 def _arrow_type(spark: types.DataType) -> pyarrow.DataType:
     """Return the Arrow type that Spark expects."""
     import pyarrow
@@ -293,45 +298,48 @@ def _arrow_type(spark: types.DataType) -> pyarrow.DataType:
 _COMPARISONS = {"EqualTo": "=", "GreaterThan": ">", "GreaterThanOrEqual": ">=", "LessThan": "<", "LessThanOrEqual": "<="}
 
 
-def _condition(filter: Any, schema: types.StructType) -> str | None:
+def _condition(filter: Any, schema: pyarrow.Schema) -> str | None:
     """Return the condition (docs/filters.md) that is true for the same flows as a filter of Spark, or None.
 
     Null and NaN are compared in the same way by both.
     """
+    import pyarrow.types as is_
+
     if isinstance(filter, api.Not):
         child = _condition(filter.child, schema)
         return None if child is None else f"not ({child})"
     path = getattr(filter, "attribute", ())
-    if len(path) != 1 or path[0] not in schema.fieldNames():
+    if len(path) != 1 or path[0] not in schema.names:
         return None
-    name, spark = path[0], schema[path[0]].dataType
+    name = path[0]
+    arrow = schema.field(name).type
     kind = type(filter).__name__
     if kind == "In":
-        values = [_literal(value, spark, name) for value in filter.value]
+        values = [_literal(value, arrow, name) for value in filter.value]
         if not values or None in values:
             return None
         return " or ".join(f"{name} = {value}" for value in values)
     if kind not in _COMPARISONS:
         return None
     # The order of texts depends on their collation, and booleans have none.
-    if kind != "EqualTo" and isinstance(spark, (types.StringType, types.BooleanType)):
+    if kind != "EqualTo" and (is_.is_string(arrow) or is_.is_boolean(arrow)):
         return None
-    value = _literal(filter.value, spark, name)
-    return None if value is None else f"{name} {_COMPARISONS[kind]} {value}"
+    literal = _literal(filter.value, arrow, name)
+    return None if literal is None else f"{name} {_COMPARISONS[kind]} {literal}"
 
 
-def _literal(value: Any, spark: types.DataType, name: str) -> str | None:
+def _literal(value: Any, arrow: pyarrow.DataType, name: str) -> str | None:
     """Return a value of Spark in the language of conditions, or None."""
-    if isinstance(spark, types.BooleanType) and isinstance(value, bool):
-        return str(value).lower()
+    import pyarrow.types as is_
+
     if isinstance(value, bool):
-        return None
-    if isinstance(spark, (types.IntegerType, types.LongType)) and isinstance(value, int):
+        return str(value).lower() if is_.is_boolean(arrow) else None
+    if is_.is_integer(arrow) and isinstance(value, int):
         return str(value)
-    if isinstance(spark, types.DoubleType) and isinstance(value, float) and math.isfinite(value):
+    if is_.is_float64(arrow) and isinstance(value, float) and math.isfinite(value):
         text = repr(value)
         return None if "e" in text else text
-    if isinstance(spark, types.StringType) and isinstance(value, str):
+    if is_.is_string(arrow) and isinstance(value, str):
         if name in ("src_ip", "dst_ip"):
             return value if _is_plain_ipv4(value) else None
         # In the language, some of these characters are escapes.
