@@ -42,7 +42,7 @@ def schema_of(plan: Plan) -> pyarrow.Schema:
 
 
 def batches(text: str, *, allow_damaged: bool) -> Iterator[pyarrow.RecordBatch]:
-    """Do a task, and return its flows batch by batch.
+    """Do a task, and return its flows batch by batch. A task without flows has one batch without rows.
 
     Parameters
     ----------
@@ -62,7 +62,14 @@ def batches(text: str, *, allow_damaged: bool) -> Iterator[pyarrow.RecordBatch]:
     flows = Task(text).flows()
     try:
         with flows._begin() as session:
-            yield from pyarrow.RecordBatchReader.from_stream(_Stream(session))
+            reader = pyarrow.RecordBatchReader.from_stream(_Stream(session))
+            is_empty = True
+            for batch in reader:
+                is_empty = False
+                yield batch
+            if is_empty:
+                # Engines learn the columns from it.
+                yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)
             problems = [] if allow_damaged else session.summary()["problems"]
         if problems:
             raise CaptureError("; ".join(problems) + "; set allow_damaged to keep the flows up to there")

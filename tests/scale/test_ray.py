@@ -1,0 +1,130 @@
+"""Ray: a cluster of real nodes."""
+
+import os
+import shutil
+from pathlib import Path
+
+import flowloom
+import pyarrow
+import pytest
+from conftest import CAPTURES, assert_same
+
+ray = pytest.importorskip("ray", reason="ray is not installed")
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Return a cluster whose first node does no tasks."""
+    from ray.cluster_utils import Cluster
+
+    os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    ray.init(address=cluster.address, log_to_driver=False)
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+@pytest.fixture
+def node(cluster):
+    """Return a node that does tasks."""
+    node = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    yield node
+    if node in cluster.worker_nodes:
+        cluster.remove_node(node)
+
+
+def tables(dataset):
+    return pyarrow.concat_tables(ray.get(dataset.to_arrow_refs()))
+
+
+def test_flows_are_those_of_one_process_though_a_node_fails(cluster, node, gate, captures, parameters, expected):
+    import flowloom.ray
+
+    dataset = flowloom.ray.read_flows(captures, task_bytes=40_000, **parameters)
+    assert len(dataset.input_files()) == len(os.listdir(captures))
+
+    def held(table):
+        gate.hold(ray.get_runtime_context().get_node_id())
+        return table
+
+    # Both nodes do tasks: each has one core. One is removed while its task is held.
+    other = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    running = dataset.map_batches(held, batch_format="pyarrow", batch_size=None)
+    found = []
+    iterator = iter(running.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0))
+    found.append(next(iterator))
+    gate.await_held(node.node_id)
+    cluster.remove_node(node, allow_graceful=False)
+    gate.open()
+    found.extend(iterator)
+    assert_same(pyarrow.concat_tables(found), expected)
+    assert gate.places().count(other.node_id) > 2
+    cluster.remove_node(other)
+
+
+def test_schema_is_known_before_tasks_are_done(captures, parameters, expected, cluster, node):
+    import flowloom.ray
+
+    dataset = flowloom.ray.read_flows(captures, **parameters)
+    schema = dataset.schema(fetch_if_missing=False)
+    assert schema.names == expected.column_names
+    assert not any(pyarrow.types.is_dictionary(kind) for kind in schema.types)
+
+
+def test_select_where_and_shards(captures, cluster, node):
+    import flowloom.ray
+
+    select = ["capture", "id", "dst_port", "bidirectional_packets"]
+    run = {"select": select, "where": "dst_port = 53", "n_dissections": 0}
+    dataset = flowloom.ray.read_flows(captures, task_bytes=40_000, max_shards=2, **run)
+    assert_same(tables(dataset), flowloom.meter(captures, **run).to_arrow())
+
+
+def test_driver_names_a_missing_file():
+    import flowloom.ray
+
+    with pytest.raises(flowloom.CaptureError, match="cannot open '/no/such.pcap'"):
+        flowloom.ray.read_flows("/no/such.pcap")
+
+
+def test_driver_names_an_unknown_parameter(captures):
+    import flowloom.ray
+
+    with pytest.raises(TypeError, match="statistical_analyses"):
+        flowloom.ray.read_flows(captures, statistical_analyses=True)
+
+
+def test_worker_names_file_and_machine(tmp_path, cluster, node):
+    import flowloom.ray
+
+    path = shutil.copy(CAPTURES / "dns.pcap", tmp_path)
+    dataset = flowloom.ray.read_flows(str(path))
+    Path(path).unlink()
+    with pytest.raises(flowloom.CaptureError, match=r"cannot open '.*dns.pcap'.*\(on machine"):
+        dataset.materialize()
+
+
+def test_damaged_file_is_an_error_unless_it_is_allowed(group, cluster, node):
+    import flowloom.ray
+
+    with pytest.raises(flowloom.CaptureError, match=r"cut.pcap' at byte 7965, packet 34.*set allow_damaged"):
+        flowloom.ray.read_flows(group, group="one").materialize()
+    dataset = flowloom.ray.read_flows(group, group="one", allow_damaged=True)
+    with pytest.warns(flowloom.CaptureWarning, match="cut.pcap"):
+        expected = flowloom.meter(group, group="one").to_arrow()
+    assert_same(tables(dataset), expected)
+
+
+def test_plugin_that_changed_is_an_error(plugin, captures, tmp_path, cluster, node):
+    import flowloom.ray
+
+    copy = Path(shutil.copy(plugin, tmp_path / "stats.wasm"))
+    dataset = flowloom.ray.read_flows(captures, plugins=[copy])
+    copy.write_bytes(copy.read_bytes() + b"\0\x03\x02ab")
+    with pytest.raises(flowloom.PluginError, match=r"stats.wasm.*\(on machine"):
+        dataset.materialize()
