@@ -29,13 +29,14 @@ class Gate:
         """Return the places of all tasks that came to the gate, or of those that were held."""
         return [path.name.split(".")[0] for path in self.folder.glob(f"*.*.{kind}")]
 
-    def await_held(self, place=None):
-        """Wait until a task is held, at any place or at a given one, and return its place."""
-        while True:
+    def await_held(self, place=None, is_over=lambda: False):
+        """Wait until a task is held, at any place or at a given one, and return its place; None if the run is over."""
+        while not is_over():
             for held in self.places("held"):
                 if place in (None, held):
                     return held
             time.sleep(0.05)
+        return None
 
     def open(self):
         """Let all tasks pass."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import socket
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .errors import CaptureError, FlowloomError, PluginError
 from .flows import _Stream
@@ -14,7 +16,7 @@ from .plan import Plan, Task
 if TYPE_CHECKING:
     import pyarrow
 
-__all__ = ["batches", "require", "schema_of"]
+__all__ = ["batches", "require", "schema_of", "tasks_of"]
 
 
 def require(module: str, package: str, found: str, least: tuple[int, int]) -> None:
@@ -29,14 +31,32 @@ def require(module: str, package: str, found: str, least: tuple[int, int]) -> No
         )
 
 
-def schema_of(plan: Plan) -> pyarrow.Schema:
-    """Return the schema of the flows of a plan. No packet is metered.
+def tasks_of(plan: Plan) -> list[Task]:
+    """Return the tasks of a plan, with absolute paths: workers have other working directories."""
+    tasks = []
+    for planned in plan.tasks:
+        task = json.loads(planned.to_json())
+        config = task["config"]
+        places: list[tuple[dict[str, Any], str]] = [(file, "path") for file in task["files"]]
+        places += [(plugin["source"], "file") for plugin in config["plugins"]]
+        places += [(config, "policy"), (config["ndpi"], "protocols"), (config["ndpi"], "categories")]
+        if config["ndpi"]["library"] not in ("auto", "none"):
+            places.append((config["ndpi"], "library"))
+        for values, name in places:
+            if values.get(name) is not None:
+                values[name] = os.path.abspath(values[name])
+        tasks.append(Task(json.dumps(task)))
+    return tasks
+
+
+def schema_of(task: Task) -> pyarrow.Schema:
+    """Return the schema of the flows of a task. No packet is metered.
 
     It also checks conditions, columns and plugins, so that mistakes are found before workers begin.
     """
     import pyarrow
 
-    flows = plan.tasks[0].flows()
+    flows = task.flows()
     with flows._begin() as session:
         return pyarrow.RecordBatchReader.from_stream(_Stream(session)).schema
 

@@ -84,16 +84,17 @@ def read_flows(
     datasource = FlowsDatasource(
         source, task_bytes=task_bytes, max_shards=max_shards, scan=scan, allow_damaged=allow_damaged, **parameters
     )
-    return ray.data.read_datasource(
+    dataset: ray.data.Dataset = ray.data.read_datasource(
         datasource,
         num_cpus=float(max(1, parameters.get("n_meters", 1))) if num_cpus is None else num_cpus,
         concurrency=concurrency,
         # Otherwise Ray divides the flows of a task into many blocks.
         override_num_blocks=len(datasource.plan.tasks),
     )
+    return dataset
 
 
-class FlowsDatasource(Datasource):  # type: ignore[misc]
+class FlowsDatasource(Datasource):
     """A datasource of Ray, for ``ray.data.read_datasource``. The parameters are those of :func:`read_flows`."""
 
     def __init__(
@@ -106,11 +107,12 @@ class FlowsDatasource(Datasource):  # type: ignore[misc]
         allow_damaged: bool = False,
         **parameters: Any,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call,unused-ignore]
         self._plan = plan(source, task_bytes=task_bytes, max_shards=max_shards, scan=scan, **parameters)
         for skipped in self._plan.skipped:
             warnings.warn(skipped, CaptureWarning, stacklevel=3)
-        self._schema = _plain(engines.schema_of(self._plan))
+        self._tasks = engines.tasks_of(self._plan)
+        self._schema = _plain(engines.schema_of(self._tasks[0]))
         self._allow_damaged = allow_damaged
 
     @property
@@ -124,7 +126,7 @@ class FlowsDatasource(Datasource):  # type: ignore[misc]
 
     def estimate_inmemory_data_size(self) -> int:
         """Return the bytes of all captures. Flows mostly have fewer bytes than their packets."""
-        return sum(_size(task.bytes, task.shard) for task in self._plan.tasks)
+        return sum(_size(task.bytes, task.shard) for task in self._tasks)
 
     def get_read_tasks(
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
@@ -137,13 +139,13 @@ class FlowsDatasource(Datasource):  # type: ignore[misc]
                 BlockMetadata(
                     num_rows=None,
                     size_bytes=_size(task.bytes, task.shard),
-                    input_files=task.files,
+                    input_files=tuple(task.files),
                     exec_stats=None,
                 ),
                 schema=self._schema,
                 **limit,
             )
-            for task in self._plan.tasks
+            for task in self._tasks
         ]
 
 

@@ -25,7 +25,7 @@ import pyspark
 from . import engines
 from .errors import CaptureWarning, ParameterError
 from .flows import AnyPlugin, Wasm, meter
-from .plan import Plan, Task, plan
+from .plan import Task, plan
 
 engines.require("flowloom.spark", "pyspark", pyspark.__version__, (4, 0))
 
@@ -67,7 +67,7 @@ class FlowloomDataSource(DataSource):
         self._allow_damaged = values.pop("allow_damaged", False)
         self._has_pushdown = values.pop("pushdown", False)
         self._parameters = values
-        self._plan: Plan | None = None
+        self._tasks: list[Task] = []
 
     @classmethod
     def name(cls) -> str:
@@ -76,7 +76,7 @@ class FlowloomDataSource(DataSource):
 
     def schema(self) -> Any:
         """Return the schema of the flows. No packet is metered."""
-        schema = engines.schema_of(self._planned())
+        schema = engines.schema_of(self._planned()[0])
         fields = [types.StructField(field.name, _spark_type(field.type), field.nullable) for field in schema]
         # Sail 0.7 fails at a time in a StructType of pyspark 4.2, and takes Arrow's schema as well.
         return _arrow_schema(types.StructType(fields)) if "pysail" in sys.modules else types.StructType(fields)
@@ -91,13 +91,14 @@ class FlowloomDataSource(DataSource):
         arrow = _arrow_schema(schema) if isinstance(schema, types.StructType) else schema
         return kind(self._planned(), arrow, self._allow_damaged)
 
-    def _planned(self) -> Plan:
+    def _planned(self) -> list[Task]:
         # Spark pickles this object after it has asked for the schema, so that the plan is made once.
-        if self._plan is None:
-            self._plan = plan(self._paths, **self._parameters)
-            for skipped in self._plan.skipped:
+        if not self._tasks:
+            planned = plan(self._paths, **self._parameters)
+            for skipped in planned.skipped:
                 warnings.warn(skipped, CaptureWarning, stacklevel=2)
-        return self._plan
+            self._tasks = engines.tasks_of(planned)
+        return self._tasks
 
 
 class _Partition(InputPartition):
@@ -110,20 +111,20 @@ class _Partition(InputPartition):
 class _Reader(DataSourceReader):
     """Does tasks on executors."""
 
-    def __init__(self, plan: Plan, schema: pyarrow.Schema, allow_damaged: bool) -> None:
+    def __init__(self, tasks: list[Task], schema: pyarrow.Schema, allow_damaged: bool) -> None:
         # Executors get this object too, with no tasks.
-        self._tasks = [task.to_json() for task in plan.tasks]
+        self._tasks = [task.to_json() for task in tasks]
         self._schema = schema
         self._allow_damaged = allow_damaged
         self._where: list[str] = []
 
     def partitions(self) -> list[InputPartition]:
         """Return one partition for each task."""
-        partitions = [_Partition(_changed(text, self._schema.names, self._where)) for text in self._tasks]
+        tasks = [_changed(text, self._schema.names, self._where) for text in self._tasks]
         # A schema of the user can have wrong columns.
-        Task(partitions[0].value).flows().columns  # noqa: B018
+        engines.schema_of(Task(tasks[0]))
         self._tasks = []
-        return partitions
+        return [_Partition(task) for task in tasks]
 
     def read(self, partition: InputPartition) -> Iterator[pyarrow.RecordBatch]:
         """Return the flows of a task."""
@@ -308,7 +309,7 @@ def _condition(filter: Any, schema: pyarrow.Schema) -> str | None:
     if isinstance(filter, api.Not):
         child = _condition(filter.child, schema)
         return None if child is None else f"not ({child})"
-    path = getattr(filter, "attribute", ())
+    path: Sequence[str] = getattr(filter, "attribute", ())
     if len(path) != 1 or path[0] not in schema.names:
         return None
     name = path[0]
