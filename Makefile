@@ -78,6 +78,13 @@ notebooks: python sdk-tools plugins ## Execute the notebooks of docs/notebooks (
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/notebooks/requirements.txt
 	$(PYTHON) tests/notebooks/run.py
 
+.PHONY: scale
+scale: python plugins ## Do tasks of plans with Ray, Spark, Sail and Dask, and end machines in mid-run (Java; 3 GB)
+	tests/setup.sh --with-java
+	@test -d target/scale || python3 -m venv target/scale
+	target/scale/bin/pip install --quiet --disable-pip-version-check -r tests/scale/requirements.txt
+	PATH=$(CURDIR)/target/debug:$$PATH PYTHONPATH=$(CURDIR)/target/python target/scale/bin/python -m pytest --quiet tests/scale
+
 engines-all: engines ## The same for all captures, and with Spark (Java) and ClickHouse; 1 GB
 	tests/setup.sh --with-java
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements-all.txt
@@ -93,7 +100,7 @@ test: check plugins guests languages truth forest engines python oracle ## Run a
 	FLOWLOOM_ORACLE_PYTHON=$(ORACLE) FLOWLOOM_TEST_NDPI5="$$($(NDPI5))" $(CARGO) test --workspace
 	tests/soak/run.py --seconds 20 --pps 10000
 
-test-all: test engines-all python-all parity-programs schedules asan test-packages ## Run all tests, checks and long suites: before a release
+test-all: test engines-all python-all scale parity-programs schedules asan test-packages ## Run all tests, checks and long suites: before a release
 
 check: setup deny ## Formatting, lints and licences
 	$(CARGO) fmt --all --check

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import flowloom
@@ -45,6 +46,7 @@ def test_flows_are_those_of_one_process_though_a_node_fails(cluster, node, gate,
     import flowloom.ray
 
     dataset = flowloom.ray.read_flows(captures, task_bytes=40_000, **parameters)
+    tasks = len(flowloom.plan(captures, task_bytes=40_000, **parameters).tasks)
     assert len(dataset.input_files()) == len(os.listdir(captures))
 
     def held(table):
@@ -63,6 +65,8 @@ def test_flows_are_those_of_one_process_though_a_node_fails(cluster, node, gate,
     gate.open()
     found.extend(iterator)
     assert_same(pyarrow.concat_tables(found), expected)
+    # The task that was held on the removed node was done again.
+    assert len(gate.places()) > tasks > 10
     assert gate.places().count(other.node_id) > 2
     cluster.remove_node(other)
 
@@ -83,6 +87,16 @@ def test_select_where_and_shards(captures, cluster, node):
     run = {"select": select, "where": "dst_port = 53", "n_dissections": 0}
     dataset = flowloom.ray.read_flows(captures, task_bytes=40_000, max_shards=2, **run)
     assert_same(tables(dataset), flowloom.meter(captures, **run).to_arrow())
+
+
+def test_paths_can_be_relative(plugin, tmp_path, monkeypatch, cluster, node):
+    import flowloom.ray
+
+    shutil.copy(CAPTURES / "dns.pcap", tmp_path)
+    shutil.copy(plugin, tmp_path)
+    # Workers have another working directory.
+    monkeypatch.chdir(tmp_path)
+    assert flowloom.ray.read_flows("dns.pcap", plugins=["packet_stats.wasm"]).count() == 9
 
 
 def test_driver_names_a_missing_file():
@@ -118,6 +132,24 @@ def test_damaged_file_is_an_error_unless_it_is_allowed(group, cluster, node):
     with pytest.warns(flowloom.CaptureWarning, match="cut.pcap"):
         expected = flowloom.meter(group, group="one").to_arrow()
     assert_same(tables(dataset), expected)
+
+
+def write_capture(path, *seconds):
+    """Write one UDP packet for each time."""
+    packet = bytes.fromhex("4500001c00000000401100 00c0000201c0000202 0bb80035 00080000".replace(" ", ""))
+    records = [struct.pack("<IIII", second, 0, len(packet), len(packet)) + packet for second in seconds]
+    path.write_bytes(struct.pack("<IHHIIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 101) + b"".join(records))
+
+
+def test_files_that_overlap_are_an_error_even_if_damage_is_allowed(tmp_path, cluster, node):
+    import flowloom.ray
+
+    write_capture(tmp_path / "x.pcap0", 0, 20)
+    write_capture(tmp_path / "x.pcap1", 10, 30)
+    with pytest.raises(flowloom.CaptureError, match=r"x.pcap1.*plan the run with --scan.*\(on machine"):
+        flowloom.ray.read_flows(str(tmp_path), allow_damaged=True).materialize()
+    scanned = flowloom.ray.read_flows(str(tmp_path), scan=True)
+    assert_same(tables(scanned), flowloom.meter(str(tmp_path)).to_arrow())
 
 
 def test_plugin_that_changed_is_an_error(plugin, captures, tmp_path, cluster, node):

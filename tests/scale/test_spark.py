@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,6 +25,7 @@ def spark():
 
     # The workers of a local cluster are started from a distribution of Spark, which pyspark contains.
     os.environ["SPARK_HOME"] = str(Path(pyspark.__file__).parent)
+    os.environ["PYSPARK_PYTHON"] = sys.executable
     builder = SparkSession.builder.master("local-cluster[2,1,1024]")
     for name, value in {
         "spark.ui.enabled": "false",
@@ -107,8 +109,8 @@ COMPARISONS = [
     "dst_port = 53",
     "dst_port <> 53",
     "dst_port in (53, 443)",
-    "src_ip_is_private",
-    "not src_ip_is_private",
+    "application_is_guessed",
+    "not application_is_guessed",
     "src_ip = '192.0.2.1'",
     "src_mac = '02:00:00:00:00:01'",
     "application_name = 'DNS'",
@@ -121,7 +123,7 @@ COMPARISONS = [
 
 
 def test_comparisons_that_the_run_makes_change_no_result(load, plugin, captures):
-    names = "capture bigint, id bigint, dst_port int, protocol int, src_ip_is_private boolean, src_ip string, src_mac string, "
+    names = "capture bigint, id bigint, dst_port int, protocol int, application_is_guessed boolean, src_ip string, src_mac string, "
     names += "application_name string, requested_server_name string, bidirectional_packets bigint, "
     names += "`udps.packet_stats.src2dst_mean` double, `udps.packet_stats.dst2src_mean` double"
     plain = load(captures, schema=names, plugins=plugin).cache()

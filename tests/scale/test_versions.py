@@ -10,7 +10,7 @@ import pytest
 @pytest.mark.parametrize(
     ("package", "old", "least"),
     [
-        pytest.param("ray", "2.9.3", "2.44", marks=pytest.mark.ray),
+        pytest.param("ray", "2.48.0", "2.60", marks=pytest.mark.ray),
         pytest.param("pyspark", "3.5.8", "4.0", marks=pytest.mark.spark),
     ],
 )

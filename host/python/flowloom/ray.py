@@ -10,7 +10,6 @@ The package ``flowloom`` must be installed on all machines, and all must see the
 from __future__ import annotations
 
 import functools
-import inspect
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -22,7 +21,7 @@ from .errors import CaptureWarning
 from .plan import Plan, plan
 from .sources import Source
 
-engines.require("flowloom.ray", "ray", ray.__version__, (2, 44))
+engines.require("flowloom.ray", "ray", ray.__version__, (2, 60))
 
 import pyarrow
 import ray.data
@@ -30,9 +29,6 @@ from ray.data.block import BlockMetadata
 from ray.data.datasource import Datasource, ReadTask
 
 __all__ = ["FlowsDatasource", "read_flows"]
-
-# Not all supported versions of Ray pass a limit of rows on to the workers.
-_HAS_ROW_LIMIT = "per_task_row_limit" in inspect.signature(ReadTask.__init__).parameters
 
 
 def read_flows(
@@ -132,7 +128,6 @@ class FlowsDatasource(Datasource):
         self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
     ) -> list[ReadTask]:
         """Return one read task for each task of the plan, whatever ``parallelism`` is."""
-        limit = {"per_task_row_limit": per_task_row_limit} if _HAS_ROW_LIMIT else {}
         return [
             ReadTask(
                 functools.partial(_read, task.to_json(), self._allow_damaged),
@@ -143,7 +138,7 @@ class FlowsDatasource(Datasource):
                     exec_stats=None,
                 ),
                 schema=self._schema,
-                **limit,
+                per_task_row_limit=per_task_row_limit,
             )
             for task in self._tasks
         ]
