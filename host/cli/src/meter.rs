@@ -184,26 +184,17 @@ impl Meter {
             Err(error) => return Err(self.output.write_failure(&error)),
         };
         let report = streamer.summary();
-        let is_complete = summary::is_complete(&report, &losses);
         let run = RunTotals {
             flows,
             losses: &losses,
             times: clock.stop(&report, writer),
             lines_dropped: log::dropped(),
         };
-        let mut text = Vec::new();
-        if log::shows_information() || log::shows_warnings() && !is_complete {
-            let _ = summary::write(&mut text, &report, &run);
-        }
-        log::end(&text);
+        let exit = summary::end(&report, &run);
         if let Some(failure) = failure {
             return Err(failure);
         }
-        Ok(match is_complete {
-            true => Exit::Done,
-            false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
-            false => Exit::Failed,
-        })
+        Ok(exit)
     }
 
     /// Checks what can be checked without an interface or a pipe: options, conditions, columns, policy and plugins.

@@ -11,6 +11,9 @@ use flowloom::plugin::{PluginReport, PluginState, escaped, escaped_path};
 use flowloom::sink::Losses;
 use flowloom::{CpuTime, RunSummary, Streamer};
 
+use super::exit::Exit;
+use super::log;
+
 /// What the command knows of a run besides the summary of the library.
 pub(super) struct RunTotals<'a> {
     /// Flows that were passed to the writer.
@@ -67,11 +70,7 @@ impl RunClock {
 
 /// Writes the summary: packets, flows, one line for each plugin, and times. Lines of counters that are 0 are
 /// omitted.
-pub(super) fn write(
-    out: &mut impl Write,
-    report: &RunSummary<'_>,
-    run: &RunTotals<'_>,
-) -> io::Result<()> {
+fn write(out: &mut impl Write, report: &RunSummary<'_>, run: &RunTotals<'_>) -> io::Result<()> {
     write_packets(out, report)?;
     write_flows(out, report, run)?;
     if let Some(ndpi) = report.ndpi {
@@ -120,8 +119,23 @@ pub(super) fn described(ndpi: &Ndpi) -> String {
     }
 }
 
+/// Writes the summary of a run after all log lines, and returns the exit code of the command.
+pub(super) fn end(report: &RunSummary<'_>, run: &RunTotals<'_>) -> Exit {
+    let is_complete = is_complete(report, run.losses);
+    let mut text = Vec::new();
+    if log::shows_information() || log::shows_warnings() && !is_complete {
+        let _ = write(&mut text, report, run);
+    }
+    log::end(&text);
+    match is_complete {
+        true => Exit::Done,
+        false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
+        false => Exit::Failed,
+    }
+}
+
 /// Returns whether nothing of a run was lost or left out.
-pub(super) fn is_complete(report: &RunSummary<'_>, losses: &Losses) -> bool {
+fn is_complete(report: &RunSummary<'_>, losses: &Losses) -> bool {
     report.problems.is_empty()
         && report
             .plugins

@@ -78,23 +78,13 @@ impl RunTask {
         }
         let writer = sink.finish().map_err(|error| self.write_failure(&error))?;
         let report = streamer.summary();
-        let is_complete = summary::is_complete(&report, &losses);
         let run = RunTotals {
             flows,
             losses: &losses,
             times: clock.stop(&report, writer),
             lines_dropped: log::dropped(),
         };
-        let mut text = Vec::new();
-        if log::shows_information() || log::shows_warnings() && !is_complete {
-            let _ = summary::write(&mut text, &report, &run);
-        }
-        log::end(&text);
-        Ok(match is_complete {
-            true => Exit::Done,
-            false if report.problems.iter().all(|problem| problem.is_damage()) => Exit::Incomplete,
-            false => Exit::Failed,
-        })
+        Ok(summary::end(&report, &run))
     }
 
     fn read(&self) -> Result<Task, Failure> {
