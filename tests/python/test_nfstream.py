@@ -46,7 +46,7 @@ def columns_of(**parameters):
 
 
 def run(*arguments, **options):
-    """Run Python in a process of its own, and return what it printed."""
+    """Run Python in a new process, and return what it printed."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=100, **options
     )

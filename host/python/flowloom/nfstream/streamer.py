@@ -117,7 +117,7 @@ _ACCOUNTING = ("raw", "ip", "transport", "payload")
 class NFStreamer:
     """Meters packets into flows, with the interface of NFStream 6.6.0.
 
-    It is an iterable of :class:`NFlow`. Each loop is a run of its own, from the beginning of the source.
+    It is an iterable of :class:`NFlow`. Each loop is a new run, from the beginning of the source.
 
     Parameters
     ----------

@@ -118,7 +118,7 @@ impl NFlow {
         {
             let before = before.clone();
             self.keep_written(&before.view(), &flow.view());
-            // The flow has a reason of its own, unless it was idle.
+            // Another reason of the end replaces the number that a plugin wrote.
             if flow.expiration() != Expiration::Idle && flow.expiration() != Expiration::Cut {
                 self.written
                     .retain(|&(index, _)| index != Index::expiration_id as usize);
@@ -175,11 +175,8 @@ impl NFlow {
     }
 
     fn written(&self, index: usize) -> Option<&Py<PyAny>> {
-        let written = self.written.iter();
-        written
-            .filter(|(known, _)| *known == index)
-            .map(|(_, value)| value)
-            .next()
+        let mut written = self.written.iter();
+        written.find_map(|(known, value)| (*known == index).then_some(value))
     }
 
     fn has(&self, index: usize) -> bool {

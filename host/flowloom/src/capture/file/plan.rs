@@ -176,7 +176,7 @@ fn first_packet(source: Source, is_wanted: bool) -> Result<Option<(Time, LinkTyp
     }
 }
 
-/// Makes each pipe a group of its own, because the time of its first packet is not known. `is_file` tells files from
+/// Puts each pipe into a separate group, because the time of its first packet is not known. `is_file` tells files from
 /// pipes. Returns the groups in the order of their first members.
 fn apart(groups: Vec<Vec<usize>>, is_file: impl Fn(&usize) -> bool) -> Vec<Vec<usize>> {
     let mut all = Vec::new();
