@@ -15,11 +15,13 @@ use std::time::{Duration, Instant};
 use clap::{ArgAction, Args};
 use flowloom::{ThreadPanics, spawn_supervised};
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::exit::Failure;
 
@@ -64,6 +66,13 @@ impl LogOptions {
             // An internal error is a panic if nobody reads standard error.
             .log_internal_errors(false)
             .event_format(LineFormat { is_colored })
+            .finish()
+            .with(
+                // Libraries explain themselves in words, and with names, that are not for the users of this command.
+                Targets::new()
+                    .with_default(LevelFilter::ERROR)
+                    .with_target("flowloom", level),
+            )
             .init();
         Ok(())
     }

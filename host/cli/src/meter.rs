@@ -101,7 +101,7 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let sources = self.from.sources()?;
-        let (captures, _) = capture::expand(sources.clone()).map_err(Failure::failed)?;
+        let (captures, has_folder) = capture::expand(sources.clone()).map_err(Failure::failed)?;
         let inputs = self.inputs(&captures);
         self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
@@ -112,6 +112,12 @@ impl Meter {
             log::show_time();
         }
         let is_live = kind == SourceKind::Interface;
+        if is_live && self.output.files().is_object() {
+            return Err(Failure::usage(
+                "--output: flows of an interface are written to files, not to an object",
+            )
+            .hint("add --rotate-interval TIME, and copy the complete files to the store"));
+        }
         let account = self.live.account(is_live, self.output.path())?;
         let files = self.files_of_the_run(account.as_ref());
         let config = self.config(sources);
@@ -136,6 +142,7 @@ impl Meter {
                 .begin(kind, &files, account.as_ref(), config.settings.idle_timeout)?;
         let mut builder = self
             .builder(config.clone(), account.as_ref())?
+            .expanded(captures.clone(), has_folder)
             .thread_panics(monitor.panics());
         if let Some(ndpi) = ndpi {
             builder = builder.loaded_ndpi(ndpi);

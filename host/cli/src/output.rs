@@ -212,35 +212,17 @@ impl OutputOptions {
 
     /// Checks the options. Opens nothing.
     pub(super) fn check(&self) -> Result<(), Failure> {
-        if let Some(path) = self.path() {
-            let rotation = self.rotation();
-            if self.rotate_files > 0 && rotation.is_timed() {
-                return Err(Failure::usage(format_args!(
-                    "--rotate-files {}: files with a time in their names are not numbered",
-                    self.rotate_files
-                ))
-                .hint("give --keep TIME,SIZE"));
-            }
-            if self.keep.is_some() && self.flows_per_file == 0 && !rotation.has_limit() {
-                return Err(Failure::usage("--keep: all flows are in one file")
-                    .hint("add --rotate-interval TIME or --rotate-size SIZE"));
-            }
-            if rotation.is_timed() && path.exists() && !path.is_file() && !path.is_dir() {
-                return Err(Failure::usage(format_args!(
-                    "{}: a pipe or device is not rotated",
-                    path.display()
-                )));
-            }
-            if self.rotate_files > 0 && self.flows_per_file == 0 {
-                return Err(Failure::usage(format_args!(
-                    "--rotate-files {}: only numbered files rotate",
-                    self.rotate_files
-                ))
-                .hint("add --flows-per-file N"));
-            }
-            standard::check_path(path)?;
-            return self.check_format();
+        self.check_form()?;
+        self.check_format()?;
+        match self.path() {
+            Some(path) => standard::check_path(path),
+            None => standard::output().map(drop),
         }
+    }
+
+    /// Checks that the output can have the form that was chosen: several files, an existing file.
+    fn check_form(&self) -> Result<(), Failure> {
+        let rotation = self.rotation();
         let given = [
             (self.flows_per_file > 0).then(|| format!("--flows-per-file {}", self.flows_per_file)),
             (self.rotate_files > 0).then(|| format!("--rotate-files {}", self.rotate_files)),
@@ -251,16 +233,50 @@ impl OutputOptions {
             self.append.then(|| "--append".to_owned()),
             self.no_clobber.then(|| "--no-clobber".to_owned()),
         ];
-        match given.into_iter().flatten().next() {
-            Some(option) => Err(Failure::usage(format_args!(
-                "{option}: standard output is not a file"
-            ))
-            .hint("give --output FILE")),
-            None => {
-                self.check_format()?;
-                standard::output().map(drop)
-            }
+        let mut given = given.into_iter().flatten();
+        let Some(path) = self.path() else {
+            return match given.next() {
+                Some(option) => Err(Failure::usage(format_args!(
+                    "{option}: standard output is not a file"
+                ))
+                .hint("give --output FILE")),
+                None => Ok(()),
+            };
+        };
+        if self.files().is_object() {
+            return match given.find(|option| option != "--no-clobber") {
+                Some(option) => Err(Failure::usage(format_args!(
+                    "{option}: an object is one file, and is written in one piece"
+                ))
+                .hint("write to a folder, and copy its files to the store")),
+                None => Ok(()),
+            };
         }
+        if self.rotate_files > 0 && rotation.is_timed() {
+            return Err(Failure::usage(format_args!(
+                "--rotate-files {}: files with a time in their names are not numbered",
+                self.rotate_files
+            ))
+            .hint("give --keep TIME,SIZE"));
+        }
+        if self.keep.is_some() && self.flows_per_file == 0 && !rotation.has_limit() {
+            return Err(Failure::usage("--keep: all flows are in one file")
+                .hint("add --rotate-interval TIME or --rotate-size SIZE"));
+        }
+        if rotation.is_timed() && path.exists() && !path.is_file() && !path.is_dir() {
+            return Err(Failure::usage(format_args!(
+                "{}: a pipe or device is not rotated",
+                path.display()
+            )));
+        }
+        if self.rotate_files > 0 && self.flows_per_file == 0 {
+            return Err(Failure::usage(format_args!(
+                "--rotate-files {}: only numbered files rotate",
+                self.rotate_files
+            ))
+            .hint("add --flows-per-file N"));
+        }
+        Ok(())
     }
 
     /// Opens the output. It never overwrites one of the `inputs`. A live run overwrites no file.

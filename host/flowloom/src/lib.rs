@@ -32,6 +32,7 @@ pub mod plugin;
 pub mod processes;
 mod run;
 pub mod sink;
+mod storage;
 pub mod versions;
 
 pub use anonymize::Anonymizer;

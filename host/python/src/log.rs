@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// The maximum number of messages that wait.
@@ -38,7 +39,9 @@ fn queue() -> MutexGuard<'static, Queue> {
 
 /// Begins to queue messages, unless another library of this process takes them.
 pub(crate) fn start() {
-    let layers = tracing_subscriber::registry().with(Queueing.with_filter(LevelFilter::INFO));
+    // Libraries explain themselves in words, and with names, that are not for the users of this package.
+    let filter = Targets::new().with_target("flowloom", LevelFilter::INFO);
+    let layers = tracing_subscriber::registry().with(Queueing.with_filter(filter));
     let _ = tracing::subscriber::set_global_default(layers);
 }
 

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use flowloom_plugin::escaped;
 
 use super::FilterError;
+use crate::storage::{UrlError, public};
 
 /// The name of standard input in errors. Errors show every other name in quotes.
 pub(crate) const STANDARD_INPUT: &str = "standard input";
@@ -32,6 +34,25 @@ pub enum CaptureError {
         error: io::Error,
     },
 
+    /// The name begins like a URL, and is none that can be read.
+    #[error("cannot read {}: {reason}", Quoted(capture))]
+    Url {
+        /// The URL, without secrets.
+        capture: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A task would contain a secret.
+    #[error(
+        "cannot plan {}: its query string may be a secret, and a task contains no secrets; use a store with credentials in the environment",
+        Quoted(capture)
+    )]
+    Secret {
+        /// The URL, without its query string.
+        capture: String,
+    },
+
     /// The path is a folder.
     #[error(
         "cannot read {}: it is a folder; name the captures in it",
@@ -56,6 +77,16 @@ pub enum CaptureError {
     TooManyFiles {
         /// The maximum number of files.
         limit: usize,
+    },
+
+    /// The object is not the one of the plan, though it has the same size.
+    #[error(
+        "cannot read {}: it has changed since the run was planned; plan the run again",
+        Quoted(capture)
+    )]
+    ChangedObject {
+        /// The source.
+        capture: String,
     },
 
     /// The file has another size than when the run was planned.
@@ -258,6 +289,14 @@ pub enum CaptureError {
 }
 
 impl CaptureError {
+    /// Returns the error of a name that is not a valid URL.
+    pub(crate) fn url(name: &Path, error: UrlError) -> Self {
+        Self::Url {
+            capture: public(name).display().to_string(),
+            reason: error.to_string(),
+        }
+    }
+
     /// Combines the errors of several files into one. `errors` must not be empty.
     pub(crate) fn of(mut errors: Vec<Self>) -> Self {
         match errors.len() {

@@ -23,7 +23,7 @@ use flowloom_plugin::{PluginSource, Sha256};
 use serde::{Serialize, Serializer};
 
 pub use self::task::Task;
-use crate::capture::{self, CaptureError, Grouping, TaskFile};
+use crate::capture::{self, CaptureError, CheckedFile, Grouping, TaskFile};
 use crate::{ConfigError, RunConfig, Shard};
 use scan::FileFacts;
 
@@ -139,6 +139,7 @@ pub enum PlanError {
 struct File {
     path: PathBuf,
     bytes: u64,
+    etag: Option<String>,
     first: Option<Time>,
     facts: Option<FileFacts>,
 }
@@ -166,7 +167,7 @@ impl Plan {
         let (files, skipped) = (checked.files, checked.errors);
         let groups = match config.grouping {
             Grouping::Auto => {
-                let heads: Vec<_> = files.iter().map(|(head, _)| head.clone()).collect();
+                let heads: Vec<_> = files.iter().map(|file| file.head.clone()).collect();
                 capture::group(&heads)
             }
             Grouping::One => vec![(0..files.len()).collect()],
@@ -174,9 +175,10 @@ impl Plan {
         };
         let mut files: Vec<_> = files
             .into_iter()
-            .map(|(head, bytes)| File {
+            .map(|CheckedFile { head, bytes, etag }| File {
                 path: head.path,
                 bytes,
+                etag,
                 first: head.first.map(|(time, _)| time),
                 facts: None,
             })
@@ -361,6 +363,7 @@ impl Planner<'_> {
             task.files.push(TaskFile {
                 path: file.path.clone(),
                 bytes: file.bytes,
+                etag: file.etag.clone(),
                 begins,
                 // Files that are not grouped by time need not continue each other.
                 first_ns: file.first.filter(|_| is_auto).map(Time::ns),

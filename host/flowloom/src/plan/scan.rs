@@ -26,7 +26,7 @@ pub(super) fn scan(
     paths: &[PathBuf],
     filter: Option<&str>,
 ) -> Result<Vec<FileFacts>, CaptureError> {
-    let facts = capture::in_parallel(paths, 1, |path| facts_of(path, filter));
+    let facts = capture::in_parallel(paths, 1, capture::cores(), |path| facts_of(path, filter));
     facts.into_iter().collect()
 }
 

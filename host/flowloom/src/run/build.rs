@@ -52,7 +52,10 @@ impl StreamerBuilder {
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
         self.check()?;
         let (stop, panics) = (StopSignal::default(), self.panics.clone());
-        let (sources, has_folder) = capture::expand(std::mem::take(&mut self.config.sources))?;
+        let (sources, has_folder) = match self.expanded.take() {
+            Some(found) => found,
+            None => capture::expand(std::mem::take(&mut self.config.sources))?,
+        };
         self.config.settings.capture_column = match &self.part {
             Some(part) => part.has_captures,
             None => sources.len() > 1 || has_folder,

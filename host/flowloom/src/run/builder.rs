@@ -54,6 +54,7 @@ pub struct StreamerBuilder {
     pub(super) observer: Option<ObserverSpec>,
     /// The part of a planned run.
     pub(super) part: Option<PlannedPart>,
+    pub(super) expanded: Option<(Vec<PathBuf>, bool)>,
     pub(super) panics: ThreadPanics,
 }
 
@@ -109,8 +110,16 @@ impl StreamerBuilder {
             started_system: None,
             observer: None,
             part: None,
+            expanded: None,
             panics: ThreadPanics::default(),
         }
+    }
+
+    /// Sets the files of the sources, if [`expand`](crate::capture::expand) has found them already.
+    #[must_use]
+    pub fn expanded(mut self, files: Vec<PathBuf>, has_folder: bool) -> Self {
+        self.expanded = Some((files, has_folder));
+        self
     }
 
     /// Sets the part of a planned run, in place of sources.

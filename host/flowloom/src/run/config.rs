@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use flowloom_core::meter::Settings;
 use flowloom_plugin::{CallMode, GrantError, Grants, PluginSource, PluginSpec, Sha256};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::capture::Grouping;
 use crate::dissect::NdpiConfig;
+use crate::storage::public;
 
 /// The configuration of a run: sources, parameters, plugins and policy.
 ///
@@ -34,7 +35,9 @@ use crate::dissect::NdpiConfig;
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct RunConfig {
-    /// Captures, folders of captures, `-` for standard input, or one interface.
+    /// Captures, folders of captures, `-` for standard input, or one interface. Captures and folders can be URLs of
+    /// objects in stores; their query strings are not written.
+    #[serde(serialize_with = "public_names")]
     pub sources: Vec<PathBuf>,
     /// How files are joined into captures.
     pub grouping: Grouping,
@@ -231,6 +234,11 @@ impl From<PluginSpec> for PluginConfig {
             calls_per_event: spec.calls == CallMode::PerEvent,
         }
     }
+}
+
+/// Writes names without the secrets that URLs may contain.
+fn public_names<S: Serializer>(names: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(names.iter().map(|name| public(name)))
 }
 
 #[cfg(test)]

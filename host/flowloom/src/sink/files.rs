@@ -1,5 +1,6 @@
-//! Output files: one file, or numbered files with a fixed number of flows each.
+//! Output files: one file, or numbered files with a fixed number of flows each. An object in a store is one file.
 
+mod object;
 mod sink;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use super::rotation::{Rotation, TimedOutput, TimedSink};
 use super::series::{NextNumberError, Series};
 use super::temporary_file;
 use super::timed_names::TimedNames;
+use crate::storage::{Place, public};
 
 /// Builder of the sink that writes flows to files.
 ///
@@ -93,6 +95,14 @@ pub enum OutputError {
         /// A description of the accepted values.
         accepted: &'static str,
     },
+    /// The name begins like a URL, and is none that can be written to.
+    #[error("cannot write to '{}': {reason}", escaped_path(.url))]
+    Url {
+        /// The URL, without secrets.
+        url: PathBuf,
+        /// What is wrong.
+        reason: String,
+    },
     /// The extension of the file is not that of a format.
     #[error(transparent)]
     Extension(#[from] UnknownExtension),
@@ -122,7 +132,7 @@ pub enum OutputError {
 }
 
 impl OutputFiles {
-    /// Writes to one file. Its extension selects the [format](Format::of) and
+    /// Writes to one file, or to an object that a URL names. Its extension selects the [format](Format::of) and
     /// [compression](super::Compression::of).
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self {
@@ -203,7 +213,7 @@ impl OutputFiles {
     /// Opens the first file for flows with this schema.
     ///
     /// A file of text has its name from the start. A Parquet or Arrow file has a temporary name until it is complete.
-    /// Temporary files that a killed run has left in the folder are removed.
+    /// Temporary files that a killed run has left in the folder are removed. An object appears when it is complete.
     ///
     /// # Errors
     ///
@@ -214,11 +224,22 @@ impl OutputFiles {
     /// - The extension is not that of a format, and no format was set.
     /// - `rotate_files` is set without `flows_per_file`.
     /// - The file exists and must not be overwritten.
+    /// - An object is numbered, rotated or continued.
     /// - The file cannot be written to.
     pub fn create(
-        self,
+        mut self,
         schema: &Arc<Schema>,
     ) -> Result<Box<dyn Sink + Send + 'static>, OutputError> {
+        match Place::of(&self.path) {
+            Ok(Place::Local(path)) => self.path = path,
+            Ok(Place::Object(url)) => return object::create(self, url, schema),
+            Err(error) => {
+                return Err(OutputError::Url {
+                    url: public(&self.path).into_owned(),
+                    reason: error.to_string(),
+                });
+            }
+        }
         if self.rotation.is_timed() {
             return Ok(Box::new(self.create_timed(schema)?));
         }
@@ -288,8 +309,16 @@ impl OutputFiles {
         &self.path
     }
 
-    /// Returns the output files that already exist.
+    /// Returns whether the output is an object in a store.
+    pub fn is_object(&self) -> bool {
+        matches!(Place::of(&self.path), Ok(Place::Object(_)))
+    }
+
+    /// Returns the output files that already exist. An object is one of them, whether it exists or not.
     pub fn there(&self) -> Vec<PathBuf> {
+        if self.is_object() {
+            return vec![self.path.clone()];
+        }
         if self.rotation.is_timed() {
             let names = TimedNames::new(&self.path, self.rotation.partition);
             let files = names.files().unwrap_or_default();

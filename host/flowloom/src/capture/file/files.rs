@@ -11,8 +11,11 @@ use flowloom_core::time::Time;
 use super::capture_reader::{CaptureReader, ReadOutcome};
 use super::groups::{self, Grouping};
 use super::input::Source;
+use super::parallel::in_parallel;
 use super::pipe::{self, PipeClock};
-use super::plan::{CheckedSources, PlannedSource, TaskFile, check_sources, plan};
+use super::plan::{
+    CheckedSources, FEW_FILES, PlannedSource, TaskFile, check_sources, plan, threads_for,
+};
 use super::read_buffer::ReadBuffer;
 use super::record_io::MAX_PACKETS;
 use crate::capture::error::CaptureError;
@@ -21,6 +24,11 @@ use crate::capture::packets::{Packets, Record};
 use crate::capture::source_event::SourceEvent;
 use crate::capture::source_table::SourceTable;
 use crate::capture::steps::ClockSteps;
+
+/// The number of objects that are requested before they are read, and their bytes. A store takes longer to answer than
+/// a small capture takes to meter.
+const MAX_PREFETCHED: usize = 16;
+const MAX_PREFETCHED_BYTES: u64 = 64 << 20;
 
 /// The maximum time between two pauses of a pipe that always has data. In a pause, the meter
 /// delivers what it holds back.
@@ -158,8 +166,9 @@ impl Files {
         skip_unreadable: bool,
     ) -> Result<Self, CaptureError> {
         let (mut sources, mut errors) = (VecDeque::new(), Vec::new());
-        for file in files {
-            match file.check() {
+        let threads = threads_for(files.iter().map(|file| &*file.path));
+        for checked in in_parallel(&files, FEW_FILES, threads, |file| file.clone().check()) {
+            match checked {
                 Ok(source) => sources.push_back(source),
                 Err(error) => errors.push(error),
             }
@@ -201,13 +210,7 @@ impl Files {
     }
 
     fn new(sources: VecDeque<PlannedSource>) -> Self {
-        let total_bytes = sources
-            .iter()
-            .map(|planned| match &planned.source {
-                Source::File { len, .. } => Some(*len),
-                _ => None,
-            })
-            .sum();
+        let total_bytes = sources.iter().map(|planned| planned.source.len()).sum();
         Self {
             sources,
             next: None,
@@ -292,6 +295,18 @@ impl Files {
             AdvanceResult::Boundary(boundary) => SourceEvent::Boundary(boundary),
             AdvanceResult::End => SourceEvent::End,
         })
+    }
+
+    /// Requests the objects that are read next.
+    fn prefetch(&mut self) {
+        let mut bytes = 0;
+        for planned in self.sources.iter_mut().take(MAX_PREFETCHED) {
+            bytes += planned.source.len().unwrap_or(0);
+            if bytes > MAX_PREFETCHED_BYTES {
+                break;
+            }
+            planned.source.prefetch();
+        }
     }
 
     fn packets(&self, from: usize) -> Packets<'_> {
@@ -402,9 +417,11 @@ impl Files {
                 }
             }
         }
-        let Some(planned) = self.next.take() else {
+        let Some(mut planned) = self.next.take() else {
             return Ok(None);
         };
+        planned.source.prefetch();
+        self.prefetch();
         self.buffer.reset();
         let opened = (self.opened.as_ref()).map(|table| (table, planned.source.path()));
         match CaptureReader::open(planned.source) {

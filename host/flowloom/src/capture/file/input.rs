@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::decompress::{Decompressed, Gzip, Zstd};
 use super::pipe::Pipe;
 use crate::capture::error::{CaptureError, STANDARD_INPUT};
+use crate::storage::{ObjectHead, ObjectReader, ObjectUrl, Place, public};
 
 /// The bytes that a decompressor reads at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
@@ -24,6 +25,13 @@ pub(crate) enum Source {
         path: PathBuf,
         len: u64,
     },
+    /// An object in a store. It can be opened any number of times.
+    Object {
+        url: ObjectUrl,
+        head: ObjectHead,
+        /// A reader that has begun to request the object.
+        begun: Option<ObjectReader>,
+    },
     /// A pipe or a device. Opening it may wait for its writer, and a read removes the data.
     Pipe(PathBuf),
     StandardInput,
@@ -34,7 +42,8 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// Creates a source from a path, without opening it. `-` is standard input.
+    /// Creates a source from a path or URL. `-` is standard input. A file is not opened; of an object, the first bytes are
+    /// read.
     pub(crate) fn of(path: PathBuf) -> Result<Self, CaptureError> {
         if path == Path::new("-") {
             if io::stdin().is_terminal() {
@@ -42,7 +51,24 @@ impl Source {
             }
             return Ok(Self::StandardInput);
         }
-        let capture = path.display().to_string();
+        let capture = public(&path).display().to_string();
+        let path = match Place::of(&path) {
+            Ok(Place::Local(path)) => path,
+            Ok(Place::Object(url)) if url.is_folder() => {
+                return Err(CaptureError::Directory { capture });
+            }
+            Ok(Place::Object(url)) => {
+                return match ObjectHead::read(&url) {
+                    Ok(head) => Ok(Self::Object {
+                        url,
+                        head,
+                        begun: None,
+                    }),
+                    Err(error) => Err(CaptureError::Open { capture, error }),
+                };
+            }
+            Err(error) => return Err(CaptureError::url(&path, error)),
+        };
         match fs::metadata(&path) {
             Err(error) => Err(CaptureError::Open { capture, error }),
             Ok(is) if is.is_dir() => Err(CaptureError::Directory { capture }),
@@ -58,17 +84,60 @@ impl Source {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File { path, .. } | Self::Pipe(path) => path.display().to_string(),
+            Self::Object { url, .. } => url.to_string(),
             Self::StandardInput => STANDARD_INPUT.into(),
             Self::Reader { name, .. } => name.clone(),
         }
     }
 
-    /// Returns the path, `-` for standard input, or the name of a reader.
+    /// Returns the path or URL, `-` for standard input, or the name of a reader.
     pub(crate) fn path(&self) -> PathBuf {
         match self {
             Self::File { path, .. } | Self::Pipe(path) => path.clone(),
+            Self::Object { url, .. } => url.path(),
             Self::StandardInput => "-".into(),
             Self::Reader { name, .. } => name.into(),
+        }
+    }
+
+    /// Returns the size in bytes, if the source can be opened several times.
+    pub(crate) fn len(&self) -> Option<u64> {
+        match self {
+            Self::File { len, .. } => Some(*len),
+            Self::Object { head, .. } => Some(head.size),
+            _ => None,
+        }
+    }
+
+    /// Returns the mark of the object's version, if the store has one.
+    pub(crate) fn etag(&self) -> Option<&str> {
+        match self {
+            Self::Object { head, .. } => head.etag.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Returns the same source again, if it can be opened several times.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::File { path, len } => Some(Self::File {
+                path: path.clone(),
+                len: *len,
+            }),
+            Self::Object { url, head, .. } => Some(Self::Object {
+                url: url.clone(),
+                head: head.clone(),
+                begun: None,
+            }),
+            _ => None,
+        }
+    }
+
+    /// Requests the bytes of an object before they are read. An error is returned when they are read.
+    pub(crate) fn prefetch(&mut self) {
+        if let Self::Object { url, head, begun } = self {
+            let reader = begun.get_or_insert_with(|| ObjectReader::new(url.clone(), head.clone()));
+            let _ = reader.prefetch();
         }
     }
 
@@ -76,6 +145,10 @@ impl Source {
     pub(crate) fn open(self) -> io::Result<Input> {
         let (raw, is_pipe): (Box<dyn Read + Send>, _) = match self {
             Self::File { path, .. } => (Box::new(File::open(path)?), false),
+            Self::Object { url, head, begun } => {
+                let reader = begun.unwrap_or_else(|| ObjectReader::new(url, head));
+                (Box::new(reader), false)
+            }
             Self::Pipe(path) => (Box::new(Pipe::open(&path)?), true),
             Self::StandardInput => (Box::new(Pipe::standard_input()?), true),
             Self::Reader { reader, .. } => (reader, false),

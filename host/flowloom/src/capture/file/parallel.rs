@@ -5,16 +5,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+/// Returns the number of threads that use all cores.
+pub(crate) fn cores() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
 /// Calls a function for each item, and returns the results in the order of the items.
 ///
-/// With more than `few` items it uses a thread for each core.
+/// With more than `few` items it uses `threads` threads.
 pub(crate) fn in_parallel<I: Sync, T: Send>(
     items: &[I],
     few: usize,
+    threads: usize,
     work: impl Fn(&I) -> T + Sync,
 ) -> Vec<T> {
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    if items.len() <= few || threads == 1 {
+    let threads = threads.min(items.len());
+    if items.len() <= few || threads <= 1 {
         return items.iter().map(work).collect();
     }
     let next = AtomicUsize::new(0);
@@ -49,7 +55,7 @@ mod tests {
         for count in [0, 1, 2, 3, 5_000] {
             let items: Vec<_> = (0..count).collect();
             let doubled: Vec<_> = items.iter().map(|item| 2 * item).collect();
-            assert_eq!(in_parallel(&items, 2, |item| 2 * item), doubled);
+            assert_eq!(in_parallel(&items, 2, 3, |item| 2 * item), doubled);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Checks of captures before the first packet is metered, and the order in which they are read.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
@@ -10,12 +10,25 @@ use serde::{Deserialize, Serialize};
 use super::capture_reader::CaptureReader;
 use super::groups::{self, FileHead, Grouping};
 use super::input::Source;
-use super::parallel::in_parallel;
+use super::parallel::{cores, in_parallel};
 use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
+use crate::storage::Place;
 
 /// The number of files that one thread looks at. More of them may wait for a disk or a network.
-const FEW_FILES: usize = 64;
+pub(crate) const FEW_FILES: usize = 8;
+/// The number of objects that are opened at the same time.
+const OBJECT_THREADS: usize = 32;
+/// The bytes of small objects that are kept, so that they are not requested again.
+const MAX_KEPT_BYTES: u64 = 32 << 20;
+
+/// Returns the number of threads that look at files. An object is mostly waited for.
+pub(crate) fn threads_for<'a>(mut paths: impl Iterator<Item = &'a Path>) -> usize {
+    match paths.any(|path| matches!(Place::of(path), Ok(Place::Object(_)))) {
+        true => OBJECT_THREADS,
+        false => cores(),
+    }
+}
 
 /// A source in the order of reading.
 pub(crate) struct PlannedSource {
@@ -30,10 +43,13 @@ pub(crate) struct PlannedSource {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskFile {
-    /// The path.
+    /// The path or URL.
     pub path: PathBuf,
     /// The size in bytes.
     pub bytes: u64,
+    /// The mark of the object's version, if a store has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etag: Option<String>,
     /// Whether it begins a capture.
     pub begins: bool,
     /// The time of its first packet, in ns since 1970; `None` if it is not known, or if there is no packet.
@@ -45,20 +61,25 @@ impl TaskFile {
     /// Checks that the file is still the one that was planned.
     pub(crate) fn check(self) -> Result<PlannedSource, CaptureError> {
         let source = Source::of(self.path)?;
-        match &source {
-            Source::File { len, .. } if *len == self.bytes => {}
-            Source::File { len, .. } => {
+        match source.len() {
+            Some(len) if len == self.bytes => {}
+            Some(found) => {
                 return Err(CaptureError::Changed {
                     capture: source.name(),
                     expected: self.bytes,
-                    found: *len,
+                    found,
                 });
             }
-            _ => {
+            None => {
                 return Err(CaptureError::NoFile {
                     capture: source.name(),
                 });
             }
+        }
+        if self.etag.is_some() && self.etag.as_deref() != source.etag() {
+            return Err(CaptureError::ChangedObject {
+                capture: source.name(),
+            });
         }
         Ok(PlannedSource {
             source,
@@ -89,19 +110,24 @@ pub(crate) fn check_sources(
         errors: Vec::new(),
     };
     let mut standard_input = false;
-    let found = in_parallel(&paths, FEW_FILES, |path| {
+    let threads = threads_for(paths.iter().map(PathBuf::as_path));
+    let found = in_parallel(&paths, FEW_FILES, threads, |path| {
         let source = Source::of(path.clone())?;
-        let first = match &source {
-            Source::File { path, len } => {
-                let (path, len) = (path.clone(), *len);
-                first_packet(Source::File { path, len }, reads_first_packet)?
-            }
-            _ => None,
+        let first = match source.again() {
+            Some(again) => first_packet(again, reads_first_packet)?,
+            None => None,
         };
-        let path = path.clone();
+        let path = source.path();
         Ok((source, FileHead { path, first }))
     });
-    for looked in found {
+    let mut kept = 0;
+    for mut looked in found {
+        if let Ok((Source::Object { head, .. }, _)) = &mut looked {
+            kept += head.size;
+            if !head.is_whole() || kept > MAX_KEPT_BYTES {
+                head.forget_bytes();
+            }
+        }
         match looked {
             Ok((Source::StandardInput, _)) if standard_input => {
                 return Err(CaptureError::StandardInputTwice);
@@ -116,10 +142,17 @@ pub(crate) fn check_sources(
     Ok(checked)
 }
 
+/// A file that can be read several times.
+pub(crate) struct CheckedFile {
+    pub(crate) head: FileHead,
+    /// The size in bytes.
+    pub(crate) bytes: u64,
+    pub(crate) etag: Option<String>,
+}
+
 /// The result of [`check_files`].
 pub(crate) struct CheckedFiles {
-    /// The files, with their sizes in bytes.
-    pub(crate) files: Vec<(FileHead, u64)>,
+    pub(crate) files: Vec<CheckedFile>,
     pub(crate) errors: Vec<CaptureError>,
 }
 
@@ -141,9 +174,18 @@ pub(crate) fn check_files(
     } = check_sources(paths, true)?;
     let mut files = Vec::new();
     for (source, head) in sources {
-        match &source {
-            Source::File { len, .. } => files.push((head, *len)),
-            _ => errors.push(CaptureError::NoFile {
+        match (source.len(), &source) {
+            (_, Source::Object { url, .. }) if url.has_secret() => {
+                errors.push(CaptureError::Secret {
+                    capture: source.name(),
+                });
+            }
+            (Some(bytes), _) => files.push(CheckedFile {
+                head,
+                bytes,
+                etag: source.etag().map(ToOwned::to_owned),
+            }),
+            (None, _) => errors.push(CaptureError::NoFile {
                 capture: source.name(),
             }),
         }
@@ -214,7 +256,11 @@ pub(crate) fn plan(
                 .map(|(source, head)| (Some(source), head))
                 .unzip();
             let mut order = VecDeque::new();
-            let is_file = |&at: &usize| matches!(sources[at], Some(Source::File { .. }));
+            let is_file = |&at: &usize| {
+                sources[at]
+                    .as_ref()
+                    .is_some_and(|source| source.len().is_some())
+            };
             for group in apart(groups::group(&heads), is_file) {
                 for (nth, at) in group.into_iter().enumerate() {
                     if let Some(source) = sources[at].take() {

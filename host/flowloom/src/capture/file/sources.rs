@@ -9,6 +9,7 @@ use super::capture_reader::CaptureReader;
 use super::input::Source;
 use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
+use crate::storage::{self, ObjectUrl, Place};
 
 /// The maximum number of files of a run.
 const MAX_FILES: usize = 1_000_000;
@@ -19,7 +20,10 @@ const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
 /// Returns the files of a run, and whether one of the paths was a folder.
 ///
 /// Each folder is replaced by the captures in it and in its subfolders, in the order of their
-/// names. Hidden files are skipped.
+/// names. Hidden files are skipped. URLs of files become paths.
+///
+/// Of a folder in a store, which ends with `/`, objects with the name of a capture are returned: other objects are not
+/// looked into.
 ///
 /// # Errors
 ///
@@ -27,18 +31,31 @@ const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
 /// 1,000,000 files.
 pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError> {
     let (mut files, mut has_folder) = (Vec::new(), false);
-    for path in paths {
-        if path == Path::new("-") || !path.is_dir() {
-            files.push(path);
-        } else {
-            has_folder = true;
-            let before = files.len();
-            read_folder(&path, &mut files)?;
-            if files.len() == before {
-                return Err(CaptureError::NoCaptures {
-                    folder: path.display().to_string(),
-                });
+    for name in paths {
+        let before = files.len();
+        match Place::of(&name).map_err(|error| CaptureError::url(&name, error))? {
+            Place::Local(path) if path != Path::new("-") && path.is_dir() => {
+                has_folder = true;
+                read_folder(&path, &mut files)?;
             }
+            Place::Local(path) => files.push(path),
+            Place::Object(url) if url.is_folder() => {
+                has_folder = true;
+                let is_capture = |name: &str| has_extension(OsStr::new(name));
+                let objects = storage::list(&url, MAX_FILES, is_capture).map_err(|error| {
+                    CaptureError::Open {
+                        capture: url.to_string(),
+                        error,
+                    }
+                })?;
+                files.extend(objects.iter().map(ObjectUrl::path));
+            }
+            Place::Object(_) => files.push(name.clone()),
+        }
+        if files.len() == before {
+            return Err(CaptureError::NoCaptures {
+                folder: name.display().to_string(),
+            });
         }
         if files.len() > MAX_FILES {
             return Err(CaptureError::TooManyFiles { limit: MAX_FILES });
