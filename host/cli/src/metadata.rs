@@ -5,8 +5,9 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use flowloom::capture;
 use flowloom::sink::FileMetadata;
-use flowloom::{RunConfig, Streamer};
+use flowloom::{RunConfig, Streamer, public_name};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -92,7 +93,7 @@ impl RunMetadata {
             .map(|path| {
                 let bytes = fs::metadata(path).ok().filter(|is| is.is_file());
                 let mut capture = json!({
-                    "path": path.to_string_lossy(),
+                    "path": public_name(path).to_string_lossy(),
                     "bytes": bytes.map(|is| is.len()),
                 });
                 if self.has_digests {
@@ -124,10 +125,10 @@ impl RunMetadata {
     }
 }
 
-/// Returns the SHA-256 of a file in hexadecimal.
-fn sha256(path: &PathBuf) -> io::Result<String> {
+/// Returns the SHA-256 of a file or object in hexadecimal.
+fn sha256(path: &Path) -> io::Result<String> {
     let (mut digest, mut block) = (Sha256::new(), vec![0; 1 << 18]);
-    let mut file = fs::File::open(path)?;
+    let mut file = capture::open_stored(path.to_owned()).map_err(io::Error::other)?;
     loop {
         match file.read(&mut block) {
             Ok(0) => return Ok(hex::encode(digest.finalize())),

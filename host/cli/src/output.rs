@@ -23,7 +23,7 @@ pub(super) const OUTPUT: &str = "Output";
 /// Options of the output.
 #[derive(Args)]
 pub(super) struct OutputOptions {
-    /// Write flows to FILE; `-` is standard output.
+    /// Write flows to FILE; `-` is standard output. FILE can be the URL of an object: s3://, gs:// or az://.
     ///
     /// The extension selects the format: .csv or none for CSV, .jsonl or .ndjson for JSON lines, .parquet for
     /// Parquet, .arrow for Arrow. A second extension .gz or .zst compresses CSV and JSON lines.

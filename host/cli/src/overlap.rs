@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use flowloom::public_name;
 use flowloom::sink::{FileId, OutputFiles};
 
 use super::exit::Failure;
@@ -62,5 +63,8 @@ impl Inputs {
 }
 
 fn both(path: &Path, one: &str, other: &str) -> Failure {
-    Failure::usage(format_args!("{} is both {one} and {other}", path.display()))
+    Failure::usage(format_args!(
+        "{} is both {one} and {other}",
+        public_name(path).display()
+    ))
 }

@@ -22,7 +22,8 @@ const SOURCES: &str = "Sources";
 pub(super) struct SourceOptions {
     /// Capture files, folders of captures, one interface, or `-` for standard input.
     ///
-    /// Captures are pcap or pcapng files, plain or compressed with gzip or zstd.
+    /// Captures are pcap or pcapng files, plain or compressed with gzip or zstd. Files and folders can be URLs:
+    /// s3://bucket/captures/, gs://, az://, https:// and file://. docs/storage.md has the details.
     #[arg(required_unless_present_any = ["files_from", "config"], value_name = "SOURCE")]
     sources: Vec<PathBuf>,
 

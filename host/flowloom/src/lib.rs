@@ -53,6 +53,7 @@ pub use run::{
     ConfigError, CpuTime, FinishedMeter, FlowObserver, Meter, MeterError, PluginConfig, RunConfig,
     RunSummary, Step, Stopper, Streamer, StreamerBuilder, StreamerError,
 };
+pub use storage::public as public_name;
 
 // Compiles and runs the examples in the README.
 #[cfg(doctest)]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import CaptureError, FlowloomError, PluginError
 from .flows import _Stream
 from .plan import Plan, Task
+from .sources import is_url
 
 if TYPE_CHECKING:
     import pyarrow
@@ -44,7 +45,7 @@ def tasks_of(plan: Plan) -> list[Task]:
             places.append((config["ndpi"], "library"))
         for values, name in places:
             if values.get(name) is not None:
-                values[name] = os.path.abspath(values[name])
+                values[name] = values[name] if is_url(values[name]) else os.path.abspath(values[name])
         tasks.append(Task(json.dumps(task)))
     return tasks
 
@@ -90,8 +91,9 @@ def batches(text: str, *, allow_damaged: bool) -> Iterator[pyarrow.RecordBatch]:
             if is_empty:
                 # Engines learn the columns from it.
                 yield pyarrow.RecordBatch.from_pylist([], schema=reader.schema)
-            problems = session.summary()["problems"]
-        errors = [problem for problem in problems if not _is_damage(problem)]
+            summary = session.summary()
+        problems, damage = summary["problems"], summary["damage"]
+        errors = [problem for problem in problems if problem not in damage]
         if errors:
             raise CaptureError("; ".join(errors))
         if problems and not allow_damaged:
@@ -100,11 +102,6 @@ def batches(text: str, *, allow_damaged: bool) -> Iterator[pyarrow.RecordBatch]:
         raise type(error)(_on_this_machine(error)) from None
     except (FlowloomError, pyarrow.ArrowException) as error:
         raise FlowloomError(_on_this_machine(error)) from None
-
-
-def _is_damage(problem: str) -> bool:
-    """Return whether a file contains damage, which every machine finds. Errors of storage and plan are none."""
-    return problem.endswith("; the rest of the file is skipped") and "(os error " not in problem
 
 
 def _on_this_machine(error: Exception) -> str:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, Union
 
 from . import html
-from ._flowloom import Flow, Run
+from ._flowloom import Flow, Run, public_name
 from .classes import Class, InProcess
 from .command import command
 from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError
@@ -703,7 +703,7 @@ def _text(path: Path | None) -> str | None:
 
 def _name(source: Source) -> str:
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        return os.fspath(public_name(source))
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"{len(source)} bytes"
     return type(source).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import io
 import os
+import re
 import threading
 from collections.abc import Iterable
 from typing import Any, Protocol, Union, cast, runtime_checkable
@@ -63,12 +64,17 @@ def _paths(path: Path) -> list[Path]:
     name = os.fspath(path)
     if isinstance(name, bytes):
         raise _not_a_source(path)
-    if os.path.lexists(name) or not glob.has_magic(name):
+    if is_url(name) or os.path.lexists(name) or not glob.has_magic(name):
         return [name]
     found = sorted(glob.glob(name, recursive=True))
     if not found:
         raise CaptureError(f"no file matches the pattern {name!r}")
     return list(found)
+
+
+def is_url(name: str) -> bool:
+    """Return whether a name is a URL: it begins with a scheme."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", name) is not None
 
 
 class Feeder:

@@ -176,12 +176,9 @@ def _paths(options: Mapping[str, str]) -> list[str]:
     paths = json.loads(options["paths"]) if "paths" in options else []
     if "path" in options:
         paths.insert(0, options["path"])
-    for path in paths:
-        if "://" in path and not path.startswith("file:///"):
-            raise ParameterError(f"cannot read '{path}': URLs are not supported; mount the storage, or copy the files")
     if not paths:
         raise ParameterError("there is no source: give a path to load()")
-    return [path.removeprefix("file://") for path in paths]
+    return paths
 
 
 def _accepted() -> dict[str, str]:

@@ -27,6 +27,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _flowloom {
+    use std::path::PathBuf;
+
     use flowloom::capture::Interface;
 
     use super::error::{Class, exception};
@@ -62,6 +64,12 @@ mod _flowloom {
         let listed = py.detach(Interface::all);
         let listed = listed.map_err(|error| exception(py, Class::Capture, error))?;
         Ok(listed.into_iter().map(|interface| interface.name).collect())
+    }
+
+    /// Returns the name of a source without the secrets that a URL may contain.
+    #[pyfunction]
+    fn public_name(name: PathBuf) -> PathBuf {
+        flowloom::public_name(&name).into_owned()
     }
 
     #[pymodule_init]

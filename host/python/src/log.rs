@@ -40,7 +40,8 @@ fn queue() -> MutexGuard<'static, Queue> {
 /// Begins to queue messages, unless another library of this process takes them.
 pub(crate) fn start() {
     // Libraries explain themselves in words, and with names, that are not for the users of this package.
-    let filter = Targets::new().with_target("flowloom", LevelFilter::INFO);
+    let ours = ["flowloom", "_flowloom"];
+    let filter = Targets::new().with_targets(ours.map(|target| (target, LevelFilter::INFO)));
     let layers = tracing_subscriber::registry().with(Queueing.with_filter(filter));
     let _ = tracing::subscriber::set_global_default(layers);
 }

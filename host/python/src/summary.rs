@@ -71,6 +71,13 @@ fn summary(run: &RunSummary<'_>) -> Value {
             "polls_cut": system.polls_cut,
         })),
         "plugins": plugins,
+        // The problems that every machine would find.
+        "damage": run
+            .problems
+            .iter()
+            .filter(|problem| problem.is_in_file())
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
         "problems": run.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
 }

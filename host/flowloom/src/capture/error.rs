@@ -312,6 +312,12 @@ impl CaptureError {
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::Damaged { .. } | Self::Read { .. })
     }
+
+    /// Returns whether the file itself is damaged, so that every machine finds the same error at the same place. Errors of
+    /// the operating system or a store are not of this kind: another read may succeed.
+    pub fn is_in_file(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
 }
 
 /// Damage of one record of a capture. In pcapng, a record is a block.

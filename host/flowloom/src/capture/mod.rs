@@ -26,6 +26,7 @@ mod tests;
 pub use error::{CaptureError, Damage};
 pub use file::files::Files;
 pub use file::groups::{FileHead, Grouping, MAX_OVERLAP, continues, group};
+pub use file::input::open_stored;
 pub(crate) use file::parallel::{cores, in_parallel};
 pub use file::plan::TaskFile;
 pub(crate) use file::plan::{CheckedFile, check_files};

@@ -300,7 +300,7 @@ impl OutputFiles {
             Some(format) => Ok(format),
             // Pipes have any extension.
             None if is_special(&self.path) => Ok(Format::of(&self.path).unwrap_or(Format::Csv)),
-            None => Format::of(&self.path),
+            None => Format::of(&public(&self.path)),
         }
     }
 

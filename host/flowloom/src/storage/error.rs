@@ -4,6 +4,7 @@ use std::io;
 
 use object_store::Error;
 
+use super::store_error::StoreError;
 use super::url::ObjectUrl;
 
 /// The most characters of a server's own message.
@@ -20,6 +21,10 @@ pub(super) fn io_error(error: &Error, url: &ObjectUrl) -> io::Error {
     let missing = match url {
         url if url.is_web() => "there is no such file on the server".to_owned(),
         url if url.is_folder() => format!("there is no such bucket{code}"),
+        url if url.is_pattern() => {
+            "there is no object of this name; a pattern is not expanded: name its folder, with '/' at the end"
+                .to_owned()
+        }
         _ => format!("there is no such object{code}; a folder ends with '/'"),
     };
     let (kind, message) = match error {
@@ -61,7 +66,7 @@ pub(super) fn io_error(error: &Error, url: &ObjectUrl) -> io::Error {
             None => (io::ErrorKind::Other, explained(&innermost(error))),
         },
     };
-    io::Error::new(kind, message)
+    StoreError::io(kind, message)
 }
 
 /// Where machines of a cloud find their credentials.
@@ -77,6 +82,7 @@ fn explained(message: &str) -> String {
         text if text.contains("URL scheme is not allowed") => {
             "the endpoint is not https; for a server of your own, set AWS_ALLOW_HTTP=true"
         }
+        text if text.contains("Account must be specified") => "set AZURE_STORAGE_ACCOUNT_NAME",
         text if text.contains("UnknownIssuer") => {
             "to trust an authority of your own, name its certificate in SSL_CERT_FILE"
         }

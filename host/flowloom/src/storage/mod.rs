@@ -19,6 +19,7 @@ mod error;
 mod reader;
 #[cfg(feature = "cloud")]
 mod store;
+mod store_error;
 mod url;
 #[cfg(feature = "cloud")]
 mod writer;
@@ -28,9 +29,11 @@ mod absent;
 #[cfg(not(feature = "cloud"))]
 pub(crate) use absent::{ObjectHead, ObjectReader, ObjectUrl, ObjectWriter, list};
 
+pub(crate) use self::store_error::StoreError;
 #[cfg(feature = "cloud")]
 pub(crate) use self::url::ObjectUrl;
-pub(crate) use self::url::{Place, UrlError, public};
+pub use self::url::public;
+pub(crate) use self::url::{Place, UrlError};
 #[cfg(feature = "cloud")]
 pub(crate) use reader::ObjectReader;
 #[cfg(feature = "cloud")]

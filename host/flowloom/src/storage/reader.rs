@@ -12,6 +12,7 @@ use tokio::task::AbortHandle;
 
 use super::error::io_error;
 use super::store::{ObjectHead, OpenStore};
+use super::store_error::StoreError;
 use super::url::ObjectUrl;
 
 /// The bytes of one request.
@@ -20,6 +21,8 @@ const RANGE: u64 = 8 << 20;
 const AHEAD: usize = 8;
 /// The number of times that a range is requested.
 const TRIES: u32 = 4;
+/// The time before the second request; it doubles with each.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// Reads the bytes of an object. It requests up to 64 MiB before they are needed.
 pub(crate) struct ObjectReader {
@@ -108,7 +111,7 @@ async fn request_repeatedly(
         match request(open, url, etag, size, range.clone()).await {
             Err(error) if error.kind() == io::ErrorKind::Other && tries < TRIES => {
                 tracing::debug!("{url}: {error}; the range is requested again");
-                tokio::time::sleep(Duration::from_secs(u64::from(tries * tries))).await;
+                tokio::time::sleep(PAUSE * (1 << tries)).await;
                 tries += 1;
             }
             result => return result,
@@ -124,7 +127,7 @@ async fn request(
     range: Range<u64>,
 ) -> io::Result<Bytes> {
     let failed = |error: object_store::Error| io_error(&error, url);
-    let changed = || io::Error::new(io::ErrorKind::InvalidData, "the object has changed");
+    let changed = || StoreError::io(io::ErrorKind::InvalidData, "the object has changed");
     let options = GetOptions {
         range: Some(GetRange::Bounded(range.clone())),
         if_match: etag.map(ToOwned::to_owned),
@@ -142,14 +145,14 @@ async fn request(
     let mut parts = answer.into_stream();
     while let Some(part) = parts.try_next().await.map_err(failed)? {
         if bytes.len() + part.len() > wanted {
-            return Err(io::Error::other(
+            return Err(StoreError::other(
                 "the server sends more bytes than were requested",
             ));
         }
         bytes.extend_from_slice(&part);
     }
     if bytes.len() < wanted {
-        return Err(io::Error::other("the server ends its answer early"));
+        return Err(StoreError::other("the server ends its answer early"));
     }
     Ok(bytes.freeze())
 }
@@ -162,7 +165,7 @@ impl Read for ObjectReader {
                 .ranges
                 .as_mut()
                 .and_then(|ranges| ranges.arrived.blocking_recv());
-            self.current = next.ok_or_else(|| io::Error::other("reading was ended"))??;
+            self.current = next.ok_or_else(|| StoreError::other("reading was ended"))??;
         }
         let count = self.current.len().min(into.len());
         self.current.copy_to_slice(&mut into[..count]);

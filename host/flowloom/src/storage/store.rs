@@ -21,12 +21,17 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::client::Connector;
 use super::error::{clean, io_error};
+use super::store_error::StoreError;
 use super::url::{ObjectUrl, StoreName};
 
 /// The threads that wait for stores. Reading is little work: TLS and copies.
 const THREADS: usize = 2;
 /// The most stores that are kept.
 const MAX_STORES: usize = 64;
+/// The most bytes of an object, whatever the server claims. A million of them have a sum.
+const MAX_BYTES: u64 = 8 << 40;
+/// The most objects of a folder that are looked at.
+const MAX_LISTED: usize = 10_000_000;
 /// The bytes that are read when an object is opened. They contain the first packet.
 const HEAD_BYTES: u64 = 64 << 10;
 /// The variables that decide how stores are reached.
@@ -97,7 +102,7 @@ impl OpenStore {
             return Ok(Self { store, threads });
         }
         let store = connect(url.store(), &known.connector)
-            .map_err(|error| io::Error::other(clean(&innermost_of(&error))))?;
+            .map_err(|error| StoreError::other(clean(&innermost_of(&error))))?;
         if known.stores.len() >= MAX_STORES {
             known.stores.clear();
         }
@@ -223,6 +228,15 @@ impl ObjectHead {
             Ok((size, etag, bytes))
         };
         let error = match open.threads.block_on(read) {
+            Ok((size, ..)) if size > MAX_BYTES => {
+                return Err(StoreError::io(
+                    io::ErrorKind::FileTooLarge,
+                    format!(
+                        "it has {size} bytes; at most {} TiB are read",
+                        MAX_BYTES >> 40
+                    ),
+                ));
+            }
             Ok((size, etag, bytes)) if bytes.len() as u64 == size.min(HEAD_BYTES) => {
                 return Ok(Self {
                     size,
@@ -231,7 +245,7 @@ impl ObjectHead {
                     bytes,
                 });
             }
-            Ok(_) => return Err(io::Error::other("the server's answer has another length")),
+            Ok(_) => return Err(StoreError::other("the server's answer has another length")),
             Err(error) => error,
         };
         // No range of an empty object is valid.
@@ -262,6 +276,7 @@ pub(crate) fn list(
 ) -> io::Result<Vec<ObjectUrl>> {
     let open = OpenStore::of(folder)?;
     let prefix = (!folder.key().as_ref().is_empty()).then(|| folder.key().clone());
+    let mut seen = 0;
     let mut keys: Vec<Key> = open.wait(folder, async {
         let mut keys = Vec::new();
         let mut objects = open.store.list(prefix.as_ref());
@@ -274,12 +289,18 @@ pub(crate) fn list(
             if is_named && !is_hidden && object.size > 0 {
                 keys.push(key);
             }
-            if keys.len() > limit {
+            seen += 1;
+            if keys.len() > limit || seen > MAX_LISTED {
                 break;
             }
         }
         Ok(keys)
     })?;
+    if seen > MAX_LISTED {
+        return Err(StoreError::other(format!(
+            "it has more than {MAX_LISTED} objects; name folders in it"
+        )));
+    }
     keys.sort_by(|one, other| one.as_ref().split('/').cmp(other.as_ref().split('/')));
     Ok(keys.into_iter().map(|key| folder.with_key(key)).collect())
 }

@@ -65,11 +65,11 @@ impl Place {
             #[cfg(feature = "cloud")]
             Some("file") => path_of(text).map(Self::Local),
             #[cfg(feature = "cloud")]
-            Some(scheme @ ("s3" | "gs" | "az" | "https")) => {
+            Some(scheme @ ("s3" | "s3a" | "gs" | "az" | "https")) => {
                 ObjectUrl::parse(scheme, text).map(Self::Object)
             }
             #[cfg(not(feature = "cloud"))]
-            Some("file" | "s3" | "gs" | "az" | "https") => Err(UrlError::NoSupport),
+            Some("file" | "s3" | "s3a" | "gs" | "az" | "https") => Err(UrlError::NoSupport),
             Some(_) => Err(UrlError::Scheme),
         }
     }
@@ -84,8 +84,8 @@ fn scheme(text: &str) -> Option<&str> {
     is_scheme.then_some(scheme)
 }
 
-/// Returns a name as it may be shown and written: a URL without its user name, password, query string and fragment.
-pub(crate) fn public(name: &Path) -> Cow<'_, Path> {
+/// Returns the name of a source or an output as it may be shown and written: a URL without its user name, password, query string and fragment.
+pub fn public(name: &Path) -> Cow<'_, Path> {
     let Some((scheme, text)) = name.to_str().and_then(|text| Some((scheme(text)?, text))) else {
         return Cow::Borrowed(name);
     };
@@ -146,7 +146,8 @@ mod object {
         pub(super) fn parse(scheme: &str, text: &str) -> Result<Self, UrlError> {
             match scheme {
                 "https" => Self::web(text),
-                "s3" => Self::bucket(text, StoreName::S3),
+                // Hadoop's name for S3.
+                "s3" | "s3a" => Self::bucket(text, StoreName::S3),
                 "gs" => Self::bucket(text, StoreName::Google),
                 _ => Self::bucket(text, StoreName::Azure),
             }
@@ -223,6 +224,11 @@ mod object {
         /// Returns whether it contains a query string, which may be a secret.
         pub(crate) fn has_secret(&self) -> bool {
             matches!(&self.store, StoreName::Web(url) if url.query().is_some())
+        }
+
+        /// Returns whether the name of the object looks like a pattern.
+        pub(in crate::storage) fn is_pattern(&self) -> bool {
+            self.key.as_ref().contains('*')
         }
 
         /// Returns whether it is on a web server, which has no credentials of the environment.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::decompress::{Decompressed, Gzip, Zstd};
 use super::pipe::Pipe;
 use crate::capture::error::{CaptureError, STANDARD_INPUT};
-use crate::storage::{ObjectHead, ObjectReader, ObjectUrl, Place, public};
+use crate::storage::{ObjectHead, ObjectReader, ObjectUrl, Place, StoreError, public};
 
 /// The bytes that a decompressor reads at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
@@ -143,7 +143,16 @@ impl Source {
 
     /// Opens the source without reading from it.
     pub(crate) fn open(self) -> io::Result<Input> {
-        let (raw, is_pipe): (Box<dyn Read + Send>, _) = match self {
+        let (raw, is_pipe) = self.open_stored()?;
+        Ok(Input {
+            encoding: Encoding::Undetected(Some(CountingReader::new(raw))),
+            is_pipe,
+        })
+    }
+
+    /// Opens the bytes of the source as they are stored, and returns whether it is a pipe.
+    fn open_stored(self) -> io::Result<(Box<dyn Read + Send>, bool)> {
+        Ok(match self {
             Self::File { path, .. } => (Box::new(File::open(path)?), false),
             Self::Object { url, head, begun } => {
                 let reader = begun.unwrap_or_else(|| ObjectReader::new(url, head));
@@ -152,11 +161,24 @@ impl Source {
             Self::Pipe(path) => (Box::new(Pipe::open(&path)?), true),
             Self::StandardInput => (Box::new(Pipe::standard_input()?), true),
             Self::Reader { reader, .. } => (reader, false),
-        };
-        Ok(Input {
-            encoding: Encoding::Undetected(Some(CountingReader::new(raw))),
-            is_pipe,
         })
+    }
+}
+
+/// Opens the bytes of a file or an object as they are stored, compressed or not.
+///
+/// # Errors
+///
+/// The file cannot be opened, or is a pipe.
+pub fn open_stored(path: PathBuf) -> Result<Box<dyn Read + Send>, CaptureError> {
+    let source = Source::of(path)?;
+    let capture = source.name();
+    if source.len().is_none() {
+        return Err(CaptureError::NoFile { capture });
+    }
+    match source.open_stored() {
+        Ok((bytes, _)) => Ok(bytes),
+        Err(error) => Err(CaptureError::Open { capture, error }),
     }
 }
 
@@ -217,10 +239,11 @@ impl Input {
         }
     }
 
-    /// Returns whether `error` is from the decompressor rather than from the operating system.
+    /// Returns whether `error` is from the decompressor rather than from the operating system or a store.
     pub(crate) fn is_compression(&self, error: &io::Error) -> bool {
         matches!(self.encoding, Encoding::Gzip(_) | Encoding::Zstd(_))
             && error.raw_os_error().is_none()
+            && !StoreError::caused(error)
     }
 }
 
