@@ -116,7 +116,6 @@ impl StreamerBuilder {
     }
 
     /// Sets the files of the sources, if [`expand`](crate::capture::expand) has found them already.
-    #[must_use]
     pub fn expanded(mut self, files: Vec<PathBuf>, has_folder: bool) -> Self {
         self.expanded = Some((files, has_folder));
         self

@@ -183,7 +183,7 @@ mod tests {
         let all = |begin, size| ranges(begin, size).collect::<Vec<_>>();
         assert_eq!(all(0, 0), []);
         assert_eq!(all(5, 5), []);
-        assert_eq!(all(5, RANGE), [5..RANGE]);
+        assert_eq!(all(5, 2 * RANGE), [5..5 + RANGE, 5 + RANGE..2 * RANGE]);
         assert_eq!(all(0, RANGE + 1), [0..RANGE, RANGE..RANGE + 1]);
     }
 }

@@ -26,12 +26,7 @@ pub(crate) enum Source {
         len: u64,
     },
     /// An object in a store. It can be opened any number of times.
-    Object {
-        url: ObjectUrl,
-        head: ObjectHead,
-        /// A reader that has begun to request the object.
-        begun: Option<ObjectReader>,
-    },
+    Object(Box<ObjectSource>),
     /// A pipe or a device. Opening it may wait for its writer, and a read removes the data.
     Pipe(PathBuf),
     StandardInput,
@@ -41,7 +36,23 @@ pub(crate) enum Source {
     },
 }
 
+/// An object that is not yet opened.
+pub(crate) struct ObjectSource {
+    pub(crate) url: ObjectUrl,
+    pub(crate) head: ObjectHead,
+    /// A reader that has begun to request the object.
+    begun: Option<ObjectReader>,
+}
+
 impl Source {
+    fn object(url: ObjectUrl, head: ObjectHead) -> Self {
+        Self::Object(Box::new(ObjectSource {
+            url,
+            head,
+            begun: None,
+        }))
+    }
+
     /// Creates a source from a path or URL. `-` is standard input. A file is not opened; of an object, the first bytes are
     /// read.
     pub(crate) fn of(path: PathBuf) -> Result<Self, CaptureError> {
@@ -59,11 +70,7 @@ impl Source {
             }
             Ok(Place::Object(url)) => {
                 return match ObjectHead::read(&url) {
-                    Ok(head) => Ok(Self::Object {
-                        url,
-                        head,
-                        begun: None,
-                    }),
+                    Ok(head) => Ok(Self::object(url, head)),
                     Err(error) => Err(CaptureError::Open { capture, error }),
                 };
             }
@@ -84,7 +91,7 @@ impl Source {
     pub(crate) fn name(&self) -> String {
         match self {
             Self::File { path, .. } | Self::Pipe(path) => path.display().to_string(),
-            Self::Object { url, .. } => url.to_string(),
+            Self::Object(object) => object.url.to_string(),
             Self::StandardInput => STANDARD_INPUT.into(),
             Self::Reader { name, .. } => name.clone(),
         }
@@ -94,7 +101,7 @@ impl Source {
     pub(crate) fn path(&self) -> PathBuf {
         match self {
             Self::File { path, .. } | Self::Pipe(path) => path.clone(),
-            Self::Object { url, .. } => url.path(),
+            Self::Object(object) => object.url.path(),
             Self::StandardInput => "-".into(),
             Self::Reader { name, .. } => name.into(),
         }
@@ -104,7 +111,7 @@ impl Source {
     pub(crate) fn len(&self) -> Option<u64> {
         match self {
             Self::File { len, .. } => Some(*len),
-            Self::Object { head, .. } => Some(head.size),
+            Self::Object(object) => Some(object.head.size),
             _ => None,
         }
     }
@@ -112,7 +119,7 @@ impl Source {
     /// Returns the mark of the object's version, if the store has one.
     pub(crate) fn etag(&self) -> Option<&str> {
         match self {
-            Self::Object { head, .. } => head.etag.as_deref(),
+            Self::Object(object) => object.head.etag.as_deref(),
             _ => None,
         }
     }
@@ -124,18 +131,15 @@ impl Source {
                 path: path.clone(),
                 len: *len,
             }),
-            Self::Object { url, head, .. } => Some(Self::Object {
-                url: url.clone(),
-                head: head.clone(),
-                begun: None,
-            }),
+            Self::Object(object) => Some(Self::object(object.url.clone(), object.head.clone())),
             _ => None,
         }
     }
 
     /// Requests the bytes of an object before they are read. An error is returned when they are read.
     pub(crate) fn prefetch(&mut self) {
-        if let Self::Object { url, head, begun } = self {
+        if let Self::Object(object) = self {
+            let ObjectSource { url, head, begun } = &mut **object;
             let reader = begun.get_or_insert_with(|| ObjectReader::new(url.clone(), head.clone()));
             let _ = reader.prefetch();
         }
@@ -154,7 +158,8 @@ impl Source {
     fn open_stored(self) -> io::Result<(Box<dyn Read + Send>, bool)> {
         Ok(match self {
             Self::File { path, .. } => (Box::new(File::open(path)?), false),
-            Self::Object { url, head, begun } => {
+            Self::Object(object) => {
+                let ObjectSource { url, head, begun } = *object;
                 let reader = begun.unwrap_or_else(|| ObjectReader::new(url, head));
                 (Box::new(reader), false)
             }

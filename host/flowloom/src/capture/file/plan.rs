@@ -122,10 +122,10 @@ pub(crate) fn check_sources(
     });
     let mut kept = 0;
     for mut looked in found {
-        if let Ok((Source::Object { head, .. }, _)) = &mut looked {
-            kept += head.size;
-            if !head.is_whole() || kept > MAX_KEPT_BYTES {
-                head.forget_bytes();
+        if let Ok((Source::Object(object), _)) = &mut looked {
+            kept += object.head.size;
+            if !object.head.is_whole() || kept > MAX_KEPT_BYTES {
+                object.head.forget_bytes();
             }
         }
         match looked {
@@ -175,7 +175,7 @@ pub(crate) fn check_files(
     let mut files = Vec::new();
     for (source, head) in sources {
         match (source.len(), &source) {
-            (_, Source::Object { url, .. }) if url.has_secret() => {
+            (_, Source::Object(object)) if object.url.has_secret() => {
                 errors.push(CaptureError::Secret {
                     capture: source.name(),
                 });
