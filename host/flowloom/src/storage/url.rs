@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "cloud")]
+use flowloom_plugin::has_more_privileges;
+
 #[cfg(not(feature = "cloud"))]
 use super::ObjectUrl;
 
@@ -35,6 +38,11 @@ pub(crate) enum UrlError {
     #[error("a URL of this scheme has no query string")]
     Query,
     #[cfg(feature = "cloud")]
+    #[error(
+        "this command has more privileges than its caller, and reaches no stores; use a copy of it without them"
+    )]
+    Privileges,
+    #[cfg(feature = "cloud")]
     #[error("it names no bucket")]
     NoBucket,
     #[cfg(feature = "cloud")]
@@ -62,6 +70,11 @@ impl Place {
         match scheme.as_deref() {
             None => Ok(Self::Local(name.to_owned())),
             Some("http") => Err(UrlError::Http),
+            // The environment of its caller names files whose contents are sent to servers.
+            #[cfg(feature = "cloud")]
+            Some("s3" | "s3a" | "gs" | "az" | "https") if has_more_privileges() => {
+                Err(UrlError::Privileges)
+            }
             #[cfg(feature = "cloud")]
             Some("file") => path_of(text).map(Self::Local),
             #[cfg(feature = "cloud")]
