@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 use flowloom::RunConfig;
-use flowloom::plan::{Plan as RunPlan, PlanError, PlanOptions, PlannedCapture};
+use flowloom::plan::{EstimateError, Plan as RunPlan, PlanError, PlanOptions, PlannedCapture};
 use flowloom::plugin::escaped_path;
 
-use super::exit::{Exit, Failure};
+use super::compile::CompileOptions;
+use super::exit::{Exit, Failure, GrantAdvice};
 use super::metering::MeteringOptions;
 use super::number::within;
 use super::output::OUTPUT;
@@ -64,6 +66,12 @@ pub(super) struct Plan {
     #[arg(long, value_name = "DIR", help_heading = TASKS)]
     tasks_to: Option<PathBuf>,
 
+    /// Do not estimate the packets and the CPU time of the tasks.
+    ///
+    /// The estimate does a part of up to four tasks, and is not made with --json.
+    #[arg(long, help_heading = TASKS)]
+    no_estimate: bool,
+
     /// Print the plan as JSON, with its tasks.
     #[arg(long, help_heading = TASKS)]
     json: bool,
@@ -77,6 +85,9 @@ pub(super) struct Plan {
 
     #[command(flatten)]
     metering: MeteringOptions,
+
+    #[command(flatten)]
+    compile: CompileOptions,
 }
 
 impl Plan {
@@ -108,12 +119,62 @@ impl Plan {
                 let text = serde_json::to_string(&plan).map_err(Failure::failed)?;
                 standard::print(format_args!("{text}\n"))?;
             }
-            false => standard::print(format_args!("{}", text_of(&plan)))?,
+            false => {
+                standard::print(format_args!("{}", text_of(&plan)))?;
+                if !self.no_estimate {
+                    standard::print(format_args!("{}", self.estimate(&plan)?))?;
+                }
+            }
         }
         Ok(match plan.skipped.is_empty() {
             true => Exit::Done,
             false => Exit::Incomplete,
         })
+    }
+}
+
+impl Plan {
+    /// Returns the line of the estimate.
+    fn estimate(&self, plan: &RunPlan) -> Result<String, Failure> {
+        let estimate = plan
+            .estimate(|builder| builder.compiler(self.compile.compiler(None)))
+            .map_err(|error| match error {
+                EstimateError::Run(error) => Failure::of_run(error, GrantAdvice::Option),
+                error => Failure::failed(error),
+            })?;
+        Ok(format!(
+            "estimate: {} packets, {} of CPU time on this machine without writing (from {})\n",
+            rounded(estimate.packets),
+            time(estimate.cpu_time),
+            size(estimate.sampled_bytes),
+        ))
+    }
+}
+
+/// Returns a number with two significant digits.
+fn rounded(number: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (1_000_000_000_000, "trillion"),
+        (1_000_000_000, "billion"),
+        (1_000_000, "million"),
+        (1_000, "thousand"),
+    ];
+    match UNITS.into_iter().find(|(unit, _)| number >= *unit) {
+        Some((unit, name)) if number < 10 * unit => {
+            format!("{:.1} {name}", number as f64 / unit as f64)
+        }
+        Some((unit, name)) => format!("{} {name}", number / unit),
+        None => number.to_string(),
+    }
+}
+
+/// Returns a time in the largest unit with a whole part.
+fn time(time: Duration) -> String {
+    match time.as_secs_f64() {
+        ..1.0 => format!("{:.0} ms", time.as_secs_f64() * 1_000.0),
+        seconds @ ..120.0 => format!("{seconds:.0} s"),
+        seconds @ ..7_200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.0} h", seconds / 3_600.0),
     }
 }
 

@@ -9,6 +9,7 @@
 //!   [scan](PlanOptions::scans) of all files, which knows their last packets;
 //! - into [shards](Shard): each task reads all packets, and has the flows with some keys.
 
+mod estimate;
 mod scan;
 mod task;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use flowloom_core::time::Time;
 use flowloom_plugin::{PluginSource, Sha256};
 use serde::{Serialize, Serializer};
 
+pub use self::estimate::{Estimate, EstimateError};
 pub use self::task::Task;
 use crate::capture::{self, CaptureError, CheckedFile, Grouping, TaskFile};
 use crate::{ConfigError, RunConfig, Shard};
