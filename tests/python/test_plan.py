@@ -1,6 +1,7 @@
 """Plans and their tasks."""
 
 import json
+import os
 import pickle
 import subprocess
 
@@ -51,6 +52,41 @@ def test_a_task_is_its_json(tmp_path, flowloom_command):
     subprocess.run([flowloom_command, "-q", "run-task", written, "-o", output], check=True)
     feather = pytest.importorskip("pyarrow.feather")
     assert feather.read_table(output).drop_columns(["src_mac"]).num_rows == task.flows().to_arrow().num_rows
+
+
+def test_record_batches_of_a_task_are_those_of_the_command(tmp_path, flowloom_command):
+    pyarrow = pytest.importorskip("pyarrow")
+    [task] = flowloom.plan(SOURCES, n_dissections=0).tasks
+    file = tmp_path / "task.json"
+    file.write_text(task.to_json())
+    run = subprocess.run([flowloom_command, "-q", "run-task", file, "-o", "-"], check=True, capture_output=True)
+    with pyarrow.ipc.open_stream(run.stdout) as expected, task.record_batches() as reader:
+        assert reader.schema.equals(expected.schema)
+        assert reader.read_all().equals(expected.read_all())
+
+
+def test_first_packets_of_files_are_kept_for_the_next_plan(tmp_path):
+    cache = tmp_path / "cache"
+    capture = tmp_path / "a.pcap"
+    data = SOURCES[0].read_bytes()
+    capture.write_bytes(data)
+
+    def first(file_cache):
+        [task] = flowloom.plan(capture, file_cache=file_cache).tasks
+        return json.loads(task.to_json())["files"][0].get("first_ns")
+
+    kept = first(cache)
+    assert json.loads((cache / "files.json").read_text())["files"][str(capture)]["first"][0] == kept
+    # A file with the same size and time is the same file.
+    stat = capture.stat()
+    capture.write_bytes(bytes(len(data)))
+    os.utime(capture, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    assert first(cache) == kept
+    with pytest.raises(flowloom.CaptureError, match="it is not a capture"):
+        first("none")
+    os.utime(capture, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    with pytest.raises(flowloom.CaptureError, match="it is not a capture"):
+        first(cache)
 
 
 def packets_in(source):

@@ -155,6 +155,27 @@ def test_a_plan_has_the_versions_of_objects_and_no_secrets(store, command, tmp_p
     assert table.num_rows == plan.tasks[0].flows().to_arrow().num_rows
 
 
+def test_a_second_plan_of_a_folder_is_a_list(store, tmp_path):
+    cache = tmp_path / "cache"
+    first = flowloom.plan(FOLDER, file_cache=cache)
+    text = (cache / "files.json").read_text()
+    assert SECRET not in text
+    known = json.loads(text)["files"]
+    assert set(known) == {FOLDER + name for name in NAMES}
+    # What is remembered is used: a wrong time of a first packet is in the plan.
+    known[FOLDER + "dns.pcap"]["first"][0] = 7
+    (cache / "files.json").write_text(json.dumps({"version": 1, "files": known}))
+    second = flowloom.plan(FOLDER, file_cache=cache)
+    times = [json.loads(task.to_json())["files"] for task in second.tasks]
+    assert 7 in [file["first_ns"] for files in times for file in files]
+    assert second.captures == first.captures
+    store.put("day/dns.pcap", (CAPTURES / "dns.pcap").read_bytes() + (CAPTURES / "dns.pcap").read_bytes()[24:])
+    third = flowloom.plan(FOLDER, file_cache=cache)
+    store.put("day/dns.pcap", CAPTURES / "dns.pcap")
+    files = [file for task in third.tasks for file in json.loads(task.to_json())["files"]]
+    assert 7 not in [file["first_ns"] for file in files]
+
+
 def test_an_object_that_has_changed_since_the_plan_fails_its_task(store):
     data = (CAPTURES / "dns.pcap").read_bytes()
     store.put("changing/dns.pcap", data)

@@ -95,6 +95,20 @@ fn tasks_have_the_flows_of_one_run() {
 }
 
 #[test]
+fn a_plan_says_what_its_tasks_cost() {
+    let plan = || flowloom().arg("plan").arg(captures().join("dns.pcap"));
+    let printed = plan().run().done().stdout;
+    // All packets of a small file are sampled.
+    assert!(printed.contains("\nestimate: 34 packets, "), "{printed}");
+    assert!(
+        printed.ends_with(" of CPU time on this machine without writing (from 7.9 KiB)\n"),
+        "{printed}"
+    );
+    let printed = plan().arg("--no-estimate").run().done().stdout;
+    assert!(!printed.contains("estimate"), "{printed}");
+}
+
+#[test]
 fn a_task_without_an_output_file_is_an_arrow_stream() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let plan = flowloom().arg("plan").arg(captures().join("dns.pcap"));

@@ -81,7 +81,7 @@ impl CompileOptions {
             (Some(folder), _) if folder.as_os_str() == "none" => None,
             (Some(folder), _) => Some(folder.clone()),
             (None, Some(account)) if !account.is_root() => account.cache(),
-            (None, _) => default_folder(),
+            (None, _) => default_folder("flowloom"),
         }
     }
 
@@ -103,9 +103,9 @@ impl CompileOptions {
     }
 }
 
-/// Returns the default folder. A program with more privileges than its caller has none, because the caller's
+/// Returns the default folder with this name in the folder of caches. A program with more privileges than its caller has none, because the caller's
 /// folder is not trusted.
-fn default_folder() -> Option<PathBuf> {
+pub(super) fn default_folder(name: &str) -> Option<PathBuf> {
     if has_more_privileges() {
         return None;
     }
@@ -113,7 +113,7 @@ fn default_folder() -> Option<PathBuf> {
     let cache = of("XDG_CACHE_HOME")
         .filter(|folder| folder.is_absolute())
         .or_else(|| Some(of("HOME")?.join(".cache")))?;
-    Some(cache.join("flowloom"))
+    Some(cache.join(name))
 }
 
 /// `flowloom plugin compile`: the process that [`ChildCompiler`] starts.

@@ -101,8 +101,8 @@ pub(super) struct Meter {
 impl Meter {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let sources = self.from.sources()?;
-        let (captures, has_folder) = capture::expand(sources.clone()).map_err(Failure::failed)?;
-        let inputs = self.inputs(&captures);
+        let captures = capture::expand(sources.clone()).map_err(Failure::failed)?;
+        let inputs = self.inputs(&captures.files);
         self.check_outputs(&sources, &inputs)?;
         let kind = SourceKind::of(&sources)?;
         if self.check_config {
@@ -142,7 +142,7 @@ impl Meter {
                 .begin(kind, &files, account.as_ref(), config.settings.idle_timeout)?;
         let mut builder = self
             .builder(config.clone(), account.as_ref())?
-            .expanded(captures.clone(), has_folder)
+            .expanded(captures.clone())
             .thread_panics(monitor.panics());
         if let Some(ndpi) = ndpi {
             builder = builder.loaded_ndpi(ndpi);
@@ -158,7 +158,7 @@ impl Meter {
             .map_err(|error| Failure::of_run(error, self.grant_advice()))?;
         self.check_policy(policy.as_ref(), &streamer);
         let captures = match kind {
-            SourceKind::Files => captures,
+            SourceKind::Files => captures.files,
             _ => Vec::new(),
         };
         let digests = self.output.has_digests();

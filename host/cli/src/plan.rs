@@ -10,7 +10,7 @@ use flowloom::RunConfig;
 use flowloom::plan::{EstimateError, Plan as RunPlan, PlanError, PlanOptions, PlannedCapture};
 use flowloom::plugin::escaped_path;
 
-use super::compile::CompileOptions;
+use super::compile::{self, CompileOptions};
 use super::exit::{Exit, Failure, GrantAdvice};
 use super::metering::MeteringOptions;
 use super::number::within;
@@ -62,6 +62,13 @@ pub(super) struct Plan {
     #[arg(long, help_heading = TASKS)]
     scan: bool,
 
+    /// Folder that keeps the first packets of files for the next plan [default: ~/.cache/flowloom-files].
+    ///
+    /// A plan over the same objects then needs a list of them, and no request for each. The folder must be closed to other
+    /// users. `none` reads all files again.
+    #[arg(long, value_name = "DIR|none", help_heading = TASKS)]
+    file_cache: Option<PathBuf>,
+
     /// Write each task to a file in DIR.
     #[arg(long, value_name = "DIR", help_heading = TASKS)]
     tasks_to: Option<PathBuf>,
@@ -104,6 +111,11 @@ impl Plan {
         options.task_bytes = self.task_size;
         options.max_shards = self.max_shards;
         options.scans = self.scan;
+        options.cache = match &self.file_cache {
+            Some(folder) if folder == Path::new("none") => None,
+            Some(folder) => Some(folder.clone()),
+            None => compile::default_folder("flowloom-files"),
+        };
         let plan = RunPlan::new(config, &options).map_err(|error| match error {
             PlanError::Parameter { parameter, reason } => {
                 let option = parameter.replace('_', "-");

@@ -28,6 +28,7 @@ mod escape;
 pub mod fuzzing;
 mod grants;
 mod load;
+mod private_folder;
 mod privilege;
 mod sandbox;
 mod source;
@@ -56,6 +57,7 @@ pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_
 pub use load::manifest::Manifest;
 pub use load::plugin::Plugin;
 pub use load::registry::{PluginSet, Registry, RegistryConfig, RegistryError};
+pub use private_folder::{PrivateEntry, PrivateFolder};
 pub use privilege::{check_owned_by_root, has_more_privileges, trusted_variable};
 pub use source::PluginSource;
 pub use supervise::health::PluginState;

@@ -14,9 +14,7 @@ def plan(
     config: str,
     sources: list[str | os.PathLike[str]],
     plugins: list[dict[str, Any]],
-    task_bytes: int,
-    max_shards: int,
-    scan: bool,
+    division: dict[str, Any],
 ) -> str: ...
 @final
 class Udps:

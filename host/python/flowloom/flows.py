@@ -718,15 +718,15 @@ def _package_folders() -> list[str]:
     return [os.path.dirname(found.origin)] if found is not None and found.origin else []
 
 
-def _cache(folder: Path | None) -> str | None:
-    """Return the folder of compiled plugins, which the command uses too."""
+def _cache(folder: Path | None, default: str = "flowloom") -> str | None:
+    """Return a folder of the user's caches, which the command uses too: by default, of compiled plugins."""
     if folder is not None:
         name = os.fspath(folder)
         return None if name == "none" else name
     cache = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(cache):
         cache = os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(cache, "flowloom")
+    return os.path.join(cache, default)
 
 
 def _pandas_type(pandas: Any) -> Any:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from . import _flowloom
 from .command import command
 from .errors import ParameterError
 from .flows import Flows, _cache, _package_folders, _whole, meter
-from .sources import Source
+from .sources import Path, Source
+
+if TYPE_CHECKING:
+    import pyarrow
 
 __all__ = ["Plan", "Task", "plan"]
 
@@ -68,6 +71,15 @@ class Task:
         flows._task = self._text
         return flows
 
+    def record_batches(self) -> pyarrow.RecordBatchReader:
+        """Do the task, and return its flows as a reader of record batches. It needs pyarrow.
+
+        The batches are those of ``flowloom run-task TASK -o -``.
+        """
+        import pyarrow
+
+        return pyarrow.RecordBatchReader.from_stream(self)
+
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Do the task, and return its flows as an Arrow C stream."""
         return self.flows().__arrow_c_stream__(requested_schema)
@@ -124,6 +136,7 @@ def plan(
     task_bytes: int = 256 << 20,
     max_shards: int = 1,
     scan: bool = False,
+    file_cache: Path | None = None,
     **parameters: Any,
 ) -> Plan:
     """Divide a run into tasks.
@@ -139,6 +152,9 @@ def plan(
     scan
         Whether all packets of all files are read. The plan then knows which files overlap, and divides captures between
         files with a gap of at least the idle timeout.
+    file_cache
+        The folder that keeps the first packets of files, so that the next plan does not read them again; ``"none"`` keeps
+        nothing. By default, it is ``~/.cache/flowloom-files``, which the command uses too.
     parameters
         The parameters of :func:`meter`. Plugins must be files.
 
@@ -168,8 +184,11 @@ def plan(
             json.dumps(flows._config),
             paths,  # type: ignore[arg-type]
             flows._arguments["plugins"],
-            _whole(task_bytes, "task_bytes"),
-            _whole(max_shards, "max_shards", 1024),
-            bool(scan),
+            {
+                "task_bytes": _whole(task_bytes, "task_bytes"),
+                "max_shards": _whole(max_shards, "max_shards", 1024),
+                "scan": bool(scan),
+                "cache": _cache(file_cache, "flowloom-files"),
+            },
         )
     )

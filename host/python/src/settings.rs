@@ -188,6 +188,20 @@ fn task_of(text: &str) -> PyResult<Task> {
     })
 }
 
+/// How a run is divided.
+#[derive(FromPyObject)]
+pub(crate) struct Division {
+    #[pyo3(item)]
+    task_bytes: u64,
+    #[pyo3(item)]
+    max_shards: u32,
+    #[pyo3(item)]
+    scan: bool,
+    /// The folder of what is known of files.
+    #[pyo3(item)]
+    cache: Option<PathBuf>,
+}
+
 /// Returns a plan as JSON.
 #[pyfunction]
 pub(crate) fn plan(
@@ -195,15 +209,14 @@ pub(crate) fn plan(
     config: &str,
     sources: Vec<PathBuf>,
     plugins: Vec<PluginArgument>,
-    task_bytes: u64,
-    max_shards: u32,
-    scan: bool,
+    division: Division,
 ) -> PyResult<String> {
     let config = run_config(py, config, sources, plugins)?;
     let mut options = PlanOptions::default();
-    options.task_bytes = task_bytes;
-    options.max_shards = max_shards;
-    options.scans = scan;
+    options.task_bytes = division.task_bytes;
+    options.max_shards = division.max_shards;
+    options.scans = division.scan;
+    options.cache = division.cache;
     let plan = py.detach(|| Plan::new(config, &options));
     crate::log::drain(py)?;
     let plan = plan.map_err(|error| {

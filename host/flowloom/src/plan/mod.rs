@@ -10,6 +10,7 @@
 //! - into [shards](Shard): each task reads all packets, and has the flows with some keys.
 
 mod estimate;
+mod known_files;
 mod scan;
 mod task;
 #[cfg(test)]
@@ -27,6 +28,7 @@ pub use self::estimate::{Estimate, EstimateError};
 pub use self::task::Task;
 use crate::capture::{self, CaptureError, CheckedFile, Grouping, TaskFile};
 use crate::{ConfigError, RunConfig, Shard};
+use known_files::KnownCaptures;
 use scan::FileFacts;
 
 /// How a run is divided.
@@ -39,6 +41,9 @@ pub struct PlanOptions {
     pub max_shards: u32,
     /// Whether all packets of all files are read. Captures are then known, and can be divided at gaps.
     pub scans: bool,
+    /// A folder that keeps the first packets of files, so that they are not read again in the next plan. It is created,
+    /// and must be closed to other users. A file with another size, time or mark (ETag) is another file.
+    pub cache: Option<PathBuf>,
 }
 
 impl Default for PlanOptions {
@@ -47,6 +52,7 @@ impl Default for PlanOptions {
             task_bytes: 256 << 20,
             max_shards: 1,
             scans: false,
+            cache: None,
         }
     }
 }
@@ -163,9 +169,11 @@ impl Plan {
             }
             .into());
         }
-        let (paths, has_folder) = capture::expand(sources)?;
-        let has_captures = paths.len() > 1 || has_folder;
-        let checked = capture::check_files(paths, config.skip_unreadable)?;
+        let sources = capture::expand(sources)?;
+        let has_captures = sources.files.len() > 1 || sources.has_folder;
+        let known = KnownCaptures::open(options.cache.as_deref());
+        let checked = capture::check_files(sources, config.skip_unreadable, &known)?;
+        known.keep(&checked.files);
         let (files, skipped) = (checked.files, checked.errors);
         let groups = match config.grouping {
             Grouping::Auto => {
@@ -177,10 +185,10 @@ impl Plan {
         };
         let mut files: Vec<_> = files
             .into_iter()
-            .map(|CheckedFile { head, bytes, etag }| File {
+            .map(|CheckedFile { head, version }| File {
                 path: head.path,
-                bytes,
-                etag,
+                bytes: version.bytes,
+                etag: version.etag,
                 first: head.first.map(|(time, _)| time),
                 facts: None,
             })

@@ -46,6 +46,7 @@ fn options(task_bytes: u64, max_shards: u32, scans: bool) -> PlanOptions {
         task_bytes,
         max_shards,
         scans,
+        ..PlanOptions::default()
     }
 }
 

@@ -52,16 +52,16 @@ impl StreamerBuilder {
     pub fn build(mut self) -> Result<Streamer, StreamerError> {
         self.check()?;
         let (stop, panics) = (StopSignal::default(), self.panics.clone());
-        let (sources, has_folder) = match self.expanded.take() {
+        let sources = match self.expanded.take() {
             Some(found) => found,
             None => capture::expand(std::mem::take(&mut self.config.sources))?,
         };
         self.config.settings.capture_column = match &self.part {
             Some(part) => part.has_captures,
-            None => sources.len() > 1 || has_folder,
+            None => sources.files.len() > 1 || sources.has_folder,
         };
         self.config.settings.identity_columns = identity::columns(&self.config);
-        self.config.sources = sources;
+        self.config.sources = sources.files;
         let mut identification = FlowIdentification::new(&self.config);
         let table = identification
             .as_ref()

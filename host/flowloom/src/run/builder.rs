@@ -14,7 +14,7 @@ use super::config::{ConfigError, PluginConfig, RunConfig};
 use super::observer::{FlowObserver, ObserverSpec};
 use super::planned::PlannedPart;
 use super::streamer::Streamer;
-use crate::capture::Grouping;
+use crate::capture::{Grouping, SourceFiles};
 use crate::dissect::{Ndpi, NdpiConfig};
 use crate::processes::SystemVisibility;
 
@@ -54,7 +54,7 @@ pub struct StreamerBuilder {
     pub(super) observer: Option<ObserverSpec>,
     /// The part of a planned run.
     pub(super) part: Option<PlannedPart>,
-    pub(super) expanded: Option<(Vec<PathBuf>, bool)>,
+    pub(super) expanded: Option<SourceFiles>,
     pub(super) panics: ThreadPanics,
 }
 
@@ -116,8 +116,8 @@ impl StreamerBuilder {
     }
 
     /// Sets the files of the sources, if [`expand`](crate::capture::expand) has found them already.
-    pub fn expanded(mut self, files: Vec<PathBuf>, has_folder: bool) -> Self {
-        self.expanded = Some((files, has_folder));
+    pub fn expanded(mut self, files: SourceFiles) -> Self {
+        self.expanded = Some(files);
         self
     }
 

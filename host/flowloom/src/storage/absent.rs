@@ -5,6 +5,8 @@ use std::fmt;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
 
+use super::version::ObjectVersion;
+
 /// No URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ObjectUrl(Infallible);
@@ -52,7 +54,7 @@ pub(crate) fn list(
     folder: &ObjectUrl,
     _: usize,
     _: impl Fn(&str) -> bool,
-) -> io::Result<Vec<ObjectUrl>> {
+) -> io::Result<Vec<(ObjectUrl, ObjectVersion)>> {
     match folder.0 {}
 }
 

@@ -21,6 +21,7 @@ mod reader;
 mod store;
 mod store_error;
 mod url;
+mod version;
 #[cfg(feature = "cloud")]
 mod writer;
 
@@ -34,6 +35,7 @@ pub(crate) use self::store_error::StoreError;
 pub(crate) use self::url::ObjectUrl;
 pub use self::url::public;
 pub(crate) use self::url::{Place, UrlError};
+pub(crate) use self::version::ObjectVersion;
 #[cfg(feature = "cloud")]
 pub(crate) use reader::ObjectReader;
 #[cfg(feature = "cloud")]

@@ -23,6 +23,7 @@ use super::client::Connector;
 use super::error::{clean, io_error};
 use super::store_error::StoreError;
 use super::url::{ObjectUrl, StoreName};
+use super::version::ObjectVersion;
 
 /// The threads that wait for stores. Reading is little work: TLS and copies.
 const THREADS: usize = 2;
@@ -240,8 +241,7 @@ impl ObjectHead {
             Ok((size, etag, bytes)) if bytes.len() as u64 == size.min(HEAD_BYTES) => {
                 return Ok(Self {
                     size,
-                    // A weak mark is the same for objects with other bytes.
-                    etag: etag.filter(|etag| !etag.starts_with("W/")),
+                    etag: etag.filter(|etag| is_strong(etag)),
                     bytes,
                 });
             }
@@ -263,6 +263,11 @@ impl ObjectHead {
     }
 }
 
+/// Returns whether no other bytes have this mark. A weak mark is the same for objects that are equivalent.
+fn is_strong(etag: &str) -> bool {
+    !etag.starts_with("W/")
+}
+
 /// Returns the objects of a folder and its subfolders, in the order in which a folder of files is read. Parts of names
 /// that begin with a dot are hidden. It stops after `limit` + 1 objects whose names satisfy `is_wanted`.
 ///
@@ -273,11 +278,11 @@ pub(crate) fn list(
     folder: &ObjectUrl,
     limit: usize,
     is_wanted: impl Fn(&str) -> bool,
-) -> io::Result<Vec<ObjectUrl>> {
+) -> io::Result<Vec<(ObjectUrl, ObjectVersion)>> {
     let open = OpenStore::of(folder)?;
     let prefix = (!folder.key().as_ref().is_empty()).then(|| folder.key().clone());
     let mut seen = 0;
-    let mut keys: Vec<Key> = open.wait(folder, async {
+    let mut keys: Vec<(Key, ObjectVersion)> = open.wait(folder, async {
         let mut keys = Vec::new();
         let mut objects = open.store.list(prefix.as_ref());
         while let Some(object) = objects.try_next().await? {
@@ -287,7 +292,14 @@ pub(crate) fn list(
                 inner.is_some_and(|mut parts| parts.any(|part| part.as_ref().starts_with('.')));
             let is_named = key.filename().is_some_and(&is_wanted);
             if is_named && !is_hidden && object.size > 0 {
-                keys.push(key);
+                let etag = object.e_tag.filter(|etag| is_strong(etag));
+                keys.push((
+                    key,
+                    ObjectVersion {
+                        size: object.size,
+                        etag,
+                    },
+                ));
             }
             seen += 1;
             if keys.len() > limit || seen > MAX_LISTED {
@@ -301,6 +313,9 @@ pub(crate) fn list(
             "it has more than {MAX_LISTED} objects; name folders in it"
         )));
     }
-    keys.sort_by(|one, other| one.as_ref().split('/').cmp(other.as_ref().split('/')));
-    Ok(keys.into_iter().map(|key| folder.with_key(key)).collect())
+    keys.sort_by(|(one, _), (other, _)| one.as_ref().split('/').cmp(other.as_ref().split('/')));
+    Ok(keys
+        .into_iter()
+        .map(|(key, version)| (folder.with_key(key), version))
+        .collect())
 }

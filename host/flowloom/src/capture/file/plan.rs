@@ -1,7 +1,9 @@
 //! Checks of captures before the first packet is metered, and the order in which they are read.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
@@ -12,6 +14,7 @@ use super::groups::{self, FileHead, Grouping};
 use super::input::Source;
 use super::parallel::{cores, in_parallel};
 use super::read_buffer::ReadBuffer;
+use super::sources::SourceFiles;
 use crate::capture::CaptureError;
 use crate::storage::Place;
 
@@ -143,11 +146,27 @@ pub(crate) fn check_sources(
 }
 
 /// A file that can be read several times.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CheckedFile {
     pub(crate) head: FileHead,
+    pub(crate) version: FileVersion,
+}
+
+/// What distinguishes a file from an earlier one of the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FileVersion {
     /// The size in bytes.
     pub(crate) bytes: u64,
+    /// The time of the last change in ns since 1970, of a local file.
+    pub(crate) modified: Option<u64>,
+    /// The mark of the version, of an object.
     pub(crate) etag: Option<String>,
+}
+
+/// Files whose first packets are known.
+pub(crate) trait KnownFiles: Sync {
+    /// Returns the head of a file, if this version of it is known.
+    fn find(&self, path: &Path, version: &FileVersion) -> Option<FileHead>;
 }
 
 /// The result of [`check_files`].
@@ -156,44 +175,93 @@ pub(crate) struct CheckedFiles {
     pub(crate) errors: Vec<CaptureError>,
 }
 
-/// Returns the first packets and sizes of files that can be read several times, and the errors of others.
+/// Returns the first packets and sizes of files that can be read several times, and the errors of others. A `known` file is
+/// not opened.
 ///
 /// # Errors
 ///
 /// A file cannot be read, or a source is not a file, and `skip_unreadable` is not set or no file is left.
 pub(crate) fn check_files(
-    paths: Vec<PathBuf>,
+    sources: SourceFiles,
     skip_unreadable: bool,
+    known: &impl KnownFiles,
 ) -> Result<CheckedFiles, CaptureError> {
+    let SourceFiles {
+        files: paths,
+        versions,
+        ..
+    } = sources;
     if paths.is_empty() {
         return Err(CaptureError::NoSource);
     }
-    let CheckedSources {
-        sources,
-        mut errors,
-    } = check_sources(paths, true)?;
-    let mut files = Vec::new();
-    for (source, head) in sources {
-        match (source.len(), &source) {
-            (_, Source::Object(object)) if object.url.has_secret() => {
-                errors.push(CaptureError::Secret {
-                    capture: source.name(),
-                });
-            }
-            (Some(bytes), _) => files.push(CheckedFile {
-                head,
-                bytes,
-                etag: source.etag().map(ToOwned::to_owned),
+    let threads = threads_for(paths.iter().map(PathBuf::as_path));
+    let checked = in_parallel(&paths, FEW_FILES, threads, |path| {
+        let version = match versions.get(path) {
+            Some(listed) => Some(FileVersion {
+                bytes: listed.size,
+                modified: None,
+                etag: listed.etag.clone(),
             }),
-            (None, _) => errors.push(CaptureError::NoFile {
-                capture: source.name(),
-            }),
+            None => version_of(path),
+        };
+        if let Some(version) = version
+            && let Some(head) = known.find(path, &version)
+        {
+            return Ok(CheckedFile { head, version });
+        }
+        check_file(path)
+    });
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for result in checked {
+        match result {
+            Ok(file) => files.push(file),
+            Err(error) => errors.push(error),
         }
     }
     if !errors.is_empty() && (!skip_unreadable || files.is_empty()) {
         return Err(CaptureError::of(errors));
     }
     Ok(CheckedFiles { files, errors })
+}
+
+/// Returns the version of a local file.
+fn version_of(path: &Path) -> Option<FileVersion> {
+    let is = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
+    let since = is.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some(FileVersion {
+        bytes: is.len(),
+        modified: u64::try_from(since.as_nanos()).ok(),
+        etag: None,
+    })
+}
+
+/// Reads the first packet of a file.
+fn check_file(path: &Path) -> Result<CheckedFile, CaptureError> {
+    // Before it is read, so that a later change is another version.
+    let modified = version_of(path).and_then(|version| version.modified);
+    let source = Source::of(path.to_owned())?;
+    if let Source::Object(object) = &source
+        && object.url.has_secret()
+    {
+        return Err(CaptureError::Secret {
+            capture: source.name(),
+        });
+    }
+    let (Some(bytes), Some(again)) = (source.len(), source.again()) else {
+        return Err(CaptureError::NoFile {
+            capture: source.name(),
+        });
+    };
+    let head = FileHead {
+        path: source.path(),
+        first: first_packet(again, true)?,
+    };
+    let version = FileVersion {
+        bytes,
+        modified,
+        etag: source.etag().map(ToOwned::to_owned),
+    };
+    Ok(CheckedFile { head, version })
 }
 
 /// Returns the time and link type of a file's first packet, if `is_wanted` and if the file has

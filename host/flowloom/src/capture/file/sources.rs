@@ -1,5 +1,6 @@
 //! Expansion of folders to the captures in them.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
@@ -9,7 +10,7 @@ use super::capture_reader::CaptureReader;
 use super::input::Source;
 use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
-use crate::storage::{self, ObjectUrl, Place};
+use crate::storage::{self, ObjectVersion, Place};
 
 /// The maximum number of files of a run.
 const MAX_FILES: usize = 1_000_000;
@@ -17,7 +18,18 @@ const MAX_FILES: usize = 1_000_000;
 /// The extensions of captures. Other files are captures if they begin like one.
 const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
 
-/// Returns the files of a run, and whether one of the paths was a folder.
+/// The files of a run.
+#[derive(Clone, Debug, Default)]
+pub struct SourceFiles {
+    /// The paths and URLs, in the order of the sources.
+    pub files: Vec<PathBuf>,
+    /// Whether one of the sources was a folder.
+    pub has_folder: bool,
+    /// What stores have told of objects when they listed folders.
+    pub(crate) versions: HashMap<PathBuf, ObjectVersion>,
+}
+
+/// Returns the files of a run.
 ///
 /// Each folder is replaced by the captures in it and in its subfolders, in the order of their
 /// names. Hidden files are skipped. URLs of files become paths.
@@ -29,18 +41,19 @@ const EXTENSIONS: [&str; 4] = ["pcap", "pcapng", "cap", "dmp"];
 ///
 /// Returns an error if a folder cannot be read or contains no captures, or if there are more than
 /// 1,000,000 files.
-pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError> {
-    let (mut files, mut has_folder) = (Vec::new(), false);
+pub fn expand(paths: Vec<PathBuf>) -> Result<SourceFiles, CaptureError> {
+    let mut found = SourceFiles::default();
+    let files = &mut found.files;
     for name in paths {
         let before = files.len();
         match Place::of(&name).map_err(|error| CaptureError::url(&name, error))? {
             Place::Local(path) if path != Path::new("-") && path.is_dir() => {
-                has_folder = true;
-                read_folder(&path, &mut files)?;
+                found.has_folder = true;
+                read_folder(&path, files)?;
             }
             Place::Local(path) => files.push(path),
             Place::Object(url) if url.is_folder() => {
-                has_folder = true;
+                found.has_folder = true;
                 let is_capture = |name: &str| has_extension(OsStr::new(name));
                 let objects = storage::list(&url, MAX_FILES, is_capture).map_err(|error| {
                     CaptureError::Open {
@@ -48,7 +61,10 @@ pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError>
                         error,
                     }
                 })?;
-                files.extend(objects.iter().map(ObjectUrl::path));
+                for (url, version) in objects {
+                    files.push(url.path());
+                    found.versions.insert(url.path(), version);
+                }
             }
             Place::Object(_) => files.push(name.clone()),
         }
@@ -61,7 +77,7 @@ pub fn expand(paths: Vec<PathBuf>) -> Result<(Vec<PathBuf>, bool), CaptureError>
             return Err(CaptureError::TooManyFiles { limit: MAX_FILES });
         }
     }
-    Ok((files, has_folder))
+    Ok(found)
 }
 
 fn read_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CaptureError> {
@@ -134,7 +150,9 @@ mod tests {
             fs::write(path(name), "text").unwrap();
         }
         std::os::unix::fs::symlink(folder.path(), path("b/circle")).unwrap();
-        let (files, has_folder) = expand(vec!["-".into(), folder.path().into()]).unwrap();
+        let SourceFiles {
+            files, has_folder, ..
+        } = expand(vec!["-".into(), folder.path().into()]).unwrap();
         let expected = ["a.pcap12", "b/x.pcapng.zst", "c.pcap", "plain"].map(path);
         assert_eq!(files[0], Path::new("-"));
         assert_eq!(files[1..], expected);

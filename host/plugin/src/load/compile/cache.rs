@@ -5,8 +5,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::private_folder::PrivateFolder;
 use super::{CompileError, CompiledModule, Compiler};
+use crate::private_folder::PrivateFolder;
 use crate::sandbox::engine_config::engine;
 
 /// A compiler that keeps the machine code of another compiler in a private folder.

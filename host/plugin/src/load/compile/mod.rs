@@ -3,7 +3,6 @@
 pub(crate) mod answer;
 mod cache;
 mod child;
-mod private_folder;
 pub(crate) mod structure;
 mod work;
 

@@ -14,7 +14,7 @@ use crate::privilege::{check_owned_by_root, has_more_privileges};
 ///
 /// Every access uses one descriptor, whose owner and mode were checked. A folder that replaces it later is therefore not
 /// used. Links, pipes and files of other users in it are not used either.
-pub(crate) struct PrivateFolder {
+pub struct PrivateFolder {
     folder: File,
     /// The user id of its owner, who must also own the files that are read.
     owner: u32,
@@ -22,10 +22,13 @@ pub(crate) struct PrivateFolder {
 
 /// A regular file of the folder.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Entry {
-    pub(crate) modified: SystemTime,
-    pub(crate) size: u64,
-    pub(crate) name: String,
+pub struct PrivateEntry {
+    /// The time of the last change.
+    pub modified: SystemTime,
+    /// The size in bytes.
+    pub size: u64,
+    /// The name in the folder.
+    pub name: String,
 }
 
 impl PrivateFolder {
@@ -34,7 +37,7 @@ impl PrivateFolder {
     /// # Errors
     ///
     /// The folder cannot be used. The text is the reason.
-    pub(crate) fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, String> {
         let fail = |error: io::Error| error.to_string();
         if has_more_privileges() {
             // The caller must not decide what native code this program runs.
@@ -72,7 +75,11 @@ impl PrivateFolder {
     }
 
     /// Returns the names in the folder.
-    pub(crate) fn names(&self) -> io::Result<Vec<String>> {
+    ///
+    /// # Errors
+    ///
+    /// The error of the operating system.
+    pub fn names(&self) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in Dir::read_from(&self.folder)? {
             let name = entry?.file_name().to_string_lossy().into_owned();
@@ -84,12 +91,12 @@ impl PrivateFolder {
     }
 
     /// Returns the metadata of a regular file; `None` for anything else.
-    pub(crate) fn entry(&self, name: &str) -> Option<Entry> {
+    pub fn entry(&self, name: &str) -> Option<PrivateEntry> {
         let data = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let seconds = Duration::from_secs(u64::try_from(data.st_mtime).unwrap_or_default());
         let modified =
             SystemTime::UNIX_EPOCH + seconds + Duration::from_nanos(data.st_mtime_nsec as u64);
-        (FileType::from_raw_mode(data.st_mode) == FileType::RegularFile).then(|| Entry {
+        (FileType::from_raw_mode(data.st_mode) == FileType::RegularFile).then(|| PrivateEntry {
             modified,
             size: u64::try_from(data.st_size).unwrap_or_default(),
             name: name.to_owned(),
@@ -98,14 +105,22 @@ impl PrivateFolder {
 
     /// Reads the first bytes, at most `max`, of a file that belongs to the owner and that nobody else may write
     /// to.
-    pub(crate) fn head(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it cannot be read.
+    pub fn head(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         self.file(name)?.take(max).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
     /// Reads a complete file of at most `max` bytes, as [`head`](Self::head).
-    pub(crate) fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, it is larger, or it cannot be read.
+    pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
         let file = self.file(name)?;
         let size = file.metadata()?.len();
         if size > max {
@@ -130,7 +145,11 @@ impl PrivateFolder {
     }
 
     /// Writes a file atomically: it has the name `new` until it is complete, and then replaces the file `name`.
-    pub(crate) fn write(&self, name: &str, new: &str, parts: &[&[u8]]) -> io::Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written. There is none named `new` then, unless it existed before.
+    pub fn write(&self, name: &str, new: &str, parts: &[&[u8]]) -> io::Result<()> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -145,7 +164,12 @@ impl PrivateFolder {
         written
     }
 
-    pub(crate) fn remove(&self, name: &str) -> io::Result<()> {
+    /// Removes a file.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it cannot be removed.
+    pub fn remove(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.folder, name, AtFlags::empty())?)
     }
 }
