@@ -97,6 +97,16 @@ def test_a_folder_of_a_store_has_the_flows_of_a_folder_of_files(store):
     assert rows(found) == rows(expected)
 
 
+def test_a_pattern_stands_for_objects(store, command):
+    code, out, errors = command("meter", f"s3://{BUCKET}/d*/dns.pca*", "--source-file", "--format", "jsonl", "-q")
+    assert (code, errors) == (0, "")
+    names = [name for name in NAMES if name.startswith("dns.pca")]
+    assert {json.loads(line)["source_file"] for line in out.splitlines()} == {FOLDER + name for name in names}
+    # Hidden names need a dot.
+    assert flowloom.plan(f"s3://{BUCKET}/**/dns.pcap").tasks[0].files == [FOLDER + "dns.pcap"]
+    assert flowloom.plan(f"s3://{BUCKET}/day/.*/dns.pcap").tasks[0].files == [FOLDER + ".hidden/dns.pcap"]
+
+
 def test_the_command_reads_and_writes_objects(store, command, metered):
     code, _, errors = command("meter", f"{FOLDER}dns.pcap", "-o", f"s3://{BUCKET}/out/flows.parquet")
     assert (code, "flows" in errors) == (0, True)
@@ -192,7 +202,7 @@ def test_an_object_that_has_changed_since_the_plan_fails_its_task(store):
     ("source", "message"),
     [
         (f"s3://{BUCKET}/nothing.pcap", "there is no such object, NoSuchKey; a folder ends with '/'"),
-        (f"s3://{BUCKET}/day/*.pcap", "a pattern is not expanded"),
+        (f"s3://{BUCKET}/day/x*.pcap", "no object matches"),
         (f"s3://{BUCKET}/nothing/", "it contains no captures"),
         ("s3://absent/", "there is no such bucket, NoSuchBucket"),
         (f"s3://{BUCKET}/empty.pcap", "the file is empty"),

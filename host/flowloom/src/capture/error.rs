@@ -70,6 +70,13 @@ pub enum CaptureError {
         folder: String,
     },
 
+    /// No object of a store matches the pattern.
+    #[error("no object matches {}", Quoted(pattern))]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+    },
+
     /// The run has too many files.
     #[error(
         "cannot read more than {limit} files in one run; name fewer files, or meter them in several runs"

@@ -12,7 +12,23 @@ use super::version::ObjectVersion;
 pub(crate) struct ObjectUrl(Infallible);
 
 impl ObjectUrl {
+    pub(crate) fn parts_in<'a>(&'a self, _: &Self) -> std::iter::Empty<&'a str> {
+        match self.0 {}
+    }
+
     pub(crate) fn is_folder(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn is_pattern(&self) -> bool {
+        match self.0 {}
+    }
+
+    pub(crate) fn folder(&self) -> Self {
+        match self.0 {}
+    }
+
+    pub(crate) fn matches(&self, _: &Self) -> bool {
         match self.0 {}
     }
 
@@ -53,7 +69,7 @@ impl ObjectHead {
 pub(crate) fn list(
     folder: &ObjectUrl,
     _: usize,
-    _: impl Fn(&str) -> bool,
+    _: impl Fn(&ObjectUrl) -> bool,
 ) -> io::Result<Vec<(ObjectUrl, ObjectVersion)>> {
     match folder.0 {}
 }

@@ -4,8 +4,8 @@ use std::io;
 
 use object_store::Error;
 
+use super::object_url::ObjectUrl;
 use super::store_error::StoreError;
-use super::url::ObjectUrl;
 
 /// The most characters of a server's own message.
 const MAX_MESSAGE: usize = 300;
@@ -21,10 +21,6 @@ pub(super) fn io_error(error: &Error, url: &ObjectUrl) -> io::Error {
     let missing = match url {
         url if url.is_web() => "there is no such file on the server".to_owned(),
         url if url.is_folder() => format!("there is no such bucket{code}"),
-        url if url.is_pattern() => {
-            "there is no object of this name; a pattern is not expanded: name its folder, with '/' at the end"
-                .to_owned()
-        }
         _ => format!("there is no such object{code}; a folder ends with '/'"),
     };
     let (kind, message) = match error {
@@ -95,7 +91,7 @@ fn explained(message: &str) -> String {
 }
 
 /// Returns the HTTP status in the message of an error.
-fn status_of(text: &str) -> Option<u16> {
+pub(super) fn status_of(text: &str) -> Option<u16> {
     let (_, rest) = text.split_once("non-2xx status code: ")?;
     rest.get(..3)?.parse().ok()
 }

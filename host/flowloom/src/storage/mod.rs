@@ -16,6 +16,9 @@ mod client;
 #[cfg(feature = "cloud")]
 mod error;
 #[cfg(feature = "cloud")]
+mod object_url;
+mod place;
+#[cfg(feature = "cloud")]
 mod reader;
 #[cfg(feature = "cloud")]
 mod store;
@@ -30,11 +33,12 @@ mod absent;
 #[cfg(not(feature = "cloud"))]
 pub(crate) use absent::{ObjectHead, ObjectReader, ObjectUrl, ObjectWriter, list};
 
-pub(crate) use self::store_error::StoreError;
 #[cfg(feature = "cloud")]
-pub(crate) use self::url::ObjectUrl;
+pub(crate) use self::object_url::ObjectUrl;
+pub(crate) use self::place::Place;
+pub(crate) use self::store_error::StoreError;
+pub(crate) use self::url::UrlError;
 pub use self::url::public;
-pub(crate) use self::url::{Place, UrlError};
 pub(crate) use self::version::ObjectVersion;
 #[cfg(feature = "cloud")]
 pub(crate) use reader::ObjectReader;

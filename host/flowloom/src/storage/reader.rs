@@ -11,14 +11,16 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use super::error::io_error;
+use super::object_url::ObjectUrl;
 use super::store::{ObjectHead, OpenStore};
 use super::store_error::StoreError;
-use super::url::ObjectUrl;
 
 /// The bytes of one request.
 const RANGE: u64 = 8 << 20;
 /// The ranges that are requested at the same time. They are held in memory until they are read.
 const AHEAD: usize = 8;
+/// The time that a range may take. Slower servers could hold a run for ever.
+const RANGE_TIME: Duration = Duration::from_secs(600);
 /// The number of times that a range is requested.
 const TRIES: u32 = 4;
 /// The time before the second request; it doubles with each.
@@ -108,7 +110,11 @@ async fn request_repeatedly(
 ) -> io::Result<Bytes> {
     let mut tries = 1;
     loop {
-        match request(open, url, etag, size, range.clone()).await {
+        let answer = request(open, url, etag, size, range.clone());
+        let answer = tokio::time::timeout(RANGE_TIME, answer)
+            .await
+            .unwrap_or_else(|_| Err(StoreError::other("the server is too slow")));
+        match answer {
             Err(error) if error.kind() == io::ErrorKind::Other && tries < TRIES => {
                 tracing::debug!("{url}: {error}; the range is requested again");
                 tokio::time::sleep(PAUSE * (1 << tries)).await;

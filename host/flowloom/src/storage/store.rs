@@ -20,9 +20,9 @@ use object_store::{
 use tokio::runtime::{Handle, Runtime};
 
 use super::client::Connector;
-use super::error::{clean, io_error};
+use super::error::{clean, io_error, status_of};
+use super::object_url::{ObjectUrl, StoreName};
 use super::store_error::StoreError;
-use super::url::{ObjectUrl, StoreName};
 use super::version::ObjectVersion;
 
 /// The threads that wait for stores. Reading is little work: TLS and copies.
@@ -35,6 +35,8 @@ const MAX_BYTES: u64 = 8 << 40;
 const MAX_LISTED: usize = 10_000_000;
 /// The bytes that are read when an object is opened. They contain the first packet.
 const HEAD_BYTES: u64 = 64 << 10;
+/// The time that these may take, with all tries.
+const HEAD_TIME: Duration = Duration::from_secs(120);
 /// The variables that decide how stores are reached.
 const VARIABLES: [&str; 6] = [
     "AWS_",
@@ -228,7 +230,15 @@ impl ObjectHead {
             let bytes = answer.bytes().await?;
             Ok((size, etag, bytes))
         };
-        let error = match open.threads.block_on(read) {
+        let limited = {
+            // The timer is one of these threads.
+            let _threads = open.threads.enter();
+            tokio::time::timeout(HEAD_TIME, read)
+        };
+        let Ok(read) = open.threads.block_on(limited) else {
+            return Err(StoreError::other("the server is too slow"));
+        };
+        let error: object_store::Error = match read {
             Ok((size, ..)) if size > MAX_BYTES => {
                 return Err(StoreError::io(
                     io::ErrorKind::FileTooLarge,
@@ -249,7 +259,7 @@ impl ObjectHead {
             Err(error) => error,
         };
         // No range of an empty object is valid.
-        if !matches!(error, object_store::Error::NotFound { .. })
+        if status_of(&error.to_string()) == Some(416)
             && let Ok(meta) = open.threads.block_on(open.store.head(url.key()))
             && meta.size == 0
         {
@@ -268,8 +278,8 @@ fn is_strong(etag: &str) -> bool {
     !etag.starts_with("W/")
 }
 
-/// Returns the objects of a folder and its subfolders, in the order in which a folder of files is read. Parts of names
-/// that begin with a dot are hidden. It stops after `limit` + 1 objects whose names satisfy `is_wanted`.
+/// Returns the objects of a folder and its subfolders that satisfy `is_wanted`, in the order in which a folder of files is
+/// read. It stops after `limit` + 1 of them. Empty objects, with which some programs mark folders, are left out.
 ///
 /// # Errors
 ///
@@ -277,7 +287,7 @@ fn is_strong(etag: &str) -> bool {
 pub(crate) fn list(
     folder: &ObjectUrl,
     limit: usize,
-    is_wanted: impl Fn(&str) -> bool,
+    is_wanted: impl Fn(&ObjectUrl) -> bool,
 ) -> io::Result<Vec<(ObjectUrl, ObjectVersion)>> {
     let open = OpenStore::of(folder)?;
     let prefix = (!folder.key().as_ref().is_empty()).then(|| folder.key().clone());
@@ -287,11 +297,7 @@ pub(crate) fn list(
         let mut objects = open.store.list(prefix.as_ref());
         while let Some(object) = objects.try_next().await? {
             let key = object.location;
-            let inner = key.prefix_match(folder.key());
-            let is_hidden =
-                inner.is_some_and(|mut parts| parts.any(|part| part.as_ref().starts_with('.')));
-            let is_named = key.filename().is_some_and(&is_wanted);
-            if is_named && !is_hidden && object.size > 0 {
+            if object.size > 0 && is_wanted(&folder.with_key(key.clone())) {
                 let etag = object.e_tag.filter(|etag| is_strong(etag));
                 keys.push((
                     key,

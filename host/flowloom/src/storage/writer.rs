@@ -8,8 +8,8 @@ use object_store::{
 };
 
 use super::error::io_error;
+use super::object_url::ObjectUrl;
 use super::store::OpenStore;
-use super::url::ObjectUrl;
 
 /// The bytes of a part. Stores accept up to 10,000 parts of an object.
 const PART: usize = 16 << 20;

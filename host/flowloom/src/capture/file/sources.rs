@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use walkdir::{DirEntry, WalkDir};
@@ -10,7 +11,7 @@ use super::capture_reader::CaptureReader;
 use super::input::Source;
 use super::read_buffer::ReadBuffer;
 use crate::capture::CaptureError;
-use crate::storage::{self, ObjectVersion, Place};
+use crate::storage::{self, ObjectUrl, ObjectVersion, Place};
 
 /// The maximum number of files of a run.
 const MAX_FILES: usize = 1_000_000;
@@ -52,15 +53,18 @@ pub fn expand(paths: Vec<PathBuf>) -> Result<SourceFiles, CaptureError> {
                 read_folder(&path, files)?;
             }
             Place::Local(path) => files.push(path),
-            Place::Object(url) if url.is_folder() => {
-                found.has_folder = true;
-                let is_capture = |name: &str| has_extension(OsStr::new(name));
-                let objects = storage::list(&url, MAX_FILES, is_capture).map_err(|error| {
-                    CaptureError::Open {
-                        capture: url.to_string(),
-                        error,
-                    }
+            Place::Object(url) if url.is_folder() || url.is_pattern() => {
+                found.has_folder |= url.is_folder();
+                let room = MAX_FILES.saturating_sub(files.len());
+                let objects = objects(&url, room).map_err(|error| CaptureError::Open {
+                    capture: url.to_string(),
+                    error,
                 })?;
+                if objects.is_empty() && url.is_pattern() {
+                    return Err(CaptureError::NoMatch {
+                        pattern: url.to_string(),
+                    });
+                }
                 for (url, version) in objects {
                     files.push(url.path());
                     found.versions.insert(url.path(), version);
@@ -78,6 +82,23 @@ pub fn expand(paths: Vec<PathBuf>) -> Result<SourceFiles, CaptureError> {
         }
     }
     Ok(found)
+}
+
+/// Returns the captures in a folder of a store, or the objects that match a pattern.
+fn objects(url: &ObjectUrl, room: usize) -> io::Result<Vec<(ObjectUrl, ObjectVersion)>> {
+    if url.is_pattern() {
+        return storage::list(&url.folder(), room, |object| url.matches(object));
+    }
+    storage::list(url, room, |object| {
+        let mut name = "";
+        for part in object.parts_in(url) {
+            if part.starts_with('.') {
+                return false;
+            }
+            name = part;
+        }
+        has_extension(OsStr::new(name))
+    })
 }
 
 fn read_folder(folder: &Path, files: &mut Vec<PathBuf>) -> Result<(), CaptureError> {
