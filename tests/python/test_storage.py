@@ -4,7 +4,9 @@ import gzip
 import io
 import json
 import os
+import signal
 import subprocess
+import threading
 import time
 
 import flowloom
@@ -428,6 +430,28 @@ def test_bytes_that_do_not_arrive_are_requested_again(web):
     table = flowloom.meter(web.url("/x.pcap")).to_arrow()
     assert table["bidirectional_packets"].to_pylist() == [50_000]
     assert len(failures) == 3
+
+
+def test_a_run_ends_though_a_server_is_silent(web, flowloom_command, tmp_path):
+    data, silent = capture_of(50_000), threading.Event()
+
+    def answer(request):
+        if int(request.headers["Range"].removeprefix("bytes=").split("-")[0]) < RANGE:
+            request.ranged(data)
+        else:
+            silent.set()
+            time.sleep(20)
+
+    web.answers["/x.pcap"] = answer
+    output = tmp_path / "flows.jsonl"
+    run = subprocess.Popen([flowloom_command, "meter", web.url("/x.pcap"), "-o", output], stderr=subprocess.PIPE, text=True)
+    assert silent.wait(30)
+    time.sleep(1)
+    run.send_signal(signal.SIGINT)
+    _, errors = run.communicate(timeout=15)
+    # The flows up to there are kept.
+    packets = json.loads(output.read_text())["bidirectional_packets"]
+    assert (run.returncode, packets) == (0, (RANGE - 24) // (len(capture_of(1)) - 24)), errors
 
 
 def test_a_file_that_changes_while_it_is_read_is_damaged_there(web):

@@ -125,6 +125,11 @@ impl RunMetadata {
     }
 }
 
+/// Returns whether a read can be repeated: a signal arrived, or a store had no data for a while.
+fn is_transient(kind: io::ErrorKind) -> bool {
+    matches!(kind, io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
+}
+
 /// Returns the SHA-256 of a file or object in hexadecimal.
 fn sha256(path: &Path) -> io::Result<String> {
     let (mut digest, mut block) = (Sha256::new(), vec![0; 1 << 18]);
@@ -133,7 +138,7 @@ fn sha256(path: &Path) -> io::Result<String> {
         match file.read(&mut block) {
             Ok(0) => return Ok(hex::encode(digest.finalize())),
             Ok(len) => digest.update(&block[..len]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if is_transient(error.kind()) => {}
             Err(error) => return Err(error),
         }
     }

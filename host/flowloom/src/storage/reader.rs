@@ -26,7 +26,11 @@ const TRIES: u32 = 4;
 /// The time before the second request; it doubles with each.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// Reads the bytes of an object. It requests up to 64 MiB before they are needed.
+/// The time that a read waits.
+const MAX_WAIT: Duration = Duration::from_millis(100);
+
+/// Reads the bytes of an object. It requests up to 64 MiB before they are needed. A read that waits for 100 ms returns the
+/// error `WouldBlock`, and can be repeated.
 pub(crate) struct ObjectReader {
     url: ObjectUrl,
     size: u64,
@@ -41,8 +45,25 @@ pub(crate) struct ObjectReader {
 
 /// The requests of a reader.
 struct Ranges {
+    open: OpenStore,
     arrived: mpsc::Receiver<io::Result<Bytes>>,
     requests: AbortHandle,
+}
+
+impl Ranges {
+    /// Waits for the next range, at most 100 ms: the error is then `WouldBlock`, so that the reader can be stopped.
+    fn wait(&mut self) -> io::Result<Bytes> {
+        let next = {
+            // The timer is one of these threads.
+            let _threads = self.open.threads.enter();
+            tokio::time::timeout(MAX_WAIT, self.arrived.recv())
+        };
+        match self.open.threads.block_on(next) {
+            Err(_) => Err(io::ErrorKind::WouldBlock.into()),
+            Ok(Some(range)) => range,
+            Ok(None) => Err(StoreError::other("reading was ended")),
+        }
+    }
 }
 
 impl Drop for Ranges {
@@ -86,6 +107,7 @@ impl ObjectReader {
             }
         });
         self.ranges = Some(Ranges {
+            open,
             arrived,
             requests: requests.abort_handle(),
         });
@@ -167,11 +189,10 @@ impl Read for ObjectReader {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         if self.current.is_empty() && self.position < self.size {
             self.prefetch()?;
-            let next = self
-                .ranges
-                .as_mut()
-                .and_then(|ranges| ranges.arrived.blocking_recv());
-            self.current = next.ok_or_else(|| StoreError::other("reading was ended"))??;
+            self.current = match &mut self.ranges {
+                Some(ranges) => ranges.wait()?,
+                None => return Err(StoreError::other("reading was ended")),
+            };
         }
         let count = self.current.len().min(into.len());
         self.current.copy_to_slice(&mut into[..count]);

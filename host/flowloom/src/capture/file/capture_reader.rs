@@ -27,7 +27,7 @@ pub(crate) struct CaptureReader {
 pub(crate) enum ReadOutcome {
     /// At least one packet.
     Packets,
-    /// A pipe had no data for a while.
+    /// A pipe or a store had no data for a while.
     Pause,
     /// The capture ended at the end of a record.
     End,
@@ -93,8 +93,8 @@ impl CaptureReader {
         }
     }
 
-    /// Reads the header. Returns whether it is complete; it is not if a pipe had no data for a
-    /// while.
+    /// Reads the header. Returns whether it is complete; it is not if a pipe or a store had no data
+    /// for a while.
     pub(crate) fn read_header(&mut self, buffer: &mut ReadBuffer) -> Result<bool, CaptureError> {
         while buffer.bytes().len() < HEADER_LEN {
             match buffer.fill(&mut self.input, HEADER_LEN) {

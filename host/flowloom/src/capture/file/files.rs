@@ -347,7 +347,9 @@ impl Files {
                     self.next_ordinal += self.returned as u64;
                     return Ok(AdvanceResult::Records(0));
                 }
-                Ok(ReadOutcome::Pause) => return Ok(self.pipe.pause()),
+                Ok(ReadOutcome::Pause) if is_pipe => return Ok(self.pipe.pause()),
+                // The packets of an object are not live: no time passes.
+                Ok(ReadOutcome::Pause) => return Ok(AdvanceResult::Pause(None)),
                 Ok(ReadOutcome::End) => self.end_file(),
                 Err(error) => {
                     self.end_file();

@@ -147,10 +147,12 @@ impl Source {
 
     /// Opens the source without reading from it.
     pub(crate) fn open(self) -> io::Result<Input> {
+        let is_object = matches!(self, Self::Object(_));
         let (raw, is_pipe) = self.open_stored()?;
         Ok(Input {
             encoding: Encoding::Undetected(Some(CountingReader::new(raw))),
             is_pipe,
+            may_pause: is_pipe || is_object,
         })
     }
 
@@ -170,7 +172,8 @@ impl Source {
     }
 }
 
-/// Opens the bytes of a file or an object as they are stored, compressed or not.
+/// Opens the bytes of a file or an object as they are stored, compressed or not. A read of an object that waits for 100 ms
+/// returns the error `WouldBlock`, and can be repeated.
 ///
 /// # Errors
 ///
@@ -191,6 +194,8 @@ pub fn open_stored(path: PathBuf) -> Result<Box<dyn Read + Send>, CaptureError> 
 pub(crate) struct Input {
     encoding: Encoding,
     is_pipe: bool,
+    /// Whether a read returns without data after a while.
+    may_pause: bool,
 }
 
 enum Encoding {
@@ -229,9 +234,9 @@ impl Input {
         self.is_pipe
     }
 
-    /// Returns whether `error` means that a pipe had no data for a while. The next read continues.
+    /// Returns whether `error` means that a pipe or a store had no data for a while. The next read continues.
     pub(crate) fn is_pause(&self, error: &io::Error) -> bool {
-        self.is_pipe && error.kind() == io::ErrorKind::WouldBlock
+        self.may_pause && error.kind() == io::ErrorKind::WouldBlock
     }
 
     /// Returns the bytes read from the file, before decompression.

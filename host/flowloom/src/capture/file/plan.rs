@@ -9,7 +9,7 @@ use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 use serde::{Deserialize, Serialize};
 
-use super::capture_reader::CaptureReader;
+use super::capture_reader::{CaptureReader, ReadOutcome};
 use super::groups::{self, FileHead, Grouping};
 use super::input::Source;
 use super::parallel::{cores, in_parallel};
@@ -273,16 +273,19 @@ fn check_file(path: &Path) -> Result<CheckedFile, CaptureError> {
 fn first_packet(source: Source, is_wanted: bool) -> Result<Option<(Time, LinkType)>, CaptureError> {
     let mut buffer = ReadBuffer::small();
     let mut reader = CaptureReader::open(source)?;
-    reader.read_header(&mut buffer)?;
+    while !reader.read_header(&mut buffer)? {}
     if !is_wanted {
         return Ok(None);
     }
     let mut records = Vec::new();
-    match reader.next(&mut buffer, &mut records) {
-        Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
-        // The same error is returned again when the file is read.
-        Err(error) if error.is_damage() => Ok(None),
-        Err(error) => Err(error),
+    loop {
+        return match reader.next(&mut buffer, &mut records) {
+            Ok(ReadOutcome::Pause) => continue,
+            Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
+            // The same error is returned again when the file is read.
+            Err(error) if error.is_damage() => Ok(None),
+            Err(error) => Err(error),
+        };
     }
 }
 
