@@ -83,7 +83,7 @@ impl OpenStore {
                 runtime: ManuallyDrop::new(
                     tokio::runtime::Builder::new_multi_thread()
                         .worker_threads(THREADS)
-                        .thread_name("storage")
+                        .thread_name("flowloom-store")
                         .enable_all()
                         .build()?,
                 ),
