@@ -263,6 +263,22 @@ def test_an_output_that_is_not_one_object_is_refused(store, command, output, opt
     assert store.get("day/dns.pcap") == (CAPTURES / "dns.pcap").read_bytes()
 
 
+def test_an_output_whose_store_fails_ends_the_run(authority, flowloom_command, monkeypatch):
+    store = Store(authority)
+    for name, value in store.environment.items():
+        monkeypatch.setenv(name, value)
+    arguments = [flowloom_command, "meter", "-", "-o", f"s3://{BUCKET}/out.jsonl"]
+    run = subprocess.Popen(arguments, stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    run.stdin.write((CAPTURES / "dns.pcap").read_bytes())
+    run.stdin.flush()
+    time.sleep(1)
+    assert store.keys() == []
+    store.close()
+    _, errors = run.communicate(timeout=60)
+    assert run.returncode == 1
+    assert f"cannot write to 's3://{BUCKET}/out.jsonl': ".encode() in errors
+
+
 def test_an_existing_object_is_kept_if_it_must_not_be_replaced(store, command):
     store.put("out/kept.csv", b"kept")
     code, _, errors = command("meter", str(CAPTURES / "dns.pcap"), "-o", f"s3://{BUCKET}/out/kept.csv", "--no-clobber")
