@@ -340,7 +340,7 @@ impl Meter {
     /// Returns the files that the run reads.
     fn inputs(&self, sources: &[PathBuf]) -> Inputs {
         let mut inputs = Inputs::default();
-        inputs.add("a source", sources);
+        inputs.add_files("a source", sources);
         inputs.add("the list of sources", self.from.list());
         inputs.add("a plugin", self.plugins.files());
         inputs.add("the text of a plugin's option", self.plugins.option_files());

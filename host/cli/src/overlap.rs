@@ -11,32 +11,50 @@ use super::exit::Failure;
 
 /// The files that a command reads, each with its role.
 #[derive(Default)]
-pub(super) struct Inputs(Vec<(&'static str, PathBuf)>);
+pub(super) struct Inputs(Vec<Input>);
+
+struct Input {
+    role: &'static str,
+    path: PathBuf,
+    /// The identity of the file, which does not depend on names and links.
+    id: Option<FileId>,
+}
 
 impl Inputs {
     /// Adds files, and the files of folders. `-` is standard input.
     pub(super) fn add<P: Into<PathBuf>>(
         &mut self,
-        what: &'static str,
+        role: &'static str,
         paths: impl IntoIterator<Item = P>,
     ) {
         for path in paths {
             let path = path.into();
-            if path == Path::new("-") {
-                self.0.push((what, "/dev/stdin".into()));
-                continue;
-            }
             if let Ok(entries) = fs::read_dir(&path) {
-                let files = entries.flatten().map(|entry| (what, entry.path()));
-                self.0.extend(files);
+                self.add_files(role, entries.flatten().map(|entry| entry.path()));
             }
-            self.0.push((what, path));
+            self.add_files(role, [path]);
         }
     }
 
-    /// Returns the identities of the files, which do not depend on names and links.
+    /// Adds files that are not folders.
+    pub(super) fn add_files<P: Into<PathBuf>>(
+        &mut self,
+        role: &'static str,
+        paths: impl IntoIterator<Item = P>,
+    ) {
+        for path in paths {
+            let path = match path.into() {
+                path if path == Path::new("-") => "/dev/stdin".into(),
+                path => path,
+            };
+            let id = FileId::at(&path);
+            self.0.push(Input { role, path, id });
+        }
+    }
+
+    /// Returns the identities of the files.
     pub(super) fn ids(&self) -> impl Iterator<Item = FileId> {
-        self.0.iter().filter_map(|(_, path)| FileId::at(path))
+        self.0.iter().filter_map(|input| input.id)
     }
 
     /// Fails if an output is the same file as an input or another output.
@@ -47,9 +65,9 @@ impl Inputs {
                 .into_iter()
                 .filter_map(|path| Some((FileId::at(&path)?, path)))
                 .collect();
-            for (what, path) in &self.0 {
-                if FileId::at(path).is_some_and(|id| written.contains_key(&id)) {
-                    return Err(both(path, what, role));
+            for input in &self.0 {
+                if input.id.is_some_and(|id| written.contains_key(&id)) {
+                    return Err(both(&input.path, input.role, role));
                 }
             }
             for (other, others) in &outputs[n + 1..] {

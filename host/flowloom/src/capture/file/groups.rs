@@ -55,9 +55,13 @@ pub const MAX_OVERLAP: Duration = Duration::from_secs(1);
 pub fn group(files: &[FileHead]) -> Vec<Vec<usize>> {
     let mut groups: Vec<Vec<usize>> = Vec::new();
     let mut known = HashMap::new();
+    // Many files are in few folders.
+    let mut folders: HashMap<&Path, PathBuf> = HashMap::new();
     for (at, file) in files.iter().enumerate() {
         let link = file.first.map(|(_, link)| link);
-        let key = (folder(&file.path), base_name(&file.path), link);
+        let parent = parent(&file.path);
+        let folder = folders.entry(parent).or_insert_with(|| canonical(parent));
+        let key = (folder.clone(), base_name(&file.path), link);
         let group = *known.entry(key).or_insert_with(|| {
             groups.push(Vec::new());
             groups.len() - 1
@@ -77,13 +81,17 @@ pub fn continues(newest: Time, first: Time) -> bool {
     first >= newest.before(MAX_OVERLAP)
 }
 
-/// Returns the canonical path of a file's folder.
-fn folder(path: &Path) -> PathBuf {
-    let parent = match path.parent() {
+/// Returns the folder of a file.
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
-    };
-    parent.canonicalize().unwrap_or_else(|_| parent.to_owned())
+    }
+}
+
+/// Returns the path of a folder without links. A URL has none.
+fn canonical(folder: &Path) -> PathBuf {
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 /// Stands for the part of a name that rotation changes. No file name contains it.
