@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import boto3
@@ -58,6 +59,7 @@ class Store:
         else:
             raise RuntimeError("moto_server does not start")
         self.environment["AWS_ENDPOINT_URL"] = f"https://localhost:{port}"
+        self._context = ssl.create_default_context(cafile=str(authority.authority))
         self.client = boto3.client(
             "s3",
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
@@ -85,6 +87,28 @@ class Store:
     def get(self, key):
         """Return the bytes of an object."""
         return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def delete(self, key):
+        """Delete an object."""
+        self.client.delete_object(Bucket=BUCKET, Key=key)
+
+    @contextlib.contextmanager
+    def denying(self):
+        """Deny all requests, as to an access key that the store does not know."""
+        self._set_requests_without_check("0")
+        try:
+            yield
+        finally:
+            self._set_requests_without_check("inf")
+
+    def _set_requests_without_check(self, count):
+        request = urllib.request.Request(
+            f"{self.environment['AWS_ENDPOINT_URL']}/moto-api/reset-auth",
+            data=count.encode(),
+            headers={"Content-Type": "text/plain"},
+        )
+        with urllib.request.urlopen(request, context=self._context) as answer:
+            answer.read()
 
     def keys(self, prefix=""):
         """Return the names of objects."""

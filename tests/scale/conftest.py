@@ -1,8 +1,10 @@
-"""What the tests of engines share: many captures, and the flows of one process."""
+"""What the tests of engines share: many captures, in files and in a store, and the flows of one process."""
 
+import contextlib
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import flowloom
@@ -14,10 +16,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CAPTURES = ROOT / "tests/captures"
 # Workers import the gate.
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "tests/scale"), os.environ.get("PYTHONPATH", "")])
+# The store is that of the tests of the Python package.
+sys.path.append(str(ROOT / "tests/python"))
 # Empty, damaged or no captures.
 DAMAGED = {"bad-length.pcap", "cut-header.pcap", "cut.pcap", "cut.pcapng"}
 # The packages that a marked test needs.
 NEEDS = {"ray": ["ray"], "spark": ["pyspark"], "sail": ["pysail", "pyspark"], "dask": ["dask"]}
+NEEDS["s3"] = ["moto", "boto3", "trustme"]
 
 
 def pytest_collection_modifyitems(items):
@@ -71,6 +76,108 @@ def group(tmp_path):
     for name in ("part1.pcap", "cut.pcap", "part2.pcap"):
         files.append(str(shutil.copy(CAPTURES / name, tmp_path)))
     return files
+
+
+# A store
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """Start a store, whose address and credentials are in the environment. Without its packages, there is no store.
+
+    Engines are started after it: their workers inherit the environment.
+    """
+    if any(importlib.util.find_spec(package) is None for package in NEEDS["s3"]):
+        yield None
+        return
+    from stores import Authority, Store
+
+    store = Store(Authority(tmp_path_factory.mktemp("authority")))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in store.environment.items():
+            patch.setenv(name, value)
+        yield store
+    store.close()
+
+
+@pytest.fixture(scope="session")
+def store(environment, captures):
+    """Return a store that has the captures in the folder ``day/``."""
+    for path in Path(captures).iterdir():
+        environment.put(f"day/{path.name}", path)
+    return environment
+
+
+@pytest.fixture(scope="session")
+def day(store):
+    """Return the URL of a folder with the captures."""
+    return "s3://captures/day/"
+
+
+class Trouble:
+    """A folder of a store with three objects of one capture, the second of which cannot be read or is truncated."""
+
+    MESSAGES = {
+        "missing": "there is no such object, NoSuchKey",
+        "denied": "the store denies access (HTTP status 403, InvalidAccessKeyId); check the credentials in the environment",
+        "truncated": "at byte 7965, packet 34",
+    }
+
+    def __init__(self, store, kind, files):
+        self._store = store
+        self.kind = kind
+        self.folder = f"s3://captures/{kind}/"
+        self.message = self.MESSAGES[kind]
+        # The object that the message names. If access is denied, it is to the first one.
+        self.named = f"{self.folder}{1 if kind == 'denied' else 2}.pcap"
+        for name, path in files.items():
+            store.put(f"{kind}/{name}", path)
+
+    @contextlib.contextmanager
+    def begin(self):
+        """Make the trouble, after the run was planned."""
+        if self.kind == "denied":
+            with self._store.denying():
+                yield
+        else:
+            if self.kind == "missing":
+                self._store.delete("missing/2.pcap")
+            yield
+
+    def assert_named(self, error):
+        """Check the message that the driver shows."""
+        text = str(error)
+        assert f"'{self.named}'" in text
+        assert self.message in text
+        assert ("set allow_damaged" in text) == (self.kind == "truncated")
+        from stores import SECRET
+
+        assert SECRET not in text
+
+
+@pytest.fixture
+def rotated(tmp_path):
+    """Return three files of one capture in a folder, by name. The second one is truncated."""
+    folder = tmp_path / "rotated"
+    folder.mkdir()
+    names = {"1.pcap": "part1.pcap", "2.pcap": "cut.pcap", "3.pcap": "part2.pcap"}
+    return {name: Path(shutil.copy(CAPTURES / of, folder / name)) for name, of in names.items()}
+
+
+@pytest.fixture(params=list(Trouble.MESSAGES))
+def trouble(request, store, rotated):
+    """Return a folder with an object that is missing, denied or truncated."""
+    return Trouble(store, request.param, rotated)
+
+
+@pytest.fixture
+def truncated(store, rotated):
+    """Return a folder with a truncated object, and the flows of one process over the same files."""
+    with pytest.warns(flowloom.CaptureWarning, match="2.pcap"):
+        expected = flowloom.meter(list(rotated.values()), group="one").to_arrow()
+    # Flows of the files before and after the damage.
+    assert expected.num_rows > 3
+    return Trouble(store, "truncated", rotated).folder, expected
 
 
 def assert_same(found, expected):

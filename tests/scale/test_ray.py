@@ -8,7 +8,7 @@ from pathlib import Path
 import flowloom
 import pyarrow
 import pytest
-from conftest import CAPTURES, assert_same
+from conftest import CAPTURES, Trouble, assert_same
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(environment):
     """Return a cluster whose first node does no tasks."""
     from ray.cluster_utils import Cluster
 
@@ -132,6 +132,48 @@ def test_damaged_file_is_an_error_unless_it_is_allowed(group, cluster, node):
     with pytest.warns(flowloom.CaptureWarning, match="cut.pcap"):
         expected = flowloom.meter(group, group="one").to_arrow()
     assert_same(tables(dataset), expected)
+
+
+@pytest.mark.s3
+def test_objects_have_the_flows_of_files(day, parameters, expected, cluster, node):
+    import flowloom.ray
+
+    other = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    dataset = flowloom.ray.read_flows(day, task_bytes=40_000, **parameters)
+    assert len(dataset.input_files()) > 30
+    assert all(name.startswith(day) for name in dataset.input_files())
+    assert_same(tables(dataset), expected)
+    cluster.remove_node(other)
+
+
+@pytest.mark.s3
+def test_driver_names_the_object(trouble, cluster, node):
+    import flowloom.ray
+
+    dataset = flowloom.ray.read_flows(trouble.folder, group="one")
+    with trouble.begin(), pytest.raises(flowloom.CaptureError, match="on machine") as error:
+        dataset.materialize()
+    trouble.assert_named(error.value)
+
+
+@pytest.mark.s3
+def test_truncated_object_is_kept_up_to_the_damage_if_it_is_allowed(truncated, cluster, node):
+    import flowloom.ray
+
+    folder, expected = truncated
+    assert_same(tables(flowloom.ray.read_flows(folder, group="one", allow_damaged=True)), expected)
+
+
+@pytest.mark.s3
+def test_missing_object_is_an_error_even_if_damage_is_allowed(store, rotated, cluster, node):
+    import flowloom.ray
+
+    trouble = Trouble(store, "missing", rotated)
+    dataset = flowloom.ray.read_flows(trouble.folder, group="one", allow_damaged=True)
+    with trouble.begin(), pytest.raises(flowloom.CaptureError) as error:
+        dataset.materialize()
+    trouble.assert_named(error.value)
 
 
 def write_capture(path, *seconds):

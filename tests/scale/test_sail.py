@@ -11,7 +11,7 @@ pytestmark = pytest.mark.sail
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(environment):
     """Return the address of a server, which is a process of its own: Spark's tests have a session in this one."""
     import re
     import subprocess
@@ -63,3 +63,24 @@ def test_client_gets_the_message(read, group, captures):
         read().load("/no/such.pcap").toArrow()
     with pytest.raises(Exception, match=r"cut.pcap' at byte 7965, packet 34.*\(on machine"):
         read().load(group[1]).toArrow()
+
+
+@pytest.mark.s3
+def test_objects_have_the_flows_of_files(read, day, plugin, expected):
+    flows = read(task_bytes="100000", statistical_analysis="true", splt_analysis="5", plugins=plugin).load(day)
+    assert_same(flows.toArrow(), expected)
+
+
+@pytest.mark.s3
+def test_client_names_the_object(read, trouble):
+    # Sail plans again for each action, and would not find the missing object in its folder.
+    flows = read(group="one").load(trouble.folder if trouble.kind == "truncated" else trouble.named)
+    with trouble.begin(), pytest.raises(Exception) as error:  # noqa: PT011
+        flows.toArrow()
+    trouble.assert_named(error.value)
+
+
+@pytest.mark.s3
+def test_truncated_object_is_kept_up_to_the_damage_if_it_is_allowed(read, truncated):
+    folder, expected = truncated
+    assert_same(read(group="one", allow_damaged="true").load(folder).toArrow(), expected)

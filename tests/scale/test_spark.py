@@ -11,7 +11,7 @@ from pathlib import Path
 
 import flowloom
 import pytest
-from conftest import CAPTURES, assert_same
+from conftest import CAPTURES, Trouble, assert_same
 
 pyspark = pytest.importorskip("pyspark", reason="pyspark is not installed")
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.spark
 
 
 @pytest.fixture(scope="module")
-def spark():
+def spark(environment):
     """Return a session of a cluster with two executors of one core."""
     from pyspark.sql import SparkSession
 
@@ -208,9 +208,10 @@ def test_driver_names_a_wrong_option(load, captures, option, text, expected):
     assert expected in message(lambda: load(captures, **{option: text}))
 
 
-def test_driver_names_a_missing_file_and_a_url(load):
+def test_driver_names_a_missing_file_and_a_scheme_that_is_not_known(load):
     assert "cannot open '/no/such.pcap'" in message(lambda: load("/no/such.pcap"))
-    assert "cannot read 's3a://bucket/a.pcap': URLs are not supported" in message(lambda: load("s3a://bucket/a.pcap"))
+    found = message(lambda: load("hdfs://host/a.pcap"))
+    assert "cannot read 'hdfs://host/a.pcap': the scheme of the URL is unknown" in found
 
 
 def test_driver_names_a_column_that_is_not_there(load, captures):
@@ -236,3 +237,38 @@ def test_worker_names_file_and_plugin_that_changed(load, plugin, tmp_path):
     flows = load(str(path))
     path.unlink()
     assert "dns.pcap" in message(flows.count)
+
+
+@pytest.mark.s3
+def test_objects_have_the_flows_of_files(load, day, plugin, expected):
+    options = {"statistical_analysis": "true", "splt_analysis": "5", "plugins": plugin}
+    flows = load(day, task_bytes="150000", **options)
+    assert flows.rdd.getNumPartitions() > 3
+    assert_same(flows.toArrow(), expected)
+
+
+@pytest.mark.s3
+def test_driver_names_the_object(load, trouble):
+    flows = load(trouble.folder, group="one")
+    flows.columns  # noqa: B018
+    with trouble.begin():
+        found = message(flows.toArrow)
+    trouble.assert_named(found)
+
+
+@pytest.mark.s3
+def test_worker_names_a_missing_object(load, day, store, rotated):
+    trouble = Trouble(store, "missing", rotated)
+    # The driver opens the files of the first task.
+    flows = load([f"{day}dns.pcap", f"{trouble.folder}2.pcap"], task_bytes="1")
+    flows.columns  # noqa: B018
+    with trouble.begin():
+        found = message(flows.toArrow)
+    trouble.assert_named(found)
+    assert "(on machine" in found
+
+
+@pytest.mark.s3
+def test_truncated_object_is_kept_up_to_the_damage_if_it_is_allowed(load, truncated):
+    folder, expected = truncated
+    assert_same(load(folder, group="one", allow_damaged="true").toArrow(), expected)
