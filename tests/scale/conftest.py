@@ -23,6 +23,7 @@ DAMAGED = {"bad-length.pcap", "cut-header.pcap", "cut.pcap", "cut.pcapng"}
 # The packages that a marked test needs.
 NEEDS = {"ray": ["ray"], "spark": ["pyspark"], "sail": ["pysail", "pyspark"], "dask": ["dask"]}
 NEEDS["s3"] = ["moto", "boto3", "trustme"]
+NEEDS["duckdb"] = ["duckdb", "duckdb_extension_httpfs"]
 
 
 def pytest_collection_modifyitems(items):
@@ -81,11 +82,12 @@ def group(tmp_path):
 # A store
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def environment(tmp_path_factory):
     """Start a store, whose address and credentials are in the environment. Without its packages, there is no store.
 
-    Engines are started after it: their workers inherit the environment.
+    It begins before all engines, whose workers inherit the environment, and before the import of `pyarrow.fs`, which reads
+    SSL_CERT_FILE only then.
     """
     if any(importlib.util.find_spec(package) is None for package in NEEDS["s3"]):
         yield None

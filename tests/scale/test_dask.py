@@ -12,7 +12,7 @@ pytestmark = pytest.mark.dask
 
 
 @pytest.fixture
-def recipe(environment, monkeypatch, tmp_path):
+def recipe(monkeypatch, tmp_path):
     """Return the module of the recipe."""
     page = (ROOT / "docs/scale.md").read_text()
     [code] = [code for code in re.findall(r"```python[^\n]*\n(.*?)```", page, re.DOTALL) if "import dask" in code]

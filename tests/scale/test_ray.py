@@ -1,6 +1,7 @@
 """Ray: a cluster of real nodes."""
 
 import os
+import re
 import shutil
 import struct
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import flowloom
 import pyarrow
 import pytest
-from conftest import CAPTURES, Trouble, assert_same
+from conftest import CAPTURES, ROOT, Trouble, assert_same
 
 ray = pytest.importorskip("ray", reason="ray is not installed")
 
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.ray
 
 
 @pytest.fixture(scope="module")
-def cluster(environment):
+def cluster():
     """Return a cluster whose first node does no tasks."""
     from ray.cluster_utils import Cluster
 
@@ -174,6 +175,72 @@ def test_missing_object_is_an_error_even_if_damage_is_allowed(store, rotated, cl
     with trouble.begin(), pytest.raises(flowloom.CaptureError) as error:
         dataset.materialize()
     trouble.assert_named(error.value)
+
+
+@pytest.fixture
+def httpfs(tmp_path, monkeypatch):
+    """Install DuckDB's extension for S3 into a folder of this test, from its package."""
+    import duckdb
+    import duckdb_extension_httpfs
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    [package] = duckdb_extension_httpfs.__path__
+    [extension] = Path(package).glob("extensions/*/httpfs.duckdb_extension")
+    # DuckDB checks the signature.
+    duckdb.connect().sql(f"INSTALL '{extension}'")
+    assert list((tmp_path / ".duckdb").rglob("httpfs.duckdb_extension"))
+
+
+@pytest.mark.s3
+@pytest.mark.duckdb
+@pytest.mark.usefixtures("httpfs")
+def test_example_of_the_page(cluster, node, store, day, plugin, captures, tmp_path, monkeypatch, capsys):
+    section = (ROOT / "docs/scale.md").read_text().split("\n## Example: ")[1].split("\n## ")[0]
+    blocks = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    import pyarrow.parquet
+
+    # Captures of tests are small, and their plugin is elsewhere.
+    for text, own in {"256 << 20": "40_000", "/mnt/plugins/packet_stats.wasm": plugin}.items():
+        assert text in blocks[0]
+        blocks[0] = blocks[0].replace(text, own)
+    other = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+    monkeypatch.setenv("BUCKET", "captures")
+    names = {"__name__": "example"}
+    shown = []
+    for block in blocks:
+        exec(compile(block, "scale.md", "exec"), names)
+        shown.append(capsys.readouterr().out)
+    tasks = names["plan"].tasks
+    keys = [f"flows/{number:06}.parquet" for number in range(len(tasks))]
+    assert len(keys) > 10
+    assert store.keys("flows/") == keys
+    run = flowloom.meter(captures, statistical_analysis=True, plugins=[plugin])
+    run.write_parquet(tmp_path / "expected.parquet")
+    expected = pyarrow.parquet.read_table(tmp_path / "expected.parquet")
+    assert f"{expected.num_rows} flows" in shown[0]
+    assert_same(names["flows"].to_table(), expected)
+    assert "│ DNS " in shown[1]
+    # Both ways to read give the same result.
+    assert shown[1] == shown[2]
+    # A task that is done again replaces its object.
+    assert ray.get(names["write"].remote(3, tasks[3])) == names["counts"][3]
+    assert store.keys("flows/") == keys
+    assert_same(names["flows"].to_table(), expected)
+    cluster.remove_node(other)
+
+
+@pytest.mark.s3
+def test_ray_writes_objects_itself(day, captures, store, cluster, node):
+    import flowloom.ray
+    import pyarrow.dataset
+
+    run = {"select": ["capture", "id", "dst_port"]}
+    flowloom.ray.read_flows(day, task_bytes=150_000, **run).write_parquet("s3://captures/written/")
+    assert len(store.keys("written/")) > 3
+    found = pyarrow.dataset.dataset("s3://captures/written/").to_table()
+    assert_same(found, flowloom.meter(captures, **run).to_arrow())
 
 
 def write_capture(path, *seconds):

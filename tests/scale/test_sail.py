@@ -11,7 +11,7 @@ pytestmark = pytest.mark.sail
 
 
 @pytest.fixture(scope="module")
-def server(environment):
+def server():
     """Return the address of a server, which is a process of its own: Spark's tests have a session in this one."""
     import re
     import subprocess

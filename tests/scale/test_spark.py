@@ -19,7 +19,7 @@ pytestmark = pytest.mark.spark
 
 
 @pytest.fixture(scope="module")
-def spark(environment):
+def spark():
     """Return a session of a cluster with two executors of one core."""
     from pyspark.sql import SparkSession
 
