@@ -207,6 +207,16 @@ $(PACKAGING)/maturin: host/packages/requirements.txt
 	target/packages/tools/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+.PHONY: bench-scale
+bench-scale: wheel ## Measure Ray and Spark beside processes that do the same tasks: make bench-scale CAPTURE=file
+	@test -n "$(CAPTURE)" || { echo "say which capture: make bench-scale CAPTURE=file"; exit 2; }
+	tests/setup.sh --with-java
+	@test -d target/bench-scale || python3 -m venv target/bench-scale
+	target/bench-scale/bin/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEEL)
+	target/bench-scale/bin/pip install --quiet --disable-pip-version-check -r tests/scale/requirements.txt
+	target/bench-scale/bin/python tests/scale/overhead.py $(CAPTURE) --tasks 16 --files 7
+	target/bench-scale/bin/python tests/scale/overhead.py $(CAPTURE) --tasks 64
+
 bench-python: wheel ## Measure the Python package beside the command and NFStream: make bench-python CAPTURE=file
 	@test -n "$(CAPTURE)" || { echo "say which capture: make bench-python CAPTURE=file"; exit 2; }
 	@test -d target/bench-python || python3 -m venv target/bench-python

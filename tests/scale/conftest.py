@@ -86,8 +86,8 @@ def group(tmp_path):
 def environment(tmp_path_factory):
     """Start a store, whose address and credentials are in the environment. Without its packages, there is no store.
 
-    It begins before all engines, whose workers inherit the environment, and before the import of `pyarrow.fs`, which reads
-    SSL_CERT_FILE only then.
+    It begins before all engines, whose workers inherit the environment, and before the import of `pyarrow.fs`: if it is
+    imported earlier, pyarrow does not trust the authority in SSL_CERT_FILE.
     """
     if any(importlib.util.find_spec(package) is None for package in NEEDS["s3"]):
         yield None
