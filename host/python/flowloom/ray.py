@@ -4,7 +4,7 @@
 >>> dataset = flowloom.ray.read_flows("captures/", statistical_analysis=True)  # doctest: +SKIP
 >>> dataset.write_parquet("flows/")  # doctest: +SKIP
 
-The package ``flowloom`` must be installed on all machines, and all must see the captures and plugins under the same paths.
+The package ``flowloom`` must be installed on all machines, and all must see plugins, and captures that are files, under the same paths.
 """
 
 from __future__ import annotations

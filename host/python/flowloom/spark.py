@@ -4,8 +4,8 @@
 >>> spark.dataSource.register(flowloom.spark.FlowloomDataSource)  # doctest: +SKIP
 >>> frame = spark.read.format("flowloom").option("statistical_analysis", "true").load("captures/")  # doctest: +SKIP
 
-The package ``flowloom`` must be installed on the driver and on all executors, and all must see the captures and plugins
-under the same paths.
+The package ``flowloom`` must be installed on the driver and on all executors, and all must see plugins, and captures
+that are files, under the same paths.
 """
 
 from __future__ import annotations
