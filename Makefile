@@ -160,6 +160,15 @@ parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=fold
 bench: setup ## Measure against controls in the same run: make bench [BEFORE=another flowloom] (release build)
 	tests/bench/run.py
 	tests/bench/formats.py --no-build $(if $(BEFORE),--before $(BEFORE))
+	$(MAKE) bench-peers
+
+.PHONY: bench-peers
+bench-peers: oracle ## Measure beside softflowd, nfpcapd, Argus, ndpiReader, NFStream and cicflowmeter: after make bench [CAPTURE=file]
+	tests/setup.sh --with-peers
+	@test -d target/peers || python3 -m venv target/peers
+	target/peers/bin/pip install --quiet --disable-pip-version-check -r tests/bench/requirements.txt
+	tests/bench/peers.py $(CAPTURE) --json target/bench/peers.json
+	tests/bench/chart.py target/bench/peers.json target/bench/peers.svg
 
 bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStream's and softflowd's (release build; needs root)
 	$(CARGO) build --release -p flowloom-cli -p flowloom --bins --examples

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs what building and testing Flowloom needs beyond a Rust toolchain, on Debian and its kin.
-# Does nothing where all is there. --with-java installs Java too, --with-packages what makes and tests the packages.
+# Does nothing where all is there. --with-java installs Java too, --with-peers what Flowloom is measured beside, and
+# --with-packages what makes and tests the packages.
 set -eu
 
 triple=wasm32-unknown-unknown
@@ -33,6 +34,9 @@ if ! [ -d "$(rustc --print sysroot)/lib/rustlib/$triple/lib" ] &&
 fi
 # Spark, for `make engines-all`.
 [ "${1-}" != --with-java ] || need 'command -v java' default-jre-headless
+# What `make bench` compares with.
+[ "${1-}" != --with-peers ] || need 'command -v softflowd && command -v nfpcapd && command -v argus && command -v racount && command -v tcpdump' \
+    softflowd nfdump argus-server argus-client tcpdump
 # `make release`, and the systems, images and packages of `make test-packages`.
 if [ "${1-}" = --with-packages ]; then
     need 'command -v flex && command -v bison && command -v dpkg-source && command -v minisign' \
