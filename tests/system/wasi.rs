@@ -146,8 +146,8 @@ fn clocks_return_packet_time_and_waits_end_at_once() {
              (func $ready (param i32) (result i32)))
            (import "wasi:io/poll@0.2.0" "poll" (func $poll (param i32 i32 i32)))
            (import "wasi:io/poll@0.2.0" "[resource-drop]pollable" (func $drop (param i32)))"#,
-        // The first field of a packet is its time. A wait of an hour ends at once.
-        "(if (i64.ne (call $now) (i64.load (local.get 0))) (then unreachable))
+        // The second parameter is the packet's time. A wait of an hour ends at once.
+        "(if (i64.ne (call $now) (local.get 1)) (then unreachable))
          (i32.store (i32.const 32) (call $after (i64.const 3600000000000)))
          (call $block (i32.load (i32.const 32)))
          (if (i32.eqz (call $ready (i32.load (i32.const 32)))) (then unreachable))

@@ -260,8 +260,8 @@ typedef struct exports_flowloom_plugin_batch_feature_batch_t {
   // The first `packet-bytes` bytes of the packet, from its IP header on; one row per init and
   // update. `none` if the plugin requested no packet bytes.
   exports_flowloom_plugin_batch_feature_option_column_t   bytes;
-  // The first `payload-bytes` bytes of the transport payload, defined as `payload` of a packet in
-  // `feature`; one row per init and update. `none` if the plugin requested no payload bytes.
+  // The first `payload-bytes` bytes of the transport payload, as `values` of `feature` defines it;
+  // one row per init and update. `none` if the plugin requested no payload bytes.
   exports_flowloom_plugin_batch_feature_option_column_t   payload;
   // The flow fields at init, in the manifest's order; one row per init.
   exports_flowloom_plugin_batch_feature_list_column_t   opened;

@@ -4,7 +4,7 @@ import { FLOW, PACKET } from "./fields.js";
 import { log } from "./index.js";
 import { OptionError, Options } from "./options.js";
 import { outputColumn, TYPES, value } from "./outputs.js";
-import { Rows, slots } from "./rows.js";
+import { Rows, slots, Values } from "./rows.js";
 
 const INIT = 0;
 const UPDATE = 1;
@@ -90,15 +90,17 @@ class Instance {
     };
   }
 
-  init(packet, flow) {
-    const state = this.author.init(this.packets.ofPacket(packet), this.opened.ofValues(flow.fields));
-    this.ids.set(flow.id, state);
+  init(flow, packet, values) {
+    const event = new Values(values);
+    const state = this.author.init(this.packets.ofPacket(packet, event), this.opened.ofValues(event));
+    this.ids.set(flow, state);
     return this.verdict(state);
   }
 
-  update(packet, flow) {
-    const state = this.ids.get(flow.id);
-    this.author.update(state, this.packets.ofPacket(packet), this.updated.ofValues(flow.fields));
+  update(flow, packet, values) {
+    const event = new Values(values);
+    const state = this.ids.get(flow);
+    this.author.update(state, this.packets.ofPacket(packet, event), this.updated.ofValues(event));
     return this.verdict(state);
   }
 
@@ -106,10 +108,10 @@ class Instance {
     return this.cutsFlows && this.author.cuts(state) ? "cut" : "keep";
   }
 
-  expire(flow) {
-    const state = this.ids.get(flow.id);
-    this.ids.delete(flow.id);
-    const answer = this.check(this.author.expire(state, this.expired.ofValues(flow.fields)));
+  expire(flow, values) {
+    const state = this.ids.get(flow);
+    this.ids.delete(flow);
+    const answer = this.check(this.author.expire(state, this.expired.ofValues(new Values(values))));
     return this.outputs.map(({ name, kind }) => value(kind, answer[name]));
   }
 

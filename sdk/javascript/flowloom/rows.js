@@ -1,4 +1,5 @@
-// Creates the packet and flow objects that a plugin receives, from a row of packed columns or from a record.
+// Creates the packet and flow objects that a plugin receives, from a row of packed columns or from the
+// parameters of an event.
 //
 // QuickJS evaluates `{ a: columns[0][row], … }` much faster than a loop over names. The SDK therefore
 // generates the function that creates the object, for the fields that the plugin requests.
@@ -29,31 +30,43 @@ export class Rows {
     return [...columns.map((column, n) => read(column, this.kinds[n])), ...extra.map((column) => runs(column))];
   }
 
-  // Converts the values of a record to an object.
+  // Returns the object of a flow, whose values are next.
   ofValues(values) {
     const row = {};
-    this.names.forEach((name, n) => (row[name] = values[n].val));
+    for (const name of this.names) row[name] = values.next();
     return row;
   }
 
-  // Converts the record of a packet to an object.
-  ofPacket(record) {
+  // Returns the object of a packet, from its record and from the values.
+  ofPacket(record, values) {
     const row = {};
-    let more = 0;
     this.names.forEach((name, n) => {
       const value = record[this.places[n]];
+      if (FLAGS.includes(name)) row[name] = record.tcpFlags[name];
+      else if (value === undefined) row[name] = values.next();
       // QuickJS passes a u32 of 2^31 or more as a negative number.
-      if (this.kinds[n] === "u32") row[name] = value >>> 0;
-      else if (value !== undefined) row[name] = plain(value);
-      else row[name] = FLAGS.includes(name) ? record.tcpFlags[name] : record.more[more++].val;
+      else row[name] = this.kinds[n] === "u32" ? value >>> 0 : plain(value);
     });
-    for (const name of this.extra) row[name] = record[PLACES[name]] ?? new Uint8Array();
+    // The contract passes the bytes before the payload.
+    const extra = {};
+    for (const name of ["bytes", "payload"]) if (this.extra.includes(name)) extra[name] = values.next();
+    for (const name of this.extra) row[name] = extra[name];
     return row;
   }
 }
 
-// The property names of the byte strings in a packet's record.
-const PLACES = { payload: "payload", bytes: "ipPacket" };
+// The values of an event that were not read yet.
+export class Values {
+  constructor(values) {
+    this.values = values;
+    this.at = 0;
+  }
+
+  next() {
+    return this.values[this.at++].val;
+  }
+}
+
 const FLAGS = ["fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr"];
 
 // Converts the direction, an enumeration, and the TCP flags, a set, to numbers. Other values are unchanged.

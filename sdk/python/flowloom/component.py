@@ -39,14 +39,14 @@ class Instance:
             def open(self, options):
                 return one.call("open", one.open, options)
 
-            def init(self, packet, flow):
-                return one.call("init", one.init, packet, flow)
+            def init(self, flow, packet, values):
+                return one.call("init", one.init, flow, packet, values)
 
-            def update(self, packet, flow):
-                return one.call("update", one.update, packet, flow)
+            def update(self, flow, packet, values):
+                return one.call("update", one.update, flow, packet, values)
 
-            def expire(self, flow):
-                return one.call("expire", one.expire, flow)
+            def expire(self, flow, values):
+                return one.call("expire", one.expire, flow, values)
 
             def finish(self):
                 one.call("finish", one.plugin.finish)
@@ -115,24 +115,26 @@ class Instance:
             needs_one_meter=plugin.needs_one_meter,
         )
 
-    def init(self, packet, flow):
-        row = self.packets.of_packet(packet)
-        state = self.ids[flow.id] = self.plugin.init(row, self.opened.of_values(flow.fields))
+    def init(self, flow, packet, values):
+        values = iter(values or ())
+        row = self.packets.of_packet(packet, values)
+        state = self.ids[flow] = self.plugin.init(row, self.opened.of_values(values))
         return self.verdict(state)
 
-    def update(self, packet, flow):
-        state = self.ids[flow.id]
-        row = self.packets.of_packet(packet)
-        self.plugin.update(state, row, self.updated.of_values(flow.fields))
+    def update(self, flow, packet, values):
+        values = iter(values or ())
+        state = self.ids[flow]
+        row = self.packets.of_packet(packet, values)
+        self.plugin.update(state, row, self.updated.of_values(values))
         return self.verdict(state)
 
     def verdict(self, state):
         plugin = self.plugin
         return feature.Verdict.CUT if plugin.cuts_flows and plugin.cuts(state) else feature.Verdict.KEEP
 
-    def expire(self, flow):
-        state = self.ids.pop(flow.id)
-        answer = self.plugin.expire(state, self.expired.of_values(flow.fields))
+    def expire(self, flow, values):
+        state = self.ids.pop(flow)
+        answer = self.plugin.expire(state, self.expired.of_values(iter(values or ())))
         self.check(answer)
         return [value(kind, answer.get(name)) for name, kind in self.outputs]
 

@@ -32,30 +32,29 @@ class Rows:
         return map(self._new, zip(*read)).__next__
 
     def of_values(self, values):
-        """Returns the row of these values, which are instances of the contract's variant."""
-        return self._new([value.value for value in values])
+        """Returns the row of a flow. The iterator `values` has its values next."""
+        return self._new([next(values).value for _ in self.names])
 
-    def of_packet(self, record):
-        """Returns the row of a packet's record."""
-        more = iter(record.more or ())
-        row = [read_place(record, name, more) for name in self.names]
-        row += [getattr(record, PLACES[name]) or b"" for name in self.extra]
+    def of_packet(self, record, values):
+        """Returns the row of a packet: of its record, and of the iterator `values`."""
+        row = [read_place(record, name, values) for name in self.names]
+        # The contract passes the bytes before the payload.
+        extra = {name: next(values).value for name in ("bytes", "payload") if name in self.extra}
+        row += [extra[name] for name in self.extra]
         return self._new(row)
 
 
-#: The attributes of the byte strings in a packet's record.
-PLACES = {"payload": "payload", "bytes": "ip_packet"}
 #: The TCP flags, in the order of the bits. The record has one set for all of them.
 FLAGS = ("fin", "syn", "rst", "psh", "ack", "urg", "ece", "cwr")
 
 
-def read_place(record, name, more):
-    """Returns a field of the record, or the next value of `more` if the record has no such field."""
+def read_place(record, name, values):
+    """Returns a field of the record, or the next value if the record has no such field."""
     if name in FLAGS:
         return bool(record.tcp_flags.value >> FLAGS.index(name) & 1)
-    value = getattr(record, name, more)
-    if value is more:
-        return next(more).value
+    value = getattr(record, name, values)
+    if value is values:
+        return next(values).value
     # Convert the direction, an enumeration, and the TCP flags, a set, to numbers.
     return getattr(value, "value", value)
 

@@ -3,7 +3,7 @@
 use crate::FlowFields;
 use crate::bindings::exports::flowloom::plugin::batch_feature::Column;
 use crate::bindings::exports::flowloom::plugin::feature::Value;
-use crate::fields::{FieldType, FlowColumns, record};
+use crate::fields::{EventValues, FieldType, FlowColumns, record};
 
 /// Flow fields that depend on the options, for example the inputs of a model.
 ///
@@ -84,7 +84,9 @@ impl<'a> Chosen<'a> {
     pub fn get<T: FieldType<'a>>(&self, n: usize, name: &str) -> T {
         match self.0 {
             From::Columns(source, row) => T::get(&source.field::<T>(n, name), row),
-            From::Record(fields) => record::next(&mut fields.iter().skip(n), name),
+            From::Record(fields) => {
+                record::next(&mut fields.get(n..).unwrap_or_default().iter(), name)
+            }
             From::Numbers(_) => no_number(n),
         }
     }
@@ -138,8 +140,8 @@ impl<'a> FlowFields<'a> for Chosen<'a> {
         Chosen(From::Columns(*source, row))
     }
 
-    fn record(fields: &'a [Value]) -> Self {
-        Chosen(From::Record(fields))
+    fn record(values: &mut EventValues<'a>) -> Self {
+        Chosen(From::Record(std::mem::take(values).as_slice()))
     }
 }
 
@@ -168,7 +170,7 @@ mod tests {
             feature::Value::Text("two".to_owned()),
             feature::Value::Boolean(true),
         ];
-        for flow in [Chosen::row(&batch, 1), Chosen::record(&fields)] {
+        for flow in [Chosen::row(&batch, 1), Chosen::record(&mut fields.iter())] {
             assert_eq!(flow.get::<u64>(0, "number"), 2);
             assert_eq!(flow.get::<&str>(1, "text"), "two");
             assert!(flow.get::<bool>(2, "flag"));
@@ -181,6 +183,6 @@ mod tests {
     )]
     fn a_wrong_type_panics_with_the_name() {
         let fields = [feature::Value::Integer(2)];
-        Chosen::record(&fields).get::<&str>(0, "number");
+        Chosen::record(&mut fields.iter()).get::<&str>(0, "number");
     }
 }

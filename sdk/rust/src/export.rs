@@ -50,23 +50,26 @@ macro_rules! export {
                 }
 
                 fn init(
+                    flow: u64,
                     packet: $crate::__private::feature::Packet,
-                    flow: $crate::__private::feature::Flow,
+                    values: $crate::__private::feature::Values,
                 ) -> $crate::__private::feature::Verdict {
-                    with(|instance| instance.init(&packet, &flow))
+                    with(|instance| instance.init(flow, &packet, &values))
                 }
 
                 fn update(
+                    flow: u64,
                     packet: $crate::__private::feature::Packet,
-                    flow: $crate::__private::feature::Flow,
+                    values: $crate::__private::feature::Values,
                 ) -> $crate::__private::feature::Verdict {
-                    with(|instance| instance.update(&packet, &flow))
+                    with(|instance| instance.update(flow, &packet, &values))
                 }
 
                 fn expire(
-                    flow: $crate::__private::feature::Flow,
+                    flow: u64,
+                    values: $crate::__private::feature::Values,
                 ) -> ::std::vec::Vec<$crate::__private::feature::Value> {
-                    with(|instance| instance.expire(&flow))
+                    with(|instance| instance.expire(flow, &values))
                 }
 
                 fn finish() {

@@ -95,7 +95,7 @@ pub trait PacketFields<'a>: Sized {
     #[doc(hidden)]
     fn row(columns: &Self::Columns, row: usize) -> Self;
     #[doc(hidden)]
-    fn record(record: &'a feature::Packet) -> Self;
+    fn record(packet: &feature::Packet, values: &mut EventValues<'a>) -> Self;
 }
 
 /// The data that a plugin requests for a flow at an event. Derive it for a struct with one field per
@@ -142,7 +142,7 @@ pub trait FlowFields<'a>: Sized {
     #[doc(hidden)]
     fn row(columns: &Self::Columns, row: usize) -> Self;
     #[doc(hidden)]
-    fn record(fields: &'a [feature::Value]) -> Self;
+    fn record(values: &mut EventValues<'a>) -> Self;
 }
 
 impl<'a> PacketFields<'a> for () {
@@ -152,7 +152,7 @@ impl<'a> PacketFields<'a> for () {
     type Columns = ();
     fn columns(_: PacketColumns<'a>) {}
     fn row((): &(), _: usize) {}
-    fn record(_: &'a feature::Packet) {}
+    fn record(_: &feature::Packet, _: &mut EventValues<'a>) {}
 }
 
 impl<'a> FlowFields<'a> for () {
@@ -160,7 +160,7 @@ impl<'a> FlowFields<'a> for () {
     type Columns = ();
     fn columns(_: FlowColumns<'a>) {}
     fn row((): &(), _: usize) {}
-    fn record(_: &'a [feature::Value]) {}
+    fn record(_: &mut EventValues<'a>) {}
 }
 
 /// A type that can hold every value of a field of type `T`: `T` itself or a wider type.
@@ -218,6 +218,10 @@ impl Holds<&[i64]> for Vec<i64> {
         value.to_vec()
     }
 }
+
+/// The values of one event that were not read yet, in the contract's order.
+#[doc(hidden)]
+pub type EventValues<'a> = std::slice::Iter<'a, feature::Value>;
 
 /// The packet columns of a batch, and their number of rows.
 #[derive(Clone, Copy)]
@@ -501,17 +505,15 @@ fn reach(ends: &[u32], row: usize) -> std::ops::Range<usize> {
 /// Functions that the derives use in the event world.
 #[doc(hidden)]
 pub mod record {
-    use super::{Direction, FieldType, feature};
+    use super::{Direction, EventValues, FieldType, feature};
 
-    /// Takes the next value. The values are in the manifest's order.
-    pub fn next<'a, T: FieldType<'a>>(
-        values: &mut impl Iterator<Item = &'a feature::Value>,
-        name: &str,
-    ) -> T {
+    /// Takes the next value.
+    #[inline]
+    pub fn next<'a, T: FieldType<'a>>(values: &mut EventValues<'a>, name: &str) -> T {
         let value = values
             .next()
             .unwrap_or_else(|| panic!("Flowloom gave no value for the field `{name}`"));
-        if *value == feature::Value::Null {
+        if matches!(value, feature::Value::Null) {
             return T::NULL;
         }
         T::value(value).unwrap_or_else(|| {
@@ -522,15 +524,13 @@ pub mod record {
         })
     }
 
-    pub fn text<'a>(value: &'a Option<String>, name: &str) -> &'a str {
-        match value {
-            Some(text) => text,
-            None => panic!("Flowloom gave no value for the field `{name}`"),
+    /// Takes the next value, which is the payload or the bytes of the packet.
+    #[inline]
+    pub fn bytes<'a>(values: &mut EventValues<'a>, name: &str) -> &'a [u8] {
+        match values.next() {
+            Some(feature::Value::Bytes(bytes)) => bytes,
+            other => panic!("Flowloom gave `{name}` as {other:?}, but this plugin reads bytes"),
         }
-    }
-
-    pub fn bytes(value: &Option<Vec<u8>>) -> &[u8] {
-        value.as_deref().unwrap_or(&[])
     }
 
     pub fn direction(value: feature::Direction) -> Direction {

@@ -1,7 +1,7 @@
 //! An opened plugin, which either world of the contract can call.
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{Batch, Column, OutputColumn};
-use crate::bindings::exports::flowloom::plugin::feature::{Flow, Packet, Value, Verdict};
+use crate::bindings::exports::flowloom::plugin::feature::{Packet, Value, Values, Verdict};
 use crate::bindings::flowloom::plugin::manifest::{Manifest, Output};
 use crate::event::{self, Call, EXPIRE, INIT, UPDATE};
 use crate::fields::{FlowColumns, PacketColumns};
@@ -62,35 +62,38 @@ impl<P: Plugin> Instance<P> {
     }
 
     /// Handles the first packet of a flow.
-    pub fn init(&mut self, packet: &Packet, flow: &Flow) -> Verdict {
-        event::enter(Call::One(INIT, flow.id));
+    pub fn init(&mut self, flow: u64, packet: &Packet, values: &Values) -> Verdict {
+        event::enter(Call::One(INIT, flow));
+        let mut values = values.as_deref().unwrap_or_default().iter();
         let state = self.plugin.init(
-            &PacketFields::record(packet),
-            &FlowFields::record(&flow.fields),
+            &PacketFields::record(packet, &mut values),
+            &FlowFields::record(&mut values),
         );
         let verdict = verdict(&self.plugin, self.cuts_flows, &state);
-        self.ids.insert(flow.id, state);
+        self.ids.insert(flow, state);
         verdict
     }
 
     /// Handles a later packet of a flow.
-    pub fn update(&mut self, packet: &Packet, flow: &Flow) -> Verdict {
-        event::enter(Call::One(UPDATE, flow.id));
-        let state = self.ids.get_mut(&flow.id).unwrap_or_else(|| no_init());
+    pub fn update(&mut self, flow: u64, packet: &Packet, values: &Values) -> Verdict {
+        event::enter(Call::One(UPDATE, flow));
+        let mut values = values.as_deref().unwrap_or_default().iter();
+        let state = self.ids.get_mut(&flow).unwrap_or_else(|| no_init());
         self.plugin.update(
             state,
-            &PacketFields::record(packet),
-            &FlowFields::record(&flow.fields),
+            &PacketFields::record(packet, &mut values),
+            &FlowFields::record(&mut values),
         );
         verdict(&self.plugin, self.cuts_flows, state)
     }
 
     /// Handles the end of a flow and returns the values of its outputs.
-    pub fn expire(&mut self, flow: &Flow) -> Vec<Value> {
-        event::enter(Call::One(EXPIRE, flow.id));
-        let state = self.ids.remove(&flow.id).unwrap_or_else(|| no_init());
+    pub fn expire(&mut self, flow: u64, values: &Values) -> Vec<Value> {
+        event::enter(Call::One(EXPIRE, flow));
+        let mut values = values.as_deref().unwrap_or_default().iter();
+        let state = self.ids.remove(&flow).unwrap_or_else(|| no_init());
         self.plugin
-            .expire(state, &FlowFields::record(&flow.fields))
+            .expire(state, &FlowFields::record(&mut values))
             .values()
     }
 

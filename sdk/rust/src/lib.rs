@@ -33,7 +33,9 @@ pub mod __private {
     pub use crate::bindings;
     pub use crate::bindings::exports::flowloom::plugin::{batch_feature, feature};
     pub use crate::bindings::flowloom::plugin::manifest;
-    pub use crate::fields::{ByteColumn, FieldType, FlowColumns, PacketColumns, record};
+    pub use crate::fields::{
+        ByteColumn, EventValues, FieldType, FlowColumns, PacketColumns, record,
+    };
     pub use crate::instance::Instance;
     pub use crate::options::Given;
     pub use crate::outputs::OutputField;

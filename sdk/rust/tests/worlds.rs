@@ -4,7 +4,7 @@ mod host;
 
 use flowloom_sdk::__private::Instance;
 use flowloom_sdk::__private::batch_feature::{Column, Values};
-use flowloom_sdk::__private::feature::{self, Value, Verdict};
+use flowloom_sdk::__private::feature::{Value, Verdict};
 use flowloom_sdk::{Bytes, Direction, FlowFields, Json, Options, Outputs, PacketFields, Plugin};
 use host::{Event, Fact, Facts};
 use proptest::collection::vec;
@@ -402,11 +402,7 @@ fn a_wrong_column_type_panics_with_both_types() {
     expected = "Flowloom gave the field `src_port` as Value::Float(1.0), but this plugin reads u16s"
 )]
 fn a_wrong_value_type_panics_with_both_types() {
-    let flow = feature::Flow {
-        id: 1,
-        fields: vec![Value::Float(1.0)],
-    };
-    let _ = <AtInit as FlowFields>::record(&flow.fields);
+    let _ = <AtInit as FlowFields>::record(&mut [Value::Float(1.0)].iter());
 }
 
 /// Columns have no nulls, so a null of a record is read as the value that columns have instead.
@@ -414,7 +410,10 @@ fn a_wrong_value_type_panics_with_both_types() {
 fn a_null_is_read_as_zero_or_empty() {
     let nulls = vec![Value::Null; 7];
     assert_eq!(
-        format!("{:?}", <AtExpire<'_> as FlowFields>::record(&nulls)),
+        format!(
+            "{:?}",
+            <AtExpire<'_> as FlowFields>::record(&mut nulls.iter())
+        ),
         "AtExpire { expiration_id: 0, requested_server_name: \"\", protocol: 0, \
          src2dst_mean_ps: 0.0, splt_ps: [], splt_direction: [], dst2src_max_ps: 0 }"
     );
@@ -480,12 +479,10 @@ fn only_a_plugin_with_cuts_flows_can_cut() {
         let options = [("cut".to_owned(), says_so.to_owned())];
         let (mut cutter, manifest) =
             Instance::<Cutter>::open("cutter", "0", &options).expect("it opens");
-        let packet = host::packet(&manifest, &event(0, 4, 0, 1));
-        let flow = feature::Flow {
-            id: 4,
-            fields: Vec::new(),
-        };
-        assert_eq!(cutter.init(&packet, &flow), Verdict::Keep);
-        assert_eq!(cutter.update(&packet, &flow), last);
+        let event = event(0, 4, 0, 1);
+        let (packet, values) = (host::packet(&event), host::values(&manifest, &event));
+        assert_eq!(values, None);
+        assert_eq!(cutter.init(4, &packet, &values), Verdict::Keep);
+        assert_eq!(cutter.update(4, &packet, &values), last);
     }
 }

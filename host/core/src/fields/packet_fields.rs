@@ -20,7 +20,8 @@ pub struct PacketField {
     pub sensitivity: Sensitivity,
     /// The definition, in full sentences.
     pub doc: &'static str,
-    /// Whether the record `packet` of the plugin interface (WIT) contains the field.
+    /// Whether the record `packet` of the plugin interface (WIT) contains the field, so that a plugin which is
+    /// called per event does not receive it again among its values.
     pub in_record: bool,
     /// The function that computes the value.
     pub value: PacketExtract,
@@ -135,7 +136,7 @@ impl PacketField {
             unit: "",
             sensitivity: Sensitivity::Addresses,
             doc,
-            in_record: true,
+            in_record: false,
             value: PacketExtract::Text(write),
         }
     }
@@ -156,8 +157,8 @@ impl PacketField {
         }
     }
 
-    /// Marks a field that the record `packet` does not contain. A plugin that receives records gets it in
-    /// the list `more`.
+    /// Marks a field that the record `packet` does not contain. A plugin that is called per event receives it
+    /// among the values.
     const fn not_in_record(self) -> Self {
         Self {
             in_record: false,
@@ -245,8 +246,7 @@ pub static PACKET_FIELDS: &[PacketField] = &[
     PacketField::address("src_oui", "The first three bytes of src_mac.", |a, text| {
         text.0
             .extend_from_slice(AddressText::mac(&a.packet.src_mac[..3]).as_bytes());
-    })
-    .not_in_record(),
+    }),
     PacketField::address("dst_ip", "The destination address.", |a, text| {
         text.0
             .extend_from_slice(AddressText::ip(a.packet.dst.to_ip(a.packet.ip_version)).as_bytes());
@@ -262,8 +262,7 @@ pub static PACKET_FIELDS: &[PacketField] = &[
     PacketField::address("dst_oui", "The first three bytes of dst_mac.", |a, text| {
         text.0
             .extend_from_slice(AddressText::mac(&a.packet.dst_mac[..3]).as_bytes());
-    })
-    .not_in_record(),
+    }),
     PacketField::pseudonym(
         "src_pseudonym",
         "A number below 2^63 that replaces the source address. The same address has the same number throughout the run, and in all runs with the same key.",
@@ -301,21 +300,24 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         "",
         "The IP version: 4 or 6.",
         number!(|a| a.packet.ip_version.into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "vlan_id",
         Type::U16,
         "",
         "The identifier of the innermost VLAN tag; 0 without a tag.",
         number!(|a| a.packet.vlan_id.into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "tunnel_id",
         Type::U32,
         "",
         "The innermost tunnel that contains the packet: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7 Geneve.",
         number!(|a| a.packet.tunnel as u64),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "tcp_flags",
         Type::U8,
@@ -385,47 +387,54 @@ pub static PACKET_FIELDS: &[PacketField] = &[
         "",
         "The time to live of IPv4, or the hop limit of IPv6.",
         number!(|a| a.packet.ttl(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "ip_id",
         Type::U16,
         "",
         "The identification of IPv4; 0 for IPv6.",
         number!(|a| a.packet.ip_id(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "tcp_window",
         Type::U16,
         "bytes",
         "The window in the TCP header, without scaling; 0 for other protocols.",
         number!(|a| a.packet.tcp_window(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "tcp_seq",
         Type::U32,
         "",
         "The TCP sequence number; 0 for other protocols.",
         number!(|a| a.packet.tcp_seq(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "tcp_ack",
         Type::U32,
         "",
         "The TCP acknowledgement number; 0 for other protocols.",
         number!(|a| a.packet.tcp_ack(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "icmp_type",
         Type::U8,
         "",
         "The type of the ICMP or ICMPv6 message; 0 for other protocols.",
         number!(|a| a.packet.icmp_type(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
     PacketField::number(
         "icmp_code",
         Type::U8,
         "",
         "The code of the ICMP or ICMPv6 message; 0 for other protocols.",
         number!(|a| a.packet.icmp_code(a.frame).into()),
-    ),
+    )
+    .not_in_record(),
 ];

@@ -31,7 +31,7 @@
 //!
 //! # Delivery
 //!
-//! `EventDelivery` is chosen once per generation. With `Records`, every event is a call. With `Columns`, events are
+//! `EventDelivery` is chosen once per generation. With `Calls`, every event is a call. With `Columns`, events are
 //! collected in a [`Batch`] until `flush`.
 //!
 //! - During a trial, and for the first event after a back-off, a batch has at most one event (`room`).
@@ -55,7 +55,7 @@ use flowloom_core::value::UdpValue;
 
 use super::batch::{Batch, EventKind, SelectedPackets};
 use super::outputs;
-use super::record::{self, Records};
+use super::record::EventValues;
 use crate::contract::feature::Verdict;
 use crate::error::Trap;
 use crate::load::manifest::Manifest;
@@ -96,7 +96,7 @@ pub(crate) struct PluginRunner {
 /// How events are delivered.
 enum EventDelivery {
     Columns(Batch),
-    Records(Records),
+    Calls(EventValues),
 }
 
 /// The event or events of a call, for the log. `packet` is an ordinal, and `flow` is a flow id.
@@ -168,7 +168,7 @@ impl PluginRunner {
     fn build(plugin: Arc<Plugin>, instance: Option<Instance>, first_flow: u64) -> Self {
         let manifest = plugin.manifest();
         let delivery = match plugin.by_event() {
-            true => EventDelivery::Records(Records::new(manifest, plugin.pseudonyms())),
+            true => EventDelivery::Calls(EventValues::new(manifest, plugin.pseudonyms())),
             false => EventDelivery::Columns(Batch::new(manifest, plugin.pseudonyms())),
         };
         let report = PluginReport {
@@ -224,7 +224,7 @@ impl PluginRunner {
 
     /// Calls `finish` of the plugin. No event follows.
     pub(crate) fn finish(&mut self) {
-        let by_event = matches!(self.delivery, EventDelivery::Records(_));
+        let by_event = matches!(self.delivery, EventDelivery::Calls(_));
         self.call(0, Event::Finish, |instance, _| instance.finish(by_event));
     }
 
@@ -259,7 +259,7 @@ impl PluginRunner {
     /// packet.
     pub(crate) fn needs_each_packet(&self) -> bool {
         let manifest = self.plugin.manifest();
-        matches!(self.delivery, EventDelivery::Records(_))
+        matches!(self.delivery, EventDelivery::Calls(_))
             || !manifest.at_init.is_empty()
             || !manifest.at_update.is_empty()
     }
@@ -275,7 +275,7 @@ impl PluginRunner {
             }
             EventDelivery::Columns(batch) if self.health.is_in_back_off() => batch.room().min(1),
             EventDelivery::Columns(batch) => batch.room(),
-            EventDelivery::Records(_) => usize::MAX,
+            EventDelivery::Calls(_) => usize::MAX,
         }
     }
 
@@ -337,7 +337,7 @@ impl PluginRunner {
             let Some(view) = view else {
                 unreachable!("the dispatcher passes a view if a plugin is called per event")
             };
-            cuts |= self.call_packet(kind, &chunk[at], &view());
+            cuts |= self.call_packet(kind, &chunk[at], view);
         }
         cuts
     }
@@ -367,27 +367,25 @@ impl PluginRunner {
     }
 
     /// Calls `init` or `update` for one packet. Returns whether the plugin cuts the flow.
-    fn call_packet(
+    fn call_packet<'f>(
         &mut self,
         kind: EventKind,
         flow_packet: &FlowPacket<'_>,
-        flow: &FlowView<'_>,
+        flow: &dyn Fn() -> FlowView<'f>,
     ) -> bool {
         let event = Event::of(kind, flow_packet);
         let verdict = self.call(1, event, |instance, (manifest, delivery)| {
-            let EventDelivery::Records(records) = delivery else {
+            let EventDelivery::Calls(events) = delivery else {
                 unreachable!("a plugin that receives batches is not called per packet")
             };
-            let fields = if kind == EventKind::Init {
-                &manifest.at_init
-            } else {
-                &manifest.at_update
+            let fields = match kind {
+                EventKind::Init => &manifest.at_init,
+                _ => &manifest.at_update,
             };
-            records.packet(manifest, flow_packet, |packet| {
-                record::flow(fields, flow, |flow| match kind {
-                    EventKind::Init => instance.init(packet, flow),
-                    _ => instance.update(packet, flow),
-                })
+            let (id, packet) = (flow_packet.flow_id, events.packet(flow_packet));
+            events.of_packet(manifest, flow_packet, fields, flow, |values| match kind {
+                EventKind::Init => instance.init(id, packet, values),
+                _ => instance.update(id, packet, values),
             })
         });
         let cuts = verdict == Some(Verdict::Cut) && self.plugin.manifest().cuts_flows;
@@ -426,8 +424,12 @@ impl PluginRunner {
             return None;
         }
         let max_bytes = self.plugin.spec().limits.output;
-        let accepted = self.call(1, event, |instance, (manifest, _)| {
-            let values = record::flow(&manifest.at_expire, flow, |flow| instance.expire(flow))?;
+        let accepted = self.call(1, event, |instance, (manifest, delivery)| {
+            let EventDelivery::Calls(events) = delivery else {
+                unreachable!("the delivery was checked above")
+            };
+            let (id, fields) = (flow.record.id, &manifest.at_expire);
+            let values = events.of_flow(fields, flow, |values| instance.expire(id, values))?;
             Ok(outputs::accept_record(&manifest.outputs, values, max_bytes))
         });
         let Some(accepted) = accepted else {

@@ -154,11 +154,12 @@ impl Counting {
         let (cut_at, text_len) = (self.cut_at, self.text_len);
         let packet = |added: &str| {
             format!(
-                r#"(param $packet i32) (result i32)
+                r#"(param $flow i64) (param i64 i64 i32 i32 i32 i32 i32) (param $src_port i32)
+              (param i32 i32 i32 i32) (param $values i32) (param i32) (result i32)
               (local $cell i32)
-              (if (i32.eq (i32.load16_u offset=48 (local.get $packet)) (i32.const {TRAPS}))
+              (if (i32.eq (local.get $src_port) (i32.const {TRAPS}))
                 (then unreachable))
-              (local.set $cell (i32.mul (i32.load offset=160 (local.get $packet)) (i32.const 4)))
+              (local.set $cell (i32.mul (i32.wrap_i64 (local.get $flow)) (i32.const 4)))
               (i32.store offset=32768 (local.get $cell)
                 (i32.add (i32.load offset=32768 (local.get $cell)) {added}))
               (global.set $free (i32.const 196608))
@@ -167,10 +168,10 @@ impl Counting {
         };
         let init = packet("(i32.const 1)");
         let (update, at_end) = match self.reads_flows {
-            // The first field of the flow is a variant with the number at offset 8.
+            // The first value is a variant with the number at offset 8.
             true => (
-                packet("(i32.load offset=8 (i32.load offset=168 (local.get $packet)))"),
-                "(i32.mul (i32.const 1000) (i32.load offset=8 (local.get $fields)))",
+                packet("(i32.load offset=8 (local.get $values))"),
+                "(i32.mul (i32.const 1000) (i32.load offset=8 (local.get $values)))",
             ),
             false => (init.clone(), "(i32.const 0)"),
         };
@@ -180,7 +181,7 @@ impl Counting {
             (func (export "flowloom:plugin/feature@0.1.0#init") {init}
             (func (export "flowloom:plugin/feature@0.1.0#update") {update}
             (func (export "flowloom:plugin/feature@0.1.0#expire")
-              (param $id i64) (param $fields i32) (param i32) (result i32)
+              (param $id i64) (param i32) (param $values i32) (param i32) (result i32)
               (local $n i32) (local $len i32)
               (local.set $n (i32.add {at_end} (i32.load offset=32768
                 (i32.mul (i32.wrap_i64 (local.get $id)) (i32.const 4)))))
@@ -746,10 +747,12 @@ fn plugin_with(init: &str, finish: &str, limits: Limits) -> Arc<Plugin> {
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
         (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
           i32.const 1024)
-        (func (export "flowloom:plugin/feature@0.1.0#init") (param i32) (result i32)
+        (func (export "flowloom:plugin/feature@0.1.0#init")
+          (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
           (local $n i32) {init} i32.const 0)
-        (func (export "flowloom:plugin/feature@0.1.0#update") (param i32) (result i32) i32.const 0)
-        (func (export "flowloom:plugin/feature@0.1.0#expire") (param i64 i32 i32) (result i32)
+        (func (export "flowloom:plugin/feature@0.1.0#update")
+          (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 0)
+        (func (export "flowloom:plugin/feature@0.1.0#expire") (param i64 i32 i32 i32) (result i32)
           i32.const 1024)
         (func (export "flowloom:plugin/feature@0.1.0#finish") {finish}))"#
     );

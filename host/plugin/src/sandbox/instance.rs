@@ -112,25 +112,28 @@ impl Instance {
 
     pub(crate) fn init(
         &mut self,
-        packet: feature::Packet<'_>,
-        flow: feature::Flow<'_>,
+        flow: u64,
+        packet: feature::Packet,
+        values: Option<&[feature::ValueParam<'_>]>,
     ) -> Result<feature::Verdict, Trap> {
-        self.event(|guest, store| guest.call_init(store, packet, flow))
+        self.event(|guest, store| guest.call_init(store, flow, packet, values))
     }
 
     pub(crate) fn update(
         &mut self,
-        packet: feature::Packet<'_>,
-        flow: feature::Flow<'_>,
+        flow: u64,
+        packet: feature::Packet,
+        values: Option<&[feature::ValueParam<'_>]>,
     ) -> Result<feature::Verdict, Trap> {
-        self.event(|guest, store| guest.call_update(store, packet, flow))
+        self.event(|guest, store| guest.call_update(store, flow, packet, values))
     }
 
     pub(crate) fn expire(
         &mut self,
-        flow: feature::Flow<'_>,
+        flow: u64,
+        values: Option<&[feature::ValueParam<'_>]>,
     ) -> Result<Vec<feature::ValueResult>, Trap> {
-        self.event(|guest, store| guest.call_expire(store, flow))
+        self.event(|guest, store| guest.call_expire(store, flow, values))
     }
 
     pub(crate) fn process(

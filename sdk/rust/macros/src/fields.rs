@@ -19,15 +19,15 @@ pub(crate) fn packet(input: &DeriveInput) -> Result<TokenStream> {
         let (ident, name) = target::name(field);
         if let Some(attribute) = attribute(field, "payload") {
             payload_bytes = count(attribute)?;
-            view.bytes(field, format_ident!("payload"), format_ident!("payload"));
+            view.bytes(field, "payload");
         } else if let Some(attribute) = attribute(field, "bytes") {
             packet_bytes = count(attribute)?;
-            view.bytes(field, format_ident!("bytes"), format_ident!("ip_packet"));
+            view.bytes(field, "bytes");
         } else if attribute(field, "newer").is_some() {
             view.newer(field);
         } else {
             let kind = kind(ident, &name, &table, "packet field")?;
-            view.known(field, kind, record(&name, kind));
+            view.known(field, kind, record(&name));
         }
     }
     let View {
@@ -36,9 +36,13 @@ pub(crate) fn packet(input: &DeriveInput) -> Result<TokenStream> {
         types,
         columns,
         rows,
+        reads,
+        bytes,
+        payload,
         records,
         ..
     } = view;
+    let reads = reads.into_iter().chain(bytes).chain(payload);
     let (name, generics) = (target.name, generics(&target));
     Ok(quote! {
         #[automatically_derived]
@@ -57,9 +61,13 @@ pub(crate) fn packet(input: &DeriveInput) -> Result<TokenStream> {
                 Self { #(#rows),* }
             }
 
-            fn record(record: &#lifetime ::flowloom_sdk::__private::feature::Packet) -> Self {
-                #[allow(unused_mut, unused_variables)]
-                let mut values = record.more.iter().flatten();
+            #[inline]
+            #[allow(unused_variables)]
+            fn record(
+                packet: &::flowloom_sdk::__private::feature::Packet,
+                values: &mut ::flowloom_sdk::__private::EventValues<#lifetime>,
+            ) -> Self {
+                #(#reads)*
                 Self { #(#records),* }
             }
         }
@@ -86,6 +94,7 @@ pub(crate) fn flow(input: &DeriveInput) -> Result<TokenStream> {
         types,
         columns,
         rows,
+        reads,
         records,
         ..
     } = view;
@@ -105,9 +114,10 @@ pub(crate) fn flow(input: &DeriveInput) -> Result<TokenStream> {
                 Self { #(#rows),* }
             }
 
-            fn record(fields: &#lifetime [::flowloom_sdk::__private::feature::Value]) -> Self {
-                #[allow(unused_mut, unused_variables)]
-                let mut values = fields.iter();
+            #[inline]
+            #[allow(unused_variables)]
+            fn record(values: &mut ::flowloom_sdk::__private::EventValues<#lifetime>) -> Self {
+                #(#reads)*
                 Self { #(#records),* }
             }
         }
@@ -125,7 +135,13 @@ struct View {
     columns: Vec<TokenStream>,
     /// Expressions that read the struct's fields from the columns.
     rows: Vec<TokenStream>,
-    /// Expressions that read the struct's fields from a record.
+    /// Statements that take the values of an event, in the contract's order.
+    reads: Vec<TokenStream>,
+    /// The statement that takes the bytes of the packet, which follow the fields.
+    bytes: Option<TokenStream>,
+    /// The statement that takes the payload, which follows the bytes.
+    payload: Option<TokenStream>,
+    /// Expressions for the struct's fields, after these statements.
     records: Vec<TokenStream>,
 }
 
@@ -137,6 +153,9 @@ impl View {
             types: Vec::new(),
             columns: Vec::new(),
             rows: Vec::new(),
+            reads: Vec::new(),
+            bytes: None,
+            payload: None,
             records: Vec::new(),
         }
     }
@@ -175,9 +194,13 @@ impl View {
                 <#kind as ::flowloom_sdk::__private::FieldType<#lifetime>>::get(&columns.#column, row)
             )
         });
-        let record = record.unwrap_or_else(
-            || quote!(::flowloom_sdk::__private::record::next::<#kind>(&mut values, #name)),
-        );
+        let record = record.unwrap_or_else(|| {
+            let read = format_ident!("value_{index}");
+            self.reads.push(quote! {
+                let #read = ::flowloom_sdk::__private::record::next::<#kind>(values, #name);
+            });
+            quote!(#read)
+        });
         self.records.push(quote_spanned! { ty.span() =>
             #ident: <#ty as ::flowloom_sdk::Holds<#kind>>::hold(#record)
         });
@@ -185,38 +208,45 @@ impl View {
     }
 
     /// Adds the payload or the bytes of the packet. They are not in the list of fields.
-    fn bytes(&mut self, field: &Field, column: Ident, place: Ident) {
+    ///
+    /// `name` is `bytes` or `payload`.
+    fn bytes(&mut self, field: &Field, name: &str) {
         let (ident, _) = target::name(field);
+        let (column, read) = (format_ident!("{name}"), format_ident!("value_{name}"));
         let (lifetime, index) = (&self.lifetime, Index::from(self.columns.len()));
         self.types
             .push(quote!(::flowloom_sdk::__private::ByteColumn<#lifetime>));
         self.columns.push(quote!(source.#column()));
         self.rows.push(quote!(#ident: columns.#index.get(row)));
-        self.records
-            .push(quote!(#ident: ::flowloom_sdk::__private::record::bytes(&record.#place)));
+        let statement = match name {
+            "bytes" => &mut self.bytes,
+            _ => &mut self.payload,
+        };
+        *statement = Some(quote! {
+            let #read = ::flowloom_sdk::__private::record::bytes(values, #name);
+        });
+        self.records.push(quote!(#ident: #read));
     }
 }
 
-/// Returns the expression that reads a packet field from the record, or `None` if the record has no
-/// field of its own for it.
-fn record(name: &str, kind: &str) -> Option<TokenStream> {
+/// Returns the expression that reads a packet field from the record `packet`, or `None` if the record
+/// does not contain it.
+fn record(name: &str) -> Option<TokenStream> {
     let ident = Ident::new(name, Span::call_site());
     Some(match name {
-        "time_ms" | "src_oui" | "dst_oui" | "src_pseudonym" | "dst_pseudonym" => return None,
         "direction" => quote!(::flowloom_sdk::__private::record::direction(
-            record.direction
+            packet.direction
         )),
-        "tcp_flags" => quote!(record.tcp_flags.bits()),
+        "tcp_flags" => quote!(packet.tcp_flags.bits()),
         "syn" | "cwr" | "ece" | "urg" | "ack" | "psh" | "rst" | "fin" => {
             let flag = Ident::new(&name.to_uppercase(), Span::call_site());
             quote! {
-                record.tcp_flags.contains(::flowloom_sdk::__private::feature::TcpFlags::#flag)
+                packet.tcp_flags.contains(::flowloom_sdk::__private::feature::TcpFlags::#flag)
             }
         }
-        _ if kind == "&str" => {
-            quote!(::flowloom_sdk::__private::record::text(&record.#ident, #name))
-        }
-        _ => quote!(record.#ident),
+        "time_ns" | "delta_time_ms" | "raw_size" | "ip_size" | "transport_size"
+        | "payload_size" | "src_port" | "dst_port" | "protocol" => quote!(packet.#ident),
+        _ => return None,
     })
 }
 

@@ -47,18 +47,11 @@ pub(crate) fn one_by_one<P: Plugin>(options: &[(String, String)], events: &[Even
     let (mut plugin, manifest) = Instance::<P>::open("test", "0", options).expect("it opens");
     let mut rows = Vec::new();
     for event in events {
-        let asked = asked(&manifest, event.kind);
-        let flow = feature::Flow {
-            id: event.flow,
-            fields: asked
-                .iter()
-                .map(|name| value(find(&event.facts, name)))
-                .collect(),
-        };
+        let (flow, values) = (event.flow, values(&manifest, event));
         match event.kind {
-            0 => _ = plugin.init(&packet(&manifest, event), &flow),
-            1 => _ = plugin.update(&packet(&manifest, event), &flow),
-            _ => rows.push(plugin.expire(&flow)),
+            0 => _ = plugin.init(flow, &packet(event), &values),
+            1 => _ = plugin.update(flow, &packet(event), &values),
+            _ => rows.push(plugin.expire(flow, &values)),
         }
     }
     plugin.finish();
@@ -216,33 +209,58 @@ fn column<'a>(facts: impl Iterator<Item = &'a Fact>) -> Column {
     }
 }
 
-/// Packet fields that have no field of their own in the record.
-const MORE: [&str; 3] = ["time_ms", "src_oui", "dst_oui"];
+/// Packet fields that the record contains.
+const IN_RECORD: [&str; 19] = [
+    "time_ns",
+    "delta_time_ms",
+    "direction",
+    "raw_size",
+    "ip_size",
+    "transport_size",
+    "payload_size",
+    "src_port",
+    "dst_port",
+    "protocol",
+    "tcp_flags",
+    "fin",
+    "syn",
+    "rst",
+    "psh",
+    "ack",
+    "urg",
+    "ece",
+    "cwr",
+];
 
-pub(crate) fn packet(manifest: &Manifest, event: &Event) -> feature::Packet {
+/// Returns the values of an event, in the contract's order.
+pub(crate) fn values(manifest: &Manifest, event: &Event) -> Option<Vec<Value>> {
+    let mut values = Vec::new();
+    if event.kind != 2 {
+        let fields = manifest.packet.iter();
+        let fields = fields.filter(|name| !IN_RECORD.contains(&name.as_str()));
+        values.extend(fields.map(|name| value(find(&event.packet, name))));
+        for (most, bytes) in [
+            (manifest.packet_bytes, &event.bytes),
+            (manifest.payload_bytes, &event.payload),
+        ] {
+            if most > 0 {
+                values.push(Value::Bytes(first(bytes, most).to_vec()));
+            }
+        }
+    }
+    let asked = asked(manifest, event.kind);
+    values.extend(asked.iter().map(|name| value(find(&event.facts, name))));
+    (!values.is_empty()).then_some(values)
+}
+
+pub(crate) fn packet(event: &Event) -> feature::Packet {
     let number = |name: &str| match find(&event.packet, name) {
         Fact::U8(v) => u64::from(*v),
-        Fact::Bool(v) => u64::from(*v),
         Fact::U16(v) => u64::from(*v),
         Fact::U32(v) => u64::from(*v),
         Fact::U64(v) => *v,
         other => panic!("{other:?} is not a number"),
     };
-    let text = |name: &str| match find(&event.packet, name) {
-        Fact::Text(text) => manifest
-            .packet
-            .iter()
-            .any(|asked| asked == name)
-            .then(|| text.clone()),
-        other => panic!("{other:?} is not a text"),
-    };
-    let more: Vec<Value> = manifest
-        .packet
-        .iter()
-        .filter(|name| MORE.contains(&name.as_str()))
-        .map(|name| value(find(&event.packet, name)))
-        .collect();
-    let bytes = |most: u32, bytes: &[u8]| (most > 0).then(|| first(bytes, most).to_vec());
     feature::Packet {
         time_ns: number("time_ns"),
         delta_time_ms: number("delta_time_ms"),
@@ -254,27 +272,10 @@ pub(crate) fn packet(manifest: &Manifest, event: &Event) -> feature::Packet {
         ip_size: number("ip_size") as u32,
         transport_size: number("transport_size") as u32,
         payload_size: number("payload_size") as u32,
-        src_ip: text("src_ip"),
         src_port: number("src_port") as u16,
-        dst_ip: text("dst_ip"),
         dst_port: number("dst_port") as u16,
-        src_mac: text("src_mac"),
-        dst_mac: text("dst_mac"),
         protocol: number("protocol") as u8,
-        ip_version: number("ip_version") as u8,
-        vlan_id: number("vlan_id") as u16,
-        tunnel_id: number("tunnel_id") as u32,
         tcp_flags: feature::TcpFlags::from_bits_retain(number("tcp_flags") as u8),
-        ttl: number("ttl") as u8,
-        ip_id: number("ip_id") as u16,
-        tcp_window: number("tcp_window") as u16,
-        tcp_seq: number("tcp_seq") as u32,
-        tcp_ack: number("tcp_ack") as u32,
-        icmp_type: number("icmp_type") as u8,
-        icmp_code: number("icmp_code") as u8,
-        ip_packet: bytes(manifest.packet_bytes, &event.bytes),
-        payload: bytes(manifest.payload_bytes, &event.payload),
-        more: (!more.is_empty()).then_some(more),
     }
 }
 

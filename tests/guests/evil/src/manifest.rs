@@ -13,7 +13,7 @@ pub(crate) struct Options {
     pub(crate) outputs: Vec<(String, ValueType)>,
     pub(crate) packet: Vec<String>,
     payload: u32,
-    bytes: u32,
+    pub(crate) bytes: u32,
     at_init: Vec<String>,
     at_update: Vec<String>,
     at_expire: Vec<String>,
@@ -23,6 +23,11 @@ pub(crate) struct Options {
 }
 
 impl Options {
+    /// Returns whether the manifest requests this packet field.
+    pub(crate) fn asks_for(&self, field: &str) -> bool {
+        self.packet.iter().any(|name| name == field)
+    }
+
     pub(crate) fn parse(given: &[(String, String)]) -> Result<Self, String> {
         let find = |key: &str| {
             let found = given.iter().find(|(name, _)| name == key);

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use crate::bindings::exports::flowloom::plugin::batch_feature::{
     self, Batch, Column, OutputColumn,
 };
-use crate::bindings::exports::flowloom::plugin::feature::{self, Flow, Verdict};
+use crate::bindings::exports::flowloom::plugin::feature::{self, Value, Values, Verdict};
 use crate::bindings::flowloom::plugin::manifest::Manifest;
+use crate::manifest::Options;
 use crate::values::columns;
 use crate::{Packet, Plugin};
 
@@ -32,9 +33,10 @@ impl feature::Guest for Component {
         open(options)
     }
 
-    fn init(packet: feature::Packet, flow: Flow) -> Verdict {
+    fn init(flow: u64, _: feature::Packet, values: Values) -> Verdict {
         with(|plugin| {
-            plugin.packet("init", flow.id, packet.into());
+            let packet = packet(&plugin.options, values);
+            plugin.packet("init", flow, packet);
             match plugin.options.mode.as_str() {
                 "cut_every_packet" => Verdict::Cut,
                 _ => Verdict::Keep,
@@ -42,9 +44,10 @@ impl feature::Guest for Component {
         })
     }
 
-    fn update(packet: feature::Packet, flow: Flow) -> Verdict {
+    fn update(flow: u64, _: feature::Packet, values: Values) -> Verdict {
         with(|plugin| {
-            plugin.packet("update", flow.id, packet.into());
+            let packet = packet(&plugin.options, values);
+            plugin.packet("update", flow, packet);
             match plugin.options.mode.as_str() {
                 "cut" | "cut_every_packet" => Verdict::Cut,
                 _ => Verdict::Keep,
@@ -52,8 +55,8 @@ impl feature::Guest for Component {
         })
     }
 
-    fn expire(flow: Flow) -> Vec<feature::Value> {
-        let values = with(|plugin| plugin.expire(flow.id));
+    fn expire(flow: u64, _: Values) -> Vec<Value> {
+        let values = with(|plugin| plugin.expire(flow));
         values.into_iter().map(Into::into).collect()
     }
 
@@ -62,14 +65,22 @@ impl feature::Guest for Component {
     }
 }
 
-impl From<feature::Packet> for Packet {
-    fn from(packet: feature::Packet) -> Self {
-        Self {
-            src_ip: packet.src_ip,
-            payload: packet.payload,
-            bytes: packet.ip_packet,
+/// Reads the values of a packet. No other text than the source address is before the bytes.
+fn packet(options: &Options, values: Values) -> Packet {
+    let mut packet = Packet::default();
+    for value in values.into_iter().flatten() {
+        match value {
+            Value::Text(text) if packet.src_ip.is_none() && options.asks_for("src_ip") => {
+                packet.src_ip = Some(text);
+            }
+            Value::Bytes(bytes) if packet.bytes.is_none() && options.bytes > 0 => {
+                packet.bytes = Some(bytes);
+            }
+            Value::Bytes(payload) => packet.payload = Some(payload),
+            _ => {}
         }
     }
+    packet
 }
 
 impl batch_feature::Guest for Component {
