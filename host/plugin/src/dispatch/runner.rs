@@ -45,7 +45,7 @@ mod tests;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use flowloom_core::flow::Answer;
 use flowloom_core::record::{FlowPacket, FlowView};
@@ -61,6 +61,7 @@ use crate::error::Trap;
 use crate::load::manifest::Manifest;
 use crate::load::plugin::Plugin;
 use crate::sandbox::instance::Instance;
+use crate::supervise::call_clock::CallClock;
 use crate::supervise::cpu_budget::{BudgetVerdict, CpuBudget};
 use crate::supervise::health::Health;
 use crate::supervise::load_share::LoadShare;
@@ -88,6 +89,7 @@ pub(crate) struct PluginRunner {
     packets_per_flow: u64,
     /// The maximum number of flows that the instance holds.
     max_flows: usize,
+    clock: CallClock,
     budget: Option<CpuBudget>,
     load_share: LoadShare,
     report: PluginReport,
@@ -188,6 +190,7 @@ impl PluginRunner {
             slots: SegmentedVec::default(),
             instance_slots: SlotAllocator::default(),
             packets_per_flow: manifest.packets_per_flow,
+            clock: CallClock::default(),
             budget: plugin.budget(),
             max_flows: plugin.max_flows(),
             load_share: LoadShare::default(),
@@ -535,9 +538,9 @@ impl PluginRunner {
         instance.at(self.now);
         let is_exact = self.budget.as_ref().is_some_and(|budget| budget.is_exact);
         let before = is_exact.then(thread_time);
-        let start = Instant::now();
+        let started = self.clock.start(events, is_exact);
         let answer = call(instance, (self.plugin.manifest(), &mut self.delivery));
-        let passed = start.elapsed();
+        let (timed_calls, passed) = self.clock.stop(&started, instance.late_time());
         self.report.time += passed;
         self.report.calls += 1;
         self.report.events += events;
@@ -545,6 +548,7 @@ impl PluginRunner {
             Ok(answer) => {
                 if self.budget.is_some() {
                     let cpu = before.map(|before| thread_time().saturating_sub(before));
+                    let events = events * u64::from(timed_calls);
                     self.charge(events, cpu.unwrap_or(passed), event);
                 }
                 Some(answer)

@@ -31,6 +31,12 @@ impl Deadline {
         };
     }
 
+    /// Returns the CPU time since the end of the call's first epoch, if that has ended.
+    #[inline]
+    pub(crate) fn late_time(&self) -> Option<Duration> {
+        self.since.map(|since| thread_time().saturating_sub(since))
+    }
+
     /// Returns what to do at the end of an epoch.
     ///
     /// Up to one interval passed before the first epoch ended, and counts as used.
@@ -64,6 +70,9 @@ mod tests {
             assert!(!deadline.passed);
             let interrupts = matches!(deadline.check(), UpdateDeadline::Interrupt);
             assert_eq!((deadline.passed, interrupts), (passed, passed));
+            assert!(deadline.late_time().is_some());
+            deadline.start(allowed);
+            assert_eq!(deadline.late_time(), None);
         }
         // CPU time after the first check counts.
         let mut deadline = Deadline::default();

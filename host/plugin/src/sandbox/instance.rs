@@ -169,6 +169,12 @@ impl Instance {
         self.store.data().log.dropped
     }
 
+    /// Returns the time of the last call after its first epoch, if it took that long.
+    #[inline]
+    pub(crate) fn late_time(&self) -> Option<Duration> {
+        self.store.data().deadline.late_time()
+    }
+
     /// Returns the bytes of memories, tables and host memory for the instance.
     pub(crate) fn memory(&self) -> usize {
         self.store.data().memory.used

@@ -22,7 +22,8 @@ pub struct PluginReport {
     pub events: u64,
     /// Calls into the plugin.
     pub calls: u64,
-    /// Elapsed time of these calls.
+    /// Elapsed time of these calls. After 1,000 calls with single events, it is an estimate: about every eighth
+    /// such call is timed.
     pub time: Duration,
     /// Failed calls, and instances that could not be opened while packets flowed.
     pub traps: u64,
