@@ -54,6 +54,8 @@ class Packet:
     """The time of capture since 1970-01-01 UTC. It is never less than the time of an earlier packet. In ns."""
     time_ms: int
     """The value of time_ns, truncated to milliseconds. In ms."""
+    time_us: int
+    """The value of time_ns, truncated to microseconds. In us."""
     delta_time_ms: int
     """The time since the flow's previous packet, of either direction; 0 for the first packet. It is the difference of
     two times that are each truncated to milliseconds. In ms.

@@ -146,7 +146,7 @@ macro_rules! attributes {
 }
 
 attributes! {
-    time_ns time_ms delta_time_ms direction raw_size ip_size transport_size payload_size
+    time_ns time_ms time_us delta_time_ms direction raw_size ip_size transport_size payload_size
     src_ip src_mac src_oui dst_ip dst_mac dst_oui src_pseudonym dst_pseudonym
     src_port dst_port protocol ip_version vlan_id tunnel_id
     tcp_flags syn cwr ece urg ack psh rst fin

@@ -3,6 +3,7 @@
 export const PACKET = {
   time_ns: "u64",
   time_ms: "u64",
+  time_us: "u64",
   delta_time_ms: "u64",
   direction: "u8",
   raw_size: "u32",

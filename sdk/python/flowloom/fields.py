@@ -3,6 +3,7 @@
 PACKET = {
     "time_ns": "Q",
     "time_ms": "Q",
+    "time_us": "Q",
     "delta_time_ms": "Q",
     "direction": "B",
     "raw_size": "I",

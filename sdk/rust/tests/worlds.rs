@@ -17,6 +17,7 @@ struct Packet<'a> {
     dst_oui: &'a str,
     time_ns: u64,
     time_ms: u64,
+    time_us: u64,
     delta_time_ms: u64,
     direction: Direction,
     raw_size: u32,
@@ -201,6 +202,7 @@ fn packet(n: u64) -> Facts {
     vec![
         ("time_ns", U64(n * 1_500_000)),
         ("time_ms", U64(n * 1_500_000 / 1_000_000)),
+        ("time_us", U64(n * 1_500_000 / 1_000)),
         ("delta_time_ms", U64(n / 3)),
         ("direction", U8((n % 2) as u8)),
         ("raw_size", size(1)),
@@ -320,7 +322,7 @@ fn every_field_has_its_own_value() {
     };
     assert_eq!(
         seen,
-        "Packet { dst_oui: \"dd:ee:ff\", time_ns: 9000000, time_ms: 9, delta_time_ms: 2, \
+        "Packet { dst_oui: \"dd:ee:ff\", time_ns: 9000000, time_ms: 9, time_us: 9000, delta_time_ms: 2, \
          direction: Src2Dst, raw_size: 67, ip_size: 68, transport_size: 69, payload_size: 70.0, \
          src_ip: \"10.0.0.6\", payload: [100, 101, 102], src_mac: \"aa:bb:cc:00:00:06\", \
          src_oui: \"aa:bb:cc\", dst_ip: \"2001:db8::6\", dst_mac: \"dd:ee:ff:00:00:06\", \

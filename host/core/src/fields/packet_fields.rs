@@ -190,6 +190,14 @@ pub static PACKET_FIELDS: &[PacketField] = &[
     )
     .not_in_record(),
     PacketField::number(
+        "time_us",
+        Type::U64,
+        "us",
+        "The value of time_ns, truncated to microseconds.",
+        number!(|a| a.time.ns() / 1_000),
+    )
+    .not_in_record(),
+    PacketField::number(
         "delta_time_ms",
         Type::U64,
         "ms",

@@ -7,6 +7,7 @@ pub(crate) type Row = (&'static str, &'static str);
 pub(crate) const PACKET: &[Row] = &[
     ("time_ns", "u64"),
     ("time_ms", "u64"),
+    ("time_us", "u64"),
     ("delta_time_ms", "u64"),
     ("direction", "Direction"),
     ("raw_size", "u32"),
