@@ -434,12 +434,15 @@ fn too_many_outputs() {
         let names: Vec<_> = (0..n).map(|n| format!("o{n}:integer")).collect();
         format!("outputs={}", names.join("+"))
     };
-    evil_refused(&outputs(65), "declares 65 outputs; at most 64 are accepted");
+    evil_refused(
+        &outputs(129),
+        "declares 129 outputs; at most 128 are accepted",
+    );
     evil_refused(
         &outputs(2_000),
-        "declares 2000 outputs; at most 64 are accepted",
+        "declares 2000 outputs; at most 128 are accepted",
     );
-    let most = format!("evil,{}", outputs(64));
+    let most = format!("evil,{}", outputs(128));
     meter("dns.pcap").plugin(&most).run().done();
 }
 

@@ -58,7 +58,7 @@ fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
     let declared = wit::Manifest {
         version: from.arbitrary()?,
         description: from.arbitrary()?,
-        outputs: list(from, 80, |from| {
+        outputs: list(from, 140, |from| {
             Ok(wit::Output {
                 name: name(from, &["a", "count", "x9_"])?,
                 kind: TYPES[from.choose_index(TYPES.len())?].0,

@@ -85,7 +85,7 @@ typedef struct flowloom_plugin_manifest_manifest_t {
   batch_plugin_string_t   version;
   // One sentence for people that describes what the plugin computes.
   batch_plugin_string_t   description;
-  // The output columns, at most 64. `expire` returns the values in this order.
+  // The output columns, at most 128. `expire` returns the values in this order.
   flowloom_plugin_manifest_list_output_t   outputs;
   // Names of packet fields. The host passes them at init and update.
   batch_plugin_list_string_t   packet;

@@ -44,7 +44,7 @@ typedef struct flowloom_output {
 typedef struct flowloom_manifest {
   const char *version;
   const char *description;        // one sentence for people that describes what the plugin computes
-  const flowloom_output *outputs; // at most 64; flowloom_set_… uses their indexes
+  const flowloom_output *outputs; // at most 128; flowloom_set_… uses their indexes
   size_t n_outputs;
   const char *const *packet;      // packet fields
   const char *const *at_init;     // flow fields at the first packet

@@ -8,7 +8,7 @@ use crate::bindings::flowloom::plugin::manifest::ValueType;
 
 /// The columns that a plugin adds to every flow. Derive it for a struct with one field per column.
 ///
-/// - The name of the field is the name of the column: `[a-z][a-z0-9_]{0,31}`. A plugin has at most 64
+/// - The name of the field is the name of the column: `[a-z][a-z0-9_]{0,31}`. A plugin has at most 128
 ///   columns.
 /// - The doc comment of the field is the description of the column.
 /// - The types are `bool`, the integers that fit `i64`, `f64`, `f32`, `String`, [`Bytes`],

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// The interval of the engine's epoch. It is the resolution of deadlines.
 pub(crate) const EPOCH_INTERVAL: Duration = Duration::from_millis(10);
 
-/// The maximum number of bytes that the host accepts from a plugin in one call. A full batch with 64 texts of
-/// 256 bytes per flow fits.
+/// The maximum number of bytes that the host accepts from a plugin in one call. A full batch with 128 texts of
+/// 128 bytes per flow fits.
 pub(crate) const MAX_ANSWER_BYTES: usize = 16 << 20;
 
 /// The maximum number of resource handles of an instance. Ordinary components have some tens. Each takes memory

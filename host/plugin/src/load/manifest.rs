@@ -11,7 +11,7 @@ use crate::error::{LoadErrorKind, RequestedData};
 use crate::grants::Grants;
 
 /// The maximum number of outputs of a plugin.
-pub(crate) const MAX_OUTPUTS: usize = 64;
+pub(crate) const MAX_OUTPUTS: usize = 128;
 
 /// The maximum number of bytes of the version.
 const MAX_VERSION: usize = 256;
@@ -578,10 +578,10 @@ mod tests {
             "declares output 'a' twice"
         );
         let many = |count| (0..count).map(|n| output(&format!("x{n}"))).collect();
-        assert_eq!(with(many(64)), "");
+        assert_eq!(with(many(128)), "");
         assert_eq!(
-            with(many(65)),
-            "declares 65 outputs; at most 64 are accepted"
+            with(many(129)),
+            "declares 129 outputs; at most 128 are accepted"
         );
     }
 

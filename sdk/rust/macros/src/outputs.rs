@@ -8,7 +8,7 @@ use syn::{DeriveInput, Error, Index, Result};
 use crate::target::{self, Target};
 
 /// The contract's maximum number of outputs per plugin.
-const MOST: usize = 64;
+const MOST: usize = 128;
 
 /// Derives `Outputs`.
 pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
@@ -113,11 +113,11 @@ mod tests {
     }
 
     #[test]
-    fn there_are_at_most_64_outputs() {
-        let fields = (0..65).map(|n| quote::format_ident!("o{n}"));
+    fn there_are_at_most_128_outputs() {
+        let fields = (0..129).map(|n| quote::format_ident!("o{n}"));
         assert_eq!(
             error_of(parse_quote! { struct Out { #(/** One. */ #fields: bool),* } }),
-            "a plugin has at most 64 outputs, but this struct has 65"
+            "a plugin has at most 128 outputs, but this struct has 129"
         );
     }
 }
