@@ -259,10 +259,12 @@ fn tcp_flags() -> Box<[TcpFlags]> {
 #[cfg(test)]
 mod tests {
     use flowloom_core::decode::{Decoder, TunnelSet};
+    use flowloom_core::fields::{ColumnBuffer, FEATURES, PACKET_FIELDS, PacketSubset};
     use flowloom_core::link_type::{LinkType, RawPacket};
     use flowloom_core::meter::{Meter, Settings};
     use flowloom_core::record::DecodedPacket;
     use flowloom_core::time::Time;
+    use flowloom_core::value::Type;
 
     use super::*;
     use crate::config::anonymization_key::AnonymizationKey;
@@ -286,12 +288,7 @@ mod tests {
         let field = |name: &&str| PacketField::by_name(name).expect("it exists");
         manifest.packet = packet.iter().map(field).collect();
         (manifest.payload_bytes, manifest.packet_bytes) = (payload_bytes, packet_bytes);
-        let decoder = Decoder::new(TunnelSet::NONE);
-        let decoded = DecodedPacket {
-            packet: decoder.decode(LinkType(1), &FRAME, 60).unwrap(),
-            time: Time::from_ns(7_000_001),
-            ..DecodedPacket::default()
-        };
+        let decoded = decoded();
         let mut packet = FlowPacket::new(&decoded, &FRAME);
         packet.direction = FlowDirection::DstToSrc;
         packet.delta_ms = 3;
@@ -313,13 +310,25 @@ mod tests {
         [format!("{:?}", events.packet(&packet)), values]
     }
 
+    fn decoded() -> DecodedPacket {
+        let decoder = Decoder::new(TunnelSet::NONE);
+        DecodedPacket {
+            packet: decoder.decode(LinkType(1), &FRAME, 60).unwrap(),
+            time: Time::from_ns(7_000_001),
+            ..DecodedPacket::default()
+        }
+    }
+
     fn feature(name: &str) -> &'static Feature {
         Feature::by_name(name).expect("it exists")
     }
 
     /// Returns the flow of the frame.
     fn ended() -> flowloom_core::flow::Flow {
-        let mut meter = Meter::new(Settings::default());
+        let mut settings = Settings::default();
+        settings.statistical_analysis = true;
+        settings.splt_analysis = 3;
+        let mut meter = Meter::new(settings);
         let packet = RawPacket {
             time: Time::EPOCH,
             link: LinkType(1),
@@ -451,7 +460,7 @@ mod tests {
             "Boolean(true)",
             "Text(\"Unknown\")",
             "Float(60.0)",
-            "Integers([])",
+            "Integers([60, -1, -1])",
         ];
         let expected = expected
             .map(|value| format!("ValueParam::{value}"))
@@ -460,5 +469,113 @@ mod tests {
             assert_eq!(of(&fields), format!("Some([{expected}])"));
         }
         assert_eq!(of(&[]), "None");
+    }
+
+    /// Returns the only value of a column as a value of an event.
+    fn cell(column: &ColumnBuffer, ty: Type) -> String {
+        let value = match column {
+            ColumnBuffer::U8s(values) if ty == Type::Boolean => ValueParam::Boolean(values[0] != 0),
+            ColumnBuffer::U8s(values) => ValueParam::Integer(values[0].into()),
+            ColumnBuffer::U16s(values) => ValueParam::Integer(values[0].into()),
+            ColumnBuffer::U32s(values) => ValueParam::Integer(values[0].into()),
+            ColumnBuffer::U64s(values) => ValueParam::Integer(values[0] as i64),
+            ColumnBuffer::S64s(values) => ValueParam::Integer(values[0]),
+            ColumnBuffer::F64s(values) => ValueParam::Float(values[0]),
+            ColumnBuffer::Texts { bytes, .. } => {
+                ValueParam::Text(std::str::from_utf8(bytes).unwrap())
+            }
+            ColumnBuffer::IntegerLists { values, .. } => ValueParam::Integers(values),
+        };
+        format!("{value:?}")
+    }
+
+    #[test]
+    fn every_packet_field_has_the_value_of_its_column() {
+        let manifest = load().manifest().clone();
+        let decoded = decoded();
+        let packet = FlowPacket::new(&decoded, &FRAME);
+        let record = EventValues::new(&manifest, pseudonyms()).packet(&packet);
+        let flag = |flag| u64::from(record.tcp_flags & flag == flag);
+        for field in PACKET_FIELDS {
+            let mut column = ColumnBuffer::new(field.ty);
+            let (chunk, places) = (std::slice::from_ref(&packet), &[0]);
+            let pseudonym = |address| pseudonyms().of(address);
+            field.extend(PacketSubset { chunk, places }, &pseudonym, &mut column);
+            let manifest = Manifest {
+                packet: vec![field],
+                ..manifest.clone()
+            };
+            let no_flow = || -> FlowView<'_> { panic!("the flow is not needed") };
+            let mut events = EventValues::new(&manifest, pseudonyms());
+            let values = events.of_packet(&manifest, &packet, &[], &no_flow, |values| {
+                values.map(|values| format!("{values:?}"))
+            });
+            let Some(values) = values else {
+                let value: u64 = match field.name {
+                    "time_ns" => record.time_ns,
+                    "delta_time_ms" => record.delta_time_ms,
+                    "direction" => u64::from(record.direction == Direction::Dst2src),
+                    "raw_size" => record.raw_size.into(),
+                    "ip_size" => record.ip_size.into(),
+                    "transport_size" => record.transport_size.into(),
+                    "payload_size" => record.payload_size.into(),
+                    "src_port" => record.src_port.into(),
+                    "dst_port" => record.dst_port.into(),
+                    "protocol" => record.protocol.into(),
+                    "tcp_flags" => {
+                        assert_eq!(
+                            record.tcp_flags,
+                            TcpFlags::SYN | TcpFlags::PSH | TcpFlags::ACK
+                        );
+                        0x1a
+                    }
+                    "fin" => flag(TcpFlags::FIN),
+                    "syn" => flag(TcpFlags::SYN),
+                    "rst" => flag(TcpFlags::RST),
+                    "psh" => flag(TcpFlags::PSH),
+                    "ack" => flag(TcpFlags::ACK),
+                    "urg" => flag(TcpFlags::URG),
+                    "ece" => flag(TcpFlags::ECE),
+                    "cwr" => flag(TcpFlags::CWR),
+                    other => panic!("the record does not contain {other}"),
+                };
+                let mut expected = ColumnBuffer::new(field.ty);
+                expected.push_number(value);
+                assert_eq!(
+                    format!("{column:?}"),
+                    format!("{expected:?}"),
+                    "{}",
+                    field.name
+                );
+                continue;
+            };
+            assert_eq!(
+                values,
+                format!("[{}]", cell(&column, field.ty)),
+                "{}",
+                field.name
+            );
+        }
+    }
+
+    #[test]
+    fn every_flow_field_has_the_value_of_its_column() {
+        let ended = ended();
+        let mut events = EventValues::new(load().manifest(), pseudonyms());
+        let mut types = Vec::new();
+        for feature in FEATURES
+            .iter()
+            .filter(|feature| !feature.group.follows_end())
+        {
+            let mut column = ColumnBuffer::new(feature.ty);
+            column.push_value(feature.value(&ended.view()));
+            let values = events.of_flow(&[feature], &ended.view(), |values| format!("{values:?}"));
+            let expected = format!("Some([{}])", cell(&column, feature.ty));
+            assert_eq!(values, expected, "{}", feature.name);
+            if !types.contains(&feature.ty) {
+                types.push(feature.ty);
+            }
+        }
+        assert!(types.len() >= 7, "{types:?}");
     }
 }
