@@ -4,6 +4,8 @@ use std::io;
 
 use super::format::Format;
 use super::input::{Input, Source};
+use super::parallel::cores;
+use super::read_ahead::{ReadAhead, ReadError};
 use super::read_buffer::ReadBuffer;
 use super::record_io::{FormatError, HEADER_LEN, ScanEnd};
 use crate::capture::packets::Record;
@@ -12,7 +14,7 @@ use crate::capture::{CaptureError, Damage};
 /// Reads one capture.
 pub(crate) struct CaptureReader {
     name: String,
-    input: Input,
+    bytes: Bytes,
     /// `None` until the header was read.
     format: Option<Format>,
     /// The number of packets found so far.
@@ -21,6 +23,38 @@ pub(crate) struct CaptureReader {
     /// consumes them.
     returned_bytes: usize,
 }
+
+/// The decompressed bytes of a capture.
+enum Bytes {
+    /// They are read when they are needed.
+    Direct(Input),
+    /// Another thread reads them.
+    Ahead(ReadAhead),
+}
+
+impl Bytes {
+    /// Reads once and appends the bytes to the buffer. Returns their number, or 0 at the end.
+    fn fill(&mut self, buffer: &mut ReadBuffer, need: usize) -> Result<usize, ReadError> {
+        match self {
+            Self::Ahead(ahead) => buffer.take_block(ahead),
+            Self::Direct(input) => buffer.fill(input, need).map_err(|error| ReadError {
+                is_compression: input.is_compression(&error),
+                error,
+            }),
+        }
+    }
+
+    /// Returns whether `error` means that there was no data for a while. The next read continues.
+    fn is_pause(&self, error: &io::Error) -> bool {
+        match self {
+            Self::Direct(input) => input.is_pause(error),
+            Self::Ahead(_) => error.kind() == io::ErrorKind::WouldBlock,
+        }
+    }
+}
+
+/// The fewest bytes of a source that is read ahead. Starting a thread takes as long as metering a small capture.
+const MIN_AHEAD: u64 = 4 << 20;
 
 /// The result of a read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +77,32 @@ impl CaptureReader {
         })?;
         Ok(Self {
             name,
-            input,
+            bytes: Bytes::Direct(input),
             format: None,
             packets: 0,
             returned_bytes: 0,
         })
+    }
+
+    /// Opens a source, which another thread reads if it is large and can be read several times.
+    pub(crate) fn open_ahead(source: Source) -> Result<Self, CaptureError> {
+        let is_large = source.len().is_some_and(|len| len >= MIN_AHEAD);
+        let mut reader = Self::open(source)?;
+        if is_large && cores() > 1 {
+            reader.bytes = match reader.bytes {
+                Bytes::Direct(input) => match ReadAhead::start(input) {
+                    Ok(ahead) => Bytes::Ahead(ahead),
+                    Err(error) => {
+                        return Err(CaptureError::Open {
+                            capture: reader.name,
+                            error,
+                        });
+                    }
+                },
+                ahead => ahead,
+            };
+        }
+        Ok(reader)
     }
 
     /// Reads until it finds at least one packet, and appends the packets to `records`, which must
@@ -80,11 +135,11 @@ impl CaptureReader {
                 ScanEnd::Damage(damage) => return Err(self.damaged(buffer, damage)),
             };
             let have = buffer.bytes().len();
-            match buffer.fill(&mut self.input, need) {
+            match self.bytes.fill(buffer, need) {
                 Ok(0) if have == 0 => return Ok(ReadOutcome::End),
                 Ok(0) => return Err(self.damaged(buffer, Damage::Cut { have, need })),
                 Ok(_) => {}
-                Err(error) if self.input.is_pause(&error) => return Ok(ReadOutcome::Pause),
+                Err(error) if self.bytes.is_pause(&error.error) => return Ok(ReadOutcome::Pause),
                 Err(error) => {
                     let offset = buffer.offset() + have as u64;
                     return Err(self.unreadable(offset, self.packets + 1, error));
@@ -97,10 +152,10 @@ impl CaptureReader {
     /// for a while.
     pub(crate) fn read_header(&mut self, buffer: &mut ReadBuffer) -> Result<bool, CaptureError> {
         while buffer.bytes().len() < HEADER_LEN {
-            match buffer.fill(&mut self.input, HEADER_LEN) {
+            match self.bytes.fill(buffer, HEADER_LEN) {
                 Ok(0) => break,
                 Ok(_) => {}
-                Err(error) if self.input.is_pause(&error) => return Ok(false),
+                Err(error) if self.bytes.is_pause(&error.error) => return Ok(false),
                 Err(error) => {
                     let offset = buffer.bytes().len() as u64;
                     return Err(self.unreadable(offset, 1, error));
@@ -115,7 +170,7 @@ impl CaptureReader {
 
     /// Returns whether the capture is a pipe. Its writer may be slow, and its packets may be live.
     pub(crate) fn is_pipe(&self) -> bool {
-        self.input.is_pipe()
+        matches!(&self.bytes, Bytes::Direct(input) if input.is_pipe())
     }
 
     /// Returns the name of the capture for messages.
@@ -125,14 +180,21 @@ impl CaptureReader {
 
     /// Returns the bytes read from the file, before decompression.
     pub(crate) fn bytes_read(&self) -> u64 {
-        self.input.bytes_read()
+        match &self.bytes {
+            Bytes::Direct(input) => input.bytes_read(),
+            Bytes::Ahead(ahead) => ahead.bytes_read(),
+        }
     }
 
     /// Returns the error of a failed read: damage if the decompressor failed, else an error of the
     /// system.
-    fn unreadable(&self, offset: u64, packet: u64, error: io::Error) -> CaptureError {
+    fn unreadable(&self, offset: u64, packet: u64, error: ReadError) -> CaptureError {
         let capture = self.name.clone();
-        if self.input.is_compression(&error) {
+        let ReadError {
+            error,
+            is_compression,
+        } = error;
+        if is_compression {
             return CaptureError::Damaged {
                 capture,
                 offset,

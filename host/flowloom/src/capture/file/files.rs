@@ -81,6 +81,8 @@ pub struct Files {
     opened: Option<SourceTable>,
     skipped: Vec<CaptureError>,
     skip_unreadable: bool,
+    /// Whether large files are read by another thread.
+    reads_ahead: bool,
     /// The part of a planned run.
     part: Option<Part>,
     /// The newest time of the current capture, if a further file may continue it.
@@ -189,11 +191,14 @@ impl Files {
 
     /// Opens a file whose [newest](Self::newest) time is wanted.
     pub(crate) fn open_alone(path: PathBuf) -> Result<Self, CaptureError> {
-        Ok(Self::new(VecDeque::from([PlannedSource {
+        let mut files = Self::new(VecDeque::from([PlannedSource {
             source: Source::of(path)?,
             begins: true,
             first: Some(Time::EPOCH),
-        }])))
+        }]));
+        // Several files are read at the same time.
+        files.reads_ahead = false;
+        Ok(files)
     }
 
     /// Creates one capture from a reader. `name` is its name in errors.
@@ -229,6 +234,7 @@ impl Files {
             opened: None,
             skipped: Vec::new(),
             skip_unreadable: false,
+            reads_ahead: true,
             part: None,
             newest: None,
             pipe: PipeState {
@@ -426,7 +432,11 @@ impl Files {
         self.prefetch();
         self.buffer.reset();
         let opened = (self.opened.as_ref()).map(|table| (table, planned.source.path()));
-        match CaptureReader::open(planned.source) {
+        let opened_reader = match self.reads_ahead {
+            true => CaptureReader::open_ahead(planned.source),
+            false => CaptureReader::open(planned.source),
+        };
+        match opened_reader {
             Ok(reader) => {
                 if let Some((table, path)) = opened {
                     // The first source always begins a capture.

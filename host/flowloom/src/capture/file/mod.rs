@@ -12,6 +12,7 @@ pub(crate) mod pcap;
 pub(crate) mod pcapng;
 pub(crate) mod pipe;
 pub(crate) mod plan;
+pub(crate) mod read_ahead;
 pub(crate) mod read_buffer;
 pub(crate) mod record_io;
 pub(crate) mod sources;

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use super::read_ahead::{ReadAhead, ReadError};
+
 /// The bytes that one read(2) requests.
 ///
 /// It is large enough that the cost of the system call per packet is negligible. It is small enough
@@ -61,6 +63,14 @@ impl ReadBuffer {
         self.start = 0;
         self.end = 0;
         self.offset = 0;
+    }
+
+    /// Takes the next block, which follows the bytes that the buffer holds. Returns the number of new bytes, or 0 at the end
+    /// of the capture. Few bytes are copied: the block's memory becomes that of the buffer.
+    pub(crate) fn take_block(&mut self, ahead: &mut ReadAhead) -> Result<usize, ReadError> {
+        let (start, end, count) = ahead.next(&mut self.memory, self.start, self.end)?;
+        (self.start, self.end) = (start, end);
+        Ok(count)
     }
 
     /// Reads once and appends the bytes. Returns their number, or 0 at the end of the stream.
