@@ -105,6 +105,55 @@ fn a_truncated_file_yields_the_packets_before_the_cut() {
 }
 
 #[test]
+fn a_large_file_is_read_as_a_small_one() {
+    // Packets that no compression makes smaller. Some are larger than what follows of a block.
+    let mut state = 1_u32;
+    let mut random = |len: usize| -> Vec<u8> {
+        let mut byte = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 24) as u8
+        };
+        (0..len).map(|_| byte()).collect()
+    };
+    let file = PcapFile::default();
+    let mut plain = file.header();
+    for n in 0..5_000 {
+        let len = if n % 1_000 == 7 { 200_000 } else { 1_000 };
+        plain.extend(file.record([n, 0, len, len], &random(len as usize)));
+    }
+    let dir = temp();
+    for (name, bytes) in [
+        ("plain", plain.clone()),
+        ("gzip", gzip(&plain)),
+        ("zstd", zstandard(&plain)),
+    ] {
+        let mut damaged = bytes.clone();
+        let at = bytes.len() - 50_000;
+        damaged[at..at + 16].fill(0xff);
+        for (name, bytes) in [
+            (name.to_owned(), bytes.clone()),
+            (
+                format!("{name}, cut"),
+                bytes[..bytes.len() - 70_000].to_vec(),
+            ),
+            (format!("{name}, damaged"), damaged),
+        ] {
+            assert!(bytes.len() > 4 << 20);
+            let path = write(&dir, "test", &bytes);
+            let (packets, errors) = read_all(Files::open([path]).unwrap());
+            let (expected, expected_errors) = read_bytes(bytes);
+            assert!(packets == expected, "{name}");
+            let texts = |errors: &[CaptureError]| -> Vec<String> {
+                let name = dir.path().join("test").display().to_string();
+                let text = |error: &CaptureError| error.to_string().replace(&name, "test");
+                errors.iter().map(text).collect()
+            };
+            assert_eq!(texts(&errors), texts(&expected_errors), "{name}");
+        }
+    }
+}
+
+#[test]
 fn a_damage_error_is_one_line() {
     let (_, errors) = read_bytes(&pcap(2)[..100]);
     assert_eq!(

@@ -202,3 +202,120 @@ fn read_blocks(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::capture::file::input::Source;
+    use crate::capture::file::read_buffer::ReadBuffer;
+
+    fn start(reader: impl Read + Send + 'static) -> ReadAhead {
+        let source = Source::Reader {
+            name: "test".into(),
+            reader: Box::new(reader),
+        };
+        ReadAhead::start(source.open().unwrap()).unwrap()
+    }
+
+    /// Waits for the next block. Returns the number of new bytes, or the error.
+    fn take(buffer: &mut ReadBuffer, ahead: &mut ReadAhead) -> Result<usize, String> {
+        loop {
+            match buffer.take_block(ahead) {
+                Ok(count) => return Ok(count),
+                Err(read) if read.error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(read) => return Err(format!("{} {}", read.is_compression, read.error)),
+            }
+        }
+    }
+
+    fn numbers(count: usize) -> Vec<u8> {
+        (0..count).map(|n| (n * n / 7) as u8).collect()
+    }
+
+    #[test]
+    fn blocks_are_adjacent_whatever_is_kept_of_them() {
+        let data = numbers(3 * SIZE + 12_345);
+        for kept in [0, 1, 100, HEADROOM, HEADROOM + 1, SIZE] {
+            let (mut ahead, mut buffer) = (start(io::Cursor::new(data.clone())), ReadBuffer::new());
+            let mut found = Vec::new();
+            while take(&mut buffer, &mut ahead).unwrap() > 0 {
+                let count = buffer.bytes().len().saturating_sub(kept);
+                found.extend_from_slice(&buffer.bytes()[..count]);
+                buffer.consume(count);
+            }
+            found.extend_from_slice(buffer.bytes());
+            assert!(found == data, "{kept}");
+            assert_eq!(ahead.bytes_read(), data.len() as u64);
+            // The end is the same again.
+            assert_eq!(take(&mut buffer, &mut ahead), Ok(0));
+        }
+    }
+
+    #[test]
+    fn an_error_follows_all_bytes_before_it() {
+        struct Fails(usize);
+        impl Read for Fails {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                match self.0 {
+                    0 => Err(io::Error::from_raw_os_error(libc::EIO)),
+                    left => {
+                        let count = left.min(into.len()).min(1_000);
+                        self.0 -= count;
+                        Ok(count)
+                    }
+                }
+            }
+        }
+        let (mut ahead, mut buffer) = (start(Fails(SIZE + 5)), ReadBuffer::new());
+        assert_eq!(take(&mut buffer, &mut ahead), Ok(SIZE));
+        buffer.consume(SIZE);
+        assert_eq!(take(&mut buffer, &mut ahead), Ok(5));
+        let error = take(&mut buffer, &mut ahead).unwrap_err();
+        assert!(error.starts_with("false Input/output error"), "{error}");
+        assert_eq!(buffer.bytes().len(), 5);
+    }
+
+    #[test]
+    fn a_damaged_stream_is_told_from_an_error_of_the_system() {
+        let compressed = zstd::encode_all(&numbers(3 * SIZE)[..], 1).unwrap();
+        let (mut ahead, mut buffer) = (
+            start(io::Cursor::new(compressed[..compressed.len() / 2].to_vec())),
+            ReadBuffer::new(),
+        );
+        let error = loop {
+            match take(&mut buffer, &mut ahead) {
+                Ok(_) => buffer.consume(buffer.bytes().len()),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.starts_with("true "), "{error}");
+    }
+
+    #[test]
+    fn a_reader_that_is_dropped_ends_its_thread() {
+        struct Endless(Arc<AtomicBool>);
+        impl Read for Endless {
+            fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+                Ok(into.len())
+            }
+        }
+        impl Drop for Endless {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let is_ended = Arc::new(AtomicBool::new(false));
+        let (mut ahead, mut buffer) = (start(Endless(is_ended.clone())), ReadBuffer::new());
+        assert_eq!(take(&mut buffer, &mut ahead), Ok(SIZE));
+        drop(ahead);
+        for _ in 0..1_000 {
+            if is_ended.load(Ordering::Relaxed) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        panic!("the thread still runs");
+    }
+}
