@@ -24,6 +24,7 @@ mod testing;
 mod tests;
 
 pub use error::{CaptureError, Damage};
+pub(crate) use file::capture_reader::AheadOf;
 pub use file::files::Files;
 pub use file::groups::{FileHead, Grouping, MAX_OVERLAP, continues, group};
 pub use file::input::open_stored;

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::file::record_io::{ByteOrder, HEADER_LEN};
 use super::testing::{BOTH, PcapFile, enhanced, interface, read_all, read_bytes, section};
-use super::{CaptureError, Damage, Files, Filter};
+use super::{AheadOf, CaptureError, Damage, Files, Filter};
 
 /// Returns one byte and an interruption alternately.
 struct ByteAtATime(Cursor<Vec<u8>>, bool);
@@ -140,7 +140,8 @@ fn a_large_file_is_read_as_a_small_one() {
         ] {
             assert!(bytes.len() > 4 << 20);
             let path = write(&dir, "test", &bytes);
-            let (packets, errors) = read_all(Files::open([path]).unwrap());
+            let files = Files::open([path]).unwrap().with_read_ahead(AheadOf::All);
+            let (packets, errors) = read_all(files);
             let (expected, expected_errors) = read_bytes(bytes);
             assert!(packets == expected, "{name}");
             let texts = |errors: &[CaptureError]| -> Vec<String> {

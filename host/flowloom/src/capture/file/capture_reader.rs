@@ -4,7 +4,6 @@ use std::io;
 
 use super::format::Format;
 use super::input::{Input, Source};
-use super::parallel::cores;
 use super::read_ahead::{ReadAhead, ReadError};
 use super::read_buffer::ReadBuffer;
 use super::record_io::{FormatError, HEADER_LEN, ScanEnd};
@@ -15,6 +14,7 @@ use crate::capture::{CaptureError, Damage};
 pub(crate) struct CaptureReader {
     name: String,
     bytes: Bytes,
+    ahead: AheadOf,
     /// `None` until the header was read.
     format: Option<Format>,
     /// The number of packets found so far.
@@ -53,6 +53,15 @@ impl Bytes {
     }
 }
 
+/// The captures that another thread reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AheadOf {
+    Nothing,
+    /// Decompression takes longer than metering.
+    Compressed,
+    All,
+}
+
 /// The fewest bytes of a source that is read ahead. Starting a thread takes as long as metering a small capture.
 const MIN_AHEAD: u64 = 4 << 20;
 
@@ -78,31 +87,41 @@ impl CaptureReader {
         Ok(Self {
             name,
             bytes: Bytes::Direct(input),
+            ahead: AheadOf::Nothing,
             format: None,
             packets: 0,
             returned_bytes: 0,
         })
     }
 
-    /// Opens a source, which another thread reads if it is large and can be read several times.
-    pub(crate) fn open_ahead(source: Source) -> Result<Self, CaptureError> {
+    /// Opens a source. If it is large and can be read several times, another thread reads it, as `ahead` permits.
+    pub(crate) fn open_ahead(source: Source, ahead: AheadOf) -> Result<Self, CaptureError> {
         let is_large = source.len().is_some_and(|len| len >= MIN_AHEAD);
         let mut reader = Self::open(source)?;
-        if is_large && cores() > 1 {
-            reader.bytes = match reader.bytes {
-                Bytes::Direct(input) => match ReadAhead::start(input) {
-                    Ok(ahead) => Bytes::Ahead(ahead),
-                    Err(error) => {
-                        return Err(CaptureError::Open {
-                            capture: reader.name,
-                            error,
-                        });
-                    }
-                },
-                ahead => ahead,
-            };
+        if is_large {
+            reader.ahead = ahead;
         }
         Ok(reader)
+    }
+
+    /// Lets another thread read what follows the header.
+    fn read_ahead(&mut self) -> Result<(), CaptureError> {
+        let Bytes::Direct(input) = &mut self.bytes else {
+            return Ok(());
+        };
+        let is_wanted = match self.ahead {
+            AheadOf::Nothing => false,
+            AheadOf::Compressed => input.is_compressed(),
+            AheadOf::All => true,
+        };
+        if is_wanted {
+            let ahead = ReadAhead::start(input.take()).map_err(|error| CaptureError::Open {
+                capture: self.name.clone(),
+                error,
+            })?;
+            self.bytes = Bytes::Ahead(ahead);
+        }
+        Ok(())
     }
 
     /// Reads until it finds at least one packet, and appends the packets to `records`, which must
@@ -165,6 +184,7 @@ impl CaptureReader {
         let format = format_of(buffer.bytes(), &self.name)?;
         buffer.consume(format.header_len());
         self.format = Some(format);
+        self.read_ahead()?;
         Ok(true)
     }
 

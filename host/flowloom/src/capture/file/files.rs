@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use flowloom_core::meter::{Boundary, Part};
 use flowloom_core::time::Time;
 
-use super::capture_reader::{CaptureReader, ReadOutcome};
+use super::capture_reader::{AheadOf, CaptureReader, ReadOutcome};
 use super::groups::{self, Grouping};
 use super::input::Source;
 use super::parallel::in_parallel;
@@ -81,8 +81,8 @@ pub struct Files {
     opened: Option<SourceTable>,
     skipped: Vec<CaptureError>,
     skip_unreadable: bool,
-    /// Whether large files are read by another thread.
-    reads_ahead: bool,
+    /// The large files that another thread reads.
+    ahead: AheadOf,
     /// The part of a planned run.
     part: Option<Part>,
     /// The newest time of the current capture, if a further file may continue it.
@@ -191,14 +191,11 @@ impl Files {
 
     /// Opens a file whose [newest](Self::newest) time is wanted.
     pub(crate) fn open_alone(path: PathBuf) -> Result<Self, CaptureError> {
-        let mut files = Self::new(VecDeque::from([PlannedSource {
+        Ok(Self::new(VecDeque::from([PlannedSource {
             source: Source::of(path)?,
             begins: true,
             first: Some(Time::EPOCH),
-        }]));
-        // Several files are read at the same time.
-        files.reads_ahead = false;
-        Ok(files)
+        }])))
     }
 
     /// Creates one capture from a reader. `name` is its name in errors.
@@ -234,7 +231,7 @@ impl Files {
             opened: None,
             skipped: Vec::new(),
             skip_unreadable: false,
-            reads_ahead: true,
+            ahead: AheadOf::Nothing,
             part: None,
             newest: None,
             pipe: PipeState {
@@ -257,6 +254,13 @@ impl Files {
     #[must_use]
     pub fn with_snapshot_length(mut self, bytes: u32) -> Self {
         self.snapshot_length = bytes;
+        self
+    }
+
+    /// Lets another thread read large files, from 4 MiB on. By default, none does.
+    #[must_use]
+    pub(crate) fn with_read_ahead(mut self, ahead: AheadOf) -> Self {
+        self.ahead = ahead;
         self
     }
 
@@ -432,11 +436,7 @@ impl Files {
         self.prefetch();
         self.buffer.reset();
         let opened = (self.opened.as_ref()).map(|table| (table, planned.source.path()));
-        let opened_reader = match self.reads_ahead {
-            true => CaptureReader::open_ahead(planned.source),
-            false => CaptureReader::open(planned.source),
-        };
-        match opened_reader {
+        match CaptureReader::open_ahead(planned.source, self.ahead) {
             Ok(reader) => {
                 if let Some((table, path)) = opened {
                     // The first source always begins a capture.

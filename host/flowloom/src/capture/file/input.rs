@@ -249,11 +249,22 @@ impl Input {
         }
     }
 
+    /// Returns whether the capture is compressed. It is known after the first read.
+    pub(crate) fn is_compressed(&self) -> bool {
+        matches!(self.encoding, Encoding::Gzip(_) | Encoding::Zstd(_))
+    }
+
+    /// Takes the input, and leaves one that has ended.
+    pub(crate) fn take(&mut self) -> Self {
+        Self {
+            encoding: std::mem::replace(&mut self.encoding, Encoding::Undetected(None)),
+            ..*self
+        }
+    }
+
     /// Returns whether `error` is from the decompressor rather than from the operating system or a store.
     pub(crate) fn is_compression(&self, error: &io::Error) -> bool {
-        matches!(self.encoding, Encoding::Gzip(_) | Encoding::Zstd(_))
-            && error.raw_os_error().is_none()
-            && !StoreError::caused(error)
+        self.is_compressed() && error.raw_os_error().is_none() && !StoreError::caused(error)
     }
 }
 
