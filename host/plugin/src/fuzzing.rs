@@ -180,7 +180,9 @@ fn is_of(value: &Value<'_>, ty: Type) -> bool {
         | Value::Mac(_)
         | Value::Oui(_)
         | Value::CommunityId(_)
-        | Value::FlowUid(_) => false,
+        | Value::FlowUid(_)
+        // No output of a plugin is a list of texts.
+        | Value::Texts(_) => false,
     }
 }
 
