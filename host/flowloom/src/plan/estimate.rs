@@ -113,7 +113,7 @@ impl Plan {
 }
 
 impl Cost {
-    /// Meters files with the parameters of a task, each as a capture of its own, up to 8 MiB.
+    /// Meters files with the parameters of a task. Each file is one capture. A single file is metered up to 8 MiB.
     fn add(
         &mut self,
         task: &Task,
