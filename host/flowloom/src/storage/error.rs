@@ -114,7 +114,7 @@ fn innermost(error: &Error) -> String {
 }
 
 /// Removes what could be a secret or a control sequence from a message, and shortens it.
-pub(super) fn clean(message: &str) -> String {
+fn clean(message: &str) -> String {
     let mut cleaned = String::new();
     let mut is_query = false;
     for c in message.chars().take(MAX_MESSAGE) {

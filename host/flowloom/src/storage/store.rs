@@ -20,7 +20,7 @@ use object_store::{
 use tokio::runtime::{Handle, Runtime};
 
 use super::client::Connector;
-use super::error::{clean, io_error, status_of};
+use super::error::{io_error, status_of};
 use super::object_url::{ObjectUrl, StoreName};
 use super::store_error::StoreError;
 use super::version::ObjectVersion;
@@ -104,8 +104,8 @@ impl OpenStore {
             let store = store.clone();
             return Ok(Self { store, threads });
         }
-        let store = connect(url.store(), &known.connector)
-            .map_err(|error| StoreError::other(clean(&innermost_of(&error))))?;
+        let store =
+            connect(url.store(), &known.connector).map_err(|error| io_error(&error, url))?;
         if known.stores.len() >= MAX_STORES {
             known.stores.clear();
         }
@@ -122,13 +122,6 @@ impl OpenStore {
         self.threads
             .block_on(work)
             .map_err(|error| io_error(&error, url))
-    }
-}
-
-fn innermost_of(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(inner) => innermost_of(inner),
-        None => error.to_string(),
     }
 }
 
@@ -265,7 +258,7 @@ impl ObjectHead {
         {
             return Ok(Self {
                 size: 0,
-                etag: meta.e_tag,
+                etag: meta.e_tag.filter(|etag| is_strong(etag)),
                 bytes: Bytes::new(),
             });
         }
