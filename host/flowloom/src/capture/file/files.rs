@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant, SystemTime};
 
 use flowloom_core::meter::{Boundary, Part};
@@ -169,7 +170,8 @@ impl Files {
     ) -> Result<Self, CaptureError> {
         let (mut sources, mut errors) = (VecDeque::new(), Vec::new());
         let threads = threads_for(files.iter().map(|file| &*file.path));
-        for checked in in_parallel(&files, FEW_FILES, threads, |file| file.clone().check()) {
+        let kept = AtomicU64::new(0);
+        for checked in in_parallel(&files, FEW_FILES, threads, |file| file.clone().check(&kept)) {
             match checked {
                 Ok(source) => sources.push_back(source),
                 Err(error) => errors.push(error),

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, IsTerminal, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decompress::{Decompressed, Gzip, Zstd};
 use super::pipe::Pipe;
@@ -11,6 +12,9 @@ use crate::storage::{ObjectHead, ObjectReader, ObjectUrl, Place, StoreError, pub
 
 /// The bytes that a decompressor reads at a time.
 const COMPRESSED_BLOCK: usize = 128 * 1024;
+
+/// The bytes of small objects that are kept, so that they are not requested again.
+const MAX_KEPT_BYTES: u64 = 32 << 20;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -133,6 +137,17 @@ impl Source {
             }),
             Self::Object(object) => Some(Self::object(object.url.clone(), object.head.clone())),
             _ => None,
+        }
+    }
+
+    /// Drops the first bytes of an object, unless they are the whole object and few such bytes are `kept`. Dropped bytes are
+    /// requested again when the object is read.
+    pub(crate) fn forget_bytes(&mut self, kept: &AtomicU64) {
+        if let Self::Object(object) = self
+            && (!object.head.is_whole()
+                || kept.fetch_add(object.head.size, Ordering::Relaxed) > MAX_KEPT_BYTES)
+        {
+            object.head.forget_bytes();
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::time::UNIX_EPOCH;
 
 use flowloom_core::link_type::LinkType;
@@ -22,8 +23,6 @@ use crate::storage::Place;
 pub(crate) const FEW_FILES: usize = 8;
 /// The number of objects that are opened at the same time.
 const OBJECT_THREADS: usize = 32;
-/// The bytes of small objects that are kept, so that they are not requested again.
-const MAX_KEPT_BYTES: u64 = 32 << 20;
 
 /// Returns the number of threads that look at files. An object is mostly waited for.
 pub(crate) fn threads_for<'a>(mut paths: impl Iterator<Item = &'a Path>) -> usize {
@@ -61,9 +60,11 @@ pub struct TaskFile {
 }
 
 impl TaskFile {
-    /// Checks that the file is still the one that was planned.
-    pub(crate) fn check(self) -> Result<PlannedSource, CaptureError> {
-        let source = Source::of(self.path)?;
+    /// Checks that the file is still the one that was planned. `kept` is the number of bytes of small objects that are in
+    /// memory.
+    pub(crate) fn check(self, kept: &AtomicU64) -> Result<PlannedSource, CaptureError> {
+        let mut source = Source::of(self.path)?;
+        source.forget_bytes(kept);
         match source.len() {
             Some(len) if len == self.bytes => {}
             Some(found) => {
@@ -114,23 +115,18 @@ pub(crate) fn check_sources(
     };
     let mut standard_input = false;
     let threads = threads_for(paths.iter().map(PathBuf::as_path));
+    let kept = AtomicU64::new(0);
     let found = in_parallel(&paths, FEW_FILES, threads, |path| {
-        let source = Source::of(path.clone())?;
+        let mut source = Source::of(path.clone())?;
         let first = match source.again() {
             Some(again) => first_packet(again, reads_first_packet)?,
             None => None,
         };
         let path = source.path();
+        source.forget_bytes(&kept);
         Ok((source, FileHead { path, first }))
     });
-    let mut kept = 0;
-    for mut looked in found {
-        if let Ok((Source::Object(object), _)) = &mut looked {
-            kept += object.head.size;
-            if !object.head.is_whole() || kept > MAX_KEPT_BYTES {
-                object.head.forget_bytes();
-            }
-        }
+    for looked in found {
         match looked {
             Ok((Source::StandardInput, _)) if standard_input => {
                 return Err(CaptureError::StandardInputTwice);

@@ -1,4 +1,4 @@
-//! Reading and decompression of a capture in a thread of its own, some blocks ahead.
+//! Another thread reads and decompresses a capture before its bytes are needed.
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
@@ -112,12 +112,14 @@ impl ReadAhead {
         let block = match self.blocks.recv_timeout(MAX_WAIT) {
             Ok(block) => block,
             Err(reason) => {
-                let kind = match reason {
-                    RecvTimeoutError::Timeout => io::ErrorKind::WouldBlock,
-                    RecvTimeoutError::Disconnected => io::ErrorKind::Other,
+                let error = match reason {
+                    RecvTimeoutError::Timeout => io::ErrorKind::WouldBlock.into(),
+                    RecvTimeoutError::Disconnected => {
+                        io::Error::other("the thread that reads it has failed")
+                    }
                 };
                 return Err(ReadError {
-                    error: kind.into(),
+                    error,
                     is_compression: false,
                 });
             }
