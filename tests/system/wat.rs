@@ -58,7 +58,7 @@ impl Module {
               (memory (export "memory") {memory})
               (func $deeper (result i32) (i32.add (i32.const 1) (call $deeper)))
               (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
-              (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
+              (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
                 {open})
               (func (export "flowloom:plugin/feature@0.1.0#init")
                 (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) {init})

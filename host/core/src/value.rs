@@ -296,6 +296,8 @@ pub enum UdpValue {
     Integers(Box<[i64]>),
     /// Floats.
     Floats(Box<[f64]>),
+    /// Texts.
+    Texts(Box<[Arc<str>]>),
     /// One valid JSON value.
     Json(Box<str>),
 }
@@ -312,6 +314,7 @@ impl UdpValue {
             Self::Bytes(value) => Value::Bytes(value),
             Self::Integers(value) => Value::Integers(value),
             Self::Floats(value) => Value::Floats(value),
+            Self::Texts(value) => Value::Texts(value),
             Self::Json(value) => Value::Json(value),
         }
     }
@@ -324,8 +327,17 @@ impl UdpValue {
             Self::Bytes(value) => value.len(),
             Self::Integers(value) => size_of_val(&**value),
             Self::Floats(value) => size_of_val(&**value),
+            Self::Texts(value) => texts_bytes(value),
         }
     }
+}
+
+/// The memory of a text in a list, beside its characters: two counters, a pointer and a length.
+pub const TEXT_OVERHEAD: usize = 32;
+
+/// Returns the memory of a list of texts, in bytes.
+fn texts_bytes(texts: &[Arc<str>]) -> usize {
+    texts.iter().map(|text| TEXT_OVERHEAD + text.len()).sum()
 }
 
 #[cfg(test)]
@@ -431,6 +443,10 @@ mod tests {
             (UdpValue::Bytes(b"a".to_vec().into()), Value::Bytes(b"a")),
             (UdpValue::Integers([1].into()), Value::Integers(&[1])),
             (UdpValue::Floats([0.5].into()), Value::Floats(&[0.5])),
+            (
+                UdpValue::Texts(["a".into()].into()),
+                Value::Texts(&["a".into()]),
+            ),
             (UdpValue::Json("1".into()), Value::Json("1")),
         ] {
             assert_eq!(value.as_value(), expected);

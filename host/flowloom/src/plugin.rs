@@ -3,8 +3,8 @@
 pub use flowloom_plugin::{
     CONTRACT_VERSION, CallMode, ChildCompiler, CompileCache, CompileError, CompiledModule,
     Compiler, DigestError, EventTime, FollowError, GrantError, Grants, Limits, LoadErrorKind,
-    Manifest, Plugin, PluginError, PluginFolder, PluginReport, PluginSet, PluginSource, PluginSpec,
-    PluginState, Policy, PolicyError, Registry, RegistryConfig, RegistryError, RequestedData,
-    RunContext, SchemaMode, Sha256, SpecError, Trap, checked_json, componentize, escaped,
-    escaped_path, serve_compiler, shown,
+    Manifest, OptionDescription, OptionType, Plugin, PluginError, PluginFolder, PluginReport,
+    PluginSet, PluginSource, PluginSpec, PluginState, Policy, PolicyError, Registry,
+    RegistryConfig, RegistryError, RequestedData, RunContext, SchemaMode, Sha256, SpecError, Trap,
+    checked_json, componentize, escaped, escaped_path, serve_compiler, shown,
 };

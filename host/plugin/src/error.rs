@@ -128,6 +128,12 @@ pub enum LoadErrorKind {
     },
     #[error("declares output '{name}' twice")]
     OutputTwice { name: String },
+    #[error("declares {count} options; at most {max} are accepted")]
+    TooManyOptions { count: usize, max: usize },
+    #[error("declares option '{}', which is not a valid name; use [a-z][a-z0-9_]{{0,31}}", name.escape_debug())]
+    BadOptionName { name: String },
+    #[error("declares option '{name}' twice")]
+    OptionTwice { name: String },
     #[error("declares packets-per-flow 0; declare at least 1, or none")]
     NoPackets,
     #[error("declares that it cuts flows, but does not export flowloom:plugin/feature")]

@@ -9,7 +9,7 @@ use flowloom_core::schema::UdpColumn;
 use flowloom_core::value::{Type, Value};
 
 use crate::contract::batch_feature::{
-    FloatLists, IntegerListsResult, OutputColumn, TextsResult, Values,
+    FloatLists, IntegerListsResult, OutputColumn, TextLists, TextsResult, Values,
 };
 use crate::contract::manifest as wit;
 use crate::dispatch::outputs;
@@ -17,7 +17,7 @@ use crate::grants::Grants;
 use crate::load::compile::{answer, structure};
 use crate::load::manifest::{MAX_OUTPUTS, Manifest, ManifestRules};
 
-const TYPES: [(wit::ValueType, Type); 8] = [
+const TYPES: [(wit::ValueType, Type); 9] = [
     (wit::ValueType::Boolean, Type::Boolean),
     (wit::ValueType::Integer, Type::I64),
     (wit::ValueType::Float, Type::Float),
@@ -25,6 +25,7 @@ const TYPES: [(wit::ValueType, Type); 8] = [
     (wit::ValueType::Bytes, Type::Bytes),
     (wit::ValueType::Integers, Type::Integers),
     (wit::ValueType::Floats, Type::Floats),
+    (wit::ValueType::Texts, Type::Texts),
     (wit::ValueType::Json, Type::Json),
 ];
 
@@ -65,6 +66,15 @@ fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
                 description: from.arbitrary()?,
             })
         })?,
+        options: list(from, 140, |from| {
+            Ok(wit::OptionDescription {
+                name: name(from, &["a", "limit", "x9_"])?,
+                kind: [wit::OptionType::Boolean, wit::OptionType::Text][from.choose_index(2)?],
+                accepts: from.arbitrary()?,
+                default: from.arbitrary()?,
+                description: from.arbitrary()?,
+            })
+        })?,
         packet: list(from, 9, |from| name(from, &known))?,
         payload_bytes: from.arbitrary()?,
         packet_bytes: from.arbitrary()?,
@@ -72,6 +82,7 @@ fn try_manifest(from: &mut Unstructured<'_>) -> Result<()> {
         at_update: list(from, 9, |from| name(from, &known))?,
         at_expire: list(from, 9, |from| name(from, &known))?,
         packets_per_flow: from.arbitrary()?,
+        flow_bytes: from.arbitrary()?,
         cuts_flows: from.arbitrary()?,
         packed: from.arbitrary()?,
         needs_one_meter: from.arbitrary()?,
@@ -170,6 +181,7 @@ fn is_of(value: &Value<'_>, ty: Type) -> bool {
         Value::Bytes(_) => ty == Type::Bytes,
         Value::Integers(_) => ty == Type::Integers,
         Value::Floats(_) => ty == Type::Floats,
+        Value::Texts(_) => ty == Type::Texts,
         Value::Json(text) => {
             ty == Type::Json
                 && !text.contains(['\n', '\r'])
@@ -180,9 +192,7 @@ fn is_of(value: &Value<'_>, ty: Type) -> bool {
         | Value::Mac(_)
         | Value::Oui(_)
         | Value::CommunityId(_)
-        | Value::FlowUid(_)
-        // No output of a plugin is a list of texts.
-        | Value::Texts(_) => false,
+        | Value::FlowUid(_) => false,
     }
 }
 
@@ -193,7 +203,7 @@ fn values(from: &mut Unstructured<'_>) -> Result<Values> {
             ends: ends(from)?,
         })
     };
-    Ok(match from.choose_index(8)? {
+    Ok(match from.choose_index(9)? {
         0 => Values::Booleans(from.arbitrary()?),
         1 => Values::Integers(from.arbitrary()?),
         2 => Values::Floats(from.arbitrary()?),
@@ -205,6 +215,10 @@ fn values(from: &mut Unstructured<'_>) -> Result<Values> {
         }),
         6 => Values::FloatLists(FloatLists {
             values: from.arbitrary()?,
+            ends: ends(from)?,
+        }),
+        7 => Values::TextLists(TextLists {
+            texts: texts(from)?,
             ends: ends(from)?,
         }),
         _ => Values::Jsons(texts(from)?),

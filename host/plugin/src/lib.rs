@@ -55,6 +55,7 @@ pub use load::compile::{
 };
 pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_update};
 pub use load::manifest::Manifest;
+pub use load::option::{OptionDescription, OptionType};
 pub use load::plugin::Plugin;
 pub use load::registry::{PluginSet, Registry, RegistryConfig, RegistryError};
 pub use private_folder::{PrivateEntry, PrivateFolder};

@@ -129,6 +129,7 @@ fn type_of(name: &str) -> PyResult<Type> {
         "bytes" => Type::Bytes,
         "list[int]" => Type::Integers,
         "list[float]" => Type::Floats,
+        "list[str]" => Type::Texts,
         "Json" => Type::Json,
         other => {
             return Err(PyTypeError::new_err(format!(
@@ -285,6 +286,10 @@ fn converted(value: &Bound<'_, PyAny>, ty: Type) -> PyResult<UdpValue> {
         Type::Bytes => UdpValue::Bytes(value.extract::<Vec<u8>>()?.into()),
         Type::Integers => UdpValue::Integers(value.extract::<Vec<i64>>()?.into()),
         Type::Floats => UdpValue::Floats(value.extract::<Vec<f64>>()?.into()),
+        Type::Texts => {
+            let texts = value.extract::<Vec<String>>()?;
+            UdpValue::Texts(texts.into_iter().map(Arc::from).collect())
+        }
         _ => {
             let text: String = value.extract()?;
             let checked = checked_json(&text);

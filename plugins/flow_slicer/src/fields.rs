@@ -24,13 +24,22 @@ enum Kind {
 }
 
 /// The selected flow fields, in the order of Flowloom's own columns.
-pub(crate) struct Fields(Vec<Field>);
+pub(crate) struct Fields {
+    fields: Vec<Field>,
+    /// Whether fields that are not available are left out.
+    are_optional: bool,
+}
 
 impl Fields {
     /// Selects the fields that are always present, and those of the groups in `groups`, which are joined by `+`.
-    pub(crate) fn with(groups: &str) -> Result<Self, String> {
-        let groups: Vec<_> = groups.split('+').filter(|name| !name.is_empty()).collect();
+    /// `None` selects all groups, without the fields that are not available.
+    pub(crate) fn with(groups: Option<&str>) -> Result<Self, String> {
+        let are_optional = groups.is_none();
         let known: Vec<_> = GROUPS.split(", ").collect();
+        let groups = match groups {
+            Some(groups) => groups.split('+').filter(|name| !name.is_empty()).collect(),
+            None => known.clone(),
+        };
         if let Some(group) = groups.iter().find(|group| !known.contains(group)) {
             return Err(format!(
                 "option `fields` has the unknown group `{group}`; the groups are {GROUPS}"
@@ -52,17 +61,27 @@ impl Fields {
         if has("application") {
             fields.extend(named(&APPLICATION));
         }
-        Ok(Fields(fields))
+        Ok(Fields {
+            fields,
+            are_optional,
+        })
+    }
+
+    /// Leaves out the optional fields that are not `available`.
+    pub(crate) fn adapt(&mut self, available: &[String]) {
+        if self.are_optional {
+            self.fields.retain(|(name, _)| available.contains(name));
+        }
     }
 
     /// Returns the names of the fields.
     pub(crate) fn names(&self) -> Vec<String> {
-        self.0.iter().map(|(name, _)| name.clone()).collect()
+        self.fields.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// Adds the values of the fields to an object.
     pub(crate) fn read(&self, flow: &Chosen<'_>, into: &mut Map<String, Value>) {
-        for (n, (name, kind)) in self.0.iter().enumerate() {
+        for (n, (name, kind)) in self.fields.iter().enumerate() {
             let value = match kind {
                 Kind::U8 => flow.get::<u8>(n, name).into(),
                 Kind::U16 => flow.get::<u16>(n, name).into(),
@@ -159,7 +178,7 @@ mod tests {
     use super::*;
 
     fn names(groups: &str) -> Vec<String> {
-        Fields::with(groups).expect("known groups").names()
+        Fields::with(Some(groups)).expect("known groups").names()
     }
 
     #[test]
@@ -175,12 +194,23 @@ mod tests {
     }
 
     #[test]
+    fn without_groups_the_available_fields_are_selected() {
+        let available = ["dst_port", "splt_ps", "id"].map(str::to_owned);
+        let adapted = |groups| {
+            let mut fields = Fields::with(groups).expect("known groups");
+            fields.adapt(&available);
+            fields.names()
+        };
+        assert_eq!(adapted(None), ["id", "dst_port", "splt_ps"]);
+        // Groups that the operator gave must be available.
+        assert_eq!(adapted(Some("splt")), names("splt"));
+    }
+
+    #[test]
     fn an_unknown_group_is_an_error() {
         let expected = "option `fields` has the unknown group `stats`; the groups are tunnel, \
                         statistics, splt, application";
-        assert_eq!(
-            Fields::with("tunnel+stats").err().as_deref(),
-            Some(expected)
-        );
+        let error = Fields::with(Some("tunnel+stats")).err();
+        assert_eq!(error.as_deref(), Some(expected));
     }
 }

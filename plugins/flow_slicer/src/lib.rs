@@ -5,7 +5,7 @@ mod packet;
 
 use std::num::NonZeroU32;
 
-use flowloom_sdk::{Chosen, Json, Options, Outputs, Plugin};
+use flowloom_sdk::{Available, Chosen, Json, Options, Outputs, Plugin};
 use serde_json::{Map, Value};
 
 use crate::fields::Fields;
@@ -44,9 +44,9 @@ pub struct Opts {
     /// Maximum size of the packets of a flow, KiB. Flowloom accepts 64 KiB per flow unless the policy allows more.
     #[option(default = 56)]
     kib: NonZeroU32,
-    /// Groups of flow fields to add: tunnel, statistics, splt, application, joined by +.
-    #[option(default = "tunnel")]
-    fields: String,
+    /// Groups of flow fields to add: tunnel, statistics, splt, application, joined by +. All that are available if
+    /// it is not given.
+    fields: Option<String>,
 }
 
 /// The state of a flow.
@@ -84,9 +84,14 @@ impl Plugin for FlowSlicer {
             max_packets: options.max_packets.get() as usize,
             bytes: options.bytes.get(),
             longest: LONGEST.min((options.kib.get() as usize).saturating_mul(1 << 10)),
-            fields: Fields::with(&options.fields)?,
+            fields: Fields::with(options.fields.as_deref())?,
             kept: 0,
         })
+    }
+
+    fn adapt(&mut self, available: &Available) -> Result<(), String> {
+        self.fields.adapt(&available.flow);
+        Ok(())
     }
 
     fn packet_bytes(&self) -> u32 {
@@ -167,7 +172,7 @@ mod tests {
             max_packets: NonZeroU32::new(max_packets).expect("not 0"),
             bytes: NonZeroU32::MIN,
             kib: NonZeroU32::new(kib).expect("not 0"),
-            fields: String::new(),
+            fields: Some(String::new()),
         })
         .expect("the options are valid")
     }

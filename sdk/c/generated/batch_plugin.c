@@ -39,17 +39,34 @@ void __wasm_export_exports_flowloom_plugin_batch_feature_open_post_return(uint8_
       if (len0 > 0) {
         uint8_t *ptr1 = *((uint8_t **) (arg0 + (7*sizeof(void*))));
         for (size_t i2 = 0; i2 < len0; i2++) {
-          uint8_t *base = ptr1 + i2 * (2*sizeof(void*));
+          uint8_t *base = ptr1 + i2 * (10*sizeof(void*));
           (void) base;
           if ((*((size_t*) (base + sizeof(void*)))) > 0) {
             free(*((uint8_t **) (base + 0)));
           }
+          if ((*((size_t*) (base + (4*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (3*sizeof(void*)))));
+          }
+          switch ((int32_t) (int32_t) *((uint8_t*) (base + (5*sizeof(void*))))) {
+            case 0: {
+              break;
+            }
+            case 1: {
+              if ((*((size_t*) (base + (7*sizeof(void*))))) > 0) {
+                free(*((uint8_t **) (base + (6*sizeof(void*)))));
+              }
+              break;
+            }
+          }
+          if ((*((size_t*) (base + (9*sizeof(void*))))) > 0) {
+            free(*((uint8_t **) (base + (8*sizeof(void*)))));
+          }
         }
         free(ptr1);
       }
-      size_t len3 = *((size_t*) (arg0 + (8+10*sizeof(void*))));
+      size_t len3 = *((size_t*) (arg0 + (10*sizeof(void*))));
       if (len3 > 0) {
-        uint8_t *ptr4 = *((uint8_t **) (arg0 + (8+9*sizeof(void*))));
+        uint8_t *ptr4 = *((uint8_t **) (arg0 + (9*sizeof(void*))));
         for (size_t i5 = 0; i5 < len3; i5++) {
           uint8_t *base = ptr4 + i5 * (2*sizeof(void*));
           (void) base;
@@ -83,6 +100,18 @@ void __wasm_export_exports_flowloom_plugin_batch_feature_open_post_return(uint8_
         }
         free(ptr10);
       }
+      size_t len12 = *((size_t*) (arg0 + (8+16*sizeof(void*))));
+      if (len12 > 0) {
+        uint8_t *ptr13 = *((uint8_t **) (arg0 + (8+15*sizeof(void*))));
+        for (size_t i14 = 0; i14 < len12; i14++) {
+          uint8_t *base = ptr13 + i14 * (2*sizeof(void*));
+          (void) base;
+          if ((*((size_t*) (base + sizeof(void*)))) > 0) {
+            free(*((uint8_t **) (base + 0)));
+          }
+        }
+        free(ptr13);
+      }
       break;
     }
     case 1: {
@@ -96,11 +125,11 @@ void __wasm_export_exports_flowloom_plugin_batch_feature_open_post_return(uint8_
 
 __attribute__((__weak__, __export_name__("cabi_post_flowloom:plugin/batch-feature@0.1.0#process")))
 void __wasm_export_exports_flowloom_plugin_batch_feature_process_post_return(uint8_t * arg0) {
-  size_t len39 = *((size_t*) (arg0 + sizeof(void*)));
-  if (len39 > 0) {
-    uint8_t *ptr40 = *((uint8_t **) (arg0 + 0));
-    for (size_t i41 = 0; i41 < len39; i41++) {
-      uint8_t *base = ptr40 + i41 * (7*sizeof(void*));
+  size_t len48 = *((size_t*) (arg0 + sizeof(void*)));
+  if (len48 > 0) {
+    uint8_t *ptr49 = *((uint8_t **) (arg0 + 0));
+    for (size_t i50 = 0; i50 < len48; i50++) {
+      uint8_t *base = ptr49 + i50 * (9*sizeof(void*));
       (void) base;
       switch ((int32_t) (int32_t) *((uint8_t*) (base + 0))) {
         case 0: {
@@ -242,20 +271,50 @@ void __wasm_export_exports_flowloom_plugin_batch_feature_process_post_return(uin
             }
             free(ptr34);
           }
+          size_t len36 = *((size_t*) (base + (6*sizeof(void*))));
+          if (len36 > 0) {
+            uint8_t *ptr37 = *((uint8_t **) (base + (5*sizeof(void*))));
+            for (size_t i38 = 0; i38 < len36; i38++) {
+              uint8_t *base = ptr37 + i38 * 4;
+              (void) base;
+            }
+            free(ptr37);
+          }
+          break;
+        }
+        case 8: {
+          size_t len39 = *((size_t*) (base + (2*sizeof(void*))));
+          if (len39 > 0) {
+            uint8_t *ptr40 = *((uint8_t **) (base + sizeof(void*)));
+            for (size_t i41 = 0; i41 < len39; i41++) {
+              uint8_t *base = ptr40 + i41 * 1;
+              (void) base;
+            }
+            free(ptr40);
+          }
+          size_t len42 = *((size_t*) (base + (4*sizeof(void*))));
+          if (len42 > 0) {
+            uint8_t *ptr43 = *((uint8_t **) (base + (3*sizeof(void*))));
+            for (size_t i44 = 0; i44 < len42; i44++) {
+              uint8_t *base = ptr43 + i44 * 4;
+              (void) base;
+            }
+            free(ptr43);
+          }
           break;
         }
       }
-      size_t len36 = *((size_t*) (base + (6*sizeof(void*))));
-      if (len36 > 0) {
-        uint8_t *ptr37 = *((uint8_t **) (base + (5*sizeof(void*))));
-        for (size_t i38 = 0; i38 < len36; i38++) {
-          uint8_t *base = ptr37 + i38 * 1;
+      size_t len45 = *((size_t*) (base + (8*sizeof(void*))));
+      if (len45 > 0) {
+        uint8_t *ptr46 = *((uint8_t **) (base + (7*sizeof(void*))));
+        for (size_t i47 = 0; i47 < len45; i47++) {
+          uint8_t *base = ptr46 + i47 * 1;
           (void) base;
         }
-        free(ptr37);
+        free(ptr46);
       }
     }
-    free(ptr40);
+    free(ptr49);
   }
 }
 
@@ -272,12 +331,25 @@ void *cabi_realloc(void *ptr, size_t old_size, size_t align, size_t new_size) {
 }
 
 __attribute__((__aligned__(sizeof(void*))))
-static uint8_t RET_AREA[(16+16*sizeof(void*))];
+static uint8_t RET_AREA[(24+17*sizeof(void*))];
 
 // Helper Functions
 
 void flowloom_plugin_manifest_output_free(flowloom_plugin_manifest_output_t *ptr) {
   batch_plugin_string_free(&ptr->name);
+  batch_plugin_string_free(&ptr->description);
+}
+
+void batch_plugin_option_string_free(batch_plugin_option_string_t *ptr) {
+  if (ptr->is_some) {
+    batch_plugin_string_free(&ptr->val);
+  }
+}
+
+void flowloom_plugin_manifest_option_description_free(flowloom_plugin_manifest_option_description_t *ptr) {
+  batch_plugin_string_free(&ptr->name);
+  batch_plugin_string_free(&ptr->accepts);
+  batch_plugin_option_string_free(&ptr->default_);
   batch_plugin_string_free(&ptr->description);
 }
 
@@ -287,6 +359,17 @@ void flowloom_plugin_manifest_list_output_free(flowloom_plugin_manifest_list_out
     flowloom_plugin_manifest_output_t *list_ptr = ptr->ptr;
     for (size_t i = 0; i < list_len; i++) {
       flowloom_plugin_manifest_output_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void flowloom_plugin_manifest_list_option_description_free(flowloom_plugin_manifest_list_option_description_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    flowloom_plugin_manifest_option_description_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      flowloom_plugin_manifest_option_description_free(&list_ptr[i]);
     }
     free(list_ptr);
   }
@@ -312,11 +395,17 @@ void flowloom_plugin_manifest_manifest_free(flowloom_plugin_manifest_manifest_t 
   batch_plugin_string_free(&ptr->version);
   batch_plugin_string_free(&ptr->description);
   flowloom_plugin_manifest_list_output_free(&ptr->outputs);
+  flowloom_plugin_manifest_list_option_description_free(&ptr->options);
   batch_plugin_list_string_free(&ptr->packet);
   batch_plugin_list_string_free(&ptr->at_init);
   batch_plugin_list_string_free(&ptr->at_update);
   batch_plugin_list_string_free(&ptr->at_expire);
   batch_plugin_option_u32_free(&ptr->packets_per_flow);
+}
+
+void flowloom_plugin_manifest_available_free(flowloom_plugin_manifest_available_t *ptr) {
+  batch_plugin_list_string_free(&ptr->packet);
+  batch_plugin_list_string_free(&ptr->flow);
 }
 
 void batch_plugin_tuple2_string_string_free(batch_plugin_tuple2_string_string_t *ptr) {
@@ -333,6 +422,10 @@ void flowloom_plugin_manifest_options_free(flowloom_plugin_manifest_options_t *p
     }
     free(list_ptr);
   }
+}
+
+void exports_flowloom_plugin_batch_feature_available_free(exports_flowloom_plugin_batch_feature_available_t *ptr) {
+  flowloom_plugin_manifest_available_free(ptr);
 }
 
 void exports_flowloom_plugin_batch_feature_manifest_free(exports_flowloom_plugin_batch_feature_manifest_t *ptr) {
@@ -400,6 +493,11 @@ void batch_plugin_list_f64_free(batch_plugin_list_f64_t *ptr) {
 
 void exports_flowloom_plugin_batch_feature_float_lists_free(exports_flowloom_plugin_batch_feature_float_lists_t *ptr) {
   batch_plugin_list_f64_free(&ptr->values);
+  batch_plugin_list_u32_free(&ptr->ends);
+}
+
+void exports_flowloom_plugin_batch_feature_text_lists_free(exports_flowloom_plugin_batch_feature_text_lists_t *ptr) {
+  exports_flowloom_plugin_batch_feature_texts_free(&ptr->texts);
   batch_plugin_list_u32_free(&ptr->ends);
 }
 
@@ -527,6 +625,10 @@ void exports_flowloom_plugin_batch_feature_values_free(exports_flowloom_plugin_b
       break;
     }
     case 7: {
+      exports_flowloom_plugin_batch_feature_text_lists_free(&ptr->val.text_lists);
+      break;
+    }
+    case 8: {
       exports_flowloom_plugin_batch_feature_texts_free(&ptr->val.jsons);
       break;
     }
@@ -589,12 +691,18 @@ void flowloom_plugin_log_write(flowloom_plugin_log_level_t level, batch_plugin_s
 }
 
 __attribute__((__export_name__("flowloom:plugin/batch-feature@0.1.0#open")))
-uint8_t * __wasm_export_exports_flowloom_plugin_batch_feature_open(uint8_t * arg, size_t arg0) {
-  exports_flowloom_plugin_batch_feature_options_t arg1 = (flowloom_plugin_manifest_options_t) { (batch_plugin_tuple2_string_string_t*)(arg), (arg0) };
+uint8_t * __wasm_export_exports_flowloom_plugin_batch_feature_open(uint8_t * arg, size_t arg0, uint8_t * arg1, size_t arg2, uint8_t * arg3, size_t arg4, int32_t arg5, int32_t arg6) {
+  exports_flowloom_plugin_batch_feature_options_t arg7 = (flowloom_plugin_manifest_options_t) { (batch_plugin_tuple2_string_string_t*)(arg), (arg0) };
+  exports_flowloom_plugin_batch_feature_available_t arg8 = (flowloom_plugin_manifest_available_t) {
+    (batch_plugin_list_string_t) (batch_plugin_list_string_t) { (batch_plugin_string_t*)(arg1), (arg2) },
+    (batch_plugin_list_string_t) (batch_plugin_list_string_t) { (batch_plugin_string_t*)(arg3), (arg4) },
+    (uint32_t) (uint32_t) (arg5),
+    (uint32_t) (uint32_t) (arg6),
+  };
   exports_flowloom_plugin_batch_feature_result_manifest_string_t ret;
   exports_flowloom_plugin_batch_feature_manifest_t ok;
   batch_plugin_string_t err;
-  ret.is_err = !exports_flowloom_plugin_batch_feature_open(&arg1, &ok, &err);
+  ret.is_err = !exports_flowloom_plugin_batch_feature_open(&arg7, &arg8, &ok, &err);
   if (ret.is_err) {
     ret.val.err = err;
   }
@@ -603,9 +711,9 @@ uint8_t * __wasm_export_exports_flowloom_plugin_batch_feature_open(uint8_t * arg
   }
   uint8_t *ptr = (uint8_t *) &RET_AREA;
   if ((ret).is_err) {
-    const batch_plugin_string_t *payload4 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
-    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload4).len;
-    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload4).ptr;
+    const batch_plugin_string_t *payload13 = &(ret).val.err;*((int8_t*)(ptr + 0)) = 1;
+    *((size_t*)(ptr + (2*sizeof(void*)))) = (*payload13).len;
+    *((uint8_t **)(ptr + sizeof(void*))) = (uint8_t *) (*payload13).ptr;
   } else {
     const exports_flowloom_plugin_batch_feature_manifest_t *payload = &(ret).val.ok;*((int8_t*)(ptr + 0)) = 0;
     *((size_t*)(ptr + (2*sizeof(void*)))) = ((*payload).version).len;
@@ -614,26 +722,29 @@ uint8_t * __wasm_export_exports_flowloom_plugin_batch_feature_open(uint8_t * arg
     *((uint8_t **)(ptr + (3*sizeof(void*)))) = (uint8_t *) ((*payload).description).ptr;
     *((size_t*)(ptr + (6*sizeof(void*)))) = ((*payload).outputs).len;
     *((uint8_t **)(ptr + (5*sizeof(void*)))) = (uint8_t *) ((*payload).outputs).ptr;
-    *((size_t*)(ptr + (8*sizeof(void*)))) = ((*payload).packet).len;
-    *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) ((*payload).packet).ptr;
-    *((int32_t*)(ptr + (9*sizeof(void*)))) = (int32_t) ((*payload).payload_bytes);
-    *((int32_t*)(ptr + (4+9*sizeof(void*)))) = (int32_t) ((*payload).packet_bytes);
-    *((size_t*)(ptr + (8+10*sizeof(void*)))) = ((*payload).at_init).len;
-    *((uint8_t **)(ptr + (8+9*sizeof(void*)))) = (uint8_t *) ((*payload).at_init).ptr;
-    *((size_t*)(ptr + (8+12*sizeof(void*)))) = ((*payload).at_update).len;
-    *((uint8_t **)(ptr + (8+11*sizeof(void*)))) = (uint8_t *) ((*payload).at_update).ptr;
-    *((size_t*)(ptr + (8+14*sizeof(void*)))) = ((*payload).at_expire).len;
-    *((uint8_t **)(ptr + (8+13*sizeof(void*)))) = (uint8_t *) ((*payload).at_expire).ptr;
+    *((size_t*)(ptr + (8*sizeof(void*)))) = ((*payload).options).len;
+    *((uint8_t **)(ptr + (7*sizeof(void*)))) = (uint8_t *) ((*payload).options).ptr;
+    *((size_t*)(ptr + (10*sizeof(void*)))) = ((*payload).packet).len;
+    *((uint8_t **)(ptr + (9*sizeof(void*)))) = (uint8_t *) ((*payload).packet).ptr;
+    *((int32_t*)(ptr + (11*sizeof(void*)))) = (int32_t) ((*payload).payload_bytes);
+    *((int32_t*)(ptr + (4+11*sizeof(void*)))) = (int32_t) ((*payload).packet_bytes);
+    *((size_t*)(ptr + (8+12*sizeof(void*)))) = ((*payload).at_init).len;
+    *((uint8_t **)(ptr + (8+11*sizeof(void*)))) = (uint8_t *) ((*payload).at_init).ptr;
+    *((size_t*)(ptr + (8+14*sizeof(void*)))) = ((*payload).at_update).len;
+    *((uint8_t **)(ptr + (8+13*sizeof(void*)))) = (uint8_t *) ((*payload).at_update).ptr;
+    *((size_t*)(ptr + (8+16*sizeof(void*)))) = ((*payload).at_expire).len;
+    *((uint8_t **)(ptr + (8+15*sizeof(void*)))) = (uint8_t *) ((*payload).at_expire).ptr;
     if (((*payload).packets_per_flow).is_some) {
-      const uint32_t *payload3 = &((*payload).packets_per_flow).val;
-      *((int8_t*)(ptr + (8+15*sizeof(void*)))) = 1;
-      *((int32_t*)(ptr + (12+15*sizeof(void*)))) = (int32_t) (*payload3);
+      const uint32_t *payload12 = &((*payload).packets_per_flow).val;
+      *((int8_t*)(ptr + (8+17*sizeof(void*)))) = 1;
+      *((int32_t*)(ptr + (12+17*sizeof(void*)))) = (int32_t) (*payload12);
     } else {
-      *((int8_t*)(ptr + (8+15*sizeof(void*)))) = 0;
+      *((int8_t*)(ptr + (8+17*sizeof(void*)))) = 0;
     }
-    *((int8_t*)(ptr + (16+15*sizeof(void*)))) = (*payload).cuts_flows;
-    *((int8_t*)(ptr + (17+15*sizeof(void*)))) = (*payload).packed;
-    *((int8_t*)(ptr + (18+15*sizeof(void*)))) = (*payload).needs_one_meter;
+    *((int32_t*)(ptr + (16+17*sizeof(void*)))) = (int32_t) ((*payload).flow_bytes);
+    *((int8_t*)(ptr + (20+17*sizeof(void*)))) = (*payload).cuts_flows;
+    *((int8_t*)(ptr + (21+17*sizeof(void*)))) = (*payload).packed;
+    *((int8_t*)(ptr + (22+17*sizeof(void*)))) = (*payload).needs_one_meter;
   }
   return ptr;
 }

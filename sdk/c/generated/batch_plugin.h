@@ -43,8 +43,10 @@ typedef uint8_t flowloom_plugin_manifest_value_type_t;
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_INTEGERS 5
 // A list of 64-bit floats.
 #define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_FLOATS 6
+// A list of UTF-8 texts.
+#define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_TEXTS 7
 // Text that is one JSON value. The host validates it and writes it as JSON.
-#define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_JSON 7
+#define FLOWLOOM_PLUGIN_MANIFEST_VALUE_TYPE_JSON 8
 
 // One column that the plugin adds to every flow. Its full name is `udps.<plugin>.<name>`.
 typedef struct flowloom_plugin_manifest_output_t {
@@ -56,10 +58,47 @@ typedef struct flowloom_plugin_manifest_output_t {
   batch_plugin_string_t   description;
 } flowloom_plugin_manifest_output_t;
 
+// The type of an option's value, for tools that check or complete what an operator writes.
+typedef uint8_t flowloom_plugin_manifest_option_type_t;
+
+// `true` or `false`.
+#define FLOWLOOM_PLUGIN_MANIFEST_OPTION_TYPE_BOOLEAN 0
+// An integer in decimal digits.
+#define FLOWLOOM_PLUGIN_MANIFEST_OPTION_TYPE_INTEGER 1
+// A number, possibly with a fraction or an exponent.
+#define FLOWLOOM_PLUGIN_MANIFEST_OPTION_TYPE_FLOAT 2
+// Text. The operator may give the text of a file.
+#define FLOWLOOM_PLUGIN_MANIFEST_OPTION_TYPE_TEXT 3
+
+typedef struct {
+  bool is_some;
+  batch_plugin_string_t val;
+} batch_plugin_option_string_t;
+
+// One option that the plugin accepts.
+typedef struct flowloom_plugin_manifest_option_description_t {
+  // The key: `[a-z][a-z0-9_]{0,31}`, unique within the plugin.
+  batch_plugin_string_t   name;
+  // The type of the value.
+  flowloom_plugin_manifest_option_type_t   kind;
+  // The accepted values for people, for example "an integer from 1 to 65535". May be empty.
+  batch_plugin_string_t   accepts;
+  // The value that applies if the operator gives none: empty if the option is then not set, `none` if
+  // the operator must give a value.
+  batch_plugin_option_string_t   default_;
+  // One sentence for people that describes the option.
+  batch_plugin_string_t   description;
+} flowloom_plugin_manifest_option_description_t;
+
 typedef struct {
   flowloom_plugin_manifest_output_t *ptr;
   size_t len;
 } flowloom_plugin_manifest_list_output_t;
+
+typedef struct {
+  flowloom_plugin_manifest_option_description_t *ptr;
+  size_t len;
+} flowloom_plugin_manifest_list_option_description_t;
 
 typedef struct {
   batch_plugin_string_t *ptr;
@@ -78,8 +117,9 @@ typedef struct {
 // contract.
 // 
 // Every requested field is required. The host rejects the plugin with an error that names the
-// field if it does not know the field, or if the operator did not grant it. Only `payload-bytes`
-// and `packet-bytes` may be granted with a smaller value; the byte strings are then shorter.
+// field if it does not know the field, if the run does not have it, or if the operator did not grant
+// it. Only `payload-bytes` and `packet-bytes` may be granted with a smaller value; the byte strings
+// are then shorter. A plugin that can do without a field requests it only if it is `available`.
 typedef struct flowloom_plugin_manifest_manifest_t {
   // The version of the plugin itself, for people.
   batch_plugin_string_t   version;
@@ -87,6 +127,9 @@ typedef struct flowloom_plugin_manifest_manifest_t {
   batch_plugin_string_t   description;
   // The output columns, at most 128. `expire` returns the values in this order.
   flowloom_plugin_manifest_list_output_t   outputs;
+  // The options that the plugin accepts, at most 128. The host shows them to the operator. The plugin
+  // itself checks the given options.
+  flowloom_plugin_manifest_list_option_description_t   options;
   // Names of packet fields. The host passes them at init and update.
   batch_plugin_list_string_t   packet;
   // The number of bytes of each packet's transport payload to pass. The payload begins after the
@@ -104,6 +147,9 @@ typedef struct flowloom_plugin_manifest_manifest_t {
   // `some(n)`, n at least 1: the host sends no update after the first n packets of a flow. It
   // still sends expire.
   batch_plugin_option_u32_t   packets_per_flow;
+  // Bytes of memory that the plugin needs for each live flow; 0 if it does not know. The host offers
+  // an instance as many flows as fit into its memory. At 0 it assumes 64 bytes.
+  uint32_t   flow_bytes;
   // The plugin may return `cut` to end a flow early. The host then calls the plugin through
   // `feature`, one event at a time, because a cut takes effect at the packet that caused it.
   bool   cuts_flows;
@@ -114,6 +160,18 @@ typedef struct flowloom_plugin_manifest_manifest_t {
   // so the host limits the run to one meter.
   bool   needs_one_meter;
 } flowloom_plugin_manifest_manifest_t;
+
+// What the plugin may request in this run: fields that exist and that the operator granted.
+typedef struct flowloom_plugin_manifest_available_t {
+  // Names of packet fields.
+  batch_plugin_list_string_t   packet;
+  // Names of flow fields.
+  batch_plugin_list_string_t   flow;
+  // The maximum of `payload-bytes`; 0 if the operator granted no payload.
+  uint32_t   payload_bytes;
+  // The maximum of `packet-bytes`; 0 if the operator granted no bytes of packets.
+  uint32_t   packet_bytes;
+} flowloom_plugin_manifest_available_t;
 
 typedef struct {
   batch_plugin_string_t f0;
@@ -126,6 +184,8 @@ typedef struct flowloom_plugin_manifest_options_t {
   batch_plugin_tuple2_string_string_t   *ptr;
   size_t len;
 } flowloom_plugin_manifest_options_t;
+
+typedef flowloom_plugin_manifest_available_t exports_flowloom_plugin_batch_feature_available_t;
 
 typedef flowloom_plugin_manifest_manifest_t exports_flowloom_plugin_batch_feature_manifest_t;
 
@@ -185,6 +245,15 @@ typedef struct exports_flowloom_plugin_batch_feature_float_lists_t {
   batch_plugin_list_u32_t   ends;
 } exports_flowloom_plugin_batch_feature_float_lists_t;
 
+// Concatenated lists of texts. List n has the texts from `ends[n-1]` (0 for list 0) to `ends[n]`,
+// exclusive.
+typedef struct exports_flowloom_plugin_batch_feature_text_lists_t {
+  // The texts of all lists.
+  exports_flowloom_plugin_batch_feature_texts_t   texts;
+  // The end of each list among the texts, exclusive.
+  batch_plugin_list_u32_t   ends;
+} exports_flowloom_plugin_batch_feature_text_lists_t;
+
 typedef struct {
   uint16_t *ptr;
   size_t len;
@@ -197,7 +266,8 @@ typedef struct {
 
 // The values of one field. The type of the field in Flowloom's tables determines the case;
 // booleans are `u8s` of 0 and 1. Fields have no nulls: if a flow or packet lacks a field, the
-// value is 0, false or empty, as the definition of the field says. Text fields are UTF-8.
+// value is 0, false or empty, as the definition of the field says. Text fields are UTF-8. A field that is
+// a list of texts is one text, with a line feed between its elements.
 typedef struct exports_flowloom_plugin_batch_feature_column_t {
   uint8_t tag;
   union {
@@ -282,6 +352,7 @@ typedef struct exports_flowloom_plugin_batch_feature_values_t {
     exports_flowloom_plugin_batch_feature_texts_t     bytes;
     exports_flowloom_plugin_batch_feature_integer_lists_t     integer_lists;
     exports_flowloom_plugin_batch_feature_float_lists_t     float_lists;
+    exports_flowloom_plugin_batch_feature_text_lists_t     text_lists;
     exports_flowloom_plugin_batch_feature_texts_t     jsons;
   } val;
 } exports_flowloom_plugin_batch_feature_values_t;
@@ -300,8 +371,10 @@ typedef struct exports_flowloom_plugin_batch_feature_values_t {
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_INTEGER_LISTS 5
 // For `floats` outputs.
 #define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_FLOAT_LISTS 6
+// For `texts` outputs: UTF-8.
+#define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_TEXT_LISTS 7
 // For `json` outputs: each element is text that is one JSON value.
-#define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_JSONS 7
+#define EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_VALUES_JSONS 8
 
 // The values of one output for the expired flows of a batch, in the order of their events.
 typedef struct exports_flowloom_plugin_batch_feature_output_column_t {
@@ -331,7 +404,7 @@ typedef struct {
 extern void flowloom_plugin_log_write(flowloom_plugin_log_level_t level, batch_plugin_string_t *line);
 
 // Exported Functions from `flowloom:plugin/batch-feature@0.1.0`
-bool exports_flowloom_plugin_batch_feature_open(exports_flowloom_plugin_batch_feature_options_t *options, exports_flowloom_plugin_batch_feature_manifest_t *ret, batch_plugin_string_t *err);
+bool exports_flowloom_plugin_batch_feature_open(exports_flowloom_plugin_batch_feature_options_t *options, exports_flowloom_plugin_batch_feature_available_t *available, exports_flowloom_plugin_batch_feature_manifest_t *ret, batch_plugin_string_t *err);
 void exports_flowloom_plugin_batch_feature_process(exports_flowloom_plugin_batch_feature_batch_t *events, exports_flowloom_plugin_batch_feature_list_output_column_t *ret);
 void exports_flowloom_plugin_batch_feature_finish(void);
 
@@ -339,7 +412,13 @@ void exports_flowloom_plugin_batch_feature_finish(void);
 
 void flowloom_plugin_manifest_output_free(flowloom_plugin_manifest_output_t *ptr);
 
+void batch_plugin_option_string_free(batch_plugin_option_string_t *ptr);
+
+void flowloom_plugin_manifest_option_description_free(flowloom_plugin_manifest_option_description_t *ptr);
+
 void flowloom_plugin_manifest_list_output_free(flowloom_plugin_manifest_list_output_t *ptr);
+
+void flowloom_plugin_manifest_list_option_description_free(flowloom_plugin_manifest_list_option_description_t *ptr);
 
 void batch_plugin_list_string_free(batch_plugin_list_string_t *ptr);
 
@@ -347,9 +426,13 @@ void batch_plugin_option_u32_free(batch_plugin_option_u32_t *ptr);
 
 void flowloom_plugin_manifest_manifest_free(flowloom_plugin_manifest_manifest_t *ptr);
 
+void flowloom_plugin_manifest_available_free(flowloom_plugin_manifest_available_t *ptr);
+
 void batch_plugin_tuple2_string_string_free(batch_plugin_tuple2_string_string_t *ptr);
 
 void flowloom_plugin_manifest_options_free(flowloom_plugin_manifest_options_t *ptr);
+
+void exports_flowloom_plugin_batch_feature_available_free(exports_flowloom_plugin_batch_feature_available_t *ptr);
 
 void exports_flowloom_plugin_batch_feature_manifest_free(exports_flowloom_plugin_batch_feature_manifest_t *ptr);
 
@@ -370,6 +453,8 @@ void exports_flowloom_plugin_batch_feature_integer_lists_free(exports_flowloom_p
 void batch_plugin_list_f64_free(batch_plugin_list_f64_t *ptr);
 
 void exports_flowloom_plugin_batch_feature_float_lists_free(exports_flowloom_plugin_batch_feature_float_lists_t *ptr);
+
+void exports_flowloom_plugin_batch_feature_text_lists_free(exports_flowloom_plugin_batch_feature_text_lists_t *ptr);
 
 void batch_plugin_list_u16_free(batch_plugin_list_u16_t *ptr);
 

@@ -5,7 +5,7 @@ use crate::bindings::exports::flowloom::plugin::batch_feature::Column;
 use crate::bindings::exports::flowloom::plugin::feature::Value;
 use crate::fields::{EventValues, FieldType, FlowColumns, record};
 
-/// Flow fields that depend on the options, for example the inputs of a model.
+/// Flow fields that depend on the options or on what the run has, for example the inputs of a model.
 ///
 /// Use it instead of a [`FlowFields`] struct. The plugin returns the names of the fields from
 /// [`Plugin::at_init`](crate::Plugin::at_init), [`at_update`](crate::Plugin::at_update) or
@@ -85,7 +85,8 @@ impl<'a> Chosen<'a> {
         match self.0 {
             From::Columns(source, row) => T::get(&source.field::<T>(n, name), row),
             From::Record(fields) => {
-                record::next(&mut fields.get(n..).unwrap_or_default().iter(), name)
+                let rest = fields.get(n..).unwrap_or_default();
+                record::next(&mut EventValues::listed(rest), name)
             }
             From::Numbers(_) => no_number(n),
         }
@@ -141,7 +142,7 @@ impl<'a> FlowFields<'a> for Chosen<'a> {
     }
 
     fn record(values: &mut EventValues<'a>) -> Self {
-        Chosen(From::Record(std::mem::take(values).as_slice()))
+        Chosen(From::Record(values.take()))
     }
 }
 
@@ -170,7 +171,10 @@ mod tests {
             feature::Value::Text("two".to_owned()),
             feature::Value::Boolean(true),
         ];
-        for flow in [Chosen::row(&batch, 1), Chosen::record(&mut fields.iter())] {
+        for flow in [
+            Chosen::row(&batch, 1),
+            Chosen::record(&mut EventValues::listed(&fields)),
+        ] {
             assert_eq!(flow.get::<u64>(0, "number"), 2);
             assert_eq!(flow.get::<&str>(1, "text"), "two");
             assert!(flow.get::<bool>(2, "flag"));
@@ -183,6 +187,6 @@ mod tests {
     )]
     fn a_wrong_type_panics_with_the_name() {
         let fields = [feature::Value::Integer(2)];
-        Chosen::record(&mut fields.iter()).get::<&str>(0, "number");
+        Chosen::record(&mut EventValues::listed(&fields)).get::<&str>(0, "number");
     }
 }

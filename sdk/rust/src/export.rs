@@ -16,12 +16,14 @@ macro_rules! export {
 
             fn open(
                 options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+                available: $crate::Available,
             ) -> ::std::result::Result<$crate::__private::manifest::Manifest, ::std::string::String>
             {
                 let (instance, manifest) = $crate::__private::Instance::open(
                     ::std::env!("CARGO_PKG_NAME"),
                     ::std::env!("CARGO_PKG_VERSION"),
                     &options,
+                    &available,
                 )?;
                 INSTANCE.set(::std::option::Option::Some(instance));
                 ::std::result::Result::Ok(manifest)
@@ -42,11 +44,12 @@ macro_rules! export {
             impl $crate::__private::feature::Guest for Component {
                 fn open(
                     options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+                    available: $crate::Available,
                 ) -> ::std::result::Result<
                     $crate::__private::manifest::Manifest,
                     ::std::string::String,
                 > {
-                    open(options)
+                    open(options, available)
                 }
 
                 fn init(
@@ -80,11 +83,12 @@ macro_rules! export {
             impl $crate::__private::batch_feature::Guest for Component {
                 fn open(
                     options: ::std::vec::Vec<(::std::string::String, ::std::string::String)>,
+                    available: $crate::Available,
                 ) -> ::std::result::Result<
                     $crate::__private::manifest::Manifest,
                     ::std::string::String,
                 > {
-                    open(options)
+                    open(options, available)
                 }
 
                 fn process(

@@ -221,7 +221,38 @@ impl Holds<&[i64]> for Vec<i64> {
 
 /// The values of one event that were not read yet, in the contract's order.
 #[doc(hidden)]
-pub type EventValues<'a> = std::slice::Iter<'a, feature::Value>;
+#[derive(Default)]
+pub struct EventValues<'a> {
+    values: std::slice::Iter<'a, feature::Value>,
+    /// The only value, if it is a byte string.
+    bytes: Option<&'a [u8]>,
+}
+
+impl<'a> EventValues<'a> {
+    #[inline]
+    pub(crate) fn new(values: &'a feature::Values) -> Self {
+        match values {
+            feature::Values::None => Self::default(),
+            feature::Values::Bytes(bytes) => Self {
+                bytes: Some(bytes),
+                ..Self::default()
+            },
+            feature::Values::Listed(values) => Self::listed(values),
+        }
+    }
+
+    pub fn listed(values: &'a [feature::Value]) -> Self {
+        Self {
+            values: values.iter(),
+            bytes: None,
+        }
+    }
+
+    /// Takes all values.
+    pub(crate) fn take(&mut self) -> &'a [feature::Value] {
+        std::mem::take(&mut self.values).as_slice()
+    }
+}
 
 /// The packet columns of a batch, and their number of rows.
 #[derive(Clone, Copy)]
@@ -511,6 +542,7 @@ pub mod record {
     #[inline]
     pub fn next<'a, T: FieldType<'a>>(values: &mut EventValues<'a>, name: &str) -> T {
         let value = values
+            .values
             .next()
             .unwrap_or_else(|| panic!("Flowloom gave no value for the field `{name}`"));
         if matches!(value, feature::Value::Null) {
@@ -527,7 +559,10 @@ pub mod record {
     /// Takes the next value, which is the payload or the bytes of the packet.
     #[inline]
     pub fn bytes<'a>(values: &mut EventValues<'a>, name: &str) -> &'a [u8] {
-        match values.next() {
+        if let Some(bytes) = values.bytes.take() {
+            return bytes;
+        }
+        match values.values.next() {
             Some(feature::Value::Bytes(bytes)) => bytes,
             other => panic!("Flowloom gave `{name}` as {other:?}, but this plugin reads bytes"),
         }

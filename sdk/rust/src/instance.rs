@@ -2,10 +2,10 @@
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{Batch, Column, OutputColumn};
 use crate::bindings::exports::flowloom::plugin::feature::{Packet, Value, Values, Verdict};
-use crate::bindings::flowloom::plugin::manifest::{Manifest, Output};
+use crate::bindings::flowloom::plugin::manifest::{Available, Manifest, OptionDescription, Output};
 use crate::event::{self, Call, EXPIRE, INIT, UPDATE};
-use crate::fields::{FlowColumns, PacketColumns};
-use crate::flows::{Ids, Slots};
+use crate::fields::{EventValues, FlowColumns, PacketColumns};
+use crate::flows::{self, Ids, Slots};
 use crate::plugin::names;
 use crate::{FlowFields, Options, Outputs, PacketFields, Plugin};
 
@@ -29,13 +29,15 @@ impl<P: Plugin> Instance<P> {
         name: &'static str,
         version: &str,
         options: &[(String, String)],
+        available: &Available,
     ) -> Result<(Self, Manifest), String> {
         #[cfg(target_family = "wasm")]
         event::log_panics(name);
         #[cfg(not(target_family = "wasm"))]
         let _ = name;
         event::enter(Call::Plain("open"));
-        let plugin = P::open(P::Options::parse(options)?)?;
+        let mut plugin = P::open(P::Options::parse(options)?)?;
+        plugin.adapt(available)?;
         let manifest = manifest(&plugin, version);
         check(
             "payload",
@@ -64,7 +66,7 @@ impl<P: Plugin> Instance<P> {
     /// Handles the first packet of a flow.
     pub fn init(&mut self, flow: u64, packet: &Packet, values: &Values) -> Verdict {
         event::enter(Call::One(INIT, flow));
-        let mut values = values.as_deref().unwrap_or_default().iter();
+        let mut values = EventValues::new(values);
         let state = self.plugin.init(
             &PacketFields::record(packet, &mut values),
             &FlowFields::record(&mut values),
@@ -77,7 +79,7 @@ impl<P: Plugin> Instance<P> {
     /// Handles a later packet of a flow.
     pub fn update(&mut self, flow: u64, packet: &Packet, values: &Values) -> Verdict {
         event::enter(Call::One(UPDATE, flow));
-        let mut values = values.as_deref().unwrap_or_default().iter();
+        let mut values = EventValues::new(values);
         let state = self.ids.get_mut(&flow).unwrap_or_else(|| no_init());
         self.plugin.update(
             state,
@@ -90,7 +92,7 @@ impl<P: Plugin> Instance<P> {
     /// Handles the end of a flow and returns the values of its outputs.
     pub fn expire(&mut self, flow: u64, values: &Values) -> Vec<Value> {
         event::enter(Call::One(EXPIRE, flow));
-        let mut values = values.as_deref().unwrap_or_default().iter();
+        let mut values = EventValues::new(values);
         let state = self.ids.remove(&flow).unwrap_or_else(|| no_init());
         self.plugin
             .expire(state, &FlowFields::record(&mut values))
@@ -287,6 +289,12 @@ fn check(field: &str, method: &str, declared: Option<u32>, asked: u32) -> Result
 }
 
 fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
+    let cuts_flows = plugin.cuts_flows();
+    let table_bytes = if cuts_flows {
+        flows::id_bytes(plugin.state_bytes())
+    } else {
+        flows::slot_bytes::<P::State>(plugin.state_bytes())
+    };
     Manifest {
         version: version.to_owned(),
         description: P::DESCRIPTION.to_owned(),
@@ -298,6 +306,16 @@ fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
                 description: output.description.to_owned(),
             })
             .collect(),
+        options: P::Options::SPECS
+            .iter()
+            .map(|spec| OptionDescription {
+                name: spec.key.to_owned(),
+                kind: spec.kind,
+                accepts: spec.accepts.to_owned(),
+                default: spec.default.map(str::to_owned),
+                description: spec.description.to_owned(),
+            })
+            .collect(),
         packet: names(P::Packet::NAMES),
         payload_bytes: plugin.payload_bytes(),
         packet_bytes: plugin.packet_bytes(),
@@ -305,7 +323,8 @@ fn manifest<P: Plugin>(plugin: &P, version: &str) -> Manifest {
         at_update: plugin.at_update(),
         at_expire: plugin.at_expire(),
         packets_per_flow: plugin.packets_per_flow(),
-        cuts_flows: plugin.cuts_flows(),
+        flow_bytes: u32::try_from(table_bytes).unwrap_or(u32::MAX),
+        cuts_flows,
         packed: false,
         needs_one_meter: plugin.needs_one_meter(),
     }

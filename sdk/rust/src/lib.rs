@@ -20,6 +20,7 @@ mod options;
 mod outputs;
 mod plugin;
 
+pub use bindings::flowloom::plugin::manifest::Available;
 pub use chosen::Chosen;
 pub use fields::{Direction, FlowFields, Holds, PacketFields};
 pub use flowloom_sdk_macros::{FlowFields, Options, Outputs, PacketFields};

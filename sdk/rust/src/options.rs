@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::num::{NonZeroU16, NonZeroU32, NonZeroU64};
 
+use crate::bindings::flowloom::plugin::manifest::OptionType;
+
 /// The options of a plugin, given as `key=value` on the command line. Derive it for a struct with one
 /// field per option. The doc comment of a field is the description of the option. `()` accepts no
 /// option.
@@ -52,6 +54,9 @@ pub trait Options: Sized {
 pub struct OptionSpec {
     /// The key on the command line.
     pub key: &'static str,
+    /// The type of the value.
+    #[doc(hidden)]
+    pub kind: OptionType,
     /// A description of the accepted values.
     pub accepts: &'static str,
     /// The default value. `None` if the option is required, empty if it is optional.
@@ -90,6 +95,9 @@ pub struct OptionSpec {
 pub trait OptionValue: Sized {
     /// A description of the accepted values for people: "an integer from 0 to 255".
     const ACCEPTS: &'static str;
+    /// The type of the value in the contract.
+    #[doc(hidden)]
+    const KIND: OptionType = OptionType::Text;
     /// Whether the option may be omitted although it has no default.
     #[doc(hidden)]
     const OPTIONAL: bool = false;
@@ -105,9 +113,10 @@ pub trait OptionValue: Sized {
 }
 
 macro_rules! from_str {
-    ($($type:ty => $accepts:literal;)+) => { $(
+    ($($type:ty => $kind:ident, $accepts:literal;)+) => { $(
         impl OptionValue for $type {
             const ACCEPTS: &'static str = $accepts;
+            const KIND: OptionType = OptionType::$kind;
             fn parse(value: &str) -> Option<Self> {
                 value.parse().ok()
             }
@@ -116,23 +125,24 @@ macro_rules! from_str {
 }
 
 from_str! {
-    bool => "true or false";
-    u8 => "an integer from 0 to 255";
-    u16 => "an integer from 0 to 65535";
-    u32 => "an integer from 0 to 4294967295";
-    u64 => "an integer from 0 to 18446744073709551615";
-    usize => "an integer from 0";
-    i32 => "an integer from -2147483648 to 2147483647";
-    i64 => "an integer from -9223372036854775808 to 9223372036854775807";
-    NonZeroU16 => "an integer from 1 to 65535";
-    NonZeroU32 => "an integer from 1 to 4294967295";
-    NonZeroU64 => "an integer from 1 to 18446744073709551615";
-    f64 => "a number";
-    String => "a text";
+    bool => Boolean, "true or false";
+    u8 => Integer, "an integer from 0 to 255";
+    u16 => Integer, "an integer from 0 to 65535";
+    u32 => Integer, "an integer from 0 to 4294967295";
+    u64 => Integer, "an integer from 0 to 18446744073709551615";
+    usize => Integer, "an integer from 0";
+    i32 => Integer, "an integer from -2147483648 to 2147483647";
+    i64 => Integer, "an integer from -9223372036854775808 to 9223372036854775807";
+    NonZeroU16 => Integer, "an integer from 1 to 65535";
+    NonZeroU32 => Integer, "an integer from 1 to 4294967295";
+    NonZeroU64 => Integer, "an integer from 1 to 18446744073709551615";
+    f64 => Float, "a number";
+    String => Text, "a text";
 }
 
 impl<T: OptionValue> OptionValue for Option<T> {
     const ACCEPTS: &'static str = T::ACCEPTS;
+    const KIND: OptionType = T::KIND;
     const OPTIONAL: bool = true;
 
     fn parse(value: &str) -> Option<Self> {

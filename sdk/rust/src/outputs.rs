@@ -1,7 +1,7 @@
 //! The columns that a plugin adds to every flow.
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{
-    FloatLists, IntegerLists, OutputColumn, Texts, Values,
+    FloatLists, IntegerLists, OutputColumn, TextLists, Texts, Values,
 };
 use crate::bindings::exports::flowloom::plugin::feature;
 use crate::bindings::flowloom::plugin::manifest::ValueType;
@@ -12,7 +12,7 @@ use crate::bindings::flowloom::plugin::manifest::ValueType;
 ///   columns.
 /// - The doc comment of the field is the description of the column.
 /// - The types are `bool`, the integers that fit `i64`, `f64`, `f32`, `String`, [`Bytes`],
-///   `Vec<i64>`, `Vec<f64>` and [`Json`]. Use an `Option` of one of them if a flow may have no value.
+///   `Vec<i64>`, `Vec<f64>`, `Vec<String>` and [`Json`]. Use an `Option` of one of them if a flow may have no value.
 ///
 /// ```
 /// use flowloom_sdk::Outputs;
@@ -88,7 +88,7 @@ pub struct Json(pub String);
 #[diagnostic::on_unimplemented(
     message = "Flowloom has no output of type `{Self}`",
     label = "cannot be the type of an output",
-    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Json, or an Option of one of these",
+    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Vec<String>, Json, or an Option of one of these",
     note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
 )]
 pub trait OutputType: Sized {
@@ -114,7 +114,7 @@ pub trait OutputType: Sized {
 #[diagnostic::on_unimplemented(
     message = "Flowloom has no output of type `{Self}`",
     label = "cannot be the type of an output",
-    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Json, or an Option of one of these",
+    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Vec<String>, Json, or an Option of one of these",
     note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
 )]
 pub trait OutputField: Sized {
@@ -234,10 +234,12 @@ impl<T: Clone> Runs<T> {
 
     fn push(&mut self, run: &[T]) {
         self.values.extend_from_slice(run);
-        let end = u32::try_from(self.values.len())
-            .expect("the outputs of a batch have fewer than 2^32 elements");
-        self.ends.push(end);
+        self.ends.push(length(&self.values));
     }
+}
+
+fn length<T>(all: &[T]) -> u32 {
+    u32::try_from(all.len()).expect("the outputs of a batch have fewer than 2^32 elements")
 }
 
 impl Runs<u8> {
@@ -288,6 +290,38 @@ runs! {
         |c| Values::IntegerLists(IntegerLists { values: c.values, ends: c.ends }), feature::Value::Integers(v);
     Vec<f64> => Floats, [f64], |v| v,
         |c| Values::FloatLists(FloatLists { values: c.values, ends: c.ends }), feature::Value::Floats(v);
+}
+
+impl OutputType for Vec<String> {
+    const KIND: ValueType = ValueType::Texts;
+    /// The texts of all lists, and the end of each list.
+    type Column = (Runs<u8>, Vec<u32>);
+
+    fn column(flows: usize) -> Self::Column {
+        (Runs::new(0), Vec::with_capacity(flows))
+    }
+
+    fn push(self, (texts, ends): &mut Self::Column) {
+        for text in &self {
+            texts.push(text.as_bytes());
+        }
+        ends.push(length(&texts.ends));
+    }
+
+    fn nothing() -> Self {
+        Vec::new()
+    }
+
+    fn finish((texts, ends): Self::Column) -> Values {
+        Values::TextLists(TextLists {
+            texts: texts.texts(),
+            ends,
+        })
+    }
+
+    fn value(self) -> feature::Value {
+        feature::Value::Texts(self)
+    }
 }
 
 impl Outputs for () {

@@ -1,6 +1,6 @@
 //! The trait that a plugin implements.
 
-use crate::{FlowFields, Options, Outputs, PacketFields};
+use crate::{Available, FlowFields, Options, Outputs, PacketFields};
 
 /// A plugin. It declares which data it requests, which state it keeps per flow, and which columns it
 /// computes.
@@ -81,12 +81,25 @@ pub trait Plugin: Sized {
     type Outputs: Outputs;
 
     /// Opens the plugin. Flowloom calls it once per instance, before any event. The same options must
-    /// always give a plugin with the same manifest.
+    /// always give a plugin with the same manifest, if the same data is available.
     ///
     /// # Errors
     ///
     /// Return a text for the operator to reject the options. Flowloom then does not load the plugin.
     fn open(options: Self::Options) -> Result<Self, String>;
+
+    /// Adapts the plugin to what it may request in this run: the fields that exist and that the operator
+    /// granted. The SDK calls it after [`open`](Self::open), before it asks for the names of fields. The
+    /// default does nothing. Flowloom rejects the plugin if it then requests anything else.
+    ///
+    /// # Errors
+    ///
+    /// Return a text for the operator if the plugin cannot do without something. Flowloom then does not
+    /// load the plugin.
+    fn adapt(&mut self, available: &Available) -> Result<(), String> {
+        let _ = available;
+        Ok(())
+    }
 
     /// Handles the first packet of a flow and returns the state of the flow.
     fn init(&mut self, packet: &Self::Packet<'_>, flow: &Self::AtInit<'_>) -> Self::State;
@@ -106,7 +119,8 @@ pub trait Plugin: Sized {
     fn finish(&mut self) {}
 
     /// Returns the names of the flow fields to request at the first packet. The default is the names
-    /// in the struct. Override it if the names depend on an option (see [`Chosen`](crate::Chosen)).
+    /// in the struct. Override it if the names depend on an option or on the run (see
+    /// [`Chosen`](crate::Chosen) and [`adapt`](Self::adapt)).
     fn at_init(&self) -> Vec<String> {
         names(<Self::AtInit<'static> as FlowFields>::NAMES)
     }
@@ -126,6 +140,13 @@ pub trait Plugin: Sized {
     /// plugin still receives expire. The default is `None`: no limit.
     fn packets_per_flow(&self) -> Option<u32> {
         None
+    }
+
+    /// Returns the bytes of memory that the state of a flow needs, with what it allocates. Flowloom offers
+    /// an instance as many flows as fit into its memory. The default is the size of
+    /// [`State`](Self::State). Override it if the state allocates memory.
+    fn state_bytes(&self) -> usize {
+        size_of::<Self::State>()
     }
 
     /// Returns the maximum number of bytes in the `#[payload]` field of a packet. The default is the

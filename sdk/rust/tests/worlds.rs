@@ -2,10 +2,13 @@
 
 mod host;
 
-use flowloom_sdk::__private::Instance;
 use flowloom_sdk::__private::batch_feature::{Column, Values};
-use flowloom_sdk::__private::feature::{Value, Verdict};
-use flowloom_sdk::{Bytes, Direction, FlowFields, Json, Options, Outputs, PacketFields, Plugin};
+use flowloom_sdk::__private::feature::{self, Value, Verdict};
+use flowloom_sdk::__private::manifest::OptionType;
+use flowloom_sdk::__private::{EventValues, Instance};
+use flowloom_sdk::{
+    Available, Bytes, Chosen, Direction, FlowFields, Json, Options, Outputs, PacketFields, Plugin,
+};
 use host::{Event, Fact, Facts};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -121,6 +124,10 @@ struct Out {
     floats: Vec<f64>,
     /// Floats, perhaps.
     floats_or: Option<Vec<f64>>,
+    /// Texts.
+    texts: Vec<String>,
+    /// Texts, perhaps.
+    texts_or: Option<Vec<String>>,
     /// JSON.
     json: Json,
     /// JSON, perhaps.
@@ -169,6 +176,7 @@ impl Plugin for Scribe {
         let integers: Vec<i64> = (0..i64::from(dice % 5)).collect();
         let floats: Vec<f64> = integers.iter().map(|&n| n as f64 / 2.0).collect();
         let bytes = Bytes(vec![255; dice as usize % 3]);
+        let texts: Vec<_> = integers.iter().map(|n| "ü".repeat(*n as usize)).collect();
         let json = Json(format!("[{dice}]"));
         Out {
             truth: some(0),
@@ -184,6 +192,8 @@ impl Plugin for Scribe {
             integers,
             floats_or: some(8).then(|| floats.clone()),
             floats,
+            texts_or: some(10).then(|| texts.clone()),
+            texts,
             json_or: some(9).then(|| json.clone()),
             json,
             seen,
@@ -339,7 +349,8 @@ fn every_field_has_its_own_value() {
 
 #[test]
 fn the_manifest_matches_the_structs() {
-    let (_, manifest) = Instance::<Scribe>::open("scribe", "1.2.3", &options(3)).expect("it opens");
+    let (_, manifest) =
+        Instance::<Scribe>::open("scribe", "1.2.3", &options(3), &host::NOTHING).expect("it opens");
     assert_eq!(manifest.version, "1.2.3");
     assert_eq!(manifest.packet[..3], ["dst_oui", "time_ns", "time_ms"]);
     assert!(
@@ -354,12 +365,75 @@ fn the_manifest_matches_the_structs() {
     assert_eq!(manifest.outputs[0].name, "seen");
     assert_eq!(manifest.outputs[0].description, "All that was seen.");
     assert!(!manifest.cuts_flows && !manifest.packed);
+    let [option] = &manifest.options[..] else {
+        panic!("one option: {:?}", manifest.options)
+    };
+    assert_eq!((&*option.name, option.kind), ("n", OptionType::Integer));
+    assert_eq!(option.accepts, "an integer from 0 to 4294967295");
+    assert_eq!(option.description, "Bytes of payload.");
+    assert_eq!(option.default, None);
+    // A text of 24 bytes, whose capacity can mark an entry without a flow.
+    assert_eq!(manifest.flow_bytes as usize, size_of::<String>());
+}
+
+/// Requests a flow field only if it is available.
+struct Adaptive {
+    fields: Vec<String>,
+}
+
+impl Plugin for Adaptive {
+    const DESCRIPTION: &'static str = "Requests what is available.";
+    type Options = ();
+    type Packet<'a> = ();
+    type AtInit<'a> = ();
+    type AtUpdate<'a> = ();
+    type AtExpire<'a> = Chosen<'a>;
+    type State = ();
+    type Outputs = ();
+
+    fn open((): ()) -> Result<Self, String> {
+        Ok(Adaptive { fields: Vec::new() })
+    }
+
+    fn adapt(&mut self, available: &Available) -> Result<(), String> {
+        self.fields.clone_from(&available.flow);
+        match available.payload_bytes {
+            0 => Ok(()),
+            _ => Err("it must not see payload".to_owned()),
+        }
+    }
+
+    fn at_expire(&self) -> Vec<String> {
+        self.fields.clone()
+    }
+
+    fn init(&mut self, (): &(), (): &()) {}
+
+    fn update(&mut self, (): &mut (), (): &(), (): &()) {}
+
+    fn expire(&mut self, (): (), _: &Chosen<'_>) {}
+}
+
+#[test]
+fn a_plugin_can_adapt_to_what_is_available() {
+    let mut available = Available {
+        flow: vec!["dst_port".to_owned()],
+        ..host::NOTHING
+    };
+    let open = |available: &_| Instance::<Adaptive>::open("adaptive", "0", &[], available);
+    let (_, manifest) = open(&available).expect("it opens");
+    assert_eq!(manifest.at_expire, ["dst_port"]);
+    available.payload_bytes = 1;
+    assert_eq!(
+        open(&available).err().as_deref(),
+        Some("it must not see payload")
+    );
 }
 
 #[test]
 fn open_rejects_a_bytes_field_without_requested_bytes() {
     assert_eq!(
-        Instance::<Scribe>::open("scribe", "0", &options(0))
+        Instance::<Scribe>::open("scribe", "0", &options(0), &host::NOTHING)
             .err()
             .as_deref(),
         Some("the packet struct has a #[payload] field, but payload_bytes requests 0 bytes")
@@ -370,7 +444,7 @@ fn open_rejects_a_bytes_field_without_requested_bytes() {
 #[test]
 fn bytes_that_are_not_granted_are_empty() {
     let (mut scribe, manifest) =
-        Instance::<Scribe>::open("scribe", "0", &options(3)).expect("it opens");
+        Instance::<Scribe>::open("scribe", "0", &options(3), &host::NOTHING).expect("it opens");
     let mut batch = host::batch(&manifest, &[event(0, 9, 0, 6), event(2, 9, 0, 5)]);
     (batch.bytes, batch.payload) = (None, None);
     let columns = scribe.process(batch);
@@ -388,7 +462,7 @@ fn bytes_that_are_not_granted_are_empty() {
 #[should_panic(expected = "Flowloom gave the field `raw_size` as u64s, but this plugin reads u32s")]
 fn a_wrong_column_type_panics_with_both_types() {
     let (mut scribe, manifest) =
-        Instance::<Scribe>::open("scribe", "0", &options(3)).expect("it opens");
+        Instance::<Scribe>::open("scribe", "0", &options(3), &host::NOTHING).expect("it opens");
     let mut batch = host::batch(&manifest, &[event(0, 9, 0, 6)]);
     let index = manifest
         .packet
@@ -404,7 +478,7 @@ fn a_wrong_column_type_panics_with_both_types() {
     expected = "Flowloom gave the field `src_port` as Value::Float(1.0), but this plugin reads u16s"
 )]
 fn a_wrong_value_type_panics_with_both_types() {
-    let _ = <AtInit as FlowFields>::record(&mut [Value::Float(1.0)].iter());
+    let _ = <AtInit as FlowFields>::record(&mut EventValues::listed(&[Value::Float(1.0)]));
 }
 
 /// Columns have no nulls, so a null of a record is read as the value that columns have instead.
@@ -414,7 +488,7 @@ fn a_null_is_read_as_zero_or_empty() {
     assert_eq!(
         format!(
             "{:?}",
-            <AtExpire<'_> as FlowFields>::record(&mut nulls.iter())
+            <AtExpire<'_> as FlowFields>::record(&mut EventValues::listed(&nulls))
         ),
         "AtExpire { expiration_id: 0, requested_server_name: \"\", protocol: 0, \
          src2dst_mean_ps: 0.0, splt_ps: [], splt_direction: [], dst2src_max_ps: 0 }"
@@ -425,7 +499,7 @@ fn a_null_is_read_as_zero_or_empty() {
 #[should_panic(expected = "an event of a flow without an init")]
 fn an_update_without_an_init_panics() {
     let (mut scribe, manifest) =
-        Instance::<Scribe>::open("scribe", "0", &options(3)).expect("it opens");
+        Instance::<Scribe>::open("scribe", "0", &options(3), &host::NOTHING).expect("it opens");
     scribe.process(host::batch(&manifest, &[event(1, 9, 3, 6)]));
 }
 
@@ -480,10 +554,10 @@ fn only_a_plugin_with_cuts_flows_can_cut() {
     for (says_so, last) in [("true", Verdict::Cut), ("false", Verdict::Keep)] {
         let options = [("cut".to_owned(), says_so.to_owned())];
         let (mut cutter, manifest) =
-            Instance::<Cutter>::open("cutter", "0", &options).expect("it opens");
+            Instance::<Cutter>::open("cutter", "0", &options, &host::NOTHING).expect("it opens");
         let event = event(0, 4, 0, 1);
         let (packet, values) = (host::packet(&event), host::values(&manifest, &event));
-        assert_eq!(values, None);
+        assert_eq!(values, feature::Values::None);
         assert_eq!(cutter.init(4, &packet, &values), Verdict::Keep);
         assert_eq!(cutter.update(4, &packet, &values), last);
     }

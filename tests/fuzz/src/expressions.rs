@@ -55,6 +55,7 @@ fn flow() -> Flow {
         ("bytes", Type::Bytes, UdpValue::Bytes([0x16, 3].into())),
         ("list", Type::Integers, UdpValue::Integers([1].into())),
         ("floats", Type::Floats, UdpValue::Floats([0.5].into())),
+        ("texts", Type::Texts, UdpValue::Texts(["a".into()].into())),
         ("json", Type::Json, UdpValue::Json("{}".into())),
     ];
     let columns = outputs

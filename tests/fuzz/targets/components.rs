@@ -16,7 +16,7 @@ use wit_parser::{Resolve, WorldId};
 const EXPORTS: &str = r#"(module
   (memory (export "memory") 2)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 0)
-  (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32) i32.const 0)
+  (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 0)
   (func (export "flowloom:plugin/feature@0.1.0#init")
     (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 0)
   (func (export "flowloom:plugin/feature@0.1.0#update")

@@ -22,7 +22,7 @@ const COMPILE: &str = "compile-plugin";
 const MODULE: &str = r#"(module
   (memory (export "memory") 2)
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
-  (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32) i32.const 1024)
+  (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 1024)
   (func (export "flowloom:plugin/feature@0.1.0#init")
     (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 0)
   (func (export "flowloom:plugin/feature@0.1.0#update")

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use flowloom::plugin::{Plugin, escaped};
+use flowloom::plugin::{OptionDescription, Plugin, escaped};
 use flowloom::{Meter, Settings};
 
 use super::super::compile::CompileBounds;
@@ -105,6 +105,21 @@ impl std::fmt::Display for StartCosts {
     }
 }
 
+/// Describes an option in one line.
+fn described(option: &OptionDescription) -> String {
+    let accepts = match &*option.accepts {
+        "" => option.ty.name().to_owned(),
+        accepts => escaped(accepts),
+    };
+    let default = match option.default.as_deref() {
+        None => "required".to_owned(),
+        Some("") => "optional".to_owned(),
+        Some(default) => format!("default {}", escaped(default)),
+    };
+    let description = escaped(&option.description);
+    format!("{}, {accepts}, {default}: {description}", option.name)
+}
+
 fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
     let manifest = plugin.manifest();
     let mut line = |what: &str, text: &str| match text {
@@ -148,11 +163,19 @@ fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
             &format!("at most {} per flow", manifest.packets_per_flow),
         )?;
     }
+    if manifest.flow_bytes > 0 {
+        let bytes = format!("{} bytes per live flow", manifest.flow_bytes);
+        line("memory", &bytes)?;
+    }
     if manifest.cuts_flows {
         line("cuts", "may end flows early")?;
     }
     if manifest.needs_one_meter {
         line("meters", "one, because the plugin keeps state across flows")?;
+    }
+    for (n, option) in manifest.options.iter().enumerate() {
+        let what = if n == 0 { "options" } else { "" };
+        writeln!(out, "{what:<12} {}", described(option))?;
     }
     for (n, output) in manifest.outputs.iter().enumerate() {
         let what = if n == 0 { "outputs" } else { "" };

@@ -79,10 +79,14 @@ impl Limits {
         }
     }
 
-    /// Returns how many flows each instance may hold if there are `meters`. At 64 bytes each, they must fit
-    /// into its memory.
-    pub(crate) fn flows_of_instance(&self, meters: usize) -> usize {
-        (self.flows / meters.max(1)).max(1).min(self.memory / 64)
+    /// Returns how many flows each instance may hold if there are `meters`.
+    ///
+    /// At `flow_bytes` each, and at 64 bytes if that number is smaller or unknown (0), they must fit into seven eighths
+    /// of the memory that an opened instance has left. It uses `used` bytes. The rest is for events and answers.
+    pub(crate) fn flows_of_instance(&self, meters: usize, flow_bytes: u32, used: usize) -> usize {
+        let left = self.memory.saturating_sub(used);
+        let fitting = (left - left / 8) / (flow_bytes as usize).max(64);
+        (self.flows / meters.max(1)).min(fitting).max(1)
     }
 }
 
@@ -93,13 +97,27 @@ mod tests {
     #[test]
     fn meters_share_the_flow_limit_of_a_plugin() {
         let limits = Limits::default();
-        let flows = [0, 1, 3, 4, 2_000_000].map(|meters| limits.flows_of_instance(meters));
+        let flows = [0, 1, 3, 4, 2_000_000].map(|meters| limits.flows_of_instance(meters, 0, 0));
         assert_eq!(flows, [1_000_000, 1_000_000, 333_333, 250_000, 1]);
-        let small = Limits {
+    }
+
+    #[test]
+    fn flows_fit_into_the_memory_of_an_instance() {
+        let limits = Limits {
             memory: 1 << 20,
-            ..limits
+            ..Limits::default()
         };
-        assert_eq!(small.flows_of_instance(4), 16_384);
+        for (flow_bytes, used, flows) in [
+            (0, 0, 14_336),
+            (64, 0, 14_336),
+            (1 << 10, 0, 896),
+            (1 << 10, 1 << 19, 448),
+            (u32::MAX, 0, 1),
+            (0, 2 << 20, 1),
+        ] {
+            let of = limits.flows_of_instance(4, flow_bytes, used);
+            assert_eq!(of, flows, "{flow_bytes} bytes a flow, {used} bytes used");
+        }
     }
 
     #[test]

@@ -3,13 +3,15 @@
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use flowloom_core::flow::Column;
 use flowloom_core::schema::UdpColumn;
-use flowloom_core::value::{Type, UdpValue};
+use flowloom_core::value::{TEXT_OVERHEAD, Type, UdpValue};
 
 use super::json::json;
 use crate::contract::batch_feature::{
-    FloatLists, IntegerListsResult, OutputColumn, TextsResult, Values,
+    FloatLists, IntegerListsResult, OutputColumn, TextLists, TextsResult, Values,
 };
 use crate::contract::feature::ValueResult;
 
@@ -65,7 +67,11 @@ fn bytes_of(value: &ValueResult) -> usize {
         ValueResult::Bytes(bytes) => bytes.len(),
         ValueResult::Integers(list) => size_of_val(&list[..]),
         ValueResult::Floats(list) => size_of_val(&list[..]),
-        _ => 0,
+        ValueResult::Texts(list) => list.iter().map(|text| TEXT_OVERHEAD + text.len()).sum(),
+        ValueResult::Null
+        | ValueResult::Boolean(_)
+        | ValueResult::Integer(_)
+        | ValueResult::Float(_) => 0,
     }
 }
 
@@ -79,6 +85,9 @@ fn accept_value(ty: Type, value: ValueResult) -> Option<UdpValue> {
         (Type::Bytes, ValueResult::Bytes(value)) => UdpValue::Bytes(value.into()),
         (Type::Integers, ValueResult::Integers(value)) => UdpValue::Integers(value.into()),
         (Type::Floats, ValueResult::Floats(value)) => UdpValue::Floats(value.into()),
+        (Type::Texts, ValueResult::Texts(list)) => {
+            UdpValue::Texts(list.into_iter().map(Arc::from).collect())
+        }
         (Type::Json, ValueResult::Json(value)) => UdpValue::Json(json(&value)?),
         _ => return None,
     })
@@ -238,6 +247,12 @@ impl<'a> Reader<'a> {
                 .convert(self.slice(values, ends, row), |list| {
                     Some(UdpValue::Floats(list.into()))
                 }),
+            (Type::Texts, Values::TextLists(TextLists { texts, ends })) => {
+                let start = self.end;
+                let list = self.slice(&texts.ends, ends, row);
+                let list = list.and_then(|ends| TextList::new(texts, start, ends));
+                conditions.convert_list(list)
+            }
             _ => Row::Bad,
         }
     }
@@ -258,8 +273,52 @@ impl<'a> Reader<'a> {
             Values::Texts(texts) | Values::Bytes(texts) | Values::Jsons(texts) => texts.ends.len(),
             Values::IntegerLists(lists) => lists.ends.len(),
             Values::FloatLists(lists) => lists.ends.len(),
+            Values::TextLists(lists) => lists.ends.len(),
         };
         rows.saturating_sub(self.row)
+    }
+}
+
+/// The texts of one row.
+struct TextList<'a> {
+    /// The bytes of the texts of all rows.
+    bytes: &'a [u8],
+    /// Where the first text begins in `bytes`.
+    start: usize,
+    /// Where each text ends in `bytes`.
+    ends: &'a [u32],
+}
+
+impl<'a> TextList<'a> {
+    /// Returns the texts that end at `ends`. `first` is the index of the first one among the texts of all rows.
+    fn new(texts: &'a TextsResult, first: usize, ends: &'a [u32]) -> Option<Self> {
+        let start = match first.checked_sub(1) {
+            Some(before) => *texts.ends.get(before)? as usize,
+            None => 0,
+        };
+        Some(Self {
+            bytes: &texts.bytes,
+            start,
+            ends,
+        })
+    }
+
+    /// Returns the memory of the list, or `None` if its texts end before it begins.
+    fn bytes(&self) -> Option<usize> {
+        let end = self.ends.last().map_or(self.start, |&end| end as usize);
+        let characters = end.checked_sub(self.start)?;
+        Some(self.ends.len() * TEXT_OVERHEAD + characters)
+    }
+
+    fn value(&self) -> Option<UdpValue> {
+        let mut start = self.start;
+        let mut text = |&end: &u32| {
+            let bytes = self.bytes.get(start..end as usize)?;
+            start = end as usize;
+            std::str::from_utf8(bytes).ok().map(Arc::from)
+        };
+        let texts = self.ends.iter().map(&mut text);
+        texts.collect::<Option<_>>().map(UdpValue::Texts)
     }
 }
 
@@ -276,13 +335,25 @@ impl RowConditions {
         let Some(slice) = slice else {
             return Row::Bad;
         };
-        let bytes = size_of_val(slice);
+        self.accept(size_of_val(slice), || value(slice))
+    }
+
+    /// Converts a list of texts to a value, in the same way.
+    fn convert_list(&self, list: Option<TextList<'_>>) -> Row {
+        let Some((list, bytes)) = list.and_then(|list| list.bytes().map(|bytes| (list, bytes)))
+        else {
+            return Row::Bad;
+        };
+        self.accept(bytes, || list.value())
+    }
+
+    fn accept(&self, bytes: usize, value: impl FnOnce() -> Option<UdpValue>) -> Row {
         if !self.is_valid {
             return Row::Null;
         }
         if bytes > self.max_bytes {
             return Row::TooLarge;
         }
-        value(slice).map_or(Row::Bad, |value| Row::Value(value, bytes))
+        value().map_or(Row::Bad, |value| Row::Value(value, bytes))
     }
 }

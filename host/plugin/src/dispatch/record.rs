@@ -5,7 +5,7 @@ use flowloom_core::record::{Direction as FlowDirection, FlowPacket, FlowView};
 use flowloom_core::value::Value;
 
 use super::batch::{ip_bytes, payload};
-use crate::contract::feature::{Direction, Packet, TcpFlags, ValueParam};
+use crate::contract::feature::{Direction, Packet, TcpFlags, ValueParam, Values};
 use crate::load::manifest::Manifest;
 use crate::sandbox::pseudonyms::Pseudonyms;
 
@@ -72,12 +72,15 @@ impl EventValues {
         flow_packet: &FlowPacket<'_>,
         fields: &[&'static Feature],
         flow: &dyn Fn() -> FlowView<'f>,
-        call: impl FnOnce(Option<&[ValueParam<'_>]>) -> T,
+        call: impl FnOnce(Values<'_>) -> T,
     ) -> T {
-        let has_packet_values =
-            !self.packet.is_empty() || self.has_packet_bytes || self.has_payload;
-        if !has_packet_values && fields.is_empty() {
-            return call(None);
+        if self.packet.is_empty() && fields.is_empty() {
+            match (self.has_packet_bytes, self.has_payload) {
+                (false, false) => return call(Values::None),
+                (true, false) => return call(Values::Bytes(ip_bytes(manifest, flow_packet))),
+                (false, true) => return call(Values::Bytes(payload(manifest, flow_packet))),
+                (true, true) => {}
+            }
         }
         let flow = (!fields.is_empty()).then(flow);
         self.texts.clear();
@@ -102,13 +105,9 @@ impl EventValues {
             values.push(ValueParam::Bytes(payload(manifest, flow_packet)));
         }
         if let Some(flow) = &flow {
-            values.extend(
-                fields
-                    .iter()
-                    .map(|field| value(field.value(flow), &mut texts)),
-            );
+            push_flow(&mut values, fields, flow, &mut texts);
         }
-        let answer = call(Some(&values));
+        let answer = call(Values::Listed(&values));
         self.values = emptied(values);
         answer
     }
@@ -118,23 +117,30 @@ impl EventValues {
         &mut self,
         fields: &[&'static Feature],
         flow: &FlowView<'_>,
-        call: impl FnOnce(Option<&[ValueParam<'_>]>) -> T,
+        call: impl FnOnce(Values<'_>) -> T,
     ) -> T {
         if fields.is_empty() {
-            return call(None);
+            return call(Values::None);
         }
         self.texts.clear();
         self.texts.write_flow(fields, flow);
-        let (mut values, mut texts) = (std::mem::take(&mut self.values), self.texts.iter());
-        values.extend(
-            fields
-                .iter()
-                .map(|field| value(field.value(flow), &mut texts)),
-        );
-        let answer = call(Some(&values));
+        let mut values = std::mem::take(&mut self.values);
+        push_flow(&mut values, fields, flow, &mut self.texts.iter());
+        let answer = call(Values::Listed(&values));
         self.values = emptied(values);
         answer
     }
+}
+
+/// Adds the flow fields of an event. `texts` are the written texts from the first of these fields on.
+fn push_flow<'a>(
+    values: &mut Vec<ValueParam<'a>>,
+    fields: &[&'static Feature],
+    flow: &'a FlowView<'_>,
+    texts: &mut impl Iterator<Item = &'a str>,
+) {
+    let of = |field: &&'static Feature| value(field.value(flow), texts);
+    values.extend(fields.iter().map(of));
 }
 
 /// Texts of one event that are not stored anywhere and must be written, in one piece of memory.
@@ -358,7 +364,7 @@ mod tests {
         for part in parts {
             assert!(record.contains(part), "{part} is not in {record}");
         }
-        assert_eq!(values, "None");
+        assert_eq!(values, "Values::None");
     }
 
     #[test]
@@ -372,11 +378,11 @@ mod tests {
             "src_port",
         ];
         let [_, values] = event(&in_record, 0, 0, &[]);
-        assert_eq!(values, "None");
+        assert_eq!(values, "Values::None");
         let [_, values] = event(&["ttl", "ip_size", "tcp_ack"], 0, 0, &[]);
         assert_eq!(
             values,
-            "Some([ValueParam::Integer(64), ValueParam::Integer(6)])"
+            "Values::Listed([ValueParam::Integer(64), ValueParam::Integer(6)])"
         );
     }
 
@@ -398,7 +404,25 @@ mod tests {
             "Text(\"02:00:00:00:00:02\")",
         ];
         let expected = expected.map(|value| format!("ValueParam::{value}"));
-        assert_eq!(values, format!("Some([{}])", expected.join(", ")));
+        assert_eq!(values, format!("Values::Listed([{}])", expected.join(", ")));
+    }
+
+    #[test]
+    fn the_only_byte_string_is_passed_alone() {
+        let [_, values] = event(&["ip_size"], 2, 0, &[]);
+        assert_eq!(values, "Values::Bytes([71, 69])");
+        let [_, values] = event(&[], 0, 1, &[]);
+        assert_eq!(values, "Values::Bytes([69])");
+        let [_, values] = event(&[], 2, 1, &[]);
+        assert_eq!(
+            values,
+            "Values::Listed([ValueParam::Bytes([69]), ValueParam::Bytes([71, 69])])"
+        );
+        let [_, values] = event(&["ttl"], 1, 0, &[]);
+        assert_eq!(
+            values,
+            "Values::Listed([ValueParam::Integer(64), ValueParam::Bytes([71])])"
+        );
     }
 
     #[test]
@@ -466,9 +490,9 @@ mod tests {
             .map(|value| format!("ValueParam::{value}"))
             .join(", ");
         for _ in 0..2 {
-            assert_eq!(of(&fields), format!("Some([{expected}])"));
+            assert_eq!(of(&fields), format!("Values::Listed([{expected}])"));
         }
-        assert_eq!(of(&[]), "None");
+        assert_eq!(of(&[]), "Values::None");
     }
 
     /// Returns the only value of a column as a value of an event.
@@ -508,9 +532,9 @@ mod tests {
             let no_flow = || -> FlowView<'_> { panic!("the flow is not needed") };
             let mut events = EventValues::new(&manifest, pseudonyms());
             let values = events.of_packet(&manifest, &packet, &[], &no_flow, |values| {
-                values.map(|values| format!("{values:?}"))
+                format!("{values:?}")
             });
-            let Some(values) = values else {
+            if values == "Values::None" {
                 let value: u64 = match field.name {
                     "time_ns" => record.time_ns,
                     "delta_time_ms" => record.delta_time_ms,
@@ -548,13 +572,9 @@ mod tests {
                     field.name
                 );
                 continue;
-            };
-            assert_eq!(
-                values,
-                format!("[{}]", cell(&column, field.ty)),
-                "{}",
-                field.name
-            );
+            }
+            let expected = format!("Values::Listed([{}])", cell(&column, field.ty));
+            assert_eq!(values, expected, "{}", field.name);
         }
     }
 
@@ -570,7 +590,7 @@ mod tests {
             let mut column = ColumnBuffer::new(feature.ty);
             column.push_value(feature.value(&ended.view()));
             let values = events.of_flow(&[feature], &ended.view(), |values| format!("{values:?}"));
-            let expected = format!("Some([{}])", cell(&column, feature.ty));
+            let expected = format!("Values::Listed([{}])", cell(&column, feature.ty));
             assert_eq!(values, expected, "{}", feature.name);
             if !types.contains(&feature.ty) {
                 types.push(feature.ty);

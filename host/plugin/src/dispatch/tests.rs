@@ -115,24 +115,24 @@ impl Counting {
 
     /// Returns the data of the manifest, which `open` returns at 1024.
     fn manifest(self) -> String {
-        let mut manifest = [0_u32; 20];
+        let mut manifest = [0_u32; 23];
         // The version.
         (manifest[1], manifest[2]) = (1320, 3);
         // Outputs at 1200: names and types, integer and text.
         (manifest[5], manifest[6]) = (1200, 2);
         if self.calls != Calls::PerEvent {
             // One packet field at 1240.
-            (manifest[7], manifest[8]) = (1240, 1);
+            (manifest[9], manifest[10]) = (1240, 1);
         }
         if self.reads_flows {
             // A field at update and at expire.
-            (manifest[13], manifest[14], manifest[15], manifest[16]) = (1248, 1, 1248, 1);
+            (manifest[15], manifest[16], manifest[17], manifest[18]) = (1248, 1, 1248, 1);
         }
         if let Some(packets) = self.packets_per_flow {
-            (manifest[17], manifest[18]) = (1, packets);
+            (manifest[19], manifest[20]) = (1, packets);
         }
         let packed = u32::from(self.calls == Calls::Packed) << 8;
-        manifest[19] = u32::from(self.cut_at > 0) | packed;
+        manifest[22] = u32::from(self.cut_at > 0) | packed;
         let text = if self.declares_bytes { 4 } else { 3 };
         let outputs = [1300, 7, 1, 0, 0, 1307, 4, text, 0, 0, 1311, 8, 1323, 21];
         let data = |at, words: &[u32]| {
@@ -176,8 +176,8 @@ impl Counting {
             false => (init.clone(), "(i32.const 0)"),
         };
         format!(
-            r#"(func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
-              i32.const 1024)
+            r#"(func (export "flowloom:plugin/feature@0.1.0#open")
+              (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 1024)
             (func (export "flowloom:plugin/feature@0.1.0#init") {init}
             (func (export "flowloom:plugin/feature@0.1.0#update") {update}
             (func (export "flowloom:plugin/feature@0.1.0#expire")
@@ -223,7 +223,7 @@ impl Counting {
             false => ("(i32.const 1)".to_owned(), "(i32.const 0)".to_owned()),
         };
         format!(
-            r#"(func (export "{interface}#open") (param i32 i32) (result i32) i32.const 1024)
+            r#"(func (export "{interface}#open") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 1024)
             (func (export "{interface}#process") (param $batch i32) (result i32)
               (local $i i32) (local $kind i32) (local $cell i32)
               (local $packets i32) (local $updates i32) (local $ended i32) (local $total i32)
@@ -267,11 +267,11 @@ impl Counting {
               (i32.store8 (i32.const 2064) (i32.const 1))
               (i32.store (i32.const 2068) (i32.const 8192))
               (i32.store (i32.const 2072) (local.get $ended))
-              (i32.store8 (i32.const 2092) (i32.const 3))
-              (i32.store (i32.const 2096) (i32.const 1048576))
-              (i32.store (i32.const 2100) (local.get $total))
-              (i32.store (i32.const 2104) (i32.const 20480))
-              (i32.store (i32.const 2108) (local.get $ended))
+              (i32.store8 (i32.const 2100) (i32.const 3))
+              (i32.store (i32.const 2104) (i32.const 1048576))
+              (i32.store (i32.const 2108) (local.get $total))
+              (i32.store (i32.const 2112) (i32.const 20480))
+              (i32.store (i32.const 2116) (local.get $ended))
               (global.set $free (i32.const 196608))
               i32.const 2048)
             (func (export "{interface}#finish"))"#
@@ -745,7 +745,7 @@ fn plugin_with(init: &str, finish: &str, limits: Limits) -> Arc<Plugin> {
         (memory (export "memory") 4)
         (data (i32.const 100) "last words")
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
-        (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
+        (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
           i32.const 1024)
         (func (export "flowloom:plugin/feature@0.1.0#init")
           (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)

@@ -1,14 +1,18 @@
 //! Checks a plugin's manifest against the existing fields and the operator's grants.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashSet;
 
-use flowloom_core::fields::{Feature, PacketField, Sensitivity};
+use flowloom_core::fields::{Feature, PACKET_FIELDS, PacketField, Sensitivity};
 use flowloom_core::schema::{Schema, UdpColumn};
 use flowloom_core::value::Type;
 
 use crate::contract::manifest as wit;
 use crate::error::{LoadErrorKind, RequestedData};
 use crate::grants::Grants;
+use crate::load::option::{self, OptionDescription};
 
 /// The maximum number of outputs of a plugin.
 pub(crate) const MAX_OUTPUTS: usize = 128;
@@ -16,7 +20,7 @@ pub(crate) const MAX_OUTPUTS: usize = 128;
 /// The maximum number of bytes of the version.
 const MAX_VERSION: usize = 256;
 /// The maximum number of bytes of each description.
-const MAX_DESCRIPTION: usize = 4 << 10;
+pub(super) const MAX_DESCRIPTION: usize = 4 << 10;
 
 /// What a plugin adds and what it receives. All of it exists in this run and was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +32,8 @@ pub struct Manifest {
     pub description: String,
     /// The columns that it adds.
     pub outputs: Vec<UdpColumn>,
+    /// The options that it accepts.
+    pub options: Vec<OptionDescription>,
     /// Fields of each packet that it receives.
     pub packet: Vec<&'static PacketField>,
     /// Bytes of each packet's transport payload that it receives: the smaller of the requested and the granted
@@ -44,6 +50,8 @@ pub struct Manifest {
     pub at_expire: Vec<&'static Feature>,
     /// The number of packets of a flow that it receives; `u64::MAX` for no limit.
     pub packets_per_flow: u64,
+    /// Bytes of its memory for each live flow; 0 if it does not know.
+    pub flow_bytes: u32,
     /// Whether it may end flows early.
     pub cuts_flows: bool,
     /// Whether it receives columns of numbers as bytes.
@@ -64,6 +72,26 @@ pub(crate) struct ManifestRules<'a> {
     pub(crate) schema: &'a Schema,
     /// Whether the plugin exports `feature`, so that events can be delivered one at a time.
     pub(crate) has_feature: bool,
+}
+
+/// What a plugin may request: fields that exist in the run and that the operator granted.
+pub(crate) struct Available {
+    packet: Vec<&'static str>,
+    flow: Vec<&'static str>,
+    payload_bytes: u32,
+    packet_bytes: u32,
+}
+
+impl Available {
+    /// Returns it as a type of the contract.
+    pub(crate) fn as_param(&self) -> wit::Available<'_> {
+        wit::Available {
+            packet: &self.packet,
+            flow: &self.flow,
+            payload_bytes: self.payload_bytes,
+            packet_bytes: self.packet_bytes,
+        }
+    }
 }
 
 impl Manifest {
@@ -91,6 +119,7 @@ impl Manifest {
         check_byte_count("packet", declared.packet_bytes)?;
         let manifest = Self {
             outputs: outputs(rules.name, &declared.outputs)?,
+            options: option::descriptions(declared.options)?,
             packet: fields("packet", &declared.packet, PacketField::by_name)?,
             payload_bytes: declared.payload_bytes,
             packet_bytes: declared.packet_bytes,
@@ -98,6 +127,7 @@ impl Manifest {
             at_update: fields("flow", &declared.at_update, Feature::by_name)?,
             at_expire: fields("flow", &declared.at_expire, Feature::by_name)?,
             packets_per_flow,
+            flow_bytes: declared.flow_bytes,
             version: declared.version,
             description: declared.description,
             cuts_flows: declared.cuts_flows,
@@ -130,6 +160,21 @@ impl Manifest {
 }
 
 impl ManifestRules<'_> {
+    /// Returns what the plugin may request.
+    pub(crate) fn available(&self) -> Available {
+        let packet = PACKET_FIELDS.iter();
+        let packet = packet.filter(|field| self.grants.allow(field.sensitivity));
+        let flow = self.schema.features().iter();
+        let flow =
+            flow.filter(|field| !field.group.follows_end() && self.grants.allow(field.sensitivity));
+        Available {
+            packet: packet.map(|field| field.name).collect(),
+            flow: flow.map(|field| field.name).collect(),
+            payload_bytes: self.grants.payload(),
+            packet_bytes: self.grants.bytes(),
+        }
+    }
+
     /// Checks that the operator granted all data that the plugin requests.
     ///
     /// Only numbers of bytes may be granted smaller than requested.
@@ -253,7 +298,7 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
     let mut seen = HashSet::new();
     let one = |output: &'n wit::Output| {
         let name = &output.name;
-        if !is_output_name(name) {
+        if !is_name(name) {
             return Err(LoadErrorKind::BadOutputName {
                 name: name.chars().take(64).collect(),
             });
@@ -272,15 +317,15 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
     declared.iter().map(one).collect()
 }
 
-fn check_len(of: &'static str, text: &str, max: usize) -> Result<(), LoadErrorKind> {
+pub(super) fn check_len(of: &'static str, text: &str, max: usize) -> Result<(), LoadErrorKind> {
     match text.len() {
         len if len > max => Err(LoadErrorKind::TextTooLong { of, len, max }),
         _ => Ok(()),
     }
 }
 
-/// Returns whether a name matches `[a-z][a-z0-9_]{0,31}`.
-fn is_output_name(name: &str) -> bool {
+/// Returns whether the name of an output or an option matches `[a-z][a-z0-9_]{0,31}`.
+pub(super) fn is_name(name: &str) -> bool {
     name.len() <= 32
         && name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
@@ -297,311 +342,7 @@ fn value_type(kind: wit::ValueType) -> Type {
         wit::ValueType::Bytes => Type::Bytes,
         wit::ValueType::Integers => Type::Integers,
         wit::ValueType::Floats => Type::Floats,
+        wit::ValueType::Texts => Type::Texts,
         wit::ValueType::Json => Type::Json,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use flowloom_core::meter::Settings;
-
-    use super::*;
-
-    /// A manifest with one output, which requests nothing.
-    fn declared() -> wit::Manifest {
-        wit::Manifest {
-            version: String::new(),
-            description: String::new(),
-            outputs: vec![wit::Output {
-                name: "x".into(),
-                kind: wit::ValueType::Integer,
-                description: String::new(),
-            }],
-            packet: Vec::new(),
-            payload_bytes: 0,
-            packet_bytes: 0,
-            at_init: Vec::new(),
-            at_update: Vec::new(),
-            at_expire: Vec::new(),
-            packets_per_flow: None,
-            cuts_flows: false,
-            packed: false,
-            needs_one_meter: false,
-        }
-    }
-
-    fn check(declared: wit::Manifest, grants: &str) -> Result<Manifest, String> {
-        let schema = Settings::default().schema();
-        let rules = ManifestRules {
-            name: "p",
-            grants: match grants {
-                "" => Grants::default(),
-                grants => grants.parse().unwrap(),
-            },
-            schema: &schema,
-            has_feature: true,
-        };
-        Manifest::accept(declared, &rules).map_err(|problem| problem.to_string())
-    }
-
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(|&name| name.to_owned()).collect()
-    }
-
-    fn accept(version: usize, description: usize, of_output: usize) -> Result<Manifest, String> {
-        let mut declared = declared();
-        declared.version = "v".repeat(version);
-        declared.description = "d".repeat(description);
-        declared.outputs[0].description = "o".repeat(of_output);
-        check(declared, "")
-    }
-
-    #[test]
-    fn one_missing_grant_is_reported_with_what_requests_it() {
-        let error = |declared, grants| check(declared, grants).unwrap_err();
-        let packet = || wit::Manifest {
-            packet: names(&["ip_size", "src_ip"]),
-            ..declared()
-        };
-        let src_ip = "requests packet field src_ip, which was not granted; it needs addresses";
-        assert_eq!(error(packet(), ""), src_ip);
-        assert_eq!(error(packet(), "payload:64,names"), src_ip);
-        assert!(check(packet(), "addresses").is_ok());
-        let payload = || wit::Manifest {
-            payload_bytes: 64,
-            ..declared()
-        };
-        assert_eq!(
-            error(payload(), "addresses"),
-            "requests payload bytes (64), which were not granted; it needs payload:64"
-        );
-        // A smaller number may be granted.
-        assert_eq!(check(payload(), "payload:9").unwrap().payload_bytes, 9);
-    }
-
-    #[test]
-    fn fields_that_follow_the_end_of_a_flow_cannot_be_requested() {
-        let schema = Schema::new(|_| true, Vec::new());
-        let rules = ManifestRules {
-            name: "p",
-            grants: "addresses".parse().unwrap(),
-            schema: &schema,
-            has_feature: true,
-        };
-        for field in [
-            "community_id",
-            "flow_uid",
-            "source_file",
-            "system_process_pid",
-            "system_process_name",
-        ] {
-            let declared = wit::Manifest {
-                at_expire: names(&["id", field]),
-                ..declared()
-            };
-            let expected = format!(
-                "requests flow field {field}, which plugins cannot request; Flowloom computes it after the flow has ended"
-            );
-            // The run has the columns, or it does not.
-            let problem = Manifest::accept(declared.clone(), &rules).unwrap_err();
-            assert_eq!(problem.to_string(), expected);
-            assert_eq!(check(declared, "").unwrap_err(), expected);
-        }
-    }
-
-    #[test]
-    fn all_missing_grants_are_reported_at_once() {
-        let declared = wit::Manifest {
-            packet: names(&["src_ip", "dst_ip"]),
-            payload_bytes: 1_500,
-            at_init: names(&["src_ip"]),
-            at_update: names(&["src_ip"]),
-            ..declared()
-        };
-        assert_eq!(
-            check(declared.clone(), "").unwrap_err(),
-            "requests packet fields src_ip, dst_ip, flow field src_ip and payload bytes (1500), which \
-             were not granted; it needs addresses,payload:1500"
-        );
-        // What was granted is not listed.
-        assert_eq!(
-            check(declared.clone(), "payload:1").unwrap_err(),
-            "requests packet fields src_ip, dst_ip and flow field src_ip, which were not granted; it \
-             needs addresses"
-        );
-        assert!(check(declared, "addresses,payload:1500").is_ok());
-    }
-
-    #[test]
-    fn packet_bytes_include_addresses() {
-        let declared = wit::Manifest {
-            packet: names(&["src_ip"]),
-            packet_bytes: 1_500,
-            ..declared()
-        };
-        assert_eq!(
-            check(declared.clone(), "").unwrap_err(),
-            "requests packet field src_ip and packet bytes (1500), which were not granted; it needs \
-             bytes:1500"
-        );
-        assert!(check(declared, "bytes:1500").is_ok());
-    }
-
-    #[test]
-    fn pseudonyms_are_not_granted_together_with_addresses() {
-        let with_bytes = wit::Manifest {
-            packet: names(&["src_pseudonym"]),
-            packet_bytes: 20,
-            ..declared()
-        };
-        let error = "but pseudonyms cannot be granted together with addresses or packet bytes, which \
-                     reveal the addresses behind them";
-        for (grants, requests) in [
-            ("", "packet field src_pseudonym and packet bytes (20)"),
-            ("pseudonyms", "packet bytes (20)"),
-            ("bytes:20", "packet field src_pseudonym"),
-        ] {
-            let expected = format!("requests {requests}, {error}");
-            assert_eq!(check(with_bytes.clone(), grants).unwrap_err(), expected);
-        }
-        let alone = wit::Manifest {
-            packet: names(&["src_pseudonym"]),
-            ..declared()
-        };
-        assert_eq!(
-            check(alone, "").unwrap_err(),
-            "requests packet field src_pseudonym, which was not granted; it needs pseudonyms"
-        );
-    }
-
-    #[test]
-    fn the_texts_of_a_manifest_are_bounded() {
-        assert!(accept(MAX_VERSION, MAX_DESCRIPTION, MAX_DESCRIPTION).is_ok());
-        for (lens, what) in [
-            ([MAX_VERSION + 1, 0, 0], "version"),
-            ([0, MAX_DESCRIPTION + 1, 0], "description"),
-            ([0, 0, MAX_DESCRIPTION + 1], "description"),
-        ] {
-            let error = accept(lens[0], lens[1], lens[2]).unwrap_err();
-            assert!(error.contains(what), "{error}");
-        }
-    }
-
-    #[test]
-    fn what_is_declared_is_accepted_unchanged() {
-        let kinds = [
-            (wit::ValueType::Boolean, Type::Boolean),
-            (wit::ValueType::Integer, Type::I64),
-            (wit::ValueType::Float, Type::Float),
-            (wit::ValueType::Text, Type::Text),
-            (wit::ValueType::Bytes, Type::Bytes),
-            (wit::ValueType::Integers, Type::Integers),
-            (wit::ValueType::Floats, Type::Floats),
-            (wit::ValueType::Json, Type::Json),
-        ];
-        let outputs = kinds.iter().enumerate().map(|(n, (kind, _))| wit::Output {
-            name: format!("x{n}"),
-            kind: *kind,
-            description: format!("d{n}"),
-        });
-        let all = wit::Manifest {
-            version: "1.2".into(),
-            description: "counts".into(),
-            outputs: outputs.collect(),
-            packet: names(&["ip_size", "src_ip"]),
-            payload_bytes: 9,
-            packet_bytes: 65_575,
-            at_init: names(&["id"]),
-            at_update: names(&["src_port", "protocol"]),
-            at_expire: names(&["bidirectional_packets"]),
-            packets_per_flow: Some(7),
-            cuts_flows: true,
-            packed: true,
-            needs_one_meter: true,
-        };
-        let accepted = check(all, "payload:64,bytes:100").unwrap();
-        assert_eq!(
-            (&*accepted.version, &*accepted.description),
-            ("1.2", "counts")
-        );
-        for (n, (column, (_, ty))) in accepted.outputs.iter().zip(kinds).enumerate() {
-            assert_eq!((column.plugin(), column.ty()), ("p", ty));
-            let (name, description) = (format!("x{n}"), format!("d{n}"));
-            assert_eq!(
-                (column.name(), column.description()),
-                (&*name, &*description)
-            );
-        }
-        let of = |fields: &[&Feature]| fields.iter().map(|field| field.name).collect::<Vec<_>>();
-        let packet: Vec<_> = accepted.packet.iter().map(|field| field.name).collect();
-        assert_eq!(packet, ["ip_size", "src_ip"]);
-        assert_eq!(of(&accepted.at_init), ["id"]);
-        assert_eq!(of(&accepted.at_update), ["src_port", "protocol"]);
-        assert_eq!(of(&accepted.at_expire), ["bidirectional_packets"]);
-        // The smaller of the requested and the granted number.
-        assert_eq!((accepted.payload_bytes, accepted.packet_bytes), (9, 100));
-        assert_eq!(accepted.packets_per_flow, 7);
-        assert!(accepted.cuts_flows && accepted.packed && accepted.needs_one_meter);
-        assert!(!accepted.hides_addresses);
-        let few = check(declared(), "pseudonyms").unwrap();
-        assert_eq!(few.packets_per_flow, u64::MAX);
-        assert!(!few.cuts_flows && !few.packed && !few.needs_one_meter);
-        assert!(few.hides_addresses);
-    }
-
-    #[test]
-    fn names_of_outputs_are_short_and_plain() {
-        let output = |name: &str| wit::Output {
-            name: name.into(),
-            kind: wit::ValueType::Integer,
-            description: String::new(),
-        };
-        let with = |outputs: Vec<wit::Output>| {
-            let declared = wit::Manifest {
-                outputs,
-                ..declared()
-            };
-            check(declared, "").map(|_| ()).err().unwrap_or_default()
-        };
-        for name in ["a", "a_1", &"x".repeat(32)] {
-            assert_eq!(with(vec![output(name)]), "", "{name}");
-        }
-        for name in ["", "1a", "_a", "A", "aB", "a.b", "ä", &"x".repeat(33)] {
-            let error = with(vec![output(name)]);
-            assert!(
-                error.contains("which is not a valid name"),
-                "{name}: {error}"
-            );
-        }
-        assert_eq!(
-            with(vec![output("a"), output("a")]),
-            "declares output 'a' twice"
-        );
-        let many = |count| (0..count).map(|n| output(&format!("x{n}"))).collect();
-        assert_eq!(with(many(128)), "");
-        assert_eq!(
-            with(many(129)),
-            "declares 129 outputs; at most 128 are accepted"
-        );
-    }
-
-    #[test]
-    fn a_plugin_that_does_not_read_pseudonyms_can_do_without_their_grant() {
-        for declared in [
-            wit::Manifest {
-                at_init: names(&["src_ip"]),
-                ..declared()
-            },
-            wit::Manifest {
-                packet: names(&["src_ip"]),
-                ..declared()
-            },
-        ] {
-            let error = check(declared, "pseudonyms").unwrap_err();
-            assert!(
-                error.ends_with("not granted; it needs addresses"),
-                "{error}"
-            );
-        }
     }
 }

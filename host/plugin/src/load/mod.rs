@@ -6,5 +6,6 @@ pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod linker;
 pub(crate) mod manifest;
+pub(crate) mod option;
 pub(crate) mod plugin;
 pub(crate) mod registry;

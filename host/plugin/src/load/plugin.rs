@@ -27,6 +27,8 @@ pub struct Plugin {
     engine: PluginEngine,
     schema: Schema,
     by_event: bool,
+    /// The memory of an instance that holds no flow.
+    opened_bytes: usize,
     /// The run, once packets flow.
     run: Arc<OnceLock<RunContext>>,
     /// Open instances that no meter uses yet.
@@ -66,6 +68,7 @@ impl Plugin {
             engine: engine.clone(),
             schema: schema.clone(),
             by_event,
+            opened_bytes: instance.memory(),
             run: run.clone(),
             spare: Mutex::new(vec![instance]),
         })
@@ -94,7 +97,9 @@ impl Plugin {
 
     /// Returns how many flows an instance may hold.
     pub(crate) fn max_flows(&self) -> usize {
-        self.spec.limits.flows_of_instance(self.run().meters)
+        let (meters, flow_bytes) = (self.run().meters, self.manifest.flow_bytes);
+        let limits = &self.spec.limits;
+        limits.flows_of_instance(meters, flow_bytes, self.opened_bytes)
     }
 
     /// Returns a CPU budget for one meter, if the time per event is limited.
@@ -198,7 +203,7 @@ fn open(
         spec.limits,
     )?;
     let declared = instance
-        .open(&spec.options)
+        .open(&spec.options, rules.available().as_param())
         .map_err(LoadErrorKind::OpenTrapped)?
         .map_err(LoadErrorKind::RejectedOptions)?;
     Ok((instance, Manifest::accept(declared, &rules)?))
@@ -221,8 +226,8 @@ pub(crate) mod tests {
     pub(crate) const MODULE: &str = r#"(module
         (memory (export "memory") 4)
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
-        (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32) (result i32)
-          i32.const 1024)
+        (func (export "flowloom:plugin/feature@0.1.0#open")
+          (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32) i32.const 1024)
         (func (export "flowloom:plugin/feature@0.1.0#init")
           (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32) unreachable)
         (func (export "flowloom:plugin/feature@0.1.0#update")

@@ -94,6 +94,7 @@ impl Instance {
     pub(crate) fn open(
         &mut self,
         options: &[(String, String)],
+        available: manifest::Available<'_>,
     ) -> Result<Result<manifest::Manifest, String>, Trap> {
         let options: Vec<_> = options
             .iter()
@@ -101,8 +102,8 @@ impl Instance {
             .collect();
         self.call(self.limits.open, |instance| {
             match (&instance.batch, &instance.feature) {
-                (Some(guest), _) => guest.call_open(&mut instance.store, &options),
-                (None, Some(guest)) => guest.call_open(&mut instance.store, &options),
+                (Some(guest), _) => guest.call_open(&mut instance.store, &options, available),
+                (None, Some(guest)) => guest.call_open(&mut instance.store, &options, available),
                 (None, None) => {
                     unreachable!("the linker rejects a component with neither interface")
                 }
@@ -114,7 +115,7 @@ impl Instance {
         &mut self,
         flow: u64,
         packet: feature::Packet,
-        values: Option<&[feature::ValueParam<'_>]>,
+        values: feature::Values<'_>,
     ) -> Result<feature::Verdict, Trap> {
         self.event(|guest, store| guest.call_init(store, flow, packet, values))
     }
@@ -123,7 +124,7 @@ impl Instance {
         &mut self,
         flow: u64,
         packet: feature::Packet,
-        values: Option<&[feature::ValueParam<'_>]>,
+        values: feature::Values<'_>,
     ) -> Result<feature::Verdict, Trap> {
         self.event(|guest, store| guest.call_update(store, flow, packet, values))
     }
@@ -131,7 +132,7 @@ impl Instance {
     pub(crate) fn expire(
         &mut self,
         flow: u64,
-        values: Option<&[feature::ValueParam<'_>]>,
+        values: feature::Values<'_>,
     ) -> Result<Vec<feature::ValueResult>, Trap> {
         self.event(|guest, store| guest.call_expire(store, flow, values))
     }

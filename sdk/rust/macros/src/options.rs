@@ -29,6 +29,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         specs.push(quote! {
             ::flowloom_sdk::OptionSpec {
                 key: #key,
+                kind: <#ty as ::flowloom_sdk::OptionValue>::KIND,
                 accepts: <#ty as ::flowloom_sdk::OptionValue>::ACCEPTS,
                 default: #default,
                 description: #description,

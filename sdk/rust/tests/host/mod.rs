@@ -3,11 +3,11 @@
 
 use flowloom_sdk::__private::Instance;
 use flowloom_sdk::__private::batch_feature::{
-    Batch, Column, IntegerLists, OutputColumn, Texts, Values,
+    self, Batch, Column, IntegerLists, OutputColumn, Texts,
 };
-use flowloom_sdk::__private::feature::{self, Value};
+use flowloom_sdk::__private::feature::{self, Value, Values};
 use flowloom_sdk::__private::manifest::{Manifest, ValueType};
-use flowloom_sdk::Plugin;
+use flowloom_sdk::{Available, Plugin};
 
 /// The field values of a packet or a flow, by name.
 pub(crate) type Facts = Vec<(&'static str, Fact)>;
@@ -39,12 +39,21 @@ pub(crate) struct Event {
     pub(crate) payload: Vec<u8>,
 }
 
+/// Nothing is available.
+pub(crate) const NOTHING: Available = Available {
+    packet: Vec::new(),
+    flow: Vec::new(),
+    payload_bytes: 0,
+    packet_bytes: 0,
+};
+
 /// The output values of the expired flows, in order.
 pub(crate) type Rows = Vec<Vec<Value>>;
 
 /// Sends the events one at a time.
 pub(crate) fn one_by_one<P: Plugin>(options: &[(String, String)], events: &[Event]) -> Rows {
-    let (mut plugin, manifest) = Instance::<P>::open("test", "0", options).expect("it opens");
+    let (mut plugin, manifest) =
+        Instance::<P>::open("test", "0", options, &NOTHING).expect("it opens");
     let mut rows = Vec::new();
     for event in events {
         let (flow, values) = (event.flow, values(&manifest, event));
@@ -64,7 +73,8 @@ pub(crate) fn in_batches<P: Plugin>(
     events: &[Event],
     sizes: &[usize],
 ) -> Rows {
-    let (mut plugin, manifest) = Instance::<P>::open("test", "0", options).expect("it opens");
+    let (mut plugin, manifest) =
+        Instance::<P>::open("test", "0", options, &NOTHING).expect("it opens");
     let mut rows = Vec::new();
     let mut rest = events;
     for &size in sizes.iter().cycle() {
@@ -233,7 +243,7 @@ const IN_RECORD: [&str; 19] = [
 ];
 
 /// Returns the values of an event, in the contract's order.
-pub(crate) fn values(manifest: &Manifest, event: &Event) -> Option<Vec<Value>> {
+pub(crate) fn values(manifest: &Manifest, event: &Event) -> Values {
     let mut values = Vec::new();
     if event.kind != 2 {
         let fields = manifest.packet.iter();
@@ -250,7 +260,11 @@ pub(crate) fn values(manifest: &Manifest, event: &Event) -> Option<Vec<Value>> {
     }
     let asked = asked(manifest, event.kind);
     values.extend(asked.iter().map(|name| value(find(&event.facts, name))));
-    (!values.is_empty()).then_some(values)
+    match &mut values[..] {
+        [] => Values::None,
+        [Value::Bytes(bytes)] => Values::Bytes(std::mem::take(bytes)),
+        _ => Values::Listed(values),
+    }
 }
 
 pub(crate) fn packet(event: &Event) -> feature::Packet {
@@ -291,6 +305,7 @@ fn cell(column: &OutputColumn, kind: ValueType, row: usize) -> Value {
     let text = |texts: &Texts| {
         String::from_utf8(texts.bytes[reach(&texts.ends)].to_vec()).expect("texts are UTF-8")
     };
+    use batch_feature::Values;
     match (&column.values, kind) {
         (Values::Booleans(values), ValueType::Boolean) => Value::Boolean(values[row] != 0),
         (Values::Integers(values), ValueType::Integer) => Value::Integer(values[row]),
@@ -304,6 +319,14 @@ fn cell(column: &OutputColumn, kind: ValueType, row: usize) -> Value {
         }
         (Values::FloatLists(lists), ValueType::Floats) => {
             Value::Floats(lists.values[reach(&lists.ends)].to_vec())
+        }
+        (Values::TextLists(lists), ValueType::Texts) => {
+            let one = |n: usize| {
+                let start = if n == 0 { 0 } else { lists.texts.ends[n - 1] };
+                let bytes = &lists.texts.bytes[start as usize..lists.texts.ends[n] as usize];
+                String::from_utf8(bytes.to_vec()).expect("texts are UTF-8")
+            };
+            Value::Texts(reach(&lists.ends).map(one).collect())
         }
         (Values::Jsons(texts), ValueType::Json) => Value::Json(text(texts)),
         (values, kind) => panic!("declared type {kind:?}, but the plugin returned {values:?}"),

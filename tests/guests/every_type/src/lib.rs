@@ -70,6 +70,8 @@ pub struct Out {
     sizes: Vec<i64>,
     /// The number of packets at every update.
     packets: Option<Vec<f64>>,
+    /// The first letters of the peers' addresses; null for a flow of one packet.
+    letters: Option<Vec<String>>,
     /// The reason of the expiration.
     reason: Json,
 }
@@ -108,6 +110,8 @@ impl Plugin for EveryType {
 
     fn expire(&mut self, state: State, flow: &AtExpire<'_>) -> Out {
         let updates = state.packets.len();
+        let letters = state.peers.split(' ').map(|peer| peer[..1].to_owned());
+        let letters = (updates > 0).then(|| letters.collect());
         Out {
             syn: updates.is_multiple_of(2).then_some(state.syn),
             sum: state.sum,
@@ -116,6 +120,7 @@ impl Plugin for EveryType {
             last: (updates != 1).then_some(Bytes(state.last)),
             sizes: flow.splt_ps.to_vec(),
             packets: (updates > 0).then_some(state.packets),
+            letters,
             reason: Json(format!("{{\"ü\":{}}}", flow.expiration_id)),
         }
     }

@@ -18,6 +18,7 @@ pub(crate) struct Options {
     at_update: Vec<String>,
     at_expire: Vec<String>,
     packets_per_flow: Option<u32>,
+    flow_bytes: u32,
     cuts: bool,
     version: String,
 }
@@ -68,6 +69,7 @@ impl Options {
             at_update: list("at_update"),
             at_expire: list("at_expire"),
             packets_per_flow: number("packets_per_flow")?,
+            flow_bytes: number("flow_bytes")?.unwrap_or(0),
             cuts: find("cuts").is_some(),
             version: find("version").unwrap_or("6.6.6").to_owned(),
             mode,
@@ -87,6 +89,7 @@ impl Options {
                     description: "A value.".to_owned(),
                 })
                 .collect(),
+            options: Vec::new(),
             packet: self.packet.clone(),
             payload_bytes: self.payload,
             packet_bytes: self.bytes,
@@ -94,6 +97,7 @@ impl Options {
             at_update: self.at_update.clone(),
             at_expire: self.at_expire.clone(),
             packets_per_flow: self.packets_per_flow,
+            flow_bytes: self.flow_bytes,
             cuts_flows: self.cuts,
             packed: false,
             needs_one_meter: false,
@@ -113,7 +117,7 @@ fn declared(mode: &str) -> &'static str {
         "shown" => "src_ip:text+payload:bytes+bytes:bytes",
         "every_type" => {
             "boolean:boolean+integer:integer+float:float+text:text+bytes:bytes+integers:integers\
-             +floats:floats+json:json+empty:text+nothing:text"
+             +floats:floats+texts:texts+json:json+empty:text+nothing:text"
         }
         _ => "count:integer",
     }
@@ -128,6 +132,7 @@ fn value_type(name: &str) -> Result<ValueType, String> {
         "bytes" => ValueType::Bytes,
         "integers" => ValueType::Integers,
         "floats" => ValueType::Floats,
+        "texts" => ValueType::Texts,
         "json" => ValueType::Json,
         _ => return Err(format!("`{name}` is not a type")),
     })

@@ -1,7 +1,7 @@
 //! Values, and their conversion for each world.
 
 use crate::bindings::exports::flowloom::plugin::batch_feature::{
-    FloatLists, IntegerLists, OutputColumn, Texts, Values,
+    FloatLists, IntegerLists, OutputColumn, TextLists, Texts, Values,
 };
 use crate::bindings::exports::flowloom::plugin::feature;
 
@@ -16,6 +16,7 @@ pub(crate) enum Value {
     Bytes(Vec<u8>),
     Integers(Vec<i64>),
     Floats(Vec<f64>),
+    Texts(Vec<String>),
     Json(Vec<u8>),
 }
 
@@ -30,6 +31,7 @@ impl Value {
             Value::Bytes(vec![0, 0xff, b'\n']),
             Value::Integers(vec![count, -1]),
             Value::Floats(vec![0.5, f64::NAN, 1e300]),
+            Value::Texts(vec!["a \"quoted\",\n\u{1b}".into(), String::new()]),
             Value::Json(br#"{"b": [1, null], "a": "\u001b"}"#.into()),
             Value::Text(Vec::new()),
             Value::Null,
@@ -48,6 +50,7 @@ impl From<Value> for feature::Value {
             Value::Bytes(value) => Self::Bytes(value),
             Value::Integers(value) => Self::Integers(value),
             Value::Floats(value) => Self::Floats(value),
+            Value::Texts(value) => Self::Texts(value),
             Value::Json(value) => Self::Json(unchecked(value)),
         }
     }
@@ -143,6 +146,26 @@ fn column(kind: &Value, cells: &[&Value]) -> Values {
                 lists.ends.push(lists.values.len() as u32);
             }
             Values::FloatLists(lists)
+        }
+        Value::Texts(_) => {
+            let mut lists = TextLists {
+                texts: Texts {
+                    bytes: Vec::new(),
+                    ends: Vec::new(),
+                },
+                ends: Vec::new(),
+            };
+            for cell in cells {
+                let texts = &mut lists.texts;
+                if let Value::Texts(list) = cell {
+                    for text in list {
+                        texts.bytes.extend_from_slice(text.as_bytes());
+                        texts.ends.push(texts.bytes.len() as u32);
+                    }
+                }
+                lists.ends.push(texts.ends.len() as u32);
+            }
+            Values::TextLists(lists)
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::bindings::exports::flowloom::plugin::batch_feature::{
     self, Batch, Column, OutputColumn,
 };
 use crate::bindings::exports::flowloom::plugin::feature::{self, Value, Values, Verdict};
-use crate::bindings::flowloom::plugin::manifest::Manifest;
+use crate::bindings::flowloom::plugin::manifest::{Available, Manifest};
 use crate::manifest::Options;
 use crate::values::columns;
 use crate::{Packet, Plugin};
@@ -29,7 +29,7 @@ fn with<T>(call: impl FnOnce(&mut Plugin) -> T) -> T {
 struct Component;
 
 impl feature::Guest for Component {
-    fn open(options: Vec<(String, String)>) -> Result<Manifest, String> {
+    fn open(options: Vec<(String, String)>, _: Available) -> Result<Manifest, String> {
         open(options)
     }
 
@@ -68,7 +68,12 @@ impl feature::Guest for Component {
 /// Reads the values of a packet. No other text than the source address is before the bytes.
 fn packet(options: &Options, values: Values) -> Packet {
     let mut packet = Packet::default();
-    for value in values.into_iter().flatten() {
+    let values = match values {
+        Values::None => Vec::new(),
+        Values::Bytes(bytes) => vec![Value::Bytes(bytes)],
+        Values::Listed(values) => values,
+    };
+    for value in values {
         match value {
             Value::Text(text) if packet.src_ip.is_none() && options.asks_for("src_ip") => {
                 packet.src_ip = Some(text);
@@ -84,7 +89,7 @@ fn packet(options: &Options, values: Values) -> Packet {
 }
 
 impl batch_feature::Guest for Component {
-    fn open(options: Vec<(String, String)>) -> Result<Manifest, String> {
+    fn open(options: Vec<(String, String)>, _: Available) -> Result<Manifest, String> {
         open(options)
     }
 

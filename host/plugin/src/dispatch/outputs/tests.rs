@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use flowloom_core::value::Value;
 
 use super::*;
@@ -114,6 +116,67 @@ fn the_bytes_of_each_flow_are_limited_separately() {
     let is_null = |column: &Column, row| column.value(row) == Value::Null;
     assert!(accepted.values.iter().all(|column| !is_null(column, 0)));
     assert!(accepted.values.iter().all(|column| is_null(column, 1)));
+}
+
+/// Returns lists of texts: `ends` in `bytes`, and the ends of the lists.
+fn text_lists(bytes: &[u8], ends: &[u32], lists: &[u32]) -> Values {
+    Values::TextLists(TextLists {
+        texts: texts(bytes, ends),
+        ends: lists.to_vec(),
+    })
+}
+
+#[test]
+fn lists_of_texts_are_accepted() {
+    let values = text_lists("aöb".as_bytes(), &[1, 3, 3, 4], &[2, 2, 2, 4]);
+    let column = OutputColumn {
+        values,
+        valid: vec![1, 1, 0, 1],
+    };
+    let accepted = accept_columns(&declared(Type::Texts), vec![column], 4, MAX_BYTES);
+    assert_eq!((accepted.bad, accepted.too_large), (0, 0));
+    assert_eq!(accepted.row_bytes, [2 * 32 + 3, 0, 0, 2 * 32 + 1]);
+    for (row, expected) in [
+        (0, Some(vec!["a", "ö"])),
+        (1, Some(vec![])),
+        (2, None),
+        (3, Some(vec!["", "b"])),
+    ] {
+        let expected = expected.map(|list| list.into_iter().map(Arc::from).collect::<Vec<_>>());
+        let value = expected.as_deref().map_or(Value::Null, Value::Texts);
+        assert_eq!(accepted.values[0].value(row), value, "{row}");
+    }
+}
+
+#[test]
+fn invalid_lists_of_texts_are_null_and_counted() {
+    for (bytes, ends, lists, bad, too_large) in [
+        // Not UTF-8.
+        (&b"a\xff"[..], &[1, 2][..], &[1, 2][..], 1, 0),
+        // A list ends after the last text, or before it begins.
+        (b"ab", &[1, 2], &[1, 3], 1, 0),
+        (b"ab", &[1, 2], &[2, 1], 1, 0),
+        // A text ends after the last byte, or before it begins.
+        (b"ab", &[1, 3], &[1, 2], 1, 0),
+        (b"ab", &[2, 1], &[1, 2], 1, 0),
+        (b"ab", &[1, 2], &[1], 1, 0),
+        // Many empty texts need memory too.
+        (b"a", &[1, 1, 1, 1, 1, 1], &[1, 6], 0, 1),
+    ] {
+        let column = OutputColumn {
+            values: text_lists(bytes, ends, lists),
+            valid: Vec::new(),
+        };
+        let what = format!("{column:?}");
+        let accepted = accept_columns(&declared(Type::Texts), vec![column], 2, 100);
+        assert_eq!(
+            (accepted.bad, accepted.too_large),
+            (bad, too_large),
+            "{what}"
+        );
+        let is_null = |row| accepted.values[0].value(row) == Value::Null;
+        assert!(!is_null(0) && is_null(1), "{what}");
+    }
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn plain(name: &str) -> PluginSpec {
 fn with_output(name: &str) -> PluginSpec {
     let manifest = r#"(memory (export "memory") 4)
         (data (i32.const 1044) "\b0\04\00\00\01\00\00\00")
-        (data (i32.const 1102) "\01")
+        (data (i32.const 1114) "\01")
         (data (i32.const 1200) "\00\08\00\00\01\00\00\00\01")
         (data (i32.const 2048) "n")"#;
     let module = MODULE.replace(r#"(memory (export "memory") 4)"#, manifest);
@@ -217,7 +217,7 @@ fn plugins_that_read_the_application_of_live_flows_are_known() {
     let mut settings = Settings::default();
     settings.n_dissections = 1;
     // The offsets of the fields at init, update and expire.
-    for (offset, is_live) in [(1068, true), (1076, true), (1084, false)] {
+    for (offset, is_live) in [(1076, true), (1084, true), (1092, false)] {
         let manifest = format!(
             r#"(memory (export "memory") 4)
             (data (i32.const {offset}) "\b0\04\00\00\01\00\00\00")
