@@ -21,7 +21,10 @@ fn prints_requests_and_outputs_of_a_plugin() {
     );
     for line in [
         "called       with single events",
+        "memory       58 bytes per live flow",
         "cuts         may end flows early",
+        "options      limit, an integer from 1 to 18446744073709551615, default 20: \
+         Packets after which a flow ends.",
     ] {
         assert!(lines.contains(&line), "no `{line}` in\n{run}");
     }

@@ -124,11 +124,12 @@ fn flow_slicer_outputs_the_flow_and_its_packets() {
     for capture in KINDS {
         let run = meter(capture)
             .args(["--statistical-analysis", "--splt-analysis", "5"])
-            .plugin("flow_slicer,bytes=1,max_packets=20,fields=tunnel+statistics+splt")
-            .grant("flow_slicer=bytes:1")
-            .jsonl()
-            .run()
-            .done();
+            .plugin("flow_slicer,bytes=1,max_packets=20")
+            .grant("flow_slicer=bytes:1,application,names")
+            .jsonl();
+        #[cfg(feature = "ndpi")]
+        let run = run.dissected();
+        let run = run.run().done();
         assert!(!run.flows().is_empty(), "{capture}");
         for mut flow in run.flows() {
             let own = flow.remove("udps").expect("there is a plugin");
@@ -192,6 +193,38 @@ fn flow_slicer_outputs_packet_bytes() {
         }
     }
     assert!(seen > 0);
+}
+
+#[test]
+fn flow_slicer_leaves_out_what_is_not_available() {
+    for (options, absent) in [
+        (
+            &["--no-decode-tunnels", "--splt-analysis", "2"][..],
+            "tunnel_id",
+        ),
+        (&["--statistical-analysis"], "splt_ps"),
+        (&["--splt-analysis", "2"], "bidirectional_min_ps"),
+        // Not granted, if the flows are dissected.
+        (&[], "application_name"),
+    ] {
+        let run = meter("dns.pcap")
+            .args(options)
+            .plugin("flow_slicer,bytes=1")
+            .grant("flow_slicer=bytes:1")
+            .jsonl();
+        #[cfg(feature = "ndpi")]
+        let run = run.dissected();
+        let run = run.run().done();
+        for flow in run.flows() {
+            let value = &flow["udps"]["flow_slicer"]["flow"]["all_data"];
+            let last = value
+                .as_array()
+                .and_then(|all| all.last())
+                .expect("the flow");
+            assert_eq!(last["id"], flow["id"]);
+            assert_eq!(last.get(absent), None, "{options:?}");
+        }
+    }
 }
 
 #[test]

@@ -502,6 +502,22 @@ fn packets_per_flow_limits_the_events() {
     }
 }
 
+/// A plugin that declares a third of its memory for a flow holds two flows at once.
+#[test]
+fn an_instance_gets_as_many_flows_as_fit_into_its_memory() {
+    for call_mode in Command::CALLS {
+        let run = evil("flow_bytes=80000000", call_mode).done();
+        let values = values(&run, "evil", "count");
+        let with_values = values.iter().flatten().count();
+        assert!((2..FLOWS).contains(&with_values), "{run}");
+        let skipped = FLOWS - with_values;
+        let report = run.report();
+        let end = format!(", {skipped} flows skipped: the plugin reached its flow limit");
+        let summary = report.last().expect("a line about the plugin");
+        assert!(summary.contains(&end), "{run}");
+    }
+}
+
 /// Runs dns.pcap with a hand-written module.
 fn by_hand(module: &Module) -> Run {
     let (_folder, path) = module.file();

@@ -64,6 +64,11 @@ impl Plugin for FirstBytes {
         self.n
     }
 
+    /// Includes the bytes of both directions.
+    fn state_bytes(&self) -> usize {
+        size_of::<State>() + 2 * self.n as usize
+    }
+
     fn init(&mut self, packet: &Packet<'_>, flow: &()) -> State {
         let mut state = State::default();
         self.update(&mut state, packet, flow);

@@ -74,6 +74,11 @@ impl Plugin for FirstBytesStats {
         self.n
     }
 
+    /// Includes the bytes.
+    fn state_bytes(&self) -> usize {
+        size_of::<State>() + self.n as usize
+    }
+
     fn init(&mut self, packet: &Packet<'_>, flow: &()) -> State {
         let mut state = State::default();
         self.update(&mut state, packet, flow);

@@ -20,6 +20,7 @@ enum Kind {
     Float,
     Boolean,
     Text,
+    Texts,
     List,
 }
 
@@ -91,6 +92,8 @@ impl Fields {
                 Kind::Float => flow.get::<f64>(n, name).into(),
                 Kind::Boolean => flow.get::<bool>(n, name).into(),
                 Kind::Text => flow.get::<&str>(n, name).into(),
+                // A list of texts is one text, with line feeds.
+                Kind::Texts => flow.get::<&str>(n, name).lines().collect(),
                 Kind::List => flow.get::<&[i64]>(n, name).into(),
             };
             into.insert(name.clone(), value);
@@ -118,7 +121,7 @@ const ENDS: [(&str, Kind); 15] = [
     ("vlan_id", Kind::U16),
 ];
 
-const APPLICATION: [(&str, Kind); 9] = [
+const APPLICATION: [(&str, Kind); 15] = [
     ("application_name", Kind::Text),
     ("application_category_name", Kind::Text),
     ("application_is_guessed", Kind::Boolean),
@@ -128,6 +131,12 @@ const APPLICATION: [(&str, Kind); 9] = [
     ("server_fingerprint", Kind::Text),
     ("user_agent", Kind::Text),
     ("content_type", Kind::Text),
+    ("client_ja4", Kind::Text),
+    ("tcp_fingerprint", Kind::Text),
+    ("application_domain", Kind::Text),
+    ("application_stack", Kind::Texts),
+    ("application_risks", Kind::Texts),
+    ("application_risk_score", Kind::U16),
 ];
 
 fn named(fields: &[(&str, Kind)]) -> Vec<Field> {
@@ -187,7 +196,7 @@ mod tests {
         assert_eq!(always.len(), 30);
         assert!(!always.contains(&"tunnel_id".to_owned()));
         let all = names("application+tunnel+splt+statistics");
-        assert_eq!(all.len(), 30 + 1 + 48 + 3 + 9);
+        assert_eq!(all.len(), 30 + 1 + 48 + 3 + 15);
         assert_eq!(all[15], "tunnel_id");
         assert_eq!(all[31], "bidirectional_min_ps");
         assert_eq!(all[90], "content_type");

@@ -94,6 +94,11 @@ impl Plugin for Splt {
         Some(self.length)
     }
 
+    /// Includes all packets of the sequence.
+    fn state_bytes(&self) -> usize {
+        size_of::<Sequence>() + self.length as usize * size_of::<Step>()
+    }
+
     fn init(&mut self, packet: &Packet, flow: &()) -> Sequence {
         let mut sequence = Sequence::default();
         self.update(&mut sequence, packet, flow);
