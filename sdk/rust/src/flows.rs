@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// The states by slot. Slots are small numbers, and Flowloom reuses them.
+/// The states by slot. Slots are below the number of flows that an instance may hold, and Flowloom reuses
+/// them.
 ///
 /// The states are in pages, which do not move. A single list would need three times its memory at the
 /// moment when it grows.
 pub(crate) struct Slots<S>(Vec<Page<S>>);
 
-/// The states of consecutive slots. A page has [`PAGE`] of them.
+/// The states of [`PAGE`] consecutive slots. Empty before the first of them is used.
 type Page<S> = Box<[Option<S>]>;
 
 /// The number of slots of a page.
@@ -18,11 +19,12 @@ const PAGE: usize = 1 << 8;
 impl<S> Slots<S> {
     #[inline(always)]
     pub(crate) fn open(&mut self, slot: u32, state: S) {
-        let slot = slot as usize;
-        while slot / PAGE >= self.0.len() {
-            self.grow();
+        if self.entry(slot).is_none() {
+            self.add_page(slot as usize / PAGE);
         }
-        self.0[slot / PAGE][slot % PAGE] = Some(state);
+        if let Some(entry) = self.entry(slot) {
+            *entry = Some(state);
+        }
     }
 
     #[inline(always)]
@@ -35,6 +37,23 @@ impl<S> Slots<S> {
         self.entry(slot)?.take()
     }
 
+    /// Reads a word of the state in each slot, so that all of them are on their way to the CPU cache before
+    /// the first one is used.
+    #[inline(always)]
+    pub(crate) fn touch(&self, slots: &[u32]) {
+        let exists = |slot: &u32| {
+            let slot = *slot as usize;
+            let page = self.0.get(slot / PAGE)?;
+            Some(page.get(slot % PAGE)?.is_some())
+        };
+        let count: usize = slots
+            .iter()
+            .map(|slot| usize::from(exists(slot) == Some(true)))
+            .sum();
+        // The compiler must not remove the loop. Nobody needs the number.
+        std::hint::black_box(count);
+    }
+
     #[inline(always)]
     fn entry(&mut self, slot: u32) -> Option<&mut Option<S>> {
         let slot = slot as usize;
@@ -42,8 +61,11 @@ impl<S> Slots<S> {
     }
 
     #[cold]
-    fn grow(&mut self) {
-        self.0.push((0..PAGE).map(|_| None).collect());
+    fn add_page(&mut self, page: usize) {
+        if page >= self.0.len() {
+            self.0.resize_with(page + 1, Page::default);
+        }
+        self.0[page] = (0..PAGE).map(|_| None).collect();
     }
 }
 
@@ -121,6 +143,16 @@ mod tests {
             assert_eq!(slots.get(slot).copied(), expected);
         }
         assert_eq!(slots.get(u32::MAX), None);
+        slots.touch(&[0, last, u32::MAX]);
+    }
+
+    #[test]
+    fn a_page_exists_only_if_it_is_used() {
+        let mut slots = Slots::default();
+        slots.open(4 * PAGE as u32 + 1, 'a');
+        slots.open(2 * PAGE as u32, 'b');
+        let lens: Vec<_> = slots.0.iter().map(|page| page.len()).collect();
+        assert_eq!(lens, [0, 0, PAGE, 0, PAGE]);
     }
 
     #[test]

@@ -9,6 +9,9 @@ use crate::flows::{self, Ids, Slots};
 use crate::plugin::names;
 use crate::{FlowFields, Options, Outputs, PacketFields, Plugin};
 
+/// The number of events whose states are read ahead.
+const TOUCHED: usize = 16;
+
 /// An opened plugin and the states of its flows.
 #[doc(hidden)]
 pub struct Instance<P: Plugin> {
@@ -160,16 +163,20 @@ impl<P: Plugin> Instance<P> {
             outputs: P::Outputs::columns(expires),
         };
         let mut updates = 0;
-        for (row, (&kind, &slot)) in kinds.iter().zip(slots).enumerate() {
-            event::at(row);
-            if kind == UPDATE {
-                let packet = P::Packet::row(&packets, ends.inits + updates);
-                let flow = P::AtUpdate::row(&updated, updates);
-                let state = self.slots.get(slot).unwrap_or_else(|| no_init());
-                self.plugin.update(state, &packet, &flow);
-                updates += 1;
-            } else {
-                ends.event(self, kind, slot, updates);
+        let (kinds, slots) = (kinds.chunks(TOUCHED), slots.chunks(TOUCHED));
+        for (n, (kinds, slots)) in kinds.zip(slots).enumerate() {
+            self.slots.touch(slots);
+            for (row, (&kind, &slot)) in kinds.iter().zip(slots).enumerate() {
+                event::at(n * TOUCHED + row);
+                if kind == UPDATE {
+                    let packet = P::Packet::row(&packets, ends.inits + updates);
+                    let flow = P::AtUpdate::row(&updated, updates);
+                    let state = self.slots.get(slot).unwrap_or_else(|| no_init());
+                    self.plugin.update(state, &packet, &flow);
+                    updates += 1;
+                } else {
+                    ends.event(self, kind, slot, updates);
+                }
             }
         }
         if ends.expires == 0 {

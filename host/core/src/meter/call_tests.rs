@@ -75,10 +75,6 @@ impl Extension for Recorder {
         self.is_empty
     }
 
-    fn prefetch(&self, _: u32) {
-        self.calls.add("prefetch");
-    }
-
     fn begin_flow(&mut self, packet: &FlowPacket<'_>) {
         self.calls.add(format!("begin {}", packet.packet.src_port));
     }
@@ -234,25 +230,6 @@ fn an_empty_extension_receives_no_packets() {
     meter.push([at(0, &packet)]);
     let expected = ["begin 1", "see 1 #1", "take 1"];
     assert_eq!(calls.take(OF_FLOWS), expected);
-}
-
-#[test]
-fn data_of_a_live_flow_is_prefetched_before_its_packets_and_its_end() {
-    let (mut meter, calls) = meter(&Settings::default(), |_| ());
-    let packet = udp(1);
-    meter.push([at(0, &packet)]);
-    let words = &["prefetch", "packet", "expire"];
-    calls.take(words);
-    meter.push([at(1, &packet)]);
-    meter.finish();
-    drain(&mut meter);
-    let expected = [
-        "prefetch",
-        "packet 1 #2 1",
-        "prefetch",
-        "expire 1 idle after 0",
-    ];
-    assert_eq!(calls.take(words), expected);
 }
 
 #[test]

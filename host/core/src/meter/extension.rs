@@ -21,9 +21,6 @@ pub trait Extension {
     /// Returns whether the extension needs neither packets nor flows.
     fn is_empty(&self) -> bool;
 
-    /// Prefetches the memory that packets of the flow in this slot will touch.
-    fn prefetch(&self, slot: u32);
-
     /// Records that a flow begins with this packet.
     fn begin_flow(&mut self, packet: &FlowPacket<'_>);
 
@@ -83,8 +80,6 @@ impl Extension for NoExtension {
     fn is_empty(&self) -> bool {
         true
     }
-
-    fn prefetch(&self, _: u32) {}
 
     fn begin_flow(&mut self, _: &FlowPacket<'_>) {}
 

@@ -85,7 +85,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     /// Meters a chunk of at most [`CHUNK`] packets.
     #[inline]
     pub fn push(&mut self, chunk: &mut [FlowPacket<'_>]) {
-        self.prefetch(chunk);
+        self.table.prefetch(chunk);
         for index in 0..chunk.len() {
             self.meter(chunk, index);
         }
@@ -101,7 +101,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         chunk: &mut [FlowPacket<'_>],
         passes: &mut Peekable<impl Iterator<Item = (u64, u64)>>,
     ) {
-        self.prefetch(chunk);
+        self.table.prefetch(chunk);
         for index in 0..chunk.len() {
             let next = chunk[index].ordinal;
             while let Some((time_ms, ordinal)) = passes.next_if(|(_, ordinal)| *ordinal < next) {
@@ -110,16 +110,6 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
             self.meter(chunk, index);
         }
         self.extension.take(chunk, &mut self.ready);
-    }
-
-    #[inline]
-    fn prefetch(&self, chunk: &[FlowPacket<'_>]) {
-        match self.extension.is_empty() {
-            true => self.table.prefetch(chunk, |_| ()),
-            false => self
-                .table
-                .prefetch(chunk, |slot| self.extension.prefetch(slot)),
-        }
     }
 
     /// Ends the flows that are idle at this time. `ordinal` is the ordinal of the packet that has the time.
@@ -334,8 +324,7 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
     fn end_idle(&mut self, slots: &[u32], ordinal: u64, chunk: &[FlowPacket<'_>]) {
         for slots in slots.chunks(CHUNK) {
             // The flows had no packet for a while, so they are usually not in the cache.
-            self.table
-                .prefetch_ends(slots, |slot| self.extension.prefetch(slot));
+            self.table.prefetch_ends(slots);
             for &slot in slots {
                 self.end(slot, Expiration::Idle, Ended::by_another(ordinal), chunk);
                 self.table.release(slot);

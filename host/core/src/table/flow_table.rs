@@ -86,25 +86,23 @@ impl FlowTable {
 
     /// Prefetches the index entries and flow records that these packets will touch, so that their memory
     /// accesses overlap.
-    ///
-    /// `prefetch_more` is called with the slots, to prefetch other data of the flows.
     #[inline]
-    pub(crate) fn prefetch(&self, flow_packets: &[FlowPacket<'_>], prefetch_more: impl Fn(u32)) {
+    pub(crate) fn prefetch(&self, flow_packets: &[FlowPacket<'_>]) {
         for flow_packet in flow_packets {
             self.index.prefetch(flow_packet.hash);
         }
         for flow_packet in flow_packets {
             if let Some(slot) = self.index.peek(flow_packet.hash) {
-                self.prefetch_flow(slot, &prefetch_more);
+                self.prefetch_flow(slot);
             }
         }
     }
 
     /// Prefetches what the ends of the flows in these slots will touch, like [`prefetch`](Self::prefetch).
     #[inline]
-    pub(crate) fn prefetch_ends(&self, slots: &[u32], prefetch_more: impl Fn(u32)) {
+    pub(crate) fn prefetch_ends(&self, slots: &[u32]) {
         for &slot in slots {
-            self.prefetch_flow(slot, &prefetch_more);
+            self.prefetch_flow(slot);
         }
         for &slot in slots {
             let hash = self.hasher.hash_of(&self.records[slot]);
@@ -113,9 +111,8 @@ impl FlowTable {
     }
 
     #[inline]
-    fn prefetch_flow(&self, slot: u32, prefetch_more: &impl Fn(u32)) {
+    fn prefetch_flow(&self, slot: u32) {
         prefetch_all(&self.records[slot]);
-        prefetch_more(slot);
         if let Some(statistics) = &self.statistics {
             prefetch_all(&statistics[slot]);
         }

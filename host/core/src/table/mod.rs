@@ -7,5 +7,5 @@ mod slab;
 mod timing_wheel;
 
 pub(crate) use flow_table::{Analyses, FlowTable, Lookup, Timeouts};
-pub use prefetch::{prefetch, prefetch_all};
-pub use slab::{SegmentedVec, SlotAllocator};
+pub use prefetch::prefetch_all;
+pub use slab::SegmentedVec;

@@ -2,7 +2,7 @@
 
 /// Prefetches the first cache line of a value.
 #[inline]
-pub fn prefetch<T>(value: &T) {
+pub(super) fn prefetch<T>(value: &T) {
     line(value, 0);
 }
 

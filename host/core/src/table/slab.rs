@@ -125,14 +125,14 @@ impl<T> IndexMut<u32> for SegmentedVec<T> {
 
 /// Allocates slot numbers. It reuses the slot that was released last, so that slots stay dense.
 #[derive(Debug, Default)]
-pub struct SlotAllocator {
+pub(super) struct SlotAllocator {
     free: Vec<u32>,
     next: u32,
 }
 
 impl SlotAllocator {
     /// Allocates a slot.
-    pub fn take(&mut self) -> u32 {
+    pub(super) fn take(&mut self) -> u32 {
         self.free.pop().unwrap_or_else(|| {
             self.next += 1;
             self.next - 1
@@ -140,12 +140,12 @@ impl SlotAllocator {
     }
 
     /// Releases a slot, which must be allocated.
-    pub fn give_back(&mut self, slot: u32) {
+    pub(super) fn give_back(&mut self, slot: u32) {
         self.free.push(slot);
     }
 
     /// Returns the number of allocated slots.
-    pub fn taken(&self) -> usize {
+    pub(super) fn taken(&self) -> usize {
         self.next as usize - self.free.len()
     }
 }

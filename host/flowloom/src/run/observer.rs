@@ -104,11 +104,6 @@ impl Extension for FlowExtension {
     }
 
     #[inline]
-    fn prefetch(&self, slot: u32) {
-        self.plugins.prefetch(slot);
-    }
-
-    #[inline]
     fn begin_flow(&mut self, packet: &FlowPacket<'_>) {
         self.plugins.begin_flow(packet);
     }

@@ -34,19 +34,21 @@ pub(crate) struct SelectedPackets {
     indices: [u8; CHUNK],
     /// Values of [`EventKind`].
     kinds: [u8; CHUNK],
-    /// Slots of the flows in the instance.
+    /// Slots of the flows.
     slots: [u32; CHUNK],
 }
 
 impl SelectedPackets {
-    /// Adds the packet at `index` of the chunk. There are at most `CHUNK`.
+    /// Adds the packet at `index` of the chunk if `is_selected`. It is called for at most `CHUNK` packets.
+    ///
+    /// Each packet is written, and the next one replaces it if it was not selected: there is no branch to predict.
     #[inline]
-    pub(crate) fn push(&mut self, index: usize, kind: EventKind, slot: u32) {
+    pub(crate) fn push_if(&mut self, is_selected: bool, index: usize, kind: EventKind, slot: u32) {
         let at = self.len;
         self.indices[at] = index as u8;
         self.kinds[at] = kind as u8;
         self.slots[at] = slot;
-        self.len = at + 1;
+        self.len = at + usize::from(is_selected);
     }
 
     /// Returns the index of each packet in the chunk, and the kind of its event.
@@ -361,7 +363,7 @@ mod tests {
             for (n, room) in rooms.into_iter().enumerate() {
                 assert_eq!((batch.room(), batch.len()), (room, n), "{payload} {packet}");
                 let mut selected = SelectedPackets::default();
-                selected.push(0, EventKind::Update, 3);
+                selected.push_if(true, 0, EventKind::Update, 3);
                 batch.push_packets(&selected, &manifest, &chunk, None);
             }
             batch.clear();

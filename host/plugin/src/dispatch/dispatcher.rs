@@ -416,13 +416,6 @@ impl Extension for PluginDispatcher {
     }
 
     #[inline]
-    fn prefetch(&self, slot: u32) {
-        for runner in self.runners.iter().flatten() {
-            runner.prefetch(slot);
-        }
-    }
-
-    #[inline]
     fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) {
         self.now = flow_packet.time;
         self.current_mut().flows += 1;

@@ -3,6 +3,8 @@
 pub(crate) mod batch;
 pub(crate) mod column;
 pub(crate) mod dispatcher;
+mod event;
+mod held_flows;
 pub(crate) mod json;
 pub(crate) mod outputs;
 pub(crate) mod record;

@@ -19,15 +19,12 @@
 //!
 //! # Which flows the instance holds
 //!
-//! A flow id is the ordinal of the first packet of the flow. `first_flow` is the smallest flow id that the current
-//! instance can hold. `slots` maps a slot of the flow table to a slot of the instance, plus one.
+//! [`HeldFlows`] knows them.
 //!
-//! - `first_flow` is `u64::MAX` if and only if there is no instance.
-//! - A flow with an id below `first_flow` was held by an earlier instance, or began during a back-off. Its entry in
-//!   `slots` is not valid. It receives no events, and its values are null (`flows_lost`).
-//! - Other flows with the entry 0 are not held: the plugin had reached its flow limit, or its share of an overloaded
-//!   meter. Their values are null (`flows_skipped`, `flows_shed`).
-//! - A trap therefore costs O(1). It does not visit the flows that the instance held.
+//! - A flow that an earlier instance held, or that began during a back-off, receives no events, and its values are null
+//!   (`flows_lost`). A trap does not visit the flows that the instance held.
+//! - Neither does a flow that began when the plugin had reached its flow limit, or its share of an overloaded meter
+//!   (`flows_skipped`, `flows_shed`).
 //!
 //! # Delivery
 //!
@@ -36,7 +33,7 @@
 //!
 //! - During a trial, and for the first event after a back-off, a batch has at most one event (`room`).
 //!   `trial_event` is that event. An error in the log then names its packet and flow.
-//! - Without an instance the batch stays empty: no flow has a valid slot.
+//! - Without an instance the batch stays empty: no flow is held.
 //! - Every entry into the instance goes through `call`, which measures and charges it.
 
 #[cfg(test)]
@@ -49,11 +46,12 @@ use std::time::Duration;
 
 use flowloom_core::flow::Answer;
 use flowloom_core::record::{FlowPacket, FlowView};
-use flowloom_core::table::{SegmentedVec, SlotAllocator, prefetch};
 use flowloom_core::time::Time;
 use flowloom_core::value::UdpValue;
 
 use super::batch::{Batch, EventKind, SelectedPackets};
+use super::event::Event;
+use super::held_flows::{End, HeldFlows};
 use super::outputs;
 use super::record::EventValues;
 use crate::contract::feature::Verdict;
@@ -73,22 +71,16 @@ pub(crate) struct PluginRunner {
     plugin: Arc<Plugin>,
     /// `None` during a back-off and in quarantine.
     instance: Option<Instance>,
-    /// The smallest flow id that the instance can hold; `u64::MAX` while there is no instance.
-    first_flow: u64,
+    /// The flows that the instance holds.
+    held: HeldFlows,
     health: Health,
     /// The time of the last packet that was delivered.
     now: Time,
     /// The only event of the batch during a trial.
     trial_event: Option<Event>,
     delivery: EventDelivery,
-    /// For each slot of the flow table: the slot of its flow in the instance, plus one. 0 if the instance does
-    /// not hold the flow.
-    slots: SegmentedVec<u32>,
-    instance_slots: SlotAllocator,
     /// The number of packets of a flow that the plugin receives, from the manifest.
     packets_per_flow: u64,
-    /// The maximum number of flows that the instance holds.
-    max_flows: usize,
     clock: CallClock,
     budget: Option<CpuBudget>,
     load_share: LoadShare,
@@ -99,52 +91,6 @@ pub(crate) struct PluginRunner {
 enum EventDelivery {
     Columns(Batch),
     Calls(EventValues),
-}
-
-/// The event or events of a call, for the log. `packet` is an ordinal, and `flow` is a flow id.
-#[derive(Clone, Copy)]
-enum Event {
-    Packet {
-        kind: EventKind,
-        packet: u64,
-        flow: u64,
-    },
-    Expire {
-        flow: u64,
-    },
-    Batch {
-        events: usize,
-    },
-    Start,
-    Finish,
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Packet { kind, packet, flow } => {
-                let name = match kind {
-                    EventKind::Init => "init",
-                    _ => "update",
-                };
-                write!(f, "in {name}, packet {packet} of flow {flow}")
-            }
-            Self::Expire { flow } => write!(f, "in expire of flow {flow}"),
-            Self::Batch { events } => write!(f, "in a batch of {events} events"),
-            Self::Start => f.write_str("while a new instance was opened"),
-            Self::Finish => f.write_str("in finish"),
-        }
-    }
-}
-
-impl Event {
-    fn of(kind: EventKind, flow_packet: &FlowPacket<'_>) -> Self {
-        Self::Packet {
-            kind,
-            packet: flow_packet.ordinal,
-            flow: flow_packet.flow_id,
-        }
-    }
 }
 
 impl PluginRunner {
@@ -161,7 +107,10 @@ impl PluginRunner {
         let mut runner = Self::build(plugin, None, u64::MAX);
         runner.now = now;
         match opened {
-            Ok(instance) => (runner.instance, runner.first_flow) = (Some(instance), ordinal),
+            Ok(instance) => {
+                runner.instance = Some(instance);
+                runner.held.restart(ordinal);
+            }
             Err(error) => runner.record_trap(Event::Start, &error.problem),
         }
         runner
@@ -182,17 +131,14 @@ impl PluginRunner {
         };
         Self {
             instance,
-            first_flow,
+            held: HeldFlows::new(first_flow, plugin.max_flows()),
             health: Health::default(),
             now: Time::EPOCH,
             trial_event: None,
             delivery,
-            slots: SegmentedVec::default(),
-            instance_slots: SlotAllocator::default(),
             packets_per_flow: manifest.packets_per_flow,
             clock: CallClock::default(),
             budget: plugin.budget(),
-            max_flows: plugin.max_flows(),
             load_share: LoadShare::default(),
             report,
             plugin,
@@ -251,7 +197,7 @@ impl PluginRunner {
         if let Some(instance) = &self.instance {
             report.memory = instance.memory();
             report.lines_dropped += instance.lines_dropped();
-            report.flows_held = self.instance_slots.taken() as u64;
+            report.flows_held = self.held.count();
         }
         report
     }
@@ -282,14 +228,6 @@ impl PluginRunner {
         }
     }
 
-    /// Prefetches the entry of `slots` that packets of this flow will read.
-    #[inline]
-    pub(crate) fn prefetch(&self, flow_slot: u32) {
-        if let Some(slot) = self.slots.get(flow_slot) {
-            prefetch(slot);
-        }
-    }
-
     /// Copies the packet fields of the packets that were delivered from this chunk. Must be called before the
     /// chunk is dropped.
     #[inline]
@@ -309,24 +247,20 @@ impl PluginRunner {
         packets: Range<usize>,
         view: Option<&dyn Fn() -> FlowView<'f>>,
     ) -> bool {
-        let (mut selected, mut now) = (SelectedPackets::default(), self.now);
+        let mut selected = SelectedPackets::default();
         for (at, flow_packet) in packets.clone().zip(&chunk[packets]) {
-            let (kind, slot) = match flow_packet.nth {
-                1 => (EventKind::Init, self.begin_flow(flow_packet)),
-                nth => {
-                    let slot = self.slots[flow_packet.slot].checked_sub(1);
-                    // An earlier instance held the flow, or the plugin has received enough packets of it.
-                    let is_over =
-                        flow_packet.flow_id < self.first_flow || nth > self.packets_per_flow;
-                    (EventKind::Update, slot.filter(|_| !is_over))
+            let kind = match flow_packet.nth {
+                1 => {
+                    self.begin_flow(flow_packet);
+                    EventKind::Init
                 }
+                _ => EventKind::Update,
             };
-            if let Some(slot) = slot {
-                selected.push(at, kind, slot);
-            }
-            now = flow_packet.time;
+            let is_wanted = flow_packet.nth <= self.packets_per_flow;
+            let is_selected = is_wanted && self.held.holds(flow_packet);
+            selected.push_if(is_selected, at, kind, flow_packet.slot);
+            self.now = flow_packet.time;
         }
-        self.now = now;
         if let EventDelivery::Columns(batch) = &mut self.delivery {
             batch.push_packets(&selected, self.plugin.manifest(), chunk, view);
             if self.health.is_on_trial() {
@@ -345,28 +279,21 @@ impl PluginRunner {
         cuts
     }
 
-    /// Handles the first packet of a flow. Returns the slot of the flow in the instance, if the instance is to
-    /// hold it.
-    #[inline(never)]
-    fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) -> Option<u32> {
-        self.slots.extend_to(flow_packet.slot);
-        self.slots[flow_packet.slot] = 0;
+    /// Handles the first packet of a flow: opens an instance if there is none, and adds the flow to those that the
+    /// instance holds, if it is to hold it.
+    #[inline]
+    fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) {
         self.now = flow_packet.time;
         if self.instance.is_none() && !self.restart_instance(flow_packet.ordinal) {
-            return None;
+            return;
         }
         self.health.complete_trial(self.now);
         if self.load_share.is_over {
             self.report.flows_shed += 1;
-            return None;
-        }
-        if self.instance_slots.taken() >= self.max_flows {
+            self.held.shed(flow_packet);
+        } else if !self.held.begin(flow_packet) {
             self.report.flows_skipped += 1;
-            return None;
         }
-        let slot = self.instance_slots.take();
-        self.slots[flow_packet.slot] = slot + 1;
-        Some(slot)
     }
 
     /// Calls `init` or `update` for one packet. Returns whether the plugin cuts the flow.
@@ -403,19 +330,19 @@ impl PluginRunner {
     /// `None`, and `waiting` is the index of the flow among the flows that wait for a flush.
     pub(crate) fn expire(
         &mut self,
-        flow_slot: u32,
+        slot: u32,
         flow: &FlowView<'_>,
         waiting: u32,
         room: usize,
     ) -> Option<(Vec<UdpValue>, u32)> {
-        let slot = std::mem::take(&mut self.slots[flow_slot]);
-        if flow.record.id < self.first_flow {
-            self.report.flows_lost += 1;
-            return None;
+        match self.held.end(flow.record.id, slot) {
+            End::Held => {}
+            End::NotHeld => return None,
+            End::OfEarlierInstance => {
+                self.report.flows_lost += 1;
+                return None;
+            }
         }
-        // The entry is 0 if the flow was not offered to the plugin.
-        let slot = slot.checked_sub(1)?;
-        self.instance_slots.give_back(slot);
         let event = Event::Expire {
             flow: flow.record.id,
         };
@@ -512,8 +439,7 @@ impl PluginRunner {
             Ok(instance) => {
                 tracing::info!("plugin {}: opened a new instance", self.plugin.name());
                 self.instance = Some(instance);
-                self.first_flow = ordinal;
-                self.instance_slots = SlotAllocator::default();
+                self.held.restart(ordinal);
                 self.health.started(self.now);
                 true
             }
@@ -569,7 +495,7 @@ impl PluginRunner {
 
     /// Discards the instance, and with it the slots of all flows.
     fn drop_instance(&mut self) {
-        self.first_flow = u64::MAX;
+        self.held.restart(u64::MAX);
         if let Some(instance) = self.instance.take() {
             self.report.memory = instance.memory();
             self.report.lines_dropped += instance.lines_dropped();

@@ -32,25 +32,6 @@ fn work_of_the_host_for_the_plugin_is_charged_to_the_plugin() {
 }
 
 #[test]
-fn the_log_names_the_event_of_a_trap() {
-    let packet = |kind| Event::Packet {
-        kind,
-        packet: 7,
-        flow: 3,
-    };
-    for (event, text) in [
-        (packet(EventKind::Init), "in init, packet 7 of flow 3"),
-        (packet(EventKind::Update), "in update, packet 7 of flow 3"),
-        (Event::Expire { flow: 3 }, "in expire of flow 3"),
-        (Event::Batch { events: 9 }, "in a batch of 9 events"),
-        (Event::Start, "while a new instance was opened"),
-        (Event::Finish, "in finish"),
-    ] {
-        assert_eq!(event.to_string(), text);
-    }
-}
-
-#[test]
 fn a_call_is_counted_as_the_kind_of_its_trap() {
     for (trap, of_time, of_memory) in [
         (Trap::Deadline { allowed_ms: 1 }, 1, 0),
@@ -72,7 +53,7 @@ fn a_call_is_counted_as_the_kind_of_its_trap() {
         ),
     ] {
         let mut runner = PluginRunner::start(Arc::new(load()), Time::EPOCH, 5);
-        assert_eq!(runner.first_flow, 5);
+        assert_eq!(runner.held.first(), 5);
         let answer = runner.call(3, Event::Batch { events: 3 }, |_, _| {
             Err::<(), _>(trap.clone())
         });
@@ -85,7 +66,7 @@ fn a_call_is_counted_as_the_kind_of_its_trap() {
         );
         assert_eq!(report.last_trap, Some(trap));
         // Nothing is called without an instance.
-        assert_eq!(runner.first_flow, u64::MAX);
+        assert_eq!(runner.held.first(), u64::MAX);
         assert_eq!(runner.call(1, Event::Finish, |_, _| Ok(())), None);
         assert_eq!(runner.report().calls, 1);
     }
@@ -107,7 +88,8 @@ fn a_plugin_beyond_its_share_of_an_overloaded_meter_gets_no_new_flows() {
     // The end of the overload ends it.
     runner.set_overload(false);
     assert!(!runner.load_share.is_over);
-    assert_eq!(runner.begin_flow(&packet), Some(0));
+    runner.begin_flow(&packet);
+    assert!(runner.held.holds(&packet));
     assert_eq!(runner.report().flows_held, 1);
 }
 
