@@ -4,7 +4,8 @@
 let most; // payload bytes to use
 
 export function open(options) {
-  most = options.integer("n", 64, { least: 1, most: 4096 });
+  const about = "Number of payload bytes per flow to use for the entropy.";
+  most = options.integer("n", about, { default: 64, least: 1, most: 4096 });
   return {
     description: "Packet sizes, and the entropy of a flow's first payload bytes.",
     packet: ["ip_size"],

@@ -44,18 +44,19 @@ class Instance {
     this.author = author;
   }
 
-  open(given) {
+  open(given, available) {
     try {
       const options = new Options(given);
       const manifest = this.author.open(options);
       options.check();
-      return this.manifest(manifest);
+      this.author.adapt?.(known(available), manifest);
+      return this.manifest(manifest, options.read());
     } catch (error) {
       throw error instanceof OptionError ? error.message : error;
     }
   }
 
-  manifest(manifest) {
+  manifest(manifest, options) {
     const { payloadBytes = 0, packetBytes = 0, packet = [], atInit = [], atUpdate = [], atExpire = [] } = manifest;
     this.outputs = Object.entries(manifest.outputs ?? {}).map(([name, [kind, description]]) => {
       if (!TYPES.includes(kind))
@@ -77,6 +78,7 @@ class Instance {
       version: manifest.version ?? "0.1.0",
       description: manifest.description ?? "",
       outputs: this.outputs,
+      options,
       packet,
       payloadBytes,
       packetBytes,
@@ -84,6 +86,7 @@ class Instance {
       atUpdate,
       atExpire,
       packetsPerFlow: manifest.packetsPerFlow ?? null,
+      flowBytes: manifest.flowBytes ?? 0,
       cutsFlows: this.cutsFlows,
       packed: true,
       needsOneMeter: manifest.needsOneMeter ?? false,
@@ -112,7 +115,7 @@ class Instance {
     const state = this.ids.get(flow);
     this.ids.delete(flow);
     const answer = this.check(this.author.expire(state, this.expired.ofValues(new Values(values))));
-    return this.outputs.map(({ name, kind }) => value(kind, answer[name]));
+    return this.outputs.map(({ name, kind }) => value(name, kind, answer[name]));
   }
 
   process(events) {
@@ -148,7 +151,7 @@ class Instance {
       }
     }
     if (answers.length === 0) return [];
-    return this.outputs.map(({ name, kind }) => outputColumn(kind, answers.map((answer) => answer[name])));
+    return this.outputs.map(({ name, kind }) => outputColumn(name, kind, answers.map((answer) => answer[name])));
   }
 
   finish() {
@@ -162,4 +165,14 @@ class Instance {
     }
     return answer;
   }
+}
+
+// Returns what is available, without fields that this SDK does not know.
+function known({ packet, flow, payloadBytes, packetBytes }) {
+  return {
+    packet: packet.filter((name) => name in PACKET),
+    flow: flow.filter((name) => name in FLOW),
+    payloadBytes,
+    packetBytes,
+  };
 }

@@ -1,10 +1,11 @@
 // The options of a plugin, which the operator sets.
 
-// An error in the options. Flowloom shows its message to the operator.
+// An error in the options, or in what is available. Flowloom shows its message to the operator.
 export class OptionError extends Error {}
 
-// The options that the operator gave. `open` reads them one by one. Options that it does not read are
-// errors; the error lists the options that it reads.
+// The options that the operator gave. `open` reads them one by one, and describes each in one sentence, which
+// Flowloom shows to the operator. Options that it does not read are errors; the error lists the options that
+// it reads.
 export class Options {
   #given = new Map();
   #read = new Map();
@@ -17,30 +18,33 @@ export class Options {
     }
   }
 
-  // Returns a text. Every method returns `fallback` if the operator did not give the option, and throws
-  // an OptionError if the value is invalid.
-  text(key, fallback = null) {
-    return this.#take(key, (text) => text, "a text", fallback);
+  // Returns a text: text("name", "The name of the list.", { default: "all" }). Every method returns `default`,
+  // which is null unless it is set, if the operator did not give the option. It throws an OptionError if the
+  // value is invalid, and if the option is missing and `required` is true.
+  text(key, description, more) {
+    return this.#take(key, "text", description, more, "a text", (text) => text);
   }
 
-  // Returns an integer from `least` to `most`: integer("n", 64, { least: 1, most: 4096 }).
-  integer(key, fallback = null, { least = -(2 ** 53), most = 2 ** 53 } = {}) {
+  // Returns an integer from `least` to `most`: integer("n", "Bytes to use.", { default: 64, least: 1, most: 4096 }).
+  integer(key, description, more) {
+    const { least = -(2 ** 53), most = 2 ** 53 } = more ?? {};
     const parse = (text) => {
       const value = /^-?\d+$/.test(text) ? Number(text) : NaN;
       return value >= least && value <= most ? value : undefined;
     };
-    return this.#take(key, parse, `an integer from ${least} to ${most}`, fallback);
+    return this.#take(key, "integer", description, more, `an integer from ${least} to ${most}`, parse);
   }
 
   // Returns a number.
-  number(key, fallback = null) {
+  number(key, description, more) {
     const parse = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? undefined : Number(text));
-    return this.#take(key, parse, "a number", fallback);
+    return this.#take(key, "float", description, more, "a number", parse);
   }
 
   // Returns a boolean, given as `true` or `false`.
-  boolean(key, fallback = null) {
-    return this.#take(key, (text) => ({ true: true, false: false })[text], "true or false", fallback);
+  boolean(key, description, more) {
+    const parse = (text) => ({ true: true, false: false })[text];
+    return this.#take(key, "boolean", description, more, "true or false", parse);
   }
 
   // Throws an OptionError if an option was not read. The SDK calls it after `open`.
@@ -50,9 +54,22 @@ export class Options {
     }
   }
 
-  #take(key, parse, accepts, fallback) {
-    this.#read.set(key, fallback === null ? accepts : `${accepts}, default ${fallback}`);
-    if (!this.#given.has(key)) return fallback;
+  // Returns the descriptions of the options that were read, as the manifest has them.
+  read() {
+    return [...this.#read.values()];
+  }
+
+  #take(key, kind, description, more, accepts, parse) {
+    if (typeof description !== "string" || description.trim() === "")
+      throw new TypeError(`option \`${key}\` needs a description: one sentence for people`);
+    const { default: fallback = null, required = false } = more ?? {};
+    // In the manifest, a required option has no default, and the default of an optional one may be empty.
+    const text = required ? null : String(fallback ?? "");
+    this.#read.set(key, { name: key, kind, accepts, default: text, description });
+    if (!this.#given.has(key)) {
+      if (required) throw new OptionError(`option \`${key}\` is missing; ${this.#accepted()}`);
+      return fallback;
+    }
     const given = this.#given.get(key);
     const value = parse(given);
     if (value === undefined) throw new OptionError(`option \`${key}\` must be ${accepts}, not "${given}"`);
@@ -61,7 +78,11 @@ export class Options {
 
   #accepted() {
     if (this.#read.size === 0) return "this plugin accepts no options";
-    const options = [...this.#read].map(([key, what]) => `\`${key}\` (${what})`);
-    return `this plugin accepts ${options.join("; ")}`;
+    return `this plugin accepts ${this.read().map(line).join("; ")}`;
   }
+}
+
+function line({ name, accepts, default: text, description }) {
+  const when = text === null ? "required" : text === "" ? "optional" : `default ${text}`;
+  return `\`${name}\` (${accepts}, ${when}): ${description.replace(/\.$/, "")}`;
 }

@@ -58,7 +58,8 @@ export class Rows {
 // The values of an event that were not read yet.
 export class Values {
   constructor(values) {
-    this.values = values;
+    // A byte string that is the only value has the form of a value.
+    this.values = values.tag === "listed" ? values.val : [values];
     this.at = 0;
   }
 

@@ -17,6 +17,7 @@ export function open() {
       last: ["bytes", ""],
       sizes: ["integers", ""],
       packets: ["floats", ""],
+      letters: ["texts", ""],
       reason: ["json", ""],
     },
   };
@@ -43,6 +44,7 @@ export function expire(state, flow) {
     last: updates !== 1 ? state.last : null,
     sizes: flow.splt_ps,
     packets: updates > 0 ? state.packets : null,
+    letters: updates > 0 ? state.peers.split(" ").map((peer) => peer[0]) : undefined,
     reason: `{"ü":${flow.expiration_id}}`,
   };
 }
