@@ -16,6 +16,7 @@ from conftest import CAPTURES, ROOT
 
 import flowloom
 from flowloom import Json, Output
+from flowloom import build
 from flowloom.build import module_of
 
 LIMIT = 1_000
@@ -56,7 +57,7 @@ class Sizes(Base):
     ]
 
     def open(self, options):
-        self.limit = options.integer("limit", default=LIMIT, least=1)
+        self.limit = options.integer("limit", "Sizes above it are large.", default=LIMIT, least=1)
 
     def update(self, state, packet, flow):
         state.sizes.append(packet.ip_size)
@@ -231,6 +232,28 @@ def test_fields_that_are_not_declared_are_named(method, message, tmp_path):
     kind = undeclared(method)
     with pytest.raises(flowloom.PluginError, match=message):
         flowloom.build_plugin(kind, tmp_path / "x.wasm")
+
+
+def test_declarations_that_methods_set_are_not_checked():
+    source = """\
+class Sets(flowloom.Plugin):
+    def open(self, options):
+        self.payload_bytes = options.integer("n", "Bytes to use.", default=64)
+
+    def adapt(self, available):
+        self.at_expire = [name for name in ["dst_port"] if name in available.flow]
+
+    def init(self, packet, flow):
+        return packet.payload
+
+    def expire(self, state, flow):
+        return {"port": flow.dst_port if self.at_expire else None}
+"""
+    kind = cell(source, vars(notebook()))["Sets"]
+    build._check_fields(kind)
+    kind = cell(source.replace("self.payload_bytes", "self.bytes"), vars(notebook()))["Sets"]
+    with pytest.raises(flowloom.PluginError, match="set payload_bytes"):
+        build._check_fields(kind)
 
 
 def test_what_is_no_class_is_an_error(tmp_path):

@@ -82,6 +82,7 @@ def test_every_type_of_value():
             Output("data", bytes, "x"),
             Output("integers", list[int], "x"),
             Output("numbers", list[float], "x"),
+            Output("texts", list[str], "x"),
             Output("value", Json, "x"),
             Output("missing", int, "x"),
         ]
@@ -101,6 +102,7 @@ def test_every_type_of_value():
                 "data": b"\x00\xff",
                 "integers": [1, -2],
                 "numbers": (0.5,),
+                "texts": ["ä", "", "b"],
                 "value": '{"a": [1, null]}',
                 "missing": None,
             }
@@ -109,9 +111,11 @@ def test_every_type_of_value():
     udps = flow.udps.types
     found = [udps.boolean, udps.integer, udps.number, udps.text, udps.data, udps.integers, udps.numbers, udps.value]
     assert found == [True, -(2**63), 0.5, "ä", b"\x00\xff", [1, -2], [0.5], {"a": [1, None]}]
+    assert udps.texts == ["ä", "", "b"]
     assert udps.missing is None
     row = flowloom.meter(TLS, plugins=Types).to_arrow().to_pylist()[0]
     assert row["udps.types.integers"] == [1, -2] and row["udps.types.value"] == '{"a": [1, null]}'
+    assert row["udps.types.texts"] == ["ä", "", "b"]
 
 
 def test_every_packet_field_is_an_attribute(flowloom_command):
@@ -207,7 +211,7 @@ def test_a_class_can_end_flows_and_needs_few_packets():
 def test_options_are_read_and_checked():
     class Optional(Counter):
         def open(self, options):
-            self.factor = options.integer("factor", default=1, least=1)
+            self.factor = options.integer("factor", "Multiplies the values.", default=1, least=1)
 
         def expire(self, state, flow):
             return {"packets": state["packets"] * self.factor}
@@ -219,8 +223,92 @@ def test_options_are_read_and_checked():
     assert packets(factor="2") == [2 * count for count in packets()]
     with pytest.raises(flowloom.ParameterError, match="plugin 'optional': option `factor` must be an integer"):
         packets(factor="0")
-    with pytest.raises(flowloom.ParameterError, match="unknown option `other`"):
+    with pytest.raises(flowloom.ParameterError, match=r"unknown option `other`; .*, default 1\): Multiplies the values$"):
         packets(other="0")
+
+
+def test_options_have_descriptions():
+    options = flowloom.Options([("share", "0.5")])
+    assert options.integer("n", "Packets to use.", default=3, least=1, most=9) == 3
+    assert options.number("share", "The share.", required=True) == 0.5
+    assert options.boolean("all", "Whether all count.", default=True) is True
+    assert options.text("name", "A name.") is None
+    options.check()
+    read = [(option.key, option.type, option.accepts, option.default_text, option.description) for option in options.read()]
+    assert read == [
+        ("n", int, "an integer from 1 to 9", "3", "Packets to use."),
+        ("share", float, "a number", None, "The share."),
+        ("all", bool, "true or false", "true", "Whether all count."),
+        ("name", str, "a text", "", "A name."),
+    ]
+    with pytest.raises(flowloom.OptionError) as raised:
+        options.text("model", "The model.", required=True)
+    assert str(raised.value) == (
+        "option `model` is missing; this plugin accepts `n` (an integer from 1 to 9, default 3): Packets to use; "
+        "`share` (a number, required): The share; `all` (true or false, default true): Whether all count; "
+        "`name` (a text, optional): A name; `model` (a text, required): The model"
+    )
+    for description in ("", " ", 64, None):
+        with pytest.raises(TypeError, match="option `n` needs a description"):
+            options.integer("n", description)
+    with pytest.raises(TypeError):
+        options.integer("n")
+
+
+def test_a_class_can_adapt_to_what_is_available():
+    seen = []
+
+    class Adapts(Counter):
+        flow_bytes = 64
+
+        def adapt(self, available):
+            seen.append(available)
+            self.at_update = [name for name in ("bidirectional_mean_ps", "src_ip") if name in available.flow]
+
+        def update(self, state, packet, flow):
+            super().update(state, packet, flow)
+            if packet.direction >= 0 and dir(flow):
+                state["first"] = len(dir(flow))
+
+    def fields(**parameters):
+        flows = flowloom.meter(TLS, plugins=Adapts, **parameters)
+        return [flow.udps.adapts.first for flow in flows if flow.bidirectional_packets > 1]
+
+    assert set(fields()) == {1}
+    assert set(fields(statistical_analysis=True)) == {2}
+    without, with_statistics = seen
+    assert set(with_statistics.flow) > set(without.flow)
+    assert "ttl" in without.packet and "src_pseudonym" not in without.packet
+    # Nothing needs a grant.
+    assert "src_ip" in without.packet and "src_ip" in without.flow
+    assert without.payload_bytes == without.packet_bytes > 1500
+
+    class Refuses(Counter):
+        def adapt(self, available):
+            raise flowloom.OptionError("it needs more")
+
+    with pytest.raises(flowloom.ParameterError, match="plugin 'refuses': it needs more"):
+        list(flowloom.meter(TLS, plugins=Refuses))
+
+
+def test_available_flow_fields_are_the_columns_that_plugins_can_request():
+    seen = []
+
+    class Adapts(Counter):
+        def adapt(self, available):
+            seen.append(available.flow)
+
+    for parameters in (
+        {},
+        {"n_dissections": 0},
+        {"splt_analysis": 3, "statistical_analysis": True},
+        {"decode_tunnels": False},
+        {"community_id": 0},
+    ):
+        flow = next(iter(flowloom.meter(TLS, plugins=Adapts, **parameters)))
+        columns = [name for name in flow.keys() if not name.startswith("udps.")]
+        # A plugin cannot request what is computed after the end of a flow.
+        assert seen.pop() == [name for name in columns if name != "community_id"]
 
 
 def failing(method, error=ZeroDivisionError):

@@ -16,13 +16,14 @@ from .flows import Flows, Wasm, meter
 from .options import OptionError, Options
 from .outputs import Json, Output
 from .plan import Plan, Task, plan
-from .plugin import Plugin
+from .plugin import Available, Plugin
 
 
 if TYPE_CHECKING:
     from .build import build_plugin
 
 __all__ = [
+    "Available",
     "CaptureError",
     "CaptureWarning",
     "Fields",

@@ -29,7 +29,7 @@ __all__ = ["build_plugin"]
 _LITERALS = (bool, int, float, complex, str, bytes, type(None))
 
 # What the package `flowloom` has in a component.
-_IN_COMPONENTS = {"Json", "OptionError", "Options", "Output", "Plugin"}
+_IN_COMPONENTS = {"Available", "Json", "OptionError", "Options", "Output", "Plugin"}
 
 # The parameters of methods after `self`, and the attributes that declare their fields.
 _DECLARED = {
@@ -289,7 +289,11 @@ def _functions(kind: type) -> Iterator[types.FunctionType]:
 
 
 def _check_fields(plugin: type[Plugin]) -> None:
-    """Check that methods read only fields that the class declares. In this process, they may read all."""
+    """Check that methods read only fields that the class declares. In this process, they may read all.
+
+    Declarations that a method sets, for example `open` or `adapt`, are not known here.
+    """
+    assigned = _assigned(plugin)
     for method, parameters in _DECLARED.items():
         function = inspect.getattr_static(plugin, method)
         if function is inspect.getattr_static(Plugin, method) or not isinstance(function, types.FunctionType):
@@ -300,18 +304,26 @@ def _check_fields(plugin: type[Plugin]) -> None:
             continue
         arguments = [argument.arg for argument in definition.args.args][1:]
         for position, (declaration,) in parameters.items():
-            if position >= len(arguments):
+            if position >= len(arguments) or declaration in assigned:
                 continue
             declared = set(getattr(plugin, declaration))
             for field in _attributes(definition, arguments[position]):
                 length = _LENGTHS.get(field) if declaration == "packet" else None
                 if length is not None:
-                    if not getattr(plugin, length):
+                    if not getattr(plugin, length) and length not in assigned:
                         raise PluginError(f"{method} reads packet.{field}; set {length} in {plugin.__name__}")
                 elif field not in declared:
                     raise PluginError(
                         f"{method} reads the field '{field}'; add it to `{declaration}` in {plugin.__name__}"
                     )
+
+
+def _assigned(plugin: type[Plugin]) -> set[str]:
+    """Return the attributes that methods set."""
+    bases = [base for base in plugin.__mro__ if base not in (object, Plugin)]
+    trees = [ast.parse(_source_of(function)) for base in bases for function in _functions(base)]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    return {node.attr for node in nodes if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)}
 
 
 def _attributes(definition: ast.FunctionDef, name: str) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, Union
 
 from .errors import ParameterError
 from .options import OptionError, Options
-from .plugin import Plugin
+from .plugin import Available, Plugin
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
@@ -43,13 +43,14 @@ class InProcess:
             raise ParameterError(f"plugin name '{self.name}': up to 32 characters a-z, 0-9 and _ are accepted")
         self.options = dict(options or {})
 
-    def _argument(self) -> dict[str, Any]:
-        """Open the plugin, and return what the native module needs of it."""
+    def _argument(self, available: Available) -> dict[str, Any]:
+        """Open the plugin for a run in which this is available, and return what the native module needs of it."""
         plugin = self.plugin() if isinstance(self.plugin, type) else self.plugin
         options = Options(list(self.options.items()))
         try:
             plugin.open(options)
             options.check()
+            plugin.adapt(available)
         except OptionError as error:
             raise ParameterError(f"plugin '{self.name}': {error}") from None
         return {

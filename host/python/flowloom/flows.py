@@ -13,11 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, SupportsIndex, Union
 
 from . import html
-from ._flowloom import Flow, Run, public_name
+from ._flowloom import Flow, Run, available, public_name
 from .classes import Class, InProcess
 from .command import command
 from .errors import CaptureError, CaptureWarning, FlowloomError, ParameterError
-from .plugin import Plugin
+from .plugin import Available, Plugin
 from .sources import Bytes, Feeder, Path, Source, rewind, sources_of
 
 if TYPE_CHECKING:
@@ -530,8 +530,8 @@ class _Session:
         for feeder in self._feeders:
             feeder.start()
         try:
-            classes = [plugin._argument() for plugin in flows._classes]
             config = json.dumps(flows._config)
+            classes = _opened(flows._classes, config, flows._arguments["package_folders"])
             arguments = {"classes": classes, "nfstream": flows._nfstream, "task": flows._task, **flows._arguments}
             self.run = Run({"config": config, "sources": paths, **arguments})
         except BaseException:
@@ -707,6 +707,14 @@ def _name(source: Source) -> str:
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"{len(source)} bytes"
     return type(source).__name__
+
+
+def _opened(classes: list[InProcess], config: str, package_folders: list[str]) -> list[dict[str, Any]]:
+    """Open plugins that are classes for a run with this configuration."""
+    if not classes:
+        return []
+    packet, flow, max_bytes = available(config, package_folders)
+    return [plugin._argument(Available(list(packet), list(flow), max_bytes, max_bytes)) for plugin in classes]
 
 
 def _package_folders() -> list[str]:

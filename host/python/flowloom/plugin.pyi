@@ -1,11 +1,19 @@
 """The base class of plugins."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from ._flowloom import Fields, Flow, Packet
 from .options import Options
 from .outputs import Output
+
+class Available(NamedTuple):
+    """What a plugin may request in this run: fields that exist and that the operator granted."""
+
+    packet: list[str]
+    flow: list[str]
+    payload_bytes: int
+    packet_bytes: int
 
 class Plugin:
     version: str
@@ -18,9 +26,11 @@ class Plugin:
     at_update: Sequence[str]
     at_expire: Sequence[str]
     packets_per_flow: int | None
+    flow_bytes: int
     cuts_flows: bool
     needs_one_meter: bool
     def open(self, options: Options) -> None: ...
+    def adapt(self, available: Available) -> None: ...
     def init(self, packet: Packet, flow: Fields) -> Any: ...
     def update(self, state: Any, packet: Packet, flow: Fields) -> None: ...
     def expire(self, state: Any, flow: Flow) -> Mapping[str, Any] | None: ...

@@ -43,7 +43,7 @@ mod _flowloom {
     #[pymodule_export]
     use super::run::Run;
     #[pymodule_export]
-    use super::settings::plan;
+    use super::settings::{available, plan};
 
     /// Returns the parameters of a run with their defaults, as JSON.
     #[pyfunction]

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use flowloom::dissect::Ndpi;
+use flowloom::fields::{PACKET_FIELDS, PacketExtract};
 use flowloom::plan::{Plan, PlanError, PlanOptions, Task};
-use flowloom::plugin::{ChildCompiler, CompileCache, PluginSource};
+use flowloom::plugin::{ChildCompiler, CompileCache, Grants, PluginSource};
 use flowloom::{AnonymizationKey, FlowObserver, PluginConfig, RunConfig, StreamerBuilder};
 use pyo3::prelude::*;
 
@@ -104,13 +105,7 @@ impl Arguments {
             Some(task) => task.config.clone(),
             None => run_config(py, &self.config, self.sources, self.plugins)?,
         };
-        let ndpi = match config.settings.n_dissections {
-            0 => None,
-            _ => {
-                let ndpi = Ndpi::load_from(&config.ndpi, &self.package_folders);
-                Some(ndpi.map_err(|error| parameter(&error))?)
-            }
-        };
+        let ndpi = ndpi_of(py, &config, &self.package_folders)?;
         let has_plugins = !config.plugins.is_empty() || config.plugin_folder.is_some();
         let mut builder = match &task {
             Some(task) => task.builder().map_err(|error| parameter(&error))?,
@@ -164,6 +159,51 @@ fn once(observer: impl FlowObserver + 'static) -> impl Fn() -> Box<dyn FlowObser
             None => unreachable!("a run has one observer"),
         }
     }
+}
+
+/// Loads nDPI, unless the run dissects no packets.
+fn ndpi_of(
+    py: Python<'_>,
+    config: &RunConfig,
+    package_folders: &[PathBuf],
+) -> PyResult<Option<Ndpi>> {
+    if config.settings.n_dissections == 0 {
+        return Ok(None);
+    }
+    let ndpi = Ndpi::load_from(&config.ndpi, package_folders);
+    let ndpi = ndpi.map_err(|error| exception(py, Class::Parameter, error))?;
+    Ok(Some(ndpi))
+}
+
+/// Returns what plugins that are Python classes can read in a run: the names of packet fields and of flow fields, and the
+/// maximum number of bytes of a packet.
+///
+/// The field `capture` is not among them: whether flows have it is known when the sources are opened.
+#[pyfunction]
+pub(crate) fn available(
+    py: Python<'_>,
+    config: &str,
+    package_folders: Vec<PathBuf>,
+) -> PyResult<(Vec<&'static str>, Vec<&'static str>, u32)> {
+    let mut config = run_config(py, config, Vec::new(), Vec::new())?;
+    let ndpi = ndpi_of(py, &config, &package_folders)?;
+    if ndpi.is_none_or(|ndpi| ndpi.version().is_none()) {
+        config.settings.n_dissections = 0;
+    }
+    // Packets in this process have no pseudonyms.
+    let packet = PACKET_FIELDS
+        .iter()
+        .filter(|field| !matches!(field.value, PacketExtract::Pseudonym(_)));
+    let schema = config.settings.schema();
+    let flow = schema
+        .features()
+        .iter()
+        .filter(|field| !field.group.follows_end());
+    Ok((
+        packet.map(|field| field.name).collect(),
+        flow.map(|field| field.name).collect(),
+        Grants::MAX_BYTES,
+    ))
 }
 
 /// Returns the configuration of a run from its parts.

@@ -36,7 +36,8 @@ class FirstBytesStats(flowloom.Plugin):
     ]
 
     def open(self, options):
-        self.payload_bytes = options.integer("n", default=64, least=1, most=4096)
+        about = "Number of payload bytes per flow to use for the entropy."
+        self.payload_bytes = options.integer("n", about, default=64, least=1, most=4096)
 
     def init(self, packet, flow):
         state = State()

@@ -1,11 +1,11 @@
-"""The SDK for Flowloom plugins in Python. A plugin is a class with five methods."""
+"""The SDK for Flowloom plugins in Python. A plugin is a class that inherits from `Plugin`."""
 
 from . import log
 from .options import OptionError, Options
 from .outputs import Json, Output
-from .plugin import Plugin
+from .plugin import Available, Plugin
 
-__all__ = ["Json", "OptionError", "Options", "Output", "Plugin", "export", "log"]
+__all__ = ["Available", "Json", "OptionError", "Options", "Output", "Plugin", "export", "log"]
 
 
 def export(plugin):

@@ -1,11 +1,14 @@
 """Implements the two interfaces of the contract with one plugin. Imported only when a component is built."""
 
+from itertools import accumulate
+
 from componentize_py_types import Err
 from wit_world.exports import BatchFeature, Feature, batch_feature, feature
 from wit_world.imports import manifest
 
 from . import fields, log
 from .options import OptionError, Options
+from .plugin import Available
 from .rows import Rows
 
 INIT, UPDATE, EXPIRE = range(3)
@@ -19,7 +22,16 @@ KINDS = {
     "bytes": (manifest.ValueType.BYTES, feature.Value_Bytes, batch_feature.Values_Bytes),
     "list[int]": (manifest.ValueType.INTEGERS, feature.Value_Integers, batch_feature.Values_IntegerLists),
     "list[float]": (manifest.ValueType.FLOATS, feature.Value_Floats, batch_feature.Values_FloatLists),
+    "list[str]": (manifest.ValueType.TEXTS, feature.Value_Texts, batch_feature.Values_TextLists),
     "Json": (manifest.ValueType.JSON, feature.Value_Json, batch_feature.Values_Jsons),
+}
+
+#: The types of options in the manifest.
+OPTION_TYPES = {
+    bool: manifest.OptionType.BOOLEAN,
+    int: manifest.OptionType.INTEGER,
+    float: manifest.OptionType.FLOAT,
+    str: manifest.OptionType.TEXT,
 }
 
 
@@ -36,8 +48,8 @@ class Instance:
         one = self
 
         class OneFeature(Feature):
-            def open(self, options):
-                return one.call("open", one.open, options)
+            def open(self, options, available):
+                return one.call("open", one.open, options, available)
 
             def init(self, flow, packet, values):
                 return one.call("init", one.init, flow, packet, values)
@@ -52,8 +64,8 @@ class Instance:
                 one.call("finish", one.plugin.finish)
 
         class OneBatchFeature(BatchFeature):
-            def open(self, options):
-                return one.call("open", one.open, options)
+            def open(self, options, available):
+                return one.call("open", one.open, options, available)
 
             def process(self, events):
                 return one.call("a batch", one.process, events)
@@ -76,12 +88,13 @@ class Instance:
             log.error(f"{type(error).__name__} in {where}: {error} ({place(error)})")
             raise
 
-    def open(self, given):
+    def open(self, given, available):
         plugin = self.plugin = self.make()
         try:
             options = Options(given)
             plugin.open(options)
             options.check()
+            plugin.adapt(known(available))
             extra = [
                 name
                 for name, asked in (("payload", plugin.payload_bytes), ("bytes", plugin.packet_bytes))
@@ -103,6 +116,7 @@ class Instance:
                 manifest.Output(output.name, KINDS[output.type][0], output.description)
                 for output in plugin.outputs
             ],
+            options=[described(option) for option in options.read()],
             packet=list(plugin.packet),
             payload_bytes=plugin.payload_bytes,
             packet_bytes=plugin.packet_bytes,
@@ -110,19 +124,20 @@ class Instance:
             at_update=list(plugin.at_update),
             at_expire=list(plugin.at_expire),
             packets_per_flow=plugin.packets_per_flow,
+            flow_bytes=plugin.flow_bytes,
             cuts_flows=plugin.cuts_flows,
             packed=True,
             needs_one_meter=plugin.needs_one_meter,
         )
 
     def init(self, flow, packet, values):
-        values = iter(values or ())
+        values = items(values)
         row = self.packets.of_packet(packet, values)
         state = self.ids[flow] = self.plugin.init(row, self.opened.of_values(values))
         return self.verdict(state)
 
     def update(self, flow, packet, values):
-        values = iter(values or ())
+        values = items(values)
         state = self.ids[flow]
         row = self.packets.of_packet(packet, values)
         self.plugin.update(state, row, self.updated.of_values(values))
@@ -134,9 +149,9 @@ class Instance:
 
     def expire(self, flow, values):
         state = self.ids.pop(flow)
-        answer = self.plugin.expire(state, self.expired.of_values(iter(values or ())))
+        answer = self.plugin.expire(state, self.expired.of_values(items(values)))
         self.check(answer)
-        return [value(kind, answer.get(name)) for name, kind in self.outputs]
+        return [value(name, kind, answer.get(name)) for name, kind in self.outputs]
 
     def process(self, events):
         packet = self.packets.of_columns(
@@ -165,7 +180,8 @@ class Instance:
         for answer in answers:
             self.check(answer)
         return [
-            output_column(kind, [answer.get(name) for answer in answers]) for name, kind in self.outputs
+            output_column(name, kind, [answer.get(name) for answer in answers])
+            for name, kind in self.outputs
         ]
 
     def check(self, answer):
@@ -174,12 +190,44 @@ class Instance:
             raise KeyError(f"expire returned a value for `{wrong}`, which is not a declared output")
 
 
-def value(kind, value):
-    return feature.Value_Null() if value is None else KINDS[kind][1](value)
+def items(values):
+    """Returns an iterator of the values of an event. A byte string that is the only value has their form."""
+    return iter(values.value if isinstance(values, feature.Values_Listed) else (values,))
 
 
-def output_column(kind, values):
+def known(available):
+    """Returns what is available, without fields that this SDK does not know."""
+    return Available(
+        [name for name in available.packet if name in fields.PACKET],
+        [name for name in available.flow if name in fields.FLOW],
+        available.payload_bytes,
+        available.packet_bytes,
+    )
+
+
+def described(option):
+    """Returns the description of an option in the manifest."""
+    return manifest.OptionDescription(
+        option.key, OPTION_TYPES[option.type], option.accepts, option.default_text, option.description
+    )
+
+
+def value(name, kind, value):
+    if value is None:
+        return feature.Value_Null()
+    check_lists(name, kind, [value])
+    return KINDS[kind][1](list(value) if kind.startswith("list") else value)
+
+
+def check_lists(name, kind, values):
+    """Raises a TypeError for a text in the place of a list of texts: it would be a list of its characters."""
+    if kind == "list[str]" and str in map(type, values):
+        raise TypeError(f"output `{name}` must be a list of texts, not one text")
+
+
+def output_column(name, kind, values):
     """Returns the column for these values. None becomes null."""
+    check_lists(name, kind, values)
     valid = b"" if None not in values else bytes(value is not None for value in values)
     if kind in ("int", "float"):
         values = [0 if value is None else value for value in values]
@@ -192,6 +240,9 @@ def output_column(kind, values):
 
 def runs(kind, values):
     """Concatenates values of variable length."""
+    if kind == "list[str]":
+        lists = [value or () for value in values]
+        return batch_feature.TextLists(runs("str", joined(lists)), list(accumulate(map(len, lists))))
     ends, end = [], 0
     if kind in ("str", "Json"):
         values = [None if value is None else value.encode() for value in values]

@@ -9,11 +9,11 @@ class Output:
     """One column.
 
     The name matches `[a-z][a-z0-9_]{0,31}`. The type is one of bool, int, float, str, bytes, list[int],
-    list[float] and Json; another type raises a TypeError. The description is one sentence for people,
-    with the unit of the value.
+    list[float], list[str] and Json; another type raises a TypeError. The description is one sentence for
+    people, with the unit of the value.
     """
 
-    TYPES = ("bool", "int", "float", "str", "bytes", "list[int]", "list[float]", "Json")
+    TYPES = ("bool", "int", "float", "str", "bytes", "list[int]", "list[float]", "list[str]", "Json")
 
     def __init__(self, name, type, description):
         self.name = name

@@ -20,6 +20,7 @@ class EveryType(flowloom.Plugin):
         Output("last", bytes, ""),
         Output("sizes", list[int], ""),
         Output("packets", list[float], ""),
+        Output("letters", list[str], ""),
         Output("reason", Json, ""),
     ]
 
@@ -42,6 +43,7 @@ class EveryType(flowloom.Plugin):
             "syn": state["syn"] if updates % 2 == 0 else None,
             "last": state["last"] if updates != 1 else None,
             "packets": state["packets"] if updates else None,
+            "letters": [peer[0] for peer in state["peers"].split(" ")] if updates else None,
         }
         if flow.bidirectional_mean_ps > 100:
             answer["mean"] = flow.bidirectional_mean_ps
