@@ -38,6 +38,7 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	sdk/build.sh $(LANGUAGES)
 	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
+	tests/languages/adapt.py --flowloom $(FLOWLOOM)
 	tests/languages/wasi.py --flowloom $(FLOWLOOM)
 
 truth: plugins science ## Plugins' values, compared with their definitions in Python
