@@ -13,14 +13,13 @@ use crate::contract::manifest as wit;
 use crate::error::{LoadErrorKind, RequestedData};
 use crate::grants::Grants;
 use crate::load::option::{self, OptionDescription};
+use crate::load::texts::{MAX_DESCRIPTION, check_len, is_name};
 
 /// The maximum number of outputs of a plugin.
 pub(crate) const MAX_OUTPUTS: usize = 128;
 
 /// The maximum number of bytes of the version.
 const MAX_VERSION: usize = 256;
-/// The maximum number of bytes of each description.
-pub(super) const MAX_DESCRIPTION: usize = 4 << 10;
 
 /// What a plugin adds and what it receives. All of it exists in this run and was granted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -315,22 +314,6 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
         ))
     };
     declared.iter().map(one).collect()
-}
-
-pub(super) fn check_len(of: &'static str, text: &str, max: usize) -> Result<(), LoadErrorKind> {
-    match text.len() {
-        len if len > max => Err(LoadErrorKind::TextTooLong { of, len, max }),
-        _ => Ok(()),
-    }
-}
-
-/// Returns whether the name of an output or an option matches `[a-z][a-z0-9_]{0,31}`.
-pub(super) fn is_name(name: &str) -> bool {
-    name.len() <= 32
-        && name.starts_with(|c: char| c.is_ascii_lowercase())
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
 }
 
 fn value_type(kind: wit::ValueType) -> Type {

@@ -9,3 +9,4 @@ pub(crate) mod manifest;
 pub(crate) mod option;
 pub(crate) mod plugin;
 pub(crate) mod registry;
+mod texts;

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::manifest::{MAX_DESCRIPTION, check_len, is_name};
+use super::texts::{MAX_DESCRIPTION, check_len, is_name};
 use crate::contract::manifest as wit;
 use crate::error::LoadErrorKind;
 
