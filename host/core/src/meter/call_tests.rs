@@ -44,6 +44,7 @@ struct Recorder {
     calls: Calls,
     schema: Arc<Schema>,
     is_empty: bool,
+    needs_each_packet: bool,
     /// The flow of this source port is cut at its second packet.
     cuts: u16,
     text_len: usize,
@@ -56,6 +57,7 @@ impl Recorder {
             calls: calls.clone(),
             schema: Arc::new(Schema::new(|group| group == Group::Core, vec![column])),
             is_empty: false,
+            needs_each_packet: true,
             cuts: 0,
             text_len: 0,
         }
@@ -73,6 +75,10 @@ impl Extension for Recorder {
 
     fn is_empty(&self) -> bool {
         self.is_empty
+    }
+
+    fn needs_each_packet(&self) -> bool {
+        self.needs_each_packet
     }
 
     fn begin_flow(&mut self, packet: &FlowPacket<'_>) {
@@ -229,6 +235,17 @@ fn an_empty_extension_receives_no_packets() {
     let packet = udp(1);
     meter.push([at(0, &packet)]);
     let expected = ["begin 1", "see 1 #1", "take 1"];
+    assert_eq!(calls.take(OF_FLOWS), expected);
+}
+
+#[test]
+fn an_extension_can_receive_packets_in_chunks_only() {
+    let (mut meter, calls) = meter(&Settings::default(), |recorder| {
+        recorder.needs_each_packet = false;
+    });
+    let packet = udp(1);
+    meter.push([at(0, &packet), at(0, &packet)]);
+    let expected = ["begin 1", "see 1 #1", "see 1 #2", "take 2"];
     assert_eq!(calls.take(OF_FLOWS), expected);
 }
 

@@ -9,7 +9,7 @@ use crate::schema::Schema;
 /// Observes the packets and flows of a worker, and adds values to flows.
 ///
 /// For each flow the worker calls [`begin_flow`](Self::begin_flow), then [`packet`](Self::packet) for every
-/// packet, then [`expire`](Self::expire). The worker ends a chunk of packets with [`take`](Self::take). The
+/// packet if [it needs each packet](Self::needs_each_packet), then [`expire`](Self::expire). The worker ends a chunk of packets with [`take`](Self::take). The
 /// packets of the chunk are not available afterwards.
 pub trait Extension {
     /// Returns the columns of flows that begin from now on.
@@ -21,10 +21,13 @@ pub trait Extension {
     /// Returns whether the extension needs neither packets nor flows.
     fn is_empty(&self) -> bool;
 
+    /// Returns whether the worker must call [`packet`](Self::packet) for each packet.
+    fn needs_each_packet(&self) -> bool;
+
     /// Records that a flow begins with this packet.
     fn begin_flow(&mut self, packet: &FlowPacket<'_>);
 
-    /// Processes the last packet of `chunk`. Earlier packets of the chunk were already processed.
+    /// Processes the last packet of `chunk`, if the extension needs each packet. Earlier packets of the chunk were already processed.
     ///
     /// `view` returns the flow of this packet. Returns whether the flow must end with the packet.
     fn packet<'f>(
@@ -79,6 +82,10 @@ impl Extension for NoExtension {
 
     fn is_empty(&self) -> bool {
         true
+    }
+
+    fn needs_each_packet(&self) -> bool {
+        false
     }
 
     fn begin_flow(&mut self, _: &FlowPacket<'_>) {}

@@ -274,10 +274,12 @@ impl<E: Extension, C: Classifier> MeterWorker<E, C> {
         let mut cut = false;
         if !self.extension.is_empty() {
             chunk[index].assign_flow(slot, self.table.record(slot));
-            let view = || view(&self.table, &self.classifier, slot);
-            cut = self
-                .extension
-                .packet(&chunk[..=index], &view, &mut self.ready);
+            if self.extension.needs_each_packet() {
+                let view = || view(&self.table, &self.classifier, slot);
+                cut = self
+                    .extension
+                    .packet(&chunk[..=index], &view, &mut self.ready);
+            }
         }
         if cut || closed {
             let expiration = match cut {

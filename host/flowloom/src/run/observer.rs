@@ -104,6 +104,11 @@ impl Extension for FlowExtension {
     }
 
     #[inline]
+    fn needs_each_packet(&self) -> bool {
+        self.observer.is_some() || self.plugins.needs_each_packet()
+    }
+
+    #[inline]
     fn begin_flow(&mut self, packet: &FlowPacket<'_>) {
         self.plugins.begin_flow(packet);
     }
@@ -115,7 +120,7 @@ impl Extension for FlowExtension {
         view: &dyn Fn() -> FlowView<'f>,
         ready: &mut ReadyFlows,
     ) -> bool {
-        let mut ends = self.plugins.packet(chunk, view, ready);
+        let mut ends = self.plugins.needs_each_packet() && self.plugins.packet(chunk, view, ready);
         if let (Some(observer), Some(packet)) = (&mut self.observer, chunk.last()) {
             ends |= observer.packet(packet, view);
         }

@@ -1,5 +1,7 @@
 //! The events of one call, collected in columns.
 
+use std::ops::Range;
+
 use flowloom_core::fields::{ColumnBuffer, Feature, PacketField, PacketSubset};
 use flowloom_core::record::{CHUNK, FlowPacket, FlowView};
 use flowloom_core::value::Type;
@@ -26,54 +28,32 @@ pub(crate) enum EventKind {
     Expire = 2,
 }
 
-/// The packets of a chunk that a plugin receives, in the order of the chunk.
-#[derive(Default)]
-pub(crate) struct SelectedPackets {
-    len: usize,
-    /// Indices in the chunk.
-    indices: [u8; CHUNK],
-    /// Values of [`EventKind`].
-    kinds: [u8; CHUNK],
-    /// Slots of the flows.
-    slots: [u32; CHUNK],
-}
-
-impl SelectedPackets {
-    /// Adds the packet at `index` of the chunk if `is_selected`. It is called for at most `CHUNK` packets.
-    ///
-    /// Each packet is written, and the next one replaces it if it was not selected: there is no branch to predict.
+impl EventKind {
+    /// Returns the kind of the event of a packet.
     #[inline]
-    pub(crate) fn push_if(&mut self, is_selected: bool, index: usize, kind: EventKind, slot: u32) {
-        let at = self.len;
-        self.indices[at] = index as u8;
-        self.kinds[at] = kind as u8;
-        self.slots[at] = slot;
-        self.len = at + usize::from(is_selected);
-    }
-
-    /// Returns the index of each packet in the chunk, and the kind of its event.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, EventKind)> {
-        let all = self.indices.iter().zip(self.kinds).take(self.len);
-        all.map(|(&index, kind)| {
-            let kind = match kind == EventKind::Init as u8 {
-                true => EventKind::Init,
-                false => EventKind::Update,
-            };
-            (index.into(), kind)
-        })
+    pub(crate) fn of(flow_packet: &FlowPacket<'_>) -> Self {
+        match flow_packet.nth {
+            1 => Self::Init,
+            _ => Self::Update,
+        }
     }
 }
 
 /// The events that a plugin has not received yet.
 ///
-/// `kinds` and `slots` have one entry for each event. The other columns have one entry for each event of their
-/// kind.
+/// The first `len` entries of `kinds` and `slots` are those of the events. The other columns have one entry for each
+/// event of their kind.
 pub(crate) struct Batch {
-    kinds: Vec<u8>,
-    slots: Vec<u32>,
+    len: usize,
+    /// Values of [`EventKind`].
+    kinds: Box<[u8; MAX_EVENTS]>,
+    /// The slots of the flows.
+    slots: Box<[u32; MAX_EVENTS]>,
     /// Indices of packets of the current chunk whose fields are not in `packets` yet. `read_fields` copies them
     /// later, column by column, which is faster than packet by packet.
-    unread: Vec<u8>,
+    unread: [u8; CHUNK],
+    /// The number of these packets.
+    unread_len: usize,
     /// The requested packet fields and their values.
     packets: Vec<(&'static PacketField, ColumnBuffer)>,
     bytes: Option<ColumnBuffer>,
@@ -102,9 +82,11 @@ impl Batch {
                 .collect()
         };
         Self {
-            kinds: Vec::with_capacity(MAX_EVENTS),
-            slots: Vec::with_capacity(MAX_EVENTS),
-            unread: Vec::with_capacity(CHUNK),
+            len: 0,
+            kinds: Box::new([0; MAX_EVENTS]),
+            slots: Box::new([0; MAX_EVENTS]),
+            unread: [0; CHUNK],
+            unread_len: 0,
             packets: manifest
                 .packet
                 .iter()
@@ -124,7 +106,7 @@ impl Batch {
 
     /// Returns the number of events.
     pub(crate) fn len(&self) -> usize {
-        self.kinds.len()
+        self.len
     }
 
     /// Returns, for each flow that ends in this batch, its index among the waiting flows.
@@ -145,25 +127,34 @@ impl Batch {
         }
     }
 
-    /// Adds packets of a chunk. The caller has checked that there is `room`.
+    /// Adds some packets of a chunk: those at `packets` for which `is_selected`. The caller has checked that there is
+    /// `room` for all of them.
     ///
     /// `flow` returns the flow of the only packet. It is given if the plugin requests flow fields at `init` or
     /// `update`.
     #[inline]
     pub(crate) fn push_packets<'f>(
         &mut self,
-        selected: &SelectedPackets,
+        packets: Range<usize>,
+        is_selected: impl Fn(&FlowPacket<'_>) -> bool,
         manifest: &Manifest,
         chunk: &[FlowPacket<'_>],
         flow: Option<&dyn Fn() -> FlowView<'f>>,
     ) {
-        let len = selected.len;
-        self.kinds.extend_from_slice(&selected.kinds[..len]);
-        self.slots.extend_from_slice(&selected.slots[..len]);
-        self.unread.extend_from_slice(&selected.indices[..len]);
+        let (first, first_unread) = (self.len, self.unread_len);
+        for (index, flow_packet) in packets.clone().zip(&chunk[packets]) {
+            // Each packet is written, and the next one replaces it if it was not selected: there is no branch to
+            // predict.
+            self.kinds[self.len] = EventKind::of(flow_packet) as u8;
+            self.slots[self.len] = flow_packet.slot;
+            self.unread[self.unread_len] = index as u8;
+            let selected = usize::from(is_selected(flow_packet));
+            self.len += selected;
+            self.unread_len += selected;
+        }
         let picked = PacketSubset {
             chunk,
-            places: &selected.indices[..len],
+            places: &self.unread[first_unread..self.unread_len],
         };
         if let Some(column) = &mut self.bytes {
             let of = |packet| ip_bytes(manifest, packet);
@@ -176,10 +167,10 @@ impl Batch {
         let Some(flow) = flow else {
             return;
         };
-        for (_, kind) in selected.iter() {
-            let (fields, columns) = match kind {
-                EventKind::Init => (&manifest.at_init, &mut self.at_init),
-                _ => (&manifest.at_update, &mut self.at_update),
+        for kind in &self.kinds[first..self.len] {
+            let (fields, columns) = match *kind == EventKind::Init as u8 {
+                true => (&manifest.at_init, &mut self.at_init),
+                false => (&manifest.at_update, &mut self.at_update),
             };
             if !columns.is_empty() {
                 push_flow(fields, columns, &flow());
@@ -191,15 +182,15 @@ impl Batch {
     /// another chunk are added, and before `lower`.
     #[inline]
     pub(crate) fn read_fields(&mut self, chunk: &[FlowPacket<'_>]) {
-        if self.unread.is_empty() {
+        if self.unread_len == 0 {
             return;
         }
-        let places = &self.unread;
+        let places = &self.unread[..self.unread_len];
         let pseudonym = |address| self.pseudonyms.of(address);
         for (field, column) in &mut self.packets {
             field.extend(PacketSubset { chunk, places }, &pseudonym, column);
         }
-        self.unread.clear();
+        self.unread_len = 0;
     }
 
     /// Adds the end of a flow. `waiting` is its index among the waiting flows.
@@ -210,8 +201,9 @@ impl Batch {
         flow: &FlowView<'_>,
         waiting: u32,
     ) {
-        self.kinds.push(EventKind::Expire as u8);
-        self.slots.push(slot);
+        self.kinds[self.len] = EventKind::Expire as u8;
+        self.slots[self.len] = slot;
+        self.len += 1;
         push_flow(&manifest.at_expire, &mut self.at_expire, flow);
         self.waiting.push(waiting);
     }
@@ -230,12 +222,13 @@ impl Batch {
                     .map(|column| lower(column, packed))
                     .collect::<Vec<_>>()
             });
+        let slots = &self.slots[..self.len];
         let slots = match packed {
-            true => wit::Column::Packed(bytemuck::cast_slice(&self.slots)),
-            false => wit::Column::U32s(&self.slots),
+            true => wit::Column::Packed(bytemuck::cast_slice(slots)),
+            false => wit::Column::U32s(slots),
         };
         call(wit::Batch {
-            kinds: &self.kinds,
+            kinds: &self.kinds[..self.len],
             slots,
             packets: &packets,
             bytes: self.bytes.as_ref().map(|column| lower(column, packed)),
@@ -248,8 +241,7 @@ impl Batch {
 
     /// Removes the events. Keeps the allocated memory.
     pub(crate) fn clear(&mut self) {
-        self.kinds.clear();
-        self.slots.clear();
+        self.len = 0;
         for (_, column) in &mut self.packets {
             column.clear();
         }
@@ -362,13 +354,47 @@ mod tests {
             let mut batch = batch(&manifest);
             for (n, room) in rooms.into_iter().enumerate() {
                 assert_eq!((batch.room(), batch.len()), (room, n), "{payload} {packet}");
-                let mut selected = SelectedPackets::default();
-                selected.push_if(true, 0, EventKind::Update, 3);
-                batch.push_packets(&selected, &manifest, &chunk, None);
+                batch.push_packets(0..1, |_| true, &manifest, &chunk, None);
+                batch.read_fields(&chunk);
             }
             batch.clear();
             assert_eq!((batch.room(), batch.len()), (rooms[0], 0));
         }
+    }
+
+    #[test]
+    fn only_selected_packets_are_added() {
+        let frame = frame(17, 3);
+        let decoded = decoded(&frame);
+        let packet = |nth, slot| {
+            let mut packet = FlowPacket::new(&decoded, &frame);
+            (packet.nth, packet.slot) = (nth, slot);
+            packet
+        };
+        let chunk = [
+            packet(1, 0),
+            packet(1, 7),
+            packet(2, 8),
+            packet(2, 0),
+            packet(3, 9),
+        ];
+        let manifest = manifest(2, 0);
+        let mut batch = batch(&manifest);
+        for packets in [0..2, 2..5] {
+            batch.push_packets(packets, |packet| packet.slot > 0, &manifest, &chunk, None);
+        }
+        assert_eq!(
+            (batch.len(), &batch.unread[..batch.unread_len]),
+            (3, &[1, 2, 4][..])
+        );
+        assert_eq!(
+            (&batch.kinds[..3], &batch.slots[..3]),
+            (&[0, 1, 1][..], &[7, 8, 9][..])
+        );
+        assert_eq!(batch.size, 6);
+        batch.read_fields(&chunk);
+        batch.clear();
+        assert_eq!((batch.len(), batch.size), (0, 0));
     }
 
     #[test]

@@ -416,6 +416,11 @@ impl Extension for PluginDispatcher {
     }
 
     #[inline]
+    fn needs_each_packet(&self) -> bool {
+        self.needs_each_packet
+    }
+
+    #[inline]
     fn begin_flow(&mut self, flow_packet: &FlowPacket<'_>) {
         self.now = flow_packet.time;
         self.current_mut().flows += 1;
@@ -429,7 +434,7 @@ impl Extension for PluginDispatcher {
         view: &dyn Fn() -> FlowView<'f>,
         ready: &mut ReadyFlows,
     ) -> bool {
-        self.needs_each_packet && self.deliver(chunk, Some(view), ready)
+        self.deliver(chunk, Some(view), ready)
     }
 
     #[inline]

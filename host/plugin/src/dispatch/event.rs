@@ -25,9 +25,9 @@ pub(super) enum Event {
 }
 
 impl Event {
-    pub(super) fn of(kind: EventKind, flow_packet: &FlowPacket<'_>) -> Self {
+    pub(super) fn of(flow_packet: &FlowPacket<'_>) -> Self {
         Self::Packet {
-            kind,
+            kind: EventKind::of(flow_packet),
             packet: flow_packet.ordinal,
             flow: flow_packet.flow_id,
         }

@@ -49,7 +49,7 @@ use flowloom_core::record::{FlowPacket, FlowView};
 use flowloom_core::time::Time;
 use flowloom_core::value::UdpValue;
 
-use super::batch::{Batch, EventKind, SelectedPackets};
+use super::batch::{Batch, EventKind};
 use super::event::Event;
 use super::held_flows::{End, HeldFlows};
 use super::outputs;
@@ -247,34 +247,41 @@ impl PluginRunner {
         packets: Range<usize>,
         view: Option<&dyn Fn() -> FlowView<'f>>,
     ) -> bool {
-        let mut selected = SelectedPackets::default();
-        for (at, flow_packet) in packets.clone().zip(&chunk[packets]) {
-            let kind = match flow_packet.nth {
-                1 => {
-                    self.begin_flow(flow_packet);
-                    EventKind::Init
-                }
-                _ => EventKind::Update,
-            };
-            let is_wanted = flow_packet.nth <= self.packets_per_flow;
-            let is_selected = is_wanted && self.held.holds(flow_packet);
-            selected.push_if(is_selected, at, kind, flow_packet.slot);
-            self.now = flow_packet.time;
+        let part = &chunk[packets.clone()];
+        // No flow of the part ends before its last packet: the end of a flow delivers the packets before it.
+        for flow_packet in part.iter().filter(|packet| packet.nth == 1) {
+            self.begin_flow(flow_packet);
+        }
+        if let Some(last) = part.last() {
+            self.now = last.time;
         }
         if let EventDelivery::Columns(batch) = &mut self.delivery {
-            batch.push_packets(&selected, self.plugin.manifest(), chunk, view);
-            if self.health.is_on_trial() {
-                let last = selected.iter().last();
-                self.trial_event = last.map(|(at, kind)| Event::of(kind, &chunk[at]));
+            let (held, packets_per_flow) = (&self.held, self.packets_per_flow);
+            let is_selected =
+                |packet: &FlowPacket<'_>| packet.nth <= packets_per_flow && held.holds(packet);
+            let before = batch.len();
+            batch.push_packets(
+                packets.clone(),
+                is_selected,
+                self.plugin.manifest(),
+                chunk,
+                view,
+            );
+            // The room of a batch is one packet during a trial.
+            if self.health.is_on_trial() && batch.len() > before {
+                self.trial_event = chunk[packets].last().map(Event::of);
             }
             return false;
         }
         let mut cuts = false;
-        for (at, kind) in selected.iter() {
+        for flow_packet in part {
+            if flow_packet.nth > self.packets_per_flow || !self.held.holds(flow_packet) {
+                continue;
+            }
             let Some(view) = view else {
                 unreachable!("the dispatcher passes a view if a plugin is called per event")
             };
-            cuts |= self.call_packet(kind, &chunk[at], view);
+            cuts |= self.call_packet(flow_packet, view);
         }
         cuts
     }
@@ -299,11 +306,10 @@ impl PluginRunner {
     /// Calls `init` or `update` for one packet. Returns whether the plugin cuts the flow.
     fn call_packet<'f>(
         &mut self,
-        kind: EventKind,
         flow_packet: &FlowPacket<'_>,
         flow: &dyn Fn() -> FlowView<'f>,
     ) -> bool {
-        let event = Event::of(kind, flow_packet);
+        let (kind, event) = (EventKind::of(flow_packet), Event::of(flow_packet));
         let verdict = self.call(1, event, |instance, (manifest, delivery)| {
             let EventDelivery::Calls(events) = delivery else {
                 unreachable!("a plugin that receives batches is not called per packet")
