@@ -1,7 +1,7 @@
 //! The bucket of the timing wheel in which a flow is scheduled.
 
-/// The number of buckets of the timing wheel, and the number of ticks that it covers.
-pub(crate) const BUCKETS: u64 = if cfg!(fuzzing) { 16 } else { 4096 };
+/// The number of buckets of the timing wheel, and the number of ticks that it covers. A multiple of 64.
+pub(crate) const BUCKETS: u64 = if cfg!(fuzzing) { 64 } else { 4096 };
 
 /// An element that a timing wheel can schedule.
 pub(crate) trait WheelEntry: Clone + Default {

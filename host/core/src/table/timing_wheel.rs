@@ -21,6 +21,9 @@ const MIN_STALE: usize = if cfg!(any(test, fuzzing)) { 4 } else { 4_096 };
 pub(crate) struct TimingWheel {
     /// For each bucket the slots that are scheduled in it, and stale entries.
     buckets: Box<[Vec<u32>]>,
+    /// A bit for each bucket, which is set if the bucket may have entries. When time jumps, most buckets are empty, and
+    /// reading each of them would take longer than all other work for a packet.
+    occupied: [u64; (BUCKETS / 64) as usize],
     /// The number of entries in all buckets, including stale ones.
     entries: usize,
     /// The number of stale entries.
@@ -41,6 +44,7 @@ impl TimingWheel {
         let tick_ms = (horizon_ms / (BUCKETS - 2) + 1).max(MIN_TICK_MS);
         Self {
             buckets: vec![Vec::new(); BUCKETS as usize].into(),
+            occupied: [0; (BUCKETS / 64) as usize],
             entries: 0,
             stale: 0,
             tick_ms,
@@ -73,7 +77,23 @@ impl TimingWheel {
         let bucket = Bucket::of(tick);
         *flows[slot].bucket() = bucket;
         self.buckets[bucket.index()].push(slot);
+        self.occupied[bucket.index() / 64] |= 1 << (bucket.index() % 64);
         self.entries += 1;
+    }
+
+    /// Returns the first tick from `tick` to `last` whose bucket may have entries.
+    #[inline]
+    fn next_occupied(&self, mut tick: u64, last: u64) -> Option<u64> {
+        while tick <= last {
+            let index = Bucket::of(tick).index();
+            let bits = self.occupied[index / 64] >> (index % 64);
+            if bits != 0 {
+                let found = tick + u64::from(bits.trailing_zeros());
+                return (found <= last).then_some(found);
+            }
+            tick += 64 - index as u64 % 64;
+        }
+        None
     }
 
     /// Returns a slot in the first bucket that has any, and the time of that bucket in ms.
@@ -121,13 +141,10 @@ impl TimingWheel {
         if tick <= self.now {
             return;
         }
-        let first = (self.now + 1).max(tick.saturating_sub(BUCKETS - 1));
-        for passed in first..=tick {
-            // Time can jump: all buckets of an empty wheel would be read for nothing.
-            if self.entries == 0 {
-                break;
-            }
+        let mut first = (self.now + 1).max(tick.saturating_sub(BUCKETS - 1));
+        while let Some(passed) = self.next_occupied(first, tick) {
             self.take_bucket(Bucket::of(passed), flows, due);
+            first = passed + 1;
         }
         self.now = tick;
         self.next_ms = (tick + 1).saturating_mul(self.tick_ms);
@@ -139,11 +156,10 @@ impl TimingWheel {
         flows: &mut SegmentedVec<T>,
         all: &mut Vec<u32>,
     ) {
-        for tick in 0..BUCKETS {
-            if self.entries == 0 {
-                break;
-            }
+        let mut first = 0;
+        while let Some(tick) = self.next_occupied(first, BUCKETS - 1) {
             self.take_bucket(Bucket::of(tick), flows, all);
+            first = tick + 1;
         }
     }
 
@@ -155,7 +171,7 @@ impl TimingWheel {
 
     /// Returns the memory in bytes.
     pub(crate) fn memory(&self) -> usize {
-        self.entries * size_of::<u32>() + size_of_val(&*self.buckets)
+        self.entries * size_of::<u32>() + size_of_val(&*self.buckets) + size_of_val(&self.occupied)
     }
 
     /// Moves the scheduled slots of a bucket to `into`, and drops its stale entries.
@@ -166,6 +182,7 @@ impl TimingWheel {
         into: &mut Vec<u32>,
     ) {
         let slots = &mut self.buckets[bucket.index()];
+        self.occupied[bucket.index() / 64] &= !(1 << (bucket.index() % 64));
         self.entries -= slots.len();
         if self.stale == 0 {
             into.append(slots);
@@ -354,7 +371,7 @@ mod tests {
         let (mut wheel, mut flows) = (TimingWheel::new(15_000), SegmentedVec::default());
         flows.extend_to(9);
         let empty = wheel.memory();
-        assert_eq!(empty, 4096 * 24);
+        assert_eq!(empty, 4096 * 24 + 4096 / 8);
         due(&mut wheel, &mut flows, 60_000);
         for slot in 0..10 {
             wheel.schedule(&mut flows, slot, 60_010 + 4_000 * u64::from(slot));
