@@ -71,6 +71,13 @@ impl ReadyFlows {
 
     /// Moves the first flows to the end of `to`: at most `most`.
     pub fn take_some(&mut self, most: usize, to: &mut Vec<Flow>) {
+        if to.is_empty() && self.flows.len() <= most.min(to.capacity()) {
+            // Flows are large. The exchange of the buffers moves none of them, unless the first ones were removed.
+            self.bytes = 0;
+            let buffer = VecDeque::from(std::mem::take(to));
+            *to = std::mem::replace(&mut self.flows, buffer).into();
+            return;
+        }
         let first = to.len();
         to.extend(self.flows.drain(..most.min(self.flows.len())));
         let bytes = to[first..].iter().map(|flow| flow.outputs.bytes());

@@ -152,9 +152,8 @@ impl FlowTable {
     /// Creates the flow that a packet opens, and returns its slot. The packet is not counted yet.
     pub(crate) fn open(&mut self, flow_packet: &FlowPacket<'_>) -> u32 {
         let slot = self.slots.take();
-        self.records.extend_to(slot);
-        self.records[slot] =
-            Record::open(&flow_packet.packet, flow_packet.ordinal, Default::default());
+        let record = Record::open(&flow_packet.packet, flow_packet.ordinal, Default::default());
+        self.records.put(slot, record);
         self.open_analyses(slot);
         self.index.insert(flow_packet.hash, slot);
         let deadline = flow_packet.time_ms().saturating_add(self.timeouts.idle_ms);
@@ -173,16 +172,13 @@ impl FlowTable {
 
     fn open_analyses(&mut self, slot: u32) {
         if let Some(statistics) = &mut self.statistics {
-            statistics.extend_to(slot);
-            statistics[slot] = AlignedStatistics::default();
+            statistics.put(slot, AlignedStatistics::default());
         }
         if let Some(tcp_close) = &mut self.tcp_close {
-            tcp_close.extend_to(slot);
-            tcp_close[slot] = TcpClose::default();
+            tcp_close.put(slot, TcpClose::default());
         }
         if self.splt_packets > 0 {
-            self.splt.extend_to(slot);
-            self.splt[slot] = Splt::new(self.splt_packets);
+            self.splt.put(slot, Splt::new(self.splt_packets));
         }
     }
 
@@ -241,6 +237,7 @@ impl FlowTable {
     }
 
     /// Takes the data of a flow that ends. The slot must be released afterwards.
+    #[inline]
     pub(crate) fn take_flow(&mut self, slot: u32) -> (Record, Option<Box<Statistics>>, Splt) {
         let statistics = self
             .statistics
@@ -339,8 +336,11 @@ impl FlowTable {
     }
 
     fn sort_by_id(&self, mut slots: Vec<u32>) -> Vec<u32> {
-        // Reads every id only once, because the records are usually not in the cache.
-        slots.sort_by_cached_key(|&slot| self.records[slot].id);
+        // Flows that had few packets become idle in the order of their ids.
+        if !slots.is_sorted_by_key(|&slot| self.records[slot].id) {
+            // Reads every id only once, because the records are usually not in the cache.
+            slots.sort_by_cached_key(|&slot| self.records[slot].id);
+        }
         slots
     }
 

@@ -60,6 +60,28 @@ impl<T> SegmentedVec<T> {
 impl<T: Default> SegmentedVec<T> {
     /// Extends the vector with default values, if necessary, so that `index` is valid.
     pub fn extend_to(&mut self, index: u32) {
+        if self.get(index).is_none() {
+            self.extend_before(index).push(T::default());
+        }
+    }
+
+    /// Sets the element at `index`, and extends the vector like [`extend_to`](Self::extend_to) if necessary. A new
+    /// element is written only once.
+    #[inline]
+    pub fn put(&mut self, index: u32, value: T) {
+        let segment = self
+            .segments
+            .get_mut((index >> Self::SEGMENT_BITS) as usize);
+        let element =
+            segment.and_then(|segment| segment.get_mut(index as usize % Self::SEGMENT_LEN));
+        match element {
+            Some(element) => *element = value,
+            None => self.extend_before(index).push(value),
+        }
+    }
+
+    /// Extends the vector so that `index` is the next one, and returns the segment of `index`.
+    fn extend_before(&mut self, index: u32) -> &mut Vec<T> {
         let (segment, index) = (
             (index >> Self::SEGMENT_BITS) as usize,
             index as usize % Self::SEGMENT_LEN,
@@ -76,13 +98,12 @@ impl<T: Default> SegmentedVec<T> {
         }
         let is_first = segment == 0;
         let segment = &mut self.segments[segment];
-        if segment.len() <= index {
-            // Clearing a huge page takes long, and small captures need none.
-            if is_first && segment.len() <= Self::HUGE_PAGE_LEN && index >= Self::HUGE_PAGE_LEN {
-                prefer_huge_pages(segment.spare_capacity_mut());
-            }
-            segment.resize_with(index + 1, T::default);
+        // Clearing a huge page takes long, and small captures need none.
+        if is_first && segment.len() <= Self::HUGE_PAGE_LEN && index >= Self::HUGE_PAGE_LEN {
+            prefer_huge_pages(segment.spare_capacity_mut());
         }
+        segment.resize_with(index, T::default);
+        segment
     }
 }
 
@@ -171,6 +192,9 @@ mod tests {
             assert_eq!(all.get(last + 1), None);
             all[last] = last.into();
         }
+        all.put(5, 7);
+        assert_eq!(all[5], 7);
+        all[5] = 5;
         // A shorter vector is enough.
         all.extend_to(1);
         assert_eq!(all.len(), 3 * segment as usize + 3);
@@ -178,6 +202,28 @@ mod tests {
             let value = u64::from(index);
             assert_eq!((all[index], all.get(index)), (value, Some(&value)));
         }
+    }
+
+    #[test]
+    fn an_element_that_is_put_extends_the_vector() {
+        let mut all = SegmentedVec::<u64>::default();
+        let segment = SegmentedVec::<u64>::SEGMENT_LEN as u32;
+        for last in [0, 1, 4, segment - 1, segment, 3 * segment + 2] {
+            all.put(last, last.into());
+            assert_eq!(all.len(), last as usize + 1);
+        }
+        let values = [
+            0,
+            1,
+            3,
+            4,
+            segment - 1,
+            segment,
+            2 * segment,
+            3 * segment + 2,
+        ];
+        let expected = [0, 1, 0, 4, segment - 1, segment, 0, 3 * segment + 2];
+        assert_eq!(values.map(|index| all[index]), expected.map(u64::from));
     }
 
     #[test]
