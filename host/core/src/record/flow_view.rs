@@ -1,7 +1,5 @@
 //! The data that features are computed from.
 
-use std::sync::LazyLock;
-
 use super::application::Application;
 use super::flow_record::{Expiration, Record};
 use super::identity::FlowIdentity;
@@ -31,7 +29,7 @@ impl<'a> FlowView<'a> {
     /// Returns the statistics, or empty statistics without statistical analysis. In that case no column needs
     /// them.
     pub(crate) fn statistics(&self) -> &'a Statistics {
-        static EMPTY: LazyLock<Statistics> = LazyLock::new(Statistics::default);
+        static EMPTY: Statistics = Statistics::EMPTY;
         self.statistics.unwrap_or(&EMPTY)
     }
 

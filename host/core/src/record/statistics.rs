@@ -28,7 +28,7 @@ impl DirectionScope {
 ///
 /// They have two cache lines, so that the caches hold as many flows as possible. Packets from source to
 /// destination touch only the first line.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 #[repr(C)]
 pub struct Statistics {
     /// Inter-arrival times over packets of both directions, in ms.
@@ -39,7 +39,7 @@ pub struct Statistics {
 }
 
 /// The statistics of the packets of one direction.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 struct DirectionStatistics {
     /// Sizes in bytes, in the measure of the accounting mode.
     sizes: Extent,
@@ -80,17 +80,13 @@ struct Extent {
     squares: u64,
 }
 
-impl Default for Extent {
-    fn default() -> Self {
-        Self {
-            min: u32::MAX,
-            max: 0,
-            squares: 0,
-        }
-    }
-}
-
 impl Extent {
+    const EMPTY: Self = Self {
+        min: u32::MAX,
+        max: 0,
+        squares: 0,
+    };
+
     /// Adds a number. Returns `false` if the number or the sum of squares overflows. Then the square is not
     /// added yet, and the caller must call [`add_overflow`](Self::add_overflow).
     #[inline]
@@ -223,7 +219,28 @@ impl Sample {
     }
 }
 
+impl DirectionStatistics {
+    const EMPTY: Self = Self {
+        sizes: Extent::EMPTY,
+        gaps: Extent::EMPTY,
+        flags: [0; 8],
+    };
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        Self::EMPTY
+    }
+}
+
 impl Statistics {
+    /// The statistics of a flow without packets.
+    pub(crate) const EMPTY: Self = Self {
+        gaps: Extent::EMPTY,
+        directions: [DirectionStatistics::EMPTY; 2],
+        overflow: None,
+    };
+
     /// Adds a packet of the flow. `record` must not have counted it yet.
     #[inline]
     pub(crate) fn add(
@@ -345,7 +362,7 @@ mod tests {
     use super::*;
 
     fn sample(numbers: &[u64]) -> Sample {
-        let (mut extent, mut wide) = (Extent::default(), WideExtent::default());
+        let (mut extent, mut wide) = (Extent::EMPTY, WideExtent::default());
         for &number in numbers {
             if !extent.add(number) {
                 wide.add_overflow(&mut extent, number);
