@@ -112,7 +112,7 @@ impl Splt {
     }
 
     /// Returns one value of each stored packet.
-    pub fn steps(&self, part: SpltValue) -> impl Iterator<Item = i64> {
+    pub fn steps(&self, part: SpltValue) -> impl ExactSizeIterator<Item = i64> {
         self.steps.iter().map(move |step| step.get(part))
     }
 

@@ -31,11 +31,11 @@ impl TextColumn {
     /// Appends the text of an IP address.
     #[inline]
     pub(super) fn push_ip(&mut self, address: IpAddr) {
-        let text = AddressText::ip(address);
-        let (bytes, len) = text.padded();
+        let mut text = [0; 48];
+        let len = AddressText::write_ip(address, &mut text);
         // A copy of fixed length needs no call.
         let end = self.bytes.len() + len;
-        self.bytes.extend_from_slice(bytes);
+        self.bytes.extend_from_slice(&text);
         self.bytes.truncate(end);
         self.lengths.push(len);
     }

@@ -2,6 +2,8 @@
 
 use flowloom_core::value::AddressText;
 
+use super::csv_digits::{NINE_DIGITS, digits, padded_digits};
+
 /// A text of at most 23 bytes, in 24 bytes, so that it is copied without a call.
 #[derive(Clone, Copy)]
 pub(super) struct ShortText {
@@ -29,29 +31,22 @@ impl ShortText {
 /// The number of entries of a cache. Each value has one place.
 const ENTRIES: usize = 64;
 
-/// The decimal digits of recent integers.
-pub(super) struct IntegerTexts(Box<[(i64, ShortText); ENTRIES]>);
+/// The decimal digits of recent integers that have many digits or a sign: mostly times, which a line repeats. The digits of
+/// others cost less than a search.
+pub(super) struct LargeIntegers(Box<[(i64, ShortText); ENTRIES]>);
 
-impl Default for IntegerTexts {
+impl Default for LargeIntegers {
     fn default() -> Self {
-        // Place 0 is the only one of the value 0.
-        let mut entries = [(0, ShortText::EMPTY); ENTRIES];
-        entries[0].1 = ShortText::new(b"0");
-        for (place, entry) in entries.iter_mut().enumerate().skip(1) {
-            *entry = (
-                place as i64,
-                ShortText::new(itoa::Buffer::new().format(place).as_bytes()),
-            );
-        }
-        Self(Box::new(entries))
+        // 0 is never searched for.
+        Self(Box::new([(0, ShortText::EMPTY); ENTRIES]))
     }
 }
 
-impl IntegerTexts {
-    /// Returns the digits of an integer.
+impl LargeIntegers {
+    /// Returns the digits of an integer, which must not be 0.
     #[inline]
     pub(super) fn get(&mut self, value: i64) -> ShortText {
-        // The low bits of times, ports and sizes vary most.
+        // The low bits of times vary most.
         let entry = &mut self.0[(value ^ (value >> 6)) as usize % ENTRIES];
         if entry.0 != value {
             *entry = (value, integer(value));
@@ -62,8 +57,17 @@ impl IntegerTexts {
 
 #[inline(never)]
 fn integer(value: i64) -> ShortText {
-    // The longest text has 20 bytes.
-    ShortText::new(itoa::Buffer::new().format(value).as_bytes())
+    let high = value / NINE_DIGITS;
+    if !(1..NINE_DIGITS).contains(&high) {
+        // The longest text has 20 bytes.
+        return ShortText::new(itoa::Buffer::new().format(value).as_bytes());
+    }
+    let (high, len) = digits(high as u32);
+    let mut text = ShortText::EMPTY;
+    text.bytes[..8].copy_from_slice(&high.to_le_bytes());
+    text.bytes[len..][..8].copy_from_slice(&padded_digits((value % NINE_DIGITS) as u32));
+    text.bytes[23] = len as u8 + 8;
+    text
 }
 
 /// The texts of recent MAC addresses and OUIs.
@@ -78,11 +82,11 @@ impl Default for MacTexts {
 impl MacTexts {
     /// Returns the text of a MAC address or an OUI: at most 6 bytes.
     #[inline]
-    pub(super) fn get(&mut self, bytes: &[u8]) -> ShortText {
+    pub(super) fn get<const N: usize>(&mut self, bytes: &[u8; N]) -> ShortText {
         // The length distinguishes an OUI from an address. It is never 255, so that no key is `u64::MAX`.
         let mut key = [0; 8];
-        key[..bytes.len()].copy_from_slice(bytes);
-        key[7] = bytes.len() as u8;
+        key[..N].copy_from_slice(bytes);
+        key[7] = N as u8;
         let key = u64::from_le_bytes(key);
         let place = key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 58;
         let entry = &mut self.0[place as usize];
@@ -108,22 +112,20 @@ mod tests {
 
     #[test]
     fn integers_have_their_digits_no_matter_which_came_before() {
-        let mut texts = IntegerTexts::default();
+        let mut texts = LargeIntegers::default();
         let values = [
-            0,
-            1,
-            63,
-            64,
-            65,
             -1,
+            -64,
             i64::MIN,
             i64::MAX,
+            NINE_DIGITS,
+            NINE_DIGITS * NINE_DIGITS - 1,
+            NINE_DIGITS * NINE_DIGITS,
             1_704_067_200_000,
-            0,
-            64,
-            4_096,
+            1_700_000_000_007,
         ];
-        for value in values.into_iter().chain(0..300).chain(values) {
+        let times = (0..300).map(|n| 1_704_067_200_000 + n);
+        for value in values.into_iter().chain(times).chain(values) {
             assert_eq!(text(&texts.get(value)), value.to_string());
         }
     }

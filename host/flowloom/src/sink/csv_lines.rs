@@ -8,8 +8,9 @@ use flowloom_core::record::{FlowView, SpltValue};
 use flowloom_core::value::{AddressText, Value};
 use serde_json::json;
 
-use super::csv_cache::{IntegerTexts, MacTexts};
-use super::csv_plan::{Cell, RowPlan};
+use super::csv_cache::{LargeIntegers, MacTexts};
+use super::csv_cursor::Cursor;
+use super::csv_plan::{Cell, FIELD_ROOM, RowPlan};
 use super::csv_text::{Formulas, is_special, write_json, write_text};
 use crate::columns::ColumnSource;
 
@@ -29,7 +30,7 @@ pub(super) struct Lines {
     bytes: Vec<u8>,
     len: usize,
     formulas: Formulas,
-    integers: IntegerTexts,
+    integers: LargeIntegers,
     addresses: MacTexts,
 }
 
@@ -57,16 +58,6 @@ impl Lines {
         &self.bytes[..self.len]
     }
 
-    /// Returns the `N` bytes after the last field.
-    #[inline]
-    fn room<const N: usize>(&mut self) -> &mut [u8; N] {
-        self.make_room(N);
-        let Some(room) = self.bytes[self.len..].first_chunk_mut() else {
-            unreachable!("make_room has reserved N bytes")
-        };
-        room
-    }
-
     #[inline]
     fn make_room(&mut self, len: usize) {
         if self.bytes.len() - self.len < len {
@@ -83,7 +74,8 @@ impl Lines {
 
     #[inline]
     fn push(&mut self, byte: u8) {
-        *self.room() = [byte];
+        self.make_room(1);
+        self.bytes[self.len] = byte;
         self.len += 1;
     }
 
@@ -93,58 +85,48 @@ impl Lines {
         self.len += bytes.len();
     }
 
+    /// Returns a cursor after the last field with this number of bytes, and the texts of MAC addresses.
+    #[inline(always)]
+    fn cursor(&mut self, room: usize) -> (Cursor<'_, '_>, &mut MacTexts) {
+        self.make_room(room);
+        let cursor = Cursor {
+            rest: &mut self.bytes[self.len..],
+            integers: &mut self.integers,
+        };
+        (cursor, &mut self.addresses)
+    }
+
+    /// Ends the fields of a cursor, after which this number of bytes is left.
+    #[inline(always)]
+    fn end_before(&mut self, left: usize) {
+        self.len = self.bytes.len() - left;
+    }
+
     /// Writes a flow with the plan of its columns. `row` is its row in the computed values. No value is replaced.
-    ///
-    /// The place in the buffer stays in a register while short fields are written. There is room for all of them.
     pub(super) fn row(&mut self, plan: &RowPlan, row: usize, flow: &Flow, view: &FlowView<'_>) {
-        let mut integers = plan.integers(row);
-        self.make_room(plan.short_bytes());
-        let mut at = self.len;
+        let (mut cursor, mut addresses) = self.cursor(plan.short_bytes());
         for cell in plan.cells() {
             match cell {
-                Cell::Integer => {
-                    let value = integers.next().unwrap_or_default();
-                    if let 0..10 = value {
-                        self.bytes[at..at + 2].copy_from_slice(&[b'0' + value as u8, b',']);
-                        at += 2;
-                        continue;
-                    }
-                    let text = self.integers.get(value);
-                    self.bytes[at..at + 24].copy_from_slice(&text.bytes);
-                    at += text.len();
+                Cell::Numbers(indices) => {
+                    cursor.numbers(plan.numbers(row, indices));
+                    continue;
                 }
-                Cell::Boolean(is_true) => {
-                    self.bytes[at] = b'0' + u8::from(is_true(view));
-                    at += 1;
-                }
-                Cell::Ip(address) => {
-                    let text = AddressText::ip(address(view));
-                    let (bytes, len) = text.padded();
-                    self.bytes[at..at + 48].copy_from_slice(bytes);
-                    at += len;
-                }
-                Cell::Mac(address) => {
-                    let text = self.addresses.get(&address(view));
-                    self.bytes[at..at + 24].copy_from_slice(&text.bytes);
-                    at += text.len();
-                }
-                Cell::Oui(address) => {
-                    let text = self.addresses.get(&address(view));
-                    self.bytes[at..at + 24].copy_from_slice(&text.bytes);
-                    at += text.len();
-                }
+                Cell::Boolean(is_true) => cursor.bytes(&[b'0' + u8::from(is_true(view))]),
+                Cell::Ip(address) => cursor.ip(address(view)),
+                Cell::Mac(address) => cursor.mac(&address(view), addresses),
+                Cell::Oui(address) => cursor.mac(&address(view), addresses),
                 Cell::Other(source) => {
-                    self.len = at;
+                    let left = cursor.rest.len();
+                    self.end_before(left);
                     self.column(source, flow, view);
-                    self.make_room(plan.short_bytes());
-                    at = self.len;
+                    (cursor, addresses) = self.cursor(plan.short_bytes());
                     continue;
                 }
             }
-            self.bytes[at] = b',';
-            at += 1;
+            cursor.bytes(b",");
         }
-        self.len = at;
+        let left = cursor.rest.len();
+        self.end_before(left);
         self.end();
     }
 
@@ -171,10 +153,7 @@ impl Lines {
         match feature.value {
             Extract::Integer(value) => self.integer((value.of)(flow), b","),
             Extract::Float(value) => self.float((value.of)(flow), b","),
-            Extract::Splt(part) => {
-                self.splt(flow, part);
-                self.push(b',');
-            }
+            Extract::Splt(part) => self.splt(flow, part),
             _ => self.other_field(feature.value(flow)),
         }
     }
@@ -256,39 +235,21 @@ impl Lines {
     }
 
     /// Writes an integer, followed by `end`.
-    #[inline(always)]
+    #[inline]
     fn integer<const N: usize>(&mut self, value: i64, end: &[u8; N]) {
-        // Most values have one digit.
-        if let 0..10 = value {
-            let room = self.room::<4>();
-            room[0] = b'0' + value as u8;
-            room[1..][..N].copy_from_slice(end);
-            self.len += 1 + N;
-            return;
-        }
-        self.make_room(32);
-        let text = self.integers.get(value);
-        let Some(room) = self.bytes[self.len..].first_chunk_mut::<32>() else {
-            unreachable!("make_room has reserved 32 bytes")
-        };
-        // A copy of fixed length needs no call.
-        room[..24].copy_from_slice(&text.bytes);
-        room[text.len()..][..N].copy_from_slice(end);
-        self.len += text.len() + N;
+        let (mut cursor, _) = self.cursor(FIELD_ROOM);
+        cursor.integer(value, end);
+        let left = cursor.rest.len();
+        self.end_before(left);
     }
 
     /// Writes a float, followed by `end`.
     #[inline]
     fn float<const N: usize>(&mut self, value: f64, end: &[u8; N]) {
-        // Most floats of short flows have no fraction. This path requires that the value is not
-        // -0.0, and small enough for a text without exponent.
-        if (0.0..1e15).contains(&value) && value as u64 as f64 == value && value.is_sign_positive()
-        {
-            self.integer(value as i64, b".0");
-        } else {
-            self.extend(zmij::Buffer::new().format(value).as_bytes());
-        }
-        self.extend(end);
+        let (mut cursor, _) = self.cursor(FIELD_ROOM);
+        cursor.float(value, end);
+        let left = cursor.rest.len();
+        self.end_before(left);
     }
 
     /// Writes a list: `[0]`, or in quotes if it has commas: `"[0, 1, 0]"`.
@@ -303,27 +264,48 @@ impl Lines {
         self.close(values.len());
     }
 
-    /// Writes an SPLT list of the configured length. -1 stands for a missing packet. In most flows,
+    /// Writes an SPLT list of the configured length as a field. -1 stands for a missing packet. In most flows,
     /// most packets are missing.
     fn splt(&mut self, flow: &FlowView<'_>, part: SpltValue) {
-        const MISSING: &[u8] = b"-1, -1, -1, -1, -1, -1, -1, -1, ";
-        let Some(splt) = flow.splt else {
-            return self.list(&[], |_, _: &i64| ());
+        /// Missing packets, each with a comma and a space.
+        const MISSING: [u8; 128] = {
+            let mut text = [0; 128];
+            let mut at = 0;
+            while at < text.len() {
+                text[at] = b"-1, "[at % 4];
+                at += 1;
+            }
+            text
         };
-        let mut missing = splt.missing();
-        let len = splt.steps(part).count() + missing;
-        self.open(len);
-        for value in splt.steps(part) {
-            self.integer(value, b", ");
+        let Some(splt) = flow.splt else {
+            return self.field(Value::Integers(&[]));
+        };
+        let (steps, mut missing) = (splt.steps(part), splt.missing());
+        let len = steps.len() + missing;
+        let room = 24 * steps.len() + 4 * missing + MISSING.len() + FIELD_ROOM;
+        let (mut cursor, _) = self.cursor(room);
+        match len > 1 {
+            true => cursor.bytes(b"\"["),
+            false => cursor.bytes(b"["),
+        }
+        for value in steps {
+            cursor.integer(value, b", ");
         }
         while missing > 0 {
             let some = missing.min(MISSING.len() / 4);
-            self.extend(&MISSING[..4 * some]);
+            cursor.padded(&MISSING, 4 * some);
             missing -= some;
         }
-        // Removes the last comma and space.
-        self.len -= if len > 0 { 2 } else { 0 };
-        self.close(len);
+        // The last comma and space do not belong to the list.
+        let left = cursor.rest.len() + if len > 0 { 2 } else { 0 };
+        self.end_before(left);
+        let (mut cursor, _) = self.cursor(FIELD_ROOM);
+        match len > 1 {
+            true => cursor.bytes(b"]\","),
+            false => cursor.bytes(b"],"),
+        }
+        let left = cursor.rest.len();
+        self.end_before(left);
     }
 
     fn open(&mut self, len: usize) {

@@ -8,6 +8,8 @@ mod columnar;
 mod compressed;
 mod csv;
 mod csv_cache;
+mod csv_cursor;
+mod csv_digits;
 mod csv_lines;
 mod csv_plan;
 mod csv_text;
