@@ -132,6 +132,7 @@ impl Extension for FlowExtension {
         self.plugins.take(chunk, ready);
     }
 
+    #[inline]
     fn expire(
         &mut self,
         slot: u32,

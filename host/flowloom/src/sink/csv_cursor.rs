@@ -7,12 +7,16 @@ use flowloom_core::value::AddressText;
 
 use super::csv_cache::{LargeIntegers, MacTexts};
 use super::csv_digits::digits;
-use super::csv_plan::Number;
 
-/// Writes short fields into memory that has [`FIELD_ROOM`](super::csv_plan::FIELD_ROOM) for each of them.
+/// The bytes that a short field may need: its text, and what is written beyond the text.
+pub(super) const FIELD_ROOM: usize = 64;
+/// The number of bytes of a long text that are copied at once.
+pub(super) const COPIED: usize = 32;
+
+/// Writes short fields into memory that has [`FIELD_ROOM`] for each of them.
 ///
-/// The cursor writes a constant number of bytes, of which the text may need fewer, because a copy of constant length needs no
-/// call. The next field overwrites the other bytes.
+/// The cursor writes a constant number of bytes, of which the text may need fewer, because a copy of constant length
+/// needs no call. The next field overwrites the other bytes.
 pub(super) struct Cursor<'a, 't> {
     /// The memory after the last field.
     pub(super) rest: &'a mut [u8],
@@ -45,13 +49,6 @@ impl Cursor<'_, '_> {
     #[inline(always)]
     pub(super) fn bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
         self.padded(bytes, N);
-    }
-
-    /// Writes numbers, each followed by a comma.
-    #[inline(always)]
-    pub(super) fn numbers(&mut self, numbers: impl Iterator<Item = Number>) {
-        let rest = mem::take(&mut self.rest);
-        self.rest = write_numbers(rest, self.integers, numbers);
     }
 
     /// Writes an integer, followed by `end`, which has at most three bytes.
@@ -111,24 +108,6 @@ impl Cursor<'_, '_> {
         let text = texts.get(bytes);
         self.padded(&text.bytes, text.len());
     }
-}
-
-/// Writes numbers, each followed by a comma. Returns the memory after them.
-// A function of its own, with a cursor of its own, so that the place in memory is in a register.
-#[inline(never)]
-fn write_numbers<'a>(
-    rest: &'a mut [u8],
-    integers: &mut LargeIntegers,
-    numbers: impl Iterator<Item = Number>,
-) -> &'a mut [u8] {
-    let mut cursor = Cursor { rest, integers };
-    for number in numbers {
-        match number {
-            Number::Integer(value) => cursor.integer(value, b","),
-            Number::Float(value) => cursor.float(value, b","),
-        }
-    }
-    cursor.rest
 }
 
 /// Writes a float with a fraction or an exponent to the start of `room`. Returns the length of the text.

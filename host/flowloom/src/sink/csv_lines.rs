@@ -1,5 +1,6 @@
 //! Lines of CSV in memory.
 
+use std::mem;
 use std::sync::Arc;
 
 use flowloom_core::fields::{Extract, Feature};
@@ -9,8 +10,8 @@ use flowloom_core::value::{AddressText, Value};
 use serde_json::json;
 
 use super::csv_cache::{LargeIntegers, MacTexts};
-use super::csv_cursor::Cursor;
-use super::csv_plan::{Cell, FIELD_ROOM, RowPlan};
+use super::csv_cursor::{Cursor, FIELD_ROOM};
+use super::csv_plan::{Cell, RowPlan};
 use super::csv_text::{Formulas, is_special, write_json, write_text};
 use crate::columns::ColumnSource;
 
@@ -107,8 +108,9 @@ impl Lines {
         let (mut cursor, mut addresses) = self.cursor(plan.short_bytes());
         for cell in plan.cells() {
             match cell {
-                Cell::Numbers(indices) => {
-                    cursor.numbers(plan.numbers(row, indices));
+                Cell::Numbers(numbers) => {
+                    let rest = mem::take(&mut cursor.rest);
+                    cursor.rest = plan.write_numbers(row, numbers, rest, cursor.integers);
                     continue;
                 }
                 Cell::Boolean(is_true) => cursor.bytes(&[b'0' + u8::from(is_true(view))]),

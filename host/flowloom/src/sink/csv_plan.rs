@@ -6,15 +6,13 @@ use std::ops::Range;
 use flowloom_core::fields::{Extract, NumberFunctions};
 use flowloom_core::record::FlowView;
 
+use super::csv_cache::LargeIntegers;
+use super::csv_cursor::{COPIED, Cursor, FIELD_ROOM};
 use crate::columns::{ColumnSource, Layout};
-
-/// The bytes that a short field may need: its text, and what is written beyond the text.
-pub(super) const FIELD_ROOM: usize = 64;
 
 /// How the field of a column is written, or the fields of columns in succession.
 pub(super) enum Cell {
-    /// Columns of numbers, as indices among all columns of numbers.
-    Numbers(Range<usize>),
+    Numbers(NumberColumns),
     Boolean(fn(&FlowView<'_>) -> bool),
     Ip(fn(&FlowView<'_>) -> IpAddr),
     Mac(fn(&FlowView<'_>) -> [u8; 6]),
@@ -23,7 +21,29 @@ pub(super) enum Cell {
     Other(ColumnSource),
 }
 
+/// Columns of numbers in succession.
+pub(super) struct NumberColumns {
+    /// The indices of the columns among all columns of numbers.
+    columns: Range<usize>,
+    /// The indices of their [`Piece`]s.
+    pieces: Range<usize>,
+}
+
+/// A part of successive numbers.
+pub(super) enum Piece {
+    /// Columns that have the same value in all computed flows: the place of their text, with a comma after each number.
+    Common(Range<usize>),
+    /// The indices of other columns.
+    Columns(Range<usize>),
+}
+
+/// The number of flows from which on the search for common values costs less than it saves.
+const MIN_ROWS: usize = 8;
+
 /// The columns of a CSV row, and the numbers of some flows.
+///
+/// Flows that end together often have many numbers in common, such as the counters of TCP flags and, in a scan, all
+/// values of the second direction. Their text is made once.
 #[derive(Default)]
 pub(super) struct RowPlan {
     cells: Vec<Cell>,
@@ -36,6 +56,11 @@ pub(super) struct RowPlan {
     floats: Vec<f64>,
     /// The number of flows whose numbers are computed.
     rows: usize,
+    /// The parts of the numbers of these flows.
+    pieces: Vec<Piece>,
+    /// The text of common values. The bytes after it have no meaning.
+    common: Vec<u8>,
+    integers: LargeIntegers,
     /// The number of columns.
     columns: usize,
 }
@@ -46,12 +71,6 @@ enum NumberColumn {
     Float(NumberFunctions<f64>),
 }
 
-/// A number of a flow.
-pub(super) enum Number {
-    Integer(i64),
-    Float(f64),
-}
-
 impl RowPlan {
     pub(super) fn new(layout: &Layout) -> Self {
         let mut plan = Self::default();
@@ -59,6 +78,7 @@ impl RowPlan {
             plan.columns += 1;
             plan.add(source);
         }
+        plan.common = vec![0; plan.short_bytes() + COPIED];
         plan
     }
 
@@ -84,8 +104,11 @@ impl RowPlan {
         let index = self.numbers.len();
         self.numbers.push(column);
         match self.cells.last_mut() {
-            Some(Cell::Numbers(indices)) => indices.end += 1,
-            _ => self.cells.push(Cell::Numbers(index..index + 1)),
+            Some(Cell::Numbers(numbers)) => numbers.columns.end += 1,
+            _ => self.cells.push(Cell::Numbers(NumberColumns {
+                columns: index..index + 1,
+                pieces: 0..0,
+            })),
         }
     }
 
@@ -117,25 +140,104 @@ impl RowPlan {
                 }
             }
         }
+        self.find_common();
     }
 
-    /// Returns the numbers of a row in the columns with these indices.
-    #[inline]
-    pub(super) fn numbers(
+    /// Divides the numbers into pieces.
+    fn find_common(&mut self) {
+        self.pieces.clear();
+        let size = self.common.len();
+        let mut text = Cursor {
+            rest: &mut self.common,
+            integers: &mut self.integers,
+        };
+        for cell in &mut self.cells {
+            let Cell::Numbers(numbers) = cell else {
+                continue;
+            };
+            numbers.pieces.start = self.pieces.len();
+            let mut last = None;
+            for index in numbers.columns.clone() {
+                let values = &self.values[index * self.rows..][..self.rows];
+                let piece = match common_value(values) {
+                    Some(value) => {
+                        let start = size - text.rest.len();
+                        self.numbers[index].write(value, &mut text);
+                        Piece::Common(start..size - text.rest.len())
+                    }
+                    None => Piece::Columns(index..index + 1),
+                };
+                match (&mut last, piece) {
+                    (Some(Piece::Common(last)), Piece::Common(next))
+                    | (Some(Piece::Columns(last)), Piece::Columns(next)) => last.end = next.end,
+                    (last, piece) => self.pieces.extend(last.replace(piece)),
+                }
+            }
+            self.pieces.extend(last);
+            numbers.pieces.end = self.pieces.len();
+        }
+    }
+
+    /// Writes numbers of a row, each followed by a comma, to the start of `rest`. Returns the memory after them.
+    // A function of its own, with a cursor of its own, so that the place in memory is in a register.
+    #[inline(never)]
+    pub(super) fn write_numbers<'a>(
         &self,
         row: usize,
-        indices: &Range<usize>,
-    ) -> impl Iterator<Item = Number> {
+        numbers: &NumberColumns,
+        rest: &'a mut [u8],
+        integers: &mut LargeIntegers,
+    ) -> &'a mut [u8] {
+        let mut cursor = Cursor { rest, integers };
+        for piece in &self.pieces[numbers.pieces.clone()] {
+            match piece {
+                Piece::Common(text) => self.write_common(text, &mut cursor),
+                Piece::Columns(indices) => self.write_columns(row, indices, &mut cursor),
+            }
+        }
+        cursor.rest
+    }
+
+    #[inline(always)]
+    fn write_common(&self, text: &Range<usize>, cursor: &mut Cursor<'_, '_>) {
+        for start in text.clone().step_by(COPIED) {
+            let Some(bytes) = self.common[start..].first_chunk::<COPIED>() else {
+                unreachable!("there are COPIED bytes after the text")
+            };
+            cursor.padded(bytes, (text.end - start).min(COPIED));
+        }
+    }
+
+    #[inline(always)]
+    fn write_columns(&self, row: usize, indices: &Range<usize>, cursor: &mut Cursor<'_, '_>) {
         let (values, rows) = (&self.values[..], self.rows);
         // `step_by` is slower.
         let mut next = indices.start * rows + row;
-        self.numbers[indices.clone()].iter().map(move |column| {
-            let value = values.get(next).copied().unwrap_or_default();
+        for column in &self.numbers[indices.clone()] {
+            column.write(values.get(next).copied().unwrap_or_default(), cursor);
             next += rows;
-            match column {
-                NumberColumn::Integer(_) => Number::Integer(value),
-                NumberColumn::Float(_) => Number::Float(f64::from_bits(value.cast_unsigned())),
-            }
-        })
+        }
     }
+}
+
+impl NumberColumn {
+    /// Writes the number that is stored as `value`, followed by a comma.
+    #[inline(always)]
+    fn write(&self, value: i64, cursor: &mut Cursor<'_, '_>) {
+        match self {
+            Self::Integer(_) => cursor.integer(value, b","),
+            Self::Float(_) => cursor.float(f64::from_bits(value.cast_unsigned()), b","),
+        }
+    }
+}
+
+/// Returns the value that all rows have, if there are enough of them.
+#[inline]
+fn common_value(values: &[i64]) -> Option<i64> {
+    let [first, others @ ..] = values else {
+        return None;
+    };
+    // If each value equals the next one, all are equal. This comparison of memory needs few instructions.
+    let is_common = values.len() >= MIN_ROWS && others == &values[..others.len()];
+    is_common.then_some(*first)
 }
