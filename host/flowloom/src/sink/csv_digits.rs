@@ -30,9 +30,9 @@ const ASCII: u64 = 0x3030_3030_3030_3030;
 fn eight(value: u32) -> u64 {
     let (high, low) = (value / 10_000, value % 10_000);
     let quads = u64::from(high) | u64::from(low) << 32;
-    let hundreds = (quads * 5_243 >> 19) & 0x7f_0000_007f;
+    let hundreds = ((quads * 5_243) >> 19) & 0x7f_0000_007f;
     let pairs = hundreds | (quads - 100 * hundreds) << 16;
-    let tens = (pairs * 103 >> 10) & 0x0f_000f_000f_000f;
+    let tens = ((pairs * 103) >> 10) & 0x0f_000f_000f_000f;
     tens | (pairs - 10 * tens) << 8
 }
 
