@@ -16,7 +16,7 @@ if [ -z "$cc" ]; then
 fi
 
 set -- -O3 -mexec-model=reactor ${CFLAGS-} -I "$sdk/include" "$@" \
-    "$sdk/src/flowloom.c" "$sdk/generated/batch_plugin.c" "$sdk/generated/batch_plugin_component_type.o"
+    "$sdk"/src/*.c "$sdk/generated/dual_plugin.c" "$sdk/generated/dual_plugin_component_type.o"
 case $cc in
 zig)
     # Zig's default stack is 16 MiB, which every instance would allocate.

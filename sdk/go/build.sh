@@ -22,7 +22,7 @@ wasm-as "$sdk/wasi.wat" -o "$work/wasi.wasm"
 wasm-merge --all-features "$work/go.wasm" plugin "$work/wasi.wasm" wasi_snapshot_preview1 -o "$work/core.wasm"
 
 # Appends the component type of the contract, which turns a core module into a component.
-python3 - "$work/core.wasm" "$root/sdk/c/generated/batch_plugin_component_type.o" <<'END'
+python3 - "$work/core.wasm" "$root/sdk/c/generated/dual_plugin_component_type.o" <<'END'
 import sys
 
 def number(data, at):

@@ -12,7 +12,7 @@ need_zig
 c=$root/sdk/c
 # Zig's default stack is 16 MiB, which every instance would allocate.
 "$zig" build-exe -target wasm32-wasi-musl -lc -mexec-model=reactor -O ReleaseFast -fstrip --stack 65536 \
-    -femit-bin="$work/core.wasm" "$c/src/flowloom.c" "$c/generated/batch_plugin.c" \
-    "$c/generated/batch_plugin_component_type.o" \
+    -femit-bin="$work/core.wasm" "$c"/src/*.c "$c/generated/dual_plugin.c" \
+    "$c/generated/dual_plugin_component_type.o" \
     --dep flowloom "-Mroot=$1" -lc "-Mflowloom=$root/sdk/zig/flowloom.zig"
 componentize "$work/core.wasm"

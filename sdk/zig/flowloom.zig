@@ -1,12 +1,16 @@
-//! Flowloom's plugin interface for Zig. It wraps the C SDK, which splits batches of events.
+//! Flowloom's plugin interface for Zig. It wraps the C SDK, which calls the plugin once per event.
 //!
-//! A plugin is a file with a `State` and five functions:
+//! A plugin is a file with a `State` and these functions:
 //!
-//!     pub fn open(options: *const Options, manifest: *Manifest) ?[*:0]const u8
+//!     pub fn open(options: *const Options, available: *const Available, manifest: *Manifest) ?[*:0]const u8
 //!     pub fn init(packet: *const Row, flow: *const Row) State
 //!     pub fn update(state: *State, packet: *const Row, flow: *const Row) void
 //!     pub fn expire(state: *State, flow: *const Row, outputs: *Outputs) void
 //!     pub fn finish() void
+//!
+//! and, if it ends flows early:
+//!
+//!     pub fn cuts(state: *const State) bool
 //!
 //! The file exports the plugin with `comptime { flowloom.plugin(@This()); }`. sdk/c/include/flowloom.h
 //! documents the functions and the types.
@@ -17,7 +21,7 @@ const std = @import("std");
 pub const allocator = std.heap.c_allocator;
 
 /// The type of an output.
-pub const Type = enum(c_uint) { boolean, integer, float, text, bytes, integers, floats, json };
+pub const Type = enum(c_uint) { boolean, integer, float, text, bytes, integers, floats, texts, json };
 
 /// One column that a plugin adds to every flow.
 pub const Output = extern struct {
@@ -42,22 +46,61 @@ pub const Manifest = extern struct {
     payload_bytes: u32,
     packet_bytes: u32,
     packets_per_flow: u32,
+    /// The plugin ends flows with its function `cuts`. An event then costs more.
+    cuts_flows: bool,
     needs_one_meter: bool,
     /// Set by the function `plugin`.
     state_size: usize,
+    /// Bytes that the functions of the plugin allocate for the state of a flow.
+    allocated_bytes: usize,
 };
 
-/// The options that the operator gave.
+/// What the plugin may request in this run: fields that exist and that the operator granted. It is valid until
+/// `open` returns. The lists of the manifest may point to the same names.
+pub const Available = extern struct {
+    packet: Names,
+    flow: Names,
+    /// The maximum of `Manifest.payload_bytes`; 0 if no payload was granted.
+    payload_bytes: u32,
+    /// The maximum of `Manifest.packet_bytes`; 0 if no bytes of packets were granted.
+    packet_bytes: u32,
+
+    /// Returns whether the plugin may request this packet field.
+    pub const hasPacketField = flowloom_has_packet_field;
+    /// Returns whether the plugin may request this flow field.
+    pub const hasFlowField = flowloom_has_flow_field;
+};
+
+/// The options that the operator gave. The functions `boolean`, `integer`, `float` and `text` read an option into
+/// `value`, and describe it to the operator. `value` contains the default; it is unchanged if the operator does not
+/// give the option. The functions return null, or an error that `open` must return. `description` is one sentence
+/// for people.
 pub const Options = opaque {
-    /// Returns the value of an option, or null if the operator did not give it.
-    pub fn text(options: *const Options, key: [*:0]const u8) ?[*:0]const u8 {
-        return flowloom_option(options, key);
+    /// Reads `true` or `false`.
+    pub fn boolean(options: *const Options, key: [*:0]const u8, description: [*:0]const u8, value: *bool) ?[*:0]const u8 {
+        return flowloom_boolean_option(options, key, description, value);
     }
 
-    /// Reads an integer option from `least` to `most` into `value`. If the operator did not give the option,
-    /// `value` is unchanged. Returns null, or an error that `open` must return.
-    pub fn integer(options: *const Options, key: [*:0]const u8, least: i64, most: i64, value: *i64) ?[*:0]const u8 {
-        return flowloom_integer_option(options, key, least, most, value);
+    /// Reads an integer from `least` to `most`.
+    pub fn integer(options: *const Options, key: [*:0]const u8, least: i64, most: i64, description: [*:0]const u8, value: *i64) ?[*:0]const u8 {
+        return flowloom_integer_option(options, key, least, most, description, value);
+    }
+
+    /// Reads a number from `least` to `most`. Infinities are no limits.
+    pub fn float(options: *const Options, key: [*:0]const u8, least: f64, most: f64, description: [*:0]const u8, value: *f64) ?[*:0]const u8 {
+        return flowloom_float_option(options, key, least, most, description, value);
+    }
+
+    /// Reads a text. The default may be null: the option is then optional. `accepts` describes the accepted
+    /// texts; the function does not check them.
+    pub fn text(options: *const Options, key: [*:0]const u8, accepts: [*:0]const u8, description: [*:0]const u8, value: *?[*:0]const u8) ?[*:0]const u8 {
+        return flowloom_text_option(options, key, accepts, description, value);
+    }
+
+    /// Makes an option required. Call it after the option was read; the default then does not count. Returns null,
+    /// or an error that `open` must return if the operator did not give the option.
+    pub fn require(options: *const Options, key: [*:0]const u8) ?[*:0]const u8 {
+        return flowloom_require(options, key);
     }
 };
 
@@ -67,7 +110,10 @@ pub const Outputs = opaque {
     pub const integer = flowloom_set_integer;
     pub const float = flowloom_set_float;
 
-    /// Sets an output of type text, bytes or JSON.
+    pub fn text(outputs: *Outputs, n: usize, value: []const u8) void {
+        flowloom_set_text(outputs, n, value.ptr, value.len);
+    }
+
     pub fn bytes(outputs: *Outputs, n: usize, value: []const u8) void {
         flowloom_set_bytes(outputs, n, value.ptr, value.len);
     }
@@ -78,6 +124,17 @@ pub const Outputs = opaque {
 
     pub fn floats(outputs: *Outputs, n: usize, value: []const f64) void {
         flowloom_set_floats(outputs, n, value.ptr, value.len);
+    }
+
+    pub fn texts(outputs: *Outputs, n: usize, value: []const []const u8) void {
+        const list = allocator.alloc(Bytes, value.len) catch fail("the plugin is out of memory");
+        defer allocator.free(list);
+        for (list, value) |*to, from| to.* = .{ .ptr = from.ptr, .len = from.len };
+        flowloom_set_texts(outputs, n, list.ptr, list.len);
+    }
+
+    pub fn json(outputs: *Outputs, n: usize, value: []const u8) void {
+        flowloom_set_json(outputs, n, value.ptr, value.len);
     }
 };
 
@@ -98,13 +155,15 @@ pub const Row = extern struct {
             .u16s => column.val.list.at(u16, row.row),
             .u32s => column.val.list.at(u32, row.row),
             .u64s => column.val.list.at(u64, row.row),
-            else => flowloom_wrong_field(row, field),
+            else => @intCast(flowloom_any_integer(row, field, false)),
         };
     }
 
     /// Returns a signed integer.
     pub fn signed(row: *const Row, field: usize) i64 {
-        return row.of(.s64s, field).val.list.at(i64, row.row);
+        const column = row.at(field);
+        if (column.tag != .s64s) return flowloom_any_integer(row, field, true);
+        return column.val.list.at(i64, row.row);
     }
 
     /// Returns a float.
@@ -112,7 +171,7 @@ pub const Row = extern struct {
         return row.of(.f64s, field).val.list.at(f64, row.row);
     }
 
-    /// Returns a text.
+    /// Returns a text. A field that is a list of texts is one text, with a line feed between its elements.
     pub fn text(row: *const Row, field: usize) []const u8 {
         return row.of(.texts, field).val.runs.at(u8, row.row);
     }
@@ -149,9 +208,9 @@ pub const Row = extern struct {
     }
 };
 
-// The memory layouts in sdk/c/generated/batch_plugin.h.
+// The memory layouts in sdk/c/generated/dual_plugin.h and sdk/c/include/flowloom.h.
 
-const Tag = enum(u8) { u8s, u16s, u32s, u64s, s64s, f64s, texts, integer_lists, packed_numbers, packed_texts };
+const Tag = enum(u8) { u8s, u16s, u32s, u64s, s64s, f64s, texts, integer_lists, packed_numbers, packed_texts, integer = 255 };
 
 const List = extern struct {
     ptr: *const anyopaque,
@@ -181,6 +240,11 @@ const Column = extern struct {
     val: extern union { list: List, runs: Runs },
 };
 
+const Bytes = extern struct {
+    ptr: [*]const u8,
+    len: usize,
+};
+
 const OptionColumn = extern struct {
     is_some: bool,
     val: Column,
@@ -202,21 +266,33 @@ pub fn fail(why: [*:0]const u8) noreturn {
 extern fn flowloom_log(Level, [*:0]const u8) void;
 extern fn flowloom_fail([*:0]const u8) noreturn;
 extern fn flowloom_wrong_field(*const Row, usize) noreturn;
-extern fn flowloom_option(*const Options, [*:0]const u8) ?[*:0]const u8;
-extern fn flowloom_integer_option(*const Options, [*:0]const u8, i64, i64, *i64) ?[*:0]const u8;
+extern fn flowloom_any_integer(*const Row, usize, bool) i64;
+extern fn flowloom_has_packet_field(*const Available, [*:0]const u8) bool;
+extern fn flowloom_has_flow_field(*const Available, [*:0]const u8) bool;
+extern fn flowloom_boolean_option(*const Options, [*:0]const u8, [*:0]const u8, *bool) ?[*:0]const u8;
+extern fn flowloom_integer_option(*const Options, [*:0]const u8, i64, i64, [*:0]const u8, *i64) ?[*:0]const u8;
+extern fn flowloom_float_option(*const Options, [*:0]const u8, f64, f64, [*:0]const u8, *f64) ?[*:0]const u8;
+extern fn flowloom_text_option(*const Options, [*:0]const u8, [*:0]const u8, [*:0]const u8, *?[*:0]const u8) ?[*:0]const u8;
+extern fn flowloom_require(*const Options, [*:0]const u8) ?[*:0]const u8;
 extern fn flowloom_set_boolean(*Outputs, usize, bool) void;
 extern fn flowloom_set_integer(*Outputs, usize, i64) void;
 extern fn flowloom_set_float(*Outputs, usize, f64) void;
+extern fn flowloom_set_text(*Outputs, usize, [*]const u8, usize) void;
 extern fn flowloom_set_bytes(*Outputs, usize, [*]const u8, usize) void;
 extern fn flowloom_set_integers(*Outputs, usize, [*]const i64, usize) void;
 extern fn flowloom_set_floats(*Outputs, usize, [*]const f64, usize) void;
+extern fn flowloom_set_texts(*Outputs, usize, [*]const Bytes, usize) void;
+extern fn flowloom_set_json(*Outputs, usize, [*]const u8, usize) void;
 
 /// Exports a file as the plugin.
 pub fn plugin(comptime P: type) void {
     const Exported = struct {
-        fn open(options: *const Options, manifest: *Manifest) callconv(.c) ?[*:0]const u8 {
+        fn open(options: *const Options, available: *const Available, manifest: *Manifest) callconv(.c) ?[*:0]const u8 {
             manifest.state_size = @sizeOf(P.State);
-            return P.open(options, manifest);
+            if (P.open(options, available, manifest)) |wrong| return wrong;
+            if (manifest.cuts_flows and !@hasDecl(P, "cuts"))
+                return "the manifest sets cuts_flows, but the plugin has no function cuts";
+            return null;
         }
 
         fn init(state: *P.State, packet: *const Row, flow: *const Row) callconv(.c) void {
@@ -225,6 +301,10 @@ pub fn plugin(comptime P: type) void {
 
         fn update(state: *P.State, packet: *const Row, flow: *const Row) callconv(.c) void {
             P.update(state, packet, flow);
+        }
+
+        fn cuts(state: *const P.State) callconv(.c) bool {
+            return P.cuts(state);
         }
 
         fn expire(state: *P.State, flow: *const Row, outputs: *Outputs) callconv(.c) void {
@@ -238,6 +318,7 @@ pub fn plugin(comptime P: type) void {
     @export(&Exported.open, .{ .name = "flowloom_open" });
     @export(&Exported.init, .{ .name = "flowloom_init" });
     @export(&Exported.update, .{ .name = "flowloom_update" });
+    if (@hasDecl(P, "cuts")) @export(&Exported.cuts, .{ .name = "flowloom_cuts" });
     @export(&Exported.expire, .{ .name = "flowloom_expire" });
     @export(&Exported.finish, .{ .name = "flowloom_finish" });
 }

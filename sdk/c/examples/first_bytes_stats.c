@@ -25,7 +25,9 @@ struct state {
 
 static size_t most; // payload bytes to use
 
-const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest) {
+const char *flowloom_open(const flowloom_options *options, const flowloom_available *available,
+                          flowloom_manifest *manifest) {
+  (void)available;
   static const char *const packet[] = {"ip_size", NULL};
   static const flowloom_output outputs[] = {
       {"count", FLOWLOOM_INTEGER, "Packets of the flow."},
@@ -35,7 +37,8 @@ const char *flowloom_open(const flowloom_options *options, flowloom_manifest *ma
       {"entropy", FLOWLOOM_FLOAT, "Shannon entropy of the first payload bytes, bits a byte; null without payload."},
   };
   int64_t n = 64;
-  const char *error = flowloom_integer_option(options, "n", 1, MOST, &n);
+  const char *error = flowloom_integer_option(options, "n", 1, MOST,
+                                              "Number of payload bytes per flow to use for the entropy.", &n);
   if (error) return error;
   most = (size_t)n;
 
@@ -46,6 +49,7 @@ const char *flowloom_open(const flowloom_options *options, flowloom_manifest *ma
   manifest->packet = packet;
   manifest->payload_bytes = (uint32_t)n;
   manifest->state_size = sizeof(struct state);
+  manifest->allocated_bytes = 2 * (size_t)n + 32; // an allocator may round up to a power of two
   return NULL;
 }
 

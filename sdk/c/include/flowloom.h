@@ -1,8 +1,8 @@
-// Flowloom's plugin interface for C and C++. Implement the five functions at the end of this file, and
+// Flowloom's plugin interface for C and C++. Implement the functions at the end of this file, and
 // build the plugin with sdk/c/build.sh.
 //
-// Flowloom calls the plugin with columns of events, about a thousand events per call. src/flowloom.c
-// splits them and calls your functions once per event, inside the sandbox of the plugin.
+// Flowloom calls the plugin with columns of events, about a thousand events per call, or with one event per
+// call if the plugin cuts flows. The SDK calls your functions once per event in both cases.
 #ifndef FLOWLOOM_H
 #define FLOWLOOM_H
 
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "../generated/batch_plugin.h"
+#include "../generated/dual_plugin.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,7 +28,8 @@ typedef enum flowloom_type {
   FLOWLOOM_BYTES, // text formats write them in hexadecimal
   FLOWLOOM_INTEGERS,
   FLOWLOOM_FLOATS,
-  FLOWLOOM_JSON, // UTF-8 that is one JSON value
+  FLOWLOOM_TEXTS, // UTF-8
+  FLOWLOOM_JSON,  // UTF-8 that is one JSON value
 } flowloom_type;
 
 // One column that a plugin adds to every flow.
@@ -53,9 +54,21 @@ typedef struct flowloom_manifest {
   uint32_t payload_bytes;         // number of bytes of each packet's transport payload
   uint32_t packet_bytes;          // number of bytes of each packet, from its IP header on
   uint32_t packets_per_flow;      // no update after this number of packets of a flow; 0 is no limit
+  bool cuts_flows;                // the plugin ends flows with flowloom_cuts; an event then costs more
   bool needs_one_meter;           // the plugin keeps state across flows; the run has one meter
   size_t state_size;              // bytes of state per flow
+  size_t allocated_bytes;         // bytes that your functions allocate for the state of a flow
 } flowloom_manifest;
+
+// What the plugin may request in this run: fields that exist and that the operator granted. Flowloom
+// rejects a plugin that requests anything else. Valid until flowloom_open returns; the lists of the
+// manifest may point to the same names.
+typedef struct flowloom_available {
+  const char *const *packet; // names of packet fields; the list ends with NULL
+  const char *const *flow;   // names of flow fields; the list ends with NULL
+  uint32_t payload_bytes;    // the maximum of payload_bytes; 0 if no payload was granted
+  uint32_t packet_bytes;     // the maximum of packet_bytes; 0 if no bytes of packets were granted
+} flowloom_available;
 
 // Bytes, or text without a terminating NUL. Valid until your function returns.
 typedef struct flowloom_bytes {
@@ -81,8 +94,7 @@ typedef struct flowloom_row {
 typedef flowloom_row flowloom_packet;
 typedef flowloom_row flowloom_flow;
 
-// The options that the operator gave. Options that flowloom_open does not read are errors; the error
-// lists the options that it reads.
+// The options that the operator gave.
 typedef struct flowloom_options flowloom_options;
 
 // The outputs of the flow that ends. Outputs that are not set are null.
@@ -107,26 +119,59 @@ FLOWLOOM_NORETURN void flowloom_fail(const char *why);
 // of flowloom_open.
 const char *flowloom_join(const char *first, ...);
 
-// Returns the value of an option, or NULL if the operator did not give it.
-const char *flowloom_option(const flowloom_options *options, const char *key);
+// The four functions flowloom_…_option read an option from `options` into `value`, and describe it to the
+// operator. `value` contains the default; it is unchanged if the operator does not give the option. The
+// functions return NULL, or an error that flowloom_open must return. An option that flowloom_open does not
+// read is an error, which lists all options that it reads.
+//
+// `key` is [a-z][a-z0-9_]{0,31}. `description` is one sentence for people.
 
-// Reads an integer option from `least` to `most` into `value`. If the operator did not give the option,
-// `value` is unchanged. Returns NULL, or an error that flowloom_open must return.
+// Reads `true` or `false`.
+const char *flowloom_boolean_option(const flowloom_options *options, const char *key,
+                                    const char *description, bool *value);
+
+// Reads an integer from `least` to `most`.
 const char *flowloom_integer_option(const flowloom_options *options, const char *key, int64_t least,
-                                    int64_t most, int64_t *value);
+                                    int64_t most, const char *description, int64_t *value);
+
+// Reads a number from `least` to `most`. -INFINITY and INFINITY are no limits.
+const char *flowloom_float_option(const flowloom_options *options, const char *key, double least,
+                                  double most, const char *description, double *value);
+
+// Reads a text. The default may be NULL: the option is then optional. `accepts` describes the accepted
+// texts, for example "`bytes` or `packets`"; the function does not check them. The text is never freed.
+const char *flowloom_text_option(const flowloom_options *options, const char *key, const char *accepts,
+                                 const char *description, const char **value);
+
+// Makes an option required. Call it after the option was read; the default then does not count. Returns
+// NULL, or an error that flowloom_open must return if the operator did not give the option.
+const char *flowloom_require(const flowloom_options *options, const char *key);
+
+// Returns whether the plugin may request this packet field or flow field.
+bool flowloom_has_packet_field(const flowloom_available *available, const char *name);
+bool flowloom_has_flow_field(const flowloom_available *available, const char *name);
 
 // Sets output n of the flow, counted from 0. The instance ends with an error if the output is already set
-// or was declared with another type.
+// or was declared with another type. Texts and bytes are copied.
 void flowloom_set_boolean(flowloom_outputs *outputs, size_t n, bool value);
 void flowloom_set_integer(flowloom_outputs *outputs, size_t n, int64_t value);
 void flowloom_set_float(flowloom_outputs *outputs, size_t n, double value);
-// Sets an output of type text, bytes or JSON.
+void flowloom_set_text(flowloom_outputs *outputs, size_t n, const char *text, size_t size);
 void flowloom_set_bytes(flowloom_outputs *outputs, size_t n, const void *data, size_t size);
 void flowloom_set_integers(flowloom_outputs *outputs, size_t n, const int64_t *data, size_t size);
 void flowloom_set_floats(flowloom_outputs *outputs, size_t n, const double *data, size_t size);
+void flowloom_set_texts(flowloom_outputs *outputs, size_t n, const flowloom_bytes *texts, size_t size);
+void flowloom_set_json(flowloom_outputs *outputs, size_t n, const char *text, size_t size);
 
 // Ends the instance with an error: the field was not requested, or has another type.
 FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t field);
+
+// The tag of a column with one integer of any width: a single event does not tell the width.
+#define FLOWLOOM_COLUMN_INTEGER 255
+
+// Returns the integer of a column with this tag. Ends the instance with an error if the column has another
+// tag, or if the integer is negative and `is_signed` is false.
+int64_t flowloom_any_integer(const flowloom_row *row, size_t field, bool is_signed);
 
 static inline const exports_flowloom_plugin_batch_feature_column_t *
 flowloom_column(const flowloom_row *row, size_t field) {
@@ -143,7 +188,7 @@ static inline uint64_t flowloom_unsigned(const flowloom_row *row, size_t field) 
   case EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_U16S: return column->val.u16s.ptr[row->row];
   case EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_U32S: return column->val.u32s.ptr[row->row];
   case EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_U64S: return column->val.u64s.ptr[row->row];
-  default: flowloom_wrong_field(row, field);
+  default: return (uint64_t)flowloom_any_integer(row, field, false);
   }
 }
 
@@ -151,7 +196,7 @@ static inline uint64_t flowloom_unsigned(const flowloom_row *row, size_t field) 
 static inline int64_t flowloom_signed(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_S64S)
-    flowloom_wrong_field(row, field);
+    return flowloom_any_integer(row, field, true);
   return column->val.s64s.ptr[row->row];
 }
 
@@ -170,7 +215,7 @@ flowloom_text_of(const exports_flowloom_plugin_batch_feature_texts_t *texts, siz
   return bytes;
 }
 
-// Returns a text.
+// Returns a text. A field that is a list of texts is one text, with a line feed between its elements.
 static inline flowloom_bytes flowloom_text(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_TEXTS)
@@ -207,12 +252,13 @@ static inline flowloom_bytes flowloom_packet_bytes(const flowloom_packet *packet
              : none;
 }
 
-// The five functions that a plugin implements.
+// The functions that a plugin implements.
 
 // Fills in the manifest. Called once per instance, before any event. Returns NULL, or an error: Flowloom
-// then shows the error to the operator and does not load the plugin. The same options must always give
-// the same manifest.
-const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest);
+// then shows the error to the operator and does not load the plugin. The same options and available fields
+// must always give the same manifest.
+const char *flowloom_open(const flowloom_options *options, const flowloom_available *available,
+                          flowloom_manifest *manifest);
 
 // Handles the first packet of a flow. `state` has state_size bytes, all zero. Its address does not change
 // until flowloom_expire returns.
@@ -220,6 +266,11 @@ void flowloom_init(void *state, const flowloom_packet *packet, const flowloom_fl
 
 // Handles a later packet of a flow.
 void flowloom_update(void *state, const flowloom_packet *packet, const flowloom_flow *flow);
+
+// Returns whether the flow ends with the packet that the plugin just handled. Called after each init and
+// update if the manifest sets cuts_flows; other plugins do not need this function. The expiration_id of a cut
+// flow is -1, and the next packet starts a new flow.
+bool flowloom_cuts(const void *state);
 
 // Handles the end of a flow. Sets the outputs, and frees the memory to which the state points.
 void flowloom_expire(void *state, const flowloom_flow *flow, flowloom_outputs *outputs);

@@ -34,9 +34,10 @@ pub const State = struct {
     first: std.ArrayList(u8) = .empty,
 };
 
-pub fn open(options: *const flowloom.Options, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+pub fn open(options: *const flowloom.Options, _: *const flowloom.Available, manifest: *flowloom.Manifest) ?[*:0]const u8 {
     var n: i64 = 64;
-    if (options.integer("n", 1, most_bytes, &n)) |wrong| return wrong;
+    const description = "Number of payload bytes per flow to use for the entropy.";
+    if (options.integer("n", 1, most_bytes, description, &n)) |wrong| return wrong;
     most = @intCast(n);
     manifest.version = "0.1.0";
     manifest.description = "Packet sizes, and the entropy of a flow's first payload bytes.";
@@ -44,6 +45,7 @@ pub fn open(options: *const flowloom.Options, manifest: *flowloom.Manifest) ?[*:
     manifest.n_outputs = outputs.len;
     manifest.packet = &packet_fields;
     manifest.payload_bytes = @intCast(n);
+    manifest.allocated_bytes = @intCast(4 * n + 256); // a list grows by half, and the allocator rounds up to powers of two
     return null;
 }
 

@@ -8,7 +8,7 @@
 enum { SYN, TTL, DST_PORT, TCP_FLAGS, DIRECTION, TCP_SEQ, TIME_MS, SRC_IP };
 enum { ID, DST_IP };
 enum { EXPIRATION_ID, MEAN_PS, SPLT_PS };
-enum { OUT_SYN, SUM, MEAN, PEERS, LAST, SIZES, PACKETS, REASON };
+enum { OUT_SYN, SUM, MEAN, PEERS, LAST, SIZES, PACKETS, LETTERS, REASON };
 
 struct state {
   bool syn;
@@ -21,8 +21,9 @@ struct state {
   size_t updates;
 };
 
-const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest) {
-  (void)options;
+const char *flowloom_open(const flowloom_options *options, const flowloom_available *available,
+                          flowloom_manifest *manifest) {
+  (void)options, (void)available;
   static const char *const packet[] = {"syn",       "ttl",     "dst_port", "tcp_flags", "direction",
                                        "tcp_seq", "time_ms", "src_ip",   NULL};
   static const char *const at_init[] = {"id", "dst_ip", NULL};
@@ -31,12 +32,12 @@ const char *flowloom_open(const flowloom_options *options, flowloom_manifest *ma
   static const flowloom_output outputs[] = {
       {"syn", FLOWLOOM_BOOLEAN, ""},   {"sum", FLOWLOOM_INTEGER, ""},    {"mean", FLOWLOOM_FLOAT, ""},
       {"peers", FLOWLOOM_TEXT, ""},    {"last", FLOWLOOM_BYTES, ""},     {"sizes", FLOWLOOM_INTEGERS, ""},
-      {"packets", FLOWLOOM_FLOATS, ""}, {"reason", FLOWLOOM_JSON, ""},
+      {"packets", FLOWLOOM_FLOATS, ""}, {"letters", FLOWLOOM_TEXTS, ""}, {"reason", FLOWLOOM_JSON, ""},
   };
   manifest->version = "0.1.0";
   manifest->description = "An output of every type.";
   manifest->outputs = outputs;
-  manifest->n_outputs = 8;
+  manifest->n_outputs = 9;
   manifest->packet = packet;
   manifest->at_init = at_init;
   manifest->at_update = at_update;
@@ -89,15 +90,23 @@ void flowloom_expire(void *of_flow, const flowloom_flow *flow, flowloom_outputs 
   flowloom_set_integer(outputs, SUM, state->sum);
   double mean = flowloom_float(flow, MEAN_PS);
   if (mean > 100) flowloom_set_float(outputs, MEAN, mean);
-  flowloom_set_bytes(outputs, PEERS, state->peers, state->peers_size);
+  flowloom_set_text(outputs, PEERS, state->peers, state->peers_size);
   if (state->updates != 1) flowloom_set_bytes(outputs, LAST, state->last, state->last_size);
   flowloom_integers sizes = flowloom_list(flow, SPLT_PS);
   flowloom_set_integers(outputs, SIZES, sizes.data, sizes.size);
   if (state->updates) flowloom_set_floats(outputs, PACKETS, state->packets, state->updates);
+  flowloom_bytes letters[5];
+  size_t n_letters = 0;
+  for (size_t n = 0; n < state->peers_size; n++) {
+    if (n > 0 && state->peers[n - 1] != ' ') continue;
+    flowloom_bytes letter = {(const uint8_t *)state->peers + n, 1};
+    letters[n_letters++] = letter;
+  }
+  if (state->updates) flowloom_set_texts(outputs, LETTERS, letters, n_letters);
   int64_t reason = flowloom_signed(flow, EXPIRATION_ID);
   char digits[2] = {(char)('0' + (reason < 0 ? -reason : reason)), 0};
   const char *json = flowloom_join("{\"ü\":", reason < 0 ? "-" : "", digits, "}", NULL);
-  flowloom_set_bytes(outputs, REASON, json, strlen(json));
+  flowloom_set_json(outputs, REASON, json, strlen(json));
   free((void *)json);
   free(state->peers);
   free(state->packets);

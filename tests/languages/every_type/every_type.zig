@@ -22,6 +22,7 @@ const outputs = [_]flowloom.Output{
     .{ .name = "last", .type = .bytes, .description = "" },
     .{ .name = "sizes", .type = .integers, .description = "" },
     .{ .name = "packets", .type = .floats, .description = "" },
+    .{ .name = "letters", .type = .texts, .description = "" },
     .{ .name = "reason", .type = .json, .description = "" },
 };
 
@@ -33,7 +34,7 @@ pub const State = struct {
     packets: std.ArrayList(f64) = .empty,
 };
 
-pub fn open(_: *const flowloom.Options, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+pub fn open(_: *const flowloom.Options, _: *const flowloom.Available, manifest: *flowloom.Manifest) ?[*:0]const u8 {
     manifest.version = "0.1.0";
     manifest.description = "An output of every type.";
     manifest.outputs = &outputs;
@@ -65,13 +66,18 @@ pub fn expire(state: *State, flow: *const flowloom.Row, out: *flowloom.Outputs) 
     out.integer(1, state.sum);
     const mean = flow.float(1);
     if (mean > 100) out.float(2, mean);
-    out.bytes(3, state.peers.items);
+    out.text(3, state.peers.items);
     if (updates != 1) out.bytes(4, state.last.items);
     out.integers(5, flow.list(2));
     if (updates > 0) out.floats(6, state.packets.items);
+    var letters: [4][]const u8 = undefined;
+    var n_letters: usize = 0;
+    var peers = std.mem.splitScalar(u8, state.peers.items, ' ');
+    while (peers.next()) |peer| : (n_letters += 1) letters[n_letters] = peer[0..1];
+    if (updates > 0) out.texts(7, letters[0..n_letters]);
     var buffer: [32]u8 = undefined;
     const reason = std.fmt.bufPrint(&buffer, "{{\"ü\":{d}}}", .{flow.signed(0)}) catch unreachable;
-    out.bytes(7, reason);
+    out.json(8, reason);
     state.peers.deinit(flowloom.allocator);
     state.last.deinit(flowloom.allocator);
     state.packets.deinit(flowloom.allocator);

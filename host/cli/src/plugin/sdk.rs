@@ -95,11 +95,18 @@ const RUST: &[File] = files![
 const C: &[File] = files![
     "sdk/c/README.md"
     "sdk/c/build.sh"
-    "sdk/c/generated/batch_plugin.c"
-    "sdk/c/generated/batch_plugin.h"
-    "sdk/c/generated/batch_plugin_component_type.o"
+    "sdk/c/generated/dual_plugin.c"
+    "sdk/c/generated/dual_plugin.h"
+    "sdk/c/generated/dual_plugin_component_type.o"
     "sdk/c/include/flowloom.h"
-    "sdk/c/src/flowloom.c"
+    "sdk/c/src/batches.c"
+    "sdk/c/src/events.c"
+    "sdk/c/src/flows.c"
+    "sdk/c/src/internal.h"
+    "sdk/c/src/log.c"
+    "sdk/c/src/open.c"
+    "sdk/c/src/options.c"
+    "sdk/c/src/outputs.c"
 ];
 
 const ZIG: &[File] = files![
@@ -147,7 +154,7 @@ const GO: &[File] = files![
     "sdk/go/plugin.go"
     "sdk/go/row.go"
     "sdk/go/wasi.wat"
-    "sdk/c/generated/batch_plugin_component_type.o"
+    "sdk/c/generated/dual_plugin_component_type.o"
 ];
 
 fn files(language: Language) -> impl Iterator<Item = &'static File> {

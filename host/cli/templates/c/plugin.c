@@ -11,7 +11,8 @@ struct state {
   bool by_source;
 };
 
-const char *flowloom_open(const flowloom_options *options, flowloom_manifest *manifest) {
+const char *flowloom_open(const flowloom_options *options, const flowloom_available *available,
+                          flowloom_manifest *manifest) {
   static const char *const packet[] = {"ip_size", "direction", NULL};
   static const flowloom_output outputs[] = {
       {"size", FLOWLOOM_INTEGER, "Largest ip_size of the flow, bytes."},

@@ -24,7 +24,7 @@ pub const State = struct {
     by_source: bool = false,
 };
 
-pub fn open(_: *const flowloom.Options, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+pub fn open(_: *const flowloom.Options, _: *const flowloom.Available, manifest: *flowloom.Manifest) ?[*:0]const u8 {
     manifest.version = "0.1.0";
     manifest.description = "The largest packet of a flow.";
     manifest.packet = &packet_fields;

@@ -1,4 +1,4 @@
-//! Generates the C bindings of the contract's world `batch-plugin` with wit-bindgen:
+//! Generates the C bindings of the contract's world `dual-plugin` with wit-bindgen:
 //!
 //!     make bindings
 //!
@@ -44,7 +44,7 @@ fn main() -> Result<ExitCode> {
 fn bindings(sdk: &Path) -> Result<Vec<(PathBuf, Vec<u8>)>> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(sdk.join("../wit"))?;
-    let world = resolve.select_world(&[package], Some("batch-plugin"))?;
+    let world = resolve.select_world(&[package], Some("dual-plugin"))?;
     let mut files = Files::default();
     wit_bindgen_c::Opts::default()
         .build()
