@@ -8,7 +8,7 @@ import (
 	"unsafe"
 )
 
-// This file implements the component model's canonical ABI for the world `batch-plugin` by hand. No
+// This file and event.go implement the component model's canonical ABI for the world `dual-plugin` by hand. No
 // bindings generator for Go can be installed from a package registry.
 
 // arena contains the arguments of a call. The host allocates them before the call, and they are not used
@@ -67,11 +67,13 @@ type manifestResult struct {
 	version                     list // the text of the error if isErr is 1
 	description                 list
 	outputs                     list
+	options                     list
 	packet                      list
 	payloadBytes, packetBytes   uint32
 	atInit, atUpdate, atExpire  list
 	hasPacketsPerFlow           uint8
 	packetsPerFlow              uint32
+	flowBytes                   uint32
 	cuts, packed, needsOneMeter bool
 }
 
@@ -81,25 +83,59 @@ type outputRecord struct {
 	description list
 }
 
+type optionRecord struct {
+	name        list
+	kind        optionType
+	accepts     list
+	hasDefault  bool
+	byDefault   list
+	description list
+}
+
 type outputColumn struct {
-	values column
+	values valuesVariant
 	valid  list
+}
+
+// valuesVariant is a column, except that lists of texts have one more member.
+type valuesVariant struct {
+	tag          uint8
+	values, ends list // for lists of texts: the bytes, and the ends of the texts
+	listEnds     list // only for lists of texts
 }
 
 var declared []Output
 
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#open
-func open(given unsafe.Pointer, length uint32) unsafe.Pointer {
+func openBatches(options, nOptions, packet, nPacket, flow, nFlow, payloadBytes, packetBytes uint32) unsafe.Pointer {
+	return open(list{options, nOptions}, list{packet, nPacket}, list{flow, nFlow}, payloadBytes, packetBytes)
+}
+
+//go:wasmexport flowloom:plugin/feature@0.1.0#open
+func openEvents(options, nOptions, packet, nPacket, flow, nFlow, payloadBytes, packetBytes uint32) unsafe.Pointer {
+	return open(list{options, nOptions}, list{packet, nPacket}, list{flow, nFlow}, payloadBytes, packetBytes)
+}
+
+func copyTexts(lists list) []string {
+	var texts []string
+	for _, text := range view[list](lists) {
+		texts = append(texts, string(view[byte](text)))
+	}
+	return texts
+}
+
+func open(given, packet, flow list, payloadBytes, packetBytes uint32) unsafe.Pointer {
 	defer logPanic("open")
 	options := &Options{}
-	for _, pair := range view[[2]list](list{uint32(uintptr(given)), length}) {
+	for _, pair := range view[[2]list](given) {
 		options.keys = append(options.keys, string(view[byte](pair[0])))
 		options.values = append(options.values, string(view[byte](pair[1])))
 		options.read = append(options.read, false)
 	}
+	available := Available{copyTexts(packet), copyTexts(flow), payloadBytes, packetBytes}
 	releaseArguments()
 	retained = nil
-	manifest, err := exported.open(options)
+	manifest, err := exported.open(options, available)
 	if err == nil {
 		err = options.check()
 	}
@@ -107,14 +143,21 @@ func open(given unsafe.Pointer, length uint32) unsafe.Pointer {
 		return answer(manifestResult{isErr: 1, version: retainText(err.Error())})
 	}
 	declared = manifest.Outputs
+	prepareEvents(&manifest)
 	outputs := make([]outputRecord, len(declared))
 	for n, output := range declared {
 		outputs[n] = outputRecord{retainText(output.Name), uint8(output.Type), retainText(output.Description)}
+	}
+	accepted := make([]optionRecord, len(options.described))
+	for n, d := range options.described {
+		accepted[n] = optionRecord{retainText(d.key), d.kind, retainText(d.accepts), !d.isRequired,
+			retainText(d.byDefault), retainText(d.text)}
 	}
 	result := manifestResult{
 		version:        retainText(manifest.Version),
 		description:    retainText(manifest.Description),
 		outputs:        retain(outputs),
+		options:        retain(accepted),
 		packet:         retainTexts(manifest.Packet),
 		payloadBytes:   manifest.PayloadBytes,
 		packetBytes:    manifest.PacketBytes,
@@ -122,6 +165,8 @@ func open(given unsafe.Pointer, length uint32) unsafe.Pointer {
 		atUpdate:       retainTexts(manifest.AtUpdate),
 		atExpire:       retainTexts(manifest.AtExpire),
 		packetsPerFlow: manifest.PacketsPerFlow,
+		flowBytes:      exported.flowBytes(manifest),
+		cuts:           manifest.CutsFlows,
 		needsOneMeter:  manifest.NeedsOneMeter,
 	}
 	if manifest.PacketsPerFlow > 0 {
@@ -169,6 +214,10 @@ func process(given unsafe.Pointer) unsafe.Pointer {
 			to.values.values = retain(from.integers)
 		case Float, Floats:
 			to.values.values = retain(from.floats)
+		case Texts:
+			to.values.values = retain(from.bytes)
+			to.values.ends = retain(from.textEnds)
+			to.values.listEnds = retain(from.ends)
 		default:
 			to.values.values = retain(from.bytes)
 		}
@@ -177,6 +226,11 @@ func process(given unsafe.Pointer) unsafe.Pointer {
 }
 
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#finish
+func finishBatches() { finish() }
+
+//go:wasmexport flowloom:plugin/feature@0.1.0#finish
+func finishEvents() { finish() }
+
 func finish() {
 	defer logPanic("finish")
 	exported.finish()

@@ -1,7 +1,7 @@
 package flowloom
 
 // Outputs are the outputs of the flow that ends. Set each output at most once, to a value of its type; any
-// other use panics. Outputs are counted from 0.
+// other use panics. Outputs are counted from 0. Values are copied.
 type Outputs struct {
 	declared []Output
 	columns  []output
@@ -16,7 +16,9 @@ type output struct {
 	integers []int64
 	floats   []float64
 	bytes    []byte
+	textEnds []uint32 // the end of each text of lists of texts, in bytes
 	ends     []uint32
+	texts    []list // the answer for a list of texts of a single event
 }
 
 func newOutputs(declared []Output, rows int) *Outputs {
@@ -52,16 +54,21 @@ func (o *Outputs) Integer(n int, value int64) { o.set(n, Integer).integers[o.row
 // Float sets output n.
 func (o *Outputs) Float(n int, value float64) { o.set(n, Float).floats[o.row] = value }
 
-// Text sets output n, of type Text or JSON.
-func (o *Outputs) Text(n int, value string) { o.Bytes(n, []byte(value)) }
+// Text sets output n.
+func (o *Outputs) Text(n int, value string) { o.setText(n, Text, value) }
 
-// Bytes sets output n, of type Bytes, Text or JSON.
-func (o *Outputs) Bytes(n int, value []byte) {
-	t := o.declared[n].Type
-	if t != Text && t != JSON {
-		t = Bytes
-	}
+// JSON sets output n.
+func (o *Outputs) JSON(n int, value string) { o.setText(n, JSON, value) }
+
+func (o *Outputs) setText(n int, t Type, value string) {
 	c := o.set(n, t)
+	c.bytes = append(c.bytes, value...)
+	c.ends[o.row] = uint32(len(c.bytes))
+}
+
+// Bytes sets output n.
+func (o *Outputs) Bytes(n int, value []byte) {
+	c := o.set(n, Bytes)
 	c.bytes = append(c.bytes, value...)
 	c.ends[o.row] = uint32(len(c.bytes))
 }
@@ -80,6 +87,16 @@ func (o *Outputs) Floats(n int, value []float64) {
 	c.ends[o.row] = uint32(len(c.floats))
 }
 
+// Texts sets output n.
+func (o *Outputs) Texts(n int, value []string) {
+	c := o.set(n, Texts)
+	for _, text := range value {
+		c.bytes = append(c.bytes, text...)
+		c.textEnds = append(c.textEnds, uint32(len(c.bytes)))
+	}
+	c.ends[o.row] = uint32(len(c.textEnds))
+}
+
 // set marks output n of the current flow as set, and returns its column.
 func (o *Outputs) set(n int, t Type) *output {
 	c := &o.columns[n]
@@ -91,6 +108,24 @@ func (o *Outputs) set(n int, t Type) *output {
 	}
 	c.valid[o.row] = 1
 	return c
+}
+
+// reset prepares for another flow, if there is only one row. It keeps the memory.
+func (o *Outputs) reset() {
+	for n := range o.columns {
+		c := &o.columns[n]
+		c.valid[0] = 0
+		c.bytes = c.bytes[:0]
+		c.textEnds = c.textEnds[:0]
+		switch o.declared[n].Type {
+		case Boolean:
+			c.booleans[0] = 0
+		case Integers:
+			c.integers = c.integers[:0]
+		case Floats:
+			c.floats = c.floats[:0]
+		}
+	}
 }
 
 // finish completes the ends: a flow without a value has the end of the flow before.

@@ -26,17 +26,26 @@ func (r Row) Unsigned(field int) uint64 {
 		return uint64(view[uint32](c.values)[r.row])
 	case u64s:
 		return view[uint64](c.values)[r.row]
+	case anyInteger:
+		if value := view[int64](c.values)[r.row]; value >= 0 {
+			return uint64(value)
+		}
 	}
 	panic("field " + strconv.Itoa(field) + " was read as another type")
 }
 
 // Signed returns a signed integer.
-func (r Row) Signed(field int) int64 { return view[int64](r.column(field, s64s).values)[r.row] }
+func (r Row) Signed(field int) int64 {
+	if c := &r.columns[field]; c.tag == anyInteger {
+		return view[int64](c.values)[r.row]
+	}
+	return view[int64](r.column(field, s64s).values)[r.row]
+}
 
 // Float returns a float.
 func (r Row) Float(field int) float64 { return view[float64](r.column(field, f64s).values)[r.row] }
 
-// Text returns a text.
+// Text returns a text. A field that is a list of texts is one text, with a line feed between its elements.
 func (r Row) Text(field int) []byte { return run[byte](r.column(field, texts), r.row) }
 
 // List returns a list of integers.
@@ -68,6 +77,12 @@ const (
 	f64s
 	texts
 	integerLists
+)
+
+// Tags that the contract does not have, for columns of a single event.
+const (
+	anyInteger = 254 + iota // one integer; a single event does not tell its width
+	unreadable
 )
 
 type list struct{ address, length uint32 }

@@ -147,6 +147,7 @@ const GO: &[File] = files![
     "sdk/go/abi.go"
     "sdk/go/abi_other.go"
     "sdk/go/build.sh"
+    "sdk/go/event.go"
     "sdk/go/go.mod"
     "sdk/go/level.go"
     "sdk/go/options.go"

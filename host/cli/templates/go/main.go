@@ -23,7 +23,7 @@ type State struct {
 // Biggest is the plugin; it has no data of its own.
 type Biggest struct{}
 
-func (p *Biggest) Open(options *flowloom.Options) (flowloom.Manifest, error) {
+func (p *Biggest) Open(options *flowloom.Options, available flowloom.Available) (flowloom.Manifest, error) {
 	return flowloom.Manifest{
 		Version:     "0.1.0",
 		Description: "The largest packet of a flow.",

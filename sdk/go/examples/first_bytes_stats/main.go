@@ -35,14 +35,15 @@ type FirstBytesStats struct {
 	most int // payload bytes to use
 }
 
-func (p *FirstBytesStats) Open(options *flowloom.Options) (flowloom.Manifest, error) {
-	n, err := options.Integer("n", 64, 1, mostBytes)
+func (p *FirstBytesStats) Open(options *flowloom.Options, _ flowloom.Available) (flowloom.Manifest, error) {
+	n, err := options.Integer("n", "Number of payload bytes per flow to use for the entropy.", 64, 1, mostBytes)
 	p.most = int(n)
 	return flowloom.Manifest{
-		Version:      "0.1.0",
-		Description:  "Packet sizes, and the entropy of a flow's first payload bytes.",
-		Packet:       []string{"ip_size"},
-		PayloadBytes: uint32(n),
+		Version:        "0.1.0",
+		Description:    "Packet sizes, and the entropy of a flow's first payload bytes.",
+		Packet:         []string{"ip_size"},
+		PayloadBytes:   uint32(n),
+		AllocatedBytes: uint32(2 * n), // the capacity of a slice may exceed its length
 		Outputs: []flowloom.Output{
 			{Name: "count", Type: flowloom.Integer, Description: "Packets of the flow."},
 			{Name: "mean", Type: flowloom.Float, Description: "Mean of their ip_size, bytes."},

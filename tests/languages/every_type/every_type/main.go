@@ -3,6 +3,7 @@ package main
 
 import (
 	"strconv"
+	"strings"
 
 	"flowloom"
 )
@@ -23,7 +24,7 @@ type State struct {
 
 type EveryType struct{}
 
-func (EveryType) Open(*flowloom.Options) (flowloom.Manifest, error) {
+func (EveryType) Open(*flowloom.Options, flowloom.Available) (flowloom.Manifest, error) {
 	return flowloom.Manifest{
 		Version:      "0.1.0",
 		Description:  "An output of every type.",
@@ -41,6 +42,7 @@ func (EveryType) Open(*flowloom.Options) (flowloom.Manifest, error) {
 			{Name: "last", Type: flowloom.Bytes},
 			{Name: "sizes", Type: flowloom.Integers},
 			{Name: "packets", Type: flowloom.Floats},
+			{Name: "letters", Type: flowloom.Texts},
 			{Name: "reason", Type: flowloom.JSON},
 		},
 	}, nil
@@ -75,7 +77,14 @@ func (EveryType) Expire(state *State, flow flowloom.Row, outputs *flowloom.Outpu
 	if updates > 0 {
 		outputs.Floats(6, state.packets)
 	}
-	outputs.Text(7, `{"ü":`+strconv.FormatInt(flow.Signed(0), 10)+`}`)
+	if updates > 0 {
+		var letters []string
+		for _, peer := range strings.Split(state.peers, " ") {
+			letters = append(letters, peer[:1])
+		}
+		outputs.Texts(7, letters)
+	}
+	outputs.JSON(8, `{"ü":`+strconv.FormatInt(flow.Signed(0), 10)+`}`)
 }
 
 func (EveryType) Finish() {}
