@@ -37,6 +37,8 @@ sdk-tools: setup ## Install the compilers of the SDKs into target/sdk-tools (PyP
 languages: plugins guests sdk-tools ## Plugins in every language: build them, and compare their values
 	sdk/build.sh $(LANGUAGES)
 	PLUGIN=every_type FOLDER=tests/languages/every_type sdk/build.sh $(LANGUAGES)
+	PLUGIN=slicer FOLDER=tests/languages/slicer sdk/build.sh $(LANGUAGES)
+	tests/languages/native/run.sh
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 	tests/languages/adapt.py --flowloom $(FLOWLOOM)
 	tests/languages/wasi.py --flowloom $(FLOWLOOM)

@@ -8,6 +8,9 @@ CAPTURES are files or folders. The default is tests/captures and FLOWLOOM_CAPTUR
 flow with those of the Rust plugin. All values must be equal, floats bit by bit. Only `entropy` may differ slightly,
 because each language has its own logarithm. One run meters all captures, because loading the plugins takes many
 seconds. With --each, every capture has its own run.
+
+The plugins `slicer*.wasm` cut flows, which changes the flows themselves. Each of them has its own run. All flows and
+their values must be equal to those of the run with the Rust plugin.
 """
 
 import argparse
@@ -33,23 +36,28 @@ ULPS = {"entropy": 16}
 #: also run with the others: the minimum, and more than a packet has.
 OPTIONS = [64, 1, 2000]
 LOADS_AT_ONCE = 1 << 20  # bytes
-#: Languages without calls per event.
-ONLY_BATCHES = ("_c", "_go", "_zig")
+#: The Rust plugin that cuts flows, and the numbers of packets after which it does so. All plugins run with the first
+#: number, plugins that load quickly also with the others.
+CUTTING = "slicer"
+LIMITS = [3, 1, 20]
+CUT = -1  # the expiration_id of a cut flow
 DONE_OR_DAMAGED = (0, 3)
 
 
 def main():
     arguments = parse()
-    plugins = [plugin for plugin in sorted(arguments.plugins.glob("*.wasm")) if reference(plugin.stem)]
-    names = [plugin.stem for plugin in plugins]
-    wanted = [f"{name}_{language}" for name in REFERENCES for language in arguments.expect]
-    missing = [name for name in [*REFERENCES, *wanted] if name not in names]
+    found = sorted(arguments.plugins.glob("*.wasm"))
+    plugins = [plugin for plugin in found if reference(plugin.stem)]
+    cutting = [plugin for plugin in found if is_translation(plugin.stem, CUTTING)]
+    names = [plugin.stem for plugin in [*plugins, *cutting]]
+    wanted = [*REFERENCES, CUTTING]
+    wanted += [f"{name}_{language}" for name in wanted for language in arguments.expect]
+    missing = [name for name in wanted if name not in names]
     if missing:
         sys.exit(f"compare.py: {arguments.plugins} does not have {', '.join(missing)}")
-    differences, flows, largest = [], 0, Counter()
-    small = [plugin for plugin in plugins if plugin.stat().st_size < LOADS_AT_ONCE]
-    dual = [plugin for plugin in plugins if not plugin.stem.endswith(ONLY_BATCHES)]
-    rounds = [("auto", OPTIONS[0], plugins), ("per-event", OPTIONS[0], dual)]
+    differences, flows, cuts, largest = [], 0, 0, Counter()
+    small = small_of(plugins)
+    rounds = [("auto", OPTIONS[0], plugins), ("per-event", OPTIONS[0], plugins)]
     rounds += [("auto", n, small) for n in OPTIONS[1:]]
     for captures in runs(arguments.captures, arguments.each):
         for calls, n, some in rounds:
@@ -57,18 +65,36 @@ def main():
             flows += len(rows)
             for row in rows:
                 differences += compare(row, calls, n, largest)
+        for limit in LIMITS:
+            truth = cut(arguments.flowloom, captures, arguments.plugins / f"{CUTTING}.wasm", limit)
+            flows += len(truth)
+            cuts += sum(row["expiration_id"] == CUT for row in truth)
+            for plugin in cutting if limit == LIMITS[0] else small_of(cutting):
+                if plugin.stem != CUTTING:
+                    rows = cut(arguments.flowloom, captures, plugin, limit)
+                    differences += compare_cut(plugin.stem, rows, truth, limit)
     for line in differences[:20]:
         print(line, file=sys.stderr)
     for name in names:
         if largest[name]:
             print(f"{name}: entropy is up to {largest[name]} units in the last place off")
-    print(f"{len(names)} plugins, {flows} flows, {len(differences)} differences")
-    sys.exit(bool(differences) or not flows)
+    print(f"{len(names)} plugins, {flows} flows, {cuts} of them cut, {len(differences)} differences")
+    sys.exit(bool(differences) or not flows or not cuts)
 
 
 def reference(name):
     """Return the name of the Rust plugin that a plugin translates."""
-    return next((rust for rust in REFERENCES if name == rust or name.startswith(f"{rust}_")), None)
+    return next((rust for rust in REFERENCES if is_translation(name, rust)), None)
+
+
+def is_translation(name, rust):
+    """Return whether a plugin is the Rust plugin or a translation of it."""
+    return name == rust or name.startswith(f"{rust}_")
+
+
+def small_of(plugins):
+    """Return the plugins that load quickly."""
+    return [plugin for plugin in plugins if plugin.stat().st_size < LOADS_AT_ONCE]
 
 
 def parse():
@@ -94,17 +120,27 @@ def runs(paths, each):
 
 
 def meter(flowloom, captures, plugins, calls, n):
+    options = ["--plugin-calls", calls]
+    for plugin in plugins:
+        grant, key = REFERENCES[reference(plugin.stem)]
+        options += ["--plugin", f"{plugin},{key}={n}" if key else plugin]
+        options += ["--grant", f"{plugin.stem}={grant.format(n=n)}"]
+    return run(flowloom, captures, options)
+
+
+def cut(flowloom, captures, plugin, limit):
+    """Return the flows of a run with a plugin that cuts flows. The name of the plugin in the flows is CUTTING."""
+    return run(flowloom, captures, ["--plugin", f"{CUTTING}={plugin},limit={limit}"])
+
+
+def run(flowloom, captures, options):
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "flows.jsonl"
-        command = [flowloom, "meter", *captures, "-o", output, "--plugin-calls", calls]
+        command = [flowloom, "meter", *captures, "-o", output, *options]
         command += ["--statistical-analysis", "--splt-analysis", "5"]
-        for plugin in plugins:
-            grant, key = REFERENCES[reference(plugin.stem)]
-            command += ["--plugin", f"{plugin},{key}={n}" if key else plugin]
-            command += ["--grant", f"{plugin.stem}={grant.format(n=n)}"]
-        run = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
-        if run.returncode not in DONE_OR_DAMAGED or "after a trap" in run.stderr:
-            sys.exit(f"{' '.join(map(str, command))}\n{run.stderr}")
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+        if done.returncode not in DONE_OR_DAMAGED or "after a trap" in done.stderr:
+            sys.exit(f"{' '.join(map(str, command))}\n{done.stderr}")
         return [json.loads(line) for line in output.read_text().splitlines()]
 
 
@@ -122,6 +158,17 @@ def compare(row, calls, n, largest):
             if off > ULPS.get(output, 0):
                 where = f"flow {row['id']} ({row['src_ip']} to {row['dst_ip']}), {calls}, n={n}"
                 yield f"{name}: {output} is {value}, not {truth[output]}: {where}"
+
+
+def compare_cut(name, rows, truth, limit):
+    """Compare the flows of a plugin that cuts flows with those of the Rust plugin."""
+    if len(rows) != len(truth):
+        yield f"{name}: {len(rows)} flows, not {len(truth)}: limit={limit}"
+    for row, expected in zip(rows, truth):
+        for field in row.keys() | expected.keys():
+            value, other = row.get(field), expected.get(field)
+            if value != other:
+                yield f"{name}: {field} is {value}, not {other}: flow {row['id']}, limit={limit}"
 
 
 def distance(a, b):
