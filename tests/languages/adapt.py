@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Check that plugins in Python and JavaScript describe their options, and adapt to what is available.
+"""Check that plugins in every language describe their options, and adapt to what is available.
 
     tests/languages/adapt.py [--flowloom COMMAND]
 
-Builds adapt/adapts.py and .js with the SDKs, and meters a capture with different grants, analyses and options. The values
-contain what the plugins read and requested. Both must equal the expectation in this file, in both call modes.
+Builds the plugins in adapt/ with the SDKs, and meters a capture with different grants, analyses and options. The values
+contain what the plugins read and requested. They must equal the expectation in this file, in both call modes.
 """
 
 import argparse
@@ -17,7 +17,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CAPTURE = ROOT / "tests/captures/tls12.pcap"
-LANGUAGES = ["javascript", "python"]
+#: The sources. tests/system has such tests for Rust.
+SOURCES = {"c": "adapts.c", "go": "adapts", "javascript": "adapts.js", "python": "adapts.py", "zig": "adapts.zig"}
 #: Compiling Python takes 10 s of CPU time.
 COMPILE = ["--compile-time", "300"]
 ACCEPTED = (
@@ -27,6 +28,9 @@ ACCEPTED = (
 ALL_ACCEPTED = (
     f"{ACCEPTED}; `all` (true or false, default false): Whether all count; `name` (a text, optional): A name"
 )
+#: The error for an output of another type. The functions of C, Go and Zig determine the type.
+WRONG_TYPE = "output `values` was set to another type"
+WRONG_TYPES = dict.fromkeys(["javascript", "python"], "output `values` must be a list of texts, not one text")
 #: Options, other arguments, and the values of a flow, or a part of the errors.
 RUNS = [
     ("share=0.5", [], ["3", "0.5", "False", "None", "0", "0", "dst_port"]),
@@ -45,7 +49,7 @@ RUNS = [
     ("share=0.5,count=10", [], 'option `count` must be an integer from 1 to 9, not "10"'),
     ("share=0.5,all=1", [], 'option `all` must be true or false, not "1"'),
     ("share=0.5,more=1", [], f"unknown option `more`; {ALL_ACCEPTED}"),
-    ("share=0.5,name=wrong", [], "output `values` must be a list of texts, not one text"),
+    ("share=0.5,name=wrong", [], WRONG_TYPE),
 ]
 #: Lines of `flowloom plugin check`, which has all analyses.
 DESCRIPTION = """\
@@ -66,18 +70,19 @@ def main():
     parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
     flowloom = parser.parse_args().flowloom
     with tempfile.TemporaryDirectory() as folder:
-        for language in LANGUAGES:
-            extension = {"javascript": "js"}.get(language, "py")
+        for language, source in SOURCES.items():
             plugin = Path(folder) / f"{language}.wasm"
-            run([ROOT / f"sdk/{language}/build.sh", plugin, ROOT / f"tests/languages/adapt/adapts.{extension}"])
+            run([ROOT / f"sdk/{language}/build.sh", plugin, ROOT / "tests/languages/adapt" / source])
             check(flowloom, plugin)
             for options, arguments, expected in RUNS:
+                if expected == WRONG_TYPE:
+                    expected = WRONG_TYPES.get(language, expected)
                 for calls in ("auto", "per-event"):
                     found = meter(flowloom, plugin, options, arguments, calls)
                     if isinstance(expected, str) and expected in found:
                         continue
                     same(found, expected, f"{language}, {options} {' '.join(arguments)}, {calls}")
-    print(f"{len(LANGUAGES)} plugins, {len(RUNS)} runs in each call mode: they adapt as expected")
+    print(f"{len(SOURCES)} plugins, {len(RUNS)} runs in each call mode: they adapt as expected")
 
 
 def check(flowloom, plugin):
