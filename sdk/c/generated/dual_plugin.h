@@ -477,9 +477,9 @@ typedef struct {
 typedef struct exports_flowloom_plugin_batch_feature_batch_t {
   // The kind of each event: 0 init, 1 update, 2 expire.
   dual_plugin_list_u8_t   kinds;
-  // The flow of each event, as the index of a live flow in this instance (`u32s`, or `packed`).
-  // Indexes are dense, and the host reuses an index after the flow's expire. An index is not the
-  // flow's id.
+  // The flow of each event, as the index of a live flow (`u32s`, or `packed`). An index is below the
+  // number of flows that the host offers to an instance (`flow-bytes`), and the host reuses it after
+  // the flow's expire. Small indexes are used first. An index is not the flow's id.
   exports_flowloom_plugin_batch_feature_column_t   slots;
   // The packet fields, in the manifest's order; one row per init and update.
   exports_flowloom_plugin_batch_feature_list_column_t   packets;
