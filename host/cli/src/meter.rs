@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
-use std::{fs, io};
+use std::{fs, io, mem};
 
 use clap::Args;
 use flowloom::dissect::{DissectError, Ndpi};
@@ -402,12 +402,15 @@ fn write(
     metadata: &mut RunMetadata,
     flows: &mut u64,
 ) -> io::Result<()> {
+    let mut ready = Vec::new();
     loop {
-        let mut ready = sink.spare();
+        if ready.capacity() == 0 {
+            ready = sink.spare();
+        }
         streamer.take_ready(BATCH_FLOWS, &mut ready);
         if !ready.is_empty() {
             *flows += ready.len() as u64;
-            sink.write_all(ready)?;
+            sink.write_all(mem::take(&mut ready))?;
             continue;
         }
         match streamer.step() {

@@ -133,20 +133,17 @@ impl Extension for FlowExtension {
     }
 
     #[inline]
-    fn expire(
-        &mut self,
-        slot: u32,
-        mut flow: Flow,
-        chunk: &[FlowPacket<'_>],
-        ready: &mut ReadyFlows,
-    ) {
-        if let Some(observer) = &mut self.observer {
-            let values = observer.expire(slot, &flow);
-            let bytes = values.iter().map(UdpValue::heap_bytes).sum::<usize>();
-            let columns = flow.schema.udps().len();
-            let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-            flow.outputs.put(columns, 0, values, bytes);
-        }
+    fn expire(&mut self, slot: u32, flow: Flow, chunk: &[FlowPacket<'_>], ready: &mut ReadyFlows) {
+        let Some(observer) = &mut self.observer else {
+            // Flows are large. A flow that does not change is not copied.
+            return self.plugins.expire(slot, flow, chunk, ready);
+        };
+        let mut flow = flow;
+        let values = observer.expire(slot, &flow);
+        let bytes = values.iter().map(UdpValue::heap_bytes).sum::<usize>();
+        let columns = flow.schema.udps().len();
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        flow.outputs.put(columns, 0, values, bytes);
         self.plugins.expire(slot, flow, chunk, ready);
     }
 

@@ -236,7 +236,11 @@ impl BackgroundSink {
 
     /// Returns memory for flows of [`write_all`](Self::write_all): an empty vector.
     pub fn spare(&mut self) -> Vec<Flow> {
-        self.written.try_recv().unwrap_or_default()
+        // Those flows replace an empty batch, so that its memory is free too.
+        match self.batch.is_empty() && self.batch.capacity() > 0 {
+            true => std::mem::take(&mut self.batch),
+            false => self.written.try_recv().unwrap_or_default(),
+        }
     }
 
     /// Passes flows to the writer thread, in their order. It moves fewer flows than [`write`](Self::write).
