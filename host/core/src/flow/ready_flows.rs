@@ -131,6 +131,25 @@ mod tests {
         assert_eq!(taken.len(), 3);
     }
 
+    #[test]
+    fn all_flows_are_taken_by_an_exchange_of_buffers() {
+        let mut queue = queue(&[1, 2, 4]);
+        let mut taken = Vec::with_capacity(3);
+        queue.take_some(4, &mut taken);
+        assert_eq!((ids(&taken), queue.bytes()), (vec![0, 1, 2], 0));
+        // The first flow is removed, so that the others do not begin at the start of the buffer.
+        taken.into_iter().for_each(|flow| queue.push(flow));
+        assert_eq!(queue.pop().map(|flow| flow.id()), Some(0));
+        let mut taken = Vec::with_capacity(2);
+        queue.take_some(2, &mut taken);
+        assert_eq!(
+            (ids(&taken), queue.bytes(), queue.len()),
+            (vec![1, 2], 0, 0)
+        );
+        queue.take_some(2, &mut Vec::with_capacity(2));
+        assert!(queue.is_empty());
+    }
+
     fn ids<'a>(flows: impl IntoIterator<Item = &'a Flow>) -> Vec<u64> {
         flows.into_iter().map(Flow::id).collect()
     }
