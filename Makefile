@@ -160,7 +160,7 @@ parity-l7: build ## Compare with nDPI's own reader: make parity-l7 CAPTURES=fold
 	@test -n "$(CAPTURES)" || { echo "say which folder: make parity-l7 CAPTURES=folder"; exit 2; }
 	python3 tests/oracle/parity_l7.py --flowloom $(FLOWLOOM) --captures $(CAPTURES)
 
-bench: setup ## Measure against controls in the same run: make bench [BEFORE=another flowloom] (release build)
+bench: setup oracle ## Measure against controls in the same run: make bench [BEFORE=another flowloom] (release build)
 	tests/bench/run.py
 	tests/bench/formats.py --no-build $(if $(BEFORE),--before $(BEFORE))
 	$(MAKE) bench-peers

@@ -16,8 +16,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-import run
-from run import FLOWLOOM, Command, interleave, processor, ratios, table, traffic
+from measure import DATA, FLOWLOOM, Command, Measurement, build, interleave, middle, processor, ratios, table, traffic
 
 FULL = ["--statistical-analysis", "--splt-analysis", "20"]
 #: A row: the name, the capture, the format, options, and the largest accepted ratio to the control.
@@ -57,7 +56,7 @@ def processor_time(captures, before, repetitions):
         ratio = command.net(1) / to.net(1)
         met = "" if most is None else "met" if ratio <= most else "missed"
         rows.append([name, kind, f"{command.net(1) / 1e9:.3f}", f"{statistics.median(command.each(1)) / 1e9:.3f}",
-                     f"{ratio:.2f}", ratios(command.each(1), to.each(1)), "" if most is None else f"at most {most}", met])
+                     f"{ratio:.2f}", middle(ratios(command.each(1), to.each(1)), 2), "" if most is None else f"at most {most}", met])
 
     for kind, command in controls.items():
         row(command.name, kind, command, command, None)
@@ -80,11 +79,11 @@ def size_and_memory(counts):
     for count in counts:
         capture = traffic(f"scan-{count}", "scan", "--packets", count)
         for extension in ["csv", "csv.gz", "csv.zst", "jsonl", "arrow", "parquet"]:
-            with tempfile.TemporaryDirectory(dir=run.DATA) as folder:
+            with tempfile.TemporaryDirectory(dir=DATA) as folder:
                 path = Path(folder) / f"flows.{extension}"
                 line = [FLOWLOOM, "meter", str(capture), "--output", str(path), "--n-dissections", "0"]
                 # Few flows are live, so that the memory is that of the output.
-                taken = run.Measurement([str(word) for word in [*line, "--idle-timeout", "0"]])
+                taken = Measurement([str(word) for word in [*line, "--idle-timeout", "0"]])
                 rows.append([f"{count:,}", extension, f"{path.stat().st_size / 1e6:.1f}",
                              f"{path.stat().st_size / count:.1f}", f"{taken.memory / 1e6:.0f}"])
     print("### Size and peak memory\n")
@@ -98,9 +97,9 @@ def main():
     arguments.add_argument("--no-build", action="store_true", help="use the existing build")
     given = arguments.parse_args()
     if not given.no_build:
-        run.build()
-    run.DATA.mkdir(exist_ok=True)
-    (run.DATA / "empty.pcap").write_bytes(
+        build()
+    DATA.mkdir(exist_ok=True)
+    (DATA / "empty.pcap").write_bytes(
         bytes.fromhex("d4c3b2a1020004000000000000000000ffff000001000000"))
     captures = {
         "scan": traffic("scan", "scan", "--packets", 1_000_000),

@@ -22,24 +22,35 @@ import sys
 import tempfile
 from pathlib import Path
 
-from run import DATA, FLOWLOOM, ROOT, Command, middle, say, table
+from measure import DATA, FLOWLOOM, ROOT, Command, middle, say, table
 
 # Reads all flows, as a program that writes them would.
 NFSTREAM = """
 import sys
-from nfstream import NFStreamer
-if __name__ == "__main__":
-    everything = sys.argv[1] == "everything"
-    streamer = NFStreamer(
-        source=sys.argv[2],
-        n_dissections=20 if everything else 0,
-        statistical_analysis=everything,
-        splt_analysis=20 if everything else 0,
-        n_meters=1,
-    )
-    print(sum(1 for _ in streamer))
+from nfstream import NFPlugin, NFStreamer
+class Count(NFPlugin):
+    def on_init(self, packet, flow):
+        flow.udps.packets = 1
+    def on_update(self, packet, flow):
+        flow.udps.packets += 1
+everything = sys.argv[1] == "everything"
+streamer = NFStreamer(
+    source=sys.argv[2],
+    n_dissections=20 if everything else 0,
+    statistical_analysis=everything,
+    splt_analysis=20 if everything else 0,
+    udps=[Count()] if sys.argv[1] == "plugin" else [],
+    n_meters=1,
+)
+print(sum(1 for _ in streamer))
 """
+NDPI_READER = ["ndpiReader", "-q", "-i"]
 EVERYTHING = ["--statistical-analysis", "--splt-analysis", "20"]
+
+
+def nfstream_line(python, features):
+    """Return the command of NFStream, to which a capture is added. `features` is core, plugin or everything."""
+    return [python, "-c", NFSTREAM, features]
 
 
 class Peer:
@@ -122,18 +133,15 @@ def peers(arguments, capture, folder):
         return number(r"sum +(\d+)", output(["racount", "-r", folder / "argus"]))
 
     add("Argus", "argus", "core, writes records", Command("argus", argus, [capture]), core, racount)
-    reader = ["ndpiReader", "-q", "-i"]
     add(
-        "ndpiReader 4.2", "ndpiReader", "applications", Command("ndpiReader", reader, [capture]), dissect,
+        "ndpiReader 4.2", "ndpiReader", "applications", Command("ndpiReader", NDPI_READER, [capture]), dissect,
         lambda: number(r"Unique flows: +(\d+)", output(["ndpiReader", "-i", capture])),
     )
-    script = folder / "count_flows.py"
-    script.write_text(NFSTREAM)
     for does, beside, words in [
         ("core", core, "core"),
         ("applications, statistics, SPLT 20", everything, "everything"),
     ]:
-        line = [arguments.nfstream, script, words]
+        line = nfstream_line(arguments.nfstream, words)
         add(
             "NFStream", arguments.nfstream, does, Command(f"nfstream {words}", line, [capture]), beside,
             lambda line=line: int(output([*line, capture])), is_slow=True,
@@ -196,7 +204,7 @@ def main():
         figures.append({"name": peer.name, "does": peer.does, "cpu": round(median, 2)})
     table(["program", "does", "CPU, ns a packet", "to Flowloom", "middle half", "flows"], rows)
     for command in [*own, *(peer.command for peer in found)]:
-        print("    " + " ".join(command.line))
+        print("    " + " ".join("…" if word == NFSTREAM else word for word in command.line))
     for name in missing:
         print(f"\n{name} is not installed.")
     for peer in idle:

@@ -1,217 +1,51 @@
 #!/usr/bin/env python3
-"""Compare the command `flowloom` with a minimal meter, with native code and with NFStream.
+"""Compare the command `flowloom` with a minimal meter, with native code, with ndpiReader and with NFStream.
 
     tests/bench/run.py [--quick] [--captures FILE …] [--nfstream-python PYTHON]
 
 The program builds everything, and generates the traffic, which it keeps in target/bench. It runs all commands in turn,
-several times, and prints tables in Markdown. docs/benchmarks.md explains the tables.
+several times, and prints tables in Markdown. The last table compares the measurements with the targets.
+docs/benchmarks.md explains the tables.
 """
 
 import argparse
-import hashlib
 import os
 import platform
 import re
 import shlex
+import shutil
 import statistics
 import subprocess
-import sys
-import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-PLUGINS = ROOT / "target" / "plugins"
-FLOWLOOM = TARGET / "release" / "flowloom"
-MINIMAL = TARGET / "release" / "minimal_meter"
-NATIVE = TARGET / "release" / "native_stats"
-PREPARED = TARGET / "release" / "examples" / "prepared_meters"
-SWITCHING = TARGET / "release" / "examples" / "switching"
-DATA = TARGET / "bench"
+from measure import DATA, FIVE, MINIMAL, NATIVE, PLUGINS, PREPARED, ROOT, SWITCHING
+from measure import Command, Measurement, build, differences, interleave, meter, metering, middle, name_of, plugin
+from measure import processor, ratios, size_of, table, traffic
+from peers import NDPI_READER, nfstream_line
+from targets import EVERYTHING, FULL, Values
+
+STATISTICS = ["--statistical-analysis", "--splt-analysis", "20"]
+ONE_BY_ONE = ["--plugin-calls", "per-event"]
+BYTES = [*plugin("packet_bytes"), "--grant", "packet_bytes=bytes:64"]
 
 
-# Plugins that need no grant.
-FIVE = ["packet_stats", "slicer", "tcp_health", "beacon", "splt"]
-
-
-class Command:
-    """A command, with measurements of its runs on its captures, and on an empty capture (its start)."""
-
-    def __init__(self, name, before, captures, after=()):
-        self.name = name
-        self.line = [*map(str, before), *map(str, captures), *map(str, after)]
-        self.start_line = [*map(str, before), str(DATA / "empty.pcap"), *map(str, after)]
-        self.runs, self.starts = [], []
-
-    def run(self):
-        self.starts.append(Measurement(self.start_line))
-        self.runs.append(Measurement(self.line))
-
-    def net(self, packets, what="cpu", of=min):
-        """Return ns per packet, without the start of the command."""
-        start = min(getattr(taken, what) for taken in self.starts)
-        return (of(getattr(taken, what) for taken in self.runs) - start) / packets
-
-    def each(self, packets, what="cpu"):
-        """Return ns per packet of each run, without the start of the command."""
-        start = min(getattr(taken, what) for taken in self.starts)
-        return [(getattr(taken, what) - start) / packets for taken in self.runs]
-
-    def start_ms(self):
-        return min(taken.cpu for taken in self.starts) / 1e6
-
-    def memory(self):
-        return min(taken.memory for taken in self.runs)
-
-
-class Measurement:
-    """A run of a command, with its CPU time (`cpu`) and wall time in ns, and its peak memory in bytes."""
-
-    def __init__(self, line):
-        quiet = [(os.POSIX_SPAWN_OPEN, fd, "/dev/null", os.O_WRONLY, 0) for fd in (1, 2)]
-        begin = time.perf_counter_ns()
-        pid = os.posix_spawnp(line[0], line, os.environ, file_actions=quiet)
-        _, status, usage = os.wait4(pid, 0)
-        self.wall = time.perf_counter_ns() - begin
-        self.cpu = (usage.ru_utime + usage.ru_stime) * 1e9
-        self.memory = usage.ru_maxrss * 1024
-        if os.waitstatus_to_exitcode(status) != 0:
-            sys.exit(f"failed: {shlex.join(line)}")
-
-
-def interleave(commands, repetitions):
-    """Run all commands in turn, so that other load on the machine affects all of them equally."""
-    for _ in range(repetitions):
-        for command in commands:
-            command.run()
-
-
-def middle(numbers, digits):
-    """Return the lower and the upper quartile as text, or an empty text for a single number."""
-    if len(numbers) < 2:
-        return ""
-    low, _, high = statistics.quantiles(numbers, n=4, method="inclusive")
-    return f"{low:.{digits}f} to {high:.{digits}f}"
-
-
-def ratios(of, to):
-    """Return the quartiles of the ratios of corresponding runs."""
-    return middle([one / other for one, other in zip(of, to, strict=True)], 2)
-
-
-def differences(of, less):
-    """Return the quartiles of the differences of corresponding runs."""
-    return middle([one - other for one, other in zip(of, less, strict=True)], 1)
-
-
-def say(*words):
-    print(*words, file=sys.stderr, flush=True)
-
-
-def build():
-    say("building …")
-    # The packages are built separately. Together, their dependencies would have other features than in other builds.
-    for package in [["flowloom-cli"], ["flowloom", "--examples"], ["flowloom-bench"]]:
-        cargo = ["cargo", "build", "--release", "--quiet", "-p", *package]
-        subprocess.run(cargo, cwd=ROOT, check=True)
-    subprocess.run(
-        ["plugins/build.sh", "packet_stats", "packet_bytes", *FIVE],
-        cwd=ROOT,
-        check=True,
-        env={**os.environ, "FLOWLOOM": str(FLOWLOOM)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-    )
-
-
-def traffic(name, *arguments):
-    """Return a capture, which is generated unless it exists.
-
-    The name of the file contains a hash of the arguments, so that other arguments give another file.
-    """
-    made_of = hashlib.sha256(repr(list(map(str, arguments))).encode()).hexdigest()[:8]
-    path = DATA / f"{name}.{made_of}.pcap"
-    if not path.exists():
-        say(f"making {path} …")
-        made = path.with_suffix(".part")
-        maker = TARGET / "release" / "traffic"
-        subprocess.run([maker, "--output", made, *map(str, arguments)], check=True)
-        made.rename(path)
-    return path
-
-
-def name_of(path):
-    """Return the name of a capture, without the hash of its arguments."""
-    return path.stem.split(".")[0]
-
-
-def meter(*options):
-    """Return the command without dissection, whose cost is that of nDPI."""
-    line = [FLOWLOOM, "meter", "--output", "/dev/null", "--format", "csv"]
-    return [*line, "--n-dissections", "0", *options]
-
-
-def plugin(name):
-    return ["--plugin", PLUGINS / f"{name}.wasm"]
-
-
-def has_option(option):
-    shown = subprocess.run([FLOWLOOM, "meter", "--help"], capture_output=True, text=True, check=True)
-    return option in shown.stdout
-
-
-def size_of(path):
-    """Return the numbers of packets and flows in the summary."""
-    line = [*map(str, meter()), str(path)]
-    shown = subprocess.run(line, capture_output=True, text=True, check=True).stderr
-    packets, metered = map(int, re.search(r"(\d+) read, (\d+) metered", shown).groups())
-    flows = int(re.search(r"flows +(\d+)", shown)[1])
-    control = subprocess.run([MINIMAL, path], capture_output=True, text=True, check=True).stdout
-    counted = int(control.split()[0])
-    # A minimal meter that skips packets would appear fast. It does not support tunnels and unusual headers.
-    if abs(counted - metered) > metered / 20:
-        sys.exit(f"{path}: the minimal meter counts {counted} packets, flowloom {metered}")
-    return packets, flows
-
-
-def table(head, rows):
-    rows = [head, [":--" if n == 0 else "--:" for n in range(len(head))], *rows]
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
-    print(flush=True)
-
-
-def whole_commands(path, repetitions):
-    """Print the costs per packet of whole commands on one capture.
-
-    Return the results that have targets: those of the meter, and those of plugins.
-    """
+def whole_commands(path, repetitions, values):
+    """Print the costs per packet of whole commands on one capture."""
     packets, flows = size_of(path)
     captures = [path]
     read = Command("bare read", [MINIMAL, "--only-read"], captures)
     minimal = Command("minimal meter", [MINIMAL], captures)
     core = Command("flowloom, core features", meter(), captures)
+    parquet = Command("flowloom, core features, Parquet", meter(form="parquet"), captures)
+    full = Command("flowloom, with statistics and SPLT 20", meter(*STATISTICS), captures)
     stats = Command("… with packet_stats", meter(), captures, plugin("packet_stats"))
-    by_event = Command(
-        "… with packet_stats, event by event",
-        meter("--plugin-calls", "per-event"),
-        captures,
-        plugin("packet_stats"),
-    )
-    bytes64 = Command(
-        "… with packet_bytes, 64 bytes of each packet",
-        meter(),
-        captures,
-        [*plugin("packet_bytes"), "--grant", "packet_bytes=bytes:64"],
-    )
+    bytes64 = Command("… with packet_bytes, 64 bytes of each packet", meter(), captures, BYTES)
     two = Command("… with two meters", meter("--n-meters", "2"), captures)
+    slicer = Command("… with slicer", meter(), captures, plugin("slicer"))
+    numbers = Command("… with packet_stats, event by event", meter(*ONE_BY_ONE), captures, plugin("packet_stats"))
+    with_bytes = Command("… with packet_bytes, event by event", meter(*ONE_BY_ONE), captures, BYTES)
     # Commands that are compared run directly one after the other.
-    commands = [read, minimal, core, stats, bytes64, two, by_event]
-    full = None
-    if has_option("--statistical-analysis") and has_option("--splt-analysis"):
-        options = ["--statistical-analysis", "--splt-analysis", "20"]
-        full = Command("flowloom, with statistics and SPLT 20", meter(*options), captures)
-        commands.insert(2, full)
+    commands = [read, minimal, full, parquet, core, stats, bytes64, two, slicer, numbers, with_bytes]
     interleave(commands, repetitions)
     native_line = [str(NATIVE), str(path)]
     native = min(
@@ -242,39 +76,50 @@ def whole_commands(path, repetitions):
     for command in commands:
         print("    " + shlex.join(command.line))
     for command in [core, two]:
-        shown = subprocess.run(command.line, capture_output=True, text=True, check=True).stderr
-        print(f"    {command.name}: {shown.splitlines()[-1]}")
+        print(f"    {command.name}: {summary(command.line).splitlines()[-1]}")
     print("    " + shlex.join(native_line), "\n", flush=True)
 
-    on = f"({name_of(path)})"
-    targets = []
-    for of, most in [(core, 2.5), (full, 4)]:
-        if not of:
-            continue
-        for what in ["wall", "cpu"]:
-            ratio = of.net(packets, what) / minimal.net(packets, what)
-            name = of.name.removeprefix("flowloom, ").removeprefix("with ")
-            by = {"wall": "time", "cpu": "processor time"}[what]
-            runs = ratios(of.each(packets, what), minimal.each(packets, what))
-            name = f"{name}, {by} to the minimal meter {on}"
-            targets.append([name, f"{ratio:.2f}", most, "times", runs])
-    ratio = two.net(packets) / core.net(packets)
-    runs = ratios(two.each(packets), core.each(packets))
-    name = f"two meters, processor time to one {on}"
-    targets.append([name, f"{ratio:.2f}", 1.1, "times", runs])
-    added = stats.net(packets) - core.net(packets)
-    more = bytes64.net(packets) - stats.net(packets)
-    runs = differences(stats.each(packets), core.each(packets))
-    more_runs = differences(bytes64.each(packets), stats.each(packets))
-    plugins = [
-        [f"packet_stats adds {on}", f"{added:.1f}", 12, "ns a packet", runs],
-        [f"packet_stats adds, beyond native {on}", f"{added - native:.1f}", 12, "ns a packet", ""],
-        [f"64 bytes of each packet add {on}", f"{more:.1f}", 15, "ns a packet", more_runs],
-    ]
-    return targets, plugins
+    on = name_of(path)
+    to_minimal = lambda command, what: ratios(command.each(packets, what), minimal.each(packets, what))
+    values.add("core, CPU time", on, to_minimal(core, "cpu"))
+    values.add("core, elapsed time", on, to_minimal(core, "wall"))
+    values.add("core, CSV, CPU time", on, to_minimal(core, "cpu"))
+    values.add("core, Parquet, CPU time", on, to_minimal(parquet, "cpu"))
+    values.add(f"{FULL}, CPU time", on, to_minimal(full, "cpu"))
+    values.add(f"{FULL}, CSV, CPU time", on, to_minimal(full, "cpu"))
+    values.add("two meters, CPU time", on, ratios(two.each(packets), core.each(packets)))
+    adds = lambda command, control, count: differences(command.each(count), control.each(count))
+    values.add("packet_stats adds", on, adds(stats, core, packets))
+    values.add("64 bytes of each packet add, in batches", on, adds(bytes64, stats, packets))
+    values.add("slicer, which cuts flows, adds", on, adds(slicer, core, packets))
+    for what, command in [
+        ("event by event, two numbers (packet_stats)", numbers),
+        ("event by event, also 64 bytes (packet_bytes)", with_bytes),
+    ]:
+        values.add(what, on, adds(command, core, events_of(command.line)))
+    # Short runs are repeated: the summary rounds the shares.
+    line = [*two.line, *[str(path)] * (1_000_000 // packets)]
+    values.add("reading thread, two meters", on, [reading_share(line) for _ in range(repetitions)])
 
 
-def live_flows(counts, packets, repetitions, targets):
+def summary(line):
+    return subprocess.run(line, capture_output=True, text=True, check=True).stderr
+
+
+def events_of(line):
+    """Return the number of events that a plugin received, from the summary."""
+    return int(re.search(r": (\d+) events in", summary(line))[1])
+
+
+def reading_share(line):
+    """Return the share of the reading thread in its and the meters' CPU time, from the last line of the summary."""
+    busy = summary(line).splitlines()[-1]
+    reading, meters = re.search(r"reading thread (\d+) %, metering threads (.*) busy", busy).groups()
+    reading = int(reading)
+    return 100 * reading / (reading + sum(map(int, re.findall(r"\d+", meters))))
+
+
+def live_flows(counts, packets, repetitions, values):
     """Print the cost per packet by the number of live flows.
 
     It is the time for captures with packets of live flows, minus the time to open and end the flows.
@@ -334,34 +179,30 @@ def live_flows(counts, packets, repetitions, targets):
         rows,
     )
     print("    " + shlex.join(all_of_it.line), "\n", flush=True)
-    growth = nets[counts[-1]][1] / nets[counts[0]][1]
-    runs = ratios(spread[counts[-1]], spread[counts[0]])
-    name = f"growth from {counts[0]:,} to {counts[-1]:,} live flows"
-    targets.append([name, f"{growth:.2f}", 2.5, "times", runs])
+    growth = ratios(spread[counts[-1]], spread[counts[0]])
+    if counts[-1] == 5_000_000:
+        values.add("growth of the cost of a packet, from 1,000 to 5,000,000 live flows", "", growth)
 
 
-def memory(flows, targets):
+def memory(flows, values):
     """Measure the peak memory of a process with this number of live flows."""
     opening = traffic(f"open-{flows}", "--snaplen", 80, "--rate", 1_000_000, "open", "--flows", flows)
     rows = []
-    for what, options, most in [
-        ("core features", [], 256),
-        ("statistics", ["--statistical-analysis"], 640),
-    ]:
+    for what, options in [("core", []), ("statistics", ["--statistical-analysis"])]:
         command = Command(what, meter(*options), [opening])
         interleave([command], 1)
         taken = command.memory()
         each = (taken - min(t.memory for t in command.starts)) / flows
         rows.append([what, f"{taken / 1e9:.2f}", f"{each:.0f}"])
-        targets.append([f"a live flow, {what}", f"{each:.0f}", most, "bytes", ""])
-        if not options:
-            targets.append([f"{flows:,} live flows", f"{taken / 1e9:.2f}", 4, "GB", ""])
+        values.add(f"a live flow, {what}", "", [each])
+        if not options and flows == 10_000_000:
+            values.add("ten million live flows, core", "", [taken / 1e9])
     print(f"### {flows:,} live flows\n")
     table(["features", "GB", "bytes a flow"], rows)
     print("    " + shlex.join(command.line), "\n", flush=True)
 
 
-def prepared(path, targets):
+def prepared(path, values):
     """Compare two meters with one, without reader and writer."""
     line = [str(PREPARED), str(path)]
     shown = subprocess.run(line, capture_output=True, text=True, check=True).stdout
@@ -373,21 +214,9 @@ def prepared(path, targets):
     rows = [["1", f"{one:.1f}", "1.00"], ["2", f"{two:.1f}", times]]
     table(["meters", "ns a packet", "as fast"], rows)
     print("    " + shlex.join(line), "\n", flush=True)
-    name = "two meters over packets in memory, to one"
-    targets.append([name, times, -1.8, "times as fast", ratios(ones, twos)])
+    values.add("two meters over packets in memory", name_of(path), ratios(ones, twos))
 
 
-NFSTREAM = """
-import sys
-from nfstream import NFPlugin, NFStreamer
-class Count(NFPlugin):
-    def on_init(self, packet, flow):
-        flow.udps.packets = 1
-    def on_update(self, packet, flow):
-        flow.udps.packets += 1
-plugins = [Count()] if sys.argv[1] == "count" else []
-sum(1 for _ in NFStreamer(sys.argv[3], n_dissections=int(sys.argv[2]), n_meters=1, udps=plugins))
-"""
 DISSECTIONS = 20
 
 
@@ -398,56 +227,58 @@ def start_with_one_packet(commands):
         command.start_line = [one if word.endswith("empty.pcap") else word for word in command.start_line]
 
 
-def nfstream(path, python, repetitions, targets):
-    """Compare with NFStream by wall time, because NFStream uses several processes."""
+def ndpi_of(python):
+    """Return the library with the nDPI 5.0 of NFStream."""
+    engine = "import _lib_engine; print(_lib_engine.__file__)"
+    return subprocess.run([python, "-c", engine], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def nfstream(path, python, repetitions, values):
+    """Compare with NFStream by elapsed time, because NFStream uses several processes."""
     packets, flows = size_of(path)
-    plain = Command("flowloom", meter(), [path])
-    stats = Command("flowloom with packet_stats", meter(), [path], plugin("packet_stats"))
-    peers = [
-        Command(name, [python, "-c", NFSTREAM, what, 0], [path])
-        for name, what in [("NFStream", "none"), ("NFStream with a counting plugin", "count")]
+    engine = ndpi_of(python)
+    # The names of targets, with the commands that are compared.
+    pairs = [
+        ("core", "core", meter(), []),
+        ("one plugin each", "plugin", meter(), plugin("packet_stats")),
+        (f"{EVERYTHING}, nDPI 5.0 in both", "everything", [*metering(), *STATISTICS, "--ndpi", engine], []),
     ]
-    commands = [plain, stats, *peers]
+    pairs = [
+        (what, Command(f"flowloom, {what}", line, [path], after), Command(f"NFStream, {what}", nfstream_line(python, words), [path]))
+        for what, words, line, after in pairs
+    ]
+    commands = [command for _, *pair in pairs for command in pair]
     start_with_one_packet(commands)
     interleave(commands, repetitions)
     version = "import nfstream; print(nfstream.__version__)"
     version = subprocess.run([python, "-c", version], capture_output=True, text=True, check=True)
     print(f"### NFStream {version.stdout.strip()}, {name_of(path)}: {packets:,} packets, {flows:,} flows\n")
-    rows = [
-        [
-            command.name,
-            f"{command.net(packets, 'wall'):.0f}",
-            f"{command.net(packets):.0f}",
-            f"{command.net(packets, 'wall') / pair.net(packets, 'wall'):.1f}",
+    rows = []
+    for what, ours, theirs in pairs:
+        by_wall, by_cpu = (ratios(theirs.each(packets, by), ours.each(packets, by)) for by in ["wall", "cpu"])
+        rows += [
+            [command.name, f"{command.net(packets, 'wall'):.0f}", f"{command.net(packets):.0f}", *more]
+            for command, more in [(ours, ["", ""]), (theirs, [middle(by_wall, 1), middle(by_cpu, 1)])]
         ]
-        for command, pair in zip(commands, [plain, stats, plain, stats], strict=True)
-    ]
-    table(["command", "wall, ns a packet", "processor", "to flowloom"], rows)
-    for peer, pair, least in zip(peers, [plain, stats], [25, 50], strict=True):
-        times = peer.net(packets, "wall") / pair.net(packets, "wall")
-        targets.append([f"{pair.name}, to {peer.name}", f"{times:.0f}", -least, "times faster", ""])
+        values.add(f"NFStream, {what}, elapsed time", name_of(path), by_wall)
+    table(["command", "wall, ns a packet", "CPU time", "to flowloom, wall", "CPU time"], rows)
 
 
-def dissection(path, python, repetitions):
-    """Compare dissection with nDPI's own reader of 4.2, and with NFStream, whose nDPI 5.0 Flowloom loads too."""
+def dissection(path, python, repetitions, values):
+    """Compare with nDPI's own reader, with the nDPI 4.2 that it uses."""
+    linked = subprocess.run(["ldd", shutil.which(NDPI_READER[0])], capture_output=True, text=True, check=True).stdout
+    library = re.search(r"libndpi\S* => (\S+)", linked)[1]
     packets, flows = size_of(path)
-    engine = "import _lib_engine; print(_lib_engine.__file__)"
-    engine = subprocess.run([python, "-c", engine], capture_output=True, text=True, check=True).stdout.strip()
-    line = [FLOWLOOM, "meter", "--output", "/dev/null", "--format", "csv", "--n-dissections", DISSECTIONS]
-    # With the limit N, the reader dissects N + 1 packets.
-    limits = ["-T", DISSECTIONS - 1, "-U", DISSECTIONS - 1]
     bare = Command("flowloom without dissection", meter(), [path])
-    nfstream_bare = Command("NFStream without dissection", [python, "-c", NFSTREAM, "none", 0], [path])
-    # Each with the command of the same program whose difference is the cost of dissection.
-    pairs = [
-        (bare, None),
-        (Command("… with nDPI 4.2", line, [path]), bare),
-        (Command("ndpiReader 4.2", ["ndpiReader", "-q", *limits, "-i"], [path]), None),
-        (Command("flowloom with nDPI 5.0", ["env", f"FLOWLOOM_NDPI={engine}", *line], [path]), bare),
-        (nfstream_bare, None),
-        (Command("… with nDPI 5.0", [python, "-c", NFSTREAM, "none", DISSECTIONS], [path]), nfstream_bare),
-    ]
-    commands = [command for command, _ in pairs]
+    applications = Command("… with nDPI 4.2", [*metering(), "--ndpi", library], [path])
+    everything = Command(f"… {EVERYTHING}, nDPI 4.2", [*metering(), *STATISTICS, "--ndpi", library], [path])
+    reader = Command("ndpiReader 4.2", NDPI_READER, [path])
+    # The limits of Flowloom. With the limit N, the reader dissects N + 1 packets.
+    limits = ["-T", DISSECTIONS - 1, "-U", DISSECTIONS - 1]
+    limited = Command("… with at most 20 packets of a flow", [*NDPI_READER[:-1], *limits, NDPI_READER[-1]], [path])
+    commands = [bare, applications, everything, reader, limited]
+    if python:
+        commands.append(Command("flowloom with nDPI 5.0", [*metering(), "--ndpi", ndpi_of(python)], [path]))
     start_with_one_packet(commands)
     interleave(commands, repetitions)
     print(f"### Dissection, {name_of(path)}: {packets:,} packets, {flows:,} flows\n")
@@ -456,42 +287,57 @@ def dissection(path, python, repetitions):
             command.name,
             f"{command.net(packets, 'wall'):.0f}",
             f"{command.net(packets):.0f}",
-            f"{command.net(packets) - less.net(packets):.0f}" if less else "",
+            middle(ratios(command.each(packets), reader.each(packets)), 2),
+            f"{command.start_ms():.1f}",
         ]
-        for command, less in pairs
+        for command in commands
     ]
-    table(["command", "wall, ns a packet", "processor", "dissection"], rows)
+    table(["command", "wall, ns a packet", "CPU time", "CPU time, to ndpiReader", "start, ms"], rows)
+    for command in commands:
+        print("    " + shlex.join(command.line))
+    print(flush=True)
+    to_reader = ratios(everything.each(packets), reader.each(packets))
+    values.add(f"{EVERYTHING}, nDPI 4.2, CPU time", name_of(path), to_reader)
 
 
-def loading(path, targets):
-    """Measure how long a meter waits when a plugin is replaced, and the start with five cached plugins."""
+def starts(values):
+    """Measure the start of the command, by its CPU time on a capture without packets."""
+    plugins = [word for name in FIVE for word in plugin(name)]
+    plain = Command("no plugin", meter(), [])
+    five = Command(f"five compiled before ({', '.join(FIVE)})", meter(), [], [*plugins, "--plugin-cache", DATA / "compiled"])
+    rows = []
+    # The first run compiles the plugins.
+    Measurement(five.start_line)
+    for _ in range(25):
+        for command in [plain, five]:
+            command.starts.append(Measurement(command.start_line))
+    for what, command in [("without a plugin", plain), ("with five cached plugins", five)]:
+        cpu, wall = ([getattr(taken, by) / 1e6 for taken in command.starts] for by in ["cpu", "wall"])
+        rows.append([command.name, middle(cpu, 1), middle(wall, 1)])
+        values.add(f"start {what}, CPU time", "", cpu)
+    print("### Start of the command\n")
+    table(["plugins", "CPU time, ms", "wall"], rows)
+    for command in [plain, five]:
+        print("    " + shlex.join(command.start_line))
+    print(flush=True)
+
+
+def loading(path, values):
+    """Measure how long a meter waits when a plugin is replaced."""
     line = [SWITCHING, path, PLUGINS / "packet_stats.wasm"]
     printed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     found = dict(line.split() for line in printed.splitlines())
-    plain = Command("flowloom", meter(), [path])
-    plugins = [word for name in FIVE for word in ("--plugin", str(PLUGINS / f"{name}.wasm"))]
-    cache = ["--plugin-cache", str(DATA / "compiled")]
-    five = Command("five plugins", meter(), [path], [*plugins, *cache])
-    # This run compiles the plugins.
-    Measurement(five.start_line)
-    for _ in range(9):
-        for command in [plain, five]:
-            command.starts.append(Measurement(command.start_line))
-    start = [min(taken.wall for taken in command.starts) / 1e6 for command in (plain, five)]
-    print("### Loading and replacing plugins\n")
+    print("### Replacing plugins\n")
     table(
         ["what", "time"],
         [
             ["going over to a new version of packet_stats, median", f"{found['median_us']} µs"],
             ["… the longest of 200", f"{found['longest_us']} µs"],
             ["a block of packets besides, median", f"{found['batch_us']} µs"],
-            ["start of the command, no plugin", f"{start[0]:.1f} ms"],
-            [f"… with five compiled before ({', '.join(FIVE)})", f"{start[1]:.1f} ms"],
         ],
     )
     longest = float(found["longest_us"]) / 1000
-    targets.append(["the longest wait of a meter for a switch", f"{longest:.2f}", 1, "ms", ""])
-    targets.append(["start with five compiled plugins", f"{start[1]:.1f}", 50, "ms", ""])
+    values.add("the longest wait of a meter for another version of a plugin", name_of(path), [longest])
 
 
 def main():
@@ -499,11 +345,13 @@ def main():
     arguments.add_argument("--quick", action="store_true", help="less traffic, fewer repetitions")
     arguments.add_argument("--repetitions", type=int, help="runs of each command (9; quick: 3)")
     arguments.add_argument("--captures", nargs="+", type=Path, help="captures for the mix")
-    arguments.add_argument("--nfstream-python", help="a Python that has NFStream")
-    tables = ["whole", "live", "memory", "prepared", "loading", "nfstream", "dissection"]
+    oracle = ROOT / "target" / "oracle" / "bin" / "python"
+    arguments.add_argument("--nfstream-python", help="a Python that has NFStream (target/oracle/bin/python if it exists)")
+    tables = ["whole", "live", "memory", "prepared", "starts", "loading", "nfstream", "dissection"]
     arguments.add_argument("--only", nargs="+", default=tables, help="which tables")
     arguments.add_argument("--no-build", action="store_true", help="use the existing build")
     given = arguments.parse_args()
+    python = given.nfstream_python or (str(oracle) if oracle.exists() else None)
     repetitions = given.repetitions or (3 if given.quick else 9)
     scale = 10 if given.quick else 1
     if not given.no_build:
@@ -519,51 +367,39 @@ def main():
         f"zipf{size}", "zipf", "--flows", packets // 10, "--packets", packets
     )
     print(f"{processor()}, {os.cpu_count()} cores, {platform.system()} {platform.release()}\n")
-    targets = []
+    values = Values()
+    mix = traffic(f"mix{size}", "mix", "--bytes", 300_000_000 // scale, *captures)
     if "whole" in given.only:
-        mix = traffic(f"mix{size}", "mix", "--bytes", 300_000_000 // scale, *captures)
         # Three times the packets in a smaller file: the start and the reads have a smaller share.
         short = traffic(
             f"zipf-headers{size}",
             *["--snaplen", 96, "zipf", "--flows", 3 * packets // 10, "--packets", 3 * packets],
         )
+        # A few long flows show the cost of a plugin per packet. A scan shows the cost of flows.
         uniform = traffic(f"uniform{size}", "uniform", "--flows", 1_000, "--packets", packets)
         scan = traffic(f"scan{size}", "scan", "--packets", packets)
-        for path in [zipf, short, mix]:
-            ratios_to_minimal, plugins = whole_commands(path, repetitions)
-            targets += [*ratios_to_minimal, *plugins]
-        # A few long flows show the cost of a plugin per packet. A scan shows the cost of flows.
-        targets += whole_commands(uniform, repetitions)[1]
-        whole_commands(scan, repetitions)
+        for path in [zipf, short, mix, uniform, scan]:
+            whole_commands(path, repetitions, values)
     if "live" in given.only:
         counts = [1_000, 100_000, 1_000_000, 5_000_000]
-        live_flows(counts[: 3 if given.quick else 4], 3 * packets, min(repetitions, 5), targets)
+        live_flows(counts[: 3 if given.quick else 4], 3 * packets, min(repetitions, 5), values)
     if "memory" in given.only:
-        memory(10_000_000 // scale, targets)
+        memory(10_000_000 // scale, values)
     if "prepared" in given.only:
-        prepared(zipf, targets)
+        prepared(zipf, values)
+    if "starts" in given.only:
+        starts(values)
     if "loading" in given.only:
-        loading(zipf, targets)
-    if "nfstream" in given.only and given.nfstream_python:
-        nfstream(zipf, given.nfstream_python, min(repetitions, 3), targets)
-    if "dissection" in given.only and given.nfstream_python:
-        mix = traffic(f"mix{size}", "mix", "--bytes", 300_000_000 // scale, *captures)
-        dissection(mix, given.nfstream_python, min(repetitions, 3))
+        loading(zipf, values)
+    if "nfstream" in given.only and python:
+        nfstream(zipf, python, min(repetitions, 3), values)
+    if "dissection" in given.only and shutil.which(NDPI_READER[0]):
+        for path in [zipf, mix]:
+            dissection(path, python, repetitions, values)
     print("### Targets\n")
-    rows = []
-    for what, measured, target, unit, runs in targets:
-        met = float(measured) <= target if target > 0 else float(measured) >= -target
-        bound = f"at most {target}" if target > 0 else f"at least {-target}"
-        rows.append([what, f"{measured} {unit}", runs, bound, "met" if met else "missed"])
-    table(["what", "measured", "run by run", "target", ""], rows)
-
-
-def processor():
-    try:
-        found = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1] if found else platform.machine()
+    if given.quick:
+        print("The targets are for the captures of a complete run.\n")
+    values.print()
 
 
 if __name__ == "__main__":
