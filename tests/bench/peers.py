@@ -72,9 +72,15 @@ def net(command):
     return [max(taken.cpu - start, 1) for taken in command.runs]
 
 
-def newest():
-    """Return the newest capture with traffic like that of a network."""
-    found = sorted(DATA.glob("zipf.*.pcap"), key=lambda path: path.stat().st_mtime)
+def ndpi_of_reader():
+    """Return the library that ndpiReader is linked with."""
+    linked = output(["ldd", shutil.which(NDPI_READER[0])])
+    return re.search(r"libndpi\S* => (\S+)", linked)[1]
+
+
+def newest(name="zipf"):
+    """Return the newest capture of this name. `zipf` is like the traffic of a network."""
+    found = sorted(DATA.glob(f"{name}.*.pcap"), key=lambda path: path.stat().st_mtime)
     if not found:
         sys.exit(f"there is no capture in {DATA}: run tests/bench/run.py, or name one")
     return found[-1]

@@ -21,7 +21,7 @@ from pathlib import Path
 from measure import DATA, FIVE, MINIMAL, NATIVE, PLUGINS, PREPARED, ROOT, SWITCHING
 from measure import Command, Measurement, build, differences, interleave, meter, metering, middle, name_of, plugin
 from measure import processor, ratios, size_of, table, traffic
-from peers import NDPI_READER, nfstream_line
+from peers import NDPI_READER, ndpi_of_reader, nfstream_line
 from targets import EVERYTHING, FULL, Values
 
 STATISTICS = ["--statistical-analysis", "--splt-analysis", "20"]
@@ -266,8 +266,7 @@ def nfstream(path, python, repetitions, values):
 
 def dissection(path, python, repetitions, values):
     """Compare with nDPI's own reader, with the nDPI 4.2 that it uses."""
-    linked = subprocess.run(["ldd", shutil.which(NDPI_READER[0])], capture_output=True, text=True, check=True).stdout
-    library = re.search(r"libndpi\S* => (\S+)", linked)[1]
+    library = ndpi_of_reader()
     packets, flows = size_of(path)
     bare = Command("flowloom without dissection", meter(), [path])
     applications = Command("… with nDPI 4.2", [*metering(), "--ndpi", library], [path])
