@@ -28,7 +28,7 @@ type Entries = Vec<(Spanned<String>, Value)>;
 /// Returns the arguments with the options of the file that `--config` names. Without `--config`, they are unchanged.
 ///
 /// `cli` is the whole command, whose subcommand `meter` has the options.
-pub(super) fn expand(cli: Command, arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
+pub(super) fn expand(cli: &Command, arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let is_config = |argument: &OsString| {
         let argument = argument.as_encoded_bytes();
         argument == b"--config" || argument.starts_with(b"--config=")
@@ -197,7 +197,7 @@ mod tests {
             .chain(arguments.iter().copied());
         let words = words.map(OsString::from).collect();
         let replaced = |text: String| text.replace(&*file.to_string_lossy(), "run.toml");
-        match expand(crate::Cli::command(), words) {
+        match expand(&crate::Cli::command(), words) {
             Ok(words) => {
                 let words = words[3..]
                     .iter()

@@ -147,7 +147,7 @@ enum Subcommands {
 fn main() -> ExitCode {
     let arguments: Vec<_> = std::env::args_os().collect();
     let command = command(&arguments);
-    let cli = match config::expand(command.clone(), arguments) {
+    let cli = match config::expand(&command, arguments) {
         Ok(arguments) => Cli::from_arg_matches(&command.get_matches_from(arguments)),
         Err(failure) => {
             log::end(failure.text().as_bytes());
