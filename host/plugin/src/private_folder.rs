@@ -121,14 +121,26 @@ impl PrivateFolder {
     ///
     /// There is no such file, it is larger, or it cannot be read.
     pub fn read(&self, name: &str, max: u64) -> io::Result<Vec<u8>> {
+        Ok(self.read_split(name, 0, max)?.1)
+    }
+
+    /// Reads a complete file as [`read`](Self::read). Returns the first `head` bytes, or fewer if the file is shorter, and the
+    /// rest.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, it is larger, or it cannot be read.
+    pub fn read_split(&self, name: &str, head: u64, max: u64) -> io::Result<(Vec<u8>, Vec<u8>)> {
         let file = self.file(name)?;
         let size = file.metadata()?.len();
         if size > max {
             return Err(io::Error::other("it is too large"));
         }
-        let mut bytes = Vec::with_capacity(size as usize);
-        file.take(max).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        let mut first = Vec::with_capacity(head.min(size) as usize);
+        (&file).take(head).read_to_end(&mut first)?;
+        let mut rest = Vec::with_capacity(size.saturating_sub(head) as usize);
+        file.take(max.saturating_sub(head)).read_to_end(&mut rest)?;
+        Ok((first, rest))
     }
 
     fn file(&self, name: &str) -> io::Result<File> {
@@ -225,6 +237,11 @@ mod tests {
             folder.read("a", 6).unwrap_err().to_string(),
             "it is too large"
         );
+        for (head, first, rest) in [(0, "", "one two"), (4, "one ", "two"), (8, "one two", "")] {
+            let read = folder.read_split("a", head, 7).unwrap();
+            assert_eq!(read, (first.into(), rest.into()), "{head}");
+        }
+        assert!(folder.read_split("a", 4, 6).is_err());
         let entry = folder.entry("a").unwrap();
         assert_eq!((entry.size, &*entry.name), (7, "a"));
         let modified = fs::metadata(path.join("a")).unwrap().modified().unwrap();

@@ -81,11 +81,12 @@ impl<C: Compiler> CompileCache<C> {
 
     /// Returns the machine code in a file, if the file is complete.
     fn find(&self, name: &str) -> Option<CompiledModule> {
-        let max = CompiledModule::MAX_BYTES + MAGIC.len() + DIGEST;
-        let mut bytes = self.folder.read(name, max as u64).ok()?;
-        let (digest, image) = bytes.strip_prefix(MAGIC)?.split_at_checked(DIGEST)?;
-        let is_whole = Sha256::digest(image)[..] == *digest;
-        is_whole.then(|| CompiledModule(bytes.split_off(MAGIC.len() + DIGEST)))
+        let head = MAGIC.len() + DIGEST;
+        let max = (CompiledModule::MAX_BYTES + head) as u64;
+        let (head, image) = self.folder.read_split(name, head as u64, max).ok()?;
+        let digest = head.strip_prefix(MAGIC)?;
+        let is_whole = Sha256::digest(&image)[..] == *digest;
+        is_whole.then_some(CompiledModule(image))
     }
 
     /// Writes a file. After an error, the plugin is compiled again the next time.
