@@ -70,7 +70,11 @@ impl Lines {
     fn grow(&mut self, len: usize) {
         let least = BLOCK + BLOCK / 4;
         let enough = (self.len + len).max(self.bytes.len() * 2).max(least);
-        self.bytes.resize(enough, 0);
+        match self.bytes.is_empty() {
+            // New memory has zeros, so that pages without text are never touched.
+            true => self.bytes = vec![0; enough],
+            false => self.bytes.resize(enough, 0),
+        }
     }
 
     #[inline]

@@ -160,6 +160,10 @@ static TIMES: LazyLock<Regex> = LazyLock::new(|| {
 /// Returns the name with [`ROTATED`] in place of each time.
 fn without_times(name: &str) -> String {
     let bytes = name.as_bytes();
+    // Every time has six digits. Most runs therefore do not compile the pattern, which takes half a millisecond.
+    if bytes.iter().filter(|byte| byte.is_ascii_digit()).count() < 6 {
+        return name.to_owned();
+    }
     let is_digit = |at: Option<usize>| {
         let byte = at.and_then(|at| bytes.get(at));
         byte.is_some_and(u8::is_ascii_digit)
