@@ -14,7 +14,7 @@ pub struct Ingress {
     decoder: Decoder,
     hasher: KeyHasher,
     /// The latest time of all metered packets so far. No later packet gets an earlier time.
-    clock: Time,
+    pub(super) clock: Time,
     /// The counters of packets. `flows` and `evicted` are always 0 here.
     pub counters: Counters,
     /// The ordinal of the next packet.
@@ -61,7 +61,7 @@ impl Ingress {
 
     /// Decodes a packet and sets its time, ordinal and hash. Returns whether it can be metered.
     #[inline]
-    fn decode(&mut self, raw: &RawPacket<'_>, decoded: &mut DecodedPacket) -> bool {
+    pub(super) fn decode(&mut self, raw: &RawPacket<'_>, decoded: &mut DecodedPacket) -> bool {
         let ordinal = self.next;
         self.next += self.step;
         self.counters.packets += 1;

@@ -1,8 +1,10 @@
 //! The meter: from packets to flows.
 //!
 //! [`Ingress`] decodes packets. A [`MeterWorker`] counts them in its flow table and ends flows. A [`Meter`]
-//! consists of both. Several workers can share one ingress.
+//! consists of both. Several workers can share one ingress, or several [`BlockIngress`]es that decode blocks of packets
+//! at the same time.
 
+mod block_ingress;
 mod boundary;
 #[cfg(test)]
 mod call_tests;
@@ -24,6 +26,7 @@ pub mod testing;
 mod tests;
 mod worker;
 
+pub use block_ingress::{BlockIngress, IngressTotals};
 pub use boundary::Boundary;
 pub use classifier::{Classifier, NoClassifier};
 pub use counters::Counters;
