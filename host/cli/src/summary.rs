@@ -35,7 +35,10 @@ pub(super) struct RunClock {
 /// The times of a run.
 pub(super) struct RunTimes {
     wall: Duration,
+    /// The time of all reading threads.
     reader: Option<Duration>,
+    /// The part of it that only one of them at a time can use.
+    reader_turns: Option<Duration>,
     meters: Vec<Duration>,
     writer: Duration,
 }
@@ -52,12 +55,13 @@ impl RunClock {
     pub(super) fn stop(&self, report: &RunSummary<'_>, writer: Duration) -> RunTimes {
         let before = &self.cpu_time;
         let meters = report.cpu_time.meters.iter().enumerate();
+        let since = |time: Option<Duration>, before: Option<Duration>| {
+            time.map(|time| time.saturating_sub(before.unwrap_or_default()))
+        };
         RunTimes {
             wall: self.start.elapsed(),
-            reader: report
-                .cpu_time
-                .reader
-                .map(|time| time.saturating_sub(before.reader.unwrap_or_default())),
+            reader: since(report.cpu_time.reader, before.reader),
+            reader_turns: since(report.cpu_time.reader_turns, before.reader_turns),
             meters: meters
                 .map(|(n, time)| {
                     time.saturating_sub(before.meters.get(n).copied().unwrap_or_default())
@@ -297,22 +301,24 @@ fn write_plugin(out: &mut impl Write, plugin: &PluginReport) -> io::Result<()> {
     writeln!(out)
 }
 
-/// `0.66 ms wall; metering thread 95 % busy, writer 19 %`. A thread near 100 % limits the run.
+/// `0.66 ms wall; metering thread 95 % busy, writer 19 %`. A thread near 100 % limits the run, and
+/// so do reading threads that take turns for 100 %.
 impl fmt::Display for RunTimes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let percent = |time: &Duration| {
-            let wall = self.wall.as_secs_f64().max(f64::MIN_POSITIVE);
-            // The clocks of threads and of the machine differ by some microseconds.
-            let percent = (100.0 * time.as_secs_f64() / wall).min(100.0);
-            format!("{percent:.0} %")
+        let share = |time: &Duration| {
+            100.0 * time.as_secs_f64() / self.wall.as_secs_f64().max(f64::MIN_POSITIVE)
         };
+        // The clocks of threads and of the machine differ by some microseconds.
+        let percent = |time: &Duration| format!("{:.0} %", share(time).min(100.0));
         let seconds = self.wall.as_secs_f64();
         match seconds {
             ..1.0 => write!(f, "{:.2} ms wall; ", seconds * 1_000.0)?,
             _ => write!(f, "{seconds:.2} s wall; ")?,
         }
-        if let Some(reader) = &self.reader {
-            write!(f, "reading thread {}, ", percent(reader))?;
+        if let (Some(reader), Some(turns)) = (&self.reader, &self.reader_turns) {
+            // Several threads together can be busy for more than the time of the run.
+            let (reader, turns) = (share(reader), percent(turns));
+            write!(f, "reading threads {reader:.0} % ({turns} in turn), ")?;
         }
         let name = match self.meters.len() {
             1 => "metering thread",
@@ -334,6 +340,7 @@ mod tests {
         let times = RunTimes {
             wall: ms(660),
             reader: None,
+            reader_turns: None,
             meters: vec![ms(627)],
             writer: ms(125),
         };
@@ -343,13 +350,14 @@ mod tests {
         );
         let times = RunTimes {
             wall: Duration::from_secs(90),
-            reader: Some(Duration::from_secs(91)),
+            reader: Some(Duration::from_secs(117)),
+            reader_turns: Some(Duration::from_secs(91)),
             meters: vec![Duration::from_secs(45), Duration::from_secs(9)],
             writer: Duration::ZERO,
         };
         assert_eq!(
             times.to_string(),
-            "90.00 s wall; reading thread 100 %, metering threads 50 % and 10 % busy, writer 0 %"
+            "90.00 s wall; reading threads 130 % (100 % in turn), metering threads 50 % and 10 % busy, writer 0 %"
         );
     }
 }

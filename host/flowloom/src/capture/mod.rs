@@ -19,7 +19,7 @@ mod source_event;
 mod source_table;
 mod steps;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -28,6 +28,7 @@ pub(crate) use file::capture_reader::AheadOf;
 pub use file::files::Files;
 pub use file::groups::{FileHead, Grouping, MAX_OVERLAP, continues, group};
 pub use file::input::open_stored;
+pub(crate) use file::packet_block::PacketBlock;
 pub(crate) use file::parallel::{cores, in_parallel};
 pub use file::plan::TaskFile;
 pub(crate) use file::plan::{CheckedFile, FileVersion, KnownFiles, check_files};
@@ -40,5 +41,5 @@ pub use live::live_capture::{Dropped, LiveSettings};
 pub(crate) use packet_source::PacketSource;
 pub use packet_source::interface;
 pub use packets::{LinkTypeName, Packets};
-pub(crate) use source_event::{SourceEvent, StopSignal};
+pub(crate) use source_event::{BlockEvent, SourceEvent, StopSignal};
 pub(crate) use source_table::SourceTable;

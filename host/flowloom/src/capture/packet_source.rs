@@ -4,7 +4,10 @@ use std::path::{Path, PathBuf};
 
 use flowloom_core::meter::OverloadLevel;
 
-use super::{CaptureError, Dropped, Files, Interface, LiveCapture, SourceEvent, StopSignal};
+use super::{
+    BlockEvent, CaptureError, Dropped, Files, Interface, LiveCapture, PacketBlock, SourceEvent,
+    StopSignal,
+};
 
 /// The source of a run.
 pub(crate) enum PacketSource {
@@ -23,6 +26,32 @@ impl PacketSource {
                 files.next()
             }
             Self::Live(live) => live.read(),
+        }
+    }
+
+    /// Returns whether it is faster if several threads read in turn. A pipe, a store or an interface may return few packets at
+    /// a time, which one thread collects.
+    pub(crate) fn suits_several_readers(&self) -> bool {
+        match self {
+            Self::Files(files, _) => files.are_local(),
+            Self::Live(_) => false,
+        }
+    }
+
+    /// Reads the next packets in the turn of one of several threads. The others have `others` turns before its next one.
+    pub(crate) fn read_block(
+        &mut self,
+        block: &mut PacketBlock,
+        others: usize,
+    ) -> Result<BlockEvent<'_>, CaptureError> {
+        match self {
+            Self::Files(files, stop) => {
+                if stop.is_stopped() {
+                    files.stop();
+                }
+                files.next_block(block, others)
+            }
+            Self::Live(live) => Ok(BlockEvent::Here(live.read()?)),
         }
     }
 

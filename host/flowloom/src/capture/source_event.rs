@@ -22,6 +22,14 @@ pub(crate) enum SourceEvent<'a> {
     End,
 }
 
+/// The result of one of several threads' turn to read from a source.
+pub(crate) enum BlockEvent<'a> {
+    /// Some packets were moved to the thread's block.
+    Moved,
+    /// The same as without turns. Packets must be processed before the turn ends.
+    Here(SourceEvent<'a>),
+}
+
 /// Ends a source from another thread, as if it had no further packets.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopSignal(Arc<AtomicBool>);

@@ -349,7 +349,7 @@ impl StreamerBuilder {
             // Other tasks use the other cores.
             _ if self.part.is_some() || capture::cores() == 1 => AheadOf::Nothing,
             1 => AheadOf::All,
-            // The reader of several meters is a thread of its own.
+            // The readers of several meters are threads of their own.
             _ => AheadOf::Compressed,
         }
     }

@@ -194,6 +194,7 @@ impl Fanout {
         }
         state.cpu_time = CpuTime {
             reader: None,
+            reader_turns: None,
             meters: status.iter().map(|status| status.cpu_time).collect(),
         };
         state.finished = status.iter().all(|status| status.last);

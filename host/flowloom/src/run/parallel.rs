@@ -1,45 +1,56 @@
-//! Several meters in parallel, fed by one reader.
+//! Several meters in parallel, fed by readers.
 //!
-//! The reader decodes every packet once and gives it an ordinal. It chooses the meter by a hash of the flow
+//! The readers decode every packet once and give it an ordinal. They choose the meter by a hash of the flow
 //! key, which is the same in both directions. Every meter has its own flow table and plugin instances, and
 //! the meters share nothing.
+//!
+//! Files have as many readers as meters, but not more than cores. The readers take blocks of the file in turn. Every other
+//! source has one reader.
 //!
 //! Work proceeds in batches. Each meter receives its [`WorkItem`] of a batch. The caller's thread merges the
 //! flows of all meters into one order, which does not depend on the number of meters.
 
 mod batch;
 mod frame_window;
+mod output_turn;
 mod reader;
+mod ring;
+mod source_turn;
 mod work;
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use flowloom_core::flow::Flow;
-use flowloom_core::meter::{Ingress, Part, Settings};
+use flowloom_core::meter::{BlockIngress, Part, Settings};
 use flowloom_core::record::KeyHasher;
 
 use super::meter::{MeterError, worker};
-use super::parallel::batch::{PacketBatch, WorkItem, WorkResult, WorkerStats};
+use super::parallel::batch::{PacketBatch, WorkResult, WorkerStats};
 use super::parallel::frame_window::FrameWindow;
-use super::parallel::reader::{Reader, WorkerQueue};
+use super::parallel::output_turn::{OutputTurn, WorkerQueue};
+use super::parallel::reader::Reader;
+use super::parallel::source_turn::SourceTurn;
 use super::parallel::work::{Channels, work};
 use super::plugin_updates::PluginUpdates;
 use super::status::{ParallelMeters, State};
-use crate::capture::PacketSource;
+use crate::capture::{PacketSource, cores};
 use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
 use crate::concurrency::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use crate::concurrency::thread::{self, JoinHandle};
 use crate::dissect::Ndpi;
 
-/// The capacity of the channels to and from each meter. While a meter works on one batch, the reader fills others.
+/// The capacity of the channels to and from each meter. While a meter works on one batch, the readers fill others.
 const BATCHES_AHEAD: usize = 3;
 
 /// The maximum number of results of a meter with flows in memory: those in the channel, the one that the caller
 /// takes flows from, and the one that the meter fills.
 const MAX_RESULTS: usize = BATCHES_AHEAD + 2;
 
-/// The running meters and their reader.
+/// The running meters and their readers.
 pub(crate) struct Parallel {
     batches: Receiver<PacketBatch>,
     results: Vec<Receiver<WorkResult>>,
@@ -73,7 +84,7 @@ impl WorkerOutput {
 }
 
 impl Parallel {
-    /// Starts a reader of `origin` and `meters` meters, each in its own thread.
+    /// Starts readers of `origin` and `meters` meters, each in its own thread.
     pub(crate) fn start(
         origin: PacketSource,
         settings: Settings,
@@ -111,28 +122,38 @@ impl Parallel {
             threads.push(meter.map_err(MeterError::Thread)?);
             outputs.push(WorkerOutput::new(recycle_flows));
             queues.push(WorkerQueue {
-                item: WorkItem::default(),
                 items: item_sender,
                 recycled_items,
             });
             results.push(result);
         }
         let (batch_sender, batches) = sync_channel(BATCHES_AHEAD);
-        let mut ingress = Ingress::new(&settings, hasher);
-        ingress.set_part(part);
-        let reader = Reader {
+        let readers = match origin.suits_several_readers() {
+            true => meters.min(cores()),
+            false => 1,
+        };
+        let output = OutputTurn::new(queues, batch_sender, readers);
+        let source = SourceTurn {
             origin,
-            ingress,
-            queues,
+            readers,
             window: FrameWindow::of(plugins.set.plugins(), &settings),
             settings,
             plugins,
-            last_time_ms: None,
-            boundary: None,
+            next_ordinal: part.first_ordinal,
             stop: stop.clone(),
         };
-        let reader = thread("flowloom-reader".into()).spawn(move || reader.run(&batch_sender));
-        threads.push(reader.map_err(MeterError::Thread)?);
+        let ingress = || {
+            let mut ingress = BlockIngress::new(&settings, hasher);
+            ingress.set_part(part);
+            ingress
+        };
+        for (number, reader) in Reader::all(meters, source, output, ingress)
+            .into_iter()
+            .enumerate()
+        {
+            let reader = thread(format!("flowloom-reader-{number}")).spawn(move || reader.run());
+            threads.push(reader.map_err(MeterError::Thread)?);
+        }
         Ok(Self {
             batches,
             results,
@@ -247,6 +268,7 @@ impl ParallelMeters for Parallel {
         state.counters.evicted = before.evicted;
         state.progress = batch.progress;
         state.cpu_time.reader = Some(batch.cpu_time);
+        state.cpu_time.reader_turns = Some(batch.turn_time);
         state.problems.extend(batch.problems);
         state.unknown_links = batch.unknown_links;
         state.finished |= batch.last;

@@ -12,9 +12,12 @@ use crate::capture::{CaptureError, Dropped, PacketSource};
 /// The processor time that each thread of a run has used so far, including plugins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CpuTime {
-    /// The time of the reader thread. `None` if each meter reads its own packets: for one meter in the caller's
+    /// The time of all reader threads. `None` if each meter reads its own packets: for one meter in the caller's
     /// thread, and with [`fanout`](super::StreamerBuilder::fanout).
     pub reader: Option<Duration>,
+    /// The part of [`reader`](Self::reader) that only one reader thread at a time can use: finding the packets, and sending
+    /// decoded packets in order. A run cannot take less time.
+    pub reader_turns: Option<Duration>,
     /// The time of each meter's thread. For one meter in the caller's thread, this is the time of that thread
     /// since the start of the run, including other work of the caller.
     pub meters: Vec<Duration>,

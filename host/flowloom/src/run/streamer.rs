@@ -307,6 +307,7 @@ impl Streamer {
             cpu_time: match &self.work {
                 Work::Single(single) => CpuTime {
                     reader: None,
+                    reader_turns: None,
                     meters: vec![single.cpu_time()],
                 },
                 Work::Parallel(parallel) => parallel.state().cpu_time.clone(),

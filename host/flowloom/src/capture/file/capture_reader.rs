@@ -2,6 +2,7 @@
 
 use std::io;
 
+use super::file_range::FileRange;
 use super::format::Format;
 use super::input::{Input, Source};
 use super::read_ahead::{ReadAhead, ReadError};
@@ -124,23 +125,24 @@ impl CaptureReader {
         Ok(())
     }
 
-    /// Reads until it finds at least one packet, and appends the packets to `records`, which must
-    /// be empty.
+    /// Reads until it finds at least one packet, and appends at most `max_packets` packets to
+    /// `records`, which must be empty.
     pub(crate) fn next(
         &mut self,
         buffer: &mut ReadBuffer,
         records: &mut Vec<Record>,
+        max_packets: usize,
     ) -> Result<ReadOutcome, CaptureError> {
         buffer.consume(self.returned_bytes);
         self.returned_bytes = 0;
         let Some(format) = &mut self.format else {
             return match self.read_header(buffer)? {
-                true => self.next(buffer, records),
+                true => self.next(buffer, records, max_packets),
                 false => Ok(ReadOutcome::Pause),
             };
         };
         loop {
-            let scanned = format.scan(buffer.bytes(), records);
+            let scanned = format.scan(buffer.bytes(), records, max_packets);
             if !records.is_empty() {
                 // The next scan ends in the same place for the same reason.
                 self.returned_bytes = scanned.consumed;
@@ -186,6 +188,30 @@ impl CaptureReader {
         self.format = Some(format);
         self.read_ahead()?;
         Ok(true)
+    }
+
+    /// Returns the number of bytes at the start of the buffer whose packets the last call returned.
+    /// The caller removes them, and the next call does not.
+    pub(crate) fn take_returned(&mut self) -> usize {
+        std::mem::take(&mut self.returned_bytes)
+    }
+
+    /// Returns the part of the file that begins `distance` bytes after the next read, if it can be
+    /// read before.
+    pub(crate) fn range_after(&self, distance: u64) -> Option<FileRange> {
+        match &self.bytes {
+            Bytes::Direct(input) => input.range_after(distance),
+            Bytes::Ahead(_) => None,
+        }
+    }
+
+    /// Skips the first `count` bytes of `range`, which the caller has read. Returns false, without an
+    /// effect, if the next read does not begin there.
+    pub(crate) fn skip(&mut self, range: &FileRange, count: usize) -> bool {
+        match &mut self.bytes {
+            Bytes::Direct(input) => input.skip(range, count),
+            Bytes::Ahead(_) => false,
+        }
     }
 
     /// Returns whether the capture is a pipe. Its writer may be slow, and its packets may be live.

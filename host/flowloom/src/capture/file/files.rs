@@ -9,9 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use flowloom_core::meter::{Boundary, Part};
 use flowloom_core::time::Time;
 
+use super::block_size::SIZE;
 use super::capture_reader::{AheadOf, CaptureReader, ReadOutcome};
 use super::groups::{self, Grouping};
 use super::input::Source;
+use super::packet_block::PacketBlock;
 use super::parallel::in_parallel;
 use super::pipe::{self, PipeClock};
 use super::plan::{
@@ -22,7 +24,7 @@ use super::record_io::MAX_PACKETS;
 use crate::capture::error::CaptureError;
 use crate::capture::filter::Filter;
 use crate::capture::packets::{Packets, Record};
-use crate::capture::source_event::SourceEvent;
+use crate::capture::source_event::{BlockEvent, SourceEvent};
 use crate::capture::source_table::SourceTable;
 use crate::capture::steps::ClockSteps;
 
@@ -70,6 +72,8 @@ pub struct Files {
     filter: Option<Filter>,
     snapshot_length: u32,
     total_bytes: Option<u64>,
+    /// Whether all sources are files of this machine. Their reads are large and do not wait.
+    are_local: bool,
     /// The bytes that were read from the files before the current one.
     bytes_before: u64,
     packets_read: u64,
@@ -215,6 +219,8 @@ impl Files {
 
     fn new(sources: VecDeque<PlannedSource>) -> Self {
         let total_bytes = sources.iter().map(|planned| planned.source.len()).sum();
+        let are_local =
+            (sources.iter()).all(|planned| matches!(planned.source, Source::File { .. }));
         Self {
             sources,
             next: None,
@@ -225,6 +231,7 @@ impl Files {
             filter: None,
             snapshot_length: u32::MAX,
             total_bytes,
+            are_local,
             bytes_before: 0,
             packets_read: 0,
             packets_filtered: 0,
@@ -291,7 +298,7 @@ impl Files {
     /// ([`CaptureError::is_damage`]) is returned once, after all packets before it.
     pub fn read(&mut self) -> Result<Option<Packets<'_>>, CaptureError> {
         loop {
-            match self.advance()? {
+            match self.advance(MAX_PACKETS)? {
                 AdvanceResult::Records(from) => return Ok(Some(self.packets(from))),
                 AdvanceResult::Pause(_) | AdvanceResult::Boundary(_) => {}
                 AdvanceResult::End => return Ok(None),
@@ -301,12 +308,64 @@ impl Files {
 
     /// Returns the next packets, a pause, a boundary or the end.
     pub(crate) fn next(&mut self) -> Result<SourceEvent<'_>, CaptureError> {
-        Ok(match self.advance()? {
+        Ok(match self.advance(MAX_PACKETS)? {
             AdvanceResult::Records(from) => SourceEvent::Packets(self.packets(from)),
             AdvanceResult::Pause(now) => SourceEvent::Pause(now),
             AdvanceResult::Boundary(boundary) => SourceEvent::Boundary(boundary),
             AdvanceResult::End => SourceEvent::End,
         })
+    }
+
+    /// Returns the same as [`next`](Self::next) for one of several threads that read in turn.
+    ///
+    /// Packets are moved to `block`, unless some of them have to be returned later. The other threads
+    /// have `others` turns before the next turn of this thread. `block` then says which bytes can be
+    /// read before.
+    pub(crate) fn next_block(
+        &mut self,
+        block: &mut PacketBlock,
+        others: usize,
+    ) -> Result<BlockEvent<'_>, CaptureError> {
+        self.take_prepared(block);
+        // The bytes of a block limit the number of its packets.
+        let result = self.advance(usize::MAX);
+        let reader = self.current.as_ref();
+        block.next = reader.and_then(|reader| reader.range_after((others * SIZE) as u64));
+        Ok(BlockEvent::Here(match result? {
+            AdvanceResult::Records(0) if self.returned == self.records.len() => {
+                std::mem::swap(&mut self.records, &mut block.records);
+                self.records.clear();
+                self.returned = 0;
+                let reader = self.current.as_mut();
+                let consumed = reader.map_or(0, CaptureReader::take_returned);
+                self.buffer.move_to(&mut block.buffer, consumed);
+                return Ok(BlockEvent::Moved);
+            }
+            AdvanceResult::Records(from) => SourceEvent::Packets(self.packets(from)),
+            AdvanceResult::Pause(now) => SourceEvent::Pause(now),
+            AdvanceResult::Boundary(boundary) => SourceEvent::Boundary(boundary),
+            AdvanceResult::End => SourceEvent::End,
+        }))
+    }
+
+    /// Returns whether all sources are files of this machine.
+    pub(crate) fn are_local(&self) -> bool {
+        self.are_local
+    }
+
+    /// Uses the bytes that a thread has read before its turn, if they are the next ones.
+    fn take_prepared(&mut self, block: &mut PacketBlock) {
+        let Some(range) = block.prepared.take() else {
+            return;
+        };
+        let prepared = &mut block.buffer;
+        let count = prepared.bytes().len();
+        if let Some(reader) = &mut self.current
+            && prepared.prepend(&self.buffer)
+            && reader.skip(&range, count)
+        {
+            std::mem::swap(&mut self.buffer, prepared);
+        }
     }
 
     /// Requests the objects that are read next.
@@ -325,7 +384,7 @@ impl Files {
         Packets::new(self.buffer.bytes(), &self.records[from..self.returned])
     }
 
-    fn advance(&mut self) -> Result<AdvanceResult, CaptureError> {
+    fn advance(&mut self, max_packets: usize) -> Result<AdvanceResult, CaptureError> {
         if self.returned < self.records.len() {
             return Ok(self.return_records());
         }
@@ -342,7 +401,7 @@ impl Files {
             if is_pipe && let Some(advance) = self.pipe.before_reading() {
                 return Ok(advance);
             }
-            let found = reader.next(&mut self.buffer, &mut self.records);
+            let found = reader.next(&mut self.buffer, &mut self.records, max_packets);
             self.packets_read += self.records.len() as u64;
             if let Some(newest) = &mut self.newest {
                 *newest =

@@ -28,14 +28,20 @@ impl Format {
         }
     }
 
-    /// Appends the packets in `bytes` to `records`. `bytes` must begin with a record.
+    /// Appends the packets in `bytes` to `records`, until it has `max_packets`. `bytes` must begin with a
+    /// record.
     ///
     /// The scan does not consume an incomplete or damaged record. A second scan from there has the
     /// same result.
-    pub(crate) fn scan(&mut self, bytes: &[u8], records: &mut Vec<Record>) -> ScanResult {
+    pub(crate) fn scan(
+        &mut self,
+        bytes: &[u8],
+        records: &mut Vec<Record>,
+        max_packets: usize,
+    ) -> ScanResult {
         match self {
-            Self::Pcap(pcap) => pcap.scan(bytes, records),
-            Self::Pcapng(pcapng) => pcapng.scan(bytes, records),
+            Self::Pcap(pcap) => pcap.scan(bytes, records, max_packets),
+            Self::Pcapng(pcapng) => pcapng.scan(bytes, records, max_packets),
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Opening of sources: files, standard input, decompression.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, IsTerminal, Read};
+use std::io::{self, BufReader, IsTerminal, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::decompress::{Decompressed, Gzip, Zstd};
+use super::file_range::FileRange;
 use super::pipe::Pipe;
 use crate::capture::error::{CaptureError, STANDARD_INPUT};
 use crate::storage::{ObjectHead, ObjectReader, ObjectUrl, Place, StoreError, public};
@@ -163,11 +165,21 @@ impl Source {
     /// Opens the source without reading from it.
     pub(crate) fn open(self) -> io::Result<Input> {
         let is_object = matches!(self, Self::Object(_));
+        if let Self::File { path, len } = self {
+            let file = Arc::new(File::open(path)?);
+            return Ok(Input {
+                encoding: Encoding::Undetected(Some(CountingReader::new(Box::new(file.clone())))),
+                is_pipe: false,
+                may_pause: false,
+                file: Some(OpenedFile { file, len }),
+            });
+        }
         let (raw, is_pipe) = self.open_stored()?;
         Ok(Input {
             encoding: Encoding::Undetected(Some(CountingReader::new(raw))),
             is_pipe,
             may_pause: is_pipe || is_object,
+            file: None,
         })
     }
 
@@ -211,6 +223,15 @@ pub(crate) struct Input {
     is_pipe: bool,
     /// Whether a read returns without data after a while.
     may_pause: bool,
+    /// The file that the encoded bytes are read from, if it is a regular one.
+    file: Option<OpenedFile>,
+}
+
+/// A regular file that is read from its start to its end.
+struct OpenedFile {
+    file: Arc<File>,
+    /// The size in bytes when the source was checked.
+    len: u64,
 }
 
 enum Encoding {
@@ -273,7 +294,43 @@ impl Input {
     pub(crate) fn take(&mut self) -> Self {
         Self {
             encoding: std::mem::replace(&mut self.encoding, Encoding::Undetected(None)),
+            file: self.file.take(),
             ..*self
+        }
+    }
+
+    /// Returns the part of the file that begins `distance` bytes after the next read. Returns `None` if
+    /// the file ends before, or if its bytes cannot be read apart from the others.
+    pub(crate) fn range_after(&self, distance: u64) -> Option<FileRange> {
+        let (opened, next) = (self.file.as_ref()?, self.position()?);
+        let offset = next + distance;
+        (offset < opened.len).then(|| FileRange {
+            file: opened.file.clone(),
+            offset,
+        })
+    }
+
+    /// Skips the first `count` bytes of `range`, which the caller has read. Returns false, without an
+    /// effect, if the next read does not begin there.
+    pub(crate) fn skip(&mut self, range: &FileRange, count: usize) -> bool {
+        let is_next = self.position() == Some(range.offset)
+            && (self.file.as_ref()).is_some_and(|opened| Arc::ptr_eq(&opened.file, &range.file));
+        let Encoding::Uncompressed(reader) = &mut self.encoding else {
+            return false;
+        };
+        let distance = SeekFrom::Current(i64::try_from(count).unwrap_or(i64::MAX));
+        if !is_next || (&*range.file).seek(distance).is_err() {
+            return false;
+        }
+        reader.count += count as u64;
+        true
+    }
+
+    /// Returns the offset of the next read in an uncompressed source.
+    fn position(&self) -> Option<u64> {
+        match &self.encoding {
+            Encoding::Uncompressed(reader) if reader.first().is_empty() => Some(reader.count),
+            _ => None,
         }
     }
 

@@ -4,9 +4,7 @@ use flowloom_core::link_type::LinkType;
 use flowloom_core::time::Time;
 
 use super::clock::Clock;
-use super::record_io::{
-    ByteOrder, FormatError, HEADER_LEN, MAX_PACKETS, MAX_RECORD, ScanEnd, ScanResult,
-};
+use super::record_io::{ByteOrder, FormatError, HEADER_LEN, MAX_RECORD, ScanEnd, ScanResult};
 use crate::capture::Damage;
 use crate::capture::packets::Record;
 
@@ -74,10 +72,15 @@ impl Pcapng {
         }))
     }
 
-    pub(crate) fn scan(&mut self, bytes: &[u8], records: &mut Vec<Record>) -> ScanResult {
+    pub(crate) fn scan(
+        &mut self,
+        bytes: &[u8],
+        records: &mut Vec<Record>,
+        max_packets: usize,
+    ) -> ScanResult {
         let mut at = 0;
         let end = loop {
-            if records.len() == MAX_PACKETS {
+            if records.len() >= max_packets {
                 break ScanEnd::MaxPackets;
             }
             let rest = &bytes[at..];

@@ -275,7 +275,7 @@ fn first_packet(source: Source, is_wanted: bool) -> Result<Option<(Time, LinkTyp
     }
     let mut records = Vec::new();
     loop {
-        return match reader.next(&mut buffer, &mut records) {
+        return match reader.next(&mut buffer, &mut records, 1) {
             Ok(ReadOutcome::Pause) => continue,
             Ok(_) => Ok(records.first().map(|record| (record.time, record.link))),
             // The same error is returned again when the file is read.

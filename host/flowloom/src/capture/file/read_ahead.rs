@@ -7,12 +7,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::Duration;
 
+use super::block_size::{HEADROOM, SIZE};
 use super::input::Input;
 
-/// The bytes before the data of a block. The rest of the previous block, a part of a record, is copied there.
-const HEADROOM: usize = 64 << 10;
-/// The bytes of a block. As those of one read: larger blocks leave the CPU cache before they are metered.
-const SIZE: usize = 512 << 10;
 /// The blocks that are read and not yet used, and all blocks.
 const AHEAD: usize = 3;
 /// The time that the reader of blocks waits. Then it can be stopped.

@@ -2,13 +2,9 @@
 
 use std::io::{self, Read};
 
+use super::block_size::{HEADROOM, SIZE};
+use super::file_range::FileRange;
 use super::read_ahead::{ReadAhead, ReadError};
-
-/// The bytes that one read(2) requests.
-///
-/// It is large enough that the cost of the system call per packet is negligible. It is small enough
-/// that the packets are still in the CPU cache when the meter processes them.
-const SIZE: usize = if cfg!(fuzzing) { 64 } else { 512 * 1024 };
 
 /// A buffer of the bytes that were read from a stream and not yet consumed.
 pub(crate) struct ReadBuffer {
@@ -24,7 +20,7 @@ const SMALL_SIZE: usize = if cfg!(fuzzing) { 64 } else { 8 * 1024 };
 
 impl ReadBuffer {
     pub(crate) fn new() -> Self {
-        Self::with_size(SIZE)
+        Self::with_size(HEADROOM + SIZE)
     }
 
     /// Creates a buffer for the header and the first packets of a file.
@@ -65,6 +61,47 @@ impl ReadBuffer {
         self.offset = 0;
     }
 
+    /// Replaces all bytes by those of a file from this position on, as many as one read requests.
+    pub(crate) fn fill_from(&mut self, range: &FileRange) {
+        self.restore_size();
+        let count = range.read(&mut self.memory[HEADROOM..]);
+        self.start = HEADROOM;
+        self.end = HEADROOM + count;
+    }
+
+    /// Puts the bytes of the buffer `before` in front. Returns false, without an effect, if there is
+    /// no room for them.
+    pub(crate) fn prepend(&mut self, before: &Self) -> bool {
+        let bytes = before.bytes();
+        let Some(start) = self.start.checked_sub(bytes.len()) else {
+            return false;
+        };
+        self.memory[start..self.start].copy_from_slice(bytes);
+        self.start = start;
+        self.offset = before.offset;
+        true
+    }
+
+    /// Moves the bytes to `to`. This buffer keeps a copy of those after the first `count`.
+    pub(crate) fn move_to(&mut self, to: &mut Self, count: usize) {
+        to.restore_size();
+        let rest = &self.bytes()[count..];
+        if to.memory.len() < rest.len() {
+            to.memory.resize(rest.len(), 0);
+        }
+        to.memory[..rest.len()].copy_from_slice(rest);
+        (to.start, to.end) = (0, rest.len());
+        to.offset = self.offset + count as u64;
+        std::mem::swap(self, to);
+    }
+
+    /// Gives the memory its usual size again, if a large record has changed it.
+    fn restore_size(&mut self) {
+        if self.memory.len() != HEADROOM + SIZE {
+            self.memory = vec![0; HEADROOM + SIZE];
+        }
+    }
+
     /// Takes the next block, which follows the bytes that the buffer holds. Returns the number of new bytes, or 0 at the end
     /// of the capture. Few bytes are copied: the block's memory becomes that of the buffer.
     pub(crate) fn take_block(&mut self, ahead: &mut ReadAhead) -> Result<usize, ReadError> {
@@ -87,8 +124,9 @@ impl ReadBuffer {
             let larger = need.min(self.memory.len() * 2);
             self.memory.resize(larger, 0);
         }
+        let end = self.memory.len().min(self.end + SIZE);
         loop {
-            match input.read(&mut self.memory[self.end..]) {
+            match input.read(&mut self.memory[self.end..end]) {
                 Ok(count) => {
                     self.end += count;
                     return Ok(count);

@@ -2,7 +2,7 @@
 
 use crate::capture::Damage;
 
-/// The maximum number of packets that one scan returns.
+/// The maximum number of packets that one read returns, unless they are moved out of the source.
 pub(crate) const MAX_PACKETS: usize = if cfg!(fuzzing) { 5 } else { 4096 };
 
 /// The maximum length of a record or pcapng block in bytes. The largest snapshot length in use is
@@ -33,7 +33,7 @@ pub(crate) struct ScanResult {
 
 /// The reason why a scan ended.
 pub(crate) enum ScanEnd {
-    /// The scan found [`MAX_PACKETS`] packets.
+    /// The scan found the maximum number of packets.
     MaxPackets,
     /// The next record is incomplete. It takes at least this many bytes from its start.
     NeedBytes(usize),

@@ -1,6 +1,6 @@
 //! The messages of the parallel meters.
 //!
-//! The reader sends a [`WorkItem`] per batch to each meter, and a [`PacketBatch`] to the caller's thread. A
+//! A reader sends a [`WorkItem`] per batch to each meter, and a [`PacketBatch`] to the caller's thread. A
 //! meter sends one or more [`WorkResult`]s per batch to the caller's thread.
 
 use std::array;
@@ -13,6 +13,7 @@ use flowloom_core::link_type::LinkType;
 use flowloom_core::meter::{Boundary, Counters, OverloadLevel};
 use flowloom_core::record::{CHUNK, DecodedPacket, FlowPacket};
 use flowloom_core::table::prefetch_all;
+use flowloom_core::time::Time;
 use flowloom_plugin::{PluginReport, PluginSet, thread_time};
 
 use crate::capture::CaptureError;
@@ -64,6 +65,15 @@ impl WorkItem {
         if let Some(packet) = self.packets.last_mut() {
             packet.decoded.packet.ip_end = len;
         }
+    }
+
+    /// Gives the time `clock` to the packets that have an earlier one. Returns their number.
+    ///
+    /// The times of the packets must not decrease.
+    pub(super) fn delay(&mut self, clock: Time) -> u64 {
+        let early = |packet: &&mut BatchPacket| packet.decoded.time < clock;
+        let packets = self.packets.iter_mut().take_while(early);
+        packets.map(|packet| packet.decoded.time = clock).count() as u64
     }
 
     /// Returns the chunk of packets from index `at` on, and their number. Elements behind this number repeat the
@@ -141,14 +151,16 @@ impl WorkerStats {
     }
 }
 
-/// The counters and problems of the reader after a batch.
+/// The counters and problems of the readers after a batch.
 pub(super) struct PacketBatch {
     pub(super) counters: Counters,
     pub(super) progress: Progress,
     /// The errors of this batch. The other fields are totals of the run so far.
     pub(super) problems: Vec<CaptureError>,
     pub(super) unknown_links: Vec<LinkType>,
-    /// The processor time of the reader's thread so far.
+    /// The processor time of the readers' threads so far.
     pub(super) cpu_time: Duration,
+    /// The part of it that only one reader at a time can use.
+    pub(super) turn_time: Duration,
     pub(super) last: bool,
 }

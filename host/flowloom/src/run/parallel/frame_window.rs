@@ -1,4 +1,4 @@
-//! The part of each frame that the reader copies for the meters.
+//! The part of each frame that the readers copy for the meters.
 
 use std::sync::Arc;
 

@@ -1,175 +1,185 @@
-//! The reader, which decodes every packet once and distributes packets to the meters in batches.
+//! The readers, which decode every packet once and distribute packets to the meters in batches.
+//!
+//! Each reader handles one block of the source at a time:
+//!
+//! 1. It waits for its turn at the source, takes a block and finds the packets in it.
+//! 2. It decodes the packets while other readers have their turns.
+//! 3. It waits for its turn at the output, completes the times, and sends the batch to the meters.
+//! 4. It reads the bytes of its next block, if it is known where they will begin.
+//!
+//! The readers have their turns in a fixed order, so that batches and packets stay in the order of the source. One reader
+//! alone has every turn.
 
-use std::sync::Arc;
-
-use flowloom_core::meter::{Boundary, Ingress, Settings};
+use flowloom_core::meter::BlockIngress;
 use flowloom_core::record::{DecodedChunk, DecodedPacket};
-use flowloom_plugin::thread_time;
 
-use super::batch::{PacketBatch, WorkItem};
+use super::batch::WorkItem;
 use super::frame_window::FrameWindow;
-use crate::capture::{CaptureError, PacketSource, SourceEvent};
-use crate::concurrency::sync::atomic::{AtomicBool, Ordering};
-use crate::concurrency::sync::mpsc::{Receiver, SyncSender};
-use crate::run::plugin_updates::PluginUpdates;
-use crate::run::status::Progress;
+use super::output_turn::{DecodedBatch, OutputTurn};
+use super::ring::Ring;
+use super::source_turn::{BatchHead, Read, SourceTurn};
+use crate::capture::{PacketBlock, Packets};
 
-/// The maximum number of packets of a batch, per meter. This is several full batches of plugin events, so that
-/// the cost per packet of waking threads is low.
+/// The maximum number of packets of a batch of a single reader, per meter. This is several full batches of plugin
+/// events, so that the cost per packet of waking threads is low.
 const BATCH_PACKETS: usize = if cfg!(any(fuzzing, shuttle)) {
     4
 } else {
     4_096
 };
-/// The maximum number of packet bytes of a batch, per meter. A block of packets may exceed it.
+/// The maximum number of packet bytes of a batch of a single reader, per meter. A block of packets may exceed it.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// The reader's side of one meter.
-pub(super) struct WorkerQueue {
-    /// The item of the current batch.
-    pub(super) item: WorkItem,
-    pub(super) items: SyncSender<WorkItem>,
-    /// Empty work items from the meter, whose memory is reused.
-    pub(super) recycled_items: Receiver<WorkItem>,
+/// One of the readers of a source.
+pub(super) struct Reader {
+    number: usize,
+    /// The number of readers.
+    readers: usize,
+    source: Ring<Box<SourceTurn>>,
+    output: Ring<Box<OutputTurn>>,
+    block: PacketBlock,
+    decoder: BatchDecoder,
 }
 
-/// Reads packets and distributes them.
-pub(super) struct Reader {
-    pub(super) origin: PacketSource,
-    pub(super) ingress: Ingress,
-    pub(super) queues: Vec<WorkerQueue>,
-    pub(super) settings: Settings,
-    pub(super) plugins: PluginUpdates,
-    /// The part of each frame that is copied for the meters.
-    pub(super) window: FrameWindow,
-    /// The last packet time that was added to the work items, in ms; `None` at the start of a capture.
-    pub(super) last_time_ms: Option<u64>,
-    /// The boundary after the current batch.
-    pub(super) boundary: Option<Boundary>,
-    pub(super) stop: Arc<AtomicBool>,
+/// Decodes the packets of a batch and distributes them to the items of the meters.
+struct BatchDecoder {
+    ingress: BlockIngress,
+    items: Vec<WorkItem>,
+    /// Each new time of the packets of all meters in ms, with the ordinal of its first packet.
+    times: Vec<(u64, u64)>,
+    packets: usize,
+    /// The number of bytes that were copied.
+    bytes: usize,
 }
 
 impl Reader {
-    /// Reads batches until the source ends, the run is stopped or a receiver is gone.
-    pub(super) fn run(mut self, batches: &SyncSender<PacketBatch>) {
-        loop {
-            let mut problems = Vec::new();
-            let last = self.fill(&mut problems);
-            let boundary = self.boundary.take();
-            if let Some(boundary) = boundary {
-                self.ingress.end_at(boundary);
-                self.last_time_ms = None;
-            }
-            for queue in &mut self.queues {
-                let next = queue.recycled_items.try_recv().unwrap_or_default();
-                let mut item = std::mem::replace(&mut queue.item, next);
-                item.last = last;
-                item.boundary = boundary;
-                item.overload = self.origin.overload();
-                if queue.items.send(item).is_err() {
-                    return;
-                }
-            }
-            let (counters, progress) = (self.ingress.counters, Progress::of(&self.origin));
-            if batches
-                .send(PacketBatch {
-                    counters,
-                    progress,
-                    problems,
-                    unknown_links: self.ingress.unknown_links.clone(),
-                    cpu_time: thread_time(),
-                    last,
-                })
-                .is_err()
-                || last
-            {
+    /// Creates the readers of `meters` meters, as many as `source` has places for.
+    pub(super) fn all(
+        meters: usize,
+        source: SourceTurn,
+        output: OutputTurn,
+        ingress: impl Fn() -> BlockIngress,
+    ) -> Vec<Self> {
+        let readers = source.readers;
+        let sources = Ring::new(readers, Box::new(source));
+        let outputs = Ring::new(readers, Box::new(output));
+        let places = sources.into_iter().zip(outputs).enumerate();
+        places
+            .map(|(number, (source, output))| Self {
+                number,
+                readers,
+                source,
+                output,
+                block: PacketBlock::new(),
+                decoder: BatchDecoder {
+                    ingress: ingress(),
+                    items: (0..meters).map(|_| WorkItem::default()).collect(),
+                    times: Vec::new(),
+                    packets: 0,
+                    bytes: 0,
+                },
+            })
+            .collect()
+    }
+
+    /// Reads batches until the source ends, the run is stopped, or another thread is gone.
+    pub(super) fn run(mut self) {
+        while let Some(head) = self.fill() {
+            let Some(mut output) = self.output.take() else {
+                return;
+            };
+            let last = head.last;
+            let is_sent = output.send(self.number, self.decoder.batch(head));
+            if !is_sent || last || !self.output.pass(output) {
                 return;
             }
+            self.block.prepare();
         }
     }
 
-    /// Fills the work items of a batch. Returns whether the batch is the last.
-    fn fill(&mut self, problems: &mut Vec<CaptureError>) -> bool {
-        let meters = self.queues.len();
-        let changed = self.plugins.changed();
-        if let Some(set) = &changed {
-            // Plugins of earlier sets receive their bytes until their flows end, so the window never shrinks.
-            self.window
-                .widen(FrameWindow::of(set.plugins(), &self.settings));
-        }
-        for queue in &mut self.queues {
-            queue.item.first = self.ingress.next;
-            queue.item.plugins.clone_from(&changed);
-        }
-        let (mut packets, mut bytes) = (0, 0);
-        while packets < BATCH_PACKETS * meters && bytes < BATCH_BYTES * meters {
-            if self.stop.load(Ordering::Relaxed) {
-                return true;
+    /// Fills the items of a batch. Returns `None` if another thread is gone.
+    fn fill(&mut self) -> Option<BatchHead> {
+        let (decoder, block) = (&mut self.decoder, &mut self.block);
+        let mut source = self.source.take()?;
+        let mut head = source.begin();
+        decoder.begin(head.first);
+        let window = head.window;
+        loop {
+            let read = source.read(&mut head, block, |packets| decoder.decode(packets, window));
+            // The other readers end if the source is dropped.
+            if !head.last && !self.source.pass(source) {
+                return None;
             }
-            let found = match self.origin.read() {
-                Ok(SourceEvent::Packets(found)) => found,
-                // The meters deliver waiting events at the end of a batch, so a pause ends the batch.
-                Ok(SourceEvent::Pause(now)) => {
-                    if let Some(now) = now {
-                        let time = (now.ms(), self.ingress.next);
-                        for queue in &mut self.queues {
-                            queue.item.times.push(time);
-                        }
-                    }
-                    return false;
-                }
-                Ok(SourceEvent::Boundary(boundary)) => {
-                    self.boundary = Some(boundary);
-                    return false;
-                }
-                Ok(SourceEvent::End) => return true,
-                Err(error) => {
-                    tracing::warn!("{error}");
-                    problems.push(error);
-                    continue;
-                }
-            };
-            let (mut found, mut chunk) = (found.iter(), DecodedChunk::default());
-            let mut has_more = true;
-            while has_more {
-                has_more = self.ingress.fill(&mut chunk, &mut found);
-                for (decoded, frame) in chunk.iter() {
-                    packets += 1;
-                    bytes += distribute(
-                        &mut self.queues,
-                        &mut self.last_time_ms,
-                        self.window,
-                        decoded,
-                        frame,
-                    );
-                }
+            match read {
+                Read::Packets => decoder.decode(block.packets(), window),
+                Read::Decoded => {}
+                Read::Ended => return Some(head),
             }
+            // Without other readers, the next block belongs to the batch too.
+            if self.readers > 1 || decoder.is_full() {
+                return Some(head);
+            }
+            block.prepare();
+            source = self.source.take()?;
         }
-        false
     }
 }
 
-/// Adds a packet to the item of its meter, and its time to the items of all meters. Returns the number of bytes
-/// that were copied.
+impl BatchDecoder {
+    /// Begins a batch whose first packet has this ordinal.
+    fn begin(&mut self, ordinal: u64) {
+        self.ingress.begin(ordinal);
+        self.times.clear();
+        (self.packets, self.bytes) = (0, 0);
+    }
+
+    fn is_full(&self) -> bool {
+        let meters = self.items.len();
+        self.packets >= BATCH_PACKETS * meters || self.bytes >= BATCH_BYTES * meters
+    }
+
+    /// Decodes the next packets of the batch.
+    fn decode(&mut self, packets: Packets<'_>, window: FrameWindow) {
+        let (mut packets, mut chunk) = (packets.iter(), DecodedChunk::default());
+        let mut has_more = true;
+        while has_more {
+            has_more = self.ingress.fill(&mut chunk, &mut packets);
+            for (decoded, frame) in chunk.iter() {
+                self.packets += 1;
+                self.bytes += distribute(&mut self.items, &mut self.times, window, decoded, frame);
+            }
+        }
+    }
+
+    /// Returns the batch with all packets since its begin.
+    fn batch(&mut self, head: BatchHead) -> DecodedBatch<'_> {
+        DecodedBatch {
+            head,
+            ingress: &self.ingress,
+            items: &mut self.items,
+            times: &mut self.times,
+        }
+    }
+}
+
+/// Adds a packet to the item of its meter, and its time to the times of the batch. Returns the number of bytes that were
+/// copied.
 #[inline]
 fn distribute(
-    queues: &mut [WorkerQueue],
-    last_time_ms: &mut Option<u64>,
+    items: &mut [WorkItem],
+    times: &mut Vec<(u64, u64)>,
     window: FrameWindow,
     decoded: &DecodedPacket,
     frame: &[u8],
 ) -> usize {
     let time_ms = decoded.time_ms();
-    if *last_time_ms != Some(time_ms) {
-        *last_time_ms = Some(time_ms);
-        for queue in &mut *queues {
-            queue.item.times.push((time_ms, decoded.ordinal));
-        }
+    if times.last().is_none_or(|(last, _)| *last != time_ms) {
+        times.push((time_ms, decoded.ordinal));
     }
     // Uses the upper bits of the product. Each meter uses the bits of the hash itself within its flow table.
     let spread = decoded.hash.wrapping_mul(0x9E37_79B1);
-    let meter = ((u64::from(spread) * queues.len() as u64) >> 32) as usize;
+    let meter = ((u64::from(spread) * items.len() as u64) >> 32) as usize;
     let bytes = window.of_frame(&decoded.packet, frame);
-    queues[meter].item.add(decoded, bytes);
+    items[meter].add(decoded, bytes);
     bytes.len()
 }

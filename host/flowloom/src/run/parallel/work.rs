@@ -20,11 +20,11 @@ const MIN_FLOWS: usize = 1_024;
 
 /// The channels of a meter's thread.
 pub(super) struct Channels {
-    /// Items from the reader.
+    /// Items from the readers.
     pub(super) items: Receiver<WorkItem>,
     /// Results for the caller's thread.
     pub(super) results: SyncSender<WorkResult>,
-    /// Returns empty items to the reader, which reuses their memory.
+    /// Returns empty items to the readers, which reuse their memory.
     pub(super) recycle_items: Sender<WorkItem>,
     /// Empty queues from the caller's thread, whose memory is reused.
     pub(super) recycled_flows: Receiver<VecDeque<Flow>>,
@@ -37,8 +37,8 @@ pub(super) struct Channels {
 ///
 /// The meter cannot wait forever. It waits only for the receiver of its own channel. That receiver takes all
 /// results of a batch from every meter before the first result of the next batch. If the receiver waits for
-/// another meter, that meter has its item of the same batch, because the reader distributes a batch to all
-/// meters before the next batch.
+/// another meter, that meter has its item of the same batch, because one reader at a time sends a batch to all
+/// meters.
 pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
     let Channels {
         items,
@@ -71,7 +71,7 @@ pub(super) fn work(mut worker: Worker, channels: Channels, max_bytes: usize) {
             false => worker.flush(),
         }
         item.clear();
-        // The reader may have ended already.
+        // The readers may have ended already.
         let _ = recycle_items.send(item);
         let mut has_more = ends;
         loop {
