@@ -99,7 +99,7 @@ def whole_commands(path, repetitions, values):
         values.add(what, on, adds(command, core, events_of(command.line)))
     # Short runs are repeated: the summary rounds the shares.
     line = [*two.line, *[str(path)] * (1_000_000 // packets)]
-    values.add("reading thread, two meters", on, [reading_share(line) for _ in range(repetitions)])
+    values.add("turns of the reading threads, two meters", on, [reading_share(line) for _ in range(repetitions)])
 
 
 def summary(line):
@@ -112,11 +112,14 @@ def events_of(line):
 
 
 def reading_share(line):
-    """Return the share of the reading thread in its and the meters' CPU time, from the last line of the summary."""
+    """Return the share of the turns in the CPU time of readers and meters, from the last line of the summary.
+
+    Only one reading thread at a time can have its turn.
+    """
     busy = summary(line).splitlines()[-1]
-    reading, meters = re.search(r"reading thread (\d+) %, metering threads (.*) busy", busy).groups()
-    reading = int(reading)
-    return 100 * reading / (reading + sum(map(int, re.findall(r"\d+", meters))))
+    pattern = r"reading threads (\d+) % \((\d+) % in turn\), metering threads (.*) busy"
+    reading, turns, meters = re.search(pattern, busy).groups()
+    return 100 * int(turns) / (int(reading) + sum(map(int, re.findall(r"\d+", meters))))
 
 
 def live_flows(counts, packets, repetitions, values):

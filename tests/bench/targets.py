@@ -60,7 +60,7 @@ TARGETS = [
     Target("NFStream, core, elapsed time", "zipf", 45, "times Flowloom", 1, True),
     Target("NFStream, one plugin each, elapsed time", "zipf", 90, "times Flowloom", 1, True),
     Target(f"NFStream, {EVERYTHING}, nDPI 5.0 in both, elapsed time", "zipf", 20, "times Flowloom", 1, True),
-    *several("reading thread, two meters", {"zipf": 20, "uniform": 20}, "% of its and the meters' CPU time", 0),
+    *several("turns of the reading threads, two meters", {"zipf": 20, "uniform": 20}, "% of readers' and meters' CPU time", 0),
     Target("two meters, CPU time", "zipf", 1.1, "times one meter"),
     Target("two meters over packets in memory", "zipf", 1.8, "times as fast as one", 2, True),
     Target("start without a plugin, CPU time", "", 3, "ms", 1),

@@ -110,7 +110,7 @@ impl ReadBuffer {
         Ok(count)
     }
 
-    /// Reads once and appends the bytes. Returns their number, or 0 at the end of the stream.
+    /// Reads once, at most to the end of a block, and appends the bytes. Returns their number, or 0 at the end of the stream.
     ///
     /// `need` is the number of bytes that the caller needs in total; it must be larger than the
     /// number that the buffer holds. For a record larger than the buffer, the buffer doubles as the
@@ -124,7 +124,11 @@ impl ReadBuffer {
             let larger = need.min(self.memory.len() * 2);
             self.memory.resize(larger, 0);
         }
-        let end = self.memory.len().min(self.end + SIZE);
+        // Reads end at a multiple of the size. If they did not begin at a page of the file, the kernel would take twice
+        // as long to copy them.
+        let position = self.offset + self.end as u64;
+        let count = SIZE - (position % SIZE as u64) as usize;
+        let end = self.memory.len().min(self.end + count);
         loop {
             match input.read(&mut self.memory[self.end..end]) {
                 Ok(count) => {
@@ -136,5 +140,55 @@ impl ReadBuffer {
                 Err(error) => return Err(error),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Gives zeros, at most `most` with each read.
+    struct Zeros {
+        most: usize,
+        position: usize,
+        /// Where the reads were requested to end.
+        ends: Vec<usize>,
+    }
+
+    impl Read for Zeros {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.ends.push(self.position + into.len());
+            let count = into.len().min(self.most);
+            self.position += count;
+            Ok(count)
+        }
+    }
+
+    #[test]
+    fn reads_end_at_the_ends_of_blocks() {
+        let (mut buffer, mut zeros) = (
+            ReadBuffer::new(),
+            Zeros {
+                most: 4,
+                position: 0,
+                ends: Vec::new(),
+            },
+        );
+        // The first bytes of a file are read apart from the others.
+        assert_eq!(buffer.fill(&mut zeros, 4).unwrap(), 4);
+        zeros.most = usize::MAX;
+        for kept in [0, 7, 300] {
+            buffer.consume(buffer.bytes().len() - kept);
+            buffer.fill(&mut zeros, kept + 1).unwrap();
+        }
+        assert_eq!(zeros.ends, [SIZE, SIZE, 2 * SIZE, 3 * SIZE]);
+        assert_eq!(buffer.bytes().len(), SIZE + 300);
+        // A record that is larger than the buffer.
+        buffer.fill(&mut zeros, 3 * SIZE).unwrap();
+        assert_eq!(zeros.position, 3 * SIZE + buffer.bytes().len() - SIZE - 300);
+        assert_eq!(
+            buffer.offset() as usize + buffer.bytes().len(),
+            zeros.position
+        );
     }
 }
