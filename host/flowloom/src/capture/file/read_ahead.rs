@@ -179,6 +179,10 @@ fn read_blocks(
                     if is_dropped.load(Ordering::Relaxed) {
                         return;
                     }
+                    // What has arrived does not wait for the rest of the block.
+                    if end > HEADROOM {
+                        break BlockEnd::Block;
+                    }
                 }
                 Err(error) => {
                     let is_compression = input.is_compression(&error);
