@@ -179,7 +179,7 @@ impl RowPlan {
     }
 
     /// Writes numbers of a row, each followed by a comma, to the start of `rest`. Returns the memory after them.
-    // A function of its own, with a cursor of its own, so that the place in memory is in a register.
+    // A separate function with a separate cursor, so that the place in memory is in a register.
     #[inline(never)]
     pub(super) fn write_numbers<'a>(
         &self,

@@ -80,7 +80,7 @@ impl HeldFlows {
         self.shed.insert(packet.slot);
     }
 
-    /// Ends a flow. Returns what becomes of it.
+    /// Ends a flow. Returns whether the instance held it.
     #[inline]
     pub(super) fn end(&mut self, flow: u64, slot: u32) -> End {
         if flow < self.first {
