@@ -284,7 +284,7 @@ fn the_error_of_a_plugin_is_one_short_line() {
         };
         let (_folder, path) = module.file();
         let run = meter("dns.pcap").arg("--plugin").arg(path).run().exits(1);
-        let start = format!("flowloom: plugin 'hand': rejected its options: {shown}");
+        let start = format!("flowloom: plugin 'hand': cannot be opened: {shown}");
         assert!(run.stderr.starts_with(&start), "{run}");
         assert_eq!(run.stderr.lines().count(), 1, "{run}");
         assert!(run.stderr.len() < 1_200, "{}", run.stderr.len());

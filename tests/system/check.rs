@@ -15,8 +15,7 @@ fn prints_requests_and_outputs_of_a_plugin() {
     assert_eq!(lines[0], "plugin       mine 0.1.0", "{run}");
     // The time of compilation differs from run to run.
     assert!(
-        lines[2].starts_with("file         ")
-            && lines[2].contains(" bytes; compiled and opened in "),
+        lines[2].starts_with("file         ") && lines[2].contains(" bytes; loaded in "),
         "{run}"
     );
     for line in [
@@ -47,9 +46,21 @@ fn rejects_what_a_run_rejects() {
             .args(["plugin", "check"])
             .arg(plugin("packet_bytes"))
     };
-    check().run().fails(
-        "plugin 'packet_bytes': requests packet bytes (64), which were not granted\nhint: add --grant packet_bytes=bytes:64",
+    // The operator sees everything that it wants also if it is refused.
+    let run = check().run().exits(1);
+    assert_eq!(
+        run.stderr,
+        "flowloom: plugin 'packet_bytes': requests packet bytes (64), which were not granted\n\
+         hint: add --grant packet_bytes=bytes:64\n"
     );
+    for line in [
+        "imports      flowloom:plugin/log@0.1.0\n",
+        "IP packet    the first 64 bytes of each packet\n",
+        "missing      bytes:64, which the run must grant\n",
+        "outputs      udps.packet_bytes.",
+    ] {
+        assert!(run.stdout.contains(line), "no `{line}` in\n{run}");
+    }
     let run = check()
         .args(["--grant", "packet_bytes=bytes:64"])
         .run()

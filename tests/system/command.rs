@@ -277,6 +277,19 @@ fn without_time(line: &str) -> &str {
     }
 }
 
+/// Removes the names of a plugin's functions from the reason of a trap: `… of CPU time in share, called from update; …`.
+pub(crate) fn without_stack(line: &str) -> String {
+    let (reason, rest) = match line.find("; the flows") {
+        Some(at) => line.split_at(at),
+        None => (line, ""),
+    };
+    let start = reason.rfind(": ").unwrap_or(0);
+    match reason[start..].find(" in ") {
+        Some(at) => format!("{}{rest}", &reason[..start + at]),
+        None => line.to_owned(),
+    }
+}
+
 /// Replaces the number before a unit: `12 KiB` becomes `_ KiB`.
 fn without_number(line: &str, unit: &str) -> String {
     match line.split_once(unit) {

@@ -199,13 +199,13 @@ fn options_reach_the_plugin_and_errors_list_the_accepted_ones() {
             .plugin(&format!("slicer,{option}"))
             .run()
             .fails(&format!(
-                "plugin 'slicer': rejected its options: {problem}; {ACCEPTS}"
+                "plugin 'slicer': cannot be opened: {problem}; {ACCEPTS}"
             ));
     }
     meter("http.pcap")
         .plugin("slicer,limit=1,limit=2")
         .run()
-        .fails("plugin 'slicer': rejected its options: option `limit` is given twice");
+        .fails("plugin 'slicer': cannot be opened: option `limit` is given twice");
 }
 
 #[test]

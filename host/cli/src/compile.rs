@@ -6,25 +6,36 @@ use std::time::Duration;
 
 use clap::Args;
 use flowloom::has_more_privileges;
-use flowloom::plugin::{ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler};
+use flowloom::plugin::{
+    ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, FunctionUse, PluginSource,
+    escaped_path,
+};
 
 use super::exit::{Exit, Failure};
 use super::number::within;
 use super::plugin_options::PLUGINS;
 use super::privileges::Account;
+use super::progress::Spinner;
 
 /// Options of compilation, with a cache.
 #[derive(Args)]
 pub(super) struct CompileOptions {
+    #[command(flatten)]
+    cache: CacheOption,
+
+    #[command(flatten)]
+    bounds: CompileBounds,
+}
+
+/// The folder of compiled plugins.
+#[derive(Args)]
+pub(super) struct CacheOption {
     /// Folder of compiled plugins [default: ~/.cache/flowloom].
     ///
     /// The folder must be closed to other users. `none` compiles plugins in every run. If XDG_CACHE_HOME is
     /// set, the default is the folder flowloom in it.
     #[arg(long, value_name = "DIR|none", help_heading = PLUGINS)]
     plugin_cache: Option<PathBuf>,
-
-    #[command(flatten)]
-    bounds: CompileBounds,
 }
 
 /// Limits of the process that compiles a plugin.
@@ -44,18 +55,69 @@ const MAX_SECONDS: u64 = 86_400;
 /// A tebibyte, in MiB.
 const MAX_MIB: u64 = 1 << 20;
 
-/// A compiler with or without a cache.
-pub(super) enum CommandCompiler {
+/// The compiler of all commands that load plugins, with or without a cache. It shows what it compiles.
+pub(super) struct CommandCompiler {
+    compiler: CompilerKind,
+    /// Why a plugin has to be compiled.
+    reason: String,
+}
+
+enum CompilerKind {
     Cached(CompileCache<ChildCompiler>),
     Plain(ChildCompiler),
 }
 
-impl Compiler for CommandCompiler {
-    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
-        match self {
-            Self::Cached(compiler) => compiler.compile(plugin),
-            Self::Plain(compiler) => compiler.compile(plugin),
+/// The size from which the compilation of a plugin takes a second or more, in bytes.
+const SLOW: usize = 1 << 20;
+
+impl CommandCompiler {
+    fn new(folder: Option<PathBuf>, compiler: ChildCompiler, usage: FunctionUse) -> Self {
+        let plain = |compiler, reason: &str| Self {
+            compiler: CompilerKind::Plain(compiler),
+            reason: reason.to_owned(),
+        };
+        let Some(folder) = folder else {
+            return plain(compiler, "the cache is not used");
+        };
+        let shown = escaped_path(&folder);
+        match CompileCache::open(&folder, compiler.functions(&folder, usage)) {
+            Ok(cache) => Self {
+                compiler: CompilerKind::Cached(cache),
+                reason: format!("{shown} does not have it"),
+            },
+            Err((reason, compiler)) => {
+                tracing::warn!("cannot keep compiled plugins in {shown}: {reason}");
+                plain(compiler, "the cache cannot be used")
+            }
         }
+    }
+}
+
+impl Compiler for CommandCompiler {
+    fn compile(
+        &self,
+        source: &PluginSource,
+        plugin: &[u8],
+    ) -> Result<CompiledModule, CompileError> {
+        let is_kept = match &self.compiler {
+            CompilerKind::Cached(compiler) => compiler.contains(plugin),
+            CompilerKind::Plain(_) => false,
+        };
+        let spinner = (plugin.len() >= SLOW && !is_kept).then(|| {
+            let size = plugin.len() as f64 / 1e6;
+            Spinner::new(format!(
+                "compiling {source} ({size:.1} MB): {}",
+                self.reason
+            ))
+        });
+        let compiled = match &self.compiler {
+            CompilerKind::Cached(compiler) => compiler.compile(source, plugin),
+            CompilerKind::Plain(compiler) => compiler.compile(source, plugin),
+        };
+        if let Some(spinner) = spinner {
+            spinner.end();
+        }
+        compiled
     }
 }
 
@@ -73,7 +135,7 @@ impl CompileBounds {
     }
 }
 
-impl CompileOptions {
+impl CacheOption {
     /// Returns the folder of compiled plugins, or `None` if they are not kept. A run that becomes another
     /// user uses that user's folder by default.
     pub(super) fn folder(&self, account: Option<&Account>) -> Option<PathBuf> {
@@ -84,22 +146,25 @@ impl CompileOptions {
             (None, _) => default_folder("flowloom"),
         }
     }
+}
 
+impl CompileOptions {
+    /// Returns the folder of compiled plugins, as [`CacheOption::folder`] does.
+    pub(super) fn folder(&self, account: Option<&Account>) -> Option<PathBuf> {
+        self.cache.folder(account)
+    }
+
+    /// Returns the compiler of a command. A run that becomes another user keeps compiled plugins of that user.
     pub(super) fn compiler(&self, account: Option<&Account>) -> CommandCompiler {
-        let compiler = self.bounds.compiler();
-        let Some(folder) = self.folder(account) else {
-            return CommandCompiler::Plain(compiler);
-        };
-        match CompileCache::open(&folder, compiler) {
-            Ok(cache) => CommandCompiler::Cached(cache),
-            Err((reason, compiler)) => {
-                tracing::warn!(
-                    "cannot keep compiled plugins in {}: {reason}",
-                    folder.display()
-                );
-                CommandCompiler::Plain(compiler)
-            }
-        }
+        let folder = self.folder(account);
+        CommandCompiler::new(folder, self.bounds.compiler(), FunctionUse::Read)
+    }
+
+    /// Returns the compiler for a component that was just built from the user's sources. It keeps the machine code of
+    /// functions, which makes the compilation of similar components quicker.
+    pub(super) fn compiler_of_build(&self) -> CommandCompiler {
+        let folder = self.folder(None);
+        CommandCompiler::new(folder, self.bounds.compiler(), FunctionUse::ReadAndKeep)
     }
 }
 

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use flowloom::StreamerError;
 use flowloom::dissect::DissectError;
-use flowloom::plugin::{LoadErrorKind, PluginError, Trap, escaped, shown};
+use flowloom::plugin::{LoadErrorKind, PluginError, escaped};
 
 /// The exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +70,15 @@ impl Failure {
         }
     }
 
+    /// Adds another failure of the same command.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self {
+            exit: self.exit,
+            message: self.message + "\n" + &other.message,
+            hint: self.hint.or(other.hint),
+        }
+    }
+
     /// Returns the failure as one of the content of a file.
     pub(super) fn in_file(self, file: &Path) -> Self {
         Self {
@@ -117,7 +126,6 @@ impl Failure {
 
     /// Converts the error of a plugin that cannot be loaded.
     pub(super) fn of_plugin(error: PluginError, advice: GrantAdvice<'_>) -> Self {
-        let name = error.name.escape_debug();
         match &*error.problem {
             LoadErrorKind::NotGranted { missing, .. } => {
                 let text = error.to_string();
@@ -127,14 +135,6 @@ impl Failure {
                     .map_or(&*text, |(message, _)| message);
                 Self::failed(message).hint(advice.hint(&error.name, &missing.to_string()))
             }
-            // The log already has the plugin's own error line.
-            LoadErrorKind::OpenTrapped(Trap::Stopped {
-                reason,
-                last_error: Some(_),
-            }) => Self::failed(format_args!(
-                "plugin '{name}': cannot be opened: {}",
-                shown(reason)
-            )),
             _ => Self::failed(error),
         }
     }

@@ -1,6 +1,7 @@
-//! The progress bar of a run over files.
+//! The progress bar of a run over files, and the spinner of work without a known end.
 
 use std::io::{self, IsTerminal as _};
+use std::time::Duration;
 
 use flowloom::Streamer;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -37,6 +38,33 @@ impl Progress {
     pub(super) fn clear(&self) {
         if let Some(bar) = &self.0 {
             bar.finish_and_clear();
+        }
+    }
+}
+
+/// Shows what takes time: a spinner if standard error is a terminal, otherwise a line in the log.
+pub(super) struct Spinner(Option<ProgressBar>);
+
+impl Spinner {
+    /// The interval between two pictures of the spinner.
+    const INTERVAL: Duration = Duration::from_millis(100);
+
+    pub(super) fn new(text: String) -> Self {
+        if !io::stderr().is_terminal() || !log::shows_information() {
+            tracing::info!("{text}");
+            return Self(None);
+        }
+        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+        let spinner = ProgressBar::new_spinner()
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
+            .with_message(text);
+        spinner.enable_steady_tick(Self::INTERVAL);
+        Self(Some(spinner))
+    }
+
+    pub(super) fn end(self) {
+        if let Some(spinner) = self.0 {
+            spinner.finish_and_clear();
         }
     }
 }

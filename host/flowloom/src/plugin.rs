@@ -1,10 +1,11 @@
 //! Plugins: sandboxed WebAssembly components that add features to flows.
 
 pub use flowloom_plugin::{
-    CONTRACT_VERSION, CallMode, ChildCompiler, CompileCache, CompileError, CompiledModule,
-    Compiler, DigestError, EventTime, FollowError, GrantError, Grants, Limits, LoadErrorKind,
-    Manifest, OptionDescription, OptionType, Plugin, PluginError, PluginFolder, PluginReport,
-    PluginSet, PluginSource, PluginSpec, PluginState, Policy, PolicyError, Registry,
-    RegistryConfig, RegistryError, RequestedData, RunContext, SchemaMode, Sha256, SpecError, Trap,
-    checked_json, componentize, escaped, escaped_path, serve_compiler, shown,
+    CONTRACT_VERSION, CacheFolder, CachedFile, CachedKind, CallMode, ChildCompiler, Cleaned,
+    CompileCache, CompileError, CompiledModule, Compiler, DigestError, EventTime, FollowError,
+    FunctionUse, GrantError, Grants, Inspection, Limits, LoadErrorKind, Manifest,
+    OptionDescription, OptionType, Plugin, PluginError, PluginFolder, PluginReport, PluginSet,
+    PluginSource, PluginSpec, PluginState, Policy, PolicyError, Registry, RegistryConfig,
+    RegistryError, RequestedData, RunContext, SchemaMode, Sha256, SpecError, Trap, checked_json,
+    componentize, escaped, escaped_path, serve_compiler, shown,
 };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use crate::digest::Sha256;
 use crate::escape::{escaped_path, shown};
 use crate::grants::Grants;
+pub use crate::sandbox::call_stack::CallStack;
 use crate::source::PluginSource;
 
 /// The reason why a plugin was not loaded. The text names the plugin and says what to do.
@@ -74,10 +75,20 @@ pub enum LoadErrorKind {
     OtherTypes { reason: String },
     #[error("cannot be opened: {0}")]
     OpenTrapped(Trap),
-    #[error("rejected its options: {}", shown(.0))]
+    #[error("cannot be opened: {}", shown(.0))]
     RejectedOptions(String),
-    #[error("requests {of} field '{field}', which does not exist in this version of Flowloom")]
-    UnknownField { of: &'static str, field: String },
+    #[error(
+        "requests {of} field '{field}', which does not exist in this version of Flowloom; {advice}"
+    )]
+    UnknownField {
+        of: &'static str,
+        field: String,
+        /// What the author of the plugin can do.
+        advice: String,
+    },
+    /// Several declarations in the manifest are not valid.
+    #[error("{}", Problems(.0))]
+    Several(Vec<LoadErrorKind>),
     #[error(
         "requests flow field {field}, which plugins cannot request; Flowloom computes it after the flow has ended"
     )]
@@ -172,6 +183,19 @@ pub enum LoadErrorKind {
     BadName { name: String },
 }
 
+/// Writes several reasons as one.
+struct Problems<'a>(&'a [LoadErrorKind]);
+
+impl fmt::Display for Problems<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (n, problem) in self.0.iter().enumerate() {
+            let separator = if n == 0 { "" } else { "; it also " };
+            write!(f, "{separator}{problem}")?;
+        }
+        Ok(())
+    }
+}
+
 /// Data that a plugin requests in its manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -240,10 +264,12 @@ impl fmt::Display for DataList<'_> {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Trap {
     /// The call exceeded its CPU time.
-    #[error("it took more than {allowed_ms} ms of CPU time")]
+    #[error("it took more than {allowed_ms} ms of CPU time{stack}")]
     Deadline {
         /// The limit in ms.
         allowed_ms: u128,
+        /// Where it was when the time had passed.
+        stack: CallStack,
     },
     /// The calls met their deadlines, but their events took too much CPU time on average.
     #[error("it took {taken} ns of CPU time per event; {allowed} are allowed")]
@@ -254,21 +280,29 @@ pub enum Trap {
         allowed: u64,
     },
     /// The instance exceeded its memory limit.
-    #[error("it requested {requested} bytes of memory; {allowed} are allowed")]
+    #[error("it requested {requested} bytes of memory{stack}; {allowed} are allowed")]
     Memory {
         /// The bytes that it would have used.
         requested: usize,
         /// The limit in bytes.
         allowed: usize,
+        /// Where it stopped after that.
+        stack: CallStack,
     },
     /// The plugin stopped itself, violated a rule of WebAssembly, or returned too much.
-    #[error("{}{}", shown(reason), last_error.as_ref().map(|line| format!(": {}", shown(line))).unwrap_or_default())]
+    #[error("{}{stack}", shown(reason))]
     Stopped {
         /// The text of the runtime.
         reason: String,
-        /// The last error line that the plugin logged in this call: usually its panic message.
-        last_error: Option<String>,
+        /// The functions that were active.
+        stack: CallStack,
     },
+    /// The plugin logged an error, and then stopped itself or violated a rule of WebAssembly.
+    #[error("{}", shown(.0))]
+    Failed(
+        /// The last error line of this call: usually a panic message, or the end of a traceback.
+        String,
+    ),
 }
 
 #[cfg(test)]

@@ -46,14 +46,15 @@ pub use contract::CONTRACT_VERSION;
 pub use digest::{DigestError, Sha256};
 pub use dispatch::dispatcher::PluginDispatcher;
 pub use dispatch::json::json as checked_json;
-pub use error::{LoadErrorKind, PluginError, RequestedData, Trap};
+pub use error::{CallStack, LoadErrorKind, PluginError, RequestedData, Trap};
 pub use escape::{escaped, escaped_path, shown};
 pub use grants::{GrantError, Grants};
 pub use load::compile::{
-    ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, componentize,
-    serve as serve_compiler,
+    CacheFolder, CachedFile, CachedKind, ChildCompiler, Cleaned, CompileCache, CompileError,
+    CompiledModule, Compiler, FunctionUse, componentize, serve as serve_compiler,
 };
 pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_update};
+pub use load::inspection::Inspection;
 pub use load::manifest::Manifest;
 pub use load::option::{OptionDescription, OptionType};
 pub use load::plugin::Plugin;

@@ -6,7 +6,10 @@ use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as 
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, FileType, Mode, OFlags, Timespec, Timestamps, UTIME_NOW, futimens, openat,
+    renameat, statat, unlinkat,
+};
 
 use crate::privilege::{check_owned_by_root, has_more_privileges};
 
@@ -143,7 +146,8 @@ impl PrivateFolder {
         Ok((first, rest))
     }
 
-    fn file(&self, name: &str) -> io::Result<File> {
+    /// Opens a file for reading, as [`head`](Self::head).
+    pub(crate) fn file(&self, name: &str) -> io::Result<File> {
         // The flags prevent blocking on a pipe, and following a link.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = File::from(openat(&self.folder, name, flags, Mode::empty())?);
@@ -174,6 +178,23 @@ impl PrivateFolder {
             let _ = self.remove(new);
         }
         written
+    }
+
+    /// Sets the time of the last change of a file to now.
+    ///
+    /// # Errors
+    ///
+    /// There is no such file, or it is not one that [`head`](Self::head) reads.
+    pub fn touch(&self, name: &str) -> io::Result<()> {
+        let now = Timespec {
+            tv_sec: 0,
+            tv_nsec: UTIME_NOW,
+        };
+        let times = Timestamps {
+            last_access: now,
+            last_modification: now,
+        };
+        Ok(futimens(self.file(name)?, &times)?)
     }
 
     /// Removes a file.

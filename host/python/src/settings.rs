@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flowloom::dissect::Ndpi;
 use flowloom::fields::{PACKET_FIELDS, PacketExtract};
 use flowloom::plan::{Plan, PlanError, PlanOptions, Task};
-use flowloom::plugin::{ChildCompiler, CompileCache, Grants, PluginSource};
+use flowloom::plugin::{ChildCompiler, CompileCache, FunctionUse, Grants, PluginSource};
 use flowloom::{AnonymizationKey, FlowObserver, PluginConfig, RunConfig, StreamerBuilder};
 use pyo3::prelude::*;
 
@@ -282,6 +282,7 @@ fn compiled_by(
     let Some(folder) = cache else {
         return builder.compiler(compiler);
     };
+    let compiler = compiler.functions(&folder, FunctionUse::Read);
     match CompileCache::open(&folder, compiler) {
         Ok(cached) => builder.compiler(cached),
         Err((reason, compiler)) => {

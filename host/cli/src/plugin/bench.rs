@@ -9,11 +9,11 @@ use clap::Args;
 use flowloom::plugin::{LoadErrorKind, Plugin, PluginReport, escaped};
 use flowloom::{Meter, Settings};
 
-use super::super::compile::CompileBounds;
+use super::super::compile::CompileOptions;
 use super::super::exit::{Exit, Failure};
 use super::super::number::within;
 use super::super::standard;
-use super::check::StartCosts;
+use super::start_costs::StartCosts;
 use super::traffic::Traffic;
 use super::{PluginOptions, every_analysis, registry};
 
@@ -36,7 +36,7 @@ pub(crate) struct Bench {
     options: PluginOptions,
 
     #[command(flatten)]
-    compile: CompileBounds,
+    compile: CompileOptions,
 
     /// Capture to meter [default: built-in traffic].
     ///
@@ -58,7 +58,7 @@ impl Bench {
         let mut settings = Settings::default();
         settings.n_dissections = 0;
         let load = |spec, settings| {
-            let registry = registry(settings, &self.compile)?;
+            let registry = registry(settings, self.compile.compiler(None))?;
             let start = Instant::now();
             Ok(registry.load(spec).map(|plugin| (plugin, start.elapsed())))
         };

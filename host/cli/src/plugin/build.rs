@@ -1,23 +1,20 @@
 //! `flowloom plugin build`
 
-use std::ffi::OsString;
-use std::io::{BufRead as _, BufReader};
-use std::path::{self, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::Instant;
-use std::{env, fs};
+use std::path::PathBuf;
 
 use clap::Args;
-use flowloom::sink::OutputFiles;
 
+use super::super::compile::CompileOptions;
 use super::super::exit::{Exit, Failure};
-use super::super::overlap::Inputs;
 use super::super::standard;
-use super::project::{FILE, Project};
-use super::sdk;
+use super::builder::build;
+use super::open;
+use super::project::Project;
 
 const EXAMPLES: &str = "\
 Examples:
+  Build the plugin of this folder:
+    flowloom plugin build
   Build mine/mine.wasm:
     flowloom plugin build mine
 
@@ -27,138 +24,26 @@ Documentation: docs/plugins.md";
 #[command(after_long_help = EXAMPLES)]
 pub(crate) struct Build {
     /// Folder of the plugin, with its flowloom-plugin.toml.
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
+
+    #[command(flatten)]
+    compile: CompileOptions,
 }
 
-/// Exit code of the build scripts if a compiler is missing.
-const COMPILER_MISSING: i32 = 69;
-
-/// Environment variable with the folder of compilers that sdk/tools/install.sh fills.
-const TOOLS: &str = "FLOWLOOM_TOOLS";
-
 impl Build {
-    /// Runs the build script of the language's SDK, which calls the compiler.
+    /// Builds the component, and opens it, so that the author learns at once what can never be loaded. The other
+    /// commands then find its machine code in the cache.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let project = Project::open(&self.folder)?;
-        let (plugin, language) = (&project.plugin, project.plugin.language);
-        let cannot = |what: &dyn std::fmt::Display| {
-            Failure::failed(format_args!("cannot build {}: {what}", plugin.name))
-        };
-        let source = project.folder.join(&plugin.source);
-        if !source.exists() {
-            return Err(cannot(&format_args!(
-                "{}, which flowloom-plugin.toml names, does not exist",
-                source.display()
-            )));
-        }
-        let copy = project.folder.join(&plugin.sdk);
-        if plugin.sdk == *sdk::FOLDER && !copy.exists() {
-            sdk::write_copy(&copy, language)?;
-        }
-        let script = format!("{}/sdk/{language}/build.sh", plugin.sdk.display());
-        if !project.folder.join(&script).exists() {
-            return Err(cannot(&format_args!(
-                "{} does not exist",
-                project.folder.join(&script).display()
-            ))
-            .hint(
-                "`sdk` in flowloom-plugin.toml names a folder with Flowloom's sdk and wit; remove it to \
-                 use a copy of them",
-            ));
-        }
-        // Replaces the component in one step, because a run may follow it.
-        let (new, component) = (
-            format!("{}.new.wasm", plugin.name),
-            format!("{}.wasm", plugin.name),
-        );
-        let mut inputs = Inputs::default();
-        // A source that is a folder may contain the component.
-        inputs.add(
-            "the plugin's source",
-            Some(&source).filter(|it| it.is_file()),
-        );
-        inputs.add("the description of the plugin", [project.folder.join(FILE)]);
-        for name in [&new, &component] {
-            let file = OutputFiles::new(project.folder.join(name));
-            inputs.check(&[("the component", file)])?;
-        }
-        let start = Instant::now();
-        let mut command = Command::new("sh");
-        command
-            .args([&script, &new])
-            .arg(&plugin.source)
-            .current_dir(&project.folder)
-            .env("PATH", search_path(&project)?)
-            .stdin(Stdio::null())
-            .stderr(Stdio::piped());
-        if let Ok(flowloom) = env::current_exe() {
-            command.env("FLOWLOOM", flowloom);
-        }
-        // The script runs in another folder than this command.
-        if let Some(tools) =
-            flowloom::trusted_variable(TOOLS).and_then(|tools| path::absolute(tools).ok())
-        {
-            command.env(TOOLS, tools);
-        }
-        let mut child = command
-            .spawn()
-            .map_err(|error| cannot(&format_args!("cannot start sh: {error}")))?;
-        let messages = child.stderr.take().map(|stderr| pass_on(stderr, &script));
-        let status = child
-            .wait()
-            .map_err(|error| cannot(&format_args!("cannot wait for sh: {error}")))?;
-        let messages = messages.unwrap_or_default();
-        if !status.success() {
-            let _ = fs::remove_file(project.folder.join(&new));
-            return Err(match status.code() {
-                Some(COMPILER_MISSING) => cannot(&messages.join("; ")),
-                _ if messages.is_empty() => cannot(&"the compiler failed; its messages are above"),
-                _ => cannot(&messages.join("; ")),
-            });
-        }
-        let component = project.folder.join(component);
-        fs::rename(project.folder.join(&new), &component).map_err(|error| {
-            cannot(&format_args!(
-                "cannot write {}: {error}",
-                component.display()
-            ))
-        })?;
-        let size = fs::metadata(&component).map_or(0, |is| is.len());
+        let built = build(&project)?;
+        let opened = open::open(&project, built.file(), self.compile.compiler_of_build())?;
+        let (time, bytes) = (built.time, built.bytes);
+        let component = built.publish()?;
         standard::print(format_args!(
-            "{}: {size} bytes, in {:.1?}\n",
-            component.display(),
-            start.elapsed()
+            "{}: {bytes} bytes, built in {time:.1?}{opened}\n",
+            component.display()
         ))?;
         Ok(Exit::Done)
     }
-}
-
-/// Prints the lines of compilers as they arrive. Returns the messages of the script itself, which become part
-/// of the failure.
-fn pass_on(stderr: impl std::io::Read, script: &str) -> Vec<String> {
-    let own = format!("{script}: ");
-    let mut messages = Vec::new();
-    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
-        let line = String::from_utf8_lossy(&line);
-        match line.strip_prefix(&own) {
-            Some(line) => messages.push(line.to_owned()),
-            None => standard::print_error(line),
-        }
-    }
-    messages
-}
-
-/// Returns the PATH for the build script: first the compilers that are installed in the plugin's folder, then
-/// the PATH of the user.
-fn search_path(project: &Project) -> Result<OsString, Failure> {
-    let mut folders = Vec::new();
-    for own in [".venv/bin", "node_modules/.bin"] {
-        folders.extend(fs::canonicalize(project.folder.join(own)).ok());
-    }
-    if let Some(path) = env::var_os("PATH") {
-        folders.extend(env::split_paths(&path));
-    }
-    env::join_paths(folders)
-        .map_err(|error| Failure::failed(format_args!("PATH is not valid: {error}")))
 }

@@ -1,20 +1,21 @@
 //! `flowloom plugin check`
 
-use std::io::{self, Write};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Args;
-use flowloom::plugin::{OptionDescription, Plugin, escaped};
-use flowloom::{Meter, Settings};
+use flowloom::Settings;
+use flowloom::plugin::{Grants, LoadErrorKind, PluginError, PluginSpec};
 
-use super::super::compile::CompileBounds;
+use super::super::compile::CompileOptions;
 use super::super::exit::{Exit, Failure};
 use super::super::standard;
-use super::{PluginOptions, every_analysis, registry};
+use super::start_costs::StartCosts;
+use super::{PluginOptions, description, every_analysis, registry};
 
 const EXAMPLES: &str = "\
 Examples:
+  Show the plugin of this folder:
+    flowloom plugin check
   Show a plugin that needs payload bytes:
     flowloom plugin check first_bytes.wasm --grant first_bytes=payload:64
 
@@ -27,165 +28,57 @@ pub(crate) struct Check {
     options: PluginOptions,
 
     #[command(flatten)]
-    compile: CompileBounds,
+    compile: CompileOptions,
 }
 
 impl Check {
-    /// Loads the plugin as a run with all analyses does, and prints its description.
+    /// Prints what the plugin requests and adds in a run with all analyses, also if such a run would not load it.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let spec = self.options.spec()?;
         let settings = every_analysis();
-        let registry = registry(settings, &self.compile)?;
-        let start = Instant::now();
-        let loaded = registry.load(spec);
-        let load_time = start.elapsed();
-        let plugin = loaded.map_err(|error| self.options.failure(error))?;
-        let costs = StartCosts::measure(&plugin, load_time, settings)?;
-        let mut text = Vec::new();
-        write(&mut text, &plugin, &costs.to_string()).map_err(Failure::failed)?;
-        standard::print(String::from_utf8_lossy(&text))?;
-        Ok(Exit::Done)
-    }
-}
-
-/// The costs of a plugin before its first event.
-pub(super) struct StartCosts {
-    /// Size of the component, bytes.
-    file: usize,
-    /// Time to compile the plugin and to open the first instance.
-    load: Duration,
-    /// Time to open a further instance, as each metering thread does.
-    open: Duration,
-    /// Memory of an open instance, bytes.
-    memory: usize,
-}
-
-impl StartCosts {
-    pub(super) fn measure(
-        plugin: &Arc<Plugin>,
-        load: Duration,
-        settings: Settings,
-    ) -> Result<Self, Failure> {
-        // nDPI takes longest to start. It is not needed, because there are no packets.
-        let mut settings = settings;
-        settings.n_dissections = 0;
-        let meter = |plugins: &[Arc<Plugin>]| {
-            let start = Instant::now();
-            let meter = Meter::new(settings, plugins).map_err(Failure::failed)?;
-            Ok((start.elapsed(), meter))
+        let mut inspection = registry(settings, self.compile.compiler(None))?
+            .inspect(&spec)
+            .map_err(|error| self.options.failure(error))?;
+        let problems = std::mem::take(&mut inspection.problems);
+        let missing = missing_grants(&problems);
+        // The costs need a plugin that is loaded, and therefore its grants.
+        let costs = match problems.len() {
+            0 => self.costs(spec.clone(), settings)?,
+            1 => match missing {
+                Some(missing) => self.costs(spec.clone().grant(missing), settings)?,
+                None => None,
+            },
+            _ => None,
         };
-        // The first meter uses the instance that loading has opened.
-        let (_, first) = meter(std::slice::from_ref(plugin))?;
-        let memory = first.plugins().first().map_or(0, |report| report.memory);
-        // Subtracts the time that the rest of a meter takes.
-        let (mut without, mut with) = (Duration::MAX, Duration::MAX);
-        for _ in 0..3 {
-            without = without.min(meter(&[])?.0);
-            with = with.min(meter(std::slice::from_ref(plugin))?.0);
-        }
-        Ok(Self {
-            file: plugin.component_bytes(),
-            load,
-            open: with.saturating_sub(without),
-            memory,
-        })
-    }
-}
-
-impl std::fmt::Display for StartCosts {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "{} bytes; compiled and opened in {:.1?}; further instance in {:.1?}; {} KiB of memory",
-            self.file,
-            self.load,
-            self.open,
-            self.memory / 1024
-        )
-    }
-}
-
-/// Describes an option in one line.
-fn described(option: &OptionDescription) -> String {
-    let accepts = match &*option.accepts {
-        "" => option.ty.name().to_owned(),
-        accepts => escaped(accepts),
-    };
-    let default = match option.default.as_deref() {
-        None => "required".to_owned(),
-        Some("") => "optional".to_owned(),
-        Some(default) => format!("default {}", escaped(default)),
-    };
-    let description = escaped(&option.description);
-    format!("{}, {accepts}, {default}: {description}", option.name)
-}
-
-fn write(out: &mut impl Write, plugin: &Plugin, costs: &str) -> io::Result<()> {
-    let manifest = plugin.manifest();
-    let mut line = |what: &str, text: &str| match text {
-        "" => Ok(()),
-        text => writeln!(out, "{what:<12} {text}"),
-    };
-    line(
-        "plugin",
-        &format!("{} {}", plugin.name(), escaped(&manifest.version)),
-    )?;
-    line("description", &escaped(&manifest.description))?;
-    line("file", costs)?;
-    line(
-        "called",
-        match plugin.by_event() {
-            true => "with single events",
-            false => "with batches of events",
-        },
-    )?;
-    let packet: Vec<_> = manifest.packet.iter().map(|field| field.name).collect();
-    line("packet", &packet.join(", "))?;
-    for (what, bytes) in [
-        ("payload", manifest.payload_bytes),
-        ("IP packet", manifest.packet_bytes),
-    ] {
-        if bytes > 0 {
-            line(what, &format!("the first {bytes} bytes of each packet"))?;
+        let costs = costs.map(|costs| costs.to_string());
+        let mut text = Vec::new();
+        description::write(&mut text, &spec, &inspection, costs.as_deref(), missing)
+            .map_err(Failure::failed)?;
+        standard::print(String::from_utf8_lossy(&text))?;
+        let mut failures = problems
+            .into_iter()
+            .map(|error| self.options.failure(error));
+        match failures.next() {
+            None => Ok(Exit::Done),
+            Some(first) => Err(failures.fold(first, Failure::and)),
         }
     }
-    for (what, fields) in [
-        ("at init", &manifest.at_init),
-        ("at update", &manifest.at_update),
-        ("at expire", &manifest.at_expire),
-    ] {
-        let names: Vec<_> = fields.iter().map(|field| field.name).collect();
-        line(what, &names.join(", "))?;
+
+    /// Measures what the plugin costs. `None` if it cannot be loaded: with more grants, it may request more.
+    fn costs(&self, spec: PluginSpec, settings: Settings) -> Result<Option<StartCosts>, Failure> {
+        let registry = registry(settings, self.compile.compiler(None))?;
+        let start = Instant::now();
+        match registry.load(spec) {
+            Ok(plugin) => StartCosts::measure(&plugin, start.elapsed(), settings).map(Some),
+            Err(_) => Ok(None),
+        }
     }
-    if manifest.packets_per_flow < u64::MAX {
-        line(
-            "packets",
-            &format!("at most {} per flow", manifest.packets_per_flow),
-        )?;
-    }
-    if manifest.flow_bytes > 0 {
-        let bytes = format!("{} bytes per live flow", manifest.flow_bytes);
-        line("memory", &bytes)?;
-    }
-    if manifest.cuts_flows {
-        line("cuts", "may end flows early")?;
-    }
-    if manifest.needs_one_meter {
-        line("meters", "one, because the plugin keeps state across flows")?;
-    }
-    for (n, option) in manifest.options.iter().enumerate() {
-        let what = if n == 0 { "options" } else { "" };
-        writeln!(out, "{what:<12} {}", described(option))?;
-    }
-    for (n, output) in manifest.outputs.iter().enumerate() {
-        let what = if n == 0 { "outputs" } else { "" };
-        let text = format!(
-            "{}, {}: {}",
-            output.path(),
-            output.ty().name(),
-            escaped(output.description())
-        );
-        writeln!(out, "{what:<12} {text}")?;
-    }
-    Ok(())
+}
+
+/// Returns the grants that a plugin lacks.
+pub(super) fn missing_grants(problems: &[PluginError]) -> Option<Grants> {
+    problems.iter().find_map(|error| match &*error.problem {
+        LoadErrorKind::NotGranted { missing, .. } => Some(*missing),
+        _ => None,
+    })
 }

@@ -2,24 +2,34 @@
 
 mod bench;
 mod build;
+mod builder;
+mod cache;
 mod check;
 mod componentize;
+mod description;
+mod dev;
+mod flows;
 mod language;
 mod new;
+mod open;
 mod project;
 mod sdk;
 mod sources;
+mod start_costs;
 mod test;
 mod traffic;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use flowloom::Settings;
-use flowloom::plugin::{Grants, PluginError, PluginSpec, Policy, Registry, RegistryConfig};
+use flowloom::plugin::{
+    Grants, PluginError, PluginSpec, Policy, Registry, RegistryConfig, SpecError,
+};
 
-use super::compile::{self, CompileBounds};
+use self::project::Project;
+use super::compile::{self, CommandCompiler};
 use super::exit::{Exit, Failure, GrantAdvice};
 use super::plugin_options::{PLUGINS, grant, warn_of_unused_policy, with_grants};
 
@@ -29,9 +39,11 @@ Examples:
     flowloom plugin new mine --lang python
     flowloom plugin build mine
     flowloom plugin test mine
+  Build it again after each change, and show its values:
+    flowloom plugin dev mine --source capture.pcap
   Show what it requests, and measure its time:
-    flowloom plugin check mine/mine.wasm
-    flowloom plugin bench mine/mine.wasm
+    flowloom plugin check mine
+    flowloom plugin bench mine
 
 Documentation: docs/plugins.md";
 
@@ -41,12 +53,16 @@ pub(super) enum Plugin {
     New(new::New),
     /// Build a plugin with the compiler of its language.
     Build(build::Build),
+    /// Build a plugin again after each change of its sources, run its tests, and show its values.
+    Dev(dev::Dev),
     /// Run the tests of a plugin.
     Test(test::Test),
     /// Show what a plugin requests, adds and costs.
     Check(check::Check),
     /// Measure the time that a plugin takes.
     Bench(bench::Bench),
+    /// List or delete compiled plugins.
+    Cache(cache::Cache),
     /// Convert a core WebAssembly module into a component.
     Componentize(componentize::Componentize),
     /// Compile a plugin from standard input. The other commands run this in a separate process.
@@ -59,9 +75,11 @@ impl Plugin {
         match self {
             Self::New(new) => new.run(),
             Self::Build(build) => build.run(),
+            Self::Dev(dev) => dev.run(),
             Self::Test(test) => test.run(),
             Self::Check(check) => check.run(),
             Self::Bench(bench) => bench.run(),
+            Self::Cache(cache) => cache.run(),
             Self::Componentize(componentize) => componentize.run(),
             Self::Compile => compile::run(),
         }
@@ -73,9 +91,10 @@ impl Plugin {
 struct PluginOptions {
     /// The plugin, with its name and options.
     ///
-    /// FILE is a WebAssembly component. The default NAME is the file name up to its first dot. Options of the
-    /// plugin follow the file; `KEY=@FILE` passes the text of a file as the value.
-    #[arg(value_name = "[NAME=]FILE[,KEY=VALUE…]")]
+    /// FILE is a WebAssembly component, or the folder of a plugin that was built. The default NAME is the file name
+    /// up to its first dot. Options of the plugin follow the file; `KEY=@FILE` passes the text of a file as the
+    /// value.
+    #[arg(value_name = "[NAME=]FILE[,KEY=VALUE…]", default_value = ".", value_parser = plugin)]
     plugin: PluginSpec,
 
     /// Let the plugin see more data (repeatable).
@@ -93,7 +112,13 @@ struct PluginOptions {
 
 impl PluginOptions {
     fn spec(&self) -> Result<PluginSpec, Failure> {
-        let spec = with_grants(self.plugin.clone(), &self.grants)?;
+        let mut spec = self.plugin.clone();
+        if let Some(folder) = spec.source.file().filter(|file| file.is_dir()) {
+            let built = Project::open(folder)?.built()?;
+            spec.source = built.source;
+            spec.name = built.name;
+        }
+        let spec = with_grants(spec, &self.grants)?;
         match &self.policy {
             None => Ok(spec),
             Some(file) => {
@@ -114,10 +139,19 @@ impl PluginOptions {
     }
 }
 
+/// Parses a plugin with its name and options, or the folder of a plugin.
+fn plugin(text: &str) -> Result<PluginSpec, SpecError> {
+    match Path::new(text).is_dir() {
+        // The description in the folder has the name.
+        true => Ok(PluginSpec::new(text)),
+        false => text.parse(),
+    }
+}
+
 /// Returns a registry that compiles plugins as `flowloom meter` does.
-fn registry(settings: Settings, compile: &CompileBounds) -> Result<Registry, Failure> {
+fn registry(settings: Settings, compiler: CommandCompiler) -> Result<Registry, Failure> {
     let mut config = RegistryConfig::default();
-    config.compiler = Some(Arc::new(compile.compiler()));
+    config.compiler = Some(Arc::new(compiler));
     Registry::with(settings.schema(), config).map_err(Failure::failed)
 }
 

@@ -99,9 +99,31 @@ impl Project {
         self.folder.join(format!("{}.wasm", self.plugin.name))
     }
 
+    /// Returns the plugin that was built.
+    ///
+    /// # Errors
+    ///
+    /// There is no component.
+    pub(super) fn built(&self) -> Result<PluginSpec, Failure> {
+        let component = self.component();
+        match component.exists() {
+            true => Ok(PluginSpec::new(component).name(&self.plugin.name)),
+            false => Err(
+                Failure::failed(format_args!("{} does not exist", component.display())).hint(
+                    format_args!("flowloom plugin build {}", self.folder.display()),
+                ),
+            ),
+        }
+    }
+
     /// Returns the plugin with the options and grants of a test.
     pub(super) fn spec(&self, test: &Golden) -> Result<PluginSpec, Failure> {
-        let mut spec = PluginSpec::new(self.component()).name(&self.plugin.name);
+        self.spec_of(self.component(), test)
+    }
+
+    /// Returns the plugin in this file, with the options and grants of a test.
+    pub(super) fn spec_of(&self, component: PathBuf, test: &Golden) -> Result<PluginSpec, Failure> {
+        let mut spec = PluginSpec::new(component).name(&self.plugin.name);
         for (key, value) in &test.options {
             let value = match value {
                 toml::Value::String(text) => text.clone(),

@@ -1,4 +1,4 @@
-//! Detection of sources that changed after the plugin was built.
+//! Detection of sources that changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,43 @@ use super::project::{FILE, Project};
 /// Folders without sources: those of tools, and tests.
 const NO_SOURCES: [&str; 4] = ["target", "node_modules", "__pycache__", "tests"];
 
+/// The state of a plugin's sources and tests.
+#[derive(PartialEq, Eq)]
+pub(super) struct Sources(Vec<(PathBuf, Option<SystemTime>, u64)>);
+
+/// The maximum number of files that are watched.
+const MAX_FILES: usize = 10_000;
+
+impl Sources {
+    /// Returns the present state. A plugin that cannot be read has its description only.
+    pub(super) fn of(folder: &Path) -> Self {
+        let mut files = vec![folder.join(FILE)];
+        if let Ok(project) = Project::open(folder) {
+            let extensions = extensions(project.plugin.language);
+            let source = project.folder.join(&project.plugin.source);
+            for root in [project.folder.clone(), source] {
+                visit(&root, extensions, &mut |path| {
+                    if files.len() < MAX_FILES {
+                        files.push(path.to_owned());
+                    }
+                });
+            }
+            for test in &project.tests {
+                files.push(folder.join(&test.capture));
+                files.push(folder.join(&test.expected));
+            }
+        }
+        files.sort();
+        files.dedup();
+        let state = files.into_iter().map(|path| {
+            let data = fs::metadata(&path).ok();
+            let len = data.as_ref().map_or(0, fs::Metadata::len);
+            (path, data.and_then(|data| data.modified().ok()), len)
+        });
+        Self(state.collect())
+    }
+}
+
 /// Returns the newest source that changed after the component was built.
 pub(super) fn newer(project: &Project) -> Option<PathBuf> {
     let built = modified(&project.component())?;
@@ -18,7 +55,13 @@ pub(super) fn newer(project: &Project) -> Option<PathBuf> {
     // The description may name a source in another folder.
     let source = project.folder.join(&project.plugin.source);
     for root in [project.folder.clone(), source] {
-        find_newest(&root, extensions, &mut newest);
+        visit(&root, extensions, &mut |path| {
+            if let Some(modified) = modified(path)
+                && modified > newest.0
+            {
+                newest = (modified, Some(path.to_owned()));
+            }
+        });
     }
     newest.1
 }
@@ -35,10 +78,10 @@ fn extensions(language: Language) -> &'static [&'static str] {
     }
 }
 
-/// Replaces `newest` if a source in this folder, or at this path, is newer.
-fn find_newest(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Option<PathBuf>)) {
+/// Calls `found` with each source in this folder, or at this path.
+fn visit(path: &Path, extensions: &[&str], found: &mut dyn FnMut(&Path)) {
     let Ok(entries) = fs::read_dir(path) else {
-        return compare(path, extensions, newest);
+        return visit_file(path, extensions, found);
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
@@ -47,22 +90,17 @@ fn find_newest(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Optio
             continue;
         }
         match entry.file_type() {
-            Ok(kind) if kind.is_dir() => find_newest(&entry.path(), extensions, newest),
-            Ok(kind) if kind.is_file() => compare(&entry.path(), extensions, newest),
+            Ok(kind) if kind.is_dir() => visit(&entry.path(), extensions, found),
+            Ok(kind) if kind.is_file() => visit_file(&entry.path(), extensions, found),
             _ => {}
         }
     }
 }
 
-fn compare(path: &Path, extensions: &[&str], newest: &mut (SystemTime, Option<PathBuf>)) {
-    let is_source = path
-        .extension()
-        .and_then(|extension| extension.to_str())
-        .is_some_and(|extension| extensions.contains(&extension));
-    if let Some(modified) = modified(path).filter(|_| is_source)
-        && modified > newest.0
-    {
-        *newest = (modified, Some(path.to_owned()));
+fn visit_file(path: &Path, extensions: &[&str], found: &mut dyn FnMut(&Path)) {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if extension.is_some_and(|extension| extensions.contains(&extension)) {
+        found(path);
     }
 }
 

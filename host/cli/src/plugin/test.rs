@@ -3,18 +3,19 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use flowloom::BoundedRead;
 use flowloom::plugin::Grants;
-use flowloom::sink::{Format, OutputFiles};
-use flowloom::{BoundedRead, Streamer};
-use serde_json::{Map, Value};
+use flowloom::sink::OutputFiles;
+use serde_json::Value;
 
-use super::super::compile::CompileBounds;
-use super::super::exit::{Exit, Failure, GrantAdvice};
+use super::super::compile::CompileOptions;
+use super::super::exit::{Exit, Failure};
 use super::super::overlap::Inputs;
 use super::super::plugin_options::{PLUGINS, grant, with_grants};
 use super::super::standard;
+use super::flows::{KEY, Row, rows};
 use super::project::{FILE, Golden, Project};
-use super::{sdk, sources};
+use super::{flows, sdk, sources};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -31,7 +32,7 @@ pub(crate) struct Test {
     /// Folder of the plugin, with its flowloom-plugin.toml.
     ///
     /// Build the plugin first.
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", default_value = ".")]
     folder: PathBuf,
 
     /// Overwrite the expected values with the plugin's values.
@@ -46,21 +47,8 @@ pub(crate) struct Test {
     grants: Vec<(String, Grants)>,
 
     #[command(flatten)]
-    compile: CompileBounds,
+    compile: CompileOptions,
 }
-
-/// A flow: the fields of [`KEY`], and the plugin's values in `udps`.
-type Row = Map<String, Value>;
-
-/// Fields that identify a flow for readers of the expected rows.
-const KEY: [&str; 6] = [
-    "src_ip",
-    "src_port",
-    "dst_ip",
-    "dst_port",
-    "protocol",
-    "expiration_id",
-];
 
 /// Maximum size of a file of expected rows.
 const MAX_BYTES: u64 = 256 << 20;
@@ -79,14 +67,8 @@ impl Test {
                 )),
             );
         }
+        project.built()?;
         let component = project.component();
-        if !component.exists() {
-            return Err(
-                Failure::failed(format_args!("{} does not exist", component.display())).hint(
-                    format_args!("flowloom plugin build {}", self.folder.display()),
-                ),
-            );
-        }
         if let Some(source) = sources::newer(&project) {
             tracing::warn!(
                 "{} is older than {}; to update it: flowloom plugin build {}",
@@ -97,51 +79,67 @@ impl Test {
         }
         if self.bless {
             check_expected(&project)?;
-        }
-        let mut failed = 0;
-        for test in &project.tests {
-            let rows = meter(&project, test, &self.grants, &self.compile)?;
-            let expected = project.folder.join(&test.expected);
-            let capture = test.capture.display();
-            if self.bless {
+            for test in &project.tests {
+                let rows = meter(&project, test, &self.grants, &self.compile)?;
+                let expected = project.folder.join(&test.expected);
                 sdk::write(&expected, text(&rows).as_bytes())?;
                 standard::print(format_args!(
                     "{}: {} flows written\n",
                     expected.display(),
                     rows.len()
                 ))?;
-                continue;
             }
-            let differences = differences(&read(&expected)?, &rows);
-            if differences.is_empty() {
-                standard::print(format_args!(
-                    "{capture}: {} flows as expected\n",
-                    rows.len()
-                ))?;
-                continue;
-            }
-            failed += 1;
-            let mut text = format!("{capture}: differs from {}\n", expected.display());
-            for difference in differences.iter().take(MAX_SHOWN) {
-                text += &format!("  {difference}\n");
-            }
-            if differences.len() > MAX_SHOWN {
-                text += &format!("  … and {} more\n", differences.len() - MAX_SHOWN);
-            }
-            standard::print(text)?;
+            return Ok(Exit::Done);
         }
-        if failed > 0 {
-            return Err(Failure::failed(format_args!(
-                "{failed} of {} tests of {name} failed",
-                project.tests.len()
-            ))
-            .hint(format_args!(
-                "if the new values are correct: flowloom plugin test {} --bless",
-                self.folder.display()
-            )));
-        }
-        Ok(Exit::Done)
+        compare(&project, &self.grants, &self.compile).map(|()| Exit::Done)
     }
+}
+
+/// Runs the tests, and shows the differences.
+///
+/// # Errors
+///
+/// A test failed, or cannot be run.
+pub(super) fn compare(
+    project: &Project,
+    grants: &[(String, Grants)],
+    compile: &CompileOptions,
+) -> Result<(), Failure> {
+    let name = &project.plugin.name;
+    let mut failed = 0;
+    for test in &project.tests {
+        let rows = meter(project, test, grants, compile)?;
+        let expected = project.folder.join(&test.expected);
+        let capture = test.capture.display();
+        let differences = differences(&read(&expected)?, &rows);
+        if differences.is_empty() {
+            standard::print(format_args!(
+                "{capture}: {} flows as expected\n",
+                rows.len()
+            ))?;
+            continue;
+        }
+        failed += 1;
+        let mut text = format!("{capture}: differs from {}\n", expected.display());
+        for difference in differences.iter().take(MAX_SHOWN) {
+            text += &format!("  {difference}\n");
+        }
+        if differences.len() > MAX_SHOWN {
+            text += &format!("  … and {} more\n", differences.len() - MAX_SHOWN);
+        }
+        standard::print(text)?;
+    }
+    if failed > 0 {
+        return Err(Failure::failed(format_args!(
+            "{failed} of {} tests of {name} failed",
+            project.tests.len()
+        ))
+        .hint(format_args!(
+            "if the new values are correct: flowloom plugin test {} --bless",
+            project.folder.display()
+        )));
+    }
+    Ok(())
 }
 
 /// Checks that expected values do not overwrite another file of the plugin.
@@ -171,67 +169,16 @@ fn meter(
     project: &Project,
     test: &Golden,
     grants: &[(String, Grants)],
-    compile: &CompileBounds,
+    compile: &CompileOptions,
 ) -> Result<Vec<Row>, Failure> {
-    let name = &project.plugin.name;
-    let capture = test.capture.display();
-    let settings = super::every_analysis();
-    let mut streamer = Streamer::builder([project.folder.join(&test.capture)])
-        .statistical_analysis(settings.statistical_analysis)
-        .splt_analysis(settings.splt_analysis)
-        .plugin(with_grants(project.spec(test)?, grants)?)
-        .compiler(compile.compiler())
-        .build()
-        .map_err(|error| Failure::of_run(error, GrantAdvice::Test))?;
-    let mut lines = Vec::new();
-    let written = (|| {
-        let mut sink = Format::JsonLines.sink(&mut lines, streamer.schema())?;
-        for flow in &mut streamer {
-            sink.write(&flow)?;
-        }
-        sink.finish()
-    })();
-    written.map_err(Failure::failed)?;
-    for report in streamer.summary().plugins {
-        // The log has the reason.
-        if report.last_trap.is_some() {
-            return Err(Failure::failed(format_args!(
-                "{capture}: {name} was stopped"
-            )));
-        }
-        if report.bad_outputs > 0 {
-            return Err(Failure::failed(format_args!(
-                "{capture}: {name} returned {} values that are not of the declared type",
-                report.bad_outputs
-            )));
-        }
+    let spec = with_grants(project.spec(test)?, grants)?;
+    let capture = project.folder.join(&test.capture);
+    let metered = flows::meter(&capture, spec, compile.compiler(None), None)?;
+    let shown = test.capture.display();
+    match metered.failure {
+        None => Ok(metered.rows),
+        Some(failure) => Err(Failure::failed(format_args!("{shown}: {failure}"))),
     }
-    // The log has the reason.
-    if !streamer.summary().problems.is_empty() {
-        return Err(Failure::failed(format_args!(
-            "{capture} cannot be read to its end"
-        )));
-    }
-    let mut rows = rows(&String::from_utf8_lossy(&lines)).map_err(Failure::failed)?;
-    for row in &mut rows {
-        let values = row
-            .remove("udps")
-            .and_then(|mut udps| udps.get_mut(name).map(Value::take));
-        let mut kept = Row::new();
-        for key in KEY {
-            kept.extend(row.remove(key).map(|value| (key.to_owned(), value)));
-        }
-        kept.insert("udps".to_owned(), values.unwrap_or_default());
-        *row = kept;
-    }
-    Ok(rows)
-}
-
-fn rows(text: &str) -> Result<Vec<Row>, String> {
-    let rows = text.lines().enumerate().map(|(n, line)| {
-        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", n + 1))
-    });
-    rows.collect()
 }
 
 fn text(rows: &[Row]) -> String {

@@ -747,7 +747,7 @@ fn plugin_with(init: &str, finish: &str, limits: Limits) -> Arc<Plugin> {
         (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) i32.const 65536)
         (func (export "flowloom:plugin/feature@0.1.0#open") (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
           i32.const 1024)
-        (func (export "flowloom:plugin/feature@0.1.0#init")
+        (func $begin (export "flowloom:plugin/feature@0.1.0#init")
           (param i64 i64 i64 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)
           (local $n i32) {init} i32.const 0)
         (func (export "flowloom:plugin/feature@0.1.0#update")
@@ -768,27 +768,24 @@ fn the_reason_of_a_trap_is_reported() {
         ..Limits::default()
     };
     for (init, reason) in [
-        (
-            format!("{log} unreachable"),
-            "wasm trap: wasm `unreachable` instruction executed: last words",
-        ),
+        (format!("{log} unreachable"), "last words"),
         (
             "unreachable".to_owned(),
-            "wasm trap: wasm `unreachable` instruction executed",
+            "wasm trap: wasm `unreachable` instruction executed in begin",
         ),
         (
             "(loop (br 0))".to_owned(),
-            "it took more than 20 ms of CPU time",
+            "it took more than 20 ms of CPU time in begin",
         ),
         // The allocation fails, and the plugin gives up.
         (
             "(drop (memory.grow (i32.const 100))) unreachable".to_owned(),
-            "bytes of memory; 1048576 are allowed",
+            "bytes of memory in begin; 1048576 are allowed",
         ),
         // It goes on after a failed allocation, so that something else is the reason.
         (
             format!("(drop (memory.grow (i32.const 100))) {log} unreachable"),
-            "wasm trap: wasm `unreachable` instruction executed: last words",
+            "last words",
         ),
     ] {
         let mut run = Run::new(&[plugin_with(&init, "", limits)]);
@@ -798,7 +795,7 @@ fn the_reason_of_a_trap_is_reported() {
         let trap = trap.unwrap_or_default();
         assert!(trap.ends_with(reason), "{init}: {trap}");
         let counts = (
-            u64::from(reason.ends_with("CPU time")),
+            u64::from(reason.contains("CPU time")),
             u64::from(reason.ends_with("allowed")),
         );
         assert_eq!((report.traps_of_time, report.traps_of_memory), counts);

@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use wasmtime::Engine;
+use wasmtime::component::Component;
 
 use super::compile::{self, CompileError, Compiler};
 use super::linker::{HostLinker, LinkedPlugin};
 use crate::config::anonymization_key::AnonymizationKey;
 use crate::config::limits::EPOCH_INTERVAL;
 use crate::error::LoadErrorKind;
+use crate::sandbox::host_cost::HostCost;
 use crate::sandbox::pseudonyms::Pseudonyms;
 use crate::source::PluginSource;
 use crate::supervised::{ThreadPanics, spawn_supervised};
@@ -58,18 +60,32 @@ impl PluginEngine {
         &self.host.engine
     }
 
+    pub(crate) fn host(&self) -> &HostLinker {
+        &self.host
+    }
+
     /// Compiles a plugin's file, and checks its imports and exports.
     pub(crate) fn compile(
         &self,
         file: Vec<u8>,
         component: &PluginSource,
     ) -> Result<LinkedPlugin, LoadErrorKind> {
+        let (component, cost) = self.compile_only(file, component)?;
+        LinkedPlugin::new(&component, cost, &self.host)
+    }
+
+    /// Compiles a plugin's file, whatever it imports and exports.
+    pub(crate) fn compile_only(
+        &self,
+        file: Vec<u8>,
+        component: &PluginSource,
+    ) -> Result<(Component, HostCost), LoadErrorKind> {
         let compiled = match &self.compiler {
-            Some(compiler) => compiler.compile(&file),
+            Some(compiler) => compiler.compile(component, &file),
             None => compile::in_process(file),
         };
         let opened = compiled.and_then(|image| self.host.open(&image));
-        let (component, cost) = opened.map_err(|error| match error {
+        opened.map_err(|error| match error {
             CompileError::NotAComponent(reason) => LoadErrorKind::NotAComponent {
                 component: component.clone(),
                 reason,
@@ -78,8 +94,7 @@ impl PluginEngine {
                 component: component.clone(),
                 reason,
             },
-        })?;
-        LinkedPlugin::new(&component, cost, &self.host)
+        })
     }
 }
 

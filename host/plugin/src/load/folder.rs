@@ -356,13 +356,14 @@ mod tests {
     use crate::load::compile::{CompileError, CompiledModule, Compiler};
     use crate::load::plugin::tests::{MODULE, embedded};
     use crate::load::registry::RegistryConfig;
+    use crate::source::PluginSource;
 
     /// Records the files that it receives, and rejects each of them.
     #[derive(Clone, Default)]
     struct RecordingCompiler(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl Compiler for RecordingCompiler {
-        fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
+        fn compile(&self, _: &PluginSource, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
             self.0.lock().unwrap().push(plugin.to_vec());
             assert_ne!(plugin, b"panic");
             Err(CompileError::DoesNotCompile("on purpose".into()))

@@ -5,7 +5,7 @@ mod tests;
 
 use std::collections::HashSet;
 
-use flowloom_core::fields::{Feature, PACKET_FIELDS, PacketField, Sensitivity};
+use flowloom_core::fields::{FEATURES, Feature, PACKET_FIELDS, PacketField, Sensitivity};
 use flowloom_core::schema::{Schema, UdpColumn};
 use flowloom_core::value::Type;
 
@@ -17,6 +17,9 @@ use crate::load::texts::{MAX_DESCRIPTION, check_len, is_name};
 
 /// The maximum number of outputs of a plugin.
 pub(crate) const MAX_OUTPUTS: usize = 128;
+
+/// The maximum number of problems that are reported at once.
+pub(crate) const MAX_PROBLEMS: usize = 16;
 
 /// The maximum number of bytes of the version.
 const MAX_VERSION: usize = 256;
@@ -98,43 +101,19 @@ impl Manifest {
     ///
     /// # Errors
     ///
-    /// The first invalid declaration. A flow field that no plugin can request counts as such. If all are valid, but some data was not granted, the error lists all of that
-    /// data. If all was granted, it is the first flow field that this run does not have.
+    /// All invalid declarations. A flow field that no plugin can request counts as such. If all are valid, but some
+    /// data was not granted, the error lists all of that data. If all was granted, it is the first flow field that
+    /// this run does not have.
     pub(crate) fn accept(
         declared: wit::Manifest,
         rules: &ManifestRules<'_>,
     ) -> Result<Self, LoadErrorKind> {
-        if declared.cuts_flows && !rules.has_feature {
-            return Err(LoadErrorKind::CannotCut);
+        let (manifest, mut problems) = Self::examine(declared, rules);
+        match problems.len() {
+            0 => {}
+            1 => return Err(problems.remove(0)),
+            _ => return Err(LoadErrorKind::Several(problems)),
         }
-        check_len("version", &declared.version, MAX_VERSION)?;
-        check_len("description", &declared.description, MAX_DESCRIPTION)?;
-        let packets_per_flow = match declared.packets_per_flow {
-            None => u64::MAX,
-            Some(0) => return Err(LoadErrorKind::NoPackets),
-            Some(n) => n.into(),
-        };
-        check_byte_count("payload", declared.payload_bytes)?;
-        check_byte_count("packet", declared.packet_bytes)?;
-        let manifest = Self {
-            outputs: outputs(rules.name, &declared.outputs)?,
-            options: option::descriptions(declared.options)?,
-            packet: fields("packet", &declared.packet, PacketField::by_name)?,
-            payload_bytes: declared.payload_bytes,
-            packet_bytes: declared.packet_bytes,
-            at_init: fields("flow", &declared.at_init, Feature::by_name)?,
-            at_update: fields("flow", &declared.at_update, Feature::by_name)?,
-            at_expire: fields("flow", &declared.at_expire, Feature::by_name)?,
-            packets_per_flow,
-            flow_bytes: declared.flow_bytes,
-            version: declared.version,
-            description: declared.description,
-            cuts_flows: declared.cuts_flows,
-            packed: declared.packed,
-            needs_one_meter: declared.needs_one_meter,
-            hides_addresses: rules.grants.allow(Sensitivity::Pseudonyms),
-        };
-        manifest.check_availability()?;
         rules.check_grants(&manifest)?;
         rules.check_presence(&manifest)?;
         Ok(Self {
@@ -144,12 +123,63 @@ impl Manifest {
         })
     }
 
-    /// Checks that plugins can request the flow fields, whatever the run and the grants.
-    fn check_availability(&self) -> Result<(), LoadErrorKind> {
-        match self.flow_fields().find(|field| field.group.follows_end()) {
-            None => Ok(()),
-            Some(field) => Err(LoadErrorKind::FieldFollowsEnd { field: field.name }),
+    /// Returns the valid declarations of a plugin, and the problems of the others: at most [`MAX_PROBLEMS`]. Grants
+    /// do not matter.
+    pub(crate) fn examine(
+        declared: wit::Manifest,
+        rules: &ManifestRules<'_>,
+    ) -> (Self, Vec<LoadErrorKind>) {
+        let mut problems = Vec::new();
+        let mut add = |checked: Result<(), LoadErrorKind>| problems.extend(checked.err());
+        if declared.cuts_flows && !rules.has_feature {
+            add(Err(LoadErrorKind::CannotCut));
         }
+        add(check_len("version", &declared.version, MAX_VERSION));
+        add(check_len(
+            "description",
+            &declared.description,
+            MAX_DESCRIPTION,
+        ));
+        if declared.packets_per_flow == Some(0) {
+            add(Err(LoadErrorKind::NoPackets));
+        }
+        add(check_byte_count("payload", declared.payload_bytes));
+        add(check_byte_count("packet", declared.packet_bytes));
+        let mut at_event = |names: &[String]| {
+            let fields = fields(FLOW, names, Feature::by_name, &mut problems);
+            // Plugins cannot request these, whatever the run and the grants.
+            let late = fields.iter().filter(|field| field.group.follows_end());
+            problems.extend(late.map(|field| LoadErrorKind::FieldFollowsEnd { field: field.name }));
+            fields
+        };
+        let at_init = at_event(&declared.at_init);
+        let at_update = at_event(&declared.at_update);
+        let at_expire = at_event(&declared.at_expire);
+        let manifest = Self {
+            outputs: outputs(rules.name, &declared.outputs, &mut problems),
+            options: option::descriptions(declared.options, &mut problems),
+            packet: fields(
+                PACKET,
+                &declared.packet,
+                PacketField::by_name,
+                &mut problems,
+            ),
+            payload_bytes: declared.payload_bytes,
+            packet_bytes: declared.packet_bytes,
+            at_init,
+            at_update,
+            at_expire,
+            packets_per_flow: declared.packets_per_flow.map_or(u64::MAX, u64::from),
+            flow_bytes: declared.flow_bytes,
+            version: cut(declared.version, MAX_VERSION),
+            description: cut(declared.description, MAX_DESCRIPTION),
+            cuts_flows: declared.cuts_flows,
+            packed: declared.packed,
+            needs_one_meter: declared.needs_one_meter,
+            hides_addresses: rules.grants.allow(Sensitivity::Pseudonyms),
+        };
+        problems.truncate(MAX_PROBLEMS);
+        (manifest, problems)
     }
 
     fn flow_fields(&self) -> impl Iterator<Item = &'static Feature> {
@@ -177,7 +207,7 @@ impl ManifestRules<'_> {
     /// Checks that the operator granted all data that the plugin requests.
     ///
     /// Only numbers of bytes may be granted smaller than requested.
-    fn check_grants(&self, manifest: &Manifest) -> Result<(), LoadErrorKind> {
+    pub(crate) fn check_grants(&self, manifest: &Manifest) -> Result<(), LoadErrorKind> {
         let mut denied = DeniedRequests::default();
         let mut pseudonyms = false;
         for field in &manifest.packet {
@@ -220,7 +250,7 @@ impl ManifestRules<'_> {
     }
 
     /// Checks that this run has all flow fields that the plugin requests.
-    fn check_presence(&self, manifest: &Manifest) -> Result<(), LoadErrorKind> {
+    pub(crate) fn check_presence(&self, manifest: &Manifest) -> Result<(), LoadErrorKind> {
         let mut fields = manifest.flow_fields();
         match fields.find(|field| !self.schema.features().contains(field)) {
             None => Ok(()),
@@ -250,12 +280,17 @@ impl DeniedRequests {
     }
 }
 
-/// Finds the fields of these names. `of` is the kind of the fields.
+/// The kinds of fields.
+const PACKET: &str = "packet";
+const FLOW: &str = "flow";
+
+/// Finds the fields of these names, and adds the problems of the others. `of` is the kind of the fields.
 fn fields<F>(
     of: &'static str,
     names: &[String],
     find: impl Fn(&str) -> Option<F>,
-) -> Result<Vec<F>, LoadErrorKind> {
+    problems: &mut Vec<LoadErrorKind>,
+) -> Vec<F> {
     let mut seen = HashSet::new();
     let one = |name: &String| {
         let escaped = || {
@@ -263,16 +298,69 @@ fn fields<F>(
             start.flat_map(char::escape_debug).collect::<String>()
         };
         let Some(field) = find(name) else {
-            let field = escaped();
-            return Err(LoadErrorKind::UnknownField { of, field });
+            // A plugin may declare any number of names.
+            if problems.len() < MAX_PROBLEMS {
+                problems.push(LoadErrorKind::UnknownField {
+                    of,
+                    field: escaped(),
+                    advice: advice(of, name),
+                });
+            }
+            return None;
         };
         if !seen.insert(name.clone()) {
-            let field = escaped();
-            return Err(LoadErrorKind::FieldTwice { of, field });
+            if problems.len() < MAX_PROBLEMS {
+                let field = escaped();
+                problems.push(LoadErrorKind::FieldTwice { of, field });
+            }
+            return None;
         }
-        Ok(field)
+        Some(field)
     };
-    names.iter().map(one).collect()
+    names.iter().filter_map(one).collect()
+}
+
+/// Returns what the author of a plugin can do about a field of this kind that does not exist.
+fn advice(of: &str, name: &str) -> String {
+    let packet = || PACKET_FIELDS.iter().map(|field| field.name);
+    let flow = || {
+        let features = FEATURES.iter().filter(|field| !field.group.follows_end());
+        features.map(|field| field.name)
+    };
+    let (is_other, other, nearest) = match of {
+        PACKET => (
+            flow().any(|field| field == name),
+            "it is a flow field, which can be requested at init, update and expire",
+            nearest(name, packet()),
+        ),
+        _ => (
+            packet().any(|field| field == name),
+            "it is a packet field",
+            nearest(name, flow()),
+        ),
+    };
+    match nearest {
+        _ if is_other => other.to_owned(),
+        Some(nearest) => format!("did you mean '{nearest}'?"),
+        None => "`flowloom fields` lists all fields".to_owned(),
+    }
+}
+
+/// Returns the name that is most similar to a wrong name.
+fn nearest(name: &str, known: impl Iterator<Item = &'static str>) -> Option<&'static str> {
+    // A plugin chose the name. The names of all fields are shorter.
+    if name.len() > 64 {
+        return None;
+    }
+    let similar = known.map(|known| (strsim::jaro_winkler(name, known), known));
+    let (similarity, nearest) = similar.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
+    (similarity > 0.8).then_some(nearest)
+}
+
+/// Cuts a text at the end of a character, so that it has at most `max` bytes.
+fn cut(mut text: String, max: usize) -> String {
+    text.truncate(text.floor_char_boundary(max));
+    text
 }
 
 /// Checks a requested number of bytes of each packet.
@@ -287,22 +375,27 @@ fn check_byte_count(of: &'static str, requested: u32) -> Result<(), LoadErrorKin
     }
 }
 
-fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColumn>, LoadErrorKind> {
+/// Returns the valid outputs, and adds the problems of the others.
+fn outputs(
+    plugin: &str,
+    declared: &[wit::Output],
+    problems: &mut Vec<LoadErrorKind>,
+) -> Vec<UdpColumn> {
     if declared.len() > MAX_OUTPUTS {
-        return Err(LoadErrorKind::TooManyOutputs {
+        problems.push(LoadErrorKind::TooManyOutputs {
             count: declared.len(),
             max: MAX_OUTPUTS,
         });
     }
     let mut seen = HashSet::new();
-    let one = |output: &'n wit::Output| {
+    let mut one = |output: &wit::Output| {
         let name = &output.name;
         if !is_name(name) {
             return Err(LoadErrorKind::BadOutputName {
                 name: name.chars().take(64).collect(),
             });
         }
-        if !seen.insert(name) {
+        if !seen.insert(name.clone()) {
             return Err(LoadErrorKind::OutputTwice { name: name.clone() });
         }
         check_len("description", &output.description, MAX_DESCRIPTION)?;
@@ -313,7 +406,14 @@ fn outputs<'n>(plugin: &str, declared: &'n [wit::Output]) -> Result<Vec<UdpColum
             output.description.clone(),
         ))
     };
-    declared.iter().map(one).collect()
+    let mut outputs = Vec::new();
+    for output in declared.iter().take(MAX_OUTPUTS) {
+        match one(output) {
+            Ok(output) => outputs.push(output),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    outputs
 }
 
 fn value_type(kind: wit::ValueType) -> Type {

@@ -4,6 +4,7 @@ pub(crate) mod compile;
 pub(crate) mod engine;
 pub(crate) mod file;
 pub(crate) mod folder;
+pub(crate) mod inspection;
 pub(crate) mod linker;
 pub(crate) mod manifest;
 pub(crate) mod option;

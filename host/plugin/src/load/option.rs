@@ -51,22 +51,20 @@ impl OptionType {
     }
 }
 
-/// Checks descriptions of options.
-///
-/// # Errors
-///
-/// There are too many, two have the same name, a name is not valid, or a text is too long.
+/// Returns the valid descriptions of options, and adds the problems of the others: there are too many, two have the
+/// same name, a name is not valid, or a text is too long.
 pub(super) fn descriptions(
     declared: Vec<wit::OptionDescription>,
-) -> Result<Vec<OptionDescription>, LoadErrorKind> {
+    problems: &mut Vec<LoadErrorKind>,
+) -> Vec<OptionDescription> {
     if declared.len() > MAX_OPTIONS {
-        return Err(LoadErrorKind::TooManyOptions {
+        problems.push(LoadErrorKind::TooManyOptions {
             count: declared.len(),
             max: MAX_OPTIONS,
         });
     }
     let mut seen = HashSet::new();
-    let one = |option: wit::OptionDescription| {
+    let mut one = |option: wit::OptionDescription| {
         let name = option.name;
         if !is_name(&name) {
             return Err(LoadErrorKind::BadOptionName {
@@ -94,7 +92,14 @@ pub(super) fn descriptions(
             description: option.description,
         })
     };
-    declared.into_iter().map(one).collect()
+    let mut options = Vec::new();
+    for option in declared.into_iter().take(MAX_OPTIONS) {
+        match one(option) {
+            Ok(option) => options.push(option),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    options
 }
 
 #[cfg(test)]
@@ -112,13 +117,18 @@ mod tests {
     }
 
     fn error(declared: Vec<wit::OptionDescription>) -> String {
-        descriptions(declared).unwrap_err().to_string()
+        let mut problems = Vec::new();
+        descriptions(declared, &mut problems);
+        assert_eq!(problems.len(), 1);
+        problems[0].to_string()
     }
 
     #[test]
     fn valid_options_are_kept_in_their_order() {
         let declared = vec![option("limit", MAX_DESCRIPTION, 0), option("a", 1, 2)];
-        let accepted = descriptions(declared).unwrap();
+        let mut problems = Vec::new();
+        let accepted = descriptions(declared, &mut problems);
+        assert!(problems.is_empty());
         let names: Vec<_> = accepted.iter().map(|option| &*option.name).collect();
         assert_eq!(names, ["limit", "a"]);
         let last = &accepted[1];
@@ -151,7 +161,9 @@ mod tests {
         );
         let many = (0..=MAX_OPTIONS).map(|n| option(&format!("o{n}"), 1, 1));
         let many: Vec<_> = many.collect();
-        assert!(descriptions(many[1..].to_vec()).is_ok());
+        let mut problems = Vec::new();
+        let accepted = descriptions(many[1..].to_vec(), &mut problems);
+        assert_eq!((accepted.len(), problems.len()), (MAX_OPTIONS, 0));
         assert_eq!(
             error(many),
             "declares 129 options; at most 128 are accepted"

@@ -29,6 +29,7 @@ use flowloom_core::schema::Schema;
 use super::compile::Compiler;
 use super::engine::PluginEngine;
 use super::file::PluginFile;
+use super::inspection::Inspection;
 use super::plugin::Plugin;
 use crate::config::anonymization_key::{AnonymizationKey, KeyError};
 use crate::config::run_context::{RunContext, SchemaMode};
@@ -197,6 +198,23 @@ impl Registry {
             Some(_) => Err(LoadErrorKind::NameTaken),
             None => Ok(()),
         })
+    }
+
+    /// Returns what a plugin requests and adds, whether or not it would be loaded. The plugin is not loaded.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or compiled.
+    pub fn inspect(&self, spec: &PluginSpec) -> Result<Inspection, PluginError> {
+        let inspect = || {
+            if !is_name(&spec.name) {
+                let name = spec.name.clone();
+                return Err(LoadErrorKind::BadName { name });
+            }
+            let file = PluginFile::read(spec, self.0.store.as_deref())?;
+            Inspection::of(spec, file, &self.0.engine, &self.0.schema)
+        };
+        inspect().map_err(|problem| PluginError::new(&spec.name, problem))
     }
 
     /// Replaces the plugin of the same name: with another file, other options or grants, or unchanged for a new

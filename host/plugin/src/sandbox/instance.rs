@@ -6,6 +6,7 @@ use flowloom_core::time::Time;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
+use super::call_stack::CallStack;
 use super::deadline::Deadline;
 use super::host_cost::HostCost;
 use super::host_state::{HostState, WasiState};
@@ -47,6 +48,7 @@ impl Instance {
             return Err(LoadErrorKind::OpenTrapped(Trap::Memory {
                 requested: cost.instance,
                 allowed: limits.memory,
+                stack: CallStack::default(),
             }));
         }
         let state = HostState {
@@ -206,30 +208,41 @@ impl Instance {
         state.memory.refused = None;
         state.log.begin(state.wasi.now);
         self.store.set_epoch_deadline(1);
-        call(self).map_err(|error| self.trap(&error, allowed))
+        match call(self) {
+            Ok(done) => {
+                self.store.data_mut().log.write_held();
+                Ok(done)
+            }
+            Err(error) => Err(self.trap(&error, allowed)),
+        }
     }
 
-    /// Returns the reason why a call failed.
-    fn trap(&self, error: &wasmtime::Error, allowed: Duration) -> Trap {
-        let state = self.store.data();
+    /// Returns the reason why a call failed. Writes the last error line to the log, unless it is the reason.
+    fn trap(&mut self, error: &wasmtime::Error, allowed: Duration) -> Trap {
+        let stack = CallStack::of(error);
+        let state = self.store.data_mut();
         if state.deadline.passed {
+            state.log.write_held();
             Trap::Deadline {
                 allowed_ms: allowed.as_millis(),
+                stack,
             }
         } else if let Some(requested) = state.memory.refused {
+            state.log.write_held();
             Trap::Memory {
                 requested,
                 allowed: self.limits.memory,
+                stack,
             }
+        } else if let Some(line) = state.log.last_error.take() {
+            state.log.drop_held();
+            Trap::Failed(line)
         } else {
             let reason = match error.downcast_ref::<wasmtime::Trap>() {
                 Some(trap) => trap.to_string(),
                 None => error.root_cause().to_string(),
             };
-            Trap::Stopped {
-                reason,
-                last_error: state.log.last_error.clone(),
-            }
+            Trap::Stopped { reason, stack }
         }
     }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Log {
     pub(crate) dropped: u64,
     /// The last error line of the current call: usually a panic message, or the end of a traceback.
     pub(crate) last_error: Option<String>,
+    /// A line that is not written yet. If the call fails, the line is a part of that failure, and appears there.
+    held: Option<(Level, String)>,
 }
 
 /// Lines that an instance may write at once.
@@ -34,6 +36,7 @@ impl Log {
             has_warned: false,
             dropped: 0,
             last_error: None,
+            held: None,
         }
     }
 
@@ -57,10 +60,32 @@ impl Log {
         if cut > 0 {
             line.push_str(&format!(" ({cut} more bytes)"));
         }
-        if level == Level::Warn && !line.trim().is_empty() {
+        let is_error = level == Level::Warn && !line.trim().is_empty();
+        self.add(level, line, is_error);
+    }
+
+    /// Holds an error line, and writes any other line. Lines keep their order.
+    fn add(&mut self, level: Level, line: String, is_error: bool) {
+        self.write_held();
+        if is_error {
             self.last_error = Some(line.clone());
+            self.held = Some((level, line));
+        } else {
+            self.write_line(level, &line);
         }
-        self.write_line(level, &line);
+    }
+
+    /// Writes the line that is held.
+    #[inline]
+    pub(crate) fn write_held(&mut self) {
+        if let Some((level, line)) = self.held.take() {
+            self.write_line(level, &line);
+        }
+    }
+
+    /// Forgets the line that is held. The caller shows it.
+    pub(crate) fn drop_held(&mut self) {
+        self.held = None;
     }
 
     fn write_line(&mut self, level: Level, line: &str) {
@@ -88,10 +113,7 @@ impl Log {
 impl Host for Log {
     fn write(&mut self, level: Level, line: String) {
         let line = shown(&line);
-        if level == Level::Error {
-            self.last_error = Some(line.clone());
-        }
-        self.write_line(level, &line);
+        self.add(level, line, level == Level::Error);
     }
 }
 

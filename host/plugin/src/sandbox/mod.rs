@@ -1,5 +1,6 @@
 //! Instances of plugins, their limits, and the functions that they can call.
 
+pub(crate) mod call_stack;
 pub(crate) mod deadline;
 pub(crate) mod engine_config;
 pub(crate) mod host_cost;

@@ -117,6 +117,7 @@ impl PluginReport {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::CallStack;
 
     /// A report whose counters are `n` times different numbers.
     fn report(n: u64) -> PluginReport {
@@ -132,9 +133,7 @@ mod tests {
             traps_of_time: 6 * n,
             traps_of_memory: 7 * n,
             excesses: 8 * n,
-            last_trap: Some(Trap::Deadline {
-                allowed_ms: n.into(),
-            }),
+            last_trap: Some(deadline(n)),
             flows_lost: 9 * n,
             flows_skipped: 10 * n,
             flows_shed: 11 * n,
@@ -150,13 +149,20 @@ mod tests {
         }
     }
 
+    fn deadline(allowed_ms: u64) -> Trap {
+        Trap::Deadline {
+            allowed_ms: allowed_ms.into(),
+            stack: CallStack::default(),
+        }
+    }
+
     #[test]
     fn generations_add_up_and_the_latest_version_is_reported() {
         let mut sum = report(100);
         sum.add(report(3));
         let expected = PluginReport {
             version: "3".to_owned(),
-            last_trap: Some(Trap::Deadline { allowed_ms: 3 }),
+            last_trap: Some(deadline(3)),
             // The largest.
             image: 2_000,
             ..report(103)
@@ -167,10 +173,7 @@ mod tests {
             ..report(0)
         };
         sum.add(without);
-        assert!(matches!(
-            sum.last_trap,
-            Some(Trap::Deadline { allowed_ms: 3 })
-        ));
+        assert_eq!(sum.last_trap, Some(deadline(3)));
     }
 
     #[test]
@@ -195,7 +198,7 @@ mod tests {
             version: "2".to_owned(),
             state: PluginState::Quarantined,
             generations: 7,
-            last_trap: Some(Trap::Deadline { allowed_ms: 2 }),
+            last_trap: Some(deadline(2)),
             image: 140,
             ..named("a", 14)
         };

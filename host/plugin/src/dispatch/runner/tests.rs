@@ -1,8 +1,16 @@
 use super::*;
 use crate::config::limits::EventTime;
 use crate::config::run_context::RunContext;
+use crate::error::CallStack;
 use crate::load::plugin::tests::load;
 use flowloom_core::record::DecodedPacket;
+
+fn deadline() -> Trap {
+    Trap::Deadline {
+        allowed_ms: 1,
+        stack: CallStack::default(),
+    }
+}
 
 #[test]
 fn work_of_the_host_for_the_plugin_is_charged_to_the_plugin() {
@@ -34,11 +42,12 @@ fn work_of_the_host_for_the_plugin_is_charged_to_the_plugin() {
 #[test]
 fn a_call_is_counted_as_the_kind_of_its_trap() {
     for (trap, of_time, of_memory) in [
-        (Trap::Deadline { allowed_ms: 1 }, 1, 0),
+        (deadline(), 1, 0),
         (
             Trap::Memory {
                 requested: 2,
                 allowed: 1,
+                stack: CallStack::default(),
             },
             0,
             1,
@@ -46,7 +55,7 @@ fn a_call_is_counted_as_the_kind_of_its_trap() {
         (
             Trap::Stopped {
                 reason: String::new(),
-                last_error: None,
+                stack: CallStack::default(),
             },
             0,
             0,
@@ -98,7 +107,7 @@ fn an_instance_is_opened_during_a_back_off() {
     let plugin = Arc::new(load());
     let mut runner = PluginRunner::start(plugin.clone(), Time::EPOCH, 0);
     assert_eq!(plugin.spares(), 0);
-    let trap = Trap::Deadline { allowed_ms: 1 };
+    let trap = deadline();
     runner.call(1, Event::Finish, |_, _| Err::<(), _>(trap));
     while plugin.spares() == 0 {
         std::thread::yield_now();

@@ -1,15 +1,20 @@
 //! The protocol of a compiling process: a request and its answer.
 
-use std::io::{self, Write};
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use super::CompileError;
 use crate::escape::escaped;
 
-/// The first byte of a request. The plugin's file follows, up to the end of the input.
+/// The first byte of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
     /// The answer is machine code.
     Compile = b'c' as isize,
+    /// The answer is machine code. The machine code of each function is kept for other plugins.
+    CompileAndKeep = b'k' as isize,
     /// The answer is a component.
     Componentize = b'w' as isize,
 }
@@ -30,9 +35,46 @@ pub(crate) const OVERHEAD: usize = MAGIC.len() + 1;
 impl Task {
     /// Returns the task of a request's first byte.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Compile, Self::Componentize]
+        [Self::Compile, Self::CompileAndKeep, Self::Componentize]
             .into_iter()
             .find(|task| *task as u8 == byte)
+    }
+}
+
+/// A request of a compiling process: its task, the folder of compiled functions, and the plugin's file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub(crate) task: Task,
+    /// `None` if each function is to be compiled.
+    pub(crate) functions: Option<PathBuf>,
+    pub(crate) plugin: Vec<u8>,
+}
+
+impl Request {
+    /// Returns the bytes before the plugin's file. The file follows, up to the end of the request.
+    pub(crate) fn head(task: Task, functions: Option<&Path>) -> Vec<u8> {
+        let folder = functions.map_or(&b""[..], |folder| folder.as_os_str().as_bytes());
+        let len = (folder.len() as u32).to_le_bytes();
+        [&[task as u8], &len[..], folder].concat()
+    }
+
+    /// Reads a request.
+    pub(crate) fn read(mut from: impl Read) -> io::Result<Self> {
+        let mut head = [0; 5];
+        from.read_exact(&mut head)?;
+        let [task, len @ ..] = head;
+        let task = Task::from_byte(task)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a compiler request"))?;
+        let len = u64::from(u32::from_le_bytes(len));
+        let mut folder = Vec::new();
+        from.by_ref().take(len).read_to_end(&mut folder)?;
+        let mut plugin = Vec::new();
+        from.read_to_end(&mut plugin)?;
+        Ok(Self {
+            task,
+            functions: (len > 0).then(|| PathBuf::from(OsString::from_vec(folder))),
+            plugin,
+        })
     }
 }
 

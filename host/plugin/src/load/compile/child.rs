@@ -2,7 +2,7 @@
 
 use std::io::{self, Read, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use rustix::io::Errno;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
-use super::answer::{self, Task};
+use super::answer::{self, Request, Task};
+use super::functions;
 use super::{CompileError, CompiledModule, Compiler};
+use crate::source::PluginSource;
 
 /// Compiles each plugin in its own process, with limits on time and memory.
 ///
@@ -26,6 +28,20 @@ pub struct ChildCompiler {
     args: Vec<String>,
     time: Duration,
     memory: usize,
+    /// The folder of compiled functions, and whether new ones are kept.
+    functions: Option<(PathBuf, FunctionUse)>,
+}
+
+/// How a compilation uses the machine code of functions that earlier compilations have kept.
+///
+/// The machine code of a function cannot be verified. Keep functions only of components that you would also run
+/// without a sandbox, such as one that was just built from your sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FunctionUse {
+    /// Functions that were kept are used. No others are kept.
+    Read,
+    /// New functions are kept too.
+    ReadAndKeep,
 }
 
 /// The maximum of `time`.
@@ -69,6 +85,17 @@ impl ChildCompiler {
             args: args.into_iter().map(Into::into).collect(),
             time: Self::TIME,
             memory: Self::MEMORY,
+            functions: None,
+        }
+    }
+
+    /// Sets a [`CacheFolder`](super::CacheFolder) with the machine code of functions. Without it, or if it cannot be
+    /// used, each function is compiled.
+    #[must_use]
+    pub fn functions(self, folder: impl Into<PathBuf>, usage: FunctionUse) -> Self {
+        Self {
+            functions: Some((folder.into(), usage)),
+            ..self
         }
     }
 
@@ -118,6 +145,10 @@ impl ChildCompiler {
 
     fn run(&self, task: Task, plugin: &[u8]) -> io::Result<Outcome> {
         let until = Instant::now() + self.time;
+        // The process runs in the same folder, but has no environment.
+        let folder = self.functions.as_ref().map(|(folder, _)| folder);
+        let folder = folder.filter(|_| task != Task::Componentize);
+        let folder = folder.and_then(|folder| path::absolute(folder).ok());
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let mut child = Command::new(&self.program)
             .args(&self.args)
@@ -132,14 +163,15 @@ impl ChildCompiler {
         let (Some(mut stdin), Some(stdout), Some(stderr)) = pipes else {
             unreachable!("all three streams are piped")
         };
-        if let Err(error) = self.set_limits(&child) {
+        if let Err(error) = self.set_limits(&child, task) {
             kill(&mut child);
             return Err(error);
         }
+        let head = Request::head(task, folder.as_deref());
         thread::scope(|scope| {
             // The process may end before it has read everything. Its status or answer then gives the reason.
             scope.spawn(move || {
-                let _ = stdin.write_all(&[task as u8]);
+                let _ = stdin.write_all(&head);
                 let _ = stdin.write_all(plugin);
             });
             let stderr = scope.spawn(move || read(stderr, MAX_STDERR));
@@ -175,17 +207,21 @@ impl ChildCompiler {
     }
 
     /// Sets the limits of a process that has received no input yet.
-    fn set_limits(&self, child: &Child) -> io::Result<()> {
+    fn set_limits(&self, child: &Child, task: Task) -> io::Result<()> {
         let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
         // CPU seconds of all threads. One more second makes sure that the elapsed time ends it first.
         let seconds = self.time.as_secs().saturating_add(1);
         let cpu = seconds.saturating_mul(THREADS as u64);
+        let file = match task {
+            Task::CompileAndKeep => functions::MAX_PACK_BYTES,
+            Task::Compile | Task::Componentize => 0,
+        };
         for (resource, max) in [
             (Resource::As, self.memory as u64),
             (Resource::Cpu, cpu),
             (Resource::Stack, STACK),
             (Resource::Core, 0),
-            (Resource::Fsize, 0),
+            (Resource::Fsize, file),
         ] {
             // The process inherited the limit of this process, and cannot raise it.
             let inherited = getrlimit(resource).maximum;
@@ -242,8 +278,12 @@ impl ChildCompiler {
 }
 
 impl Compiler for ChildCompiler {
-    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
-        self.request(Task::Compile, plugin).map(CompiledModule)
+    fn compile(&self, _: &PluginSource, plugin: &[u8]) -> Result<CompiledModule, CompileError> {
+        let task = match self.functions {
+            Some((_, FunctionUse::ReadAndKeep)) => Task::CompileAndKeep,
+            Some((_, FunctionUse::Read)) | None => Task::Compile,
+        };
+        self.request(task, plugin).map(CompiledModule)
     }
 }
 
@@ -274,11 +314,15 @@ fn kill(child: &mut Child) {
 mod tests {
     use super::*;
 
+    fn source() -> PluginSource {
+        PluginSource::File("plugin.wasm".into())
+    }
+
     /// Compiles "plugin" with a shell script as the compiling process.
     fn run(script: &str, time: Duration, memory: usize) -> Result<Vec<u8>, String> {
         #[allow(unsafe_code, reason = "no answer of the scripts is executed")]
         let compiler = unsafe { ChildCompiler::new("/bin/sh", ["-c", script]) };
-        let image = compiler.limits(time, memory).compile(b"plugin");
+        let image = compiler.limits(time, memory).compile(&source(), b"plugin");
         image
             .map(|image| image.0)
             .map_err(|error| error.reason().to_owned())
@@ -291,9 +335,9 @@ mod tests {
     #[test]
     fn the_answer_follows_the_request() {
         let answer = |script: &str| run(script, ChildCompiler::TIME, ChildCompiler::MEMORY);
-        // The request is the task and the file.
+        // The request is the task, the number of bytes of a folder's name, and the file.
         let image = answer("printf FLOWLOOM+; cat").unwrap();
-        assert_eq!(image, b"cplugin");
+        assert_eq!(image, b"c\0\0\0\0plugin");
         let error = answer("cat > /dev/null; printf 'FLOWLOOMdtoo many locals'");
         assert_eq!(error.unwrap_err(), "too many locals");
         // The process need not read the request.

@@ -2,25 +2,32 @@
 
 pub(crate) mod answer;
 mod cache;
+mod cache_folder;
 mod child;
+mod functions;
 pub(crate) mod structure;
 mod work;
 
 use wasmtime::Engine;
 
+use crate::source::PluginSource;
+
 pub use cache::CompileCache;
-pub use child::ChildCompiler;
+pub use cache_folder::{CacheFolder, CachedFile, CachedKind, Cleaned};
+pub use child::{ChildCompiler, FunctionUse};
 pub(crate) use work::in_process;
 pub use work::{componentize, serve};
 
 /// Compiles plugins.
 pub trait Compiler: Send + Sync {
-    /// Compiles a plugin's file: a component, or a core module with its component type.
+    /// Compiles a plugin's file: a component, or a core module with its component type. `source` is where the file
+    /// comes from, for messages.
     ///
     /// # Errors
     ///
     /// The file cannot be compiled.
-    fn compile(&self, plugin: &[u8]) -> Result<CompiledModule, CompileError>;
+    fn compile(&self, source: &PluginSource, plugin: &[u8])
+    -> Result<CompiledModule, CompileError>;
 }
 
 /// The reason why a plugin's file cannot be compiled. The text does not name the file.

@@ -1,13 +1,16 @@
 //! The work of a compiling process.
 
 use std::io::{self, Read, Write};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use super::answer::{self, Task};
+use super::answer::{self, Request, Task};
+use super::functions::FunctionStore;
 use super::{CompileError, CompiledModule, structure};
 use crate::load::linker::{HostLinker, LinkedPlugin};
-use crate::sandbox::engine_config::engine;
+use crate::sandbox::engine_config::{engine, engine_with};
 use crate::thread_time::thread_time;
 
 /// The stack, in bytes, on which a plugin is parsed and compiled.
@@ -27,36 +30,61 @@ const HOST_TIME: Duration = Duration::from_secs(5);
 /// # Errors
 ///
 /// The request cannot be read, or the answer cannot be written.
-pub fn serve(mut request: impl Read, answer: impl Write) -> io::Result<()> {
-    let mut task = [0];
-    request.read_exact(&mut task)?;
-    let task = Task::from_byte(task[0])
-        .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not a compiler request"))?;
-    let mut plugin = Vec::new();
-    request.read_to_end(&mut plugin)?;
-    let work = move || match task {
-        Task::Componentize => componentize(plugin),
-        Task::Compile => image(plugin),
-    };
-    let worker = thread::Builder::new().stack_size(STACK).spawn(work)?;
+pub fn serve(request: impl Read, answer: impl Write) -> io::Result<()> {
+    let request = Request::read(request)?;
+    let worker = thread::Builder::new()
+        .stack_size(STACK)
+        .spawn(|| work(request))?;
     match worker.join() {
         Ok(done) => answer::encode(&done, answer),
         Err(panic) => std::panic::resume_unwind(panic),
     }
 }
 
-/// Compiles a plugin's file to machine code that the host can load.
-fn image(plugin: Vec<u8>) -> Result<Vec<u8>, CompileError> {
-    let image = in_process(plugin)?;
+fn work(request: Request) -> Result<Vec<u8>, CompileError> {
+    let Request {
+        task,
+        functions,
+        plugin,
+    } = request;
+    let keeps_new = match task {
+        Task::Componentize => return componentize(plugin),
+        Task::Compile => false,
+        Task::CompileAndKeep => true,
+    };
+    let open = |folder: PathBuf| {
+        let fingerprint = super::fingerprint(&engine().ok()?);
+        FunctionStore::open(&folder, &fingerprint, keeps_new).ok()
+    };
+    // Without a store, each function is compiled.
+    let functions = functions.and_then(open).map(Arc::new);
+    let image = compile(plugin, functions.clone())?;
+    // The host receives machine code only if it can load it.
     try_host_part(&image)?;
+    if let Some(functions) = functions {
+        // If this fails, the functions are compiled again the next time.
+        let _ = functions.finish();
+    }
     Ok(image.0)
 }
 
 /// Compiles a plugin's file in this process, without limits on time and memory.
 pub(crate) fn in_process(plugin: Vec<u8>) -> Result<CompiledModule, CompileError> {
+    compile(plugin, None)
+}
+
+/// Compiles a plugin's file. Functions in the store are not compiled again.
+fn compile(
+    plugin: Vec<u8>,
+    functions: Option<Arc<FunctionStore>>,
+) -> Result<CompiledModule, CompileError> {
     let fail = |error: wasmtime::Error| CompileError::DoesNotCompile(format!("{error:#}"));
     let component = componentize(plugin)?;
-    let engine = engine().map_err(fail)?;
+    let engine = match functions {
+        Some(functions) => engine_with(functions),
+        None => engine(),
+    };
+    let engine = engine.map_err(fail)?;
     let image = engine.precompile_component(&component).map_err(fail)?;
     match image.len() > CompiledModule::MAX_BYTES {
         true => Err(CompileError::DoesNotCompile(format!(
@@ -153,40 +181,94 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::super::answer::decode;
     use super::*;
     use crate::load::plugin::tests::{MODULE, embedded};
     use crate::sandbox::host_cost::tests::doubling;
 
-    fn answer(task: &[u8], plugin: &[u8]) -> Result<Vec<u8>, CompileError> {
+    fn answer(task: Task, plugin: &[u8]) -> Result<Vec<u8>, CompileError> {
+        answer_in(None, task, plugin)
+    }
+
+    /// Answers a request with a folder of compiled functions.
+    fn answer_in(
+        folder: Option<&Path>,
+        task: Task,
+        plugin: &[u8],
+    ) -> Result<Vec<u8>, CompileError> {
+        let head = Request::head(task, folder);
         let mut answer = Vec::new();
-        serve(&[task, plugin].concat()[..], &mut answer).unwrap();
+        serve(&[&head, plugin].concat()[..], &mut answer).unwrap();
         decode(answer).expect("an answer")
     }
 
     #[test]
     fn a_request_is_answered_with_a_component_or_machine_code() {
         let module = embedded(MODULE, "plugin");
-        let component = answer(b"w", &module).unwrap();
+        let component = answer(Task::Componentize, &module).unwrap();
         assert!(component.starts_with(b"\0asm\x0d"));
         // A component is returned unchanged.
-        assert_eq!(answer(b"w", &component), Ok(component.clone()));
+        assert_eq!(
+            answer(Task::Componentize, &component),
+            Ok(component.clone())
+        );
         for plugin in [&module, &component] {
-            let image = answer(b"c", plugin).unwrap();
+            let image = answer(Task::Compile, plugin).unwrap();
             assert!(image.starts_with(b"\x7fELF"));
         }
         let mut out = Vec::new();
         assert!(serve(&b""[..], &mut out).is_err());
-        let error = serve(&b"x"[..], &mut out).unwrap_err();
+        let error = serve(&b"x\0\0\0\0"[..], &mut out).unwrap_err();
         assert_eq!(error.to_string(), "not a compiler request");
         assert!(out.is_empty());
     }
 
     #[test]
+    fn functions_are_compiled_once() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = parent.path().join("cache");
+        let module = embedded(MODULE, "plugin");
+        // Another plugin, which shares all functions but one.
+        let text = MODULE.replace("i32.const 65536", "i32.const 65544");
+        let other = embedded(&text, "plugin");
+        let plain = |plugin: &[u8]| answer(Task::Compile, plugin).unwrap();
+        let with = |task, plugin: &[u8]| answer_in(Some(&folder), task, plugin).unwrap();
+        // The machine code does not depend on the store.
+        assert_eq!(with(Task::Compile, &module), plain(&module));
+        let open = || {
+            let fingerprint = super::super::fingerprint(&engine().unwrap());
+            FunctionStore::open(&folder, &fingerprint, false).unwrap()
+        };
+        let compiled = |plugin: &[u8]| {
+            let functions = Arc::new(open());
+            let image = compile(plugin.to_vec(), Some(functions.clone())).unwrap();
+            assert_eq!(image.0, plain(plugin));
+            functions.counts()
+        };
+        // That compilation kept nothing.
+        let (found, all) = compiled(&module);
+        assert!(found == 0 && all > 5, "{all}");
+        assert_eq!(with(Task::CompileAndKeep, &module), plain(&module));
+        // The keys of a few trampolines differ from one compilation to the next.
+        for plugin in [&module, &other] {
+            let (found, compiled) = compiled(plugin);
+            assert!(found >= all - 4, "{found} of {all} functions");
+            assert_eq!(found + compiled, all);
+        }
+        // A folder that cannot be used does not matter.
+        let file = parent.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let image = answer_in(Some(&file), Task::CompileAndKeep, &module);
+        assert_eq!(image.unwrap(), plain(&module));
+    }
+
+    #[test]
     fn machine_code_that_the_host_would_reject_is_not_returned() {
         let nested = wat::parse_str(doubling(10, "")).unwrap();
-        assert!(answer(b"w", &nested).is_ok());
-        let error = answer(b"c", &nested).unwrap_err();
+        assert!(answer(Task::Componentize, &nested).is_ok());
+        let error = answer(Task::Compile, &nested).unwrap_err();
         let reason = "it has 2048 instances of nested components; at most 1024 are accepted";
         assert_eq!(error.reason(), reason);
     }
@@ -222,7 +304,7 @@ mod tests {
                  offset 0xa)",
             ),
         ] {
-            let found = answer(b"w", file).unwrap_err();
+            let found = answer(Task::Componentize, file).unwrap_err();
             assert_eq!(found.to_string(), error);
             assert!(error.ends_with(found.reason()));
         }

@@ -54,6 +54,49 @@ fn accept(version: usize, description: usize, of_output: usize) -> Result<Manife
 }
 
 #[test]
+fn all_invalid_declarations_are_reported_at_once() {
+    let mut declared = declared();
+    declared.packet = names(&["ip_siz", "ttl", "ttl", "bidirectional_packets"]);
+    declared.at_expire = names(&["dst_prot", "ip_size", "quux", "community_id"]);
+    declared.outputs[0].name = "X".into();
+    let error = check(declared, "").unwrap_err();
+    assert_eq!(
+        error,
+        "requests flow field 'dst_prot', which does not exist in this version of Flowloom; did you mean \
+         'dst_port'?; it also requests flow field 'ip_size', which does not exist in this version of \
+         Flowloom; it is a packet field; it also requests flow field 'quux', which does not exist in this \
+         version of Flowloom; `flowloom fields` lists all fields; it also requests flow field community_id, \
+         which plugins cannot request; Flowloom computes it after the flow has ended; it also declares \
+         output 'X', which is not a valid name; use [a-z][a-z0-9_]{0,31}; it also requests packet field \
+         'ip_siz', which does not exist in this version of Flowloom; did you mean 'ip_size'?; it also \
+         requests packet field 'ttl' twice; it also requests packet field 'bidirectional_packets', which \
+         does not exist in this version of Flowloom; it is a flow field, which can be requested at init, \
+         update and expire"
+    );
+}
+
+#[test]
+fn the_problems_of_a_manifest_are_bounded() {
+    let schema = Settings::default().schema();
+    let rules = ManifestRules {
+        name: "p",
+        grants: Grants::default(),
+        schema: &schema,
+        has_feature: true,
+    };
+    let mut declared = declared();
+    declared.packet = (0..100_000).map(|n| format!("x{n}")).collect();
+    declared.at_init = vec!["ttl".repeat(1_000_000); 3];
+    declared.outputs = vec![declared.outputs[0].clone(); 1_000];
+    declared.version = "é".repeat(1_000);
+    let (manifest, problems) = Manifest::examine(declared, &rules);
+    assert_eq!(problems.len(), MAX_PROBLEMS);
+    let texts = problems.iter().map(|problem| problem.to_string().len());
+    assert!(texts.sum::<usize>() < 4_000);
+    assert_eq!((manifest.outputs.len(), manifest.version.len()), (1, 256));
+}
+
+#[test]
 fn one_missing_grant_is_reported_with_what_requests_it() {
     let error = |declared, grants| check(declared, grants).unwrap_err();
     let packet = || wit::Manifest {

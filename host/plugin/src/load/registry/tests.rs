@@ -12,7 +12,7 @@ use crate::source::PluginSource;
 struct BlockingCompiler(Mutex<(Sender<()>, Receiver<()>)>);
 
 impl Compiler for BlockingCompiler {
-    fn compile(&self, _: &[u8]) -> Result<CompiledModule, CompileError> {
+    fn compile(&self, _: &PluginSource, _: &[u8]) -> Result<CompiledModule, CompileError> {
         let both = self.0.lock().unwrap();
         both.0.send(()).unwrap();
         both.1.recv().unwrap();

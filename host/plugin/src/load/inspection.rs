@@ -1,0 +1,102 @@
+//! What a plugin wants, whether or not it would be loaded.
+
+use super::engine::PluginEngine;
+use super::file::PluginFile;
+use super::linker::LinkedPlugin;
+use super::manifest::{Manifest, ManifestRules};
+use crate::config::spec::PluginSpec;
+use crate::digest::Sha256;
+use crate::error::{LoadErrorKind, PluginError};
+use crate::sandbox::instance::Instance;
+
+/// What a plugin requests and adds, whether or not it would be loaded.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Inspection {
+    /// The digest of its component.
+    pub sha256: Sha256,
+    /// The size of its component in bytes.
+    pub component_bytes: usize,
+    /// The interfaces that it imports, such as `flowloom:plugin/log@0.1.0`. A plugin chose the names.
+    pub imports: Vec<String>,
+    /// The interfaces that it exports. A plugin chose the names.
+    pub exports: Vec<String>,
+    /// The valid part of what it declares, as it declares it: grants do not limit numbers of bytes. `None` if it cannot
+    /// be opened.
+    pub manifest: Option<Manifest>,
+    /// All reasons why it would not be loaded.
+    pub problems: Vec<PluginError>,
+}
+
+impl Inspection {
+    /// Compiles the file, opens an instance, and checks everything.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be compiled.
+    pub(super) fn of(
+        spec: &PluginSpec,
+        file: PluginFile,
+        engine: &PluginEngine,
+        schema: &flowloom_core::schema::Schema,
+    ) -> Result<Self, LoadErrorKind> {
+        let PluginFile { bytes, sha256 } = file;
+        let component_bytes = bytes.len();
+        let (component, cost) = engine.compile_only(bytes, &spec.source)?;
+        let ty = component.component_type();
+        let imports = ty.imports(engine.engine()).map(|(name, _)| name.to_owned());
+        let exports = ty.exports(engine.engine()).map(|(name, _)| name.to_owned());
+        let mut inspection = Self {
+            sha256,
+            component_bytes,
+            imports: imports.collect(),
+            exports: exports.collect(),
+            manifest: None,
+            problems: Vec::new(),
+        };
+        let mut add = |problem| {
+            let error = PluginError::new(&spec.name, problem);
+            inspection.problems.push(error);
+        };
+        if spec.grants.reveal_pseudonyms() {
+            add(LoadErrorKind::RevealedPseudonyms);
+        }
+        let open = || {
+            let linked = LinkedPlugin::new(&component, cost, engine.host())?;
+            let rules = ManifestRules {
+                name: &spec.name,
+                grants: spec.grants,
+                schema,
+                has_feature: linked.exports.feature.is_some(),
+            };
+            let mut instance = Instance::new(
+                engine.engine(),
+                &linked.component,
+                &linked.exports,
+                linked.cost,
+                &spec.name,
+                spec.limits,
+            )?;
+            let declared = instance
+                .open(&spec.options, rules.available().as_param())
+                .map_err(LoadErrorKind::OpenTrapped)?
+                .map_err(LoadErrorKind::RejectedOptions)?;
+            Ok((declared, rules))
+        };
+        match open() {
+            Err(problem) => add(problem),
+            Ok((declared, rules)) => {
+                let (manifest, problems) = Manifest::examine(declared, &rules);
+                problems.into_iter().for_each(&mut add);
+                for checked in [
+                    rules.check_grants(&manifest),
+                    rules.check_presence(&manifest),
+                ] {
+                    checked.err().into_iter().for_each(&mut add);
+                }
+                inspection.manifest = Some(manifest);
+            }
+        }
+        Ok(inspection)
+    }
+}
