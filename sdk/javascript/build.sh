@@ -13,19 +13,30 @@ need_npm componentize-qjs componentize-qjs
 module=$1
 [ -f "$module" ] || fail "cannot find $module"
 folder=$(dirname "$module")
-cp "$folder"/*.js "$work"
+for file in "$folder"/*.js "$folder"/*.mjs; do
+    [ ! -f "$file" ] || cp "$file" "$work"
+done
 mkdir "$work/node_modules"
-[ ! -d "$folder/node_modules" ] || cp -RL "$folder/node_modules/." "$work/node_modules"
+# A plugin does not import the tools that build and check it. They are large.
+for package in "$folder"/node_modules/*; do
+    case $(basename "$package") in
+    @andreiltd | @types | @typescript | binaryen | componentize-qjs | flowloom | typescript) ;;
+    *) [ ! -e "$package" ] || cp -RL "$package" "$work/node_modules" ;;
+    esac
+done
 cp -R "$root/sdk/javascript/flowloom" "$work/node_modules"
 cat >"$work/flowloom-entry.js" <<END
 import log from "flowloom:plugin/log@0.1.0";
+import "flowloom/no_clock.js";
 import { component } from "flowloom/component.js";
 import * as author from "./$(basename "$module")";
 
 export const { feature, batchFeature } = component(author, log);
 END
 componentize-qjs --wit "$root/wit" --world dual-plugin --js "$work/flowloom-entry.js" \
-    --module-root "$work" --sync --stub-wasi --output "$output" >"$work/log" || {
-    cat "$work/log" >&2
+    --module-root "$work" --sync --stub-wasi --output "$output" >"$work/log" 2>&1 || {
+    # Shows the errors, without the stack of the tool and the folder of this build.
+    sed -E -e '1,/^Stubbing/d' -e "s#$work/##g" -e 's#\(/#(#' -e '/^$/d' \
+        -e 's#^Error: (: )?Failed to evaluate user JavaScript module: [^:]*: Error: #error: #' "$work/log" >&2
     fail "componentize-qjs failed"
 }

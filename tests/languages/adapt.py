@@ -30,7 +30,10 @@ ALL_ACCEPTED = (
 )
 #: The error for an output of another type. The functions of C, Go and Zig determine the type.
 WRONG_TYPE = "output `values` was set to another type"
-WRONG_TYPES = dict.fromkeys(["javascript", "python"], "output `values` must be a list of texts, not one text")
+WRONG_TYPES = {
+    "javascript": 'expire returned "a text" (text) for output `values`, which is texts; return an array',
+    "python": "output `values` must be a list of texts, not one text",
+}
 #: Options, other arguments, and the values of a flow, or a part of the errors.
 RUNS = [
     ("share=0.5", [], ["3", "0.5", "False", "None", "0", "0", "dst_port"]),

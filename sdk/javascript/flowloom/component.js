@@ -1,178 +1,126 @@
 // Implements the two interfaces of the contract with the functions of the author's module.
 
-import { FLOW, PACKET } from "./fields.js";
+import { connect } from "./console.js";
+import { describe } from "./errors.js";
 import { log } from "./index.js";
-import { OptionError, Options } from "./options.js";
-import { outputColumn, TYPES, value } from "./outputs.js";
-import { Rows, slots, Values } from "./rows.js";
+import { OptionError } from "./options.js";
+import { Plugin } from "./plugin.js";
+import { slots, Values } from "./rows.js";
 
-const INIT = 0;
-const UPDATE = 1;
+const FUNCTIONS = ["init", "update", "expire"];
 
 // Returns `feature` and `batchFeature`, which the component exports.
 export function component(author, host) {
-  log.write = (level, line) => host.write(level, String(line));
-  const instance = new Instance(author);
-  const bind = (name) => (...given) => logExceptions(name, () => instance[name](...given));
-  const open = bind("open");
+  const instance = new Instance(author, host);
+  const bind = (name) => (...given) => instance[name](...given);
   const finish = bind("finish");
   return {
-    feature: { open, init: bind("init"), update: bind("update"), expire: bind("expire"), finish },
-    batchFeature: { open, process: bind("process"), finish },
+    feature: { open: bind("open"), init: bind("init"), update: bind("update"), expire: bind("expire"), finish },
+    batchFeature: { open: bind("open"), process: bind("process"), finish },
   };
-}
-
-// Calls a function and logs its exceptions. An exception becomes a trap, which has no text, so the log is
-// the only place for the text. A thrown string is not logged: it is the error result of `open`.
-function logExceptions(name, call) {
-  try {
-    return call();
-  } catch (error) {
-    if (typeof error !== "string") {
-      const place = String(error?.stack ?? "").trim().split("\n")[0].trim();
-      log.error(`${error} in ${name === "process" ? "a batch" : name} (${place})`);
-    }
-    throw error;
-  }
 }
 
 class Instance {
   slots = [];
   ids = new Map();
 
-  constructor(author) {
+  constructor(author, host) {
     this.author = author;
+    this.host = host;
   }
 
+  // A thrown string is the error result of the contract. Flowloom shows it to the operator.
   open(given, available) {
+    connect(this.host);
+    let called = "open";
     try {
-      const options = new Options(given);
-      const manifest = this.author.open(options);
-      options.check();
-      this.author.adapt?.(known(available), manifest);
-      return this.manifest(manifest, options.read());
+      this.plugin = new Plugin(this.author, given, available, (name) => (called = name));
+      return this.plugin.manifest;
     } catch (error) {
-      throw error instanceof OptionError ? error.message : error;
+      throw error instanceof OptionError ? error.message : describe(error, called, this.author[called]);
     }
-  }
-
-  manifest(manifest, options) {
-    const { payloadBytes = 0, packetBytes = 0, packet = [], atInit = [], atUpdate = [], atExpire = [] } = manifest;
-    this.outputs = Object.entries(manifest.outputs ?? {}).map(([name, [kind, description]]) => {
-      if (!TYPES.includes(kind))
-        throw `output \`${name}\` must have one of the types ${TYPES.join(", ")}, not ${kind}`;
-      return { name, kind, description };
-    });
-    this.names = new Set(this.outputs.map(({ name }) => name));
-    const extra = [...(payloadBytes ? ["payload"] : []), ...(packetBytes ? ["bytes"] : [])];
-    try {
-      this.packets = new Rows("packet", packet, PACKET, extra);
-      [this.opened, this.updated, this.expired] = [atInit, atUpdate, atExpire].map(
-        (names) => new Rows("flow", names, FLOW),
-      );
-    } catch (error) {
-      throw error.message;
-    }
-    this.cutsFlows = manifest.cutsFlows ?? false;
-    return {
-      version: manifest.version ?? "0.1.0",
-      description: manifest.description ?? "",
-      outputs: this.outputs,
-      options,
-      packet,
-      payloadBytes,
-      packetBytes,
-      atInit,
-      atUpdate,
-      atExpire,
-      packetsPerFlow: manifest.packetsPerFlow ?? null,
-      flowBytes: manifest.flowBytes ?? 0,
-      cutsFlows: this.cutsFlows,
-      packed: true,
-      needsOneMeter: manifest.needsOneMeter ?? false,
-    };
   }
 
   init(flow, packet, values) {
-    const event = new Values(values);
-    const state = this.author.init(this.packets.ofPacket(packet, event), this.opened.ofValues(event));
-    this.ids.set(flow, state);
-    return this.verdict(state);
+    try {
+      const { packets, opened } = this.plugin;
+      const event = new Values(values);
+      const state = this.author.init(packets.ofEvent(packet, event), opened.ofEvent(null, event));
+      this.ids.set(flow, state);
+      return this.plugin.cuts(state) ? "cut" : "keep";
+    } catch (error) {
+      throw logged(error, `init of flow ${flow}`, this.author.init);
+    }
   }
 
   update(flow, packet, values) {
-    const event = new Values(values);
-    const state = this.ids.get(flow);
-    this.author.update(state, this.packets.ofPacket(packet, event), this.updated.ofValues(event));
-    return this.verdict(state);
-  }
-
-  verdict(state) {
-    return this.cutsFlows && this.author.cuts(state) ? "cut" : "keep";
+    try {
+      const { packets, updated } = this.plugin;
+      const event = new Values(values);
+      const state = this.ids.get(flow);
+      this.author.update(state, packets.ofEvent(packet, event), updated.ofEvent(null, event));
+      return this.plugin.cuts(state) ? "cut" : "keep";
+    } catch (error) {
+      throw logged(error, `update of flow ${flow}`, this.author.update);
+    }
   }
 
   expire(flow, values) {
-    const state = this.ids.get(flow);
-    this.ids.delete(flow);
-    const answer = this.check(this.author.expire(state, this.expired.ofValues(new Values(values))));
-    return this.outputs.map(({ name, kind }) => value(name, kind, answer[name]));
+    try {
+      const { expired, outputs } = this.plugin;
+      const state = this.ids.get(flow);
+      this.ids.delete(flow);
+      return outputs.values(outputs.check(this.author.expire(state, expired.ofEvent(null, new Values(values)))));
+    } catch (error) {
+      throw logged(error, `expire of flow ${flow}`, this.author.expire);
+    }
   }
 
   process(events) {
-    const { init, update, expire } = this.author;
-    const packet = this.packets.row;
-    const packets = this.packets.columns(
-      events.packets,
-      [events.payload, events.bytes].filter((column) => column !== null),
-    );
-    const opened = this.opened.columns(events.opened);
-    const updated = this.updated.columns(events.updated);
-    const expired = this.expired.columns(events.expired);
-    const openedRow = this.opened.row;
-    const updatedRow = this.updated.row;
     const { kinds } = events;
-    const slot = slots(events.slots);
-    const states = this.slots;
     const answers = [];
-    let inits = 0;
-    let updates = 0;
-    for (let n = 0; n < kinds.length; n++) {
-      const kind = kinds[n];
-      if (kind === UPDATE) {
-        update(states[slot[n]], packet(packets, inits + updates), updatedRow(updated, updates));
-        updates++;
-      } else if (kind === INIT) {
-        states[slot[n]] = init(packet(packets, inits + updates), openedRow(opened, inits));
-        inits++;
-      } else {
-        const answer = expire(states[slot[n]], this.expired.row(expired, answers.length));
-        answers.push(this.check(answer));
-        states[slot[n]] = undefined;
-      }
+    const at = { event: kinds.length, answer: 0 };
+    try {
+      this.pass(events, answers, at);
+      if (answers.length === 0) return [];
+      // From here on, a wrong value belongs to the event that returned it.
+      for (at.answer = 0; at.answer < answers.length; at.answer++)
+        answers[at.answer] = this.plugin.outputs.check(answers[at.answer]);
+      return this.plugin.outputs.columns(answers, at);
+    } catch (error) {
+      const event = at.event < kinds.length ? at.event : nth(kinds, 2, at.answer);
+      const name = FUNCTIONS[kinds[event]];
+      throw logged(error, `${name} (event ${event + 1} of ${kinds.length} in the batch)`, this.author[name]);
     }
-    if (answers.length === 0) return [];
-    return this.outputs.map(({ name, kind }) => outputColumn(name, kind, answers.map((answer) => answer[name])));
+  }
+
+  pass(events, answers, at) {
+    const { packets, opened, updated, expired, functions, loop } = this.plugin;
+    const columns = {
+      p: packets.columns(events.packets, [events.bytes, events.payload].filter((column) => column !== null)),
+      o: opened.columns(events.opened),
+      u: updated.columns(events.updated),
+      e: expired.columns(events.expired),
+    };
+    loop(events.kinds, slots(events.slots), this.slots, columns, functions, answers, at);
   }
 
   finish() {
-    this.author.finish?.();
-  }
-
-  check(answer) {
-    for (const name in answer) {
-      if (!this.names.has(name))
-        throw new Error(`expire returned a value for \`${name}\`, which is not a declared output`);
+    try {
+      this.author.finish?.();
+    } catch (error) {
+      throw logged(error, "finish", this.author.finish);
     }
-    return answer;
   }
 }
 
-// Returns what is available, without fields that this SDK does not know.
-function known({ packet, flow, payloadBytes, packetBytes }) {
-  return {
-    packet: packet.filter((name) => name in PACKET),
-    flow: flow.filter((name) => name in FLOW),
-    payloadBytes,
-    packetBytes,
-  };
+// Logs an exception, and returns it. It becomes a trap, which has no text, so the log is the only place for the text.
+function logged(error, where, author) {
+  log.error(describe(error, where, author));
+  return error;
+}
+
+// Returns the index of the element with this value that has `n` such elements before it.
+function nth(elements, value, n) {
+  return elements.findIndex((element) => element === value && n-- === 0);
 }

@@ -12,5 +12,5 @@ export const log = {
   info: (line) => log.write("info", line),
   // Logs details for the author of the plugin.
   debug: (line) => log.write("debug", line),
-  write: (level, line) => console.error(level, line),
+  write: (level, line) => console[level](line),
 };

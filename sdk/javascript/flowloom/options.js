@@ -1,5 +1,8 @@
 // The options of a plugin, which the operator sets.
 
+import { show } from "./errors.js";
+import { hint, list } from "./names.js";
+
 // An error in the options, or in what is available. Flowloom shows its message to the operator.
 export class OptionError extends Error {}
 
@@ -22,11 +25,13 @@ export class Options {
   // which is null unless it is set, if the operator did not give the option. It throws an OptionError if the
   // value is invalid, and if the option is missing and `required` is true.
   text(key, description, more) {
+    checkSettings(key, more, []);
     return this.#take(key, "text", description, more, "a text", (text) => text);
   }
 
   // Returns an integer from `least` to `most`: integer("n", "Bytes to use.", { default: 64, least: 1, most: 4096 }).
   integer(key, description, more) {
+    checkSettings(key, more, ["least", "most"]);
     const { least = -(2 ** 53), most = 2 ** 53 } = more ?? {};
     const parse = (text) => {
       const value = /^-?\d+$/.test(text) ? Number(text) : NaN;
@@ -37,12 +42,14 @@ export class Options {
 
   // Returns a number.
   number(key, description, more) {
+    checkSettings(key, more, []);
     const parse = (text) => (text.trim() === "" || Number.isNaN(Number(text)) ? undefined : Number(text));
     return this.#take(key, "float", description, more, "a number", parse);
   }
 
   // Returns a boolean, given as `true` or `false`.
   boolean(key, description, more) {
+    checkSettings(key, more, []);
     const parse = (text) => ({ true: true, false: false })[text];
     return this.#take(key, "boolean", description, more, "true or false", parse);
   }
@@ -81,6 +88,34 @@ export class Options {
     return `this plugin accepts ${this.read().map(line).join("; ")}`;
   }
 }
+
+// Throws an error for a setting of an option that does not exist.
+function checkSettings(key, more, others) {
+  if (more !== undefined && (more === null || typeof more !== "object"))
+    throw new TypeError(`the settings of option \`${key}\` are ${show(more)}; they must be an object like { default: 1 }`);
+  const known = ["default", "required", ...others];
+  for (const name in more) {
+    if (!known.includes(name))
+      throw new TypeError(
+        `unknown setting \`${name}\` of option \`${key}\`${hint(name, known, `; the settings are ${list(known)}`)}`,
+      );
+  }
+}
+
+// Explains reads of properties that options do not have. `options.limit` would otherwise be undefined.
+const METHODS = ["text", "integer", "number", "boolean"];
+Object.setPrototypeOf(
+  Options.prototype,
+  new Proxy(Object.prototype, {
+    get(target, name, receiver) {
+      if (typeof name === "symbol" || name in target || name === "toJSON" || name === "then")
+        return Reflect.get(target, name, receiver);
+      throw new ReferenceError(
+        `options have no property \`${name}\`${hint(name, METHODS, `; read an option with ${list(METHODS)}: options.integer("${name}", "…")`)}`,
+      );
+    },
+  }),
+);
 
 function line({ name, accepts, default: text, description }) {
   const when = text === null ? "required" : text === "" ? "optional" : `default ${text}`;

@@ -34,8 +34,8 @@ export function init(packet) {
 }
 
 export function update(state, packet) {
-  [packet.payload, packet.bytes].forEach((bytes, n) => {
-    state[n] = Math.max(state[n], bytes?.length ?? 0);
+  ["payload", "bytes"].forEach((name, n) => {
+    if (name in packet) state[n] = Math.max(state[n], packet[name].length);
   });
 }
 
