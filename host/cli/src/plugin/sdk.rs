@@ -122,7 +122,9 @@ const JAVASCRIPT: &[File] = files![
     "sdk/javascript/flowloom/component.js"
     "sdk/javascript/flowloom/console.js"
     "sdk/javascript/flowloom/errors.js"
+    "sdk/javascript/flowloom/fields.d.ts"
     "sdk/javascript/flowloom/fields.js"
+    "sdk/javascript/flowloom/index.d.ts"
     "sdk/javascript/flowloom/index.js"
     "sdk/javascript/flowloom/manifest.js"
     "sdk/javascript/flowloom/names.js"
@@ -132,6 +134,8 @@ const JAVASCRIPT: &[File] = files![
     "sdk/javascript/flowloom/package.json"
     "sdk/javascript/flowloom/plugin.js"
     "sdk/javascript/flowloom/rows.js"
+    "sdk/javascript/flowloom/testing.d.ts"
+    "sdk/javascript/flowloom/testing.js"
     "sdk/javascript/flowloom/utf8.js"
 ];
 
