@@ -42,6 +42,7 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 	tests/languages/adapt.py --flowloom $(FLOWLOOM)
 	tests/languages/wasi.py --flowloom $(FLOWLOOM)
+	tests/languages/node.py --flowloom $(FLOWLOOM)
 
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)

@@ -1,11 +1,12 @@
 #!/bin/sh
-# Builds a plugin from JavaScript:
+# Builds a plugin from JavaScript or TypeScript:
 #
 #     sdk/javascript/build.sh OUTPUT.wasm MODULE.js
+#     sdk/javascript/build.sh OUTPUT.wasm MODULE.ts
 #
 # The module may import the modules beside it, packages in the node_modules of its folder, and "flowloom".
-# Needs componentize-qjs (npm; sdk/tools/install.sh installs it into target/sdk-tools). The component has no
-# WASI, so it cannot access the machine.
+# Needs componentize-qjs (npm; sdk/tools/install.sh installs it into target/sdk-tools), and node 22.13 or later for
+# TypeScript. The component has no WASI, so it cannot access the machine.
 set -eu
 . "$(dirname "$0")/../tools/env.sh"
 
@@ -13,9 +14,15 @@ need_npm componentize-qjs componentize-qjs
 module=$1
 [ -f "$module" ] || fail "cannot find $module"
 folder=$(dirname "$module")
-for file in "$folder"/*.js "$folder"/*.mjs; do
-    [ ! -f "$file" ] || cp "$file" "$work"
+for file in "$folder"/*.js "$folder"/*.mjs "$folder"/*.ts; do
+    case $file in
+    *.d.ts) ;;
+    *) [ ! -f "$file" ] || cp "$file" "$work" ;;
+    esac
 done
+case $module in
+*.ts) node --disable-warning=ExperimentalWarning "$root/sdk/javascript/strip_types.mjs" "$work"/*.ts || fail "cannot strip the types of $module" ;;
+esac
 mkdir "$work/node_modules"
 # A plugin does not import the tools that build and check it. They are large.
 for package in "$folder"/node_modules/*; do

@@ -103,7 +103,7 @@ macro_rules! languages {
     )* };
 }
 
-languages! { c go javascript python rust zig }
+languages! { c go javascript python rust typescript zig }
 
 /// Returns a folder for PATH with only a few Unix tools.
 fn bare() -> TempDir {
@@ -194,7 +194,7 @@ fn a_name_is_checked_and_nothing_is_overwritten() {
         .exits(2);
     assert!(
         run.stderr
-            .contains("[possible values: rust, c, zig, javascript, python, go]"),
+            .contains("[possible values: rust, c, zig, javascript, typescript, python, go]"),
         "{run}"
     );
 }
@@ -221,7 +221,7 @@ fn errors_of_a_project_folder_have_a_hint() {
             "\"python\"",
             "\"perl\"",
             "mine/flowloom-plugin.toml, line 4: unknown variant `perl`, expected one of `rust`, `c`, \
-             `zig`, `javascript`, `python`, `go`",
+             `zig`, `javascript`, `typescript`, `python`, `go`",
         ),
         (
             "name = \"mine\"",

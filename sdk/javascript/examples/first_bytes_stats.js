@@ -1,8 +1,12 @@
 // Count, mean and standard deviation of a flow's packet sizes, and the entropy of its first payload
 // bytes. The JavaScript version of plugins/first_bytes_stats.
 
-let most; // payload bytes to use
+/** @import { Manifest, Options, Packet } from "flowloom" */
+/** @typedef {ReturnType<typeof init>} State */
 
+let most = 0; // payload bytes to use
+
+/** @param {Options} options @returns {Manifest} */
 export function open(options) {
   const about = "Number of payload bytes per flow to use for the entropy.";
   most = options.integer("n", about, { default: 64, least: 1, most: 4096 });
@@ -20,13 +24,15 @@ export function open(options) {
   };
 }
 
-export function init(packet, flow) {
+/** @param {Packet} packet */
+export function init(packet) {
   // `squares` is the sum of the squared differences from the mean.
-  const state = { count: 0, mean: 0, squares: 0, first: [] };
-  update(state, packet, flow);
+  const state = { count: 0, mean: 0, squares: 0, first: /** @type {number[]} */ ([]) };
+  update(state, packet);
   return state;
 }
 
+/** @param {State} state @param {Packet} packet */
 export function update(state, packet) {
   state.count++;
   const off = packet.ip_size - state.mean;
@@ -36,6 +42,7 @@ export function update(state, packet) {
   if (missing > 0) state.first.push(...packet.payload.subarray(0, missing));
 }
 
+/** @param {State} state */
 export function expire(state) {
   return {
     count: state.count,
@@ -49,6 +56,7 @@ export function expire(state) {
 export function finish() {}
 
 // Sums in the order of the byte values, because the result of a float sum depends on the order.
+/** @param {number[]} bytes */
 function entropy(bytes) {
   const counts = new Array(256).fill(0);
   for (const byte of bytes) counts[byte]++;

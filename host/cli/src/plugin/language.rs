@@ -14,6 +14,9 @@ pub(super) enum Language {
     Zig,
     #[value(name = "javascript")]
     JavaScript,
+    /// JavaScript with types. It has the SDK of JavaScript.
+    #[value(name = "typescript")]
+    TypeScript,
     Python,
     Go,
 }
@@ -25,7 +28,7 @@ impl Language {
             Self::Rust => "rust",
             Self::C => "c",
             Self::Zig => "zig",
-            Self::JavaScript => "javascript",
+            Self::JavaScript | Self::TypeScript => "javascript",
             Self::Python => "python",
             Self::Go => "go",
         }

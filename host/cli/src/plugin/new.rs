@@ -117,7 +117,30 @@ fn template(language: Language) -> (&'static str, &'static [File]) {
         ),
         Language::C => ("plugin.c", &[("plugin.c", text!("c/plugin.c"))]),
         Language::Zig => ("plugin.zig", &[("plugin.zig", text!("zig/plugin.zig"))]),
-        Language::JavaScript => ("plugin.js", &[("plugin.js", text!("javascript/plugin.js"))]),
+        Language::JavaScript => (
+            "plugin.js",
+            &[
+                ("plugin.js", text!("javascript/plugin.js")),
+                ("package.json", text!("javascript/package.json")),
+                ("jsconfig.json", text!("javascript/jsconfig.json")),
+                (
+                    "tests/plugin.test.js",
+                    text!("javascript/tests/plugin.test.js"),
+                ),
+            ],
+        ),
+        Language::TypeScript => (
+            "plugin.ts",
+            &[
+                ("plugin.ts", text!("typescript/plugin.ts")),
+                ("package.json", text!("typescript/package.json")),
+                ("tsconfig.json", text!("typescript/tsconfig.json")),
+                (
+                    "tests/plugin.test.ts",
+                    text!("typescript/tests/plugin.test.ts"),
+                ),
+            ],
+        ),
         Language::Python => ("plugin.py", &[("plugin.py", text!("python/plugin.py"))]),
         Language::Go => (
             ".",

@@ -137,6 +137,7 @@ const JAVASCRIPT: &[File] = files![
     "sdk/javascript/flowloom/testing.d.ts"
     "sdk/javascript/flowloom/testing.js"
     "sdk/javascript/flowloom/utf8.js"
+    "sdk/javascript/strip_types.mjs"
 ];
 
 const PYTHON: &[File] = files![
@@ -174,7 +175,7 @@ fn files(language: Language) -> impl Iterator<Item = &'static File> {
         Language::Rust => &[RUST_MANIFESTS, RUST],
         Language::C => &[CONTRACT, C],
         Language::Zig => &[CONTRACT, ZIG, C],
-        Language::JavaScript => &[CONTRACT, JAVASCRIPT],
+        Language::JavaScript | Language::TypeScript => &[CONTRACT, JAVASCRIPT],
         Language::Python => &[CONTRACT, PYTHON],
         Language::Go => &[CONTRACT, GO],
     };

@@ -72,7 +72,7 @@ fn extensions(language: Language) -> &'static [&'static str] {
         Language::Rust => &["rs", "toml"],
         Language::C => &["c", "h"],
         Language::Zig => &["zig"],
-        Language::JavaScript => &["js", "mjs", "json"],
+        Language::JavaScript | Language::TypeScript => &["js", "mjs", "ts", "json"],
         Language::Python => &["py"],
         Language::Go => &["go", "mod"],
     }

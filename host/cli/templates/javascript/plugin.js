@@ -1,5 +1,9 @@
 // The size of a flow's largest packet, and whether the source of the flow sent it.
 
+/** @import { Flow, Manifest, Options, Packet } from "flowloom" */
+/** @typedef {{ size: number, by_source: boolean }} State */
+
+/** @param {Options} options @returns {Manifest} */
 export function open(options) {
   return {
     description: "The largest packet of a flow.",
@@ -11,12 +15,14 @@ export function open(options) {
   };
 }
 
+/** @param {Packet} packet @param {Flow} flow @returns {State} */
 export function init(packet, flow) {
   const state = { size: 0, by_source: false };
   update(state, packet, flow);
   return state;
 }
 
+/** @param {State} state @param {Packet} packet @param {Flow} flow */
 export function update(state, packet, flow) {
   if (packet.ip_size > state.size) {
     state.size = packet.ip_size;
@@ -24,6 +30,7 @@ export function update(state, packet, flow) {
   }
 }
 
+/** @param {State} state @param {Flow} flow */
 export function expire(state, flow) {
   return state;
 }
