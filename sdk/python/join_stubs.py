@@ -144,14 +144,15 @@ def join(component):
         for instance, module in of_instance.items()
         for kind, name, body in stubs[module]
     ]
-    out = component[:8]
+    # A component has 18 MB, so that each copy of it takes some milliseconds.
+    out = [component[:8]]
     for kind, contents in written:
         if kind == MODULE:
             if modules == of_instance[first]:
                 contents = joined(functions)
             modules += 1
-        out += section(kind, contents)
-    return out
+        out += [bytes([kind]), number(len(contents)), contents]
+    return b"".join(out)
 
 
 def renamed(instance, name):
