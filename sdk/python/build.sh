@@ -12,6 +12,10 @@ need_pypi componentize-py componentize-py
 module=$1
 name=$(basename "$module" .py)
 [ -f "$module" ] || fail "cannot find $module"
-componentize-py --quiet --wit-path "$root/wit" --world dual-plugin componentize "$name" --stub-wasi \
-    --python-path "$(dirname "$module")" --python-path "$root/sdk/python" --output "$output"
+# A Rust backtrace would hide the error in the author's module.
+RUST_BACKTRACE=0 componentize-py --quiet --wit-path "$root/wit" --world dual-plugin componentize "$name" --stub-wasi \
+    --python-path "$(dirname "$module")" --python-path "$root/sdk/python" --output "$output" 2>"$work/errors" || {
+    python3 "$root/sdk/python/build_errors.py" "$work/errors" "$module"
+    exit 1
+}
 python3 "$root/sdk/python/join_stubs.py" "$output"

@@ -143,6 +143,7 @@ const JAVASCRIPT: &[File] = files![
 const PYTHON: &[File] = files![
     "sdk/python/README.md"
     "sdk/python/build.sh"
+    "sdk/python/build_errors.py"
     "sdk/python/flowloom/__init__.py"
     "sdk/python/flowloom/component.py"
     "sdk/python/flowloom/fields.py"
