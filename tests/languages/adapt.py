@@ -32,7 +32,7 @@ ALL_ACCEPTED = (
 WRONG_TYPE = "output `values` was set to another type"
 WRONG_TYPES = {
     "javascript": 'expire returned "a text" (text) for output `values`, which is texts; return an array',
-    "python": "output `values` must be a list of texts, not one text",
+    "python": "expire returned 'a text' (str) for output `values`, which is list[str]",
 }
 #: Options, other arguments, and the values of a flow, or a part of the errors.
 RUNS = [

@@ -4,8 +4,20 @@ from . import log
 from .options import OptionError, Options
 from .outputs import Json, Output
 from .plugin import Available, Plugin
+from .row_types import Flow, Packet
 
-__all__ = ["Available", "Json", "OptionError", "Options", "Output", "Plugin", "export", "log"]
+__all__ = [
+    "Available",
+    "Flow",
+    "Json",
+    "OptionError",
+    "Options",
+    "Output",
+    "Packet",
+    "Plugin",
+    "export",
+    "log",
+]
 
 
 def export(plugin):
@@ -19,6 +31,10 @@ def export(plugin):
         import wit_world  # noqa: F401  componentize-py generates it from the contract
     except ModuleNotFoundError:
         return None, None
+    from .checks import check_plugin
     from .component import Instance
 
+    if not (isinstance(plugin, type) and issubclass(plugin, Plugin)):
+        raise TypeError(f"flowloom.export needs a class that inherits from flowloom.Plugin, not {plugin!r}")
+    check_plugin(plugin)
     return Instance(plugin).classes()

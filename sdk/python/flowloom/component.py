@@ -1,17 +1,23 @@
 """Implements the two interfaces of the contract with one plugin. Imported only when a component is built."""
 
-from itertools import accumulate
+import sys
+from importlib.machinery import PathFinder
+from itertools import accumulate, chain
 
 from componentize_py_types import Err
 from wit_world.exports import BatchFeature, Feature, batch_feature, feature
 from wit_world.imports import manifest
 
-from . import fields, log
+from . import fields, log, report
+from .checks import Mistake, accepted, check_answer, check_plugin
 from .options import OptionError, Options
 from .plugin import Available
+from .row_types import Flow, Packet
 from .rows import Rows
 
 INIT, UPDATE, EXPIRE = range(3)
+#: The methods for these kinds of events.
+METHODS = ("init", "update", "expire")
 
 #: For each type of outputs: its type in the manifest, its value in a record, its values in a column.
 KINDS = {
@@ -35,6 +41,16 @@ OPTION_TYPES = {
 }
 
 
+class Missing:
+    """Explains the import of a module that is not in the component."""
+
+    @staticmethod
+    def find_spec(name, _path=None, _target=None):
+        raise ModuleNotFoundError(
+            f"module `{name}` is not in the component; import it at the top of the plugin's module", name=name
+        )
+
+
 class Instance:
     """An opened plugin and the states of its flows."""
 
@@ -42,6 +58,10 @@ class Instance:
         self.make = plugin
         self.slots = []
         self.ids = {}
+        self.rows = []
+        self.streams = log.redirect()
+        #: The method that failed, and its event in a batch, if `call` does not know it.
+        self.failed = None
 
     def classes(self):
         """Returns the classes `Feature` and `BatchFeature`, which componentize-py expects."""
@@ -61,22 +81,22 @@ class Instance:
                 return one.call("expire", one.expire, flow, values)
 
             def finish(self):
-                one.call("finish", one.plugin.finish)
+                one.call("finish", one.finish)
 
         class OneBatchFeature(BatchFeature):
             def open(self, options, available):
                 return one.call("open", one.open, options, available)
 
             def process(self, events):
-                return one.call("a batch", one.process, events)
+                return one.call("expire", one.process, events)
 
             def finish(self):
-                one.call("finish", one.plugin.finish)
+                one.call("finish", one.finish)
 
         return OneFeature, OneBatchFeature
 
-    def call(self, where, function, *arguments):
-        """Calls a function and logs its exceptions.
+    def call(self, name, function, *arguments):
+        """Calls a function for a method of the plugin and logs its exceptions.
 
         An exception becomes a trap, which has no text. The log is the only place for the text.
         """
@@ -85,30 +105,36 @@ class Instance:
         except Err:
             raise
         except BaseException as error:
-            log.error(f"{type(error).__name__} in {where}: {error} ({place(error)})")
+            for stream in self.streams:
+                stream.flush()
+            log.error(self.explain(error, name))
+            # componentize-py prints the exception again, with functions that trap.
+            sys.excepthook = silent
             raise
 
+    def explain(self, error, name):
+        name, event = self.failed or (name, "")
+        return report.line(error, name + event, getattr(self.plugin, name, None), self.rows, type(self.plugin))
+
+    def finish(self):
+        self.plugin.finish()
+        for stream in self.streams:
+            stream.flush()
+
     def open(self, given, available):
-        plugin = self.plugin = self.make()
+        for stream in self.streams:
+            # Standard output and standard error are those of the build until now.
+            stream.build = None
+        # The search for a module reads files, for which a component has only functions that trap.
+        sys.meta_path[:] = [Missing if finder is PathFinder else finder for finder in sys.meta_path]
         try:
-            options = Options(given)
-            plugin.open(options)
-            options.check()
-            plugin.adapt(known(available))
-            extra = [
-                name
-                for name, asked in (("payload", plugin.payload_bytes), ("bytes", plugin.packet_bytes))
-                if asked
-            ]
-            self.packets = Rows("Packet", plugin.packet, fields.PACKET, extra)
-            self.opened, self.updated, self.expired = (
-                Rows("Flow", names, fields.FLOW)
-                for names in (plugin.at_init, plugin.at_update, plugin.at_expire)
-            )
-        except (OptionError, ValueError) as error:
+            plugin, options = self.opened(given, available)
+        except OptionError as error:
             raise Err(str(error)) from None
-        self.outputs = [(output.name, output.type) for output in plugin.outputs]
-        self.names = {name for name, _ in self.outputs}
+        except Exception as error:
+            # As an error, the text is shown without a trap.
+            raise Err(self.explain(error, "open")) from None
+        self.outputs = {output.name: output.type for output in plugin.outputs}
         return manifest.Manifest(
             version=plugin.version,
             description=plugin.description,
@@ -130,17 +156,38 @@ class Instance:
             needs_one_meter=plugin.needs_one_meter,
         )
 
+    def opened(self, given, available):
+        """Returns the plugin, after its methods `open` and `adapt`, and the options that it read."""
+        self.plugin = self.make
+        plugin = self.plugin = self.make()
+        options = Options(given)
+        plugin.open(options)
+        options.check()
+        self.failed = "adapt", ""
+        plugin.adapt(known(available))
+        self.failed = "class", ""
+        check_plugin(plugin)
+        lengths = (("payload", plugin.payload_bytes), ("bytes", plugin.packet_bytes))
+        extra = [name for name, length in lengths if length]
+        self.packets = Rows(Packet, "packet", plugin.packet, fields.PACKET, extra)
+        self.at_init, self.at_update, self.at_expire = (
+            Rows(Flow, name, getattr(plugin, name), fields.FLOW) for name in ("at_init", "at_update", "at_expire")
+        )
+        self.rows = [self.packets, self.at_init, self.at_update, self.at_expire]
+        self.failed = None
+        return plugin, options
+
     def init(self, flow, packet, values):
         values = items(values)
         row = self.packets.of_packet(packet, values)
-        state = self.ids[flow] = self.plugin.init(row, self.opened.of_values(values))
+        state = self.ids[flow] = self.plugin.init(row, self.at_init.of_values(values))
         return self.verdict(state)
 
     def update(self, flow, packet, values):
         values = items(values)
         state = self.ids[flow]
         row = self.packets.of_packet(packet, values)
-        self.plugin.update(state, row, self.updated.of_values(values))
+        self.plugin.update(state, row, self.at_update.of_values(values))
         return self.verdict(state)
 
     def verdict(self, state):
@@ -149,17 +196,17 @@ class Instance:
 
     def expire(self, flow, values):
         state = self.ids.pop(flow)
-        answer = self.plugin.expire(state, self.expired.of_values(items(values)))
-        self.check(answer)
-        return [value(name, kind, answer.get(name)) for name, kind in self.outputs]
+        answer = self.plugin.expire(state, self.at_expire.of_values(items(values)))
+        check_answer(answer, self.outputs)
+        return [value(name, kind, answer.get(name)) for name, kind in self.outputs.items()]
 
     def process(self, events):
         packet = self.packets.of_columns(
             events.packets, [column for column in (events.payload, events.bytes) if column is not None]
         )
-        opened = self.opened.of_columns(events.opened)
-        updated = self.updated.of_columns(events.updated)
-        expired = self.expired.of_columns(events.expired)
+        opened = self.at_init.of_columns(events.opened)
+        updated = self.at_update.of_columns(events.updated)
+        expired = self.at_expire.of_columns(events.expired)
         init, update, expire = self.plugin.init, self.plugin.update, self.plugin.expire
         slots = memoryview(events.slots.value).cast("I")
         states = self.slots
@@ -167,27 +214,33 @@ class Instance:
         if missing > 0:
             states.extend([None] * missing)
         answers = []
-        for kind, slot in zip(events.kinds, slots):
-            if kind == UPDATE:
-                update(states[slot], packet(), updated())
-            elif kind == INIT:
-                states[slot] = init(packet(), opened())
-            else:
-                answers.append(expire(states[slot], expired()))
-                states[slot] = None
+        events = zip(events.kinds, slots)
+        try:
+            for kind, slot in events:
+                if kind == UPDATE:
+                    update(states[slot], packet(), updated())
+                elif kind == INIT:
+                    states[slot] = init(packet(), opened())
+                else:
+                    answers.append(expire(states[slot], expired()))
+                    states[slot] = None
+        except BaseException:
+            # `events` has those that follow the failed one.
+            left = sum(1 for _ in events)
+            self.failed = METHODS[kind], f", event {len(slots) - left} of {len(slots)} in the batch"
+            raise
         if not answers:
             return []
         for answer in answers:
-            self.check(answer)
+            check_answer(answer, self.outputs)
         return [
             output_column(name, kind, [answer.get(name) for answer in answers])
-            for name, kind in self.outputs
+            for name, kind in self.outputs.items()
         ]
 
-    def check(self, answer):
-        if not self.names.issuperset(answer):
-            wrong = next(name for name in answer if name not in self.names)
-            raise KeyError(f"expire returned a value for `{wrong}`, which is not a declared output")
+
+def silent(*_):
+    """Does nothing."""
 
 
 def items(values):
@@ -213,39 +266,35 @@ def described(option):
 
 
 def value(name, kind, value):
+    [value] = accepted(name, kind, [value])
     if value is None:
         return feature.Value_Null()
-    check_lists(name, kind, [value])
+    if kind in ("str", "Json", "list[str]"):
+        encoded(name, value if kind == "list[str]" else [value])
     return KINDS[kind][1](list(value) if kind.startswith("list") else value)
-
-
-def check_lists(name, kind, values):
-    """Raises a TypeError for a text in the place of a list of texts: it would be a list of its characters."""
-    if kind == "list[str]" and str in map(type, values):
-        raise TypeError(f"output `{name}` must be a list of texts, not one text")
 
 
 def output_column(name, kind, values):
     """Returns the column for these values. None becomes null."""
-    check_lists(name, kind, values)
+    values = accepted(name, kind, values)
     valid = b"" if None not in values else bytes(value is not None for value in values)
     if kind in ("int", "float"):
         values = [0 if value is None else value for value in values]
     elif kind == "bool":
         values = bytes(map(bool, values))
     else:
-        values = runs(kind, values)
+        values = runs(name, kind, values)
     return batch_feature.OutputColumn(KINDS[kind][2](values), valid)
 
 
-def runs(kind, values):
+def runs(name, kind, values):
     """Concatenates values of variable length."""
     if kind == "list[str]":
         lists = [value or () for value in values]
-        return batch_feature.TextLists(runs("str", joined(lists)), list(accumulate(map(len, lists))))
-    ends, end = [], 0
+        return batch_feature.TextLists(runs(name, "str", joined(lists)), list(accumulate(map(len, lists))))
     if kind in ("str", "Json"):
-        values = [None if value is None else value.encode() for value in values]
+        values = encoded(name, values)
+    ends, end = [], 0
     for value in values:
         end += len(value or ())
         ends.append(end)
@@ -258,12 +307,11 @@ def runs(kind, values):
 
 
 def joined(lists):
-    return [item for one in lists for item in one]
+    return list(chain.from_iterable(lists))
 
 
-def place(error):
-    """Returns file and line of the innermost call. A component cannot read the source line itself."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    return "?" if trace is None else f"{trace.tb_frame.f_code.co_filename}:{trace.tb_lineno}"
+def encoded(name, texts):
+    try:
+        return [None if text is None else text.encode() for text in texts]
+    except UnicodeEncodeError as error:
+        raise Mistake(f"expire returned a text for output `{name}` that UTF-8 cannot encode: {error.reason}") from None

@@ -8,20 +8,50 @@ from collections import namedtuple
 from functools import partial
 from itertools import chain, repeat
 
+from .checks import Mistake, meant
+
 
 class Rows:
-    """The rows of one type: packets, or flows at init, update or expire."""
+    """The rows of one type: packets, or flows at init, update or expire.
 
-    def __init__(self, title, names, table, extra=()):
-        unknown = [name for name in names if name not in table]
-        if unknown:
-            kind = title.lower()
-            raise ValueError(f"unknown {kind} field `{unknown[0]}`; `flowloom fields` lists the fields")
+    `attribute` is the attribute of the plugin that has the names of the fields.
+    """
+
+    def __init__(self, base, attribute, names, table, extra=()):
+        self.base = base
+        self.attribute = attribute
+        self.table = table
+        for name in names:
+            if name not in table:
+                raise Mistake(f"`{attribute}` requests the {self.unknown(name)}")
+            if names.count(name) > 1:
+                raise Mistake(f"`{attribute}` requests the {self.kind} field `{name}` twice")
         self.kinds = [table[name] for name in names]
         self.names = list(names)
         self.extra = extra
-        self.type = namedtuple(title, [*names, *extra])
+        plain = namedtuple(base.__name__, [*names, *extra])
+        self.type = type(base.__name__, (plain, base), {"__slots__": ()})
         self._new = partial(tuple.__new__, self.type)
+
+    @property
+    def kind(self):
+        return self.base.__name__.lower()
+
+    def unknown(self, name):
+        """Returns what to say about a field that does not exist."""
+        suggestion = meant(name, self.table) or "; `flowloom fields` lists the fields"
+        return f"{self.kind} field `{name}`, which does not exist{suggestion}"
+
+    def missing(self, name):
+        """Returns what to say about an attribute that a row does not have."""
+        if length := {"payload": "payload_bytes", "bytes": "packet_bytes"}.get(name if self.kind == "packet" else ""):
+            return f"`packet.{name}` was not requested; set `{length}`"
+        if name in self.table:
+            return f"{self.kind} field `{name}` was not requested; add it to `{self.attribute}`"
+        # A requested field is the better suggestion.
+        if suggestion := meant(name, self.type._fields):
+            return f"{self.kind} has no field `{name}`{suggestion}"
+        return f"it reads the {self.unknown(name)}"
 
     def of_columns(self, columns, extra=()):
         """Returns a function that returns the next row at each call."""
