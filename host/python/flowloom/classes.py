@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Union
 
+from .checks import Mistake, check_plugin
 from .errors import ParameterError
 from .options import OptionError, Options
 from .plugin import Available, Plugin
@@ -51,7 +52,8 @@ class InProcess:
             plugin.open(options)
             options.check()
             plugin.adapt(available)
-        except OptionError as error:
+            check_plugin(plugin)
+        except (Mistake, OptionError) as error:
             raise ParameterError(f"plugin '{self.name}': {error}") from None
         return {
             "name": self.name,
