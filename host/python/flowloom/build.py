@@ -29,7 +29,7 @@ __all__ = ["build_plugin"]
 _LITERALS = (bool, int, float, complex, str, bytes, type(None))
 
 # What the package `flowloom` has in a component.
-_IN_COMPONENTS = {"Available", "Json", "OptionError", "Options", "Output", "Plugin"}
+_IN_COMPONENTS = {"Available", "Flow", "Json", "OptionError", "Options", "Output", "Packet", "Plugin"}
 
 # The parameters of methods after `self`, and the attributes that declare their fields.
 _DECLARED = {

@@ -6,7 +6,7 @@ The Python version of plugins/first_bytes_stats.
 import math
 
 import flowloom
-from flowloom import Output
+from flowloom import Flow, Options, Output, Packet
 
 
 class State:
@@ -14,7 +14,7 @@ class State:
 
     __slots__ = ("count", "first", "mean", "squares")
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.count = 0
         self.mean = 0.0
         # The sum of the squared differences from the mean.
@@ -35,16 +35,16 @@ class FirstBytesStats(flowloom.Plugin):
         ),
     ]
 
-    def open(self, options):
+    def open(self, options: Options) -> None:
         about = "Number of payload bytes per flow to use for the entropy."
         self.payload_bytes = options.integer("n", about, default=64, least=1, most=4096)
 
-    def init(self, packet, flow):
+    def init(self, packet: Packet, flow: Flow) -> State:
         state = State()
         self.update(state, packet, flow)
         return state
 
-    def update(self, state, packet, flow):
+    def update(self, state: State, packet: Packet, flow: Flow) -> None:
         state.count += 1
         size = packet.ip_size
         off = size - state.mean
@@ -54,7 +54,7 @@ class FirstBytesStats(flowloom.Plugin):
         if missing > 0:
             state.first += packet.payload[:missing]
 
-    def expire(self, state, flow):
+    def expire(self, state: State, flow: Flow) -> dict[str, object]:
         return {
             "count": state.count,
             "mean": state.mean,
@@ -64,13 +64,13 @@ class FirstBytesStats(flowloom.Plugin):
         }
 
 
-def entropy(data):
+def entropy(data: bytes) -> float:
     """Sums in the order of the byte values, because the result of a float sum depends on the order."""
-    entropy = 0.0
+    total = 0.0
     for value in sorted(set(data)):
         share = data.count(value) / len(data)
-        entropy -= share * math.log2(share)
-    return entropy
+        total -= share * math.log2(share)
+    return total
 
 
 Feature, BatchFeature = flowloom.export(FirstBytesStats)
