@@ -8,22 +8,22 @@ class Packet(tuple[Any, ...]):
 
     @property
     def time_ns(self) -> int:
-        """The time of capture since 1970-01-01 UTC. It is never less than the time of an earlier packet. In
+        """The time of capture since 1970-01-01 UTC. It is never less than the time of an earlier packet. Unit:
         ns.
         """
 
     @property
     def time_ms(self) -> int:
-        """The value of time_ns, truncated to milliseconds. In ms."""
+        """The value of time_ns, truncated to milliseconds. Unit: ms."""
 
     @property
     def time_us(self) -> int:
-        """The value of time_ns, truncated to microseconds. In us."""
+        """The value of time_ns, truncated to microseconds. Unit: us."""
 
     @property
     def delta_time_ms(self) -> int:
         """The time since the flow's previous packet, of either direction; 0 for the first packet. It is the
-        difference of two times that are each truncated to milliseconds. In ms.
+        difference of two times that are each truncated to milliseconds. Unit: ms.
         """
 
     @property
@@ -34,55 +34,59 @@ class Packet(tuple[Any, ...]):
 
     @property
     def raw_size(self) -> int:
-        """The size of the frame on the wire, including the link layer. In bytes."""
+        """The size of the frame on the wire, including the link layer. Unit: bytes."""
 
     @property
     def ip_size(self) -> int:
-        """The size of the IP packet, as its header states it. In bytes."""
+        """The size of the IP packet, as its header states it. Unit: bytes."""
 
     @property
     def transport_size(self) -> int:
         """The size of transport header and payload, by the IP header. It is 0 for protocols other than TCP,
-        UDP, ICMP and ICMPv6, and for packets that are too short for a TCP or UDP header. In bytes.
+        UDP, ICMP and ICMPv6, and for packets that are too short for a TCP or UDP header. Unit: bytes.
         """
 
     @property
     def payload_size(self) -> int:
-        """The size of the transport payload, by the IP header; 0 if `transport_size` is 0. In bytes."""
+        """The size of the transport payload, by the IP header; 0 if `transport_size` is 0. Unit: bytes."""
 
     @property
     def src_ip(self) -> str:
-        """The source address."""
+        """The source address. Needs the grant `addresses`."""
 
     @property
     def src_mac(self) -> str:
-        """The source MAC address of this frame; zeros if its link layer has none."""
+        """The source MAC address of this frame; zeros if its link layer has none. Needs the grant `addresses`."""
 
     @property
     def src_oui(self) -> str:
-        """The first three bytes of src_mac."""
+        """The first three bytes of src_mac. Needs the grant `addresses`."""
 
     @property
     def dst_ip(self) -> str:
-        """The destination address."""
+        """The destination address. Needs the grant `addresses`."""
 
     @property
     def dst_mac(self) -> str:
-        """The destination MAC address of this frame; zeros if its link layer has none."""
+        """The destination MAC address of this frame; zeros if its link layer has none. Needs the grant
+        `addresses`.
+        """
 
     @property
     def dst_oui(self) -> str:
-        """The first three bytes of dst_mac."""
+        """The first three bytes of dst_mac. Needs the grant `addresses`."""
 
     @property
     def src_pseudonym(self) -> int:
         """A number below 2^63 that replaces the source address. The same address has the same number
-        throughout the run, and in all runs with the same key.
+        throughout the run, and in all runs with the same key. Needs the grant `pseudonyms`.
         """
 
     @property
     def dst_pseudonym(self) -> int:
-        """A number that replaces the destination address, with the same properties as src_pseudonym."""
+        """A number that replaces the destination address, with the same properties as src_pseudonym. Needs the
+        grant `pseudonyms`.
+        """
 
     @property
     def src_port(self) -> int:
@@ -156,7 +160,7 @@ class Packet(tuple[Any, ...]):
 
     @property
     def tcp_window(self) -> int:
-        """The window in the TCP header, without scaling; 0 for other protocols. In bytes."""
+        """The window in the TCP header, without scaling; 0 for other protocols. Unit: bytes."""
 
     @property
     def tcp_seq(self) -> int:
@@ -195,7 +199,7 @@ class Flow(tuple[Any, ...]):
     @property
     def capture(self) -> int:
         """The number of the flow's capture, from 0. Rotated files of one link are one capture. Each other file
-        is a separate capture (`--group`). (Not in NFStream.)
+        is a separate capture (`--group`). (Not in NFStream.) Present with several sources.
         """
 
     @property
@@ -207,15 +211,17 @@ class Flow(tuple[Any, ...]):
 
     @property
     def src_ip(self) -> str:
-        """The source address of the flow's first packet."""
+        """The source address of the flow's first packet. Needs the grant `addresses`."""
 
     @property
     def src_mac(self) -> str:
-        """The source MAC address of the flow's first packet; zeros if its link layer has none."""
+        """The source MAC address of the flow's first packet; zeros if its link layer has none. Needs the grant
+        `addresses`.
+        """
 
     @property
     def src_oui(self) -> str:
-        """The first three bytes of src_mac."""
+        """The first three bytes of src_mac. Needs the grant `addresses`."""
 
     @property
     def src_ip_is_private(self) -> bool:
@@ -229,15 +235,17 @@ class Flow(tuple[Any, ...]):
 
     @property
     def dst_ip(self) -> str:
-        """The destination address of the flow's first packet."""
+        """The destination address of the flow's first packet. Needs the grant `addresses`."""
 
     @property
     def dst_mac(self) -> str:
-        """The destination MAC address of the flow's first packet; zeros if its link layer has none."""
+        """The destination MAC address of the flow's first packet; zeros if its link layer has none. Needs the
+        grant `addresses`.
+        """
 
     @property
     def dst_oui(self) -> str:
-        """The first three bytes of dst_mac."""
+        """The first three bytes of dst_mac. Needs the grant `addresses`."""
 
     @property
     def dst_ip_is_private(self) -> bool:
@@ -264,25 +272,25 @@ class Flow(tuple[Any, ...]):
     @property
     def tunnel_id(self) -> int:
         """The innermost tunnel that contains the flow: 0 none, 1 GTP-U, 2 CAPWAP, 3 TZSP, 5 VXLAN, 6 GRE, 7
-        Geneve.
+        Geneve. Present unless decode_tunnels is false.
         """
 
     @property
     def splt_direction(self) -> list[int]:
         """The direction of each of the flow's first packets: 0 for the direction of the first one, 1 for the
-        opposite direction, -1 if there was no such packet.
+        opposite direction, -1 if there was no such packet. Present with splt_analysis.
         """
 
     @property
     def splt_ps(self) -> list[int]:
         """The size of each of the flow's first packets, as the accounting mode defines the size; -1 if there
-        was no such packet. In bytes.
+        was no such packet. Unit: bytes. Present with splt_analysis.
         """
 
     @property
     def splt_piat_ms(self) -> list[int]:
         """The time from the previous packet, of either direction, to each of the flow's first packets; 0 for
-        the first one, -1 if there was no such packet. In ms.
+        the first one, -1 if there was no such packet. Unit: ms. Present with splt_analysis.
         """
 
     @property
@@ -290,418 +298,463 @@ class Flow(tuple[Any, ...]):
         """The application of the flow, as nDPI names it, for example DNS. If the application uses another
         protocol, the name of that protocol comes first, for example TLS.Facebook. The value is Unknown if
         the application was not determined. (The names are those of the nDPI that is loaded. NFStream 6.6.0
-        includes nDPI 5.0.)
+        includes nDPI 5.0.) Present unless n_dissections is 0. Needs the grant `application`.
         """
 
     @property
     def application_category_name(self) -> str:
         """The category of the application, as nDPI names it, for example SocialNetwork or Network. The value
-        is Unspecified if there is none.
+        is Unspecified if there is none. Present unless n_dissections is 0. Needs the grant `application`.
         """
 
     @property
     def application_is_guessed(self) -> bool:
         """True if nDPI did not find the application in the packets, but guessed it from ports, addresses and
-        earlier flows.
+        earlier flows. Present unless n_dissections is 0. Needs the grant `application`.
         """
 
     @property
     def application_confidence(self) -> int:
-        """The method by which nDPI found the application, as nDPI 5.0 numbers it."""
+        """The method by which nDPI found the application, as nDPI 5.0 numbers it. Present unless n_dissections
+        is 0. Needs the grant `application`.
+        """
 
     @property
     def requested_server_name(self) -> str:
         """The name that the client requested: in TLS and QUIC (SNI), HTTP (Host), DNS, DHCP and others. With
         nDPI 4.2, it is the software of the client for SSH, as in nDPI's own reader. It has at most 79 bytes
-        and is empty if there is none.
+        and is empty if there is none. Present unless n_dissections is 0. Needs the grant `names`.
         """
 
     @property
     def client_fingerprint(self) -> str:
         """The fingerprint of a TLS or QUIC client, the HASSH of an SSH client, or the fingerprint of a DHCP
         client; empty if there is none. For TLS and QUIC, it is JA4 with nDPI 5.0, as in NFStream 6.6.0, and
-        JA3 with nDPI 4.2.
+        JA3 with nDPI 4.2. Present unless n_dissections is 0. Needs the grant `names`.
         """
 
     @property
     def server_fingerprint(self) -> str:
-        """The JA3S of a TLS or QUIC server, or the HASSH of an SSH server; empty if there is none."""
+        """The JA3S of a TLS or QUIC server, or the HASSH of an SSH server; empty if there is none. Present
+        unless n_dissections is 0. Needs the grant `names`.
+        """
 
     @property
     def user_agent(self) -> str:
         """The user agent that the client states in HTTP or QUIC. It has at most 255 bytes and is empty if
-        there is none.
+        there is none. Present unless n_dissections is 0. Needs the grant `names`.
         """
 
     @property
     def content_type(self) -> str:
-        """The content type of an HTTP response. It has at most 63 bytes and is empty if there is none."""
+        """The content type of an HTTP response. It has at most 63 bytes and is empty if there is none. Present
+        unless n_dissections is 0. Needs the grant `names`.
+        """
 
     @property
     def client_ja4(self) -> str:
         """The JA4 fingerprint of a TLS, DTLS or QUIC client, as FoxIO defines it; empty if there is none. nDPI
-        4.2 does not compute it. (NFStream does not have this field.)
+        4.2 does not compute it. (NFStream does not have this field.) Present unless n_dissections is 0.
+        Needs the grant `names`.
         """
 
     @property
     def tcp_fingerprint(self) -> str:
         """nDPI's fingerprint of the client's first TCP packet: its flags, the time to live, the window size
         and a hash of the options; empty if there is none. nDPI 4.2 does not compute it. (NFStream does not
-        have this field.)
+        have this field.) Present unless n_dissections is 0. Needs the grant `names`.
         """
 
     @property
     def application_domain(self) -> str:
         """The domain of the requested server name, as nDPI determines it; empty if there is none. nDPI 4.2
-        does not determine it. (NFStream does not have this field.)
+        does not determine it. (NFStream does not have this field.) Present unless n_dissections is 0. Needs
+        the grant `names`.
         """
 
     @property
     def application_stack(self) -> str:
         """The protocols of the flow from the outermost one on, as nDPI names them; empty if none is known.
-        nDPI 4.2 finds at most 2, nDPI 5.0 at most 8. (NFStream does not have this field.)
+        nDPI 4.2 finds at most 2, nDPI 5.0 at most 8. (NFStream does not have this field.) Present unless
+        n_dissections is 0. Needs the grant `application`.
         """
 
     @property
     def application_risks(self) -> str:
         """The risks that nDPI sees in the flow, as nDPI names them, in the order of their numbers; empty if
-        there are none. (NFStream does not have this field.)
+        there are none. (NFStream does not have this field.) Present unless n_dissections is 0. Needs the
+        grant `application`.
         """
 
     @property
     def application_risk_score(self) -> int:
         """The sum of the scores that nDPI gives to the risks of the flow, for client and server; 0 without
-        risks. (NFStream does not have this field.)
+        risks. (NFStream does not have this field.) Present unless n_dissections is 0. Needs the grant
+        `application`.
         """
 
     @property
     def bidirectional_first_seen_ms(self) -> int:
         """The time of the first packet of the flow since 1970-01-01 UTC, truncated to milliseconds; 0 if there
-        is none. In ms.
+        is none. Unit: ms.
         """
 
     @property
     def bidirectional_last_seen_ms(self) -> int:
         """The time of the last packet of the flow since 1970-01-01 UTC, truncated to milliseconds; 0 if there
-        is none. In ms.
+        is none. Unit: ms.
         """
 
     @property
     def bidirectional_duration_ms(self) -> int:
-        """The time from the first to the last packet of the flow. In ms."""
+        """The time from the first to the last packet of the flow. Unit: ms."""
 
     @property
     def bidirectional_packets(self) -> int:
-        """The number of packets of the flow. In packets."""
+        """The number of packets of the flow. Unit: packets."""
 
     @property
     def bidirectional_bytes(self) -> int:
         """The sum of the sizes of the packets of the flow, as the accounting mode defines the size. By
-        default, it is the size of the whole frame on the wire. In bytes.
+        default, it is the size of the whole frame on the wire. Unit: bytes.
         """
 
     @property
     def bidirectional_min_ps(self) -> int:
         """The size of the smallest packet of the flow, as the accounting mode defines the size; 0 if there is
-        none. In bytes.
+        none. Unit: bytes. Present with statistical_analysis.
         """
 
     @property
     def bidirectional_mean_ps(self) -> float:
-        """The mean size of the packets of the flow; 0 if there are none. In bytes."""
+        """The mean size of the packets of the flow; 0 if there are none. Unit: bytes. Present with
+        statistical_analysis.
+        """
 
     @property
     def bidirectional_stddev_ps(self) -> float:
         """The sample standard deviation of the sizes of the packets of the flow; 0 for fewer than two packets.
-        In bytes.
+        Unit: bytes. Present with statistical_analysis.
         """
 
     @property
     def bidirectional_max_ps(self) -> int:
-        """The size of the largest packet of the flow; 0 if there is none. In bytes."""
+        """The size of the largest packet of the flow; 0 if there is none. Unit: bytes. Present with
+        statistical_analysis.
+        """
 
     @property
     def bidirectional_min_piat_ms(self) -> int:
-        """The shortest time between two successive packets of the flow; 0 for fewer than two packets. In ms."""
+        """The shortest time between two successive packets of the flow; 0 for fewer than two packets. Unit:
+        ms. Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_mean_piat_ms(self) -> float:
-        """The mean time between two successive packets of the flow; 0 for fewer than two packets. In ms."""
+        """The mean time between two successive packets of the flow; 0 for fewer than two packets. Unit: ms.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_stddev_piat_ms(self) -> float:
         """The sample standard deviation of the times between successive packets of the flow; 0 for fewer than
-        three packets. In ms.
+        three packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def bidirectional_max_piat_ms(self) -> int:
-        """The longest time between two successive packets of the flow; 0 for fewer than two packets. In ms."""
+        """The longest time between two successive packets of the flow; 0 for fewer than two packets. Unit: ms.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_syn_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag syn; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag syn; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_cwr_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag cwr; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag cwr; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_ece_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag ece; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag ece; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_urg_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag urg; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag urg; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_ack_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag ack; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag ack; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_psh_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag psh; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag psh; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_rst_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag rst; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag rst; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def bidirectional_fin_packets(self) -> int:
-        """The number of packets of the flow that have the TCP flag fin; 0 for other protocols. In packets."""
+        """The number of packets of the flow that have the TCP flag fin; 0 for other protocols. Unit: packets.
+        Present with statistical_analysis.
+        """
 
     @property
     def src2dst_first_seen_ms(self) -> int:
         """The time of the first packet from source to destination since 1970-01-01 UTC, truncated to
-        milliseconds; 0 if there is none. In ms.
+        milliseconds; 0 if there is none. Unit: ms.
         """
 
     @property
     def src2dst_last_seen_ms(self) -> int:
         """The time of the last packet from source to destination since 1970-01-01 UTC, truncated to
-        milliseconds; 0 if there is none. In ms.
+        milliseconds; 0 if there is none. Unit: ms.
         """
 
     @property
     def src2dst_duration_ms(self) -> int:
-        """The time from the first to the last packet from source to destination. In ms."""
+        """The time from the first to the last packet from source to destination. Unit: ms."""
 
     @property
     def src2dst_packets(self) -> int:
-        """The number of packets from source to destination. In packets."""
+        """The number of packets from source to destination. Unit: packets."""
 
     @property
     def src2dst_bytes(self) -> int:
         """The sum of the sizes of the packets from source to destination, as the accounting mode defines the
-        size. By default, it is the size of the whole frame on the wire. In bytes.
+        size. By default, it is the size of the whole frame on the wire. Unit: bytes.
         """
 
     @property
     def src2dst_min_ps(self) -> int:
         """The size of the smallest packet from source to destination, as the accounting mode defines the size;
-        0 if there is none. In bytes.
+        0 if there is none. Unit: bytes. Present with statistical_analysis.
         """
 
     @property
     def src2dst_mean_ps(self) -> float:
-        """The mean size of the packets from source to destination; 0 if there are none. In bytes."""
+        """The mean size of the packets from source to destination; 0 if there are none. Unit: bytes. Present
+        with statistical_analysis.
+        """
 
     @property
     def src2dst_stddev_ps(self) -> float:
         """The sample standard deviation of the sizes of the packets from source to destination; 0 for fewer
-        than two packets. In bytes.
+        than two packets. Unit: bytes. Present with statistical_analysis.
         """
 
     @property
     def src2dst_max_ps(self) -> int:
-        """The size of the largest packet from source to destination; 0 if there is none. In bytes."""
+        """The size of the largest packet from source to destination; 0 if there is none. Unit: bytes. Present
+        with statistical_analysis.
+        """
 
     @property
     def src2dst_min_piat_ms(self) -> int:
         """The shortest time between two successive packets from source to destination; 0 for fewer than two
-        packets. In ms.
+        packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def src2dst_mean_piat_ms(self) -> float:
         """The mean time between two successive packets from source to destination; 0 for fewer than two
-        packets. In ms.
+        packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def src2dst_stddev_piat_ms(self) -> float:
         """The sample standard deviation of the times between successive packets from source to destination; 0
-        for fewer than three packets. In ms.
+        for fewer than three packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def src2dst_max_piat_ms(self) -> int:
         """The longest time between two successive packets from source to destination; 0 for fewer than two
-        packets. In ms.
+        packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def src2dst_syn_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag syn; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_cwr_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag cwr; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_ece_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag ece; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_urg_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag urg; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_ack_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag ack; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_psh_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag psh; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_rst_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag rst; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def src2dst_fin_packets(self) -> int:
         """The number of packets from source to destination that have the TCP flag fin; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_first_seen_ms(self) -> int:
         """The time of the first packet from destination to source since 1970-01-01 UTC, truncated to
-        milliseconds; 0 if there is none. In ms.
+        milliseconds; 0 if there is none. Unit: ms.
         """
 
     @property
     def dst2src_last_seen_ms(self) -> int:
         """The time of the last packet from destination to source since 1970-01-01 UTC, truncated to
-        milliseconds; 0 if there is none. In ms.
+        milliseconds; 0 if there is none. Unit: ms.
         """
 
     @property
     def dst2src_duration_ms(self) -> int:
-        """The time from the first to the last packet from destination to source. In ms."""
+        """The time from the first to the last packet from destination to source. Unit: ms."""
 
     @property
     def dst2src_packets(self) -> int:
-        """The number of packets from destination to source. In packets."""
+        """The number of packets from destination to source. Unit: packets."""
 
     @property
     def dst2src_bytes(self) -> int:
         """The sum of the sizes of the packets from destination to source, as the accounting mode defines the
-        size. By default, it is the size of the whole frame on the wire. In bytes.
+        size. By default, it is the size of the whole frame on the wire. Unit: bytes.
         """
 
     @property
     def dst2src_min_ps(self) -> int:
         """The size of the smallest packet from destination to source, as the accounting mode defines the size;
-        0 if there is none. In bytes.
+        0 if there is none. Unit: bytes. Present with statistical_analysis.
         """
 
     @property
     def dst2src_mean_ps(self) -> float:
-        """The mean size of the packets from destination to source; 0 if there are none. In bytes."""
+        """The mean size of the packets from destination to source; 0 if there are none. Unit: bytes. Present
+        with statistical_analysis.
+        """
 
     @property
     def dst2src_stddev_ps(self) -> float:
         """The sample standard deviation of the sizes of the packets from destination to source; 0 for fewer
-        than two packets. In bytes.
+        than two packets. Unit: bytes. Present with statistical_analysis.
         """
 
     @property
     def dst2src_max_ps(self) -> int:
-        """The size of the largest packet from destination to source; 0 if there is none. In bytes."""
+        """The size of the largest packet from destination to source; 0 if there is none. Unit: bytes. Present
+        with statistical_analysis.
+        """
 
     @property
     def dst2src_min_piat_ms(self) -> int:
         """The shortest time between two successive packets from destination to source; 0 for fewer than two
-        packets. In ms.
+        packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def dst2src_mean_piat_ms(self) -> float:
         """The mean time between two successive packets from destination to source; 0 for fewer than two
-        packets. In ms.
+        packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def dst2src_stddev_piat_ms(self) -> float:
         """The sample standard deviation of the times between successive packets from destination to source; 0
-        for fewer than three packets. In ms.
+        for fewer than three packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def dst2src_max_piat_ms(self) -> int:
         """The longest time between two successive packets from destination to source; 0 for fewer than two
-        packets. In ms.
+        packets. Unit: ms. Present with statistical_analysis.
         """
 
     @property
     def dst2src_syn_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag syn; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_cwr_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag cwr; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_ece_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag ece; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_urg_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag urg; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_ack_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag ack; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_psh_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag psh; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_rst_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag rst; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
 
     @property
     def dst2src_fin_packets(self) -> int:
         """The number of packets from destination to source that have the TCP flag fin; 0 for other protocols.
-        In packets.
+        Unit: packets. Present with statistical_analysis.
         """
