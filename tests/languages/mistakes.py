@@ -92,6 +92,8 @@ def run(flowloom, plugin, mistake):
         ended = subprocess.run([*command, "-o", str(output)], capture_output=True, text=True, errors="replace")
         rows = output.read_text().splitlines() if output.exists() else []
     lines = [line for line in ended.stderr.splitlines() if not line.startswith(SUMMARY)]
+    # Only the first run of a component compiles it.
+    lines = [line for line in lines if not line.startswith(" INFO compiling ")]
     text = "\n".join([f"exit code {ended.returncode}", *lines])
     text = text.replace(str(plugin), "mistakes.wasm").replace(f"{ROOT}/", "")
     if rows:
