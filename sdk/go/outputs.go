@@ -40,55 +40,55 @@ func newOutputs(declared []Output, rows int) *Outputs {
 	return o
 }
 
-// Boolean sets output n.
-func (o *Outputs) Boolean(n int, value bool) {
+// SetBoolean sets output n.
+func (o *Outputs) SetBoolean(n int, value bool) {
 	c := o.set(n, Boolean)
 	if value {
 		c.booleans[o.row] = 1
 	}
 }
 
-// Integer sets output n.
-func (o *Outputs) Integer(n int, value int64) { o.set(n, Integer).integers[o.row] = value }
+// SetInteger sets output n.
+func (o *Outputs) SetInteger(n int, value int64) { o.set(n, Integer).integers[o.row] = value }
 
-// Float sets output n.
-func (o *Outputs) Float(n int, value float64) { o.set(n, Float).floats[o.row] = value }
+// SetFloat sets output n.
+func (o *Outputs) SetFloat(n int, value float64) { o.set(n, Float).floats[o.row] = value }
 
-// Text sets output n.
-func (o *Outputs) Text(n int, value string) { o.setText(n, Text, value) }
+// SetText sets output n.
+func (o *Outputs) SetText(n int, value string) { o.appendText(n, Text, value) }
 
-// JSON sets output n.
-func (o *Outputs) JSON(n int, value string) { o.setText(n, JSON, value) }
+// SetJSON sets output n.
+func (o *Outputs) SetJSON(n int, value string) { o.appendText(n, JSON, value) }
 
-func (o *Outputs) setText(n int, t Type, value string) {
+func (o *Outputs) appendText(n int, t Type, value string) {
 	c := o.set(n, t)
 	c.bytes = append(c.bytes, value...)
 	c.ends[o.row] = uint32(len(c.bytes))
 }
 
-// Bytes sets output n.
-func (o *Outputs) Bytes(n int, value []byte) {
+// SetBytes sets output n.
+func (o *Outputs) SetBytes(n int, value []byte) {
 	c := o.set(n, Bytes)
 	c.bytes = append(c.bytes, value...)
 	c.ends[o.row] = uint32(len(c.bytes))
 }
 
-// Integers sets output n.
-func (o *Outputs) Integers(n int, value []int64) {
+// SetIntegers sets output n.
+func (o *Outputs) SetIntegers(n int, value []int64) {
 	c := o.set(n, Integers)
 	c.integers = append(c.integers, value...)
 	c.ends[o.row] = uint32(len(c.integers))
 }
 
-// Floats sets output n.
-func (o *Outputs) Floats(n int, value []float64) {
+// SetFloats sets output n.
+func (o *Outputs) SetFloats(n int, value []float64) {
 	c := o.set(n, Floats)
 	c.floats = append(c.floats, value...)
 	c.ends[o.row] = uint32(len(c.floats))
 }
 
-// Texts sets output n.
-func (o *Outputs) Texts(n int, value []string) {
+// SetTexts sets output n.
+func (o *Outputs) SetTexts(n int, value []string) {
 	c := o.set(n, Texts)
 	for _, text := range value {
 		c.bytes = append(c.bytes, text...)

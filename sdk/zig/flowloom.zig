@@ -106,34 +106,34 @@ pub const Options = opaque {
 
 /// The outputs of the flow that ends. Outputs that are not set are null.
 pub const Outputs = opaque {
-    pub const boolean = flowloom_set_boolean;
-    pub const integer = flowloom_set_integer;
-    pub const float = flowloom_set_float;
+    pub const setBoolean = flowloom_set_boolean;
+    pub const setInteger = flowloom_set_integer;
+    pub const setFloat = flowloom_set_float;
 
-    pub fn text(outputs: *Outputs, n: usize, value: []const u8) void {
+    pub fn setText(outputs: *Outputs, n: usize, value: []const u8) void {
         flowloom_set_text(outputs, n, value.ptr, value.len);
     }
 
-    pub fn bytes(outputs: *Outputs, n: usize, value: []const u8) void {
+    pub fn setBytes(outputs: *Outputs, n: usize, value: []const u8) void {
         flowloom_set_bytes(outputs, n, value.ptr, value.len);
     }
 
-    pub fn integers(outputs: *Outputs, n: usize, value: []const i64) void {
+    pub fn setIntegers(outputs: *Outputs, n: usize, value: []const i64) void {
         flowloom_set_integers(outputs, n, value.ptr, value.len);
     }
 
-    pub fn floats(outputs: *Outputs, n: usize, value: []const f64) void {
+    pub fn setFloats(outputs: *Outputs, n: usize, value: []const f64) void {
         flowloom_set_floats(outputs, n, value.ptr, value.len);
     }
 
-    pub fn texts(outputs: *Outputs, n: usize, value: []const []const u8) void {
+    pub fn setTexts(outputs: *Outputs, n: usize, value: []const []const u8) void {
         const list = allocator.alloc(Bytes, value.len) catch fail("the plugin is out of memory");
         defer allocator.free(list);
         for (list, value) |*to, from| to.* = .{ .ptr = from.ptr, .len = from.len };
         flowloom_set_texts(outputs, n, list.ptr, list.len);
     }
 
-    pub fn json(outputs: *Outputs, n: usize, value: []const u8) void {
+    pub fn setJson(outputs: *Outputs, n: usize, value: []const u8) void {
         flowloom_set_json(outputs, n, value.ptr, value.len);
     }
 };

@@ -70,11 +70,11 @@ pub fn update(state: *State, packet: *const flowloom.Row, _: *const flowloom.Row
 
 pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) void {
     const bytes = state.first.items;
-    out.integer(0, state.count);
-    out.float(1, state.mean);
-    out.float(2, if (state.count == 1) 0 else @sqrt(state.squares / @as(f64, @floatFromInt(state.count - 1))));
-    out.integer(3, @intCast(bytes.len));
-    if (bytes.len > 0) out.float(4, entropy(bytes));
+    out.setInteger(0, state.count);
+    out.setFloat(1, state.mean);
+    out.setFloat(2, if (state.count == 1) 0 else @sqrt(state.squares / @as(f64, @floatFromInt(state.count - 1))));
+    out.setInteger(3, @intCast(bytes.len));
+    if (bytes.len > 0) out.setFloat(4, entropy(bytes));
     state.first.deinit(flowloom.allocator);
 }
 

@@ -70,7 +70,7 @@ pub fn update(state: *State, packet: *const flowloom.Row, _: *const flowloom.Row
 }
 
 pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) void {
-    if (name) |given| if (std.mem.eql(u8, std.mem.span(given), "wrong")) out.text(0, "a text");
+    if (name) |given| if (std.mem.eql(u8, std.mem.span(given), "wrong")) out.setText(0, "a text");
     var buffer: [64]u8 = undefined;
     var texts: [9][]const u8 = undefined;
     var n: usize = 0;
@@ -87,7 +87,7 @@ pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) voi
         texts[n] = std.mem.span(field orelse break);
         n += 1;
     }
-    out.texts(0, texts[0..n]);
+    out.setTexts(0, texts[0..n]);
 }
 
 pub fn finish() void {}

@@ -62,22 +62,22 @@ pub fn update(state: *State, packet: *const flowloom.Row, flow: *const flowloom.
 
 pub fn expire(state: *State, flow: *const flowloom.Row, out: *flowloom.Outputs) void {
     const updates = state.packets.items.len;
-    if (updates % 2 == 0) out.boolean(0, state.syn);
-    out.integer(1, state.sum);
+    if (updates % 2 == 0) out.setBoolean(0, state.syn);
+    out.setInteger(1, state.sum);
     const mean = flow.float(1);
-    if (mean > 100) out.float(2, mean);
-    out.text(3, state.peers.items);
-    if (updates != 1) out.bytes(4, state.last.items);
-    out.integers(5, flow.list(2));
-    if (updates > 0) out.floats(6, state.packets.items);
+    if (mean > 100) out.setFloat(2, mean);
+    out.setText(3, state.peers.items);
+    if (updates != 1) out.setBytes(4, state.last.items);
+    out.setIntegers(5, flow.list(2));
+    if (updates > 0) out.setFloats(6, state.packets.items);
     var letters: [4][]const u8 = undefined;
     var n_letters: usize = 0;
     var peers = std.mem.splitScalar(u8, state.peers.items, ' ');
     while (peers.next()) |peer| : (n_letters += 1) letters[n_letters] = peer[0..1];
-    if (updates > 0) out.texts(7, letters[0..n_letters]);
+    if (updates > 0) out.setTexts(7, letters[0..n_letters]);
     var buffer: [32]u8 = undefined;
     const reason = std.fmt.bufPrint(&buffer, "{{\"ü\":{d}}}", .{flow.signed(0)}) catch unreachable;
-    out.json(8, reason);
+    out.setJson(8, reason);
     state.peers.deinit(flowloom.allocator);
     state.last.deinit(flowloom.allocator);
     state.packets.deinit(flowloom.allocator);

@@ -39,8 +39,8 @@ pub fn cuts(packets: *const State) bool {
 }
 
 pub fn expire(packets: *State, _: *const flowloom.Row, out: *flowloom.Outputs) void {
-    out.integer(0, packets.*);
-    out.boolean(1, packets.* >= limit);
+    out.setInteger(0, packets.*);
+    out.setBoolean(1, packets.* >= limit);
 }
 
 pub fn finish() void {}

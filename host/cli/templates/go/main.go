@@ -47,8 +47,8 @@ func (p *Biggest) Update(state *State, packet, _ flowloom.Row) {
 }
 
 func (p *Biggest) Expire(state *State, _ flowloom.Row, outputs *flowloom.Outputs) {
-	outputs.Integer(size, int64(state.size))
-	outputs.Boolean(bySource, state.bySource)
+	outputs.SetInteger(size, int64(state.size))
+	outputs.SetBoolean(bySource, state.bySource)
 }
 
 func (p *Biggest) Finish() {}

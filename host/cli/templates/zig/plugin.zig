@@ -48,8 +48,8 @@ pub fn update(state: *State, packet: *const flowloom.Row, _: *const flowloom.Row
 }
 
 pub fn expire(state: *State, _: *const flowloom.Row, out: *flowloom.Outputs) void {
-    out.integer(size, @intCast(state.size));
-    out.boolean(by_source, state.by_source);
+    out.setInteger(size, @intCast(state.size));
+    out.setBoolean(by_source, state.by_source);
 }
 
 pub fn finish() void {}

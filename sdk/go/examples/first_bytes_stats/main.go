@@ -70,16 +70,16 @@ func (p *FirstBytesStats) Update(state *State, packet, _ flowloom.Row) {
 }
 
 func (p *FirstBytesStats) Expire(state *State, _ flowloom.Row, outputs *flowloom.Outputs) {
-	outputs.Integer(count, state.count)
-	outputs.Float(mean, state.mean)
+	outputs.SetInteger(count, state.count)
+	outputs.SetFloat(mean, state.mean)
 	deviation := 0.0
 	if state.count > 1 {
 		deviation = math.Sqrt(state.squares / float64(state.count-1))
 	}
-	outputs.Float(stddev, deviation)
-	outputs.Integer(bytes, int64(len(state.first)))
+	outputs.SetFloat(stddev, deviation)
+	outputs.SetInteger(bytes, int64(len(state.first)))
 	if len(state.first) > 0 {
-		outputs.Float(entropy, shannon(state.first))
+		outputs.SetFloat(entropy, shannon(state.first))
 	}
 }
 

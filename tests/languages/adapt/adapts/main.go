@@ -74,11 +74,11 @@ func (p *Adapts) Update(state *State, packet, _ flowloom.Row) {
 
 func (p *Adapts) Expire(state *State, _ flowloom.Row, outputs *flowloom.Outputs) {
 	if p.read[3] == "wrong" {
-		outputs.Text(0, "a text")
+		outputs.SetText(0, "a text")
 	}
 	texts := append([]string{}, p.read...)
 	texts = append(texts, strconv.Itoa(state.payload), strconv.Itoa(state.bytes))
-	outputs.Texts(0, append(texts, p.requested...))
+	outputs.SetTexts(0, append(texts, p.requested...))
 }
 
 func (p *Adapts) Finish() {}

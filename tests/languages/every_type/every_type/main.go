@@ -63,28 +63,28 @@ func (EveryType) Update(state *State, packet, flow flowloom.Row) {
 func (EveryType) Expire(state *State, flow flowloom.Row, outputs *flowloom.Outputs) {
 	updates := len(state.packets)
 	if updates%2 == 0 {
-		outputs.Boolean(0, state.syn)
+		outputs.SetBoolean(0, state.syn)
 	}
-	outputs.Integer(1, state.sum)
+	outputs.SetInteger(1, state.sum)
 	if mean := flow.Float(1); mean > 100 {
-		outputs.Float(2, mean)
+		outputs.SetFloat(2, mean)
 	}
-	outputs.Text(3, state.peers)
+	outputs.SetText(3, state.peers)
 	if updates != 1 {
-		outputs.Bytes(4, state.last)
+		outputs.SetBytes(4, state.last)
 	}
-	outputs.Integers(5, flow.List(2))
+	outputs.SetIntegers(5, flow.List(2))
 	if updates > 0 {
-		outputs.Floats(6, state.packets)
+		outputs.SetFloats(6, state.packets)
 	}
 	if updates > 0 {
 		var letters []string
 		for _, peer := range strings.Split(state.peers, " ") {
 			letters = append(letters, peer[:1])
 		}
-		outputs.Texts(7, letters)
+		outputs.SetTexts(7, letters)
 	}
-	outputs.JSON(8, `{"ü":`+strconv.FormatInt(flow.Signed(0), 10)+`}`)
+	outputs.SetJSON(8, `{"ü":`+strconv.FormatInt(flow.Signed(0), 10)+`}`)
 }
 
 func (EveryType) Finish() {}

@@ -38,8 +38,8 @@ func (p *Slicer) Update(state *int64, packet, flow flowloom.Row) { *state++ }
 func (p *Slicer) Cuts(state *int64) bool { return *state >= p.limit }
 
 func (p *Slicer) Expire(state *int64, _ flowloom.Row, outputs *flowloom.Outputs) {
-	outputs.Integer(packets, *state)
-	outputs.Boolean(sliced, *state >= p.limit)
+	outputs.SetInteger(packets, *state)
+	outputs.SetBoolean(sliced, *state >= p.limit)
 }
 
 func (p *Slicer) Finish() {}
