@@ -48,6 +48,34 @@ case $1 in
 esac
 shift
 
+# remove_dwarf MODULE: removes the sections with debug information. Zig removes them only together with the names
+# of the functions, which Flowloom shows if the plugin traps.
+remove_dwarf() {
+    size=$(wc -c <"$1")
+    head -c 8 "$1" >"$1.new"
+    at=8
+    while [ "$at" -lt "$size" ]; do
+        # A section: its id, its size in LEB128, and its contents. Those of a custom section begin with its name.
+        length=0 shift=0 read=0 id=
+        for byte in $(od -An -v -tu1 -j "$at" -N 6 "$1"); do
+            read=$((read + 1))
+            if [ -z "$id" ]; then
+                id=$byte
+                continue
+            fi
+            length=$((length | (byte & 127) << shift)) shift=$((shift + 7))
+            [ "$byte" -ge 128 ] || break
+        done
+        length=$((read + length))
+        case $id$(tail -c +$((at + read + 2)) "$1" | head -c 7 | tr -d '\0') in
+        0.debug_*) ;;
+        *) tail -c +$((at + 1)) "$1" | head -c "$length" >>"$1.new" ;;
+        esac
+        at=$((at + length))
+    done
+    mv "$1.new" "$1"
+}
+
 # componentize MODULE: converts a core module that contains its component type to the component $output.
 componentize() {
     [ -x "$flowloom" ] || command -v "$flowloom" >/dev/null ||

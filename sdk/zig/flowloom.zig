@@ -168,17 +168,17 @@ pub const Row = extern struct {
 
     /// Returns a float.
     pub fn float(row: *const Row, field: usize) f64 {
-        return row.of(.f64s, field).val.list.at(f64, row.row);
+        return row.of(.f64s, field, "a float").val.list.at(f64, row.row);
     }
 
     /// Returns a text. A field that is a list of texts is one text, with a line feed between its elements.
     pub fn text(row: *const Row, field: usize) []const u8 {
-        return row.of(.texts, field).val.runs.at(u8, row.row);
+        return row.of(.texts, field, "a text").val.runs.at(u8, row.row);
     }
 
     /// Returns a list of integers.
     pub fn list(row: *const Row, field: usize) []const i64 {
-        return row.of(.integer_lists, field).val.runs.at(i64, row.row);
+        return row.of(.integer_lists, field, "a list of integers").val.runs.at(i64, row.row);
     }
 
     /// Returns the first `payload_bytes` bytes of the packet's transport payload, or fewer.
@@ -197,13 +197,13 @@ pub const Row = extern struct {
     }
 
     fn at(row: *const Row, field: usize) *const Column {
-        if (field >= row.n_columns) flowloom_wrong_field(row, field);
+        if (field >= row.n_columns) flowloom_wrong_field(row, field, null);
         return &row.columns[field];
     }
 
-    fn of(row: *const Row, tag: Tag, field: usize) *const Column {
+    fn of(row: *const Row, tag: Tag, field: usize, name: [*:0]const u8) *const Column {
         const column = row.at(field);
-        if (column.tag != tag) flowloom_wrong_field(row, field);
+        if (column.tag != tag) flowloom_wrong_field(row, field, name);
         return column;
     }
 };
@@ -258,14 +258,16 @@ pub fn log(level: Level, line: [*:0]const u8) void {
     flowloom_log(level, line);
 }
 
-/// Writes an error to Flowloom's log and ends this instance of the plugin.
+/// Writes an error to Flowloom's log, with the event in which it occurred, and ends this instance of the plugin.
+/// `@panic` does the same.
 pub fn fail(why: [*:0]const u8) noreturn {
-    flowloom_fail(why);
+    flowloom_stop(flowloom_event(), " failed: ", why, @as(?[*:0]const u8, null));
 }
 
+extern fn flowloom_event() [*:0]const u8;
 extern fn flowloom_log(Level, [*:0]const u8) void;
-extern fn flowloom_fail([*:0]const u8) noreturn;
-extern fn flowloom_wrong_field(*const Row, usize) noreturn;
+extern fn flowloom_stop([*:0]const u8, ...) noreturn;
+extern fn flowloom_wrong_field(*const Row, usize, ?[*:0]const u8) noreturn;
 extern fn flowloom_any_integer(*const Row, usize, bool) i64;
 extern fn flowloom_has_packet_field(*const Available, [*:0]const u8) bool;
 extern fn flowloom_has_flow_field(*const Available, [*:0]const u8) bool;

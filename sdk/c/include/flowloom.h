@@ -111,9 +111,11 @@ typedef enum flowloom_level {
 // Writes a line to Flowloom's log.
 void flowloom_log(flowloom_level level, const char *line);
 
-// Writes an error to Flowloom's log and traps, which ends this instance of the plugin. Its values are null
-// for the flows that the instance held. The capture continues, and a new instance handles new flows.
-FLOWLOOM_NORETURN void flowloom_fail(const char *why);
+// Writes an error to Flowloom's log and traps, which ends this instance of the plugin. The line names the
+// event, and the function, file and line of the call. The plugin's values are null for the flows that the
+// instance held. The capture continues, and a new instance handles new flows.
+#define flowloom_fail(why) flowloom_fail_at(why, __func__, __FILE__, __LINE__)
+FLOWLOOM_NORETURN void flowloom_fail_at(const char *why, const char *function, const char *file, int line);
 
 // Concatenates strings. The last argument must be NULL. The result is never freed; use it for the errors
 // of flowloom_open.
@@ -163,8 +165,8 @@ void flowloom_set_floats(flowloom_outputs *outputs, size_t n, const double *data
 void flowloom_set_texts(flowloom_outputs *outputs, size_t n, const flowloom_bytes *texts, size_t size);
 void flowloom_set_json(flowloom_outputs *outputs, size_t n, const char *text, size_t size);
 
-// Ends the instance with an error: the field was not requested, or has another type.
-FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t field);
+// Ends the instance with an error: the field was not requested, or has another type than `type`.
+FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t field, const char *type);
 
 // The tag of a column with one integer of any width: a single event does not tell the width.
 #define FLOWLOOM_COLUMN_INTEGER 255
@@ -175,7 +177,7 @@ int64_t flowloom_any_integer(const flowloom_row *row, size_t field, bool is_sign
 
 static inline const exports_flowloom_plugin_batch_feature_column_t *
 flowloom_column(const flowloom_row *row, size_t field) {
-  if (field >= row->n_columns) flowloom_wrong_field(row, field);
+  if (field >= row->n_columns) flowloom_wrong_field(row, field, NULL);
   return &row->columns[field];
 }
 
@@ -204,7 +206,7 @@ static inline int64_t flowloom_signed(const flowloom_row *row, size_t field) {
 static inline double flowloom_float(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_F64S)
-    flowloom_wrong_field(row, field);
+    flowloom_wrong_field(row, field, "a float");
   return column->val.f64s.ptr[row->row];
 }
 
@@ -219,7 +221,7 @@ flowloom_text_of(const exports_flowloom_plugin_batch_feature_texts_t *texts, siz
 static inline flowloom_bytes flowloom_text(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_TEXTS)
-    flowloom_wrong_field(row, field);
+    flowloom_wrong_field(row, field, "a text");
   return flowloom_text_of(&column->val.texts, row->row);
 }
 
@@ -227,7 +229,7 @@ static inline flowloom_bytes flowloom_text(const flowloom_row *row, size_t field
 static inline flowloom_integers flowloom_list(const flowloom_row *row, size_t field) {
   const exports_flowloom_plugin_batch_feature_column_t *column = flowloom_column(row, field);
   if (column->tag != EXPORTS_FLOWLOOM_PLUGIN_BATCH_FEATURE_COLUMN_INTEGER_LISTS)
-    flowloom_wrong_field(row, field);
+    flowloom_wrong_field(row, field, "a list of integers");
   const exports_flowloom_plugin_batch_feature_integer_lists_t *lists = &column->val.integer_lists;
   size_t from = row->row == 0 ? 0 : lists->ends.ptr[row->row - 1];
   flowloom_integers integers = {lists->values.ptr + from, lists->ends.ptr[row->row] - from};

@@ -170,9 +170,9 @@ static void read_values(event_values *values, event_places *to) {
   if (values->tag == EXPORTS_FLOWLOOM_PLUGIN_FEATURE_VALUES_BYTES) size = 1;
   if (values->tag == EXPORTS_FLOWLOOM_PLUGIN_FEATURE_VALUES_LISTED) size = values->val.listed.len;
   if (size != to->size)
-    flowloom_fail(flowloom_join("Flowloom gave ", flowloom_integer_text((int64_t)size),
-                                " values for an event, but the plugin requested ",
-                                flowloom_integer_text((int64_t)to->size), NULL));
+    flowloom_stop("Flowloom gave ", flowloom_integer_text((int64_t)size),
+                  " values for an event, but the plugin requested ",
+                  flowloom_integer_text((int64_t)to->size), NULL);
   if (values->tag == EXPORTS_FLOWLOOM_PLUGIN_FEATURE_VALUES_BYTES) {
     put_text(&to->places[0], values->val.bytes.ptr, values->val.bytes.len);
     return;
@@ -187,19 +187,6 @@ static void read_packet(const record *packet, event_values *values, event_places
   read_values(values, to);
 }
 
-int64_t flowloom_any_integer(const flowloom_row *row, size_t field, bool is_signed) {
-  const flowloom_column_of_rows *column = &row->columns[field];
-  if (column->tag != FLOWLOOM_COLUMN_INTEGER || (!is_signed && *column->val.s64s.ptr < 0))
-    flowloom_wrong_field(row, field);
-  return *column->val.s64s.ptr;
-}
-
-FLOWLOOM_NORETURN void flowloom_wrong_field(const flowloom_row *row, size_t field) {
-  flowloom_fail(flowloom_join("field ", flowloom_integer_text((int64_t)field),
-                              field < row->n_columns ? " was read as another type" : " was not requested",
-                              NULL));
-}
-
 // Events
 
 static verdict verdict_of(const void *state) {
@@ -208,6 +195,7 @@ static verdict verdict_of(const void *state) {
 }
 
 verdict exports_flowloom_plugin_feature_init(uint64_t flow, record *packet, event_values *values) {
+  flowloom_running = "init";
   void *state = flowloom_state_for_id(flow);
   read_packet(packet, values, &at_init);
   flowloom_init(state, &packet_row, &opened);
@@ -216,6 +204,7 @@ verdict exports_flowloom_plugin_feature_init(uint64_t flow, record *packet, even
 }
 
 verdict exports_flowloom_plugin_feature_update(uint64_t flow, record *packet, event_values *values) {
+  flowloom_running = "update";
   void *state = flowloom_state_of_id(flow);
   read_packet(packet, values, &at_update);
   flowloom_update(state, &packet_row, &updated);
@@ -225,6 +214,7 @@ verdict exports_flowloom_plugin_feature_update(uint64_t flow, record *packet, ev
 
 void exports_flowloom_plugin_feature_expire(uint64_t flow, event_values *values,
                                             exports_flowloom_plugin_feature_list_value_t *answer) {
+  flowloom_running = "expire";
   void *state = flowloom_state_of_id(flow);
   flowloom_outputs outputs;
   read_values(values, &at_expire);

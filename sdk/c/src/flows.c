@@ -99,7 +99,7 @@ static uint32_t *find(uint64_t id) {
 
 void *flowloom_state_for_id(uint64_t id) {
   if (n_live == n_buckets) grow();
-  if (*find(id)) flowloom_fail("Flowloom gave two inits of a flow");
+  if (*find(id)) flowloom_stop("Flowloom gave two inits of a flow", NULL);
   uint32_t slot = free_slot ? free_slot - 1 : n_slots++;
   if (slot / FLOWLOOM_BLOCK >= n_flow_blocks) {
     flows = add_block(flows, n_flow_blocks, sizeof(flow));
@@ -114,7 +114,7 @@ void *flowloom_state_for_id(uint64_t id) {
 
 static uint32_t *existing(uint64_t id) {
   uint32_t *link = n_live ? find(id) : NULL;
-  if (link == NULL || *link == 0) flowloom_fail("Flowloom gave an event of a flow without an init");
+  if (link == NULL || *link == 0) flowloom_stop("Flowloom gave an event of a flow without an init", NULL);
   return link;
 }
 

@@ -14,6 +14,26 @@ bool flowloom_cuts(const void *state) __attribute__((weak));
 // The manifest of the plugin, after flowloom_open.
 extern flowloom_manifest flowloom_opened;
 
+// The event that runs: "open", "init", "update", "expire" or "finish"; NULL in a batch.
+extern const char *flowloom_running;
+const char *flowloom_event_of_batch(void);
+
+// Returns the event that runs, also in a batch.
+const char *flowloom_event(void);
+
+// Logs the concatenated strings as an error, and traps. The last argument must be NULL.
+FLOWLOOM_NORETURN void flowloom_stop(const char *first, ...);
+
+// The other functions that explain a mistake. `n` is the index of an output.
+FLOWLOOM_NORETURN void flowloom_wrong_type(const flowloom_output *output, flowloom_type type);
+FLOWLOOM_NORETURN void flowloom_unknown_output(size_t n);
+
+// Returns the part of a path after its last separator.
+const char *flowloom_file_name(const char *path);
+
+// Logs what the plugin wrote to stdout and stderr after its last line feed.
+void flowloom_flush_lines(void);
+
 // Memory: ends the instance if an allocation failed. Both return NULL for zero bytes.
 void *flowloom_allocated(void *memory, size_t size);
 void *flowloom_allocate(size_t count, size_t size); // zeroed

@@ -1,4 +1,4 @@
-// Log lines, errors, and the texts and memory for them.
+// Log lines, and the texts and memory for them.
 
 #include "internal.h"
 
@@ -11,13 +11,8 @@ void flowloom_log(flowloom_level level, const char *line) {
   flowloom_plugin_log_write((flowloom_plugin_log_level_t)level, &text);
 }
 
-FLOWLOOM_NORETURN void flowloom_fail(const char *why) {
-  flowloom_log(FLOWLOOM_ERROR, why);
-  __builtin_trap();
-}
-
 void *flowloom_allocated(void *memory, size_t size) {
-  if (memory == NULL && size != 0) flowloom_fail("the plugin is out of memory");
+  if (memory == NULL && size != 0) flowloom_stop(flowloom_event(), " failed: the plugin is out of memory", NULL);
   return memory;
 }
 

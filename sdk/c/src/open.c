@@ -130,6 +130,10 @@ bool exports_flowloom_plugin_feature_open(exports_flowloom_plugin_feature_option
   return open_plugin(options, available, answer, error);
 }
 
-void exports_flowloom_plugin_batch_feature_finish(void) { flowloom_finish(); }
+void exports_flowloom_plugin_batch_feature_finish(void) {
+  flowloom_running = "finish";
+  flowloom_finish();
+  flowloom_flush_lines();
+}
 
-void exports_flowloom_plugin_feature_finish(void) { flowloom_finish(); }
+void exports_flowloom_plugin_feature_finish(void) { exports_flowloom_plugin_batch_feature_finish(); }

@@ -52,16 +52,14 @@ void flowloom_begin_columns(flowloom_outputs *outputs, size_t rows) {
 
 // Marks output n of the current flow as set, and returns where its value belongs.
 static place set(flowloom_outputs *outputs, size_t n, flowloom_type type) {
-  if (n >= flowloom_opened.n_outputs)
-    flowloom_fail(flowloom_join("output ", flowloom_integer_text((int64_t)n), " is not declared", NULL));
+  if (n >= flowloom_opened.n_outputs) flowloom_unknown_output(n);
   const flowloom_output *output = &flowloom_opened.outputs[n];
-  if (output->type != type)
-    flowloom_fail(flowloom_join("output `", output->name, "` was set to another type", NULL));
+  if (output->type != type) flowloom_wrong_type(output, type);
   place place = {outputs->values ? NULL : &outputs->columns[n],
                  outputs->values ? &outputs->values[n] : NULL};
   if (place.value ? place.value->tag != EXPORTS_FLOWLOOM_PLUGIN_FEATURE_VALUE_NULL
                   : place.column->valid[outputs->row])
-    flowloom_fail(flowloom_join("output `", output->name, "` was set twice", NULL));
+    flowloom_stop("expire set output `", output->name, "` twice for one flow", NULL);
   // The cases of `value` have the order of the types, after null.
   if (place.value) place.value->tag = (uint8_t)(type + 1);
   else place.column->valid[outputs->row] = 1;

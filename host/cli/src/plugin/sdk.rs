@@ -104,15 +104,18 @@ const C: &[File] = files![
     "sdk/c/src/flows.c"
     "sdk/c/src/internal.h"
     "sdk/c/src/log.c"
+    "sdk/c/src/mistakes.c"
     "sdk/c/src/open.c"
     "sdk/c/src/options.c"
     "sdk/c/src/outputs.c"
+    "sdk/c/src/stdio.c"
 ];
 
 const ZIG: &[File] = files![
     "sdk/zig/README.md"
     "sdk/zig/build.sh"
     "sdk/zig/flowloom.zig"
+    "sdk/zig/program.zig"
 ];
 
 const JAVASCRIPT: &[File] = files![
