@@ -5,6 +5,7 @@ package flowloom
 import (
 	"runtime"
 	"strconv"
+	"strings"
 	"unsafe"
 )
 
@@ -104,8 +105,6 @@ type valuesVariant struct {
 	listEnds     list // only for lists of texts
 }
 
-var declared []Output
-
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#open
 func openBatches(options, nOptions, packet, nPacket, flow, nFlow, payloadBytes, packetBytes uint32) unsafe.Pointer {
 	return open(list{options, nOptions}, list{packet, nPacket}, list{flow, nFlow}, payloadBytes, packetBytes)
@@ -125,7 +124,8 @@ func copyTexts(lists list) []string {
 }
 
 func open(given, packet, flow list, payloadBytes, packetBytes uint32) unsafe.Pointer {
-	defer logPanic("open")
+	defer logPanic()
+	running = openEvent
 	options := &Options{}
 	for _, pair := range view[[2]list](given) {
 		options.keys = append(options.keys, string(view[byte](pair[0])))
@@ -142,10 +142,10 @@ func open(given, packet, flow list, payloadBytes, packetBytes uint32) unsafe.Poi
 	if err != nil {
 		return answer(manifestResult{isErr: 1, version: retainText(err.Error())})
 	}
-	declared = manifest.Outputs
+	opened = manifest
 	prepareEvents(&manifest)
-	outputs := make([]outputRecord, len(declared))
-	for n, output := range declared {
+	outputs := make([]outputRecord, len(manifest.Outputs))
+	for n, output := range manifest.Outputs {
 		outputs[n] = outputRecord{retainText(output.Name), uint8(output.Type), retainText(output.Description)}
 	}
 	accepted := make([]optionRecord, len(options.described))
@@ -183,7 +183,7 @@ func answer[T any](result T) unsafe.Pointer {
 
 //go:wasmexport flowloom:plugin/batch-feature@0.1.0#process
 func process(given unsafe.Pointer) unsafe.Pointer {
-	defer logPanic("a batch")
+	defer logPanic()
 	retained = retained[:0]
 	events := (*batch)(given)
 	expires := 0
@@ -192,6 +192,7 @@ func process(given unsafe.Pointer) unsafe.Pointer {
 			expires++
 		}
 	}
+	declared := opened.Outputs
 	outputs := newOutputs(declared, expires)
 	exported.process(events, outputs)
 	releaseArguments()
@@ -232,8 +233,10 @@ func finishBatches() { finish() }
 func finishEvents() { finish() }
 
 func finish() {
-	defer logPanic("finish")
+	defer logPanic()
+	running = finishEvent
 	exported.finish()
+	flushLines()
 }
 
 //go:wasmimport flowloom:plugin/log@0.1.0 write
@@ -246,32 +249,38 @@ func Log(level Level, line string) {
 	}
 }
 
-// logPanic logs the text of a panic and continues the panic. The output of Go's runtime is discarded, so
-// the log is the only place for the text.
-func logPanic(where string) {
+// logPanic logs a panic, and ends the instance.
+func logPanic() {
 	why := recover()
 	if why == nil {
 		return
 	}
-	text := "panic"
+	flushLines()
+	text := "a value that is neither an error nor a text"
 	switch why := why.(type) {
+	case mistake, wrongOutput:
+		// The text names the event.
+		Log(Error, why.(error).Error()+" ("+panicLocation()+")")
+		trap()
 	case error:
 		text = why.Error()
 	case string:
 		text = why
+	case interface{ String() string }:
+		text = why.String()
 	}
-	Log(Error, text+" in "+where+" ("+panicLocation()+")")
-	panic(why)
+	Log(Error, running.String()+" failed: panic: "+text+" ("+panicLocation()+")")
+	trap()
 }
 
-// panicLocation returns the file and line of the innermost call in package main.
+// panicLocation returns the function, the file and the line of the innermost call in package main.
 func panicLocation() string {
-	var callers [32]uintptr
+	var callers [64]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if name := frame.Function; len(name) > 5 && name[:5] == "main." || !more {
-			return frame.File + ":" + strconv.Itoa(frame.Line)
+		if strings.HasPrefix(frame.Function, "main.") || !more {
+			return frame.Function + ", " + frame.File + ":" + strconv.Itoa(frame.Line)
 		}
 	}
 }

@@ -66,7 +66,7 @@ func recordColumn(name string) (column, bool) {
 // The rows of an event, and the columns for its values in the order of the values.
 var (
 	packetRow                  Row
-	opened, updated, expired   Row
+	atFirst, atLater, atEnd    Row
 	atInit, atUpdate, atExpire []*column
 	eventOutputs               *Outputs
 	eventValues                []value
@@ -98,9 +98,9 @@ func prepareEvents(manifest *Manifest) {
 		}
 		return Row{columns: columns}, places
 	}
-	opened, atInit = prepare(ofPacket, manifest.AtInit)
-	updated, atUpdate = prepare(ofPacket, manifest.AtUpdate)
-	expired, atExpire = prepare(nil, manifest.AtExpire)
+	atFirst, atInit = prepare(ofPacket, manifest.AtInit)
+	atLater, atUpdate = prepare(ofPacket, manifest.AtUpdate)
+	atEnd, atExpire = prepare(nil, manifest.AtExpire)
 	eventOutputs = newOutputs(manifest.Outputs, 1)
 	eventValues = make([]value, len(manifest.Outputs))
 }
@@ -196,39 +196,42 @@ func verdict(cuts bool) uint32 {
 }
 
 //go:wasmexport flowloom:plugin/feature@0.1.0#init
-func initEvent(flow, timeNs, deltaTimeMs uint64, direction, rawSize, ipSize, transportSize, payloadSize, srcPort, dstPort,
+func passInit(flow, timeNs, deltaTimeMs uint64, direction, rawSize, ipSize, transportSize, payloadSize, srcPort, dstPort,
 	protocol, tcpFlags, tag, values, nValues uint32) uint32 {
-	defer logPanic("init")
+	defer logPanic()
+	running = initEvent
 	readPacket(timeNs, deltaTimeMs, direction, rawSize, ipSize, transportSize, payloadSize, srcPort, dstPort, protocol, tcpFlags)
 	readValues(tag, list{values, nValues}, atInit)
-	cuts := exported.init(flow, packetRow, opened)
+	cuts := exported.init(flow, packetRow, atFirst)
 	releaseArguments()
 	return verdict(cuts)
 }
 
 //go:wasmexport flowloom:plugin/feature@0.1.0#update
-func updateEvent(flow, timeNs, deltaTimeMs uint64, direction, rawSize, ipSize, transportSize, payloadSize, srcPort, dstPort,
+func passUpdate(flow, timeNs, deltaTimeMs uint64, direction, rawSize, ipSize, transportSize, payloadSize, srcPort, dstPort,
 	protocol, tcpFlags, tag, values, nValues uint32) uint32 {
-	defer logPanic("update")
+	defer logPanic()
+	running = updateEvent
 	readPacket(timeNs, deltaTimeMs, direction, rawSize, ipSize, transportSize, payloadSize, srcPort, dstPort, protocol, tcpFlags)
 	readValues(tag, list{values, nValues}, atUpdate)
-	cuts := exported.update(flow, packetRow, updated)
+	cuts := exported.update(flow, packetRow, atLater)
 	releaseArguments()
 	return verdict(cuts)
 }
 
-// eventAnswer is the answer of expireEvent.
+// eventAnswer is the answer of passExpire.
 var eventAnswer list
 
 //go:wasmexport flowloom:plugin/feature@0.1.0#expire
-func expireEvent(flow uint64, tag, values, nValues uint32) unsafe.Pointer {
-	defer logPanic("expire")
+func passExpire(flow uint64, tag, values, nValues uint32) unsafe.Pointer {
+	defer logPanic()
+	running = expireEvent
 	readValues(tag, list{values, nValues}, atExpire)
 	eventOutputs.reset()
-	exported.expire(flow, expired, eventOutputs)
+	exported.expire(flow, atEnd, eventOutputs)
 	releaseArguments()
 	for n := range eventValues {
-		eventValues[n] = outputValue(&eventOutputs.columns[n], declared[n].Type)
+		eventValues[n] = outputValue(&eventOutputs.columns[n], opened.Outputs[n].Type)
 	}
 	eventAnswer = listOf(eventValues)
 	return unsafe.Pointer(&eventAnswer)

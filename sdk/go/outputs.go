@@ -99,13 +99,10 @@ func (o *Outputs) SetTexts(n int, value []string) {
 
 // set marks output n of the current flow as set, and returns its column.
 func (o *Outputs) set(n int, t Type) *output {
+	if uint(n) >= uint(len(o.columns)) || o.declared[n].Type != t || o.columns[n].valid[o.row] == 1 {
+		panic(wrongOutput{o, n, t})
+	}
 	c := &o.columns[n]
-	if o.declared[n].Type != t {
-		panic("output `" + o.declared[n].Name + "` was set to another type")
-	}
-	if c.valid[o.row] == 1 {
-		panic("output `" + o.declared[n].Name + "` was set twice")
-	}
 	c.valid[o.row] = 1
 	return c
 }

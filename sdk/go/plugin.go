@@ -176,10 +176,12 @@ func (i *instance[State]) process(events *batch, outputs *Outputs) {
 		slot := slots[n]
 		switch kind {
 		case update:
+			running = updateEvent
 			i.plugin.Update(i.states[slot], packet, updated)
 			packet.row++
 			updated.row++
 		case initial:
+			running = initEvent
 			for int(slot) >= len(i.states) {
 				i.states = append(i.states, nil)
 			}
@@ -188,6 +190,7 @@ func (i *instance[State]) process(events *batch, outputs *Outputs) {
 			packet.row++
 			opened.row++
 		case expire:
+			running = expireEvent
 			i.plugin.Expire(i.states[slot], expired, outputs)
 			i.states[slot] = nil
 			expired.row++

@@ -1,9 +1,6 @@
 package flowloom
 
-import (
-	"strconv"
-	"unsafe"
-)
+import "unsafe"
 
 // A Row contains the fields of a packet or of a flow at one event. Read a field by its index in the
 // manifest's list. Reading it as another type panics. Texts, lists and bytes are valid until your method
@@ -16,6 +13,9 @@ type Row struct {
 
 // Unsigned returns a boolean or an unsigned integer.
 func (r Row) Unsigned(field int) uint64 {
+	if uint(field) >= uint(len(r.columns)) {
+		r.wrongField(field, "")
+	}
 	c := &r.columns[field]
 	switch c.tag {
 	case u8s:
@@ -31,25 +31,32 @@ func (r Row) Unsigned(field int) uint64 {
 			return uint64(value)
 		}
 	}
-	panic("field " + strconv.Itoa(field) + " was read as another type")
+	r.wrongField(field, "an unsigned integer")
+	return 0
 }
 
 // Signed returns a signed integer.
 func (r Row) Signed(field int) int64 {
-	if c := &r.columns[field]; c.tag == anyInteger {
-		return view[int64](c.values)[r.row]
+	if uint(field) < uint(len(r.columns)) {
+		if c := &r.columns[field]; c.tag == anyInteger {
+			return view[int64](c.values)[r.row]
+		}
 	}
-	return view[int64](r.column(field, s64s).values)[r.row]
+	return view[int64](r.column(field, s64s, "a signed integer").values)[r.row]
 }
 
 // Float returns a float.
-func (r Row) Float(field int) float64 { return view[float64](r.column(field, f64s).values)[r.row] }
+func (r Row) Float(field int) float64 {
+	return view[float64](r.column(field, f64s, "a float").values)[r.row]
+}
 
 // Text returns a text. A field that is a list of texts is one text, with a line feed between its elements.
-func (r Row) Text(field int) []byte { return run[byte](r.column(field, texts), r.row) }
+func (r Row) Text(field int) []byte { return run[byte](r.column(field, texts, "a text"), r.row) }
 
 // List returns a list of integers.
-func (r Row) List(field int) []int64 { return run[int64](r.column(field, integerLists), r.row) }
+func (r Row) List(field int) []int64 {
+	return run[int64](r.column(field, integerLists, "a list of integers"), r.row)
+}
 
 // Payload returns the first PayloadBytes bytes of the packet's transport payload, or fewer.
 func (r Row) Payload() []byte { return r.payload.at(r.row) }
@@ -57,12 +64,12 @@ func (r Row) Payload() []byte { return r.payload.at(r.row) }
 // Bytes returns the first PacketBytes bytes of the packet, from its IP header on, or fewer.
 func (r Row) Bytes() []byte { return r.bytes.at(r.row) }
 
-func (r Row) column(field int, tag uint8) *column {
-	c := &r.columns[field]
-	if c.tag != tag {
-		panic("field " + strconv.Itoa(field) + " was read as another type")
+// column returns the column of a field, which must have this tag. read is the type that the plugin reads.
+func (r Row) column(field int, tag uint8, read string) *column {
+	if uint(field) >= uint(len(r.columns)) || r.columns[field].tag != tag {
+		r.wrongField(field, read)
 	}
-	return c
+	return &r.columns[field]
 }
 
 // The memory layouts of the contract (wit/batch-feature.wit). The memory has 32-bit addresses, but Go's

@@ -30,6 +30,7 @@ ALL_ACCEPTED = (
 )
 #: The error for an output of another type. The functions of C, Go and Zig determine the type.
 WRONG_TYPE = "set output `values` to a value of type text, but the manifest declares it as texts"
+WRONG_TYPE = "set output `values` to a value of type text, but the manifest declares it as texts"
 WRONG_TYPES = {
     "javascript": 'expire returned "a text" (text) for output `values`, which is texts; return an array',
     "python": "expire returned 'a text' (str) for output `values`, which is list[str]",

@@ -177,10 +177,12 @@ const GO: &[File] = files![
     "sdk/go/event.go"
     "sdk/go/go.mod"
     "sdk/go/level.go"
+    "sdk/go/mistakes.go"
     "sdk/go/options.go"
     "sdk/go/outputs.go"
     "sdk/go/plugin.go"
     "sdk/go/row.go"
+    "sdk/go/stdio.go"
     "sdk/go/wasi.wat"
     "sdk/c/generated/dual_plugin_component_type.o"
 ];

@@ -1,0 +1,7 @@
+module mistakes
+
+go 1.24
+
+require flowloom v0.0.0
+
+replace flowloom => ../../../../sdk/go
