@@ -36,9 +36,16 @@ installer() {
 }
 
 # The PyPI package installs Zig under the name python-zig.
+has_zig() {
+    zig=$(command -v python-zig || command -v zig)
+}
+
 need_zig() {
-    zig=$(command -v python-zig || command -v zig || echo zig)
-    need_pypi "$zig" ziglang
+    has_zig || need_pypi zig ziglang
+    # install.sh does this, too.
+    cache=${ZIG_GLOBAL_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME-}/.cache}/zig}
+    ls "$cache"/o/*/libc.a >/dev/null 2>&1 ||
+        echo "$0: the first build with zig takes up to a minute: zig compiles its C library" >&2
 }
 
 [ $# -ge 2 ] || fail "missing arguments; usage: $0 OUTPUT.wasm SOURCE…"

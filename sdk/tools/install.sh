@@ -38,6 +38,15 @@ else
     for package in $python; do grep "^$package==" "$here/requirements.txt"; done >"$tools/wanted.txt"
 fi
 "$tools/venv/bin/pip" install --quiet --disable-pip-version-check -r "$tools/wanted.txt"
+if [ -x "$tools/venv/bin/python-zig" ]; then
+    echo "sdk/tools/install.sh: compiling zig's C library for WebAssembly"
+    # The options on which the library depends are those in sdk/c/build.sh. Zig keeps the library in its cache.
+    library=$(mktemp -d)
+    echo 'int unused;' >"$library/unused.c"
+    "$tools/venv/bin/python-zig" cc -target wasm32-wasi-musl -O3 -mexec-model=reactor \
+        -o "$library/unused.wasm" "$library/unused.c"
+    rm -r "$library"
+fi
 if [ -n "$npm" ]; then
     cp "$here/package.json" "$here/package-lock.json" "$tools"
     PATH=$tools/venv/bin:$PATH "$tools/venv/bin/npm" ci --prefix "$tools" --silent --no-audit --no-fund
