@@ -41,6 +41,7 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	tests/languages/native/run.sh
 	tests/languages/compare.py --flowloom $(FLOWLOOM) --expect $(LANGUAGES)
 	tests/languages/adapt.py --flowloom $(FLOWLOOM)
+	tests/languages/mistakes.py --flowloom $(FLOWLOOM)
 	tests/languages/wasi.py --flowloom $(FLOWLOOM)
 	tests/languages/node.py --flowloom $(FLOWLOOM)
 

@@ -25,8 +25,71 @@ pub(crate) struct AcceptedOutputs<T> {
     pub(crate) row_bytes: Vec<u32>,
     /// The number of values that were not of the declared type, or not declared, or missing.
     pub(crate) bad: u64,
+    /// Why the first of these is not accepted.
+    pub(crate) reason: Option<BadOutput>,
     /// The number of values that exceeded the bytes of their flow.
     pub(crate) too_large: u64,
+}
+
+impl<T> AcceptedOutputs<T> {
+    /// Counts values that are not accepted.
+    fn add_bad(&mut self, count: u64, reason: BadOutput) {
+        self.bad += count;
+        if count > 0 {
+            self.reason.get_or_insert(reason);
+        }
+    }
+}
+
+/// Why a value is not accepted. The number is that of its output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BadOutput {
+    /// The number of values, or of columns, is not the number of outputs.
+    Count {
+        given: usize,
+    },
+    /// The number of values of a column is not the number of flows.
+    Rows(usize),
+    Type(usize),
+    /// The text is not one JSON value.
+    Json(usize),
+}
+
+impl BadOutput {
+    fn of(ty: Type, output: usize) -> Self {
+        match ty {
+            Type::Json => Self::Json(output),
+            _ => Self::Type(output),
+        }
+    }
+
+    /// Returns the reason for the author of the plugin.
+    pub(crate) fn text(self, declared: &[UdpColumn]) -> String {
+        let name = |output: usize| declared.get(output).map_or("?", UdpColumn::name);
+        match self {
+            Self::Count { given } => format!(
+                "returned {given} values at expire, but declares {} outputs",
+                declared.len()
+            ),
+            Self::Rows(output) => format!(
+                "returned a column for output '{}' whose number of values is not the number of ended flows",
+                name(output)
+            ),
+            Self::Type(output) => {
+                let ty = declared
+                    .get(output)
+                    .map_or("?", |output| output.ty().name());
+                format!(
+                    "returned a value for output '{}' that is not of its type {ty}",
+                    name(output)
+                )
+            }
+            Self::Json(output) => format!(
+                "returned a value for output '{}' that is not one JSON value of RFC 7493",
+                name(output)
+            ),
+        }
+    }
 }
 
 /// Accepts the values of one flow. At most `max_bytes` of them are bytes that are not numbers.
@@ -35,28 +98,34 @@ pub(crate) fn accept_record(
     values: Vec<ValueResult>,
     max_bytes: usize,
 ) -> AcceptedOutputs<Vec<UdpValue>> {
-    let mut bad = declared.len().abs_diff(values.len()) as u64;
-    let (mut used, mut too_large) = (0, 0);
-    let mut accept = |(column, value): (&UdpColumn, ValueResult)| {
+    let mut outputs = AcceptedOutputs::default();
+    let given = values.len();
+    outputs.add_bad(
+        declared.len().abs_diff(given) as u64,
+        BadOutput::Count { given },
+    );
+    let mut used = 0;
+    let mut accept = |(n, (column, value)): (usize, (&UdpColumn, ValueResult))| {
         let bytes = bytes_of(&value);
         if bytes > max_bytes - used {
-            too_large += 1;
+            outputs.too_large += 1;
             return UdpValue::Null;
         }
-        let accepted = accept_value(column.ty(), value);
-        bad += u64::from(accepted.is_none());
+        let ty = column.ty();
+        let accepted = accept_value(ty, value);
+        outputs.add_bad(accepted.is_none().into(), BadOutput::of(ty, n));
         let accepted = accepted.unwrap_or_default();
         if !matches!(accepted, UdpValue::Null) {
             used += bytes;
         }
         accepted
     };
-    let values = declared.iter().zip(values).map(&mut accept).collect();
+    let both = declared.iter().zip(values).enumerate();
+    let values = both.map(&mut accept).collect();
     AcceptedOutputs {
         values,
         row_bytes: vec![used as u32],
-        bad,
-        too_large,
+        ..outputs
     }
 }
 
@@ -106,14 +175,16 @@ pub(crate) fn accept_columns(
     if rows == 0 && columns.is_empty() {
         return AcceptedOutputs::default();
     }
-    let mut accepted = AcceptedOutputs {
-        bad: (declared.len().abs_diff(columns.len()) * rows.max(1)) as u64,
-        ..AcceptedOutputs::default()
-    };
+    let mut accepted = AcceptedOutputs::default();
+    let given = columns.len();
+    accepted.add_bad(
+        (declared.len().abs_diff(given) * rows.max(1)) as u64,
+        BadOutput::Count { given },
+    );
     let mut given = columns.into_iter();
-    for output in declared {
+    for (n, output) in declared.iter().enumerate() {
         let column = match given.next() {
-            Some(column) => accept_column(output.ty(), column, rows, max_bytes, &mut accepted),
+            Some(column) => accept_column((n, output.ty()), column, rows, max_bytes, &mut accepted),
             None => Column::NULL,
         };
         accepted.values.push(column);
@@ -122,7 +193,7 @@ pub(crate) fn accept_columns(
 }
 
 fn accept_column(
-    ty: Type,
+    (output, ty): (usize, Type),
     column: OutputColumn,
     rows: usize,
     max_bytes: usize,
@@ -130,7 +201,7 @@ fn accept_column(
 ) -> Column {
     let OutputColumn { values, valid } = column;
     if !valid.is_empty() && valid.len() != rows {
-        accepted.bad += rows.max(1) as u64;
+        accepted.add_bad(rows.max(1) as u64, BadOutput::Rows(output));
         return Column::NULL;
     }
     let is_valid = |row: usize| valid.get(row).is_none_or(|&valid| valid != 0);
@@ -140,21 +211,22 @@ fn accept_column(
     };
     match (ty, values) {
         (Type::Boolean, Values::Booleans(values)) => {
-            accepted.bad += bad(values.len());
+            accepted.add_bad(bad(values.len()), BadOutput::Rows(output));
             Column::Booleans(first(values, rows), valid)
         }
         (Type::I64, Values::Integers(values)) => {
-            accepted.bad += bad(values.len());
+            accepted.add_bad(bad(values.len()), BadOutput::Rows(output));
             Column::Integers(first(values, rows), valid)
         }
         (Type::Float, Values::Floats(values)) => {
-            accepted.bad += bad(values.len());
+            accepted.add_bad(bad(values.len()), BadOutput::Rows(output));
             Column::Floats(first(values, rows), valid)
         }
         (_, values) => {
             accepted.row_bytes.resize(rows, 0);
             let mut reader = Reader::new(&values);
             let mut column = Vec::with_capacity(rows);
+            let mut bad_rows = 0;
             for (row, used) in accepted.row_bytes.iter_mut().enumerate() {
                 let left = max_bytes - *used as usize;
                 column.push(match reader.next(ty, left, is_valid(row)) {
@@ -168,12 +240,13 @@ fn accept_column(
                         UdpValue::Null
                     }
                     Row::Bad => {
-                        accepted.bad += u64::from(is_valid(row));
+                        bad_rows += u64::from(is_valid(row));
                         UdpValue::Null
                     }
                 });
             }
-            accepted.bad += reader.left() as u64;
+            accepted.add_bad(bad_rows, BadOutput::of(ty, output));
+            accepted.add_bad(reader.left() as u64, BadOutput::Rows(output));
             Column::Values(column)
         }
     }

@@ -52,7 +52,7 @@ use flowloom_core::value::UdpValue;
 use super::batch::{Batch, EventKind};
 use super::event::Event;
 use super::held_flows::{End, HeldFlows};
-use super::outputs;
+use super::outputs::{self, BadOutput};
 use super::record::EventValues;
 use crate::contract::feature::Verdict;
 use crate::error::Trap;
@@ -84,6 +84,8 @@ pub(crate) struct PluginRunner {
     clock: CallClock,
     budget: Option<CpuBudget>,
     load_share: LoadShare,
+    /// Whether the log already says which values are not accepted.
+    has_warned: bool,
     report: PluginReport,
 }
 
@@ -135,6 +137,7 @@ impl PluginRunner {
             health: Health::default(),
             now: Time::EPOCH,
             trial_event: None,
+            has_warned: false,
             delivery,
             packets_per_flow: manifest.packets_per_flow,
             clock: CallClock::default(),
@@ -373,6 +376,7 @@ impl PluginRunner {
             return None;
         };
         self.report.bad_outputs += accepted.bad;
+        self.warn_once(accepted.reason);
         self.report.outputs_too_large += accepted.too_large;
         let bytes = accepted.row_bytes.first().copied().unwrap_or_default();
         if bytes as usize > room {
@@ -415,9 +419,11 @@ impl PluginRunner {
             return None;
         };
         let ended = batch.ended();
+        let mut reason = None;
         let answer = match answer {
             Some(accepted) => {
                 self.report.bad_outputs += accepted.bad;
+                reason = accepted.reason;
                 self.report.outputs_too_large += accepted.too_large;
                 let answer = Answer::new(accepted.values, accepted.row_bytes, ended, waiting);
                 let fits = answer.bytes() <= room;
@@ -432,6 +438,7 @@ impl PluginRunner {
             }
         };
         batch.clear();
+        self.warn_once(reason);
         answer
     }
 
@@ -538,6 +545,19 @@ impl PluginRunner {
             "plugin {name}: stopped {event}: {reason}; the flows that it held have null values; \
              back-off: {} s",
             back_off.as_secs()
+        );
+    }
+
+    /// Logs why a value is not accepted, the first time. Further ones are only counted.
+    fn warn_once(&mut self, reason: Option<BadOutput>) {
+        let Some(reason) = reason.filter(|_| !self.has_warned) else {
+            return;
+        };
+        self.has_warned = true;
+        let reason = reason.text(&self.plugin.manifest().outputs);
+        tracing::warn!(
+            "plugin {}: {reason}; the value is null, and further ones are only counted",
+            self.plugin.name()
         );
     }
 

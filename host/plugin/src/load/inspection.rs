@@ -4,6 +4,7 @@ use super::engine::PluginEngine;
 use super::file::PluginFile;
 use super::linker::LinkedPlugin;
 use super::manifest::{Manifest, ManifestRules};
+use super::plugin;
 use crate::config::spec::PluginSpec;
 use crate::digest::Sha256;
 use crate::error::{LoadErrorKind, PluginError};
@@ -80,7 +81,7 @@ impl Inspection {
             let declared = instance
                 .open(&spec.options, rules.available().as_param())
                 .map_err(LoadErrorKind::OpenTrapped)?
-                .map_err(LoadErrorKind::RejectedOptions)?;
+                .map_err(|reason| plugin::rejected(reason, &spec.options))?;
             Ok((declared, rules))
         };
         match open() {

@@ -1,5 +1,6 @@
 //! One generation of a plugin: a file with its options, grants and limits.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use flowloom_core::schema::Schema;
@@ -205,14 +206,24 @@ fn open(
     let declared = instance
         .open(&spec.options, rules.available().as_param())
         .map_err(LoadErrorKind::OpenTrapped)?
-        .map_err(LoadErrorKind::RejectedOptions)?;
+        .map_err(|reason| rejected(reason, &spec.options))?;
     Ok((instance, Manifest::accept(declared, &rules)?))
+}
+
+/// Returns the error of a plugin that did not open. Names an option that is the path of a file.
+pub(super) fn rejected(reason: String, options: &[(String, String)]) -> LoadErrorKind {
+    let is_file = |value: &str| value.len() < 4_096 && Path::new(value).is_file();
+    let file = options.iter().find(|(_, value)| is_file(value));
+    LoadErrorKind::RejectedOptions(match file {
+        None => reason,
+        Some((key, file)) => format!(
+            "{reason}; `{key}` is the name of a file: write {key}=@{file} to pass the text of the file"
+        ),
+    })
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use std::path::Path;
-
     use flowloom_core::meter::Settings;
     use wit_component::{StringEncoding, embed_component_metadata};
     use wit_parser::Resolve;
@@ -308,6 +319,23 @@ pub(crate) mod tests {
         assert!(plugin.instance().is_ok());
         assert!(plugin.instance().is_ok());
         assert_eq!(plugin.instance().err().unwrap().to_string(), error);
+    }
+
+    #[test]
+    fn an_option_that_is_the_name_of_a_file_is_explained() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let path = file.path().to_str().unwrap();
+        let option =
+            |value: &str| vec![("a".to_owned(), "1".into()), ("model".into(), value.into())];
+        let text = |value: &str| rejected("no JSON".into(), &option(value)).to_string();
+        assert_eq!(text("none"), "cannot be opened: no JSON");
+        assert_eq!(
+            text(path),
+            format!(
+                "cannot be opened: no JSON; `model` is the name of a file: write model=@{path} to pass the \
+                 text of the file"
+            )
+        );
     }
 
     #[test]

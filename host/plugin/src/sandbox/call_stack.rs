@@ -57,7 +57,10 @@ impl CallStack {
 
 /// Returns whether a function is an export of the contract, or was generated for it.
 fn is_of_contract(name: &str) -> bool {
-    name.starts_with("flowloom:plugin/") || name.contains("7exports8flowloom6plugin")
+    // The names of Rust, C and Zig.
+    name.starts_with("flowloom:plugin/")
+        || name.contains("7exports8flowloom6plugin")
+        || name.contains("exports_flowloom_plugin_")
 }
 
 /// Returns a name as the author wrote it, on one line of limited length.
@@ -117,6 +120,7 @@ mod tests {
             text(&[
                 Some("share"),
                 Some("_ZN4evil8bindings7exports8flowloom6plugin7feature5Guest17h0123456789abcdefE"),
+                Some("__wasm_export_exports_flowloom_plugin_feature_init"),
                 Some("flowloom:plugin/feature@0.1.0#init")
             ]),
             " in share"

@@ -403,3 +403,40 @@ fn missing_and_further_columns_and_values_are_counted() {
         assert_eq!(accepted.bad, bad, "{ends:?} {valid:?}");
     }
 }
+
+#[test]
+fn the_first_value_that_is_not_accepted_is_explained() {
+    let declared = [
+        UdpColumn::new("p", "size", Type::I64, String::new()),
+        UdpColumn::new("p", "more", Type::Json, String::new()),
+    ];
+    let text = |reason: Option<BadOutput>| reason.map(|reason| reason.text(&declared));
+    let by_event = |values| text(accept_record(&declared, values, MAX_BYTES).reason);
+    let columns = |columns: Vec<Values>| {
+        let columns = columns.into_iter().map(|values| OutputColumn {
+            values,
+            valid: Vec::new(),
+        });
+        text(accept_columns(&declared, columns.collect(), 2, MAX_BYTES).reason)
+    };
+    let size = "returned a value for output 'size' that is not of its type i64";
+    let json = "returned a value for output 'more' that is not one JSON value of RFC 7493";
+    let (one, bad) = (ValueResult::Integer(1), || ValueResult::Json("{".into()));
+    assert_eq!(by_event(vec![one.clone(), ValueResult::Null]), None);
+    assert_eq!(by_event(vec![one.clone(), bad()]).as_deref(), Some(json));
+    let both = vec![ValueResult::Float(1.5), bad()];
+    assert_eq!(by_event(both).as_deref(), Some(size));
+    let count = "returned 1 values at expire, but declares 2 outputs";
+    assert_eq!(by_event(vec![one]).as_deref(), Some(count));
+    let jsons = |text: &[u8], ends: &[u32]| Values::Jsons(texts(text, ends));
+    let integers = || Values::Integers(vec![1, 2]);
+    assert_eq!(columns(vec![integers(), jsons(b"1{}", &[1, 3])]), None);
+    let bad = columns(vec![integers(), jsons(b"1{", &[1, 2])]);
+    assert_eq!(bad.as_deref(), Some(json));
+    let bad = columns(vec![Values::Booleans(vec![1, 0]), jsons(b"12", &[1, 2])]);
+    assert_eq!(bad.as_deref(), Some(size));
+    assert_eq!(columns(vec![integers()]).as_deref(), Some(count));
+    let short = columns(vec![Values::Integers(vec![1]), jsons(b"12", &[1, 2])]);
+    let rows = "returned a column for output 'size' whose number of values is not the number of ended flows";
+    assert_eq!(short.as_deref(), Some(rows));
+}
