@@ -1,6 +1,7 @@
 //! Tests of `flowloom plugin new`, `build`, `test` and `bench`.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -104,6 +105,162 @@ macro_rules! languages {
 }
 
 languages! { c go javascript python rust typescript zig }
+
+/// Changes a source of the project `mine`.
+fn change(folder: &TempDir, source: &str, from: &str, to: &str) {
+    let path = folder.path().join("mine").join(source);
+    let text = fs::read_to_string(&path).expect("a source can be read");
+    assert!(text.contains(from), "no {from} in {text}");
+    fs::write(path, text.replace(from, to)).expect("a source can be written");
+}
+
+/// Returns the files of the cache with this kind, as `flowloom plugin cache list` prints them.
+fn cached(folder: &TempDir, kind: &str) -> usize {
+    let list = ["cache", "list", "--plugin-cache", "cache"];
+    let run = in_folder(folder.path(), &list).run().done();
+    run.stdout
+        .lines()
+        .filter(|line| line.starts_with(&format!("{kind} ")))
+        .count()
+}
+
+#[test]
+fn a_build_opens_the_component_and_keeps_its_machine_code() {
+    let folder = new("c");
+    let build =
+        || in_folder(folder.path(), &["build", "mine", "--plugin-cache", "cache"]).compiles();
+    let run = in_folder(folder.path(), &["cache", "list", "--plugin-cache", "cache"]).run();
+    assert_eq!(
+        run.done().stdout,
+        "cache: it does not exist; nothing was compiled yet\n"
+    );
+    let run = build().run().done();
+    assert!(
+        run.stdout.contains("; compiled and opened in ")
+            && run
+                .stdout
+                .ends_with("\nadds         size (i64), by_source (boolean)\n"),
+        "{run}"
+    );
+    // The other commands find the machine code.
+    assert_eq!(
+        (cached(&folder, "plugin"), cached(&folder, "functions")),
+        (1, 1)
+    );
+    for command in ["test", "check", "bench"] {
+        let words = [command, "mine", "--plugin-cache", "cache"];
+        in_folder(folder.path(), &words).run().done();
+    }
+    assert_eq!(
+        (cached(&folder, "plugin"), cached(&folder, "functions")),
+        (1, 1)
+    );
+    // Everything that can never be loaded is reported, and the older component stays.
+    let component = folder.path().join("mine/mine.wasm");
+    let older = fs::read(&component).expect("a component");
+    change(
+        &folder,
+        "plugin.c",
+        "\"ip_size\", \"direction\"",
+        "\"ip_siz\", \"directin\"",
+    );
+    let run = build().run().exits(1);
+    let messages: Vec<_> = run.stderr.lines().collect();
+    assert_eq!(
+        messages,
+        [
+            "flowloom: plugin 'mine': requests packet field 'ip_siz', which does not exist in this version of \
+             Flowloom; did you mean 'ip_size'?",
+            "plugin 'mine': requests packet field 'directin', which does not exist in this version of \
+             Flowloom; did you mean 'direction'?",
+        ]
+    );
+    assert_eq!(fs::read(&component).expect("a component"), older);
+    assert!(!folder.path().join("mine/mine.new.wasm").exists());
+    // The author learns which grants a run has to give.
+    change(
+        &folder,
+        "plugin.c",
+        "\"ip_siz\", \"directin\"",
+        "\"ip_size\", \"direction\", \"src_ip\"",
+    );
+    let run = build().run().done();
+    assert!(
+        run.stdout
+            .ends_with("\nneeds        --grant mine=addresses\n"),
+        "{run}"
+    );
+    let clean = ["cache", "clean", "--plugin-cache", "cache"];
+    in_folder(folder.path(), &[&clean[..], &["--unused", "1"]].concat())
+        .run()
+        .done();
+    assert!(cached(&folder, "plugin") > 0);
+    in_folder(folder.path(), &clean).run().done();
+    assert_eq!(
+        (cached(&folder, "plugin"), cached(&folder, "functions")),
+        (0, 0)
+    );
+}
+
+#[test]
+fn only_a_build_keeps_the_machine_code_of_functions() {
+    let folder = new("c");
+    let words = ["check", "--plugin-cache", "cache"];
+    in_folder(folder.path(), &words)
+        .arg(plugin("slicer"))
+        .run()
+        .done();
+    assert_eq!(
+        (cached(&folder, "plugin"), cached(&folder, "functions")),
+        (1, 0)
+    );
+}
+
+#[test]
+fn dev_repeats_build_test_and_values_after_each_change() {
+    let folder = new("c");
+    let words = ["dev", "mine", "--source"];
+    let mut child = in_folder(folder.path(), &words)
+        .arg(captures().join("dns.pcap"))
+        .args(["--flows", "3"])
+        .compiles()
+        .start();
+    let mut lines = BufReader::new(child.stdout.take().expect("the stream is piped")).lines();
+    let mut errors = BufReader::new(child.stderr.take().expect("the stream is piped")).lines();
+    let mut round = || {
+        let lines = lines.by_ref().map(|line| line.expect("text"));
+        let round: Vec<_> = lines
+            .skip_while(String::is_empty)
+            .take_while(|line| !line.starts_with("waiting for a change"))
+            .collect();
+        round
+    };
+    let first = round();
+    assert!(
+        first.contains(&"tests/tls13.pcap: 2 flows as expected".to_owned()),
+        "{first:?}"
+    );
+    let table = &first[first.len() - 4..];
+    assert_eq!(
+        table[0].split_whitespace().collect::<Vec<_>>(),
+        ["source", "destination", "protocol", "size", "by_source"]
+    );
+    assert!(table[1].starts_with("192.0.2.1:"), "{first:?}");
+    change(&folder, "plugin.c", "\"by_source\"", "\"by_sender\"");
+    let second = round();
+    let shows = |round: &[String], text: &str| round.iter().any(|line| line.contains(text));
+    assert!(shows(&second, "by_sender"), "{second:?}");
+    assert!(shows(&second, "by_source is missing"), "{second:?}");
+    let error = errors.next().expect("a failed test").expect("text");
+    assert_eq!(error, "flowloom: 1 of 1 tests of mine failed");
+    // A mistake does not end the command.
+    change(&folder, "plugin.c", "\"by_sender\"", "by_sender");
+    assert!(!shows(&round(), "by_sender"));
+    change(&folder, "plugin.c", "by_sender", "\"by_source\"");
+    assert!(shows(&round(), "tests/tls13.pcap: 2 flows as expected"));
+    child.kill().expect("the process runs");
+    child.wait().expect("the process ends");
+}
 
 /// Returns a folder for PATH with only a few Unix tools.
 fn bare() -> TempDir {

@@ -72,6 +72,7 @@ const SLOW: usize = 1 << 20;
 
 impl CommandCompiler {
     fn new(folder: Option<PathBuf>, compiler: ChildCompiler, usage: FunctionUse) -> Self {
+        let is_new = usage == FunctionUse::ReadAndKeep;
         let plain = |compiler, reason: &str| Self {
             compiler: CompilerKind::Plain(compiler),
             reason: reason.to_owned(),
@@ -83,7 +84,10 @@ impl CommandCompiler {
         match CompileCache::open(&folder, compiler.functions(&folder, usage)) {
             Ok(cache) => Self {
                 compiler: CompilerKind::Cached(cache),
-                reason: format!("{shown} does not have it"),
+                reason: match is_new {
+                    true => "it was just built".to_owned(),
+                    false => format!("{shown} does not have it"),
+                },
             },
             Err((reason, compiler)) => {
                 tracing::warn!("cannot keep compiled plugins in {shown}: {reason}");

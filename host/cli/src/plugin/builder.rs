@@ -91,10 +91,8 @@ pub(super) fn build(project: &Project) -> Result<Built, Failure> {
             ));
     }
     // Replaces the component in one step, because a run may follow it.
-    let (new, component) = (
-        format!("{}.new.wasm", plugin.name),
-        format!("{}.wasm", plugin.name),
-    );
+    let new = format!("{}.new.wasm", plugin.name);
+    let component = format!("{}.wasm", plugin.name);
     let mut inputs = Inputs::default();
     // A source that is a folder may contain the component.
     inputs.add(
@@ -147,7 +145,7 @@ pub(super) fn build(project: &Project) -> Result<Built, Failure> {
     })?;
     Ok(Built {
         new: Some(project.folder.join(new)),
-        component: project.folder.join(component),
+        component: project.component(),
         bytes: bytes.len(),
         time: start.elapsed(),
     })

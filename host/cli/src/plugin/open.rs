@@ -21,7 +21,7 @@ pub(super) struct Opened {
     pub(super) needs: Option<Grants>,
     /// The time to compile and open it.
     time: Duration,
-    /// Why it was not opened: it rejects its default options.
+    /// Why it was not opened: it has no test, and rejects its default options.
     rejected: Option<String>,
 }
 
@@ -90,6 +90,12 @@ pub(super) fn open(
             rejected: None,
         });
     }
+    // A test gives the options that the plugin requires, so its author made a mistake.
+    if let Some(reason) = rejected.as_ref().filter(|_| !project.tests.is_empty()) {
+        return Err(Failure::failed(format_args!(
+            "plugin '{name}': cannot be opened, neither by default nor with the options of a test: {reason}"
+        )));
+    }
     Ok(Opened {
         name: name.clone(),
         outputs: Vec::new(),
@@ -117,8 +123,8 @@ impl fmt::Display for Opened {
         if let Some(reason) = &self.rejected {
             return write!(
                 f,
-                "; compiled in {time:.1?}\nnot opened   it rejects its default options: {reason}; a [[test]] in \
-                 flowloom-plugin.toml may set options"
+                "; compiled in {time:.1?}\nnot opened   by default: {reason}; a [[test]] in flowloom-plugin.toml may set \
+                 options"
             );
         }
         write!(f, "; compiled and opened in {time:.1?}")?;

@@ -96,7 +96,12 @@ impl Project {
 
     /// Returns the path of the component.
     pub(super) fn component(&self) -> PathBuf {
-        self.folder.join(format!("{}.wasm", self.plugin.name))
+        let file = format!("{}.wasm", self.plugin.name);
+        // Messages name it without `./`.
+        match self.folder == Path::new(".") {
+            true => file.into(),
+            false => self.folder.join(file),
+        }
     }
 
     /// Returns the plugin that was built.
