@@ -144,7 +144,7 @@ pub(super) fn build(project: &Project) -> Result<Built, Failure> {
         ))
     })?;
     Ok(Built {
-        new: Some(project.folder.join(new)),
+        new: Some(project.component().with_file_name(new)),
         component: project.component(),
         bytes: bytes.len(),
         time: start.elapsed(),
@@ -168,7 +168,7 @@ fn pass_on(stderr: impl std::io::Read, script: &str) -> Vec<String> {
 
 /// Returns the PATH for the build script: first the compilers that are installed in the plugin's folder, then
 /// the PATH of the user.
-fn search_path(project: &Project) -> Result<OsString, Failure> {
+pub(super) fn search_path(project: &Project) -> Result<OsString, Failure> {
     let mut folders = Vec::new();
     for own in [".venv/bin", "node_modules/.bin"] {
         folders.extend(fs::canonicalize(project.folder.join(own)).ok());

@@ -15,6 +15,7 @@ use super::super::plugin_options::{PLUGINS, grant, with_grants};
 use super::super::standard;
 use super::builder::build;
 use super::flows::{self, KEY, Row};
+use super::in_process::{self, InProcess};
 use super::project::Project;
 use super::sources::Sources;
 use super::{open, test};
@@ -91,7 +92,10 @@ impl Dev {
     /// Builds the plugin, runs its tests, and shows the values of the first flows.
     fn round(&self) -> Result<(), Failure> {
         let project = Project::open(&self.folder)?;
-        let built = build(&project)?;
+        let built = thread::scope(|scope| {
+            scope.spawn(|| self.show_in_process(&project));
+            build(&project)
+        })?;
         let opened = open::open(&project, built.file(), self.compile.compiler_of_build())?;
         let (time, bytes) = (built.time, built.bytes);
         let component = built.publish()?;
@@ -113,16 +117,44 @@ impl Dev {
         }
     }
 
-    /// Shows the values of the first flows.
-    fn show(&self, project: &Project, grants: &[(String, Grants)]) -> Result<(), Failure> {
+    /// Shows the values of the first flows as the author's Python computes them. A component of Python takes several
+    /// seconds to build.
+    fn show_in_process(&self, project: &Project) {
+        let Some((capture, spec)) = self.capture(project) else {
+            return;
+        };
+        let start = Instant::now();
+        let text = match in_process::meter(project, &capture, &spec, self.flows) {
+            None => return,
+            Some(InProcess::Failed(text)) => return standard::print_error(text.trim_end()),
+            Some(InProcess::Flows(rows)) => format!(
+                "{}: first {} flows in Python, in {:.1?}; the component is not built yet\n{}",
+                capture.display(),
+                rows.len(),
+                start.elapsed(),
+                table(&rows)
+            ),
+        };
+        // The values of the component follow.
+        let _ = standard::print(text);
+    }
+
+    /// Returns the capture to show, and the plugin with the options and grants of the first test.
+    fn capture(&self, project: &Project) -> Option<(PathBuf, PluginSpec)> {
         let test = project.tests.first();
         let of_test = test.map(|test| project.folder.join(&test.capture));
-        let Some(capture) = self.source.clone().or(of_test) else {
-            return Ok(());
-        };
+        let capture = self.source.clone().or(of_test)?;
         let spec = match test {
-            Some(test) => project.spec(test)?,
+            Some(test) => project.spec(test).ok()?,
             None => PluginSpec::new(project.component()).name(&project.plugin.name),
+        };
+        Some((capture, spec))
+    }
+
+    /// Shows the values of the first flows.
+    fn show(&self, project: &Project, grants: &[(String, Grants)]) -> Result<(), Failure> {
+        let Some((capture, spec)) = self.capture(project) else {
+            return Ok(());
         };
         let start = Instant::now();
         let spec = with_grants(spec, grants)?;

@@ -9,6 +9,7 @@ mod componentize;
 mod description;
 mod dev;
 mod flows;
+mod in_process;
 mod language;
 mod new;
 mod open;
