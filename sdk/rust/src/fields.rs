@@ -16,8 +16,8 @@ pub enum Direction {
 /// The data that a plugin requests for each packet. Derive it for a struct with one field per
 /// requested packet field.
 ///
-/// The names of the fields are Flowloom's names of packet fields. An unknown name is a compile error
-/// that lists the known names. A field has the type that it has in Flowloom, or a wider one:
+/// The names of the fields are Flowloom's names of packet fields; `flowloom fields` lists them. An unknown
+/// name is a compile error that suggests a similar one. A field has the type that it has in Flowloom, or a wider one:
 /// `ip_size` is a `u32` and may be read as `u64` or `f64`. A text is `&'a str`, or `String` for a
 /// copy.
 ///
@@ -69,7 +69,7 @@ pub enum Direction {
 ///
 /// A type that cannot hold all values of the field is a compile error:
 ///
-/// ```compile_fail,E0277
+/// ```compile_fail
 /// # use flowloom_sdk::PacketFields;
 /// #[derive(PacketFields)]
 /// struct Packet {
@@ -165,8 +165,8 @@ impl<'a> FlowFields<'a> for () {
 
 /// A type that can hold every value of a field of type `T`: `T` itself or a wider type.
 #[diagnostic::on_unimplemented(
-    message = "this field has the type `{T}` in Flowloom; `{Self}` cannot hold all its values",
-    label = "use `{T}` or a wider type"
+    message = "this field has the type `{T}` in Flowloom and cannot be read as `{Self}`",
+    label = "use `{T}`, or a type that can hold all its values"
 )]
 pub trait Holds<T> {
     #[doc(hidden)]

@@ -110,6 +110,12 @@ pub trait OptionValue: Sized {
     fn absent() -> Option<Self> {
         None
     }
+
+    /// Parses option `n` of the given options.
+    #[doc(hidden)]
+    fn take(given: &Given<'_>, n: usize) -> Result<Self, String> {
+        given.take(n)
+    }
 }
 
 macro_rules! from_str {
@@ -186,7 +192,7 @@ impl<'a> Given<'a> {
     }
 
     /// Parses the value of option `n`.
-    pub fn take<T: OptionValue>(&self, n: usize) -> Result<T, String> {
+    fn take<T: OptionValue>(&self, n: usize) -> Result<T, String> {
         let spec = &self.specs[n];
         let given = self.options.iter().find(|(key, _)| key == spec.key);
         match (given, spec.default) {

@@ -36,7 +36,7 @@ use crate::bindings::flowloom::plugin::manifest::ValueType;
 /// }
 /// ```
 ///
-/// ```compile_fail,E0277
+/// ```compile_fail
 /// # use flowloom_sdk::Outputs;
 /// #[derive(Outputs)]
 /// struct Out {
@@ -88,8 +88,7 @@ pub struct Json(pub String);
 #[diagnostic::on_unimplemented(
     message = "Flowloom has no output of type `{Self}`",
     label = "cannot be the type of an output",
-    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Vec<String>, Json, or an Option of one of these",
-    note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
+    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Vec<String>, Json, or an Option of one of these"
 )]
 pub trait OutputType: Sized {
     #[doc(hidden)]
@@ -114,8 +113,7 @@ pub trait OutputType: Sized {
 #[diagnostic::on_unimplemented(
     message = "Flowloom has no output of type `{Self}`",
     label = "cannot be the type of an output",
-    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Vec<String>, Json, or an Option of one of these",
-    note = "a u64 may be too large for the signed 64 bits of an output: convert it (`value as i64`, or `i64::try_from(value).ok()` for an Option<i64>)"
+    note = "outputs are bool, i64, u32 and smaller integers, f64, f32, String, Bytes, Vec<i64>, Vec<f64>, Vec<String>, Json, or an Option of one of these"
 )]
 pub trait OutputField: Sized {
     const KIND: ValueType;
@@ -126,6 +124,7 @@ pub trait OutputField: Sized {
     fn value(self) -> feature::Value;
 }
 
+#[diagnostic::do_not_recommend]
 impl<T: OutputType> OutputField for T {
     const KIND: ValueType = T::KIND;
     type Column = T::Column;

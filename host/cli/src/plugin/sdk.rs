@@ -70,6 +70,7 @@ const RUST: &[File] = files![
     "sdk/rust/macros/src/lib.rs"
     "sdk/rust/macros/src/options.rs"
     "sdk/rust/macros/src/outputs.rs"
+    "sdk/rust/macros/src/suggest.rs"
     "sdk/rust/macros/src/tables.rs"
     "sdk/rust/macros/src/target.rs"
     "sdk/rust/src/bindings.rs"
@@ -346,6 +347,7 @@ mod tests {
             "proptest",
             "quote",
             "syn",
+            "trybuild",
             "wit-bindgen",
         ];
         assert_eq!(names, expected);

@@ -3,33 +3,66 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Attribute, DeriveInput, Error, Field, Index, Lifetime, LitInt, Meta, Result};
+use syn::{Attribute, DeriveInput, Error, Field, Index, Lifetime, LitInt, Meta, Result, Type};
 
-use crate::tables;
-use crate::target::{self, Target};
+use crate::target::{self, Errors, Shape, Target};
+use crate::{suggest, tables};
 
 /// Derives `PacketFields`.
-pub(crate) fn packet(input: &DeriveInput) -> Result<TokenStream> {
+pub(crate) fn packet(input: &DeriveInput) -> TokenStream {
+    derived_packet(input).unwrap_or_else(|error| {
+        let members = quote! {
+            const NAMES: &'static [&'static str] = &[];
+            const PAYLOAD_BYTES: ::core::option::Option<u32> = ::core::option::Option::None;
+            const PACKET_BYTES: ::core::option::Option<u32> = ::core::option::Option::None;
+            type Columns = ();
+
+            fn columns(_: ::flowloom_sdk::__private::PacketColumns<'_>) {}
+
+            fn row((): &(), _: usize) -> Self {
+                ::core::unimplemented!()
+            }
+
+            fn record(
+                _: &::flowloom_sdk::__private::feature::Packet,
+                _: &mut ::flowloom_sdk::__private::EventValues<'_>,
+            ) -> Self {
+                ::core::unimplemented!()
+            }
+        };
+        target::failed(
+            input,
+            error,
+            (quote!(::flowloom_sdk::PacketFields), true),
+            members,
+        )
+    })
+}
+
+fn derived_packet(input: &DeriveInput) -> Result<TokenStream> {
     let target = Target::new(input, "PacketFields")?;
-    let table = tables::packet();
+    let mut errors = Errors::default();
     let mut view = View::new(target.lifetime());
     let mut payload_bytes = quote!(::core::option::Option::None);
     let mut packet_bytes = quote!(::core::option::Option::None);
     for field in &target.fields {
-        let (ident, name) = target::name(field);
+        let (_, name) = target::name(field);
         if let Some(attribute) = attribute(field, "payload") {
-            payload_bytes = count(attribute)?;
+            payload_bytes = errors.take(count(attribute)).unwrap_or_default();
             view.bytes(field, "payload");
         } else if let Some(attribute) = attribute(field, "bytes") {
-            packet_bytes = count(attribute)?;
+            packet_bytes = errors.take(count(attribute)).unwrap_or_default();
             view.bytes(field, "bytes");
         } else if attribute(field, "newer").is_some() {
             view.newer(field);
         } else {
-            let kind = kind(ident, &name, &table, "packet field")?;
-            view.known(field, kind, record(&name));
+            match known(field, Of::Packets) {
+                Ok(kind) => view.known(field, kind, record(&name)),
+                Err(error) => errors.add(error),
+            }
         }
     }
+    errors.result()?;
     let View {
         lifetime,
         names,
@@ -75,19 +108,46 @@ pub(crate) fn packet(input: &DeriveInput) -> Result<TokenStream> {
 }
 
 /// Derives `FlowFields`.
-pub(crate) fn flow(input: &DeriveInput) -> Result<TokenStream> {
+pub(crate) fn flow(input: &DeriveInput) -> TokenStream {
+    derived_flow(input).unwrap_or_else(|error| {
+        let members = quote! {
+            const NAMES: &'static [&'static str] = &[];
+            type Columns = ();
+
+            fn columns(_: ::flowloom_sdk::__private::FlowColumns<'_>) {}
+
+            fn row((): &(), _: usize) -> Self {
+                ::core::unimplemented!()
+            }
+
+            fn record(_: &mut ::flowloom_sdk::__private::EventValues<'_>) -> Self {
+                ::core::unimplemented!()
+            }
+        };
+        target::failed(
+            input,
+            error,
+            (quote!(::flowloom_sdk::FlowFields), true),
+            members,
+        )
+    })
+}
+
+fn derived_flow(input: &DeriveInput) -> Result<TokenStream> {
     let target = Target::new(input, "FlowFields")?;
-    let table = tables::flow();
+    let mut errors = Errors::default();
     let mut view = View::new(target.lifetime());
     for field in &target.fields {
-        let (ident, name) = target::name(field);
         if attribute(field, "newer").is_some() {
             view.newer(field);
         } else {
-            let kind = kind(ident, &name, &table, "flow field")?;
-            view.known(field, kind, None);
+            match known(field, Of::Flows) {
+                Ok(kind) => view.known(field, kind, None),
+                Err(error) => errors.add(error),
+            }
         }
     }
+    errors.result()?;
     let View {
         lifetime,
         names,
@@ -250,26 +310,166 @@ fn record(name: &str) -> Option<TokenStream> {
     })
 }
 
-/// Returns the type of a field. If the table does not contain the field, the error lists the table.
-fn kind<'a>(ident: &Ident, name: &str, table: &[(String, &'a str)], what: &str) -> Result<&'a str> {
-    if let Some((_, kind)) = table.iter().find(|(known, _)| known == name) {
-        return Ok(kind);
+/// What the fields of a struct describe.
+#[derive(Clone, Copy)]
+enum Of {
+    Packets,
+    Flows,
+}
+
+impl Of {
+    fn other(self) -> Self {
+        match self {
+            Of::Packets => Of::Flows,
+            Of::Flows => Of::Packets,
+        }
     }
-    let hint = match tables::nearest(name, table) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None => String::new(),
+
+    fn table(self) -> Vec<Row> {
+        match self {
+            Of::Packets => tables::packet(),
+            Of::Flows => tables::flow(),
+        }
+    }
+
+    fn what(self) -> &'static str {
+        match self {
+            Of::Packets => "packet field",
+            Of::Flows => "flow field",
+        }
+    }
+
+    fn derive(self) -> &'static str {
+        match self {
+            Of::Packets => "PacketFields",
+            Of::Flows => "FlowFields",
+        }
+    }
+}
+
+/// The name and the type of a field in Flowloom.
+type Row = (String, &'static str);
+
+/// Returns the type in Flowloom of a field of the tables.
+///
+/// # Errors
+///
+/// Returns an error if the tables do not have the field, or if the struct has a type that cannot hold it.
+fn known(field: &Field, of: Of) -> Result<&'static str> {
+    let (ident, name) = target::name(field);
+    let table = of.table();
+    let Some((_, kind)) = table.iter().find(|(known, _)| *known == name) else {
+        return Err(Error::new_spanned(ident, unknown(field, &name, of, &table)));
     };
-    let known: Vec<_> = table
-        .iter()
-        .map(|(name, kind)| format!("  {name}: {kind}"))
+    let holders = tables::holders(kind);
+    if is_common(&field.ty) && !holders.iter().any(|holder| is(&field.ty, holder)) {
+        return Err(Error::new_spanned(
+            &field.ty,
+            format!(
+                "{} `{name}` has the type `{kind}` in Flowloom and cannot be read as `{}`; use {}",
+                of.what(),
+                target::text(&field.ty),
+                suggest::either(holders)
+            ),
+        ));
+    }
+    Ok(kind)
+}
+
+/// Returns the text of the error about a field that the table does not have.
+fn unknown(field: &Field, name: &str, of: Of, table: &[Row]) -> String {
+    let what = of.what();
+    if let Of::Packets = of
+        && let Shape::Reference(bytes) = target::shape(&field.ty)
+        && let Shape::Slice(_) = target::shape(bytes)
+    {
+        return format!(
+            "`{name}` needs `#[payload(64)]` for the first 64 bytes of the payload, or `#[bytes(64)]` for those \
+             of the packet from its IP header on"
+        );
+    }
+    let other = of.other();
+    if other.table().iter().any(|(known, _)| known == name) {
+        return format!(
+            "`{name}` is a {}, not a {what}; request it in a struct with `#[derive({})]`",
+            other.what(),
+            other.derive()
+        );
+    }
+    let names = table.iter().map(|(known, _)| known.as_str());
+    let directed: Vec<_> = names
+        .clone()
+        .filter(|known| {
+            tables::DIRECTIONS
+                .iter()
+                .any(|direction| known.strip_prefix(direction) == Some(&format!("_{name}")))
+        })
         .collect();
-    Err(Error::new_spanned(
-        ident,
-        format!(
-            "unknown {what} `{name}`{hint}\nto request a field of a newer Flowloom, add `#[newer]`; this SDK knows:\n{}",
-            known.join("\n")
-        ),
-    ))
+    let near = if directed.is_empty() {
+        suggest::nearest(name, names).into_iter().collect()
+    } else {
+        directed
+    };
+    let hint = match near[..] {
+        [] => String::new(),
+        _ => format!("; did you mean {}?", suggest::either(&near)),
+    };
+    format!(
+        "unknown {what} `{name}`{hint}\n\
+         `flowloom fields` lists all fields; `#[newer]` requests a field that only a newer Flowloom has"
+    )
+}
+
+/// Returns whether authors often use a type for a field. Another type may be an alias of one that can hold
+/// the field: the compiler knows.
+fn is_common(ty: &Type) -> bool {
+    const NAMES: &[&str] = &[
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "u128",
+        "usize",
+        "i8",
+        "i16",
+        "i32",
+        "i64",
+        "i128",
+        "isize",
+        "f32",
+        "f64",
+        "bool",
+        "char",
+        "String",
+        "Direction",
+        "IpAddr",
+        "Ipv4Addr",
+        "Ipv6Addr",
+        "Duration",
+        "SystemTime",
+    ];
+    match target::shape(ty) {
+        Shape::Name(name) => NAMES.contains(&name.as_str()),
+        Shape::Of(name, _) => matches!(name.as_str(), "Option" | "Vec"),
+        Shape::Reference(_) | Shape::Slice(_) => true,
+        Shape::Other => false,
+    }
+}
+
+/// Returns whether a type is this one, whatever its lifetime is.
+fn is(ty: &Type, holder: &str) -> bool {
+    let name =
+        |ty: &Type, name: &str| matches!(target::shape(ty), Shape::Name(found) if found == name);
+    match target::shape(ty) {
+        Shape::Name(found) => found == holder,
+        Shape::Of(of, item) => of == "Vec" && holder == "Vec<i64>" && name(item, "i64"),
+        Shape::Reference(inner) => match target::shape(inner) {
+            Shape::Name(found) => found == "str" && holder == "&'a str",
+            Shape::Slice(item) => holder == "&'a [i64]" && name(item, "i64"),
+            _ => false,
+        },
+        Shape::Slice(_) | Shape::Other => false,
+    }
 }
 
 fn attribute<'a>(field: &'a Field, name: &str) -> Option<&'a Attribute> {
@@ -311,34 +511,19 @@ mod tests {
     }
 
     #[test]
-    fn the_error_of_an_unknown_name_suggests_a_name_and_lists_the_table() {
-        let error = error_of(packet(&parse_quote! { struct Packet { ip_sise: u32 } }));
-        assert!(
-            error.starts_with(
-                "unknown packet field `ip_sise`; did you mean `ip_size`?\n\
-             to request a field of a newer Flowloom, add `#[newer]`; this SDK knows:\n  time_ns: u64\n"
-            ),
-            "{error}"
-        );
-        let error = error_of(flow(&parse_quote! { struct AtEnd { entropy: f64 } }));
-        assert!(
-            error.starts_with("unknown flow field `entropy`\n"),
-            "{error}"
-        );
-    }
-
-    #[test]
     fn only_structs_with_named_fields_and_one_lifetime_are_accepted() {
         assert_eq!(
-            error_of(packet(&parse_quote! { struct Packet(u32); })),
+            error_of(derived_packet(&parse_quote! { struct Packet(u32); })),
             "PacketFields needs a struct with named fields"
         );
         assert_eq!(
-            error_of(packet(&parse_quote! { enum Packet {} })),
+            error_of(derived_packet(&parse_quote! { enum Packet {} })),
             "PacketFields can only be derived for structs"
         );
         assert_eq!(
-            error_of(flow(&parse_quote! { struct AtEnd<'a, T> { id: u64 } })),
+            error_of(derived_flow(
+                &parse_quote! { struct AtEnd<'a, T> { id: u64 } }
+            )),
             "FlowFields can only be derived for structs with at most one lifetime"
         );
     }

@@ -1,4 +1,4 @@
-//! The derive macros of `flowloom-sdk`. The traits in that crate document them.
+//! The macros of `flowloom-sdk`. That crate documents them.
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, parse_macro_input};
@@ -6,6 +6,7 @@ use syn::{DeriveInput, parse_macro_input};
 mod fields;
 mod options;
 mod outputs;
+mod suggest;
 mod tables;
 mod target;
 
@@ -13,34 +14,26 @@ mod target;
 #[proc_macro_derive(PacketFields, attributes(payload, bytes, newer))]
 pub fn packet_fields(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    fields::packet(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    fields::packet(&input).into()
 }
 
 /// Derives the trait `FlowFields` for a struct.
 #[proc_macro_derive(FlowFields, attributes(newer))]
 pub fn flow_fields(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    fields::flow(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    fields::flow(&input).into()
 }
 
 /// Derives the trait `Outputs` for a struct.
 #[proc_macro_derive(Outputs)]
 pub fn outputs(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    outputs::derive(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    outputs::derive(&input).into()
 }
 
 /// Derives the trait `Options` for a struct.
 #[proc_macro_derive(Options, attributes(option))]
 pub fn options(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    options::derive(&input)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    options::derive(&input).into()
 }

@@ -1,25 +1,57 @@
 //! The derive of `Options`.
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Ident, TokenStream};
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{DeriveInput, Error, Expr, ExprUnary, Field, Lit, Result, UnOp};
 
-use crate::target::{self, Target};
+use crate::target::{self, Errors, Target};
 
 /// Derives `Options`.
-pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
+pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
+    derived(input).unwrap_or_else(|error| {
+        let members = quote! {
+            const SPECS: &'static [::flowloom_sdk::OptionSpec] = &[];
+
+            fn parse(
+                _: &[(::std::string::String, ::std::string::String)],
+            ) -> ::std::result::Result<Self, ::std::string::String> {
+                ::core::unimplemented!()
+            }
+        };
+        target::failed(
+            input,
+            error,
+            (quote!(::flowloom_sdk::Options), false),
+            members,
+        )
+    })
+}
+
+fn derived(input: &DeriveInput) -> Result<TokenStream> {
     let target = Target::owned(input, "Options")?;
+    let mut errors = Errors::default();
     let mut idents = Vec::new();
-    let mut types = Vec::new();
+    let mut takes = Vec::new();
     let mut specs = Vec::new();
     for field in &target.fields {
         let (ident, key) = target::name(field);
         let ty = &field.ty;
-        let description = target::description(field, "option")?;
-        let default = match default(field)? {
+        let described = target::description(field, "option", "Smallest payload to use, in bytes.");
+        let (Some(description), Some(default)) =
+            (errors.take(described), errors.take(default(field)))
+        else {
+            continue;
+        };
+        // The compiler reports a type that cannot be an option once, if all its uses are in one place.
+        let [kind, accepts, optional, take] = ["KIND", "ACCEPTS", "OPTIONAL", "take"].map(|item| {
+            let item = Ident::new(item, ty.span());
+            quote_spanned!(ty.span() => <#ty as ::flowloom_sdk::OptionValue>::#item)
+        });
+        let default = match default {
             Some(text) => quote!(::core::option::Option::Some(#text)),
             None => quote! {
-                if <#ty as ::flowloom_sdk::OptionValue>::OPTIONAL {
+                if #optional {
                     ::core::option::Option::Some("")
                 } else {
                     ::core::option::Option::None
@@ -29,15 +61,16 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
         specs.push(quote! {
             ::flowloom_sdk::OptionSpec {
                 key: #key,
-                kind: <#ty as ::flowloom_sdk::OptionValue>::KIND,
-                accepts: <#ty as ::flowloom_sdk::OptionValue>::ACCEPTS,
+                kind: #kind,
+                accepts: #accepts,
                 default: #default,
                 description: #description,
             }
         });
         idents.push(ident);
-        types.push(ty);
+        takes.push(take);
     }
+    errors.result()?;
     let name = target.name;
     let indices = 0..idents.len();
     Ok(quote! {
@@ -49,7 +82,7 @@ pub(crate) fn derive(input: &DeriveInput) -> Result<TokenStream> {
                 given: &[(::std::string::String, ::std::string::String)],
             ) -> ::std::result::Result<Self, ::std::string::String> {
                 let given = ::flowloom_sdk::__private::Given::new(given, Self::SPECS)?;
-                ::std::result::Result::Ok(Self { #(#idents: given.take::<#types>(#indices)?),* })
+                ::std::result::Result::Ok(Self { #(#idents: #takes(&given, #indices)?),* })
             }
         }
     })

@@ -85,8 +85,10 @@ const FLOW: &[Row] = &[
     ("application_risk_score", "u16"),
 ];
 
-/// The flow fields that exist three times, with the prefixes `bidirectional_`, `src2dst_` and
-/// `dst2src_`.
+/// The prefixes of [`DIRECTED`].
+pub(crate) const DIRECTIONS: [&str; 3] = ["bidirectional", "src2dst", "dst2src"];
+
+/// The flow fields that exist three times, with the prefixes [`DIRECTIONS`].
 const DIRECTED: &[Row] = &[
     ("first_seen_ms", "u64"),
     ("last_seen_ms", "u64"),
@@ -114,13 +116,11 @@ const DIRECTED: &[Row] = &[
 /// Returns all flow fields.
 pub(crate) fn flow() -> Vec<(String, &'static str)> {
     let one = FLOW.iter().map(|&(name, kind)| (name.to_owned(), kind));
-    let directed = ["bidirectional", "src2dst", "dst2src"]
-        .into_iter()
-        .flat_map(|direction| {
-            DIRECTED
-                .iter()
-                .map(move |&(name, kind)| (format!("{direction}_{name}"), kind))
-        });
+    let directed = DIRECTIONS.into_iter().flat_map(|direction| {
+        DIRECTED
+            .iter()
+            .map(move |&(name, kind)| (format!("{direction}_{name}"), kind))
+    });
     one.chain(directed).collect()
 }
 
@@ -132,43 +132,28 @@ pub(crate) fn packet() -> Vec<(String, &'static str)> {
         .collect()
 }
 
-/// Returns the name in the table that is most similar to a wrong name. Returns `None` if the edit
-/// distance is more than a third of the length of that name.
-pub(crate) fn nearest<'a>(wrong: &str, table: &'a [(String, &str)]) -> Option<&'a str> {
-    table
-        .iter()
-        .map(|(name, _)| (distance(wrong, name), name.as_str()))
-        .min()
-        .filter(|&(distance, name)| distance <= name.len() / 3)
-        .map(|(_, name)| name)
-}
-
-/// Returns the Levenshtein distance: the number of bytes to insert, remove or change.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.bytes().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.bytes().enumerate() {
-            let changed = diagonal + usize::from(x != y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(diagonal + 1).min(row[j] + 1);
-        }
+/// Returns the types in which a struct may hold a field of this type.
+///
+/// `Holds` of `flowloom-sdk` has the same types.
+pub(crate) fn holders(kind: &str) -> &'static [&'static str] {
+    match kind {
+        "u8" => &["u8", "u16", "u32", "u64", "i16", "i32", "i64", "f64"],
+        "u16" => &["u16", "u32", "u64", "i32", "i64", "f64"],
+        "u32" => &["u32", "u64", "i64", "f64"],
+        "u64" => &["u64"],
+        "i64" => &["i64"],
+        "f64" => &["f64"],
+        "bool" => &["bool"],
+        "Direction" => &["Direction"],
+        "&str" => &["&'a str", "String"],
+        "&[i64]" => &["&'a [i64]", "Vec<i64>"],
+        _ => &[],
     }
-    row[b.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_similar_name_is_found() {
-        let table = packet();
-        assert_eq!(nearest("ip_sise", &table), Some("ip_size"));
-        assert_eq!(nearest("srcport", &table), Some("src_port"));
-        assert_eq!(nearest("entropy", &table), None);
-    }
 
     #[test]
     fn names_are_unique() {

@@ -1,9 +1,11 @@
 //! The struct to which a derive is applied.
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::{
-    Data, DeriveInput, Error, Expr, Field, Fields, GenericParam, Lifetime, Lit, Meta, Result,
+    Data, DeriveInput, Error, Expr, Field, Fields, GenericArgument, GenericParam, Lifetime, Lit,
+    Meta, PathArguments, Result, Type,
 };
 
 /// A struct with named fields.
@@ -82,14 +84,48 @@ impl<'a> Target<'a> {
     }
 }
 
+/// Returns the error, and an implementation of the trait that is never called. Without it, the compiler would
+/// also report that the trait is not implemented.
+///
+/// `trait_path` is followed by a lifetime if `borrows`.
+pub(crate) fn failed(
+    input: &DeriveInput,
+    error: Error,
+    (trait_path, borrows): (TokenStream, bool),
+    members: TokenStream,
+) -> TokenStream {
+    let error = error.into_compile_error();
+    let name = &input.ident;
+    let mut lifetimes = input.generics.lifetimes().map(|found| &found.lifetime);
+    let of_struct = lifetimes.next();
+    let unclear = lifetimes.next().is_some()
+        || input.generics.params.len() > 1
+        || of_struct.is_none() && !input.generics.params.is_empty();
+    if unclear || of_struct.is_some() && !borrows {
+        return error;
+    }
+    let new = Lifetime::new("'a", Span::call_site());
+    let parameters = borrows.then(|| {
+        let lifetime = of_struct.unwrap_or(&new);
+        quote!(<#lifetime>)
+    });
+    let arguments = of_struct.map(|lifetime| quote!(<#lifetime>));
+    quote! {
+        #error
+        impl #parameters #trait_path #parameters for #name #arguments {
+            #members
+        }
+    }
+}
+
 /// Returns the identifier of a field and its name in Flowloom.
 pub(crate) fn name(field: &Field) -> (&Ident, String) {
     let ident = field.ident.as_ref().expect("the struct has named fields");
     (ident, ident.unraw().to_string())
 }
 
-/// Returns the doc comment of a field as one line. A field without one is an error.
-pub(crate) fn description(field: &Field, what: &str) -> Result<String> {
+/// Returns the doc comment of a field as one line. A field without one is an error, which shows `example`.
+pub(crate) fn description(field: &Field, what: &str, example: &str) -> Result<String> {
     let mut words = Vec::new();
     for attribute in &field.attrs {
         if let Meta::NameValue(pair) = &attribute.meta
@@ -104,8 +140,86 @@ pub(crate) fn description(field: &Field, what: &str) -> Result<String> {
         let (ident, name) = name(field);
         return Err(Error::new_spanned(
             ident,
-            format!("{what} `{name}` needs a doc comment: it is the description of the {what}"),
+            format!(
+                "{what} `{name}` needs a doc comment, which is its description; \
+                 write for example `/// {example}` above it"
+            ),
         ));
     }
     Ok(words.join(" "))
+}
+
+/// Collects errors, so that the compiler shows all of them.
+#[derive(Default)]
+pub(crate) struct Errors(Option<Error>);
+
+impl Errors {
+    pub(crate) fn add(&mut self, error: Error) {
+        match &mut self.0 {
+            Some(errors) => errors.combine(error),
+            None => self.0 = Some(error),
+        }
+    }
+
+    /// Returns the value, or adds the error.
+    pub(crate) fn take<T>(&mut self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.add(error)).ok()
+    }
+
+    pub(crate) fn result(self) -> Result<()> {
+        self.0.map_or(Ok(()), Err)
+    }
+}
+
+/// Formats a type as authors write it.
+pub(crate) fn text(ty: &Type) -> String {
+    let mut text = ty.to_token_stream().to_string();
+    for (tokens, written) in [
+        (" <", "<"),
+        ("< ", "<"),
+        (" >", ">"),
+        (" ::", "::"),
+        (":: ", "::"),
+        (" ,", ","),
+        (" ;", ";"),
+        ("& ", "&"),
+    ] {
+        text = text.replace(tokens, written);
+    }
+    text
+}
+
+/// A type, as far as its tokens show it. A path is its last segment: `std::net::IpAddr` is `IpAddr`.
+pub(crate) enum Shape<'a> {
+    /// A name without arguments.
+    Name(String),
+    /// A name with one type as argument: `Vec<u8>`.
+    Of(String, &'a Type),
+    /// A slice or an array.
+    Slice(&'a Type),
+    Reference(&'a Type),
+    Other,
+}
+
+/// Returns the shape of a type.
+pub(crate) fn shape(ty: &Type) -> Shape<'_> {
+    match ty {
+        Type::Reference(reference) => Shape::Reference(&reference.elem),
+        Type::Slice(slice) => Shape::Slice(&slice.elem),
+        Type::Array(array) => Shape::Slice(&array.elem),
+        Type::Paren(inner) => shape(&inner.elem),
+        Type::Group(inner) => shape(&inner.elem),
+        Type::Path(path) => match path.path.segments.last() {
+            Some(last) => match &last.arguments {
+                PathArguments::None => Shape::Name(last.ident.to_string()),
+                PathArguments::AngleBracketed(arguments) => match arguments.args.first() {
+                    Some(GenericArgument::Type(ty)) => Shape::Of(last.ident.to_string(), ty),
+                    _ => Shape::Other,
+                },
+                PathArguments::Parenthesized(_) => Shape::Other,
+            },
+            None => Shape::Other,
+        },
+        _ => Shape::Other,
+    }
 }
