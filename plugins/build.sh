@@ -32,6 +32,7 @@ cargo_wasm --profile plugin --target-dir target/wasm $packages
 
 mkdir -p target/plugins
 for name in "$@"; do
+    warn_of_prints "$core/$name.wasm"
     if [ -x "$flowloom" ]; then
         "$flowloom" plugin componentize "$core/$name.wasm" -o "target/plugins/$name.wasm"
     elif command -v wasm-tools >/dev/null; then

@@ -14,4 +14,5 @@ cargo_wasm --release --manifest-path "$1/Cargo.toml" --message-format json-rende
 # The last module that cargo reports is that of the crate itself.
 module=$(sed -n 's/.*"reason":"compiler-artifact".*"filenames":\[[^]]*"\([^"]*\.wasm\)".*/\1/p' "$work/messages" | tail -n 1)
 [ -n "$module" ] || fail "$1 builds no WebAssembly module: its Cargo.toml needs crate-type = [\"cdylib\"]"
+warn_of_prints "$module"
 componentize "$module"

@@ -1,5 +1,8 @@
-# Included by scripts that build Rust for WebAssembly. Defines cargo_wasm, which runs `cargo build` with a
-# compiler that supports WebAssembly. It exits with status 69 if there is none.
+# Included by scripts that build Rust for WebAssembly. Defines
+#
+# - cargo_wasm, which runs `cargo build` with a compiler that supports WebAssembly. It exits with status 69 if
+#   there is none.
+# - warn_of_prints, which checks a module that this compiler built.
 
 triple=wasm32-unknown-unknown
 
@@ -27,5 +30,15 @@ cargo_wasm() {
         echo "$0: cannot find cargo; install Rust from https://rustup.rs," \
             "then run \`rustup target add $triple\`" >&2
         exit 69
+    fi
+}
+
+# warn_of_prints MODULE: warns if the module contains the code behind println!. On this target the standard library
+# discards all output, and a library cannot change that. The text of the panic marks the code: unlike the names of
+# functions, it remains if the code is inlined.
+warn_of_prints() {
+    if grep -aq 'failed printing to ' "$1"; then
+        echo "warning: $(basename "$1" .wasm) contains println!, eprintln!, print!, eprint! or dbg!, whose text is" \
+            "lost in WebAssembly; use flowloom_sdk::info!, warn!, debug! or dbg!; \`cargo clippy\` shows the places" >&2
     fi
 }

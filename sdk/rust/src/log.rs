@@ -1,5 +1,7 @@
 //! Macros that write lines to Flowloom's log: [`error!`](crate::error), [`warn!`](crate::warn),
-//! [`info!`](crate::info), [`debug!`](crate::debug).
+//! [`info!`](crate::info), [`debug!`](crate::debug), [`dbg!`](crate::dbg).
+//!
+//! `println!`, `eprintln!` and `dbg!` of the standard library write nothing in WebAssembly.
 
 /// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,4 +56,31 @@ macro_rules! info {
 #[macro_export]
 macro_rules! debug {
     ($($arg:tt)+) => { $crate::log::write($crate::log::Level::Debug, &::std::format!($($arg)+)) };
+}
+
+/// Logs the place, the text and the value of an expression as information, and returns the value, as `dbg!` of the
+/// standard library does.
+///
+/// ```
+/// let sizes = [40, 1500];
+/// let sum: u32 = flowloom_sdk::dbg!(sizes.iter().sum());
+/// assert_eq!(sum, 1540);
+/// ```
+#[macro_export]
+macro_rules! dbg {
+    ($value:expr $(,)?) => {
+        match $value {
+            value => {
+                $crate::info!(
+                    "[{}:{}:{}] {} = {:?}",
+                    ::std::file!(),
+                    ::std::line!(),
+                    ::std::column!(),
+                    ::std::stringify!($value),
+                    &value
+                );
+                value
+            }
+        }
+    };
 }
