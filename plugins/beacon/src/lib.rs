@@ -66,15 +66,13 @@ pub struct Out {
     score: Option<f64>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Beacon {
     const DESCRIPTION: &'static str =
         "Regularity of the times at which the source of a flow sends.";
 
     type Options = Opts;
     type Packet<'a> = Packet;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -152,8 +150,6 @@ impl Plugin for Beacon {
         }
     }
 }
-
-flowloom_sdk::export!(Beacon);
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
     let count = values.len();

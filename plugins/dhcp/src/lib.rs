@@ -78,14 +78,13 @@ pub struct Out {
     dhcp_oui: Option<String>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Dhcp {
     const DESCRIPTION: &'static str = "Information that DHCP clients send about themselves.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
     type AtInit<'a> = AtInit<'a>;
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -123,8 +122,6 @@ impl Plugin for Dhcp {
         client.map(|client| client.out).unwrap_or_default()
     }
 }
-
-flowloom_sdk::export!(Dhcp);
 
 impl Client {
     fn add(&mut self, message: &Message<'_>) {

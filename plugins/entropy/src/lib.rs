@@ -61,15 +61,13 @@ pub struct Out {
     dst2src_printable: Option<f64>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Entropy {
     const DESCRIPTION: &'static str =
         "Byte distribution and entropy of the first payload bytes of each direction.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -119,8 +117,6 @@ impl Plugin for Entropy {
         }
     }
 }
-
-flowloom_sdk::export!(Entropy);
 
 /// The distribution of byte values.
 #[derive(Clone, Copy)]

@@ -42,14 +42,12 @@ pub struct Out {
     dst2src: Option<Bytes>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for FirstBytes {
     const DESCRIPTION: &'static str = "The first payload bytes of each direction.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -87,8 +85,6 @@ impl Plugin for FirstBytes {
         Out { src2dst, dst2src }
     }
 }
-
-flowloom_sdk::export!(FirstBytes);
 
 /// The collected payload bytes of a direction.
 #[derive(Default)]

@@ -51,15 +51,13 @@ pub struct Out {
     entropy: Option<f64>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for FirstBytesStats {
     const DESCRIPTION: &'static str =
         "Packet sizes, and the entropy of a flow's first payload bytes.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -109,8 +107,6 @@ impl Plugin for FirstBytesStats {
         }
     }
 }
-
-flowloom_sdk::export!(FirstBytesStats);
 
 /// Returns the Shannon entropy in bits per byte. It sums in the order of the byte values, because the result
 /// of a float sum depends on the order.

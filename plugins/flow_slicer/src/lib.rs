@@ -67,14 +67,13 @@ pub struct Out {
     truncated: bool,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for FlowSlicer {
     const DESCRIPTION: &'static str =
         "All packets of a flow and the flow itself as one JSON value.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
     type AtExpire<'a> = Chosen<'a>;
     type State = State;
     type Outputs = Out;
@@ -141,8 +140,6 @@ impl Plugin for FlowSlicer {
         }
     }
 }
-
-flowloom_sdk::export!(FlowSlicer);
 
 /// Returns the JSON value of a flow.
 fn document(id: &Value, state: &State, flow: &Value) -> String {

@@ -45,12 +45,12 @@ pub struct Out {
     early: bool,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Forest {
     const DESCRIPTION: &'static str =
         "The class of a flow, predicted by a random forest that scikit-learn trained.";
 
     type Options = Opts;
-    type Packet<'a> = ();
     type AtInit<'a> = Chosen<'a>;
     type AtUpdate<'a> = Chosen<'a>;
     type AtExpire<'a> = Chosen<'a>;
@@ -154,8 +154,6 @@ impl Forest {
             .is_some_and(|packets| state.packets >= packets.get())
     }
 }
-
-flowloom_sdk::export!(Forest);
 
 #[cfg(test)]
 mod tests {

@@ -73,14 +73,12 @@ pub struct Out {
     ja4_r: Option<String>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Ja4 {
     const DESCRIPTION: &'static str = "JA4, the fingerprint of a TLS client.";
 
     type Options = Opts;
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -148,8 +146,6 @@ impl Plugin for Ja4 {
         })
     }
 }
-
-flowloom_sdk::export!(Ja4);
 
 impl Search {
     /// Returns the number of bytes that the flow keeps.

@@ -55,14 +55,11 @@ pub struct Out {
     mdns_ptr_cut: bool,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Mdns {
     const DESCRIPTION: &'static str = "The names in multicast DNS answers.";
 
-    type Options = ();
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -92,8 +89,6 @@ impl Plugin for Mdns {
         }
     }
 }
-
-flowloom_sdk::export!(Mdns);
 
 impl Names {
     fn add(&mut self, name: &[u8], room: &mut usize) {

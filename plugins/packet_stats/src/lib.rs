@@ -48,15 +48,12 @@ pub struct Out {
     dst2src_max: Option<u32>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for PacketStats {
     const DESCRIPTION: &'static str =
         "Count, mean, standard deviation, minimum and maximum of packet sizes, for each direction.";
 
-    type Options = ();
     type Packet<'a> = Packet;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = Sizes;
     type Outputs = Out;
 
@@ -90,8 +87,6 @@ impl Plugin for PacketStats {
         }
     }
 }
-
-flowloom_sdk::export!(PacketStats);
 
 #[cfg(test)]
 mod tests {

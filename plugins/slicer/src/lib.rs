@@ -26,14 +26,11 @@ pub struct Out {
     sliced: bool,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Slicer {
     const DESCRIPTION: &'static str = "Ends a flow after a number of packets.";
 
     type Options = Opts;
-    type Packet<'a> = ();
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = u64;
     type Outputs = Out;
 
@@ -66,8 +63,6 @@ impl Plugin for Slicer {
         }
     }
 }
-
-flowloom_sdk::export!(Slicer);
 
 #[cfg(test)]
 mod tests {

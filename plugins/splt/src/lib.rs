@@ -58,14 +58,12 @@ pub struct Out {
     splt_piat_ms: Vec<i64>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Splt {
     const DESCRIPTION: &'static str = "Directions, sizes and times of a flow's first packets.";
 
     type Options = Opts;
     type Packet<'a> = Packet;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = Sequence;
     type Outputs = Out;
 
@@ -126,8 +124,6 @@ impl Plugin for Splt {
         }
     }
 }
-
-flowloom_sdk::export!(Splt);
 
 #[cfg(test)]
 mod tests {

@@ -56,15 +56,12 @@ pub struct Out {
     client_rtt_ms: Option<f64>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for TcpHealth {
     const DESCRIPTION: &'static str =
         "TCP retransmissions, out-of-order segments, zero windows and handshake times.";
 
-    type Options = ();
     type Packet<'a> = Packet;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -113,8 +110,6 @@ impl Plugin for TcpHealth {
         }
     }
 }
-
-flowloom_sdk::export!(TcpHealth);
 
 /// One direction of a connection. Sequence numbers wrap around: `a` is before `b` if the distance from `a` to `b`
 /// is less than 2^31.

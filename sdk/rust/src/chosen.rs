@@ -29,14 +29,11 @@ use crate::fields::{EventValues, FieldType, FlowColumns, record};
 ///     field: String,
 /// }
 ///
+/// #[flowloom_sdk::plugin]
 /// impl Plugin for AsFloat {
 ///     const DESCRIPTION: &'static str = "A flow field as a float.";
 ///     type Options = Opts;
-///     type Packet<'a> = ();
-///     type AtInit<'a> = ();
-///     type AtUpdate<'a> = ();
 ///     type AtExpire<'a> = Chosen<'a>;
-///     type State = ();
 ///     type Outputs = Out;
 ///
 ///     fn open(Opts { field }: Opts) -> Result<Self, String> {
@@ -55,8 +52,6 @@ use crate::fields::{EventValues, FieldType, FlowColumns, record};
 ///         Out { value: flow.number(0) }
 ///     }
 /// }
-///
-/// flowloom_sdk::export!(AsFloat);
 /// # fn main() {}
 /// ```
 #[derive(Clone, Copy)]

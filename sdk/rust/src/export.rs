@@ -1,11 +1,9 @@
-//! The macro that exports a type as a plugin.
+//! The exports of a plugin's component. The attribute [`plugin`](crate::plugin) uses them.
 
-/// Exports a type that implements [`Plugin`](crate::Plugin) as the plugin of this crate. Use it once
-/// per crate.
-///
-/// The crate must be a `cdylib`. The version of the plugin is the version of the crate.
+/// Exports a type that implements [`Plugin`](crate::Plugin).
+#[doc(hidden)]
 #[macro_export]
-macro_rules! export {
+macro_rules! __export {
     ($plugin:ty) => {
         const _: () = {
             ::std::thread_local! {
@@ -101,6 +99,10 @@ macro_rules! export {
                     with(|instance| instance.finish());
                 }
             }
+
+            // Without exports, the compiler would warn of unused code.
+            #[cfg(not(target_family = "wasm"))]
+            let _ = Component;
 
             #[cfg(target_family = "wasm")]
             $crate::__private::bindings::export_component!(

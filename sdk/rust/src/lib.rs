@@ -28,6 +28,75 @@ pub use options::{OptionSpec, OptionValue, Options};
 pub use outputs::{Bytes, Json, Output, OutputType, Outputs};
 pub use plugin::Plugin;
 
+/// Completes `impl Plugin for …`, and exports the type as the plugin of this crate.
+///
+/// It adds the associated types that the implementation does not have, as `()`: no options, no packet
+/// fields, no flow fields at `init`, `update` or `expire`, no state, no outputs. All else stays as it is. Use the
+/// attribute once per crate. The crate must be a `cdylib`. The version of the plugin is the version of
+/// the crate.
+///
+/// ```
+/// use flowloom_sdk::{Outputs, Plugin};
+///
+/// /// Counts packets. It needs no data of them.
+/// struct Count;
+///
+/// #[derive(Outputs)]
+/// struct Out {
+///     /// Packets of the flow.
+///     packets: i64,
+/// }
+///
+/// #[flowloom_sdk::plugin]
+/// impl Plugin for Count {
+///     const DESCRIPTION: &'static str = "Counts packets.";
+///     type State = i64;
+///     type Outputs = Out;
+///
+///     fn open((): ()) -> Result<Self, String> {
+///         Ok(Count)
+///     }
+///
+///     fn init(&mut self, _: &(), _: &()) -> i64 {
+///         1
+///     }
+///
+///     fn update(&mut self, packets: &mut i64, _: &(), _: &()) {
+///         *packets += 1;
+///     }
+///
+///     fn expire(&mut self, packets: i64, _: &()) -> Out {
+///         Out { packets }
+///     }
+/// }
+/// # fn main() {}
+/// ```
+///
+/// A method that uses a type which the implementation does not have is a compile error. The text says what
+/// to add:
+///
+/// ```compile_fail
+/// # use flowloom_sdk::{Outputs, Plugin};
+/// # struct Count;
+/// # #[derive(Outputs)]
+/// # struct Out {}
+/// #[flowloom_sdk::plugin]
+/// impl Plugin for Count {
+///     const DESCRIPTION: &'static str = "Counts packets.";
+///     type Outputs = Out;
+///
+///     // `init` returns `i64`, but the plugin has no `type State`; add `type State = i64;`
+///     fn init(&mut self, _: &(), _: &()) -> i64 {
+///         1
+///     }
+/// #     fn open((): ()) -> Result<Self, String> { Ok(Count) }
+/// #     fn update(&mut self, packets: &mut i64, _: &(), _: &()) {}
+/// #     fn expire(&mut self, packets: i64, _: &()) -> Out { Out {} }
+/// }
+/// # fn main() {}
+/// ```
+pub use flowloom_sdk_macros::plugin;
+
 /// Items that the macros use. Not part of the public API.
 #[doc(hidden)]
 pub mod __private {

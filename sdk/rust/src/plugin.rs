@@ -14,6 +14,8 @@ use crate::{Available, FlowFields, Options, Outputs, PacketFields};
 /// instance held, and a new instance handles later flows. Flowloom's log contains the text and the
 /// event of the panic.
 ///
+/// The attribute [`plugin`](macro@crate::plugin) adds the types that are `()`, and exports the plugin.
+///
 /// ```
 /// use flowloom_sdk::{Outputs, PacketFields, Plugin};
 ///
@@ -30,13 +32,10 @@ use crate::{Available, FlowFields, Options, Outputs, PacketFields};
 ///
 /// struct SumOfSizes;
 ///
+/// #[flowloom_sdk::plugin]
 /// impl Plugin for SumOfSizes {
 ///     const DESCRIPTION: &'static str = "Adds up the sizes of a flow's packets.";
-///     type Options = ();
 ///     type Packet<'a> = Packet;
-///     type AtInit<'a> = ();
-///     type AtUpdate<'a> = ();
-///     type AtExpire<'a> = ();
 ///     type State = u64;
 ///     type Outputs = Sum;
 ///
@@ -56,10 +55,12 @@ use crate::{Available, FlowFields, Options, Outputs, PacketFields};
 ///         Sum { ip_bytes: bytes as i64 }
 ///     }
 /// }
-///
-/// flowloom_sdk::export!(SumOfSizes);
 /// # fn main() {}
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not implement `Plugin`",
+    note = "implement it: `#[flowloom_sdk::plugin] impl Plugin for {Self} {{ … }}`"
+)]
 pub trait Plugin: Sized {
     /// One sentence for people that describes what the plugin computes.
     const DESCRIPTION: &'static str;
@@ -75,9 +76,9 @@ pub trait Plugin: Sized {
     type AtUpdate<'a>: FlowFields<'a>;
     /// The flow fields that the plugin requests at the end of the flow; `()` for none.
     type AtExpire<'a>: FlowFields<'a>;
-    /// The state that the plugin keeps for a flow, from its first packet to its end.
+    /// The state that the plugin keeps for a flow, from its first packet to its end; `()` for none.
     type State;
-    /// The columns that the plugin adds to every flow.
+    /// The columns that the plugin adds to every flow; `()` for none.
     type Outputs: Outputs;
 
     /// Opens the plugin. Flowloom calls it once per instance, before any event. The same options must

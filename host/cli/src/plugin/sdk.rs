@@ -70,6 +70,7 @@ const RUST: &[File] = files![
     "sdk/rust/macros/src/lib.rs"
     "sdk/rust/macros/src/options.rs"
     "sdk/rust/macros/src/outputs.rs"
+    "sdk/rust/macros/src/plugin.rs"
     "sdk/rust/macros/src/suggest.rs"
     "sdk/rust/macros/src/tables.rs"
     "sdk/rust/macros/src/target.rs"

@@ -6,6 +6,7 @@ use syn::{DeriveInput, parse_macro_input};
 mod fields;
 mod options;
 mod outputs;
+mod plugin;
 mod suggest;
 mod tables;
 mod target;
@@ -36,4 +37,10 @@ pub fn outputs(input: TokenStream) -> TokenStream {
 pub fn options(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     options::derive(&input).into()
+}
+
+/// Completes `impl Plugin for …`, and exports the type as the plugin of this crate.
+#[proc_macro_attribute]
+pub fn plugin(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    plugin::expand(&arguments.into(), item.into()).into()
 }

@@ -171,6 +171,25 @@ impl Errors {
     }
 }
 
+/// Returns a type in which the lifetimes `'_` are `'a`.
+pub(crate) fn borrowed(ty: &Type) -> Type {
+    let mut ty = ty.clone();
+    if let Type::Path(path) = &mut ty {
+        for segment in &mut path.path.segments {
+            if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
+                for argument in &mut arguments.args {
+                    if let GenericArgument::Lifetime(lifetime) = argument
+                        && lifetime.ident == "_"
+                    {
+                        lifetime.ident = Ident::new("a", lifetime.ident.span());
+                    }
+                }
+            }
+        }
+    }
+    ty
+}
+
 /// Formats a type as authors write it.
 pub(crate) fn text(ty: &Type) -> String {
     let mut text = ty.to_token_stream().to_string();

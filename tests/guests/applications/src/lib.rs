@@ -37,11 +37,10 @@ pub struct Out {
     known: String,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Applications {
     const DESCRIPTION: &'static str = "Outputs the application fields of a flow.";
 
-    type Options = ();
-    type Packet<'a> = ();
     type AtInit<'a> = SoFar<'a>;
     type AtUpdate<'a> = SoFar<'a>;
     type AtExpire<'a> = Known<'a>;
@@ -91,5 +90,3 @@ impl Plugin for Applications {
         }
     }
 }
-
-flowloom_sdk::export!(Applications);

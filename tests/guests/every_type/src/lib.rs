@@ -76,10 +76,10 @@ pub struct Out {
     reason: Json,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for EveryType {
     const DESCRIPTION: &'static str = "An output of every type.";
 
-    type Options = ();
     type Packet<'a> = Packet<'a>;
     type AtInit<'a> = AtInit<'a>;
     type AtUpdate<'a> = AtUpdate;
@@ -141,5 +141,3 @@ fn see(state: &mut State, packet: &Packet<'_>) {
     }
     state.last = [packet.payload, packet.bytes].concat();
 }
-
-flowloom_sdk::export!(EveryType);

@@ -54,15 +54,12 @@ pub struct Out {
     dst2src_max: Option<u32>,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for PacketBytes {
     const DESCRIPTION: &'static str =
         "Statistics of packet sizes, and the number of bytes that the plugin received.";
 
-    type Options = ();
     type Packet<'a> = Packet<'a>;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -98,5 +95,3 @@ impl Plugin for PacketBytes {
         }
     }
 }
-
-flowloom_sdk::export!(PacketBytes);

@@ -34,14 +34,11 @@ impl Panics {
     }
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Panics {
     const DESCRIPTION: &'static str = "Panics.";
 
     type Options = Opts;
-    type Packet<'a> = ();
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = i64;
     type Outputs = Out;
 
@@ -73,5 +70,3 @@ impl Plugin for Panics {
         self.reach("finish");
     }
 }
-
-flowloom_sdk::export!(Panics);

@@ -27,13 +27,10 @@ struct Out {
     by_source: bool,
 }
 
+#[flowloom_sdk::plugin]
 impl Plugin for Biggest {
     const DESCRIPTION: &'static str = "The largest packet of a flow.";
-    type Options = ();
     type Packet<'a> = Packet;
-    type AtInit<'a> = ();
-    type AtUpdate<'a> = ();
-    type AtExpire<'a> = ();
     type State = State;
     type Outputs = Out;
 
@@ -61,8 +58,6 @@ impl Plugin for Biggest {
         }
     }
 }
-
-flowloom_sdk::export!(Biggest);
 
 #[test]
 fn the_first_of_several_largest_packets_determines_by_source() {
