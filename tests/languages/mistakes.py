@@ -61,7 +61,7 @@ def main():
 def check(flowloom, language, bless):
     """Returns the problems of one language's texts."""
     source, code = SOURCES[language]
-    mistakes = re.findall(r"\bmistake: (\w+)", (FOLDER / code).read_text())
+    mistakes = re.findall(r"(?:#|//|/\*) mistake: (\w+)", (FOLDER / code).read_text())
     with tempfile.TemporaryDirectory() as folder:
         plugin = Path(folder) / "mistakes.wasm"
         build = [ROOT / f"sdk/{language}/build.sh", plugin, FOLDER / source]
