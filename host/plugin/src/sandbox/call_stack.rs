@@ -36,6 +36,10 @@ impl CallStack {
     fn new<'a>(functions: impl Iterator<Item = (Option<&'a str>, u32)>) -> Self {
         let mut frames: Vec<Frame> = Vec::new();
         for (name, index) in functions {
+            // The author knows the function that called the standard library.
+            if frames.is_empty() && name.is_some_and(is_of_standard_library) {
+                continue;
+            }
             // Calls of the contract's functions are in every stack.
             if !frames.is_empty() && name.is_some_and(is_of_contract) {
                 continue;
@@ -53,6 +57,18 @@ impl CallStack {
         }
         Self(frames)
     }
+}
+
+/// Returns whether a function belongs to Rust's standard library, such as those that end a plugin without memory.
+fn is_of_standard_library(name: &str) -> bool {
+    let name = format!(
+        "{:#}",
+        rustc_demangle::demangle(name.get(..1_024).unwrap_or(name))
+    );
+    let name = name.trim_start_matches('<');
+    ["std::", "core::", "alloc::", "__rustc::", "dlmalloc::"]
+        .iter()
+        .any(|start| name.starts_with(start))
 }
 
 /// Returns whether a function is an export of the contract, or was generated for it.
@@ -107,12 +123,14 @@ mod tests {
         assert_eq!(text(&[Some("share")]), " in share");
         assert_eq!(
             text(&[
-                Some("_ZN4core9panicking5panic17h0123456789abcdefE"),
+                Some("_ZN4evil5count17h0123456789abcdefE"),
                 None,
                 Some("update")
             ]),
-            " in core::panicking::panic, called from function 7, update"
+            " in evil::count, called from function 7, update"
         );
+        let panic = "_ZN4core9panicking5panic17h0123456789abcdefE";
+        assert_eq!(text(&[Some(panic), Some("update")]), " in update");
         let mut deep = vec![Some("depth"); 18];
         deep.push(Some("update"));
         assert_eq!(text(&deep), " in depth (18 times), called from update");
