@@ -175,6 +175,10 @@ bench-peers: oracle ## Measure beside softflowd, nfpcapd, Argus, ndpiReader, NFS
 	tests/bench/peers.py $(CAPTURE) --json target/bench/peers.json
 	tests/bench/chart.py target/bench/peers.json target/bench/peers.svg
 
+.PHONY: bench-rounds
+bench-rounds: build sdk-tools ## Measure a round of a plugin's author in each language: edit, build, test, meter
+	tests/bench/rounds.py
+
 bench-live: plugins oracle ## Rates without loss on a virtual wire, beside NFStream's and softflowd's (release build; needs root)
 	$(CARGO) build --release -p flowloom-cli -p flowloom --bins --examples
 	$(CARGO) build --release -p flowloom-bench

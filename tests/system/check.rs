@@ -108,3 +108,55 @@ fn applies_the_policy() {
         "{run}"
     );
 }
+
+#[test]
+fn everything_that_a_plugin_wants_is_shown_with_everything_that_is_wrong() {
+    let wants = "packet=ip_siz+src_ip+ttl,at_expire=splt_ps+community_id,payload=9,outputs=count:integer+X:text";
+    let run = flowloom()
+        .args(["plugin", "check"])
+        .arg(format!("{},{wants}", plugin("evil").display()))
+        .run()
+        .exits(1);
+    for line in [
+        "plugin       evil 6.6.6\n",
+        "sha256       ",
+        "imports      flowloom:plugin/log@0.1.0\n",
+        "packet       src_ip, ttl\n",
+        "payload      the first 9 bytes of each packet\n",
+        "at expire    splt_ps, community_id\n",
+        "missing      addresses,payload:9, which the run must grant\n",
+        "outputs      udps.evil.count, i64: ",
+    ] {
+        assert!(run.stdout.contains(line), "no `{line}` in\n{run}");
+    }
+    for message in [
+        "requests packet field 'ip_siz', which does not exist in this version of Flowloom; did you mean 'ip_size'?\n",
+        "requests flow field community_id, which plugins cannot request; ",
+        "declares output 'X', which is not a valid name; ",
+        "requests packet field src_ip and payload bytes (9), which were not granted\n",
+        "hint: add --grant evil=addresses,payload:9\n",
+    ] {
+        assert!(run.stderr.contains(message), "no `{message}` in\n{run}");
+    }
+}
+
+#[test]
+fn a_file_that_cannot_be_opened_is_described_too() {
+    let run = flowloom()
+        .args(["plugin", "check"])
+        .arg(format!("{},unknown=1", plugin("slicer").display()))
+        .run()
+        .exits(1);
+    assert!(
+        run.stdout.starts_with("plugin       slicer\nfile         ")
+            && run
+                .stdout
+                .contains("\nimports      flowloom:plugin/log@0.1.0\n"),
+        "{run}"
+    );
+    assert!(
+        run.stderr
+            .starts_with("flowloom: plugin 'slicer': cannot be opened: unknown option `unknown`; "),
+        "{run}"
+    );
+}

@@ -2,7 +2,9 @@
 
 use std::io::{self, Write};
 
-use flowloom::plugin::{Grants, Inspection, Manifest, OptionDescription, PluginSpec, escaped};
+use flowloom::plugin::{
+    Grants, Inspection, Manifest, OptionDescription, PluginSpec, escaped, shown,
+};
 
 /// Describes an option in one line.
 fn described(option: &OptionDescription) -> String {
@@ -49,7 +51,7 @@ pub(super) fn write(
         .imports
         .iter()
         .filter(|import| !import.starts_with("flowloom:plugin/manifest@"));
-    let imports: Vec<_> = imports.map(|import| escaped(import)).collect();
+    let imports: Vec<_> = imports.map(|import| shown(import)).collect();
     let imports = match imports.len() {
         0 => "nothing".to_owned(),
         1..=MAX_IMPORTS => imports.join(", "),

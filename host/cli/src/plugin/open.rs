@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use flowloom::plugin::{Grants, Inspection, LoadErrorKind, PluginError, PluginSpec, shown};
+use flowloom::plugin::{Grants, LoadErrorKind, Manifest, PluginError, PluginSpec, shown};
 
 use super::super::compile::CommandCompiler;
 use super::super::exit::{Failure, GrantAdvice};
@@ -56,14 +56,9 @@ pub(super) fn open(
     }
     let mut rejected = None;
     for mut spec in specs {
-        let grants = spec.grants;
         spec.grants = all;
-        let (
-            Inspection {
-                manifest, problems, ..
-            },
-            _,
-        ): (_, Vec<PluginError>) = inspect(&spec)?;
+        let (inspection, _) = inspect(&spec)?;
+        let (manifest, problems) = (inspection.manifest, inspection.problems);
         if let [error] = &problems[..]
             && let LoadErrorKind::RejectedOptions(reason) = &*error.problem
         {
@@ -75,17 +70,19 @@ pub(super) fn open(
             return Err(failures.fold(first, Failure::and));
         }
         let time = start.elapsed();
-        // A plugin may request less if less is available.
-        spec.grants = Grants::default();
-        let (_, others) = inspect(&spec)?;
-        spec.grants = grants;
+        let mut needs = None;
+        if manifest.as_ref().is_some_and(requests_grants) {
+            // A plugin may request less if less is available.
+            spec.grants = Grants::default();
+            needs = missing_grants(&inspect(&spec)?.1);
+        }
         let outputs = manifest.iter().flat_map(|manifest| &manifest.outputs);
         return Ok(Opened {
             name: name.clone(),
             outputs: outputs
                 .map(|output| format!("{} ({})", output.name(), output.ty().name()))
                 .collect(),
-            needs: missing_grants(&others),
+            needs,
             time,
             rejected: None,
         });
@@ -103,6 +100,18 @@ pub(super) fn open(
         time: start.elapsed(),
         rejected,
     })
+}
+
+/// Returns whether a plugin requests data that not every run shows.
+fn requests_grants(manifest: &Manifest) -> bool {
+    let none = Grants::default();
+    let at_events = [&manifest.at_init, &manifest.at_update, &manifest.at_expire];
+    let mut flow = at_events.into_iter().flatten();
+    let mut packet = manifest.packet.iter();
+    manifest.payload_bytes > 0
+        || manifest.packet_bytes > 0
+        || packet.any(|field| !none.allow(field.sensitivity))
+        || flow.any(|field| !none.allow(field.sensitivity))
 }
 
 /// Returns whether no run can load a plugin with this problem. Others depend on the grants and analyses of a run.

@@ -61,10 +61,8 @@ impl CallStack {
 
 /// Returns whether a function belongs to Rust's standard library, such as those that end a plugin without memory.
 fn is_of_standard_library(name: &str) -> bool {
-    let name = format!(
-        "{:#}",
-        rustc_demangle::demangle(name.get(..1_024).unwrap_or(name))
-    );
+    let start = &name[..name.floor_char_boundary(16 * MAX_CHARS)];
+    let name = format!("{:#}", rustc_demangle::demangle(start));
     let name = name.trim_start_matches('<');
     ["std::", "core::", "alloc::", "__rustc::", "dlmalloc::"]
         .iter()
