@@ -112,6 +112,7 @@ check: setup deny ## Formatting, lints and licences
 	$(CARGO) clippy --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps -p flowloom-core -p flowloom-expr -p flowloom-plugin -p flowloom
 	sdk/tools/fields.py --check
+	sdk/tools/reference.py --check
 	tests/structure/imports.py
 	tests/structure/crates.py
 	tests/structure/links.py

@@ -155,4 +155,5 @@ def main():
     sys.exit(bool(stale))
 
 
-main()
+if __name__ == "__main__":
+    main()
