@@ -51,12 +51,13 @@ truth: plugins science ## Plugins' values, compared with their definitions in Py
 forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
 	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
 
-engines: plugins guests ## Compare conditions and formats with DuckDB, pyarrow and polars
+engines: plugins guests ## Compare conditions and formats with DuckDB, pyarrow and polars; check the schemas of TOML files
 	@test -d target/engines || python3 -m venv target/engines
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
 	target/engines/bin/python tests/engines/filters.py --flowloom $(FLOWLOOM)
 	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM)
 	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM)
+	target/engines/bin/python tests/engines/schemas.py --flowloom $(FLOWLOOM)
 
 python: plugins ## Test the Python package, with types and documentation
 	host/python/copy.sh target/python

@@ -42,6 +42,7 @@ macro_rules! manifests {
 const COMMON: &[File] = files![
     "LICENSE-APACHE"
     "LICENSE-MIT"
+    "docs/schemas/flowloom-plugin.schema.json"
     "sdk/tools/env.sh"
     "sdk/tools/install.sh"
     "sdk/tools/package-lock.json"
@@ -315,6 +316,8 @@ mod tests {
         ] {
             assert!(wanted.remove(other), "{other} is gone");
         }
+        // Editors check `flowloom-plugin.toml` with it.
+        wanted.insert("docs/schemas/flowloom-plugin.schema.json".to_owned());
         let all = [
             COMMON,
             CONTRACT,
