@@ -173,6 +173,7 @@ fn a_build_opens_the_component_and_keeps_its_machine_code() {
              Flowloom; did you mean 'ip_size'?",
             "plugin 'mine': requests packet field 'directin', which does not exist in this version of \
              Flowloom; did you mean 'direction'?",
+            "hint: docs/plugin-reference.md lists fields, events, outputs and options",
         ]
     );
     assert_eq!(fs::read(&component).expect("a component"), older);

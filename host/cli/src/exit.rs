@@ -70,6 +70,18 @@ impl Failure {
         }
     }
 
+    /// Adds where the author of a plugin finds what can be requested and declared, unless there is another hint.
+    pub(super) fn for_author(self) -> Self {
+        Self {
+            hint: self.hint.or_else(|| {
+                Some(
+                    "docs/plugin-reference.md lists fields, events, outputs and options".to_owned(),
+                )
+            }),
+            ..self
+        }
+    }
+
     /// Adds another failure of the same command.
     pub(super) fn and(self, other: Self) -> Self {
         Self {

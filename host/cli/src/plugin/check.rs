@@ -60,7 +60,7 @@ impl Check {
             .map(|error| self.options.failure(error));
         match failures.next() {
             None => Ok(Exit::Done),
-            Some(first) => Err(failures.fold(first, Failure::and)),
+            Some(first) => Err(failures.fold(first, Failure::and).for_author()),
         }
     }
 

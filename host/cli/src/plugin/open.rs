@@ -67,7 +67,7 @@ pub(super) fn open(
         }
         let mut failures = problems.into_iter().map(failure);
         if let Some(first) = failures.next() {
-            return Err(failures.fold(first, Failure::and));
+            return Err(failures.fold(first, Failure::and).for_author());
         }
         let time = start.elapsed();
         let mut needs = None;
@@ -91,7 +91,8 @@ pub(super) fn open(
     if let Some(reason) = rejected.as_ref().filter(|_| !project.tests.is_empty()) {
         return Err(Failure::failed(format_args!(
             "plugin '{name}': cannot be opened, neither by default nor with the options of a test: {reason}"
-        )));
+        ))
+        .for_author());
     }
     Ok(Opened {
         name: name.clone(),
