@@ -4,7 +4,8 @@
     tests/languages/node.py [--flowloom COMMAND]
 
 Writes the templates of `flowloom plugin new` into target/node, and runs `npm install` and `npm test` in each. npm installs
-the version of TypeScript that the template names. The templates and the example of the SDK must have no error of types.
+the version of TypeScript that the template names. The templates, the examples of `--example` and the example of the SDK must
+have no error of types.
 A misspelt field, a field that was not requested, and a misspelt key must be errors. A plugin in TypeScript must have
 errors with the lines of its source. Texts of `flowloom/testing` must be those of components.
 """
@@ -34,6 +35,8 @@ WRONG_TYPES = {
         ("packet: PACKET", "packets: PACKET", "'packets' does not exist in type 'Manifest'"),
     ],
 }
+#: The examples of `flowloom plugin new`, apart from the default one.
+EXAMPLES = ["dns", "tls", "http"]
 #: Tests of the SDK's errors in node: a program, and a part of its output.
 RUNS = [
     ("run({ ...plugin, update: undefined }, [])", "does not export the function `update`"),
@@ -79,6 +82,11 @@ def main():
             source.write_text(right.replace(correct, wrong, 1))
             expect(error, check_types(language) or "no error", f"types with {wrong}")
         source.write_text(right)
+        for example in EXAMPLES:
+            write_example(language, example)
+            expect("pass 2", run(["npm", "test"], HERE / language), f"npm test, {example}, {language}")
+            expect("", check_types(language), f"types, {example}, {language}")
+        write(language)
     for program, output in RUNS:
         expect(output, run_in_node(program), program)
     lines_of_typescript(flowloom)
@@ -88,11 +96,19 @@ def main():
 def write(language):
     """Write the template, and keep node_modules."""
     for path in (TEMPLATES / language).rglob("*"):
-        if path.is_file():
+        if path.is_file() and path.name.split(".")[0] not in EXAMPLES:
             copy = HERE / language / path.relative_to(TEMPLATES / language)
             copy.parent.mkdir(parents=True, exist_ok=True)
             text = path.read_text().replace("@NAME@", "mine")
             copy.write_text(text.replace("@SDK_PATH@", str(ROOT)).replace("@SDK@", str(ROOT)))
+
+
+def write_example(language, example):
+    """Replace the plugin and its test by those of an example. Both languages have the same test."""
+    extension = "js" if language == "javascript" else "ts"
+    shutil.copy(TEMPLATES / language / f"{example}.{extension}", HERE / language / f"plugin.{extension}")
+    test = (TEMPLATES / f"javascript/tests/{example}.test.js").read_text()
+    (HERE / language / f"tests/plugin.test.{extension}").write_text(test.replace("@SOURCE@", f"plugin.{extension}"))
 
 
 def check_types(language):

@@ -142,9 +142,10 @@ def test_a_class_in_this_process_is_checked():
 
 
 TEMPLATE = ROOT / "host/cli/templates/python/plugin.py"
+EXAMPLES = [*sorted(TEMPLATE.parent.glob("*.py")), *sorted((ROOT / "sdk/python/examples").glob("*.py"))]
 
 
-@pytest.mark.parametrize("file", [TEMPLATE, *sorted((ROOT / "sdk/python/examples").glob("*.py"))], ids=lambda file: file.stem)
+@pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: file.stem)
 def test_the_types_of_the_sdk_fit_the_examples(file, tmp_path):
     assert types(file, tmp_path) == (0, [])
 
