@@ -60,6 +60,7 @@ DESCRIPTION = """\
 packet       ttl, src_ip
 payload      the first 5 bytes of each packet
 at expire    dst_port, bidirectional_mean_ps
+granted      addresses,payload:5
 memory       1000 bytes per live flow
 options      count, an integer from 1 to 9, default 3: A number of things.
              share, a number, required: A share.
