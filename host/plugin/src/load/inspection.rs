@@ -1,14 +1,15 @@
 //! What a plugin wants, whether or not it would be loaded.
 
+use flowloom_core::schema::Schema;
+
 use super::engine::PluginEngine;
 use super::file::PluginFile;
 use super::linker::LinkedPlugin;
 use super::manifest::{Manifest, ManifestRules};
-use super::plugin;
+use super::plugin::open_instance;
 use crate::config::spec::PluginSpec;
 use crate::digest::Sha256;
 use crate::error::{LoadErrorKind, PluginError};
-use crate::sandbox::instance::Instance;
 
 /// What a plugin requests and adds, whether or not it would be loaded.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Inspection {
         spec: &PluginSpec,
         file: PluginFile,
         engine: &PluginEngine,
-        schema: &flowloom_core::schema::Schema,
+        schema: &Schema,
     ) -> Result<Self, LoadErrorKind> {
         let PluginFile { bytes, sha256 } = file;
         let component_bytes = bytes.len();
@@ -64,24 +65,8 @@ impl Inspection {
         }
         let open = || {
             let linked = LinkedPlugin::new(&component, cost, engine.host())?;
-            let rules = ManifestRules {
-                name: &spec.name,
-                grants: spec.grants,
-                schema,
-                has_feature: linked.exports.feature.is_some(),
-            };
-            let mut instance = Instance::new(
-                engine.engine(),
-                &linked.component,
-                &linked.exports,
-                linked.cost,
-                &spec.name,
-                spec.limits,
-            )?;
-            let declared = instance
-                .open(&spec.options, rules.available().as_param())
-                .map_err(LoadErrorKind::OpenTrapped)?
-                .map_err(|reason| plugin::rejected(reason, &spec.options))?;
+            let rules = ManifestRules::new(spec, schema, &linked);
+            let (_, declared) = open_instance(spec, engine, &linked, &rules)?;
             Ok((declared, rules))
         };
         match open() {

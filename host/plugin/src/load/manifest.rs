@@ -9,9 +9,11 @@ use flowloom_core::fields::{FEATURES, Feature, PACKET_FIELDS, PacketField, Sensi
 use flowloom_core::schema::{Schema, UdpColumn};
 use flowloom_core::value::Type;
 
+use crate::config::spec::PluginSpec;
 use crate::contract::manifest as wit;
 use crate::error::{LoadErrorKind, RequestedData};
 use crate::grants::Grants;
+use crate::load::linker::LinkedPlugin;
 use crate::load::option::{self, OptionDescription};
 use crate::load::texts::{MAX_DESCRIPTION, check_len, is_name};
 
@@ -188,7 +190,17 @@ impl Manifest {
     }
 }
 
-impl ManifestRules<'_> {
+impl<'a> ManifestRules<'a> {
+    /// Returns the rules for a plugin in a run with these flow fields.
+    pub(crate) fn new(spec: &'a PluginSpec, schema: &'a Schema, compiled: &LinkedPlugin) -> Self {
+        Self {
+            name: &spec.name,
+            grants: spec.grants,
+            schema,
+            has_feature: compiled.exports.feature.is_some(),
+        }
+    }
+
     /// Returns what the plugin may request.
     pub(crate) fn available(&self) -> Available {
         let packet = PACKET_FIELDS.iter();

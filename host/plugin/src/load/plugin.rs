@@ -11,6 +11,7 @@ use super::linker::LinkedPlugin;
 use super::manifest::{Manifest, ManifestRules};
 use crate::config::run_context::RunContext;
 use crate::config::spec::{CallMode, PluginSpec};
+use crate::contract::manifest as wit;
 use crate::digest::Sha256;
 use crate::error::{LoadErrorKind, PluginError};
 use crate::sandbox::instance::Instance;
@@ -189,12 +190,18 @@ fn open(
     compiled: &LinkedPlugin,
     schema: &Schema,
 ) -> Result<(Instance, Manifest), LoadErrorKind> {
-    let rules = ManifestRules {
-        name: &spec.name,
-        grants: spec.grants,
-        schema,
-        has_feature: compiled.exports.feature.is_some(),
-    };
+    let rules = ManifestRules::new(spec, schema, compiled);
+    let (instance, declared) = open_instance(spec, engine, compiled, &rules)?;
+    Ok((instance, Manifest::accept(declared, &rules)?))
+}
+
+/// Opens an instance. Returns what it declares, which is not checked yet.
+pub(super) fn open_instance(
+    spec: &PluginSpec,
+    engine: &PluginEngine,
+    compiled: &LinkedPlugin,
+    rules: &ManifestRules<'_>,
+) -> Result<(Instance, wit::Manifest), LoadErrorKind> {
     let mut instance = Instance::new(
         engine.engine(),
         &compiled.component,
@@ -207,11 +214,11 @@ fn open(
         .open(&spec.options, rules.available().as_param())
         .map_err(LoadErrorKind::OpenTrapped)?
         .map_err(|reason| rejected(reason, &spec.options))?;
-    Ok((instance, Manifest::accept(declared, &rules)?))
+    Ok((instance, declared))
 }
 
 /// Returns the error of a plugin that did not open. Names an option that is the path of a file.
-pub(super) fn rejected(reason: String, options: &[(String, String)]) -> LoadErrorKind {
+fn rejected(reason: String, options: &[(String, String)]) -> LoadErrorKind {
     let is_file = |value: &str| value.len() < 4_096 && Path::new(value).is_file();
     let file = options.iter().find(|(_, value)| is_file(value));
     LoadErrorKind::RejectedOptions(match file {
