@@ -93,6 +93,19 @@ impl CacheFolder {
         Ok(Self { folder })
     }
 
+    /// Opens a folder that is marked as a cache already. Writes nothing.
+    ///
+    /// # Errors
+    ///
+    /// The folder cannot be used, or has no tag. The text is the reason.
+    pub(super) fn existing(folder: impl AsRef<Path>) -> Result<Self, String> {
+        let folder = PrivateFolder::open(folder.as_ref())?;
+        match folder.head(TAG, SIGNATURE.len() as u64) {
+            Ok(head) if head == SIGNATURE => Ok(Self { folder }),
+            _ => Err(format!("it has no valid {TAG}")),
+        }
+    }
+
     /// Returns the files with machine code, the last used file first.
     ///
     /// # Errors
@@ -356,7 +369,9 @@ mod tests {
         ] {
             fs::write(path.join(name), "").unwrap();
         }
+        assert!(CacheFolder::existing(path).is_err());
         open().unwrap();
+        assert!(CacheFolder::existing(path).is_ok());
         assert!(fs::read(path.join(TAG)).unwrap().starts_with(SIGNATURE));
         // With the tag, other files do not matter.
         fs::write(path.join("notes"), "").unwrap();

@@ -94,7 +94,11 @@ impl FunctionStore {
     /// The folder cannot be used. The text is the reason.
     pub(super) fn open(folder: &Path, fingerprint: &[u8], keeps_new: bool) -> Result<Self, String> {
         let mut store = Self {
-            folder: CacheFolder::open(folder)?,
+            // A process that keeps nothing is not permitted to write: a signal would end it.
+            folder: match keeps_new {
+                true => CacheFolder::open(folder)?,
+                false => CacheFolder::existing(folder)?,
+            },
             fingerprint: Sha256::digest(fingerprint).into(),
             packs: Vec::new(),
             index: HashMap::new(),
@@ -377,6 +381,7 @@ mod tests {
     #[test]
     fn other_compilations_leave_nothing() {
         let place = Place::new();
+        place.keep(&[]);
         let reader = place.open(false);
         assert!(!reader.insert(&key(1), vec![1]));
         reader.finish().unwrap();

@@ -184,6 +184,7 @@ mod tests {
     use std::path::Path;
 
     use super::super::answer::decode;
+    use super::super::cache_folder::CacheFolder;
     use super::*;
     use crate::load::plugin::tests::{MODULE, embedded};
     use crate::sandbox::host_cost::tests::doubling;
@@ -236,6 +237,10 @@ mod tests {
         let plain = |plugin: &[u8]| answer(Task::Compile, plugin).unwrap();
         let with = |task, plugin: &[u8]| answer_in(Some(&folder), task, plugin).unwrap();
         // The machine code does not depend on the store.
+        assert_eq!(with(Task::Compile, &module), plain(&module));
+        // That compilation wrote nothing.
+        assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 0);
+        drop(CacheFolder::open(&folder).unwrap());
         assert_eq!(with(Task::Compile, &module), plain(&module));
         let open = || {
             let fingerprint = super::super::fingerprint(&engine().unwrap());
