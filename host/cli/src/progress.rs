@@ -54,7 +54,7 @@ impl Spinner {
             tracing::info!("{text}");
             return Self(None);
         }
-        let style = ProgressStyle::with_template("{spinner} {msg} {elapsed}");
+        let style = ProgressStyle::with_template("{spinner} {elapsed:>4} {wide_msg}");
         let spinner = ProgressBar::new_spinner()
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
             .with_message(text);
