@@ -45,6 +45,11 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	tests/languages/wasi.py --flowloom $(FLOWLOOM)
 	tests/languages/node.py --flowloom $(FLOWLOOM)
 
+.PHONY: examples
+test-all: examples
+examples: build sdk-tools ## Compare the examples of `plugin new` in all languages, over hostile payload
+	tests/languages/examples.py --flowloom $(FLOWLOOM)
+
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
 
