@@ -123,7 +123,7 @@ fn everything_that_a_plugin_wants_is_shown_with_everything_that_is_wrong() {
         "imports      flowloom:plugin/log@0.1.0\n",
         "packet       src_ip, ttl\n",
         "payload      the first 9 bytes of each packet\n",
-        "at expire    splt_ps, community_id\n",
+        "at expire    splt_ps\n",
         "missing      addresses,payload:9, which the run must grant\n",
         "outputs      udps.evil.count, i64: ",
     ] {

@@ -184,10 +184,12 @@ fn invalid_plugin_names_are_rejected() {
     }
 }
 
+/// The option that `slicer` accepts, in its errors.
+const ACCEPTS: &str = "this plugin accepts `limit` (an integer from 1 to 18446744073709551615, default 20): Packets \
+                     after which a flow ends";
+
 #[test]
 fn options_reach_the_plugin_and_errors_list_the_accepted_ones() {
-    const ACCEPTS: &str = "this plugin accepts `limit` (an integer from 1 to 18446744073709551615, \
-                         default 20): Packets after which a flow ends";
     for (option, problem) in [
         (
             "limit=0",
@@ -206,6 +208,15 @@ fn options_reach_the_plugin_and_errors_list_the_accepted_ones() {
         .plugin("slicer,limit=1,limit=2")
         .run()
         .fails("plugin 'slicer': cannot be opened: option `limit` is given twice");
+}
+
+#[test]
+fn an_option_that_lacks_its_at_sign_is_explained() {
+    meter("dns.pcap").plugin("slicer,limit=tls13.pcap").run().fails(&format!(
+        "plugin 'slicer': cannot be opened: option `limit` must be an integer from 1 to 18446744073709551615, not \
+         \"tls13.pcap\"; {ACCEPTS}; `limit` is the name of a file: write limit=@tls13.pcap to pass the text of the \
+         file"
+    ));
 }
 
 #[test]

@@ -378,7 +378,7 @@ fn errors_of_a_project_folder_have_a_hint() {
         (
             "\"python\"",
             "\"perl\"",
-            "mine/flowloom-plugin.toml, line 4: unknown variant `perl`, expected one of `rust`, `c`, \
+            "mine/flowloom-plugin.toml, line 5: unknown variant `perl`, expected one of `rust`, `c`, \
              `zig`, `javascript`, `typescript`, `python`, `go`",
         ),
         (

@@ -148,10 +148,11 @@ impl Manifest {
         add(check_byte_count("payload", declared.payload_bytes));
         add(check_byte_count("packet", declared.packet_bytes));
         let mut at_event = |names: &[String]| {
-            let fields = fields(FLOW, names, Feature::by_name, &mut problems);
+            let mut fields = fields(FLOW, names, Feature::by_name, &mut problems);
             // Plugins cannot request these, whatever the run and the grants.
             let late = fields.iter().filter(|field| field.group.follows_end());
             problems.extend(late.map(|field| LoadErrorKind::FieldFollowsEnd { field: field.name }));
+            fields.retain(|field| !field.group.follows_end());
             fields
         };
         let at_init = at_event(&declared.at_init);
