@@ -256,15 +256,15 @@ fn inputs_of_a_plugin_project_are_not_overwritten() {
             .run()
     };
     for (expected, what) in [
-        ("x.pcap", "a capture"),
+        ("./x.pcap", "a capture"),
         ("mine.wasm", "the plugin"),
-        ("plugin.c", "the plugin's source"),
-        ("flowloom-plugin.toml", "the description of the plugin"),
+        ("./plugin.c", "the plugin's source"),
+        ("./flowloom-plugin.toml", "the description of the plugin"),
     ] {
-        describe("plugin.c", expected);
+        describe("plugin.c", expected.trim_start_matches("./"));
         let before = fs::read(folder.path().join(expected)).expect("the path exists");
         run("test").refuses_usage(&format!(
-            "./{expected} is both {what} and the expected values of a test"
+            "{expected} is both {what} and the expected values of a test"
         ));
         let after = fs::read(folder.path().join(expected)).expect("the path exists");
         assert!(after == before, "{expected}");
