@@ -45,10 +45,13 @@ languages: plugins guests sdk-tools ## Plugins in every language: build them, an
 	tests/languages/wasi.py --flowloom $(FLOWLOOM)
 	tests/languages/node.py --flowloom $(FLOWLOOM)
 
-.PHONY: examples
-test-all: examples
+.PHONY: examples tutorial
+test-all: examples tutorial
 examples: build sdk-tools ## Compare the examples of `plugin new` in all languages, over hostile payload
 	tests/languages/examples.py --flowloom $(FLOWLOOM)
+
+tutorial: build sdk-tools ## Run the commands of docs/plugin-tutorial.md in all languages
+	tests/languages/tutorial.py --flowloom $(FLOWLOOM)
 
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
