@@ -136,7 +136,7 @@ class Run:
         options = {"shell": True, "cwd": self.folder, "env": self.environment, "text": True, **output}
         step = next(word for word in words.split() if word not in ("flowloom", "-q", "plugin"))
         if step == "dev":
-            # A process group of its own, so that the shell ends with it.
+            # A new process group, so that the shell ends with it.
             self.dev = subprocess.Popen(f"exec {words}", **options, start_new_session=True)
             return self.round(step)
         start = time.monotonic()

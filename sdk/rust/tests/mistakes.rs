@@ -1,7 +1,9 @@
 //! What the compiler says about mistakes of a plugin's author. Each file in `mistakes` has one mistake or several of
 //! one kind; the text beside it is that of the compiler.
 //!
-//! `TRYBUILD=overwrite cargo test -p flowloom-sdk --test mistakes` writes the texts. Read them as the author of a plugin.
+//! `TRYBUILD=overwrite make compiler-texts` writes the texts. Read them as the author of a plugin.
+
+#![cfg(feature = "__compiler-texts")]
 
 #[test]
 fn the_compiler_explains_mistakes() {

@@ -20,14 +20,14 @@ pub(crate) fn packet(input: &DeriveInput) -> TokenStream {
             fn columns(_: ::flowloom_sdk::__private::PacketColumns<'_>) {}
 
             fn row((): &(), _: usize) -> Self {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
 
             fn record(
                 _: &::flowloom_sdk::__private::feature::Packet,
                 _: &mut ::flowloom_sdk::__private::EventValues<'_>,
             ) -> Self {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
         };
         target::failed(
@@ -117,11 +117,11 @@ pub(crate) fn flow(input: &DeriveInput) -> TokenStream {
             fn columns(_: ::flowloom_sdk::__private::FlowColumns<'_>) {}
 
             fn row((): &(), _: usize) -> Self {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
 
             fn record(_: &mut ::flowloom_sdk::__private::EventValues<'_>) -> Self {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
         };
         target::failed(

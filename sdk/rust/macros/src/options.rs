@@ -16,7 +16,7 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             fn parse(
                 _: &[(::std::string::String, ::std::string::String)],
             ) -> ::std::result::Result<Self, ::std::string::String> {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
         };
         target::failed(

@@ -24,11 +24,11 @@ pub(crate) fn derive(input: &DeriveInput) -> TokenStream {
             fn finish(
                 (): (),
             ) -> ::std::vec::Vec<::flowloom_sdk::__private::batch_feature::OutputColumn> {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
 
             fn values(self) -> ::std::vec::Vec<::flowloom_sdk::__private::feature::Value> {
-                ::core::unimplemented!()
+                ::core::unreachable!()
             }
         };
         target::failed(

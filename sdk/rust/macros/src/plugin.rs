@@ -184,7 +184,7 @@ fn fill(plugin: &mut ItemImpl) -> Option<Error> {
             signature.ident = format_ident!("{name}");
             added.push(ImplItem::Verbatim(quote! {
                 #[allow(unused)]
-                #signature { ::core::unimplemented!() }
+                #signature { ::core::unreachable!() }
             }));
         }
     }
