@@ -1,41 +1,34 @@
-//! From text to tokens.
+//! From text to tokens, for filters and for features.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+mod address;
+mod number;
 
-use crate::ast::{Literal, Network, Number};
+use crate::ast::Literal;
 use crate::diagnostic::{Diagnostic, Span};
 
 /// The maximum length of an expression in bytes.
 const MAX_BYTES: usize = 64 << 10;
 
-/// Units of counts. Those of bytes and packets are the same.
-const MULTIPLES: [(&str, i64); 8] = [
-    ("k", 1_000),
-    ("M", 1_000_000),
-    ("G", 1_000_000_000),
-    ("T", 1_000_000_000_000),
-    ("Ki", 1 << 10),
-    ("Mi", 1 << 20),
-    ("Gi", 1 << 30),
-    ("Ti", 1 << 40),
-];
-
-/// Units of time, in nanoseconds.
-const TIMES: [(&str, i64); 7] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("ms", 1_000_000),
-    ("s", 1_000_000_000),
-    ("min", 60_000_000_000),
-    ("h", 3_600_000_000_000),
-    ("d", 86_400_000_000_000),
-];
-
-/// Symbols, longer ones first.
+/// The symbols of filters, longer ones first.
 const SYMBOLS: [&str; 23] = [
     "==", "!=", "<=", ">=", "&&", "||", "..", "=", "<", ">", "~", "(", ")", "{", "}", ",", "+",
     "-", "*", "/", "!", "[", "]",
 ];
+
+/// The symbols of features, longer ones first.
+const FEATURE_SYMBOLS: [&str; 28] = [
+    "==", "!=", "<=", ">=", "&&", "||", "..", "??", "//", "=", "<", ">", "(", ")", "{", "}", ",",
+    "+", "-", "*", "/", "!", "[", "]", "%", "&", "|", ":",
+];
+
+/// The language that is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dialect {
+    /// One condition. It has addresses, shorthands, and names of plugins with a minus.
+    Filter,
+    /// Lines with comments.
+    Features,
+}
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token {
@@ -48,34 +41,71 @@ pub(crate) enum Token {
         pattern: String,
     },
     Symbol(&'static str),
+    /// The text behind `#`. Only features have comments.
+    Comment(String),
+    /// The end of a line of features.
+    Newline,
+    /// A place that is no token. It is reported apart.
+    Invalid,
     End,
 }
 
-/// Splits a text into tokens with their places. The last one is [`Token::End`].
+/// Splits a condition into tokens with their places. The last one is [`Token::End`].
 pub(crate) fn tokens(text: &str) -> Result<Vec<(Token, Span)>, Diagnostic> {
-    if text.len() > MAX_BYTES {
-        let message = format!("the expression has {} bytes", text.len());
-        let label = format!("at most {MAX_BYTES} bytes are accepted");
-        return Err(Diagnostic::new(0..0, message, label));
-    }
-    let mut lexer = Lexer { text, at: 0 };
+    check_length("expression", text)?;
+    let mut lexer = Lexer::new(text, Dialect::Filter);
     let mut tokens = Vec::new();
     loop {
-        lexer.skip_spaces();
-        let start = lexer.at;
-        let token = lexer.token()?;
-        let is_end = token == Token::End;
-        tokens.push((token, start..lexer.at));
+        let (token, span) = lexer.next();
+        let is_end = token == Ok(Token::End);
+        tokens.push((token?, span));
         if is_end {
             return Ok(tokens);
         }
     }
 }
 
+/// Splits lines of features into tokens with their places. The last one is [`Token::End`]. Each place that is no
+/// token becomes [`Token::Invalid`], which stands for the rest of its line.
+pub(crate) fn feature_tokens(text: &str) -> (Vec<(Token, Span)>, Vec<Diagnostic>) {
+    if let Err(too_long) = check_length("text", text) {
+        return (vec![(Token::End, 0..0)], vec![too_long]);
+    }
+    let mut lexer = Lexer::new(text, Dialect::Features);
+    let (mut tokens, mut errors) = (Vec::new(), Vec::new());
+    loop {
+        let (token, span) = lexer.next();
+        match token {
+            Ok(token) => {
+                let is_end = token == Token::End;
+                tokens.push((token, span));
+                if is_end {
+                    return (tokens, errors);
+                }
+            }
+            Err(error) => {
+                errors.push(error);
+                lexer.take(|c| c != '\n');
+                tokens.push((Token::Invalid, span));
+            }
+        }
+    }
+}
+
+fn check_length(what: &str, text: &str) -> Result<(), Diagnostic> {
+    if text.len() <= MAX_BYTES {
+        return Ok(());
+    }
+    let message = format!("the {what} has {} bytes", text.len());
+    let label = format!("at most {MAX_BYTES} bytes are accepted");
+    Err(Diagnostic::new(0..0, message, label))
+}
+
 struct Lexer<'a> {
     text: &'a str,
     /// The offset of the next character.
     at: usize,
+    dialect: Dialect,
 }
 
 fn is_name_start(c: char) -> bool {
@@ -83,6 +113,26 @@ fn is_name_start(c: char) -> bool {
 }
 
 impl<'a> Lexer<'a> {
+    fn new(text: &'a str, dialect: Dialect) -> Self {
+        Self {
+            text,
+            at: 0,
+            dialect,
+        }
+    }
+
+    /// Reads the next token.
+    fn next(&mut self) -> (Result<Token, Diagnostic>, Span) {
+        self.skip_spaces();
+        let start = self.at;
+        let token = self.token();
+        (token, start..self.at)
+    }
+
+    fn is_filter(&self) -> bool {
+        self.dialect == Dialect::Filter
+    }
+
     fn rest(&self) -> &'a str {
         &self.text[self.at..]
     }
@@ -100,17 +150,29 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_spaces(&mut self) {
-        self.take(char::is_whitespace);
+        let is_filter = self.is_filter();
+        self.take(|c| c.is_whitespace() && (is_filter || c != '\n'));
     }
 
     fn token(&mut self) -> Result<Token, Diagnostic> {
         let Some(first) = self.peek() else {
             return Ok(Token::End);
         };
-        if let Some(address) = self.address()? {
+        if self.is_filter()
+            && let Some(address) = self.address()?
+        {
             return Ok(Token::Literal(address));
         }
         match first {
+            '\n' if !self.is_filter() => {
+                self.at += 1;
+                Ok(Token::Newline)
+            }
+            '#' if !self.is_filter() => {
+                self.at += 1;
+                let text = self.take(|c| c != '\n').trim().to_owned();
+                Ok(Token::Comment(text))
+            }
             '"' | '\'' => Ok(Token::Literal(Literal::Text(self.quoted(first)?))),
             '0'..='9' => self.number().map(Token::Literal),
             c if is_name_start(c) => self.word(),
@@ -119,9 +181,13 @@ impl<'a> Lexer<'a> {
     }
 
     fn symbol(&mut self, first: char) -> Result<Token, Diagnostic> {
-        match SYMBOLS
-            .into_iter()
-            .find(|symbol| self.rest().starts_with(symbol))
+        let symbols = match self.dialect {
+            Dialect::Filter => &SYMBOLS[..],
+            Dialect::Features => &FEATURE_SYMBOLS,
+        };
+        match symbols
+            .iter()
+            .find(|symbol| self.rest().starts_with(**symbol))
         {
             Some(symbol) => {
                 self.at += symbol.len();
@@ -131,59 +197,6 @@ impl<'a> Lexer<'a> {
                 self.at..self.at + first.len_utf8(),
                 format!("'{}' has no meaning here", first.escape_debug()),
                 "put text into quotation marks",
-            )),
-        }
-    }
-
-    /// Reads an IP address, a network or a MAC address, if there is one.
-    fn address(&mut self) -> Result<Option<Literal>, Diagnostic> {
-        let rest = self.rest();
-        let is_part = |c: char| c.is_ascii_hexdigit() || c == ':' || c == '.';
-        let len = rest.find(|c| !is_part(c)).unwrap_or(rest.len());
-        let mut text = &rest[..len];
-        // The dots of a range are not part of an address.
-        if let Some(dots) = text.find("..") {
-            text = &text[..dots];
-        }
-        let follows_name =
-            |end: usize| rest[end..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
-        if follows_name(text.len()) {
-            return Ok(None);
-        }
-        let groups: Vec<_> = text.split(':').collect();
-        if groups.len() == 6 && groups.iter().all(|group| group.len() == 2) {
-            self.at += text.len();
-            return Ok(Some(Literal::Text(text.to_ascii_lowercase())));
-        }
-        let address: IpAddr = match text.parse::<Ipv4Addr>() {
-            Ok(address) => address.into(),
-            // Two hexadecimal numbers with one colon are not an address.
-            Err(_) if groups.len() > 2 => match text.parse::<Ipv6Addr>() {
-                Ok(address) => address.into(),
-                Err(_) => return Ok(None),
-            },
-            Err(_) => return Ok(None),
-        };
-        let start = self.at;
-        self.at += text.len();
-        if !self.rest().starts_with('/') {
-            return Ok(Some(Literal::Address(address)));
-        }
-        self.at += 1;
-        let bits = self.take(|c| c.is_ascii_digit());
-        match bits
-            .parse()
-            .ok()
-            .and_then(|bits| Network::new(address, bits))
-        {
-            Some(network) => Ok(Some(Literal::Network(network))),
-            None => Err(Diagnostic::new(
-                start..self.at,
-                "the network has no valid number of bits",
-                match address {
-                    IpAddr::V4(_) => "0 to 32 bits are accepted, as in 10.0.0.0/8",
-                    IpAddr::V6(_) => "0 to 128 bits are accepted, as in 2001:db8::/32",
-                },
             )),
         }
     }
@@ -203,86 +216,38 @@ impl<'a> Lexer<'a> {
                     Some((_, 'n')) => text.push('\n'),
                     Some((_, 't')) => text.push('\t'),
                     Some((_, c @ ('\\' | '"' | '\''))) => text.push(c),
+                    Some((_, 'r')) if !self.is_filter() => text.push('\r'),
+                    Some((_, '0')) if !self.is_filter() => text.push('\0'),
+                    Some((at, c)) if !self.is_filter() => {
+                        let place = self.at + at - 1..self.at + at + c.len_utf8();
+                        return Err(Diagnostic::new(
+                            place,
+                            "the text has an unknown escape",
+                            "\\n, \\r, \\t, \\0, \\\\ and \\\" are accepted; other bytes are written as x\"0d0a\"",
+                        ));
+                    }
                     // Patterns need a backslash before a star.
                     Some((_, c)) => text.extend(['\\', c]),
                     None => break,
                 },
+                '\n' if !self.is_filter() => break,
                 c => text.push(c),
             }
         }
+        let end = match self.is_filter() {
+            true => self.text.len(),
+            false => {
+                start
+                    + self.text[start..]
+                        .find('\n')
+                        .unwrap_or(self.text.len() - start)
+            }
+        };
         Err(Diagnostic::new(
-            start..self.text.len(),
+            start..end,
             "the text does not end",
             format!("add {quote} at its end"),
         ))
-    }
-
-    fn number(&mut self) -> Result<Literal, Diagnostic> {
-        let start = self.at;
-        if self.rest().starts_with("0x") {
-            self.at += 2;
-            let digits = self.take(|c| c.is_ascii_hexdigit());
-            return match i64::from_str_radix(digits, 16) {
-                Ok(value) => Ok(Literal::Number(Number::Integer(value))),
-                Err(_) => Err(self.bad_number(start)),
-            };
-        }
-        self.take(|c| c.is_ascii_digit() || c == '_');
-        let mut is_float = false;
-        let mut after = self.rest().chars();
-        if after.next() == Some('.') && after.next().is_some_and(|c| c.is_ascii_digit()) {
-            is_float = true;
-            self.at += 1;
-            self.take(|c| c.is_ascii_digit() || c == '_');
-        }
-        // An exponent needs digits; otherwise `e` begins a unit.
-        if let Some(exponent) = self.rest().strip_prefix(['e', 'E']) {
-            let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-            if digits.starts_with(|c: char| c.is_ascii_digit()) {
-                is_float = true;
-                self.at += 1 + exponent.len() - digits.len();
-                self.take(|c| c.is_ascii_digit());
-            }
-        }
-        let digits = self.text[start..self.at].replace('_', "");
-        let number = match is_float {
-            true => digits.parse().map(Number::Float).ok(),
-            false => digits.parse().map(Number::Integer).ok(),
-        };
-        let number = number.ok_or_else(|| self.bad_number(start))?;
-        let unit_start = self.at;
-        let unit = self.take(|c| c.is_ascii_alphanumeric() || c == '_');
-        if unit.is_empty() {
-            return Ok(Literal::Number(number));
-        }
-        if let Some((_, ns)) = TIMES.into_iter().find(|(name, _)| *name == unit) {
-            return Ok(Literal::Time(number, ns));
-        }
-        if let Some((_, factor)) = MULTIPLES.into_iter().find(|(name, _)| *name == unit) {
-            let product = match number {
-                Number::Integer(number) => number.checked_mul(factor).map(Number::Integer),
-                Number::Float(number) => Some(Number::Float(number * factor as f64)),
-            };
-            return product
-                .map(Literal::Number)
-                .ok_or_else(|| self.bad_number(start));
-        }
-        Err(Diagnostic::new(
-            unit_start..self.at,
-            format!("'{unit}' is no unit"),
-            match unit {
-                "m" => "write min for minutes, M for millions",
-                _ => "k, M, G, T, Ki, Mi, Gi, Ti for counts; ns, us, ms, s, min, h, d for times",
-            },
-        ))
-    }
-
-    fn bad_number(&self, start: usize) -> Diagnostic {
-        Diagnostic::new(
-            start..self.at,
-            "the number cannot be represented",
-            "whole numbers from 0 to 9223372036854775807 are accepted",
-        )
     }
 
     /// Reads a name, a shorthand such as `sni:*.example.com`, or bytes such as `x"0a"`.
@@ -303,7 +268,8 @@ impl<'a> Lexer<'a> {
                 )),
             };
         }
-        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        let is_filter = self.is_filter();
+        let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_' || (c == '-' && is_filter);
         loop {
             self.take(is_name);
             // A dot belongs to the name if a name follows. Two dots are those of a range.
@@ -323,7 +289,7 @@ impl<'a> Lexer<'a> {
             self.at = start + minus;
         }
         let name = name.to_owned();
-        if !self.rest().starts_with(':') {
+        if !is_filter || !self.rest().starts_with(':') {
             return Ok(Token::Name(name));
         }
         self.at += 1;

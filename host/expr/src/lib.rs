@@ -1,4 +1,4 @@
-//! The expressions of Flowloom: conditions that select flows.
+//! The expressions of Flowloom: conditions that select flows, and features that are computed from packets.
 //!
 //! The feature `arrow` adds the evaluation for the rows of Arrow record batches.
 //!
@@ -6,6 +6,7 @@
 //!
 //! | module | contents |
 //! |---|---|
+//! | `features` | features of flows: their types, accumulators, and an interpreter |
 //! | `filter` | conditions on flows: their types, and their evaluation |
 //! | `parser` | from tokens to syntax trees |
 //! | `lexer` | from text to tokens |
@@ -14,6 +15,7 @@
 
 mod ast;
 mod diagnostic;
+pub mod features;
 mod filter;
 mod lexer;
 mod parser;

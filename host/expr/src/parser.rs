@@ -326,6 +326,12 @@ impl Parser {
                 "the expression is incomplete",
                 "expected a column or a value",
             )),
+            // Filters have neither comments nor lines.
+            Token::Comment(_) | Token::Newline | Token::Invalid => Err(Diagnostic::new(
+                span,
+                "this is not expected here",
+                "expected a column or a value",
+            )),
             Token::Symbol(symbol) => Err(Diagnostic::new(
                 span,
                 format!("'{symbol}' is not expected here"),

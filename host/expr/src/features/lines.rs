@@ -1,0 +1,69 @@
+//! From tokens to statements: where each of them ends.
+
+use crate::diagnostic::Span;
+use crate::lexer::Token;
+
+/// Words that continue the line before.
+const CONTINUING: [&str; 9] = [
+    "and", "or", "not", "in", "contains", "where", "per", "break", "drop",
+];
+
+/// The tokens of one statement. The last one is [`Token::End`].
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) tokens: Vec<(Token, Span)>,
+    /// The comment on the lines of the statement.
+    pub(super) comment: String,
+}
+
+/// Divides tokens into statements. A statement ends with its line, unless a bracket is open or the next line begins
+/// with an operator. Comments without a statement are left out.
+pub(super) fn lines(tokens: Vec<(Token, Span)>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let mut line = Vec::new();
+    let mut comments: Vec<String> = Vec::new();
+    let mut open = 0_usize;
+    for at in 0..tokens.len() {
+        let (token, span) = &tokens[at];
+        let is_end = match token {
+            Token::Newline => open == 0 && !continues(&tokens[at..]),
+            Token::End => true,
+            _ => false,
+        };
+        match token {
+            Token::Symbol("(" | "[" | "{") => open += 1,
+            Token::Symbol(")" | "]" | "}") => open = open.saturating_sub(1),
+            Token::Comment(text) if !line.is_empty() && !text.is_empty() => {
+                comments.push(text.clone());
+            }
+            _ => (),
+        }
+        if !is_end {
+            if !matches!(token, Token::Newline | Token::Comment(_)) {
+                line.push((token.clone(), span.clone()));
+            }
+            continue;
+        }
+        let comment = std::mem::take(&mut comments).join(" ");
+        let mut tokens = std::mem::take(&mut line);
+        open = 0;
+        if let Some((_, last)) = tokens.last() {
+            let end = last.end..last.end;
+            tokens.push((Token::End, end));
+            lines.push(Line { tokens, comment });
+        }
+    }
+    lines
+}
+
+/// Returns whether the first token that is no comment or end of line continues the statement.
+fn continues(tokens: &[(Token, Span)]) -> bool {
+    let next = tokens
+        .iter()
+        .find(|(token, _)| !matches!(token, Token::Newline | Token::Comment(_)));
+    match next {
+        Some((Token::Symbol(symbol), _)) => !matches!(*symbol, "(" | "[" | "{" | "!" | ":"),
+        Some((Token::Name(name), _)) => CONTINUING.contains(&name.as_str()),
+        _ => false,
+    }
+}
