@@ -5,9 +5,11 @@
 mod aggregates;
 mod convert;
 mod functions;
+mod kept;
 mod names;
 mod operators;
 mod payload;
+mod previous;
 mod statements;
 mod statistics;
 

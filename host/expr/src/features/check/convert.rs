@@ -8,7 +8,7 @@ use crate::ast::Number;
 
 impl Checker {
     /// Returns a number or a time as a float.
-    pub(super) fn to_float(&mut self, value: ValueId) -> ValueId {
+    pub(super) fn float_of(&mut self, value: ValueId) -> ValueId {
         let ty = self.ty(value);
         match ty.kind {
             Kind::Float | Kind::FloatTime => value,
@@ -30,7 +30,7 @@ impl Checker {
     ) -> (ValueId, ValueId) {
         match self.kind(left).is_whole() && self.kind(right).is_whole() {
             true => (left, right),
-            false => (self.to_float(left), self.to_float(right)),
+            false => (self.float_of(left), self.float_of(right)),
         }
     }
 

@@ -5,7 +5,6 @@ use super::super::graph::{Binary, Level, Node, Unary, ValueId};
 use super::super::names::{AGGREGATES, FUNCTIONS, foreign_function, form, is_aggregate, nearest};
 use super::super::types::{Interval, Kind, Type};
 use super::{Checker, Context, Place};
-use crate::ast::Comparison;
 use crate::diagnostic::Span;
 
 impl Checker {
@@ -19,6 +18,7 @@ impl Checker {
             && call.arguments.len() == 1
             && !has_clauses
             && cx.place != Place::Packet
+            && self.is_of_flow(&call.arguments[0])
         {
             // Without a number of values it counts those of bytes, and is no aggregate.
             let value = self.expr(&call.arguments[0], cx)?;
@@ -78,89 +78,6 @@ impl Checker {
             },
         };
         self.fail(span, format!("there is no function '{name}'"), label)
-    }
-
-    /// Returns the difference from the previous value.
-    pub(super) fn delta(
-        &mut self,
-        of: ValueId,
-        name: &str,
-        span: &Span,
-        cx: Context,
-    ) -> Option<ValueId> {
-        let before = self.before(of, name, span, cx)?;
-        let ty = self.ty(of);
-        let difference = match ty.kind {
-            Kind::Instant => {
-                // Times of packets do not decrease.
-                Type::whole(Kind::Time, Interval::NATURAL)
-            }
-            Kind::Time | Kind::FloatTime | Kind::Float => Type::new(ty.kind),
-            Kind::Integer => {
-                let Some(interval) = ty.interval.subtract(ty.interval, false) else {
-                    let label = "write delta(float(…))";
-                    return self.fail(span, "the difference can need more than 64 bits", label);
-                };
-                Type::whole(Kind::Integer, interval)
-            }
-            kind => {
-                let message = format!("{} has no difference", kind.name());
-                return self.fail(span, message, "changed(x) is true where a value changes");
-            }
-        };
-        let node = Node::Binary(Binary::Subtract, of, before);
-        Some(self.node(node, difference.nullable(true), &[of, before]))
-    }
-
-    /// Returns the value of the previous packet or run.
-    fn before(&mut self, of: ValueId, name: &str, span: &Span, cx: Context) -> Option<ValueId> {
-        let Some(stream) = cx.relative else {
-            return match cx.place {
-                Place::Flow => self.fail(
-                    span,
-                    format!("'{name}' is of a packet, and a feature is of a flow"),
-                    "say of which packets, as in mean(iat) in ms",
-                ),
-                _ => self.fail(
-                    span,
-                    format!(
-                        "'{name}' is relative to the previous packet, which where has yet to select"
-                    ),
-                    format!(
-                        "name it in a line before, as in let gap = {}",
-                        example(name)
-                    ),
-                ),
-            };
-        };
-        let ty = self.ty(of);
-        if ty.kind.is_list() || ty.kind == Kind::Bytes {
-            return self.fail(
-                span,
-                format!("{} of the previous packet is not kept", ty.kind.name()),
-                "use a number, as in u32(payload, 0)",
-            );
-        }
-        let node = Node::Previous { of, stream };
-        let level = match cx.place {
-            Place::Packet => Level::Packet,
-            Place::Run(run) => Level::Run(run),
-            Place::Flow => Level::Flow,
-        };
-        Some(self.graph.value(node, ty.nullable(true), level))
-    }
-
-    fn previous(&mut self, name: &str, of: &Expr, span: &Span, cx: Context) -> Option<ValueId> {
-        let value = self.expr(of, cx)?;
-        match name {
-            "delta" => self.delta(value, name, span, cx),
-            "prev" => self.before(value, name, span, cx),
-            _ => {
-                let before = self.before(value, name, span, cx)?;
-                let operation = Binary::Compare(Comparison::NotEqual);
-                Some(self.boolean(operation, value, before))
-            }
-        }
     }
 
     fn choice(
@@ -250,7 +167,7 @@ impl Checker {
         }
         let (value, by) = match ty.kind.is_whole() && step_ty.kind.is_whole() {
             true => (value, by),
-            false => (self.to_float(value), self.to_float(by)),
+            false => (self.float_of(value), self.float_of(by)),
         };
         let ty = self.ty(value);
         let low = match self.graph.constant(by) {
@@ -295,7 +212,7 @@ impl Checker {
                 };
                 return Some(self.node(Node::Unary(Unary::Absolute, value), ty, &[value]));
             }
-            "float" => return Some(self.to_float(value)),
+            "float" => return Some(self.float_of(value)),
             "round" if ty.kind.is_whole() => return Some(value),
             "round" => Unary::Round,
             "sqrt" => Unary::SquareRoot,
@@ -303,7 +220,7 @@ impl Checker {
             "ln" => Unary::Ln,
             _ => Unary::Log10,
         };
-        let value = self.to_float(value);
+        let value = self.float_of(value);
         let kind = self.kind(value);
         // Roots and logarithms of negative numbers are null.
         let can_fail = operation != Unary::Round;
@@ -363,7 +280,7 @@ impl Checker {
         }
         let duration = self.flow_duration();
         let second = self.time(1_000_000_000);
-        let [duration, second, value] = [duration, second, value].map(|value| self.to_float(value));
+        let [duration, second, value] = [duration, second, value].map(|value| self.float_of(value));
         let ty = Type::new(Kind::Float).nullable(true);
         let seconds = self.node(
             Node::Binary(Binary::Divide, duration, second),
@@ -388,15 +305,5 @@ impl Checker {
         let interval = Interval::new(0, ty.most.into());
         let ty = Type::whole(Kind::Integer, interval).nullable(ty.is_nullable);
         Some(self.node(Node::Unary(Unary::Length, value), ty, &[value]))
-    }
-}
-
-/// Returns an expression with a function, for a message.
-fn example(name: &str) -> &'static str {
-    match name {
-        "iat" => "iat",
-        "delta" => "delta(time)",
-        "prev" => "prev(ip_size)",
-        _ => "changed(direction)",
     }
 }

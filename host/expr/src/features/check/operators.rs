@@ -237,7 +237,7 @@ impl Checker {
                 return self.fail(&span, message, "numbers and times can be divided");
             }
         };
-        let pair = (self.to_float(first.0), self.to_float(second.0));
+        let pair = (self.float_of(first.0), self.float_of(second.0));
         Some(self.operation(Binary::Divide, pair, kind, Interval::ALL, true))
     }
 

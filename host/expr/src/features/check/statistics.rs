@@ -281,7 +281,7 @@ impl Checker {
         }
         let has_float = |item: &Expr| matches!(item.kind, ExprKind::Number(Number::Float(_)));
         if self.kind(value).is_number() && items.iter().any(has_float) {
-            value = self.to_float(value);
+            value = self.float_of(value);
         }
         let kind = self.kind(value);
         let mut all: Vec<i64> = Vec::new();
