@@ -8,7 +8,7 @@ if [ -n "${NDPI-}" ]; then
     FLOWLOOM_NDPI=$(realpath -e "$NDPI")
     export FLOWLOOM_NDPI
 fi
-[ $# -gt 0 ] || set -- decode capture meter whole components modules manifest columns expressions
+[ $# -gt 0 ] || set -- decode capture meter whole components modules manifest columns expressions features
 
 cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz
 # Instrumentation is an unstable option of an otherwise stable compiler.
@@ -17,7 +17,7 @@ python3 tests/fuzz/seeds.py $out/seeds
 for target; do
     case $target in
     decode) longest=600 ;;
-    meter | manifest | columns | expressions) longest=1200 ;;
+    meter | manifest | columns | expressions | features) longest=1200 ;;
     *) longest=8000 ;;
     esac
     known=tests/fuzz/regressions/$target

@@ -43,6 +43,7 @@ def main() -> None:
 def seeds():
     yield from (("modules", seed) for seed in modules())
     yield from (("expressions", seed) for seed in expressions())
+    yield from (("features", seed) for seed in features())
     captures = sorted((HERE.parent / "captures").glob("*.pcap*"))
     for number, path in enumerate(captures):
         raw = path.read_bytes()
@@ -64,6 +65,13 @@ def expressions():
     text = (HERE.parent.parent / "docs" / "filters.md").read_text()
     yield from (found.encode() for found in re.findall(r"--where '(.+)'$", text, re.MULTILINE))
     yield from (found.encode() for found in re.findall(r"`([^`\n]+)`", text))
+
+
+def features():
+    """Yield the features of the tests of the language."""
+    folder = HERE.parent.parent / "host" / "expr" / "src" / "features" / "tests"
+    for path in sorted(folder.glob("*.rs")):
+        yield from (found.encode() for found in re.findall(r'"(\w+ = [^"\\]+)"', path.read_text()))
 
 
 def modules():

@@ -20,12 +20,13 @@ const SETTINGS: [u8; 7] = [4, 1, 2, 0x3f, 3, 0, 0];
 #[test]
 fn regression_inputs_pass() {
     type Target = fn(&[u8]);
-    let targets: [(&str, Target); 5] = [
+    let targets: [(&str, Target); 6] = [
         ("decode", targets::decode),
         ("capture", targets::capture),
         ("meter", targets::meter),
         ("whole", targets::whole),
         ("expressions", targets::expressions),
+        ("features", targets::features),
     ];
     let folder = Path::new(HOST).join("../../tests/fuzz/regressions");
     for (name, target) in targets {

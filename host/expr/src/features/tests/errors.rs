@@ -108,12 +108,13 @@ fn texts_beyond_the_limits_are_refused() {
         "a = count(where index * 9223372036854775807 > 0)",
         "more than 64 bits",
     );
-    let mut limits = Limits::default();
-    limits.state_bytes = 2_002;
     let text = "a = list(ip_size first 500)";
-    assert!(Program::parse("test", text, &limits).is_ok());
-    limits.state_bytes = 2_001;
-    assert!(Program::parse("test", text, &limits).is_err());
+    let with = |state_bytes| Limits {
+        state_bytes,
+        ..Limits::default()
+    };
+    assert!(Program::parse("test", text, &with(2_002)).is_ok());
+    assert!(Program::parse("test", text, &with(2_001)).is_err());
 }
 
 #[test]
