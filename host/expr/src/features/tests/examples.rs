@@ -256,6 +256,64 @@ fn runs() {
 }
 
 #[test]
+fn the_topmost_comment_is_a_program() {
+    let text = r#"
+language 1
+about "Sizes and pauses"
+
+let gap = iat
+runs burst = src2dst where payload_size > 0 break when iat > 1s
+
+big       = count(where ip_size > 1000)      # Packets of more than 1000 bytes.
+up_mean   = mean(ip_size, src2dst)           # Mean IP size upstream, bytes.
+pauses    = mean(gap where gap > 1s) in ms   # Mean pause of more than 1 s, ms.
+per_burst = mean(sum(payload_size) per burst)
+"#;
+    let expected = [integer(1), float(128.0 / 3.0), float(1_300.0), float(8.0)];
+    assert_eq!(values(text, &flow()), expected);
+    assert_eq!(program(text).about(), Some("Sizes and pauses"));
+    let program_of = program(text);
+    let description = &program_of.outputs()[3].description;
+    assert_eq!(description, "mean(sum(payload_size) per burst)");
+    // One packet of this direction has a payload.
+    let text = "runs burst = src2dst where payload_size > 0 break when iat >= 500ms\n\
+                bursts = count(count() per burst)";
+    check(text, &integer(1), 13);
+}
+
+#[test]
+fn statements_go_on_behind_operators_and_in_brackets() {
+    let text = "a = count( # one\n  where syn\n)\n  + 1 # two\n\n# three\nb = 2";
+    assert_eq!(values(text, &flow()), [integer(3), integer(2)]);
+    assert_eq!(program(text).outputs()[0].description, "one two");
+}
+
+#[test]
+fn whole_numbers_are_exact() {
+    check("a = -7 // 2 + count(rst)", &integer(-4), 4);
+    check("a = -7 % 2 + count(rst)", &integer(1), 4);
+    check("a = 7 % -2 + count(rst)", &integer(-1), 4);
+    check("a = 6 & 3 | 8", &integer(10), 0);
+    check("a = sum(ip_size - 41)", &integer(1_424 - 246), 8);
+    check("a = max(floor(-1 * ip_size, 64))", &integer(-64), 4 + 4);
+    check(
+        "a = variance_pop(ip_size, src2dst)",
+        &float(384.0 / 9.0 / 3.0),
+        20,
+    );
+    check(
+        "a = variance(float(ip_size), src2dst)",
+        &float(384.0 / 9.0 / 2.0),
+        20,
+    );
+    check("a = count() == 6 or count() / 0 > 1", &boolean(true), 4);
+    check("a = count() == 5 or count() / 0 > 1", &UdpValue::Null, 4);
+    check("a = nth(ip_size, 4) in {40..48}", &boolean(true), 8);
+    check("a = quantile(ip_size, 0.25 first 4)", &float(40.0), 18);
+    check("a = duration(dst2src) in s", &float(1.99), 18);
+}
+
+#[test]
 fn nulls() {
     check(
         "a = mean(ip_size where ip_size > 5000)",
