@@ -46,11 +46,7 @@ impl Program {
         if packets.is_empty() {
             return vec![UdpValue::Null; self.outputs.len()];
         }
-        let mut interpreter = Interpreter::new(self, packets, flow_fields);
-        for id in 0..self.graph.values.len() {
-            let column = interpreter.column(ValueId(id));
-            interpreter.columns.push(column);
-        }
+        let interpreter = Interpreter::evaluated(self, packets, flow_fields);
         let value = |output: &Output| {
             let value = interpreter.at(output.value, 0).clone();
             written(value, output)
@@ -93,6 +89,16 @@ impl<'a> Interpreter<'a> {
             flow_places: features.map(|field| flow_place(field.name)).collect(),
             columns: Vec::new(),
         }
+    }
+
+    /// Returns the values of one flow, which has a packet.
+    fn evaluated(program: &'a Program, packets: &'a [Packet], flow_fields: &'a [UdpValue]) -> Self {
+        let mut interpreter = Self::new(program, packets, flow_fields);
+        for id in 0..program.graph.values.len() {
+            let column = interpreter.column(ValueId(id));
+            interpreter.columns.push(column);
+        }
+        interpreter
     }
 
     /// Returns the value at a packet or run. Constants and values of the flow have one value only.
@@ -159,6 +165,27 @@ impl<'a> Interpreter<'a> {
             column[position] = self.at(of, position).clone();
         }
         column
+    }
+}
+
+/// Checks that each value of a flow has its type: its kind, its interval, and null only where it is admitted.
+#[cfg(test)]
+pub(super) fn check_types(program: &Program, packets: &[Packet]) {
+    let interpreter = Interpreter::evaluated(program, packets, &[]);
+    for (typed, column) in program.graph.values.iter().zip(&interpreter.columns) {
+        let ty = typed.ty;
+        for value in column {
+            let fits = match value {
+                // Flow fields are missing here.
+                Value::Null => ty.is_nullable || !program.flow_fields().is_empty(),
+                Value::Integer(number) => ty.kind.is_whole() && ty.interval.contains(*number),
+                Value::Float(number) => !ty.kind.is_whole() && number.is_finite(),
+                Value::Bytes(bytes) => bytes.len() <= ty.most as usize,
+                Value::List(values) => values.len() <= ty.most as usize,
+                Value::Boolean(_) | Value::Wide(_) | Value::Moments(_) => true,
+            };
+            assert!(fits, "{value:?} of {typed:?} in {}", program.source());
+        }
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::fmt::Write;
 
+use flowloom_core::fields::PacketField;
+use flowloom_core::value::Type;
 use proptest::prelude::*;
 
+use super::super::interpret::check_types;
 use super::super::parse::parse;
 use super::super::{Limits, Packet, Program};
 use super::program;
@@ -76,14 +79,30 @@ fn check_form(text: &str) {
     }
 }
 
+/// Returns a packet with this number in each field, or the largest that the field can have.
+fn packet(program: &Program, number: u64) -> Packet {
+    let value = |field: &&PacketField| match field.ty {
+        _ if field.name == "direction" => number.min(1),
+        Type::Boolean => number.min(1),
+        Type::U8 => number.min(u8::MAX.into()),
+        Type::U16 => number.min(u16::MAX.into()),
+        Type::U32 => number.min(u32::MAX.into()),
+        _ => number.min(i64::MAX as u64),
+    };
+    let fields = program.packet_fields().iter().map(value).collect();
+    Packet::new(fields, vec![number as u8; 40])
+}
+
 /// Checks what holds for every text.
 fn check(text: &str) {
     check_form(text);
     match Program::parse("test", text, &Limits::default()) {
         Ok(program) => {
-            let count = program.packet_fields().len();
-            let packet = |number: u64| Packet::new(vec![number; count], vec![number as u8; 40]);
-            let packets: Vec<_> = [0, 1, 1, 255, u64::MAX].into_iter().map(packet).collect();
+            let packets: Vec<_> = [0, 1, 1, 255, u64::MAX]
+                .into_iter()
+                .map(|number| packet(&program, number))
+                .collect();
+            check_types(&program, &packets);
             let values = program.interpret(&packets, &[]);
             assert_eq!(values.len(), program.outputs().len());
             for (value, output) in values.iter().zip(program.outputs()) {
