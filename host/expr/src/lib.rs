@@ -1,6 +1,7 @@
 //! The expressions of Flowloom: conditions that select flows, and features that are computed from packets.
 //!
-//! The feature `arrow` adds the evaluation for the rows of Arrow record batches.
+//! The feature `arrow` adds the evaluation for the rows of Arrow record batches, and `compile` the compiler from
+//! features to WebAssembly components.
 //!
 //! Imports run downwards only:
 //!

@@ -71,6 +71,8 @@
 
 mod ast;
 mod check;
+#[cfg(feature = "compile")]
+pub mod compile;
 mod graph;
 mod interpret;
 mod lines;

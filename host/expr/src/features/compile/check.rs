@@ -1,0 +1,232 @@
+//! What the compiler requires of a program.
+
+use flowloom_core::value::Type as FieldType;
+
+use super::program::{Expr, Field, Function, Operator, Program, Scope, Selection, Statistic, Type};
+
+/// The maximum size of a flow's state.
+pub(super) const MAX_STATE_BYTES: u32 = 4096;
+
+/// The maximum number of outputs in the contract.
+const MAX_OUTPUTS: usize = 128;
+
+/// The maximum number of operators and operands.
+const MAX_NODES: usize = 16 << 10;
+
+/// The maximum number of payload bytes of a packet.
+const MAX_PAYLOAD: u32 = 65_535;
+
+/// The packet field that scopes read.
+pub(super) const DIRECTION: Field = Field {
+    name: "direction",
+    ty: FieldType::U8,
+};
+
+/// The packet field that ages read.
+pub(super) const TIME: Field = Field {
+    name: "time_ns",
+    ty: FieldType::U64,
+};
+
+/// The reason why a program cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompileError {
+    /// There are too many outputs.
+    #[error("{0} features are too many; at most {MAX_OUTPUTS} are possible")]
+    TooManyOutputs(usize),
+    /// The expressions are too long.
+    #[error("the expressions have {0} operators and operands; at most {MAX_NODES} are possible")]
+    TooManyNodes(usize),
+    /// A flow needs too much memory.
+    #[error(
+        "the features need {0} bytes of memory per flow; at most {MAX_STATE_BYTES} are possible"
+    )]
+    StateTooLarge(u32),
+    /// An expression is used where its value does not exist, or has operands of the wrong types.
+    #[error("an expression does not fit: {0}")]
+    Mismatch(&'static str),
+    /// A field has values that the compiler does not know.
+    #[error("the field {0} is neither a number nor a boolean")]
+    UnsupportedField(&'static str),
+    /// The compiler does not support a part of the language yet.
+    #[error("{0} cannot be compiled yet")]
+    Unsupported(&'static str),
+    /// The component cannot be encoded.
+    #[error("cannot encode the component: {0}")]
+    Encoding(String),
+}
+
+/// Returns a program that has all fields that its accumulators read.
+pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
+    let mut program = program.clone();
+    if program.outputs.len() > MAX_OUTPUTS {
+        return Err(CompileError::TooManyOutputs(program.outputs.len()));
+    }
+    let fields = program.packet.iter().chain(&program.expired);
+    if let Some(field) = { fields }.find(|field| !field.ty.is_number()) {
+        return Err(CompileError::UnsupportedField(field.name));
+    }
+    if program.payload_bytes > MAX_PAYLOAD {
+        return Err(CompileError::Mismatch("the payload is too long"));
+    }
+    let mut uses_age = false;
+    program.visit_packets(&mut |expr| uses_age |= *expr == Expr::Age);
+    for (is_used, field) in [(uses_scope(&program), DIRECTION), (uses_age, TIME)] {
+        if is_used && !program.packet.contains(&field) {
+            program.packet.push(field);
+        }
+    }
+    let mut nodes = 0;
+    for (n, shared) in program.shared.iter().enumerate() {
+        let mut is_ordered = true;
+        let mut look = |expr: &Expr| is_ordered &= !matches!(expr, Expr::Shared(m) if *m >= n);
+        shared.value.visit(&mut look);
+        require(is_ordered, "shared values")?;
+        check(&program, &shared.value, shared.is_of_packet, &mut nodes)?;
+    }
+    for previous in &program.previous {
+        check(&program, &previous.value, true, &mut nodes)?;
+        check_selection(&program, &previous.packets, &mut nodes)?;
+    }
+    for accumulator in &program.accumulators {
+        check_selection(&program, &accumulator.packets, &mut nodes)?;
+        if let Some(value) = &accumulator.value {
+            check(&program, value, true, &mut nodes)?;
+        }
+    }
+    for output in &program.outputs {
+        check(&program, &output.value, false, &mut nodes)?;
+    }
+    match nodes > MAX_NODES {
+        true => Err(CompileError::TooManyNodes(nodes)),
+        false => Ok(program),
+    }
+}
+
+fn uses_scope(program: &Program) -> bool {
+    let is_scoped = |packets: &Selection| packets.scope != Scope::Both;
+    let mut is_used = program.accumulators.iter().any(|it| is_scoped(&it.packets))
+        || program.previous.iter().any(|it| is_scoped(&it.packets));
+    program.visit_packets(&mut |expr| {
+        is_used |= matches!(expr, Expr::Within(_, packets) if is_scoped(packets));
+    });
+    is_used
+}
+
+fn check_selection(
+    program: &Program,
+    packets: &Selection,
+    nodes: &mut usize,
+) -> Result<(), CompileError> {
+    let Some(condition) = &packets.condition else {
+        return Ok(());
+    };
+    check(program, condition, true, nodes)?;
+    require(
+        program.ty(condition) == Type::Bool,
+        "a condition is no boolean",
+    )
+}
+
+fn require(holds: bool, message: &'static str) -> Result<(), CompileError> {
+    match holds {
+        true => Ok(()),
+        false => Err(CompileError::Mismatch(message)),
+    }
+}
+
+/// Checks an expression of packets, or of flows.
+fn check(
+    program: &Program,
+    expr: &Expr,
+    is_of_packet: bool,
+    nodes: &mut usize,
+) -> Result<(), CompileError> {
+    *nodes += 1;
+    let mut operand = |expr: &Expr| check(program, expr, is_of_packet, nodes);
+    match expr {
+        Expr::Int(_) | Expr::Bool(_) => Ok(()),
+        Expr::Float(x) => require(x.is_finite(), "a float is not finite"),
+        Expr::Packet(n) => require(is_of_packet && *n < program.packet.len(), "a packet field"),
+        Expr::PayloadNumber { at, bytes } => {
+            let fits =
+                matches!(bytes, 1 | 2 | 4) && at.saturating_add(*bytes) <= program.payload_bytes;
+            require(is_of_packet && fits, "a number in the payload")
+        }
+        Expr::PayloadStarts(bytes) => {
+            let fits = bytes.len() <= program.payload_bytes as usize;
+            require(is_of_packet && fits, "the start of the payload")
+        }
+        Expr::Index | Expr::Age => require(is_of_packet, "the index or age of a packet"),
+        Expr::Previous(n) => require(
+            is_of_packet && *n < program.previous.len(),
+            "a previous value",
+        ),
+        Expr::Shared(n) => {
+            let shared = program.shared.get(*n);
+            let fits = shared.is_some_and(|it| it.is_of_packet == is_of_packet);
+            require(fits, "a shared value")
+        }
+        Expr::Within(value, packets) => {
+            require(is_of_packet, "a value of some packets")?;
+            operand(value)?;
+            check_selection(program, packets, nodes)
+        }
+        Expr::Flow(n) => require(!is_of_packet && *n < program.expired.len(), "a flow field"),
+        Expr::Statistic(n, statistic) => {
+            let accumulator = program.accumulators.get(*n).filter(|_| !is_of_packet);
+            let is_count = *statistic == Statistic::Count;
+            let fits = accumulator.is_some_and(|it| match &it.value {
+                Some(value) => is_count || program.ty(value) != Type::Bool,
+                None => is_count,
+            });
+            let has_limit = accumulator.is_some_and(|it| it.limit.is_some());
+            require(
+                fits && (has_limit || *statistic != Statistic::Nth),
+                "a statistic",
+            )
+        }
+        Expr::Unary(function, a) => {
+            operand(a)?;
+            let is_bool = program.ty(a) == Type::Bool;
+            require(is_bool == (*function == Function::Not), "an operand")
+        }
+        Expr::Binary(operator, a, b) => {
+            operand(a)?;
+            operand(b)?;
+            let types = [program.ty(a), program.ty(b)];
+            let fits = match operator {
+                Operator::And | Operator::Or => types == [Type::Bool; 2],
+                Operator::Add
+                | Operator::Sub
+                | Operator::Mul
+                | Operator::Div
+                | Operator::Least
+                | Operator::Greatest
+                | Operator::FloorTo => !types.contains(&Type::Bool),
+                Operator::SaturatingAdd
+                | Operator::SaturatingSub
+                | Operator::SaturatingMul
+                | Operator::FloorDiv
+                | Operator::Modulo
+                | Operator::BitAnd
+                | Operator::BitOr => types == [Type::Int; 2],
+                _ => types == [Type::Bool; 2] || !types.contains(&Type::Bool),
+            };
+            require(fits, "operands")
+        }
+        Expr::Coalesce(a, b) => {
+            operand(a)?;
+            operand(b)?;
+            require(program.ty(a) == program.ty(b), "operands of ??")
+        }
+        Expr::If(condition, a, b) => {
+            operand(condition)?;
+            operand(a)?;
+            operand(b)?;
+            let is_bool = program.ty(condition) == Type::Bool;
+            require(is_bool && program.ty(a) == program.ty(b), "operands of if")
+        }
+    }
+}

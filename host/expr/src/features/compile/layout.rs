@@ -1,0 +1,265 @@
+//! The state of a flow: which parts each accumulator has, and where they are.
+
+use std::collections::BTreeSet;
+
+use super::program::{Accumulator, Expr, Program, Scope, Statistic, Type};
+
+/// What an accumulator keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// 64 bits: the sum, an integer or a float.
+    Sum,
+    /// 128 bits: the sum of integers that 64 bits may not hold.
+    WideSum,
+    /// 64 bits: the sum of squares of integers below 2^32; it stops at 2^64 - 1.
+    Squares,
+    /// 128 bits: the sum of squares of other integers.
+    WideSquares,
+    /// Two floats, Welford's: the running mean, and the sum of squared deviations from it.
+    Deviations,
+    /// Values as wide as the accumulator's.
+    Min,
+    Max,
+    First,
+    Last,
+    /// 32 bits.
+    Count,
+}
+
+/// How the values of an accumulator are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Storage {
+    U32,
+    I64,
+    F64,
+}
+
+/// A block of the state: an accumulator, or two that differ only in their direction.
+#[derive(Debug)]
+pub(super) struct Block {
+    /// Value and condition. The scope is `Both` if the block has a part for each direction.
+    pub(super) accumulator: Accumulator,
+    pub(super) storage: Storage,
+    /// The offset in the state.
+    pub(super) offset: u32,
+    /// The size; if `by_direction`, of one of the two parts. A multiple of 8 then.
+    pub(super) size: u32,
+    /// Packets from source to destination are in the first part, others in the second one.
+    pub(super) by_direction: bool,
+    /// The parts and their offsets in the block.
+    pub(super) parts: Vec<(Part, u32)>,
+}
+
+impl Block {
+    /// Returns the offset of a part in the block.
+    pub(super) fn part(&self, part: Part) -> Option<u32> {
+        let found = self.parts.iter().find(|(it, _)| *it == part);
+        found.map(|(_, offset)| *offset)
+    }
+}
+
+/// The state of a flow.
+#[derive(Debug)]
+pub(super) struct Layout {
+    pub(super) blocks: Vec<Block>,
+    /// The block of each accumulator, and the offset of the accumulator in the state.
+    pub(super) places: Vec<(usize, u32)>,
+    /// The offset of the number of packets, if an expression uses it.
+    pub(super) index: Option<u32>,
+    /// The offset of the time of the first packet, if an expression uses it.
+    pub(super) first_time: Option<u32>,
+    /// The offsets of each previous value, and of the word that says whether it is valid.
+    pub(super) previous: Vec<[u32; 2]>,
+    /// Bytes between the states of two flows.
+    pub(super) stride: u32,
+}
+
+impl Layout {
+    pub(super) fn new(program: &Program) -> Self {
+        let mut blocks: Vec<Block> = Vec::new();
+        let mut places = vec![(0, 0); program.accumulators.len()];
+        let mut offset = 0;
+        let mut is_placed = vec![false; program.accumulators.len()];
+        for n in 0..program.accumulators.len() {
+            if is_placed[n] {
+                continue;
+            }
+            let accumulator = &program.accumulators[n];
+            let twin = (n + 1..program.accumulators.len())
+                .find(|m| is_twin(accumulator, &program.accumulators[*m]));
+            let mut members = vec![n];
+            members.extend(twin);
+            let mut parts = BTreeSet::new();
+            members.iter().for_each(|n| needed(program, *n, &mut parts));
+            let storage = storage(program, accumulator);
+            let mut at = 0;
+            let mut placed = Vec::new();
+            for part in parts {
+                placed.push((part, at));
+                at += width(part, storage);
+            }
+            let by_direction = twin.is_some();
+            let is_wide = placed.iter().any(|(part, _)| width(*part, storage) > 4);
+            let size = at.next_multiple_of(if is_wide { 8 } else { 4 });
+            let block = Block {
+                accumulator: {
+                    let mut accumulator = accumulator.clone();
+                    if by_direction {
+                        accumulator.packets.scope = Scope::Both;
+                    }
+                    accumulator
+                },
+                storage,
+                offset: 0,
+                size,
+                by_direction,
+                parts: placed,
+            };
+            for member in members {
+                let second =
+                    by_direction && program.accumulators[member].packets.scope == Scope::Dst2Src;
+                places[member] = (blocks.len(), if second { size } else { 0 });
+                is_placed[member] = true;
+            }
+            blocks.push(block);
+        }
+        // Blocks with parts of 64 bits come first, so that all parts are aligned.
+        let mut order: Vec<&mut Block> = blocks.iter_mut().collect();
+        order.sort_by_key(|block| !block.size.is_multiple_of(8));
+        for block in order {
+            block.offset = offset;
+            offset += if block.by_direction {
+                2 * block.size
+            } else {
+                block.size
+            };
+        }
+        for (block, place) in &mut places {
+            *place += blocks[*block].offset;
+        }
+        offset = offset.next_multiple_of(8);
+        let mut uses_index = false;
+        let mut uses_age = false;
+        program.visit_packets(&mut |expr| {
+            uses_index |= *expr == Expr::Index;
+            uses_age |= *expr == Expr::Age;
+        });
+        let mut add = |bytes| {
+            offset += bytes;
+            offset - bytes
+        };
+        let index = uses_index.then(|| add(8));
+        let first_time = uses_age.then(|| add(8));
+        let values: Vec<u32> = program.previous.iter().map(|_| add(8)).collect();
+        let previous = values.into_iter().map(|value| [value, add(4)]).collect();
+        let stride = match offset {
+            0..=64 => offset.max(16).next_power_of_two(),
+            _ => offset.next_multiple_of(64),
+        };
+        Self {
+            blocks,
+            places,
+            index,
+            first_time,
+            previous,
+            stride,
+        }
+    }
+}
+
+fn is_twin(a: &Accumulator, b: &Accumulator) -> bool {
+    let scopes = [a.packets.scope, b.packets.scope];
+    (scopes == [Scope::Src2Dst, Scope::Dst2Src] || scopes == [Scope::Dst2Src, Scope::Src2Dst])
+        && a.value == b.value
+        && a.packets.condition == b.packets.condition
+        && a.bounds == b.bounds
+        && a.limit == b.limit
+}
+
+fn storage(program: &Program, accumulator: &Accumulator) -> Storage {
+    match &accumulator.value {
+        None => Storage::U32,
+        Some(value) if program.ty(value) == Type::Float => Storage::F64,
+        Some(_) if fits_u32(accumulator) => Storage::U32,
+        Some(_) => Storage::I64,
+    }
+}
+
+fn fits_u32(accumulator: &Accumulator) -> bool {
+    let (low, high) = accumulator.bounds;
+    low >= 0 && high <= u32::MAX.into()
+}
+
+/// Returns whether 64 bits hold the sum of 2^32 values.
+fn is_narrow(accumulator: &Accumulator) -> bool {
+    let (low, high) = accumulator.bounds;
+    fits_u32(accumulator) || (low >= -(1 << 31) && high <= 1 << 31)
+}
+
+fn width(part: Part, storage: Storage) -> u32 {
+    match part {
+        Part::Sum | Part::Squares => 8,
+        Part::WideSum | Part::WideSquares | Part::Deviations => 16,
+        Part::Min | Part::Max | Part::First | Part::Last => match storage {
+            Storage::U32 => 4,
+            Storage::I64 | Storage::F64 => 8,
+        },
+        Part::Count => 4,
+    }
+}
+
+/// Adds the parts that the outputs need of an accumulator.
+fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
+    let storage = storage(program, &program.accumulators[accumulator]);
+    let is_narrow = storage == Storage::F64 || is_narrow(&program.accumulators[accumulator]);
+    let sum = if is_narrow { Part::Sum } else { Part::WideSum };
+    if program.accumulators[accumulator].limit.is_some() {
+        parts.insert(Part::Count);
+    }
+    let mut look = |expr: &Expr| {
+        let Expr::Statistic(n, statistic) = expr else {
+            return;
+        };
+        if *n != accumulator {
+            return;
+        }
+        if *statistic == Statistic::Sum {
+            parts.insert(Part::Sum);
+            return;
+        }
+        if *statistic == Statistic::FloatSum {
+            parts.insert(sum);
+            return;
+        }
+        parts.insert(Part::Count);
+        match statistic {
+            Statistic::Count | Statistic::Sum | Statistic::FloatSum => {}
+            Statistic::Mean => {
+                parts.insert(sum);
+            }
+            Statistic::Min => {
+                parts.insert(Part::Min);
+            }
+            Statistic::Max => {
+                parts.insert(Part::Max);
+            }
+            Statistic::First => {
+                parts.insert(Part::First);
+            }
+            Statistic::Last | Statistic::Nth => {
+                parts.insert(Part::Last);
+            }
+            Statistic::Variance
+            | Statistic::Stddev
+            | Statistic::VariancePop
+            | Statistic::StddevPop => match storage {
+                Storage::U32 => parts.extend([sum, Part::Squares]),
+                Storage::I64 => parts.extend([sum, Part::WideSquares]),
+                Storage::F64 => {
+                    parts.insert(Part::Deviations);
+                }
+            },
+        }
+    };
+    program.visit_flows(&mut look);
+}

@@ -1,0 +1,347 @@
+//! From checked programs to programs in the form that is compiled.
+
+mod accumulators;
+
+use std::collections::HashMap;
+
+use flowloom_core::fields::{FEATURES, PACKET_FIELDS};
+
+use super::check::CompileError;
+use super::program::{
+    self, Expr, Field, Function, Operator, Previous, Program, Scope, Selection, Shared, Statistic,
+};
+use crate::ast::{Comparison, Number};
+use crate::features::ast::Direction;
+use crate::features::graph::{
+    AccumulatorId, Binary, Graph, Level, Node, Stream, StreamId, Unary, ValueId,
+};
+use crate::features::program::{Output, Program as Checked};
+use crate::features::types::Kind;
+
+type Lowered<T> = Result<T, CompileError>;
+
+/// Returns a program in the form that is compiled.
+///
+/// # Errors
+///
+/// The program has a part that the compiler does not support yet.
+pub(super) fn lower(checked: &Checked) -> Lowered<Program> {
+    let mut lowering = Lowering {
+        graph: &checked.graph,
+        program: Program {
+            version: "1".to_owned(),
+            description: { checked.about() }
+                .unwrap_or("Features of flows.")
+                .to_owned(),
+            language: 1,
+            payload_bytes: checked.payload_bytes(),
+            source: checked.source(),
+            ..Program::default()
+        },
+        uses: vec![0; checked.graph.values.len()],
+        values: HashMap::new(),
+        accumulators: HashMap::new(),
+        counts: HashMap::new(),
+    };
+    for output in &checked.outputs {
+        lowering.count_uses(output.value);
+    }
+    for output in &checked.outputs {
+        let output = lowering.output(output)?;
+        lowering.program.outputs.push(output);
+    }
+    Ok(lowering.program)
+}
+
+/// Accumulators with this key are one block: the value, the packets, and the limit.
+type Key = (Option<ValueId>, bool, StreamId, Option<u32>);
+
+struct Lowering<'a> {
+    graph: &'a Graph,
+    program: Program,
+    /// How many values, selections and accumulators use each value.
+    uses: Vec<u32>,
+    values: HashMap<ValueId, Expr>,
+    accumulators: HashMap<Key, usize>,
+    /// A block that counts all packets, for each selection and limit.
+    counts: HashMap<(StreamId, Option<u32>), usize>,
+}
+
+impl Lowering<'_> {
+    fn count_uses(&mut self, value: ValueId) {
+        self.uses[value.0] += 1;
+        if self.uses[value.0] > 1 {
+            return;
+        }
+        match self.graph.values[value.0].node {
+            Node::Unary(_, a) | Node::Element(a, _) | Node::Slice(a, ..) | Node::Quantile(a, _) => {
+                self.count_uses(a);
+            }
+            Node::Binary(_, a, b) => [a, b].into_iter().for_each(|it| self.count_uses(it)),
+            Node::If(a, b, c) => [a, b, c].into_iter().for_each(|it| self.count_uses(it)),
+            Node::Previous { of, stream } | Node::Within { of, stream } => {
+                self.count_uses(of);
+                self.count_stream(stream);
+            }
+            Node::Accumulated(id)
+            | Node::Prefix(id, _)
+            | Node::FloatVariance(id, _)
+            | Node::Skewness(id)
+            | Node::Kurtosis(id)
+            | Node::Correlation(id)
+            | Node::Variance { squares: id, .. } => {
+                let accumulator = &self.graph.accumulators[id.0];
+                accumulator
+                    .value
+                    .into_iter()
+                    .for_each(|it| self.count_uses(it));
+                self.count_stream(accumulator.stream);
+            }
+            _ => {}
+        }
+    }
+
+    fn count_stream(&mut self, stream: StreamId) {
+        if let Stream::Packets { filter, .. } = self.graph.streams[stream.0] {
+            filter.into_iter().for_each(|it| self.count_uses(it));
+        }
+    }
+
+    fn output(&mut self, output: &Output) -> Lowered<program::Output> {
+        let mut value = self.value(output.value)?;
+        if let Some(unit) = output.unit {
+            let whole = self.graph.ty(output.value).kind.is_whole();
+            let ns = unit.ns();
+            value = match (whole, output.ty) {
+                (true, flowloom_core::value::Type::I64) if ns == 1 => value,
+                (_, flowloom_core::value::Type::Float) => {
+                    let ns = Expr::Float(ns as f64);
+                    binary(Operator::Div, value, ns)
+                }
+                _ => return Err(CompileError::Unsupported("a time in whole units")),
+            };
+        }
+        if let Some(null) = output.null {
+            let is_float = self.program.ty(&value) == program::Type::Float;
+            let null = match (self.program.ty(&value), null) {
+                (program::Type::Bool, Number::Integer(n)) => Expr::Bool(n != 0),
+                (program::Type::Bool, Number::Float(x)) => Expr::Bool(x != 0.0),
+                (_, Number::Integer(n)) if is_float => Expr::Float(n as f64),
+                (_, Number::Integer(n)) => Expr::Int(n),
+                (_, Number::Float(x)) if is_float => Expr::Float(x),
+                _ => return Err(CompileError::Unsupported("nulls with a fraction")),
+            };
+            value = Expr::Coalesce(value.into(), null.into());
+        }
+        Ok(program::Output {
+            name: output.name.clone(),
+            description: output.description.clone(),
+            value,
+        })
+    }
+
+    /// Returns the expression of a value. A value that is used several times is computed once.
+    fn value(&mut self, id: ValueId) -> Lowered<Expr> {
+        if let Some(expr) = self.values.get(&id) {
+            return Ok(expr.clone());
+        }
+        let mut expr = self.node(id)?;
+        let is_operation = matches!(
+            expr,
+            Expr::Binary(..)
+                | Expr::Unary(..)
+                | Expr::Coalesce(..)
+                | Expr::If(..)
+                | Expr::Within(..)
+        );
+        let level = self.graph.level(id);
+        if is_operation && self.uses[id.0] > 1 && level != Level::Constant {
+            self.program.shared.push(Shared {
+                value: expr,
+                is_of_packet: level == Level::Packet,
+            });
+            expr = Expr::Shared(self.program.shared.len() - 1);
+        }
+        self.values.insert(id, expr.clone());
+        Ok(expr)
+    }
+
+    fn node(&mut self, id: ValueId) -> Lowered<Expr> {
+        let typed = &self.graph.values[id.0];
+        let unsupported = |what| Err(CompileError::Unsupported(what));
+        if matches!(typed.level, Level::Run(_)) {
+            return unsupported("a value of runs");
+        }
+        Ok(match &typed.node {
+            Node::Boolean(value) => Expr::Bool(*value),
+            Node::Integer(number) => Expr::Int(*number),
+            Node::Float(bits) => Expr::Float(f64::from_bits(*bits)),
+            Node::Field(index) => {
+                let field = &PACKET_FIELDS[*index];
+                Expr::Packet(place(&mut self.program.packet, field.name, field.ty)?)
+            }
+            Node::FlowField(index) => {
+                let field = &FEATURES[*index];
+                Expr::Flow(place(&mut self.program.expired, field.name, field.ty)?)
+            }
+            Node::Index => Expr::Index,
+            Node::Age => Expr::Age,
+            Node::Previous { of, stream } => {
+                let packets = self.selection(*stream)?;
+                let value = self.value(*of)?;
+                let previous = Previous { value, packets };
+                let mut all = self.program.previous.iter();
+                let known = all.position(|it| *it == previous);
+                Expr::Previous(known.unwrap_or_else(|| {
+                    self.program.previous.push(previous);
+                    self.program.previous.len() - 1
+                }))
+            }
+            Node::Within { of, stream } => {
+                let packets = self.selection(*stream)?;
+                Expr::Within(self.value(*of)?.into(), packets.into())
+            }
+            Node::Unary(unary, a) => return self.unary(*unary, *a),
+            Node::Binary(operation, a, b) => {
+                let kind = typed.ty.kind;
+                return self.binary(*operation, *a, *b, kind);
+            }
+            Node::If(condition, a, b) => Expr::If(
+                self.value(*condition)?.into(),
+                self.value(*a)?.into(),
+                self.value(*b)?.into(),
+            ),
+            Node::Accumulated(accumulator) => return self.accumulated(*accumulator),
+            Node::Variance {
+                squares,
+                is_population,
+                ..
+            } => self.variance(*squares, *is_population)?,
+            Node::FloatVariance(deviations, is_population) => {
+                self.variance(*deviations, *is_population)?
+            }
+            Node::Bytes(_) | Node::Slice(..) => return unsupported("a value of bytes"),
+            Node::PayloadByte(at) => Expr::PayloadNumber { at: *at, bytes: 1 },
+            Node::PayloadNumber { at, bytes } => Expr::PayloadNumber {
+                at: *at,
+                bytes: *bytes,
+            },
+            Node::PayloadStarts(with) => Expr::PayloadStarts(with.clone()),
+            Node::PayloadSlice(..) => return unsupported("a part of the payload"),
+            Node::Element(..) | Node::Prefix(..) => return unsupported("a list"),
+            Node::Skewness(_) => return unsupported("skew"),
+            Node::Kurtosis(_) => return unsupported("kurtosis"),
+            Node::Correlation(_) => return unsupported("corr"),
+            Node::Quantile(..) => return unsupported("a quantile"),
+        })
+    }
+
+    fn variance(&mut self, id: AccumulatorId, is_population: bool) -> Lowered<Expr> {
+        let accumulator = self.accumulator(id, None)?;
+        Ok(Expr::Statistic(
+            accumulator,
+            match is_population {
+                true => Statistic::VariancePop,
+                false => Statistic::Variance,
+            },
+        ))
+    }
+
+    fn unary(&mut self, unary: Unary, a: ValueId) -> Lowered<Expr> {
+        let function = match unary {
+            Unary::Not => Function::Not,
+            Unary::Negate => Function::Neg,
+            Unary::ToFloat => {
+                let value = self.value(a)?;
+                return Ok(match value {
+                    // A sum of 128 bits, which is rounded once.
+                    Expr::Statistic(_, Statistic::FloatSum) => value,
+                    _ => Expr::Unary(Function::Float, value.into()),
+                });
+            }
+            Unary::Absolute => Function::Abs,
+            Unary::SquareRoot => Function::Sqrt,
+            Unary::Round => Function::Round,
+            Unary::Log2 | Unary::Ln | Unary::Log10 => {
+                return Err(CompileError::Unsupported("a logarithm"));
+            }
+            Unary::Length => return Err(CompileError::Unsupported("len")),
+            Unary::Entropy => return Err(CompileError::Unsupported("entropy")),
+            Unary::DistinctBytes => return Err(CompileError::Unsupported("distinct")),
+        };
+        Ok(Expr::Unary(function, self.value(a)?.into()))
+    }
+
+    fn binary(&mut self, operation: Binary, a: ValueId, b: ValueId, kind: Kind) -> Lowered<Expr> {
+        let saturates = matches!(kind, Kind::Time | Kind::Instant);
+        let operator = match operation {
+            Binary::Add if saturates => Operator::SaturatingAdd,
+            Binary::Subtract if saturates => Operator::SaturatingSub,
+            Binary::Multiply if saturates => Operator::SaturatingMul,
+            Binary::Add => Operator::Add,
+            Binary::Subtract => Operator::Sub,
+            Binary::Multiply => Operator::Mul,
+            Binary::Divide => Operator::Div,
+            Binary::FloorDivide => Operator::FloorDiv,
+            Binary::Remainder => Operator::Modulo,
+            Binary::FloorTo => Operator::FloorTo,
+            Binary::BitAnd => Operator::BitAnd,
+            Binary::BitOr => Operator::BitOr,
+            Binary::Least => Operator::Least,
+            Binary::Greatest => Operator::Greatest,
+            Binary::And => Operator::And,
+            Binary::Or => Operator::Or,
+            Binary::Compare(comparison) => match comparison {
+                Comparison::Equal => Operator::Eq,
+                Comparison::NotEqual => Operator::Ne,
+                Comparison::Less => Operator::Lt,
+                Comparison::LessOrEqual => Operator::Le,
+                Comparison::Greater => Operator::Gt,
+                Comparison::GreaterOrEqual => Operator::Ge,
+            },
+            Binary::Contains => return Err(CompileError::Unsupported("contains")),
+            Binary::Coalesce => {
+                let (a, b) = (self.value(a)?, self.value(b)?);
+                return Ok(Expr::Coalesce(a.into(), b.into()));
+            }
+        };
+        Ok(binary(operator, self.value(a)?, self.value(b)?))
+    }
+
+    fn selection(&mut self, stream: StreamId) -> Lowered<Selection> {
+        let Stream::Packets { scope, filter } = self.graph.streams[stream.0] else {
+            return Err(CompileError::Unsupported("runs"));
+        };
+        Ok(Selection {
+            scope: match scope {
+                None => Scope::Both,
+                Some(Direction::Src2Dst) => Scope::Src2Dst,
+                Some(Direction::Dst2Src) => Scope::Dst2Src,
+            },
+            condition: filter.map(|filter| self.value(filter)).transpose()?,
+        })
+    }
+}
+
+fn binary(operator: Operator, a: Expr, b: Expr) -> Expr {
+    Expr::Binary(operator, a.into(), b.into())
+}
+
+/// Returns the index of a field, which is added if it is new.
+fn place(
+    fields: &mut Vec<Field>,
+    name: &'static str,
+    ty: flowloom_core::value::Type,
+) -> Lowered<usize> {
+    if !ty.is_number() {
+        return Err(CompileError::UnsupportedField(name));
+    }
+    let field = Field { name, ty };
+    Ok(fields
+        .iter()
+        .position(|it| *it == field)
+        .unwrap_or_else(|| {
+            fields.push(field);
+            fields.len() - 1
+        }))
+}

@@ -1,0 +1,157 @@
+//! The memory of a component.
+//!
+//! | address | contents |
+//! |---|---|
+//! | 16 | the manifest and texts, in the data segment |
+//! | | the answer of `process`: a list of output columns, in the data segment |
+//! | | values and validity of the outputs, [`MAX_EVENTS`] rows |
+//! | | the arena, from which the host allocates arguments |
+//! | | the states of the flows, up to the end of the memory |
+
+use flowloom_core::value::Type as FieldType;
+
+use super::data::Data;
+use super::manifest;
+use super::program::{Field, Program, Type};
+
+/// The maximum number of events in a batch.
+pub(super) const MAX_EVENTS: u32 = 1024;
+
+/// The maximum number of payload bytes in a batch.
+const MAX_PAYLOAD_BYTES: u32 = 1 << 20;
+
+/// Bytes of the arena beside columns: the arguments of `open`, and the records of a batch.
+const ARENA_BYTES: u32 = 64 << 10;
+
+/// The size of an `output-column`.
+const RECORD_BYTES: u32 = 36;
+
+/// The offsets of two lengths in an `output-column`.
+pub(super) const RECORD_VALUES_LEN: u32 = 8;
+pub(super) const RECORD_VALID_LEN: u32 = 32;
+
+/// The addresses of an output.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OutputPlace {
+    /// The `output-column`.
+    pub(super) record: u32,
+    /// The values.
+    pub(super) values: u32,
+    /// The validity, one byte per row.
+    pub(super) valid: u32,
+}
+
+/// Addresses, and the initial contents.
+#[derive(Debug)]
+pub(super) struct Memory {
+    /// The data segment, which begins at address 16.
+    pub(super) data: Data,
+    /// The answer of `open` without options.
+    pub(super) manifest: u32,
+    /// The answer of `open` to options.
+    pub(super) no_options: u32,
+    /// Addresses and lengths of lines for the log.
+    pub(super) arena_message: [u32; 2],
+    pub(super) full_message: [u32; 2],
+    pub(super) batch_message: [u32; 2],
+    /// The answer of `process`: a list.
+    pub(super) answer: u32,
+    pub(super) outputs: Vec<OutputPlace>,
+    pub(super) arena: u32,
+    pub(super) arena_end: u32,
+    pub(super) states: u32,
+}
+
+/// Returns the number of bytes of a value in a column.
+pub(super) fn width(ty: FieldType) -> u32 {
+    match ty {
+        FieldType::Boolean | FieldType::U8 => 1,
+        FieldType::U16 => 2,
+        FieldType::U32 => 4,
+        _ => 8,
+    }
+}
+
+/// Returns the case of `column` that has the values of a field.
+pub(super) fn column_case(ty: FieldType) -> u32 {
+    match ty {
+        FieldType::Boolean | FieldType::U8 => 0,
+        FieldType::U16 => 1,
+        FieldType::U32 => 2,
+        FieldType::U64 => 3,
+        FieldType::I64 => 4,
+        _ => 5,
+    }
+}
+
+impl Memory {
+    /// Places everything. `stride` is the number of bytes of a flow's state.
+    pub(super) fn new(program: &Program, stride: u32) -> Self {
+        let mut data = Data::default();
+        let manifest = manifest::write(program, stride, &mut data);
+        let [text, len] = data.text("the plugin has no options");
+        let no_options = data.words(&[1, text, len]);
+        let arena_message = data.text("the host passed more data than the plugin requested");
+        let full_message =
+            data.text("no memory for the states of more flows; their values are null");
+        let batch_message =
+            data.text("the host passed columns of other types than the plugin was compiled for");
+        // The records follow, with addresses that are known once their number is.
+        let records = data.align(4) + 8;
+        let count = program.outputs.len() as u32;
+        let mut address = (records + count * RECORD_BYTES).next_multiple_of(8);
+        let mut outputs = Vec::new();
+        for (n, output) in program.outputs.iter().enumerate() {
+            let bytes = match program.ty(&output.value) {
+                Type::Bool => 1,
+                Type::Int | Type::Float => 8,
+            };
+            let values = address;
+            let valid = values + MAX_EVENTS * bytes;
+            address = valid + MAX_EVENTS;
+            let record = records + n as u32 * RECORD_BYTES;
+            outputs.push(OutputPlace {
+                record,
+                values,
+                valid,
+            });
+        }
+        let answer = data.words(&[records, 0]);
+        for (output, place) in program.outputs.iter().zip(&outputs) {
+            let case = match program.ty(&output.value) {
+                Type::Bool => 0,
+                Type::Int => 1,
+                Type::Float => 2,
+            };
+            data.words(&[case, place.values, 0, 0, 0, 0, 0, place.valid, 0]);
+        }
+        let columns = |fields: &[Field]| {
+            let bytes = |field: &Field| width(field.ty) * MAX_EVENTS + 8 + 20;
+            fields.iter().map(bytes).sum::<u32>()
+        };
+        let arena = address.next_multiple_of(16);
+        let payload = match program.payload_bytes {
+            0 => 0,
+            _ => MAX_PAYLOAD_BYTES + MAX_EVENTS * 4,
+        };
+        let arena_end = arena
+            + payload
+            + ARENA_BYTES
+            + MAX_EVENTS * (1 + 4)
+            + columns(&program.packet)
+            + columns(&program.expired);
+        Self {
+            data,
+            manifest,
+            no_options,
+            arena_message,
+            full_message,
+            batch_message,
+            answer,
+            outputs,
+            arena,
+            arena_end: arena_end.next_multiple_of(16),
+            states: arena_end.next_multiple_of(64),
+        }
+    }
+}

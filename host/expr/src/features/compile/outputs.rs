@@ -1,0 +1,319 @@
+//! Instructions that write the outputs of a flow that ends.
+
+use flowloom_core::value::Type as FieldType;
+use wasm_encoder::{Function, ValType};
+
+use super::code::{Code, at};
+use super::expression::{Expressions, Leaves, Valid, val_type};
+use super::functions::{SPREAD, TO_FLOAT, load_column};
+use super::layout::{Block, Layout, Part, Storage};
+use super::memory::{Memory, OutputPlace, RECORD_VALID_LEN};
+use super::program::{Expr, Program, Statistic, Type};
+
+/// Where the statistics of a flow come from.
+struct Flow<'a> {
+    program: &'a Program,
+    layout: &'a Layout,
+    /// The local with the address of the flow's state.
+    state: u32,
+    /// The locals that hold flow fields, by their index in the program.
+    fields: Vec<u32>,
+    /// The shared values; `None` for those of packets.
+    shared: Vec<Option<(u32, Valid)>>,
+}
+
+/// Returns the function `(state, row, columns of flow fields)` that writes a row of the outputs.
+pub(super) fn expire(program: &Program, layout: &Layout, memory: &Memory) -> Function {
+    let [state, row, columns] = [0, 1, 2];
+    let mut code = Code::new(3);
+    let mut fields = Vec::new();
+    for (n, field) in program.expired.iter().enumerate() {
+        let ty = match field.ty {
+            FieldType::Boolean => ValType::I32,
+            FieldType::Float => ValType::F64,
+            _ => ValType::I64,
+        };
+        let local = code.local(ty);
+        code.ins()
+            .local_get(columns)
+            .i32_load(at(20 * n as u32 + 4, 4));
+        load_column(field.ty, row, &mut code);
+        code.ins().local_set(local);
+        fields.push(local);
+    }
+    let mut flow = Flow {
+        program,
+        layout,
+        state,
+        fields,
+        shared: Vec::new(),
+    };
+    for shared in &program.shared {
+        let value = match shared.is_of_packet {
+            true => None,
+            false => {
+                let valid = Expressions {
+                    program,
+                    leaves: &flow,
+                    code: &mut code,
+                }
+                .write(&shared.value);
+                let local = code.local(val_type(program.ty(&shared.value)));
+                code.ins().local_set(local);
+                Some((local, valid))
+            }
+        };
+        flow.shared.push(value);
+    }
+    for (output, place) in program.outputs.iter().zip(&memory.outputs) {
+        write_output(&flow, &output.value, place, row, &mut code);
+    }
+    code.finish()
+}
+
+fn write_output(flow: &Flow<'_>, value: &Expr, place: &OutputPlace, row: u32, code: &mut Code) {
+    let ty = flow.program.ty(value);
+    // The address of the value.
+    code.ins().local_get(row);
+    if ty != Type::Bool {
+        code.ins().i32_const(3).i32_shl();
+    }
+    let valid = Expressions {
+        program: flow.program,
+        leaves: flow,
+        code,
+    }
+    .write(value);
+    let ins = &mut code.ins();
+    match ty {
+        Type::Bool => ins.i32_store8(at(place.values, 1)),
+        Type::Int => ins.i64_store(at(place.values, 8)),
+        Type::Float => ins.f64_store(at(place.values, 8)),
+    };
+    match valid {
+        Some(valid) => {
+            ins.local_get(row).local_get(valid);
+            ins.i32_store8(at(place.valid, 1));
+            // The record says whether a value of the batch is null.
+            let flag = at(place.record + RECORD_VALID_LEN, 4);
+            ins.i32_const(0).i32_const(0).i32_load(flag);
+            ins.local_get(valid).i32_eqz().i32_or().i32_store(flag);
+        }
+        None => {
+            ins.local_get(row).i32_const(1);
+            ins.i32_store8(at(place.valid, 1));
+        }
+    }
+}
+
+/// Returns the function `(row)` that writes a row of nulls.
+pub(super) fn expire_null(memory: &Memory) -> Function {
+    let mut code = Code::new(1);
+    let ins = &mut code.ins();
+    for place in &memory.outputs {
+        let flag = at(place.record + RECORD_VALID_LEN, 4);
+        ins.local_get(0).i32_const(0).i32_store8(at(place.valid, 1));
+        ins.i32_const(0).i32_const(1).i32_store(flag);
+    }
+    code.finish()
+}
+
+impl Leaves for Flow<'_> {
+    fn leaf(&self, code: &mut Code, expr: &Expr) -> Valid {
+        match expr {
+            Expr::Statistic(n, statistic) => self.statistic(*n, *statistic, code),
+            Expr::Flow(n) => {
+                code.ins().local_get(self.fields[*n]);
+                None
+            }
+            Expr::Shared(n) => {
+                let (local, valid) = self.shared[*n].expect("shared values are checked");
+                code.ins().local_get(local);
+                valid
+            }
+            _ => unreachable!("expressions in outputs are checked"),
+        }
+    }
+
+    fn direction(&self) -> Option<u32> {
+        None
+    }
+}
+
+impl Flow<'_> {
+    fn statistic(&self, accumulator: usize, statistic: Statistic, code: &mut Code) -> Valid {
+        let (block, offset) = self.layout.places[accumulator];
+        let block = &self.layout.blocks[block];
+        let place = |part| offset + block.part(part).unwrap_or_default();
+        let storage = block.storage;
+        let is_float = storage == Storage::F64;
+        let ins = &mut code.ins();
+        match statistic {
+            Statistic::Count => {
+                ins.local_get(self.state);
+                ins.i64_load32_u(at(place(Part::Count), 4));
+                return None;
+            }
+            Statistic::Sum if is_float => {
+                ins.local_get(self.state).f64_load(at(place(Part::Sum), 8));
+                return finite(None, code);
+            }
+            Statistic::Sum => {
+                ins.local_get(self.state).i64_load(at(place(Part::Sum), 8));
+                return None;
+            }
+            Statistic::FloatSum => {
+                self.float_sum(block, &place, code);
+                return if is_float { finite(None, code) } else { None };
+            }
+            _ => {}
+        }
+        let count = code.local(ValType::I64);
+        let valid = code.local(ValType::I32);
+        let ins = &mut code.ins();
+        ins.local_get(self.state);
+        ins.i64_load32_u(at(place(Part::Count), 4)).local_tee(count);
+        ins.i64_const(0).i64_ne().local_set(valid);
+        let part = match statistic {
+            Statistic::Min => Part::Min,
+            Statistic::Max => Part::Max,
+            Statistic::First => Part::First,
+            Statistic::Last => Part::Last,
+            Statistic::Nth => {
+                let limit = self.program.accumulators[accumulator].limit.unwrap_or(0);
+                ins.local_get(count).i64_const(limit.into()).i64_eq();
+                ins.local_set(valid);
+                Part::Last
+            }
+            Statistic::Mean => {
+                self.float_sum(block, &place, code);
+                let ins = &mut code.ins();
+                ins.local_get(count).f64_convert_i64_u().f64_div();
+                return if is_float {
+                    finite(Some(valid), code)
+                } else {
+                    Some(valid)
+                };
+            }
+            _ => {
+                self.spread(
+                    storage,
+                    block.part(Part::WideSum).is_some(),
+                    &place,
+                    count,
+                    code,
+                );
+                let is_population =
+                    matches!(statistic, Statistic::VariancePop | Statistic::StddevPop);
+                quotient(storage, is_population, count, code);
+                if matches!(statistic, Statistic::Stddev | Statistic::StddevPop) {
+                    code.ins().f64_sqrt();
+                }
+                return if is_float {
+                    finite(Some(valid), code)
+                } else {
+                    Some(valid)
+                };
+            }
+        };
+        ins.local_get(self.state);
+        match storage {
+            Storage::U32 => ins.i64_load32_u(at(place(part), 4)),
+            Storage::I64 => ins.i64_load(at(place(part), 8)),
+            Storage::F64 => ins.f64_load(at(place(part), 8)),
+        };
+        Some(valid)
+    }
+
+    /// Leaves the sum on the stack, as a float.
+    fn float_sum(&self, block: &Block, place: &dyn Fn(Part) -> u32, code: &mut Code) {
+        let ins = &mut code.ins();
+        ins.local_get(self.state);
+        if block.part(Part::WideSum).is_some() {
+            let sum = place(Part::WideSum);
+            ins.i64_load(at(sum, 8)).local_get(self.state);
+            ins.i64_load(at(sum + 8, 8)).call(TO_FLOAT);
+            return;
+        }
+        let address = at(place(Part::Sum), 8);
+        match block.storage {
+            Storage::U32 => ins.i64_load(address).f64_convert_i64_u(),
+            Storage::I64 => ins.i64_load(address).f64_convert_i64_s(),
+            Storage::F64 => ins.f64_load(address),
+        };
+    }
+
+    /// Leaves count * squares - sum * sum of integers on the stack, or the sum of squared deviations of floats.
+    fn spread(
+        &self,
+        storage: Storage,
+        is_wide: bool,
+        place: &dyn Fn(Part) -> u32,
+        count: u32,
+        code: &mut Code,
+    ) {
+        if storage == Storage::F64 {
+            let ins = &mut code.ins();
+            ins.local_get(self.state);
+            ins.f64_load(at(place(Part::Deviations) + 8, 8));
+            return;
+        }
+        let sum = code.local(ValType::I64);
+        let sum_place = match is_wide {
+            true => place(Part::WideSum),
+            false => place(Part::Sum),
+        };
+        let ins = &mut code.ins();
+        ins.local_get(count);
+        // Sums of 128 bits are of times: 292 years need 63 bits.
+        ins.local_get(self.state).i64_load(at(sum_place, 8));
+        if storage == Storage::I64 {
+            // The absolute value.
+            ins.local_set(sum);
+            ins.i64_const(0).local_get(sum).i64_sub().local_get(sum);
+            ins.local_get(sum).i64_const(0).i64_lt_s().select();
+            let squares = place(Part::WideSquares);
+            ins.local_get(self.state).i64_load(at(squares, 8));
+            ins.local_get(self.state).i64_load(at(squares + 8, 8));
+        } else {
+            ins.local_get(self.state)
+                .i64_load(at(place(Part::Squares), 8));
+            ins.i64_const(0);
+        }
+        ins.call(SPREAD);
+    }
+}
+
+/// Divides the spread on the stack. For one value it is 0, and so is the quotient.
+fn quotient(storage: Storage, is_population: bool, count: u32, code: &mut Code) {
+    let ins = &mut code.ins();
+    if storage != Storage::F64 {
+        ins.local_get(count).f64_convert_i64_u();
+    }
+    ins.local_get(count);
+    if !is_population {
+        ins.i64_const(1).i64_sub();
+        // 1 instead of 0.
+        ins.local_get(count).i64_const(1).i64_eq();
+        ins.i64_extend_i32_u().i64_add();
+    }
+    ins.f64_convert_i64_u();
+    if storage != Storage::F64 {
+        ins.f64_mul();
+    }
+    ins.f64_div();
+}
+
+/// Adds to the validity of the float on the stack that it is neither infinite nor NaN.
+fn finite(valid: Valid, code: &mut Code) -> Valid {
+    let x = code.local(ValType::F64);
+    let result = code.local(ValType::I32);
+    let ins = &mut code.ins();
+    ins.local_tee(x).f64_abs().f64_const(f64::INFINITY.into());
+    ins.f64_lt();
+    if let Some(valid) = valid {
+        ins.local_get(valid).i32_and();
+    }
+    ins.local_set(result).local_get(x);
+    Some(result)
+}

@@ -1,0 +1,126 @@
+//! Tests of the compiler without a host. tests/features/compare.py runs components.
+
+use flowloom_core::value::Type as FieldType;
+
+use super::program::{
+    Accumulator, Expr, Field, Operator, Output, Program, Scope, Selection, Statistic,
+};
+use super::*;
+
+fn accumulator(scope: Scope) -> Accumulator {
+    Accumulator {
+        value: Some(Expr::Packet(0)),
+        bounds: (0, u32::MAX.into()),
+        packets: Selection {
+            scope,
+            condition: None,
+        },
+        limit: None,
+    }
+}
+
+fn program(accumulators: Vec<Accumulator>, values: Vec<Expr>) -> Program {
+    let output = |(n, value)| Output {
+        name: format!("value_{n}"),
+        description: "A value.".to_owned(),
+        value,
+    };
+    Program {
+        version: "1".to_owned(),
+        description: "A test.".to_owned(),
+        language: 1,
+        source: "a \"quoted\"\ttext\n".to_owned(),
+        packet: vec![Field {
+            name: "ip_size",
+            ty: FieldType::U32,
+        }],
+        accumulators,
+        outputs: values.into_iter().enumerate().map(output).collect(),
+        ..Program::default()
+    }
+}
+
+fn contains(bytes: &[u8], part: &str) -> bool {
+    bytes
+        .windows(part.len())
+        .any(|window| window == part.as_bytes())
+}
+
+#[test]
+fn the_same_program_gives_the_same_component() {
+    let values = vec![Expr::Statistic(0, Statistic::Stddev)];
+    let program = program(vec![accumulator(Scope::Src2Dst)], values);
+    let component = compile(&program).unwrap();
+    assert_eq!(compile(&program).unwrap(), component);
+    assert!(component.starts_with(b"\0asm\x0d\0\x01\0"));
+    assert!(contains(&component, "flowloom:features"));
+    let source = r#""source":"a \"quoted\"\u0009text\n"}"#;
+    assert!(component.ends_with(source.as_bytes()));
+    // The scope reads a field that the program does not name.
+    assert!(contains(&component, "direction"));
+}
+
+#[test]
+fn both_directions_share_a_block() {
+    let all = |n| {
+        [
+            Statistic::Count,
+            Statistic::Stddev,
+            Statistic::Min,
+            Statistic::Max,
+        ]
+        .map(|statistic| Expr::Statistic(n, statistic))
+    };
+    let accumulators = vec![accumulator(Scope::Src2Dst), accumulator(Scope::Dst2Src)];
+    let layout = Layout::new(&program(accumulators, [all(0), all(1)].concat()));
+    assert_eq!(layout.blocks.len(), 1);
+    assert!(layout.blocks[0].by_direction);
+    assert_eq!(layout.places, [(0, 0), (0, 32)]);
+    assert_eq!(layout.stride, 64);
+}
+
+#[test]
+fn programs_that_do_not_fit_are_errors() {
+    let check = |values: Vec<Expr>, message: &str| {
+        let error = compile(&program(vec![accumulator(Scope::Both)], values)).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    };
+    // A value of a packet in an output.
+    check(
+        vec![Expr::Packet(0)],
+        "an expression does not fit: a packet field",
+    );
+    check(
+        vec![Expr::Statistic(1, Statistic::Count)],
+        "an expression does not fit: a statistic",
+    );
+    let sum = Expr::Statistic(0, Statistic::Sum);
+    let and = Expr::Binary(Operator::And, sum.into(), Expr::Bool(true).into());
+    check(vec![and], "an expression does not fit: operands");
+    check(
+        vec![Expr::Int(0); 129],
+        "129 features are too many; at most 128 are possible",
+    );
+    check(
+        vec![Expr::Float(f64::NAN)],
+        "an expression does not fit: a float is not finite",
+    );
+}
+
+#[test]
+fn states_are_limited() {
+    let accumulators: Vec<Accumulator> = (0..200)
+        .map(|n| {
+            let mut accumulator = accumulator(Scope::Both);
+            accumulator.limit = Some(n);
+            accumulator
+        })
+        .collect();
+    let sums = (0..100).map(|n| {
+        let [a, b] = [2 * n, 2 * n + 1].map(|n| Expr::Statistic(n, Statistic::Stddev));
+        Expr::Binary(Operator::Add, a.into(), b.into())
+    });
+    let error = compile(&program(accumulators, sums.collect())).unwrap_err();
+    let message = "the features need 4800 bytes of memory per flow; at most 4096 are possible";
+    assert_eq!(error.to_string(), message);
+}

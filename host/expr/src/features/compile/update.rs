@@ -1,0 +1,400 @@
+//! Instructions that add a packet to the state of its flow.
+
+use wasm_encoder::{BlockType, ValType};
+
+use super::code::{Code, at};
+use super::expression::{Expressions, Leaves, Valid, val_type};
+use super::layout::{Block, Layout, Part, Storage};
+use super::payload::Payload;
+use super::program::{Expr, Operator, Program, Selection};
+use super::saturating;
+
+/// The locals that hold the values of the current packet.
+#[derive(Default)]
+pub(super) struct Row {
+    /// The packet fields, by their index in the program.
+    pub(super) packet: Vec<u32>,
+    /// The direction, as `i64`.
+    pub(super) direction: Option<u32>,
+    /// The ordinal in the flow, as `i64`.
+    pub(super) index: Option<u32>,
+    /// The time since the first packet, as `i64`.
+    pub(super) age: Option<u32>,
+    /// The payload.
+    pub(super) payload: Option<Payload>,
+    /// The values of earlier packets.
+    pub(super) previous: Vec<(u32, Valid)>,
+    /// The shared values; `None` for those of flows.
+    pub(super) shared: Vec<Option<(u32, Valid)>>,
+}
+
+impl Leaves for Row {
+    fn leaf(&self, code: &mut Code, expr: &Expr) -> Valid {
+        let payload = || self.payload.expect("expressions of packets are checked");
+        let found = match expr {
+            Expr::PayloadNumber { at, bytes } => return payload().number(*at, *bytes, code),
+            Expr::PayloadStarts(with) => return payload().starts(with, code),
+            Expr::Packet(n) => Some((self.packet[*n], None)),
+            Expr::Index => self.index.map(|local| (local, None)),
+            Expr::Age => self.age.map(|local| (local, None)),
+            Expr::Previous(n) => Some(self.previous[*n]),
+            Expr::Shared(n) => self.shared[*n],
+            _ => None,
+        };
+        let (local, valid) = found.expect("expressions of packets are checked");
+        code.ins().local_get(local);
+        valid
+    }
+
+    fn direction(&self) -> Option<u32> {
+        self.direction
+    }
+}
+
+/// Writes the update of all blocks. `state` is the local with the address of the flow's state.
+pub(super) fn write(
+    program: &Program,
+    layout: &Layout,
+    row: &mut Row,
+    state: u32,
+    code: &mut Code,
+) {
+    for (previous, [value, valid]) in program.previous.iter().zip(&layout.previous) {
+        let ty = val_type(program.ty(&previous.value));
+        let locals = [code.local(ty), code.local(ValType::I32)];
+        let ins = &mut code.ins();
+        ins.local_get(state).i32_load(at(*valid, 4));
+        ins.local_set(locals[1]).local_get(state);
+        match ty {
+            ValType::I32 => ins.i32_load(at(*value, 4)),
+            ValType::I64 => ins.i64_load(at(*value, 8)),
+            _ => ins.f64_load(at(*value, 8)),
+        };
+        ins.local_set(locals[0]);
+        row.previous.push((locals[0], Some(locals[1])));
+    }
+    for shared in &program.shared {
+        let value = match shared.is_of_packet {
+            true => Some(evaluate(program, &shared.value, row, code)),
+            false => None,
+        };
+        row.shared.push(value);
+    }
+    for block in &layout.blocks {
+        let update = Update {
+            program,
+            block,
+            row,
+            base: base(block, row, state, code),
+        };
+        update.write(code);
+    }
+    // All values are known before the first one is replaced.
+    let mut stores = Vec::new();
+    for previous in &program.previous {
+        let selected = select(program, &previous.packets, row, code);
+        let ty = val_type(program.ty(&previous.value));
+        stores.push((selected, ty, evaluate(program, &previous.value, row, code)));
+    }
+    for ((selected, ty, (local, valid)), offsets) in stores.into_iter().zip(&layout.previous) {
+        if let Some(selected) = selected {
+            code.ins().local_get(selected).if_(BlockType::Empty);
+        }
+        let ins = &mut code.ins();
+        ins.local_get(state).local_get(local);
+        match ty {
+            ValType::I32 => ins.i32_store(at(offsets[0], 4)),
+            ValType::I64 => ins.i64_store(at(offsets[0], 8)),
+            _ => ins.f64_store(at(offsets[0], 8)),
+        };
+        ins.local_get(state);
+        match valid {
+            Some(valid) => ins.local_get(valid),
+            None => ins.i32_const(1),
+        };
+        ins.i32_store(at(offsets[1], 4));
+        if selected.is_some() {
+            ins.end();
+        }
+    }
+}
+
+/// Writes the value of an expression to a local.
+fn evaluate(program: &Program, expr: &Expr, row: &Row, code: &mut Code) -> (u32, Valid) {
+    let valid = Expressions {
+        program,
+        leaves: row,
+        code,
+    }
+    .write(expr);
+    let local = code.local(val_type(program.ty(expr)));
+    code.ins().local_set(local);
+    (local, valid)
+}
+
+fn select(program: &Program, packets: &Selection, row: &Row, code: &mut Code) -> Valid {
+    let mut expressions = Expressions {
+        program,
+        leaves: row,
+        code,
+    };
+    expressions.selection(packets)
+}
+
+/// Returns the local with the address to which the block's offset is added.
+fn base(block: &Block, row: &Row, state: u32, code: &mut Code) -> u32 {
+    let (true, Some(direction)) = (block.by_direction, row.direction) else {
+        return state;
+    };
+    let base = code.local(ValType::I32);
+    let ins = &mut code.ins();
+    ins.local_get(state).local_get(direction).i32_wrap_i64();
+    ins.i32_const(block.size as i32).i32_mul().i32_add();
+    ins.local_set(base);
+    base
+}
+
+struct Update<'a> {
+    program: &'a Program,
+    block: &'a Block,
+    row: &'a Row,
+    base: u32,
+}
+
+impl Update<'_> {
+    fn write(&self, code: &mut Code) {
+        let accumulator = &self.block.accumulator;
+        let mut selected = select(self.program, &accumulator.packets, self.row, code);
+        let mut value = None;
+        let is_predicated = self.is_predicated();
+        if let Some(expr) = &accumulator.value {
+            // Whether the value is null is part of the selection.
+            let (local, valid) = evaluate(self.program, expr, self.row, code);
+            value = Some(local);
+            selected = both(selected, valid, code);
+        }
+        if let (Some(limit), Some(count)) = (accumulator.limit, self.block.part(Part::Count)) {
+            let is_below = code.local(ValType::I32);
+            let ins = &mut code.ins();
+            ins.local_get(self.base);
+            ins.i32_load(at(self.block.offset + count, 4));
+            ins.i32_const(limit as i32).i32_lt_u().local_set(is_below);
+            selected = both(selected, Some(is_below), code);
+        }
+        match selected {
+            None => self.add(value, None, code),
+            Some(selected) if is_predicated => self.add(value, Some(selected), code),
+            Some(selected) => {
+                code.ins().local_get(selected).if_(BlockType::Empty);
+                self.add(value, None, code);
+                code.ins().end();
+            }
+        }
+    }
+
+    /// Counts and sums of integers are updated without a branch.
+    fn is_predicated(&self) -> bool {
+        self.block.storage != Storage::F64
+            && self
+                .block
+                .parts
+                .iter()
+                .all(|(part, _)| matches!(part, Part::Count | Part::Sum))
+    }
+
+    /// Adds a value to each part. With `selected`, only counts and sums are there, and remain if it is 0.
+    fn add(&self, value: Option<u32>, selected: Option<u32>, code: &mut Code) {
+        let old_count = code.local(ValType::I32);
+        if let Some(count) = self.block.part(Part::Count) {
+            let address = at(self.block.offset + count, 4);
+            let ins = &mut code.ins();
+            ins.local_get(self.base)
+                .local_get(self.base)
+                .i32_load(address);
+            ins.local_tee(old_count);
+            // It stops at its maximum.
+            ins.local_get(old_count).i32_const(-1).i32_ne();
+            if let Some(selected) = selected {
+                ins.local_get(selected).i32_and();
+            }
+            ins.i32_add().i32_store(address);
+        }
+        let Some(value) = value else {
+            return;
+        };
+        for (part, offset) in &self.block.parts {
+            let offset = self.block.offset + offset;
+            match part {
+                Part::Count => {}
+                Part::Sum => self.add_sum(value, selected, offset, code),
+                Part::WideSum => self.add_wide_sum(value, offset, code),
+                Part::Squares => self.add_square(value, offset, code),
+                Part::WideSquares => self.add_wide_square(value, offset, code),
+                Part::Deviations => self.add_deviation(value, old_count, offset, code),
+                Part::Min | Part::Max | Part::First | Part::Last => {
+                    self.replace(*part, value, old_count, offset, code);
+                }
+            }
+        }
+    }
+
+    fn add_sum(&self, value: u32, selected: Option<u32>, offset: u32, code: &mut Code) {
+        let ins = &mut code.ins();
+        ins.local_get(self.base).local_get(self.base);
+        if self.block.storage == Storage::F64 {
+            ins.f64_load(at(offset, 8)).local_get(value).f64_add();
+            ins.f64_store(at(offset, 8));
+            return;
+        }
+        ins.i64_load(at(offset, 8)).local_get(value);
+        if let Some(selected) = selected {
+            ins.i64_const(0).local_get(selected).select();
+        }
+        match self.block.storage {
+            Storage::U32 => {
+                ins.i64_add();
+            }
+            _ => saturating::write(Operator::SaturatingAdd, code),
+        }
+        code.ins().i64_store(at(offset, 8));
+    }
+
+    fn add_wide_sum(&self, value: u32, offset: u32, code: &mut Code) {
+        let sum = code.local(ValType::I64);
+        let ins = &mut code.ins();
+        ins.local_get(self.base).local_get(self.base);
+        ins.i64_load(at(offset, 8))
+            .local_get(value)
+            .i64_add()
+            .local_tee(sum);
+        ins.i64_store(at(offset, 8));
+        ins.local_get(self.base).local_get(self.base);
+        ins.i64_load(at(offset + 8, 8));
+        ins.local_get(value).i64_const(63).i64_shr_s().i64_add();
+        ins.local_get(sum).local_get(value).i64_lt_u();
+        ins.i64_extend_i32_u().i64_add();
+        ins.i64_store(at(offset + 8, 8));
+    }
+
+    fn add_square(&self, value: u32, offset: u32, code: &mut Code) {
+        let square = code.local(ValType::I64);
+        let sum = code.local(ValType::I64);
+        let ins = &mut code.ins();
+        ins.local_get(self.base);
+        ins.local_get(value)
+            .local_get(value)
+            .i64_mul()
+            .local_tee(square);
+        ins.local_get(self.base)
+            .i64_load(at(offset, 8))
+            .i64_add()
+            .local_tee(sum);
+        // A sum that wraps is less than what was added.
+        ins.i64_const(-1)
+            .local_get(sum)
+            .local_get(square)
+            .i64_ge_u();
+        // select keeps the first operand if the condition holds.
+        ins.select();
+        ins.i64_store(at(offset, 8));
+    }
+
+    fn add_wide_square(&self, value: u32, offset: u32, code: &mut Code) {
+        let [low, high, sum] = [(); 3].map(|()| code.local(ValType::I64));
+        let magnitude = code.local(ValType::I64);
+        let ins = &mut code.ins();
+        ins.i64_const(0).local_get(value).i64_sub().local_get(value);
+        ins.local_get(value).i64_const(0).i64_lt_s().select();
+        ins.local_tee(magnitude)
+            .local_get(magnitude)
+            .call(super::functions::MULTIPLY);
+        ins.local_set(high).local_set(low);
+        ins.local_get(self.base).local_get(low);
+        ins.local_get(self.base)
+            .i64_load(at(offset, 8))
+            .i64_add()
+            .local_tee(sum);
+        ins.i64_store(at(offset, 8));
+        ins.local_get(self.base).local_get(self.base);
+        ins.i64_load(at(offset + 8, 8)).local_get(high).i64_add();
+        ins.local_get(sum)
+            .local_get(low)
+            .i64_lt_u()
+            .i64_extend_i32_u();
+        ins.i64_add().i64_store(at(offset + 8, 8));
+    }
+
+    fn add_deviation(&self, value: u32, old_count: u32, offset: u32, code: &mut Code) {
+        let [delta, mean] = [(); 2].map(|()| code.local(ValType::F64));
+        let ins = &mut code.ins();
+        ins.local_get(value);
+        ins.local_get(self.base)
+            .f64_load(at(offset, 8))
+            .local_tee(mean);
+        ins.f64_sub().local_set(delta);
+        ins.local_get(mean).local_get(delta);
+        ins.local_get(old_count)
+            .f64_convert_i32_u()
+            .f64_const(1.0.into());
+        ins.f64_add().f64_div().f64_add().local_set(mean);
+        ins.local_get(self.base)
+            .local_get(mean)
+            .f64_store(at(offset, 8));
+        ins.local_get(self.base).local_get(self.base);
+        ins.f64_load(at(offset + 8, 8)).local_get(delta);
+        ins.local_get(value).local_get(mean).f64_sub();
+        ins.f64_mul().f64_add().f64_store(at(offset + 8, 8));
+    }
+
+    /// Keeps the smaller, the larger, the first or the last value.
+    fn replace(&self, part: Part, value: u32, old_count: u32, offset: u32, code: &mut Code) {
+        let storage = self.block.storage;
+        let ty = match storage {
+            Storage::U32 => ValType::I32,
+            Storage::I64 => ValType::I64,
+            Storage::F64 => ValType::F64,
+        };
+        let [new, old] = [(); 2].map(|()| code.local(ty));
+        let ins = &mut code.ins();
+        ins.local_get(value);
+        if storage == Storage::U32 {
+            ins.i32_wrap_i64();
+        }
+        ins.local_set(new).local_get(self.base).local_get(new);
+        if part != Part::Last {
+            ins.local_get(self.base);
+            match storage {
+                Storage::U32 => ins.i32_load(at(offset, 4)),
+                Storage::I64 => ins.i64_load(at(offset, 8)),
+                Storage::F64 => ins.f64_load(at(offset, 8)),
+            };
+            ins.local_tee(old);
+            match (part, storage) {
+                (Part::First, _) => ins.local_get(old_count).i32_eqz(),
+                (Part::Min, Storage::U32) => ins.local_get(new).local_get(old).i32_lt_u(),
+                (_, Storage::U32) => ins.local_get(new).local_get(old).i32_gt_u(),
+                (Part::Min, Storage::I64) => ins.local_get(new).local_get(old).i64_lt_s(),
+                (_, Storage::I64) => ins.local_get(new).local_get(old).i64_gt_s(),
+                (Part::Min, Storage::F64) => ins.local_get(new).local_get(old).f64_lt(),
+                (_, Storage::F64) => ins.local_get(new).local_get(old).f64_gt(),
+            };
+            ins.select();
+        }
+        match storage {
+            Storage::U32 => ins.i32_store(at(offset, 4)),
+            Storage::I64 => ins.i64_store(at(offset, 8)),
+            Storage::F64 => ins.f64_store(at(offset, 8)),
+        };
+    }
+}
+
+fn both(a: Valid, b: Valid, code: &mut Code) -> Valid {
+    let (Some(first), Some(second)) = (a, b) else {
+        return a.or(b);
+    };
+    let local = code.local(ValType::I32);
+    let ins = &mut code.ins();
+    ins.local_get(first).local_get(second).i32_and();
+    ins.local_set(local);
+    Some(local)
+}
