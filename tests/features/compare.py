@@ -126,6 +126,16 @@ def times(flow, sizes, down, out):
     out.update((f"udps.times.{name}", value) for name, value in values.items())
 
 
+def shape(values, power):
+    """The standardized moment of a power; none if all values are equal."""
+    mean = math.fsum(values) / len(values)
+    second = math.fsum((value - mean) ** 2 for value in values)
+    if not second:
+        return None
+    moment = math.fsum((value - mean) ** power for value in values)
+    return len(values) ** (power / 2 - 1) * moment / second ** (power / 2)
+
+
 def language(flow):
     """The values of language.features, by the name of the column; and its times, with what they are close to."""
     packets = [(d, s) for d, s in zip(flow["splt_direction"], flow["splt_ps"]) if d >= 0]
@@ -150,6 +160,8 @@ def language(flow):
         "firsts": sum(sizes[:3]),
         "turns": sum(a[0] != b[0] for a, b in zip(packets, packets[1:])),
         "rounded": sum(size // 64 * 64 for size in sizes),
+        "float_skew": shape(sizes, 3),
+        "float_kurtosis": shape(sizes, 4) - 3 if shape(sizes, 4) else None,
         "half_ms": flow["bidirectional_duration_ms"] // 2,
     }
     is_many, is_many_up = flow["bidirectional_packets"] > 1, flow["src2dst_packets"] > 1

@@ -17,6 +17,8 @@ pub(super) enum Part {
     WideSquares,
     /// Two floats, Welford's: the running mean, and the sum of squared deviations from it.
     Deviations,
+    /// Four floats: the running mean, and the sums of the second, third and fourth powers of deviations from it.
+    Moments,
     /// Values as wide as the accumulator's.
     Min,
     Max,
@@ -200,6 +202,7 @@ fn width(part: Part, storage: Storage) -> u32 {
     match part {
         Part::Sum | Part::Squares => 8,
         Part::WideSum | Part::WideSquares | Part::Deviations => 16,
+        Part::Moments => 32,
         Part::Min | Part::Max | Part::First | Part::Last => match storage {
             Storage::U32 => 4,
             Storage::I64 | Storage::F64 => 8,
@@ -248,6 +251,9 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
             }
             Statistic::Last | Statistic::Nth => {
                 parts.insert(Part::Last);
+            }
+            Statistic::Skewness | Statistic::Kurtosis => {
+                parts.insert(Part::Moments);
             }
             Statistic::Variance
             | Statistic::Stddev

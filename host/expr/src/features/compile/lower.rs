@@ -229,8 +229,12 @@ impl Lowering<'_> {
             Node::PayloadStarts(with) => Expr::PayloadStarts(with.clone()),
             Node::PayloadSlice(..) => return unsupported("a part of the payload"),
             Node::Element(..) | Node::Prefix(..) => return unsupported("a list"),
-            Node::Skewness(_) => return unsupported("skew"),
-            Node::Kurtosis(_) => return unsupported("kurtosis"),
+            Node::Skewness(id) => {
+                Expr::Statistic(self.accumulator(*id, None)?, Statistic::Skewness)
+            }
+            Node::Kurtosis(id) => {
+                Expr::Statistic(self.accumulator(*id, None)?, Statistic::Kurtosis)
+            }
             Node::Correlation(_) => return unsupported("corr"),
             Node::Quantile(..) => return unsupported("a quantile"),
         })

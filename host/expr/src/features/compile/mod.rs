@@ -8,7 +8,7 @@
 //! | `component` | the component around the core module |
 //! | `module` | the core module |
 //! | `process`, `update`, `outputs` | the functions that depend on the program |
-//! | `functions`, `wide`, `saturating` | the other functions |
+//! | `functions`, `wide`, `saturating`, `moments` | the other functions |
 //! | `memory`, `manifest`, `data` | addresses and the data segment |
 //! | `expression`, `logic`, `payload` | instructions of expressions |
 //! | `layout` | the state of a flow |
@@ -28,6 +28,7 @@ mod lower;
 mod manifest;
 mod memory;
 mod module;
+mod moments;
 mod outputs;
 mod payload;
 mod process;

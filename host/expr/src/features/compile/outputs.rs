@@ -8,6 +8,7 @@ use super::expression::{Expressions, Leaves, Valid, val_type};
 use super::functions::{SPREAD, TO_FLOAT, load_column};
 use super::layout::{Block, Layout, Part, Storage};
 use super::memory::{Memory, OutputPlace, RECORD_VALID_LEN};
+use super::moments;
 use super::program::{Expr, Program, Statistic, Type};
 
 /// Where the statistics of a flow come from.
@@ -184,6 +185,11 @@ impl Flow<'_> {
                 ins.local_get(count).i64_const(limit.into()).i64_eq();
                 ins.local_set(valid);
                 Part::Last
+            }
+            Statistic::Skewness | Statistic::Kurtosis => {
+                let is_skewness = statistic == Statistic::Skewness;
+                moments::shape(is_skewness, self.state, count, place(Part::Moments), code);
+                return finite(Some(valid), code);
             }
             Statistic::Mean => {
                 self.float_sum(block, &place, code);

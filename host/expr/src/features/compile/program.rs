@@ -129,6 +129,10 @@ pub enum Statistic {
     VariancePop,
     /// The population standard deviation.
     StddevPop,
+    /// The skewness g1 of the population; null where all values are equal.
+    Skewness,
+    /// The excess kurtosis g2 of the population; null where all values are equal.
+    Kurtosis,
 }
 
 /// The type of an expression.
@@ -273,7 +277,9 @@ impl Program {
                 | Statistic::Variance
                 | Statistic::Stddev
                 | Statistic::VariancePop
-                | Statistic::StddevPop => Type::Float,
+                | Statistic::StddevPop
+                | Statistic::Skewness
+                | Statistic::Kurtosis => Type::Float,
                 Statistic::Sum
                 | Statistic::Min
                 | Statistic::Max

@@ -5,6 +5,7 @@ use wasm_encoder::{BlockType, ValType};
 use super::code::{Code, at};
 use super::expression::{Expressions, Leaves, Valid, val_type};
 use super::layout::{Block, Layout, Part, Storage};
+use super::moments;
 use super::payload::Payload;
 use super::program::{Expr, Operator, Program, Selection};
 use super::saturating;
@@ -230,7 +231,13 @@ impl Update<'_> {
                 Part::WideSum => self.add_wide_sum(value, offset, code),
                 Part::Squares => self.add_square(value, offset, code),
                 Part::WideSquares => self.add_wide_square(value, offset, code),
-                Part::Deviations => self.add_deviation(value, old_count, offset, code),
+                Part::Deviations => {
+                    moments::add_deviation(self.base, value, old_count, offset, code);
+                }
+                Part::Moments => {
+                    let is_float = self.block.storage == Storage::F64;
+                    moments::add(self.base, (value, is_float), old_count, offset, code);
+                }
                 Part::Min | Part::Max | Part::First | Part::Last => {
                     self.replace(*part, value, old_count, offset, code);
                 }
@@ -322,28 +329,6 @@ impl Update<'_> {
             .i64_lt_u()
             .i64_extend_i32_u();
         ins.i64_add().i64_store(at(offset + 8, 8));
-    }
-
-    fn add_deviation(&self, value: u32, old_count: u32, offset: u32, code: &mut Code) {
-        let [delta, mean] = [(); 2].map(|()| code.local(ValType::F64));
-        let ins = &mut code.ins();
-        ins.local_get(value);
-        ins.local_get(self.base)
-            .f64_load(at(offset, 8))
-            .local_tee(mean);
-        ins.f64_sub().local_set(delta);
-        ins.local_get(mean).local_get(delta);
-        ins.local_get(old_count)
-            .f64_convert_i32_u()
-            .f64_const(1.0.into());
-        ins.f64_add().f64_div().f64_add().local_set(mean);
-        ins.local_get(self.base)
-            .local_get(mean)
-            .f64_store(at(offset, 8));
-        ins.local_get(self.base).local_get(self.base);
-        ins.f64_load(at(offset + 8, 8)).local_get(delta);
-        ins.local_get(value).local_get(mean).f64_sub();
-        ins.f64_mul().f64_add().f64_store(at(offset + 8, 8));
     }
 
     /// Keeps the smaller, the larger, the first or the last value.
