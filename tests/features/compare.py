@@ -95,12 +95,20 @@ def times(flow, sizes, down, out):
     large = [size * ((1 << 40) - 1) for size in sizes]
     n = len(large)
     spread = n * sum(v * v for v in large) - sum(large) ** 2
+    huge = [size << 46 for size in sizes]
+    huge_sum, huge_squares = sum(huge), min(sum(v * v for v in huge), (1 << 127) - 1)
+    huge_spread = float(n * huge_squares - huge_sum**2)
+    # Floats where the sum needs more than 64 bits, or the count times the squares more than 127.
+    if huge_sum >> 63 or n * (huge_squares >> 64) >> 63:
+        huge_spread = max(float(n) * float(huge_squares) - float(huge_sum) * float(huge_sum), 0.0)
     largest = (1 << 63) - 1
     values = {
         "age": found["last_ns"] - found["first_ns"],
         "large_mean": float(sum(large)) / float(n),
         "large_sum": sum(large),
         "large_variance": float(spread) / (float(n) * float(max(n - 1, 1))),
+        "huge_mean": float(huge_sum) / float(n),
+        "huge_variance": huge_spread / (float(n) * float(max(n - 1, 1))),
         "third": down[2] if len(down) > 2 else None,
         "sum_of_three": sum(down[:3]),
         "add": largest,

@@ -180,6 +180,13 @@ fn times() -> Program {
     add("large_mean", all(large.clone()), Statistic::Mean);
     add("large_sum", all(large.clone()), Statistic::Sum);
     add("large_variance", all(large), Statistic::Variance);
+    let huge = Expr::Binary(
+        Operator::Mul,
+        Expr::Packet(0).into(),
+        Expr::Int(1 << 46).into(),
+    );
+    add("huge_mean", all(huge.clone()), Statistic::Mean);
+    add("huge_variance", all(huge), Statistic::Variance);
     let mut limited = accumulator(Some(Expr::Packet(0)), Scope::Dst2Src, None);
     limited.limit = Some(3);
     add("third", limited.clone(), Statistic::Nth);

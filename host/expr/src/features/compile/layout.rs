@@ -13,7 +13,7 @@ pub(super) enum Part {
     WideSum,
     /// 64 bits: the sum of squares of integers below 2^32; it stops at 2^64 - 1.
     Squares,
-    /// 128 bits: the sum of squares of other integers.
+    /// 128 bits: the sum of squares of other integers; it stops at 2^127 - 1.
     WideSquares,
     /// Two floats, Welford's: the running mean, and the sum of squared deviations from it.
     Deviations,

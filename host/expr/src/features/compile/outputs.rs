@@ -1,11 +1,11 @@
 //! Instructions that write the outputs of a flow that ends.
 
 use flowloom_core::value::Type as FieldType;
-use wasm_encoder::{Function, ValType};
+use wasm_encoder::{BlockType, Function, ValType};
 
 use super::code::{Code, at};
 use super::expression::{Expressions, Leaves, Valid, val_type};
-use super::functions::{SPREAD, TO_FLOAT, load_column};
+use super::functions::{MULTIPLY, SPREAD, TO_FLOAT, load_column};
 use super::layout::{Block, Layout, Part, Storage};
 use super::memory::{Memory, OutputPlace, RECORD_VALID_LEN};
 use super::moments;
@@ -264,29 +264,58 @@ impl Flow<'_> {
             ins.f64_load(at(place(Part::Deviations) + 8, 8));
             return;
         }
-        let sum = code.local(ValType::I64);
-        let sum_place = match is_wide {
-            true => place(Part::WideSum),
-            false => place(Part::Sum),
-        };
-        let ins = &mut code.ins();
-        ins.local_get(count);
-        // Sums of 128 bits are of times: 292 years need 63 bits.
-        ins.local_get(self.state).i64_load(at(sum_place, 8));
-        if storage == Storage::I64 {
-            // The absolute value.
-            ins.local_set(sum);
-            ins.i64_const(0).local_get(sum).i64_sub().local_get(sum);
-            ins.local_get(sum).i64_const(0).i64_lt_s().select();
-            let squares = place(Part::WideSquares);
-            ins.local_get(self.state).i64_load(at(squares, 8));
-            ins.local_get(self.state).i64_load(at(squares + 8, 8));
-        } else {
+        if storage == Storage::U32 {
+            let ins = &mut code.ins();
+            ins.local_get(count);
+            ins.local_get(self.state).i64_load(at(place(Part::Sum), 8));
             ins.local_get(self.state)
                 .i64_load(at(place(Part::Squares), 8));
-            ins.i64_const(0);
+            ins.i64_const(0).call(SPREAD);
+            return;
         }
-        ins.call(SPREAD);
+        let [sum, sum_high, squares, squares_high] = [(); 4].map(|()| code.local(ValType::I64));
+        let is_large = code.local(ValType::I32);
+        let float_sum = code.local(ValType::F64);
+        let ins = &mut code.ins();
+        let address = place(Part::WideSquares);
+        ins.local_get(self.state).i64_load(at(address, 8));
+        ins.local_set(squares).local_get(self.state);
+        ins.i64_load(at(address + 8, 8)).local_set(squares_high);
+        ins.local_get(self.state);
+        match is_wide {
+            true => {
+                let address = place(Part::WideSum);
+                ins.i64_load(at(address, 8)).local_set(sum);
+                ins.local_get(self.state).i64_load(at(address + 8, 8));
+            }
+            false => {
+                ins.i64_load(at(place(Part::Sum), 8)).local_tee(sum);
+                ins.i64_const(63).i64_shr_s();
+            }
+        }
+        ins.local_set(sum_high);
+        // Whether the sum needs more than 64 bits, or the count times the squares more than 127.
+        ins.local_get(sum).i64_const(63).i64_shr_s();
+        ins.local_get(sum_high).i64_ne();
+        ins.local_get(count).local_get(squares_high).call(MULTIPLY);
+        ins.i64_eqz().i32_eqz().local_set(is_large);
+        ins.i64_const(0).i64_lt_s().local_get(is_large).i32_or();
+        ins.i32_or().if_(BlockType::Result(ValType::F64));
+        // Floats instead; not below 0.
+        ins.local_get(count).f64_convert_i64_u();
+        ins.local_get(squares)
+            .local_get(squares_high)
+            .call(TO_FLOAT);
+        ins.f64_mul();
+        ins.local_get(sum).local_get(sum_high).call(TO_FLOAT);
+        ins.local_tee(float_sum).local_get(float_sum).f64_mul();
+        ins.f64_sub().f64_const(0.0.into()).f64_max().else_();
+        // The absolute value of the sum.
+        ins.local_get(count);
+        ins.i64_const(0).local_get(sum).i64_sub().local_get(sum);
+        ins.local_get(sum).i64_const(0).i64_lt_s().select();
+        ins.local_get(squares).local_get(squares_high);
+        ins.call(SPREAD).end();
     }
 }
 

@@ -316,19 +316,19 @@ impl Update<'_> {
             .local_get(magnitude)
             .call(super::functions::MULTIPLY);
         ins.local_set(high).local_set(low);
-        ins.local_get(self.base).local_get(low);
-        ins.local_get(self.base)
-            .i64_load(at(offset, 8))
-            .i64_add()
-            .local_tee(sum);
+        ins.local_get(self.base).i64_load(at(offset, 8));
+        ins.local_get(low).i64_add().local_set(sum);
+        ins.local_get(self.base).i64_load(at(offset + 8, 8));
+        ins.local_get(high).i64_add();
+        ins.local_get(sum).local_get(low).i64_lt_u();
+        ins.i64_extend_i32_u().i64_add().local_set(high);
+        // It stops at 2^127 - 1.
+        ins.local_get(self.base).i64_const(-1).local_get(sum);
+        ins.local_get(high).i64_const(0).i64_lt_s().select();
         ins.i64_store(at(offset, 8));
-        ins.local_get(self.base).local_get(self.base);
-        ins.i64_load(at(offset + 8, 8)).local_get(high).i64_add();
-        ins.local_get(sum)
-            .local_get(low)
-            .i64_lt_u()
-            .i64_extend_i32_u();
-        ins.i64_add().i64_store(at(offset + 8, 8));
+        ins.local_get(self.base).i64_const(i64::MAX).local_get(high);
+        ins.local_get(high).i64_const(0).i64_lt_s().select();
+        ins.i64_store(at(offset + 8, 8));
     }
 
     /// Keeps the smaller, the larger, the first or the last value.
