@@ -61,6 +61,11 @@ examples: build sdk-tools ## Compare the examples of `plugin new` in all languag
 tutorial: build sdk-tools ## Run the commands of docs/plugin-tutorial.md in all languages
 	tests/languages/tutorial.py --flowloom $(FLOWLOOM)
 
+.PHONY: feature-values
+feature-values: build ## Compare compiled features with a direct evaluation over all captures of the tests
+	$(CARGO) build --locked -p flowloom-expr --features compile --examples
+	tests/features/compare.py --flowloom $(FLOWLOOM)
+
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
 
@@ -113,7 +118,7 @@ engines-all: engines ## The same for all captures, and with Spark (Java) and Cli
 	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM) --all
 	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM) --only pandas polars DuckDB pyarrow Spark ClickHouse
 
-test: check plugins guests languages truth forest engines python oracle ## Run all tests and checks
+test: check plugins guests languages feature-values truth forest engines python oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	$(ORACLE) tests/oracle/application_names.py --flowloom $(FLOWLOOM) --check
 	for folder in tests/captures $(FLOWLOOM_CAPTURES); do \

@@ -201,8 +201,12 @@ fn reloading_hostile_plugins_loses_no_flow() {
     let capture = crate::command::captures().join("dns.pcap");
     // SAFETY: the command that was built with these tests calls `serve_compiler`.
     #[allow(unsafe_code, reason = "the command is the one under test")]
-    let compiler =
-        unsafe { ChildCompiler::new(env!("CARGO_BIN_EXE_flowloom"), ["plugin", "compile"]) };
+    let compiler = unsafe {
+        ChildCompiler::new(
+            env!("CARGO_BIN_EXE_flowloom"),
+            ["plugin", "compile-process"],
+        )
+    };
     let flows = |hostile: &[(&str, Vec<u8>)]| {
         let mut streamer = Streamer::builder([&capture])
             .n_dissections(0)

@@ -15,6 +15,7 @@ mod command;
 mod csv_text;
 mod cutting;
 mod differences;
+mod feature_files;
 mod features;
 mod filters;
 mod flows;

@@ -129,9 +129,10 @@ impl CompileBounds {
     /// Returns the compiler of all commands that load plugins. It runs this program again.
     pub(super) fn compiler(&self) -> ChildCompiler {
         // SAFETY: /proc/self/exe is the file that this process runs, even if another file has replaced it.
-        // Its subcommand `plugin compile` calls `serve_compiler`.
+        // Its subcommand `plugin compile-process` calls `serve_compiler`.
         #[allow(unsafe_code, reason = "the program that is run again is this one")]
-        let compiler = unsafe { ChildCompiler::new("/proc/self/exe", ["plugin", "compile"]) };
+        let compiler =
+            unsafe { ChildCompiler::new("/proc/self/exe", ["plugin", "compile-process"]) };
         compiler.limits(
             Duration::from_secs(self.compile_time),
             (self.compile_memory as usize) << 20,
@@ -185,7 +186,7 @@ pub(super) fn default_folder(name: &str) -> Option<PathBuf> {
     Some(cache.join(name))
 }
 
-/// `flowloom plugin compile`: the process that [`ChildCompiler`] starts.
+/// `flowloom plugin compile-process`: the process that [`ChildCompiler`] starts.
 pub(super) fn run() -> Result<Exit, Failure> {
     close_files();
     let done = flowloom::plugin::serve_compiler(io::stdin().lock(), io::stdout().lock());

@@ -42,7 +42,7 @@ pub use flowloom_core::record::{DecodedPacket, Expiration, FlowPacket, FlowSnaps
 pub use flowloom_core::schema::{Column, Origin, Schema, UdpColumn};
 pub use flowloom_core::time::Time;
 pub use flowloom_core::value::{Type, UdpValue, Value};
-pub use flowloom_expr::{Diagnostic, ExprError, Filter};
+pub use flowloom_expr::{Diagnostic, ExprError, Filter, features};
 pub use flowloom_plugin::{
     AnonymizationKey, BoundedRead, BoundedReadError, KeyError, ThreadPanics, has_more_privileges,
     spawn_supervised, trusted_variable,

@@ -278,7 +278,7 @@ fn compiled_by(
 ) -> StreamerBuilder {
     #[allow(unsafe_code, reason = "the program is run with the user's rights")]
     // SAFETY: the package has installed the command beside this module. Its subcommand calls `serve_compiler`.
-    let compiler = unsafe { ChildCompiler::new(command, ["plugin", "compile"]) };
+    let compiler = unsafe { ChildCompiler::new(command, ["plugin", "compile-process"]) };
     let Some(folder) = cache else {
         return builder.compiler(compiler);
     };

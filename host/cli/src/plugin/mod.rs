@@ -5,6 +5,7 @@ mod build;
 mod builder;
 mod cache;
 mod check;
+mod compile;
 mod componentize;
 mod description;
 mod dev;
@@ -30,7 +31,7 @@ use flowloom::plugin::{
 };
 
 use self::project::Project;
-use super::compile::{self, CommandCompiler};
+use super::compile::CommandCompiler;
 use super::exit::{Exit, Failure, GrantAdvice};
 use super::plugin_options::{PLUGINS, grant, warn_of_unused_policy, with_grants};
 
@@ -64,11 +65,13 @@ pub(super) enum Plugin {
     Bench(bench::Bench),
     /// List or delete compiled plugins.
     Cache(cache::Cache),
+    /// Compile a file of features to a component, without another compiler.
+    Compile(compile::Compile),
     /// Convert a core WebAssembly module into a component.
     Componentize(componentize::Componentize),
     /// Compile a plugin from standard input. The other commands run this in a separate process.
     #[command(hide = true)]
-    Compile,
+    CompileProcess,
 }
 
 impl Plugin {
@@ -82,7 +85,8 @@ impl Plugin {
             Self::Bench(bench) => bench.run(),
             Self::Cache(cache) => cache.run(),
             Self::Componentize(componentize) => componentize.run(),
-            Self::Compile => compile::run(),
+            Self::Compile(compile) => compile.run(),
+            Self::CompileProcess => super::compile::run(),
         }
     }
 }
