@@ -654,7 +654,7 @@ def essence(language, mistake):
     if text.endswith(UNREACHABLE) and len(lines) > 1:
         text = lines[-2]
     text = re.sub(r"; the flows that it held have null values; back-off: \d+ s$", "", text)
-    text = re.sub(r"^(cannot be opened|rejected its options): ", "", text).removeprefix(f"{UNREACHABLE}: ")
+    text = re.sub(r"^cannot be opened: ", "", text).removeprefix(f"{UNREACHABLE}: ")
     # The place is the essence of an exception.
     for place in PLACES if not mistake.startswith("exception_") else []:
         text = re.sub(place, "", text)
