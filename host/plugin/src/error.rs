@@ -61,6 +61,11 @@ pub enum LoadErrorKind {
         component: PluginSource,
         reason: String,
     },
+    /// The text of features has errors. The reason has several lines, which show the places.
+    #[error("{reason}")]
+    BadFeatures { reason: String },
+    #[error("{component} is not UTF-8 text")]
+    NotText { component: PluginSource },
     #[error("{component} cannot be found, because the run has no store of plugins")]
     NoStore { component: PluginSource },
     #[error("requires flowloom:plugin {}; this Flowloom has {has}", shown(wanted), has = crate::contract::CONTRACT_VERSION)]
@@ -100,15 +105,18 @@ pub enum LoadErrorKind {
     },
     /// The plugin requests data without the grants for it.
     #[error(
-        "requests {}, which {} not granted; it needs {missing}",
+        "requests {}, which {} not granted; it needs {missing}{}",
         DataList(requested),
-        DataList(requested).verb()
+        DataList(requested).verb(),
+        place.as_ref().map(|place| format!("\n{place}")).unwrap_or_default()
     )]
     NotGranted {
         /// All data that the plugin requests and was not granted.
         requested: Vec<RequestedData>,
         /// The smallest set of further grants that allows it.
         missing: Grants,
+        /// The place in a text of features that requests it, with a mark below it.
+        place: Option<String>,
     },
     /// No grants allow what the plugin requests.
     #[error(
@@ -181,6 +189,31 @@ pub enum LoadErrorKind {
     OtherColumns,
     #[error("'{}' is not a valid plugin name; use [A-Za-z0-9_-]{{1,64}}, as in NAME=FILE", name.escape_debug())]
     BadName { name: String },
+}
+
+impl LoadErrorKind {
+    /// Adds the place in a text of features that requests payload, if that was not granted.
+    pub(crate) fn with_payload_place(self, find: impl FnOnce() -> Option<String>) -> Self {
+        match self {
+            Self::NotGranted {
+                requested,
+                missing,
+                place: None,
+            } => {
+                let is_payload = |data: &RequestedData| matches!(data, RequestedData::PayloadBytes(_));
+                let place = match requested.iter().any(is_payload) {
+                    true => find(),
+                    false => None,
+                };
+                Self::NotGranted {
+                    requested,
+                    missing,
+                    place,
+                }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Writes several reasons as one.

@@ -51,10 +51,11 @@ pub use escape::{escaped, escaped_path, shown};
 pub use grants::{GrantError, Grants};
 pub use load::compile::{
     CacheFolder, CachedFile, CachedKind, ChildCompiler, Cleaned, CompileCache, CompileError,
-    CompiledModule, Compiler, FunctionUse, componentize, serve as serve_compiler,
+    CompiledModule, Compiler, FeatureText, FunctionUse, componentize, serve as serve_compiler,
 };
+pub use load::feature_source::FeatureSource;
 pub use load::folder::{FolderWatch, FollowError, PluginFolder, UpdateError, log_update};
-pub use load::inspection::Inspection;
+pub use load::inspection::{InspectedFeatures, Inspection};
 pub use load::manifest::Manifest;
 pub use load::option::{OptionDescription, OptionType};
 pub use load::plugin::Plugin;

@@ -11,18 +11,20 @@ use crate::escape::escaped_path;
 
 /// Where the component of a plugin comes from.
 ///
-/// With serde, it is `{"file": "ja4.wasm"}` or `{"digest": "9f86…"}`. Bytes cannot be serialised: put the component
+/// With serde, it is `{"file": "ja4.wasm"}`, `{"features": "n = count()"}` or `{"digest": "9f86…"}`. Bytes cannot be serialised: put the component
 /// into a store, and name it by its digest.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PluginSource {
-    /// A file with the component.
+    /// A file with the component, or a file `*.features` with the text of features.
     File(PathBuf),
+    /// The text of features, which is compiled to a component.
+    Features(String),
     /// The component itself.
     #[serde(skip)]
     Bytes(Arc<[u8]>),
-    /// The SHA-256 of the component, which is the file `<digest>.wasm` in the
+    /// The SHA-256 of the component or text, which is the file `<digest>.wasm` or `<digest>.features` in the
     /// [store](crate::RegistryConfig::store) of the run.
     Digest(Sha256),
 }
@@ -32,7 +34,7 @@ impl PluginSource {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File(path) => Some(path),
-            Self::Bytes(_) | Self::Digest(_) => None,
+            Self::Features(_) | Self::Bytes(_) | Self::Digest(_) => None,
         }
     }
 }
@@ -42,6 +44,7 @@ impl fmt::Display for PluginSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => f.write_str(&escaped_path(path)),
+            Self::Features(text) => write!(f, "the text of features ({} bytes)", text.len()),
             Self::Bytes(bytes) => write!(f, "the component of {} bytes", bytes.len()),
             Self::Digest(digest) => write!(f, "the component with SHA-256 {digest}"),
         }
@@ -71,6 +74,11 @@ mod tests {
             (
                 PluginSource::Bytes(b"abc".to_vec().into()),
                 "the component of 3 bytes".to_owned(),
+                None,
+            ),
+            (
+                PluginSource::Features("n = count()".into()),
+                "the text of features (11 bytes)".to_owned(),
                 None,
             ),
             (

@@ -55,6 +55,7 @@ pub(super) fn check(
         about: checker.about,
         payload: checker.payload,
         file: file.clone(),
+        text: String::new(),
     })
 }
 

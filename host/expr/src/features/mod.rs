@@ -118,7 +118,12 @@ impl Program {
     pub fn parse(origin: &str, text: &str, limits: &Limits) -> Result<Self, ExprError> {
         let (file, mut errors) = parse::parse(text);
         match check::check(&file, limits, errors.is_empty()) {
-            Ok(program) if errors.is_empty() => return Ok(program),
+            Ok(program) if errors.is_empty() => {
+                return Ok(Self {
+                    text: text.to_owned(),
+                    ..program
+                });
+            }
             Ok(_) => (),
             Err(more) => errors.extend(more),
         }

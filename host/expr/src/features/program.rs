@@ -7,7 +7,7 @@ use super::ast::{File, Unit};
 use super::graph::{Accumulate, Graph, Live, Node, Stream, ValueId};
 use super::names::packet_field;
 use crate::ast::Number;
-use crate::diagnostic::Span;
+use crate::diagnostic::{Diagnostic, ExprError, Span};
 
 /// Limits of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Program {
     pub(crate) payload: Option<(u32, Span)>,
     pub(crate) state_bytes: u32,
     pub(crate) file: File,
+    /// The text as it was given.
+    pub(crate) text: String,
 }
 
 impl Program {
@@ -139,6 +141,21 @@ impl Program {
     /// Returns the place in the text that needs the most payload bytes, in bytes of the text.
     pub fn payload_span(&self) -> Option<Span> {
         self.payload.as_ref().map(|(_, span)| span.clone())
+    }
+
+    /// Returns the place that needs the most payload bytes: the line of the text, and a mark below it. `None` if the
+    /// program reads no payload. `origin` is the name of the text.
+    pub fn payload_place(&self, origin: &str) -> Option<String> {
+        let (_, span) = self.payload.clone()?;
+        let place = Diagnostic::new(span, "", "here");
+        let report = ExprError::new(origin, &self.text, vec![place]).to_string();
+        // The first line is the message.
+        report.split_once('\n').map(|(_, place)| place.to_owned())
+    }
+
+    /// Returns the text that was parsed.
+    pub fn text(&self) -> &str {
+        &self.text
     }
 
     /// Returns the grants that the program needs, such as `payload:4`.

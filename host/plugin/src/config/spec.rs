@@ -65,7 +65,7 @@ impl PluginSpec {
         }
     }
 
-    /// Creates a spec for each file `*.wasm` of a folder, in the order of their names.
+    /// Creates a spec for each file `*.wasm` and `*.features` of a folder, in the order of their names.
     ///
     /// # Errors
     ///
@@ -79,10 +79,8 @@ impl PluginSpec {
         let (mut files, mut count) = (Vec::new(), 0);
         for entry in std::fs::read_dir(folder).map_err(unreadable)? {
             let file = entry.map_err(unreadable)?.path();
-            if file
-                .extension()
-                .is_some_and(|extension| extension == "wasm")
-            {
+            let extension = file.extension().and_then(|extension| extension.to_str());
+            if matches!(extension, Some("wasm" | "features")) {
                 count += 1;
                 if count <= Self::MAX_IN_FOLDER {
                     files.push(file);
@@ -283,7 +281,7 @@ mod tests {
     fn a_folder_has_a_limited_number_of_plugins() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str| std::fs::write(folder.path().join(name), "").unwrap();
-        for name in ["b.wasm", "a.wasm", "a.toml", "wasm"] {
+        for name in ["b.features", "a.wasm", "a.toml", "wasm"] {
             write(name);
         }
         let specs = PluginSpec::folder(folder.path()).unwrap();

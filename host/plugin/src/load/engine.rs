@@ -7,6 +7,7 @@ use wasmtime::Engine;
 use wasmtime::component::Component;
 
 use super::compile::{self, CompileError, Compiler};
+use super::file::PluginCode;
 use super::linker::{HostLinker, LinkedPlugin};
 use crate::config::anonymization_key::AnonymizationKey;
 use crate::config::limits::EPOCH_INTERVAL;
@@ -64,6 +65,21 @@ impl PluginEngine {
         &self.host
     }
 
+    /// Returns the component of a plugin's file. Features are compiled; anything else is returned unchanged.
+    pub(crate) fn component(&self, code: PluginCode) -> Result<Vec<u8>, LoadErrorKind> {
+        let features = match code {
+            PluginCode::Wasm(bytes) => return Ok(bytes),
+            PluginCode::Features(features) => features,
+        };
+        let component = match &self.compiler {
+            Some(compiler) => compiler.component_of(&features),
+            None => features.component(),
+        };
+        component.map_err(|error| LoadErrorKind::BadFeatures {
+            reason: error.reason().to_owned(),
+        })
+    }
+
     /// Compiles a plugin's file, and checks its imports and exports.
     pub(crate) fn compile(
         &self,
@@ -94,6 +110,7 @@ impl PluginEngine {
                 component: component.clone(),
                 reason,
             },
+            CompileError::BadFeatures(reason) => LoadErrorKind::BadFeatures { reason },
         })
     }
 }

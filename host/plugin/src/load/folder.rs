@@ -40,7 +40,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// The interval of scans without notifications. Some file systems send none.
 const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A folder of plugins: its files `*.wasm`. Each file's name, up to its first dot, is the name of its plugin.
+/// A folder of plugins: its files `*.wasm` and `*.features`. Each file's name, up to its first dot, is the name of its plugin.
 #[derive(Clone, Debug)]
 pub struct PluginFolder {
     path: PathBuf,
@@ -353,7 +353,7 @@ mod tests {
     use flowloom_core::meter::Settings;
 
     use super::*;
-    use crate::load::compile::{CompileError, CompiledModule, Compiler};
+    use crate::load::compile::{CompileError, CompiledModule, Compiler, FeatureText};
     use crate::load::plugin::tests::{MODULE, embedded};
     use crate::load::registry::RegistryConfig;
     use crate::source::PluginSource;
@@ -367,6 +367,10 @@ mod tests {
             self.0.lock().unwrap().push(plugin.to_vec());
             assert_ne!(plugin, b"panic");
             Err(CompileError::DoesNotCompile("on purpose".into()))
+        }
+
+        fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError> {
+            features.component()
         }
     }
 

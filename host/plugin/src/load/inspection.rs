@@ -3,6 +3,7 @@
 use flowloom_core::schema::Schema;
 
 use super::engine::PluginEngine;
+use super::feature_source::FeatureSource;
 use super::file::PluginFile;
 use super::linker::LinkedPlugin;
 use super::manifest::{Manifest, ManifestRules};
@@ -19,6 +20,8 @@ pub struct Inspection {
     pub sha256: Sha256,
     /// The size of its component in bytes.
     pub component_bytes: usize,
+    /// The features that it was compiled from, as it says. `None` if it says nothing about them.
+    pub features: Option<InspectedFeatures>,
     /// The interfaces that it imports, such as `flowloom:plugin/log@0.1.0`. A plugin chose the names.
     pub imports: Vec<String>,
     /// The interfaces that it exports. A plugin chose the names.
@@ -28,6 +31,16 @@ pub struct Inspection {
     pub manifest: Option<Manifest>,
     /// All reasons why it would not be loaded.
     pub problems: Vec<PluginError>,
+}
+
+/// The features that a component was compiled from, as it says.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct InspectedFeatures {
+    /// The text.
+    pub source: FeatureSource,
+    /// Whether this Flowloom compiles the text to exactly the bytes of the component.
+    pub is_exact: bool,
 }
 
 impl Inspection {
@@ -42,8 +55,14 @@ impl Inspection {
         engine: &PluginEngine,
         schema: &Schema,
     ) -> Result<Self, LoadErrorKind> {
-        let PluginFile { bytes, sha256 } = file;
+        let PluginFile { code, sha256 } = file;
+        let text = code.features().cloned();
+        let bytes = engine.component(code)?;
         let component_bytes = bytes.len();
+        let features = FeatureSource::of(&bytes).map(|source| InspectedFeatures {
+            is_exact: source.gives(&bytes, engine),
+            source,
+        });
         let (component, cost) = engine.compile_only(bytes, &spec.source)?;
         let ty = component.component_type();
         let imports = ty.imports(engine.engine()).map(|(name, _)| name.to_owned());
@@ -51,6 +70,7 @@ impl Inspection {
         let mut inspection = Self {
             sha256,
             component_bytes,
+            features,
             imports: imports.collect(),
             exports: exports.collect(),
             manifest: None,
@@ -78,7 +98,10 @@ impl Inspection {
                     rules.check_grants(&manifest),
                     rules.check_presence(&manifest),
                 ] {
-                    checked.err().into_iter().for_each(&mut add);
+                    let problem = checked.err();
+                    let place = || text.as_ref()?.payload_place();
+                    let problem = problem.map(|problem| problem.with_payload_place(place));
+                    problem.into_iter().for_each(&mut add);
                 }
                 inspection.manifest = Some(manifest);
             }

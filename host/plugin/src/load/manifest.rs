@@ -259,6 +259,7 @@ impl<'a> ManifestRules<'a> {
         Err(LoadErrorKind::NotGranted {
             requested,
             missing: missing.minimal(),
+            place: None,
         })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod compile;
 pub(crate) mod engine;
+pub(crate) mod feature_source;
 pub(crate) mod file;
 pub(crate) mod folder;
 pub(crate) mod inspection;

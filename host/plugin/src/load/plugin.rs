@@ -49,14 +49,17 @@ impl Plugin {
         schema: &Schema,
         run: &Arc<OnceLock<RunContext>>,
     ) -> Result<Self, LoadErrorKind> {
-        let PluginFile { bytes, sha256 } = file;
-        let component_bytes = bytes.len();
+        let PluginFile { code, sha256 } = file;
         if spec.grants.reveal_pseudonyms() {
             return Err(LoadErrorKind::RevealedPseudonyms);
         }
+        let features = code.features().cloned();
+        let bytes = engine.component(code)?;
+        let component_bytes = bytes.len();
         let compiled = engine.compile(bytes, &spec.source)?;
         let has_feature = compiled.exports.feature.is_some();
-        let (instance, manifest) = open(&spec, engine, &compiled, schema)?;
+        let (instance, manifest) = open(&spec, engine, &compiled, schema)
+            .map_err(|problem| problem.with_payload_place(|| features?.payload_place()))?;
         let by_event = manifest.cuts_flows
             || compiled.exports.batch.is_none()
             || spec.calls == CallMode::PerEvent && has_feature;
@@ -235,6 +238,7 @@ pub(crate) mod tests {
     use wit_component::{StringEncoding, embed_component_metadata};
     use wit_parser::Resolve;
 
+    use super::super::file::PluginCode;
     use super::*;
     use crate::config::anonymization_key::AnonymizationKey;
     use crate::supervised::ThreadPanics;
@@ -287,7 +291,10 @@ pub(crate) mod tests {
         let bytes = embedded(module, world);
         let engine = engine();
         let sha256 = Sha256::of(&bytes);
-        let file = PluginFile { bytes, sha256 };
+        let file = PluginFile {
+            code: PluginCode::Wasm(bytes),
+            sha256,
+        };
         let schema = Settings::default().schema();
         let (mut spec, run) = (PluginSpec::new("x.wasm"), Arc::default());
         change(&mut spec);
@@ -397,7 +404,10 @@ pub(crate) mod tests {
         spec.grants = "pseudonyms,addresses".parse().unwrap();
         let bytes = embedded(MODULE, "plugin");
         let sha256 = Sha256::of(&bytes);
-        let file = PluginFile { bytes, sha256 };
+        let file = PluginFile {
+            code: PluginCode::Wasm(bytes),
+            sha256,
+        };
         let schema = Settings::default().schema();
         let loaded = Plugin::load(spec, file, 0, &engine, &schema, &Arc::default());
         assert!(matches!(loaded, Err(LoadErrorKind::RevealedPseudonyms)));

@@ -10,7 +10,7 @@ use super::check::CompileError;
 use super::program::Program;
 
 /// The custom section with the text that the component was compiled from.
-const SECTION: &str = "flowloom:features";
+pub const SECTION: &str = "flowloom:features";
 
 /// The files of the contract.
 const CONTRACT: [(&str, &str); 5] = [

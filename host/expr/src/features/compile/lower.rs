@@ -35,7 +35,7 @@ pub(super) fn lower(checked: &Checked) -> Lowered<Program> {
                 .to_owned(),
             language: 1,
             payload_bytes: checked.payload_bytes(),
-            source: checked.source(),
+            source: checked.text().to_owned(),
             ..Program::default()
         },
         uses: vec![0; checked.graph.values.len()],

@@ -40,6 +40,7 @@ mod update;
 mod wide;
 
 pub use check::CompileError;
+pub use component::SECTION;
 
 use self::layout::Layout;
 use self::program::Program;

@@ -17,6 +17,8 @@ pub(crate) enum Task {
     CompileAndKeep = b'k' as isize,
     /// The answer is a component.
     Componentize = b'w' as isize,
+    /// The answer is the component of features. The plugin's file is a [`FeatureText`](super::FeatureText).
+    CompileFeatures = b'f' as isize,
 }
 
 /// The first bytes of an answer. One byte follows, which is the kind of the rest.
@@ -25,9 +27,13 @@ const MAGIC: &[u8; 8] = b"FLOWLOOM";
 const DONE: u8 = b'+';
 const NOT_A_COMPONENT: u8 = b'n';
 const DOES_NOT_COMPILE: u8 = b'd';
+const BAD_FEATURES: u8 = b'f';
 
 /// The maximum number of characters of a reason.
 const MAX_CHARS: usize = 1_000;
+
+/// The maximum number of lines of a reason with places in a text.
+const MAX_LINES: usize = 100;
 
 /// The number of bytes of an answer before its payload.
 pub(crate) const OVERHEAD: usize = MAGIC.len() + 1;
@@ -35,9 +41,14 @@ pub(crate) const OVERHEAD: usize = MAGIC.len() + 1;
 impl Task {
     /// Returns the task of a request's first byte.
     pub(crate) fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Compile, Self::CompileAndKeep, Self::Componentize]
-            .into_iter()
-            .find(|task| *task as u8 == byte)
+        [
+            Self::Compile,
+            Self::CompileAndKeep,
+            Self::Componentize,
+            Self::CompileFeatures,
+        ]
+        .into_iter()
+        .find(|task| *task as u8 == byte)
     }
 }
 
@@ -87,6 +98,7 @@ pub(crate) fn encode(
         Ok(bytes) => (DONE, &bytes[..]),
         Err(CompileError::NotAComponent(reason)) => (NOT_A_COMPONENT, reason.as_bytes()),
         Err(CompileError::DoesNotCompile(reason)) => (DOES_NOT_COMPILE, reason.as_bytes()),
+        Err(CompileError::BadFeatures(reason)) => (BAD_FEATURES, reason.as_bytes()),
     };
     out.write_all(MAGIC)?;
     out.write_all(&[kind])?;
@@ -103,6 +115,7 @@ pub(crate) fn decode(mut answer: Vec<u8>) -> Option<Result<Vec<u8>, CompileError
         DONE => Some(Ok(payload)),
         NOT_A_COMPONENT => Some(Err(CompileError::NotAComponent(reason()))),
         DOES_NOT_COMPILE => Some(Err(CompileError::DoesNotCompile(reason()))),
+        BAD_FEATURES => Some(Err(CompileError::BadFeatures(lines(&payload)))),
         _ => None,
     }
 }
@@ -122,6 +135,20 @@ pub(crate) fn one_line(reason: &[u8]) -> String {
     escaped(&line)
 }
 
+/// Returns a reason with its lines, which are of limited number and length, and escaped.
+fn lines(reason: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reason);
+    let lines = text.lines().take(MAX_LINES).map(|line| {
+        let mut line = escaped(line);
+        if let Some((end, _)) = line.char_indices().nth(MAX_CHARS) {
+            line.truncate(end);
+            line.push('…');
+        }
+        line
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,6 +160,9 @@ mod tests {
             Ok(Vec::new()),
             Err(CompileError::NotAComponent("it is text".into())),
             Err(CompileError::DoesNotCompile("it is broken".into())),
+            Err(CompileError::BadFeatures(
+                "no field 'a'\n --> x:1:1\n  |\n1 | a\n  | ^".into(),
+            )),
         ] {
             let mut bytes = Vec::new();
             encode(&answer, &mut bytes).unwrap();
@@ -161,5 +191,16 @@ mod tests {
             panic!("it is a reason");
         };
         assert!(reason.chars().count() < 1_100, "{reason}");
+    }
+
+    #[test]
+    fn a_reason_with_places_is_bounded_and_escaped() {
+        let text = format!("FLOWLOOMf\x1b[2J\n{}\n", "ä".repeat(1 << 16)) + &"x\n".repeat(1 << 16);
+        let Some(Err(CompileError::BadFeatures(reason))) = decode(text.into_bytes()) else {
+            panic!("it is a reason");
+        };
+        assert!(reason.starts_with("\\u{1b}[2J\nä"), "{reason}");
+        assert_eq!(reason.lines().count(), MAX_LINES);
+        assert!(reason.chars().count() < 2_000, "{reason}");
     }
 }

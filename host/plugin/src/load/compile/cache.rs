@@ -6,7 +6,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::cache_folder::{CacheFolder, IMAGE, IMAGE_MAGIC};
-use super::{CompileError, CompiledModule, Compiler};
+use super::{CompileError, CompiledModule, Compiler, FeatureText};
 use crate::sandbox::engine_config::engine;
 use crate::source::PluginSource;
 
@@ -96,6 +96,10 @@ impl<C: Compiler> Compiler for CompileCache<C> {
         }
         Ok(image)
     }
+
+    fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError> {
+        self.compiler.component_of(features)
+    }
 }
 
 #[cfg(test)]
@@ -116,6 +120,10 @@ mod tests {
                 b"bad" => Err(CompileError::DoesNotCompile("on purpose".into())),
                 _ => Ok(CompiledModule(plugin.to_vec())),
             }
+        }
+
+        fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError> {
+            features.component()
         }
     }
 

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
 use super::answer::{self, Request, Task};
 use super::functions;
-use super::{CompileError, CompiledModule, Compiler};
+use super::{CompileError, CompiledModule, Compiler, FeatureText};
 use crate::source::PluginSource;
 
 /// Compiles each plugin in its own process, with limits on time and memory.
@@ -147,7 +147,7 @@ impl ChildCompiler {
         let until = Instant::now() + self.time;
         // The process runs in the same folder, but has no environment.
         let folder = self.functions.as_ref().map(|(folder, _)| folder);
-        let folder = folder.filter(|_| task != Task::Componentize);
+        let folder = folder.filter(|_| matches!(task, Task::Compile | Task::CompileAndKeep));
         let folder = folder.and_then(|folder| path::absolute(folder).ok());
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let mut child = Command::new(&self.program)
@@ -214,7 +214,7 @@ impl ChildCompiler {
         let cpu = seconds.saturating_mul(THREADS as u64);
         let file = match task {
             Task::CompileAndKeep => functions::MAX_PACK_BYTES,
-            Task::Compile | Task::Componentize => 0,
+            Task::Compile | Task::Componentize | Task::CompileFeatures => 0,
         };
         for (resource, max) in [
             (Resource::As, self.memory as u64),
@@ -284,6 +284,10 @@ impl Compiler for ChildCompiler {
             Some((_, FunctionUse::Read)) | None => Task::Compile,
         };
         self.request(task, plugin).map(CompiledModule)
+    }
+
+    fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError> {
+        self.request(Task::CompileFeatures, &features.encode())
     }
 }
 

@@ -4,6 +4,7 @@ pub(crate) mod answer;
 mod cache;
 mod cache_folder;
 mod child;
+mod features;
 mod functions;
 pub(crate) mod structure;
 mod work;
@@ -15,6 +16,7 @@ use crate::source::PluginSource;
 pub use cache::CompileCache;
 pub use cache_folder::{CacheFolder, CachedFile, CachedKind, Cleaned};
 pub use child::{ChildCompiler, FunctionUse};
+pub use features::FeatureText;
 pub(crate) use work::in_process;
 pub use work::{componentize, serve};
 
@@ -28,6 +30,13 @@ pub trait Compiler: Send + Sync {
     /// The file cannot be compiled.
     fn compile(&self, source: &PluginSource, plugin: &[u8])
     -> Result<CompiledModule, CompileError>;
+
+    /// Compiles features to a component.
+    ///
+    /// # Errors
+    ///
+    /// The text has errors.
+    fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError>;
 }
 
 /// The reason why a plugin's file cannot be compiled. The text does not name the file.
@@ -40,13 +49,18 @@ pub enum CompileError {
     /// The component is not valid, or exceeds a limit of the compiler.
     #[error("it does not compile: {0}")]
     DoesNotCompile(String),
+    /// The text of features has errors. The reason has several lines, which show the places.
+    #[error("{0}")]
+    BadFeatures(String),
 }
 
 impl CompileError {
     /// Returns the reason without the kind of error.
     pub fn reason(&self) -> &str {
         match self {
-            Self::NotAComponent(reason) | Self::DoesNotCompile(reason) => reason,
+            Self::NotAComponent(reason)
+            | Self::DoesNotCompile(reason)
+            | Self::BadFeatures(reason) => reason,
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::answer::{self, Request, Task};
 use super::functions::FunctionStore;
-use super::{CompileError, CompiledModule, structure};
+use super::{CompileError, CompiledModule, FeatureText, structure};
 use crate::load::linker::{HostLinker, LinkedPlugin};
 use crate::sandbox::engine_config::{engine, engine_with};
 use crate::thread_time::thread_time;
@@ -49,6 +49,10 @@ fn work(request: Request) -> Result<Vec<u8>, CompileError> {
     } = request;
     let keeps_new = match task {
         Task::Componentize => return componentize(plugin),
+        Task::CompileFeatures => {
+            let no_text = || CompileError::BadFeatures("it is not a text of features".to_owned());
+            return FeatureText::decode(&plugin).ok_or_else(no_text)?.component();
+        }
         Task::Compile => false,
         Task::CompileAndKeep => true,
     };
@@ -224,6 +228,18 @@ mod tests {
         let error = serve(&b"x\0\0\0\0"[..], &mut out).unwrap_err();
         assert_eq!(error.to_string(), "not a compiler request");
         assert!(out.is_empty());
+    }
+
+    #[test]
+    fn features_are_answered_with_a_component() {
+        let text = FeatureText::new("x.features", "n = count()");
+        let component = answer(Task::CompileFeatures, &text.encode()).unwrap();
+        assert_eq!(Ok(component), text.component());
+        let text = FeatureText::new("x.features", "n = count(").encode();
+        let error = answer(Task::CompileFeatures, &text).unwrap_err();
+        assert!(error.to_string().contains("x.features:1:"), "{error}");
+        let error = answer(Task::CompileFeatures, b"abc").unwrap_err();
+        assert_eq!(error.to_string(), "it is not a text of features");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 use flowloom_core::meter::Settings;
 
 use super::*;
-use crate::load::compile::{CompileError, CompiledModule};
+use crate::load::compile::{CompileError, CompiledModule, FeatureText};
 use crate::load::plugin::tests::{MODULE, embedded};
 use crate::source::PluginSource;
 
@@ -17,6 +17,10 @@ impl Compiler for BlockingCompiler {
         both.0.send(()).unwrap();
         both.1.recv().unwrap();
         Err(CompileError::DoesNotCompile("on purpose".into()))
+    }
+
+    fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError> {
+        features.component()
     }
 }
 
