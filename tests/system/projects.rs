@@ -104,7 +104,7 @@ macro_rules! languages {
     )* };
 }
 
-languages! { c go javascript python rust typescript zig }
+languages! { c features go javascript python rust typescript zig }
 
 /// Changes a source of the project `mine`.
 fn change(folder: &TempDir, source: &str, from: &str, to: &str) {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use clap::Args;
 use flowloom::has_more_privileges;
 use flowloom::plugin::{
-    ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, FunctionUse, PluginSource,
-    escaped_path,
+    ChildCompiler, CompileCache, CompileError, CompiledModule, Compiler, FeatureText, FunctionUse,
+    PluginSource, escaped_path,
 };
 
 use super::exit::{Exit, Failure};
@@ -123,6 +123,13 @@ impl Compiler for CommandCompiler {
         }
         compiled
     }
+
+    fn component_of(&self, features: &FeatureText) -> Result<Vec<u8>, CompileError> {
+        match &self.compiler {
+            CompilerKind::Cached(compiler) => compiler.component_of(features),
+            CompilerKind::Plain(compiler) => compiler.component_of(features),
+        }
+    }
 }
 
 impl CompileBounds {
@@ -154,6 +161,11 @@ impl CacheOption {
 }
 
 impl CompileOptions {
+    /// Returns the limits of the process that compiles a plugin.
+    pub(super) fn bounds(&self) -> &CompileBounds {
+        &self.bounds
+    }
+
     /// Returns the folder of compiled plugins, as [`CacheOption::folder`] does.
     pub(super) fn folder(&self, account: Option<&Account>) -> Option<PathBuf> {
         self.cache.folder(account)

@@ -139,12 +139,17 @@ impl Failure {
     /// Converts the error of a plugin that cannot be loaded.
     pub(super) fn of_plugin(error: PluginError, advice: GrantAdvice<'_>) -> Self {
         match &*error.problem {
-            LoadErrorKind::NotGranted { missing, .. } => {
+            LoadErrorKind::NotGranted { missing, place, .. } => {
                 let text = error.to_string();
                 // The hint says what the plugin needs, in the words of the command.
-                let message = text
+                let mut message = text
                     .split_once("; it needs ")
-                    .map_or(&*text, |(message, _)| message);
+                    .map_or(&*text, |(message, _)| message)
+                    .to_owned();
+                if let Some(place) = place {
+                    message += "\n";
+                    message += place;
+                }
                 Self::failed(message).hint(advice.hint(&error.name, &missing.to_string()))
             }
             _ => Self::failed(error),

@@ -105,7 +105,7 @@ impl Plan {
         self.metering.set(&mut config);
         config.select.clone_from(&self.select);
         config.policy.clone_from(&self.plugins.policy);
-        config.plugins = self.plugins.specs().map(Into::into).collect();
+        config.plugins = self.plugins.specs()?.into_iter().map(Into::into).collect();
         config.plugin_folder.clone_from(&self.plugins.folder);
         let mut options = PlanOptions::default();
         options.task_bytes = self.task_size;

@@ -18,14 +18,22 @@ pub(super) const PLUGINS: &str = "Plugins";
 pub(super) struct RunPlugins {
     /// Run a plugin (repeatable).
     ///
-    /// FILE is a WebAssembly component. The default NAME is the file name up to its first dot. Options of the
+    /// FILE is a WebAssembly component, or a file *.features (docs/features.md). The default NAME is the file name up to its first dot. Options of the
     /// plugin follow the file; `KEY=@FILE` passes the text of a file as the value.
     #[arg(id = "plugins", long = "plugin", value_name = "[NAME=]FILE[,KEY=VALUE…]", help_heading = PLUGINS)]
     plugin: Vec<PluginSpec>,
 
+    /// Add a column that an expression defines (repeatable).
+    ///
+    /// All expressions of a run are one plugin, whose name is `features`: its columns begin with
+    /// `udps.features.`. It gets the grants that it needs. docs/features.md describes the language. Example:
+    /// `--feature 'big = count(where ip_size > 1000)'`.
+    #[arg(long = "feature", value_name = "NAME = EXPRESSION", help_heading = PLUGINS)]
+    features: Vec<String>,
+
     /// Run all plugins of a folder.
     ///
-    /// Flowloom runs the files *.wasm in the order of their names, without options, after the plugins of
+    /// Flowloom runs the files *.wasm and *.features in the order of their names, without options, after the plugins of
     /// --plugin.
     #[arg(long = "plugins", value_name = "DIR", help_heading = PLUGINS)]
     pub(super) folder: Option<PathBuf>,
@@ -74,7 +82,7 @@ enum PluginCalls {
 impl RunPlugins {
     /// Returns whether the run has no plugins.
     pub(super) fn is_empty(&self) -> bool {
-        self.plugin.is_empty() && self.folder.is_none()
+        self.plugin.is_empty() && self.features.is_empty() && self.folder.is_none()
     }
 
     /// Returns the files of plugins that are named one by one.
@@ -94,25 +102,35 @@ impl RunPlugins {
         }
     }
 
-    /// Returns the plugins that are named one by one, with their grants.
-    pub(super) fn specs(&self) -> impl Iterator<Item = PluginSpec> {
-        self.plugin.iter().map(|plugin| {
+    /// Returns the plugins that are named one by one, with their grants, and that of the features.
+    pub(super) fn specs(&self) -> Result<Vec<PluginSpec>, Failure> {
+        let plugins = self.plugin.iter().cloned().chain(self.features()?);
+        let specs = plugins.map(|plugin| {
             let granted = self.grants.iter().filter(|(name, _)| *name == plugin.name);
             let plugin = granted.fold(plugin.clone(), |plugin, (_, grants)| plugin.grant(*grants));
             plugin.calls(self.calls())
-        })
+        });
+        Ok(specs.collect())
+    }
+
+    /// Returns the plugin of `--feature`. It gets the grants that it needs, because the user of the command wrote it.
+    fn features(&self) -> Result<Option<PluginSpec>, Failure> {
+        if self.features.is_empty() {
+            return Ok(None);
+        }
+        let text = self.features.join("\n");
+        let spec = PluginSpec::features("--feature", text).map_err(Failure::usage)?;
+        Ok(Some(spec))
     }
 
     /// Adds the plugins to a run.
     pub(super) fn add_to(&self, mut builder: StreamerBuilder) -> Result<StreamerBuilder, Failure> {
         let calls = self.calls();
-        for plugin in self.specs() {
-            builder = builder.plugin(plugin);
-        }
+        let specs = self.specs()?;
         let mut others = self
             .grants
             .iter()
-            .filter(|(name, _)| !self.plugin.iter().any(|plugin| plugin.name == *name));
+            .filter(|(name, _)| !specs.iter().any(|plugin| plugin.name == *name));
         if let Some(folder) = &self.folder {
             let folder = PluginFolder::new(folder).followed(self.watch).calls(calls);
             let folder = others.fold(folder, |folder, (name, grants)| folder.grant(name, *grants));
@@ -121,6 +139,9 @@ impl RunPlugins {
             return Err(Failure::usage(format_args!(
                 "--grant {name}=…: this run has no plugin of that name"
             )));
+        }
+        for plugin in specs {
+            builder = builder.plugin(plugin);
         }
         Ok(builder)
     }

@@ -200,7 +200,8 @@ impl LoadErrorKind {
                 missing,
                 place: None,
             } => {
-                let is_payload = |data: &RequestedData| matches!(data, RequestedData::PayloadBytes(_));
+                let is_payload =
+                    |data: &RequestedData| matches!(data, RequestedData::PayloadBytes(_));
                 let place = match requested.iter().any(is_payload) {
                     true => find(),
                     false => None,

@@ -36,7 +36,7 @@ impl Build {
     /// commands then find its machine code in the cache.
     pub(super) fn run(self) -> Result<Exit, Failure> {
         let project = Project::open(&self.folder)?;
-        let built = build(&project)?;
+        let built = build(&project, self.compile.bounds())?;
         let opened = open::open(&project, built.file(), self.compile.compiler_of_build())?;
         let (time, bytes) = (built.time, built.bytes);
         let component = built.publish()?;

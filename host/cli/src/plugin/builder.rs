@@ -9,11 +9,13 @@ use std::{env, fs};
 
 use flowloom::sink::OutputFiles;
 
+use super::super::compile::CompileBounds;
 use super::super::exit::Failure;
 use super::super::overlap::Inputs;
 use super::super::standard;
+use super::language::Language;
 use super::project::{FILE, Project};
-use super::sdk;
+use super::{compile, component_file, sdk};
 
 /// Exit code of the build scripts if a compiler is missing.
 const COMPILER_MISSING: i32 = 69;
@@ -62,8 +64,8 @@ impl Drop for Built {
     }
 }
 
-/// Runs the build script of the language's SDK, which calls the compiler.
-pub(super) fn build(project: &Project) -> Result<Built, Failure> {
+/// Builds the component: runs the build script of the language's SDK, which calls the compiler, or compiles features.
+pub(super) fn build(project: &Project, bounds: &CompileBounds) -> Result<Built, Failure> {
     let (plugin, language) = (&project.plugin, project.plugin.language);
     let cannot = |what: &dyn std::fmt::Display| {
         Failure::failed(format_args!("cannot build {}: {what}", plugin.name))
@@ -74,6 +76,9 @@ pub(super) fn build(project: &Project) -> Result<Built, Failure> {
             "{}, which flowloom-plugin.toml names, does not exist",
             source.display()
         )));
+    }
+    if language == Language::Features {
+        return build_features(project, &source, bounds);
     }
     let copy = project.folder.join(&plugin.sdk);
     if plugin.sdk == *sdk::FOLDER && !copy.exists() {
@@ -147,6 +152,25 @@ pub(super) fn build(project: &Project) -> Result<Built, Failure> {
         new: Some(project.component().with_file_name(new)),
         component: project.component(),
         bytes: bytes.len(),
+        time: start.elapsed(),
+    })
+}
+
+/// Compiles features.
+fn build_features(
+    project: &Project,
+    source: &Path,
+    bounds: &CompileBounds,
+) -> Result<Built, Failure> {
+    let start = Instant::now();
+    let component = compile::component(&compile::read(source)?, bounds)?;
+    let file = project.component();
+    let new = file.with_file_name(format!("{}.new.wasm", project.plugin.name));
+    component_file::write(&new, &component)?;
+    Ok(Built {
+        new: Some(new),
+        component: file,
+        bytes: component.len() as u64,
         time: start.elapsed(),
     })
 }

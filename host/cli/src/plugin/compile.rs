@@ -1,17 +1,19 @@
 //! `flowloom plugin compile`
 
-use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use flowloom::BoundedRead;
 use flowloom::features::{Limits, Program};
-use flowloom::plugin::escaped_path;
+use flowloom::plugin::{CompileError, Compiler, FeatureText, escaped_path};
 use flowloom::sink::OutputFiles;
 
+use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
+use super::super::number::within;
 use super::super::overlap::Inputs;
 use super::super::standard;
+use super::component_file;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -32,42 +34,40 @@ pub(crate) struct Compile {
     /// Write the component to FILE.
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+
+    /// Limit of the state of a flow, in bytes.
+    ///
+    /// The state of all live flows must fit into the memory of the plugin, which is 256 MiB by default.
+    #[arg(long, value_name = "BYTES", default_value_t = Limits::default().state_bytes, value_parser = within(1..=MAX_STATE_BYTES), allow_negative_numbers = true)]
+    state_bytes: u32,
+
+    #[command(flatten)]
+    bounds: CompileBounds,
 }
 
-/// The maximum size of a file of features.
-const MAX_BYTES: u64 = 64 << 10;
+/// The largest limit of the state of a flow.
+const MAX_STATE_BYTES: u32 = 4_096;
 
 impl Compile {
     pub(super) fn run(self) -> Result<Exit, Failure> {
-        let source = escaped_path(&self.source);
         let mut inputs = Inputs::default();
         inputs.add("the file of features", [&self.source]);
         inputs.check(&[("the component", OutputFiles::new(&self.output))])?;
         standard::check_path(&self.output)?;
-        let text = BoundedRead::new(MAX_BYTES)
-            .text(&self.source)
-            .map_err(|error| Failure::failed(format_args!("cannot read {source}: {error}")))?;
-        let program = Program::parse(&source, &text, &Limits::default())
-            // The first line has a prefix of its own.
-            .map_err(|error| Failure::failed(error.to_string().trim_start_matches("error: ")))?;
-        let component = program
-            .compile()
-            .map_err(|error| Failure::failed(format_args!("cannot compile {source}: {error}")))?;
-        let bytes = component.len();
-        fs::write(&self.output, component).map_err(|error| {
-            Failure::failed(format_args!(
-                "cannot write {}: {error}",
-                escaped_path(&self.output)
-            ))
-        })?;
+        let features = read(&self.source)?.state_bytes(self.state_bytes);
+        let component = component(&features, &self.bounds)?;
+        component_file::write(&self.output, &component)?;
+        let program = program(&features)?;
         let columns: Vec<_> = program
             .outputs()
             .iter()
             .map(|output| &*output.name)
             .collect();
         let mut text = format!(
-            "{}: {bytes} bytes\nadds         {}\n",
+            "{}: {} bytes, {} bytes of state per live flow\nadds         {}\n",
             escaped_path(&self.output),
+            component.len(),
+            program.state_bytes(),
             columns.join(", ")
         );
         let grants = program.grants();
@@ -77,4 +77,37 @@ impl Compile {
         standard::print(text)?;
         Ok(Exit::Done)
     }
+}
+
+/// Reads a file of features.
+pub(super) fn read(file: &Path) -> Result<FeatureText, Failure> {
+    let source = escaped_path(file);
+    let text = BoundedRead::new(FeatureText::MAX_BYTES)
+        .text(file)
+        .map_err(|error| Failure::failed(format_args!("cannot read {source}: {error}")))?;
+    Ok(FeatureText::new(source, text))
+}
+
+/// Compiles features to a component, in a process with limits.
+pub(super) fn component(
+    features: &FeatureText,
+    bounds: &CompileBounds,
+) -> Result<Vec<u8>, Failure> {
+    let component = bounds.compiler().component_of(features);
+    component.map_err(|error| match error {
+        CompileError::BadFeatures(reason) => Failure::failed(reason),
+        error => Failure::failed(format_args!(
+            "cannot compile {}: {}",
+            features.origin,
+            error.reason()
+        )),
+    })
+}
+
+/// Returns the program of features that were compiled.
+fn program(features: &FeatureText) -> Result<Program, Failure> {
+    let mut limits = Limits::default();
+    limits.state_bytes = features.state_bytes;
+    Program::parse(&features.origin, &features.text, &limits)
+        .map_err(|error| Failure::failed(error.to_string().trim_start_matches("error: ")))
 }

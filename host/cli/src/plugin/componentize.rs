@@ -1,6 +1,5 @@
 //! `flowloom plugin componentize`
 
-use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -11,6 +10,7 @@ use super::super::compile::CompileBounds;
 use super::super::exit::{Exit, Failure};
 use super::super::overlap::Inputs;
 use super::super::standard;
+use super::component_file;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -55,12 +55,7 @@ impl Componentize {
                 "cannot convert {module} into a component: {reason}"
             ))
         })?;
-        fs::write(&self.output, component).map_err(|error| {
-            Failure::failed(format_args!(
-                "cannot write {}: {error}",
-                self.output.display()
-            ))
-        })?;
+        component_file::write(&self.output, &component)?;
         Ok(Exit::Done)
     }
 }

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use flowloom::plugin::{
-    Grants, Inspection, Manifest, OptionDescription, PluginSpec, escaped, shown,
+    FeatureSource, Grants, InspectedFeatures, Inspection, Manifest, OptionDescription, PluginSpec,
+    escaped, shown,
 };
 
 /// Describes an option in one line.
@@ -19,6 +20,22 @@ fn described(option: &OptionDescription) -> String {
     };
     let description = escaped(&option.description);
     format!("{}, {accepts}, {default}: {description}", option.name)
+}
+
+/// Says whether a component is what its text of features says.
+fn text_of(features: &InspectedFeatures) -> String {
+    let FeatureSource {
+        language, flowloom, ..
+    } = &features.source;
+    let compared = match features.is_exact {
+        true => "this Flowloom compiles it to the same bytes",
+        false => "NOT what its text says: this Flowloom compiles the text to other bytes",
+    };
+    let version = match (features.is_exact, flowloom == env!("CARGO_PKG_VERSION")) {
+        (false, false) => format!(", which may be due to its version, {}", escaped(flowloom)),
+        _ => String::new(),
+    };
+    format!("in language {language} (flowloom plugin source); {compared}{version}")
 }
 
 /// Writes the description. `costs` is what the plugin costs before its first event, and `missing` are the grants that
@@ -46,6 +63,9 @@ pub(super) fn write(
     let size = format!("{} bytes", inspection.component_bytes);
     line("file", costs.unwrap_or(&size))?;
     line("sha256", &inspection.sha256.to_string())?;
+    if let Some(features) = &inspection.features {
+        line("features", &text_of(features))?;
+    }
     // Types need no function of the host.
     let imports = inspection
         .imports

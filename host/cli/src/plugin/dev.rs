@@ -94,7 +94,7 @@ impl Dev {
         let project = Project::open(&self.folder)?;
         let built = thread::scope(|scope| {
             scope.spawn(|| self.show_in_process(&project));
-            build(&project)
+            build(&project, self.compile.bounds())
         })?;
         let opened = open::open(&project, built.file(), self.compile.compiler_of_build())?;
         let (time, bytes) = (built.time, built.bytes);

@@ -19,10 +19,17 @@ pub(super) enum Language {
     TypeScript,
     Python,
     Go,
+    /// Expressions, which need no other compiler.
+    Features,
 }
 
 impl Language {
-    /// Returns the name of its folder in `sdk/`.
+    /// Returns whether plugins need an SDK and a compiler.
+    pub(super) fn has_sdk(self) -> bool {
+        self != Self::Features
+    }
+
+    /// Returns the name of its folder in `sdk/`. Features have none.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Rust => "rust",
@@ -31,6 +38,7 @@ impl Language {
             Self::JavaScript | Self::TypeScript => "javascript",
             Self::Python => "python",
             Self::Go => "go",
+            Self::Features => "features",
         }
     }
 }

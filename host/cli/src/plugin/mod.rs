@@ -6,6 +6,7 @@ mod builder;
 mod cache;
 mod check;
 mod compile;
+mod component_file;
 mod componentize;
 mod description;
 mod dev;
@@ -16,6 +17,7 @@ mod new;
 mod open;
 mod project;
 mod sdk;
+mod source;
 mod sources;
 mod start_costs;
 mod test;
@@ -67,6 +69,8 @@ pub(super) enum Plugin {
     Cache(cache::Cache),
     /// Compile a file of features to a component, without another compiler.
     Compile(compile::Compile),
+    /// Print the text of features that a component was compiled from.
+    Source(source::Source),
     /// Convert a core WebAssembly module into a component.
     Componentize(componentize::Componentize),
     /// Compile a plugin from standard input. The other commands run this in a separate process.
@@ -86,6 +90,7 @@ impl Plugin {
             Self::Cache(cache) => cache.run(),
             Self::Componentize(componentize) => componentize.run(),
             Self::Compile(compile) => compile.run(),
+            Self::Source(source) => source.run(),
             Self::CompileProcess => super::compile::run(),
         }
     }
@@ -96,8 +101,8 @@ impl Plugin {
 struct PluginOptions {
     /// The plugin, with its name and options.
     ///
-    /// FILE is a WebAssembly component, or the folder of a plugin that was built. The default NAME is the file name
-    /// up to its first dot. Options of the plugin follow the file; `KEY=@FILE` passes the text of a file as the
+    /// FILE is a WebAssembly component, a file *.features, or the folder of a plugin that was built. The default NAME
+    /// is the file name up to its first dot. Options of the plugin follow the file; `KEY=@FILE` passes the text of a file as the
     /// value.
     #[arg(value_name = "[NAME=]FILE[,KEY=VALUE…]", default_value = ".", value_parser = plugin)]
     plugin: PluginSpec,

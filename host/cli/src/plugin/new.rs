@@ -66,6 +66,12 @@ pub(crate) struct New {
 impl New {
     pub(super) fn run(self) -> Result<Exit, Failure> {
         check_name(&self.name)?;
+        if self.language == Language::Features && self.example != Example::Largest {
+            return Err(Failure::usage(
+                "--example: features have only the example `largest`; the others return text, which needs a programming \
+                 language",
+            ));
+        }
         let folder = Path::new(&self.name);
         let sdk = match &self.sdk {
             Some(sources) => sdk::of_sources(sources)?.display().to_string(),
@@ -82,7 +88,7 @@ impl New {
         for (path, contents) in self.files(&sdk) {
             sdk::write(&folder.join(path), &contents)?;
         }
-        if self.sdk.is_none() {
+        if self.sdk.is_none() && self.language.has_sdk() {
             sdk::write_copy(&folder.join(sdk::FOLDER), self.language)?;
         }
         let source = match self.language {
@@ -125,7 +131,9 @@ impl New {
                 .replace("@SDK@", sdk)
         };
         let templates = template(self.language, self.example);
-        let texts = COMMON.iter().chain(&templates);
+        let has_own = |path: &str| templates.iter().any(|(own, _)| *own == path);
+        let common = COMMON.iter().filter(|(path, _)| !has_own(path));
+        let texts = common.chain(&templates);
         let texts = texts.map(|(path, text)| ((*path).to_owned(), filled(text).into_bytes()));
         let test = |extension: &str| format!("tests/{}.{extension}", shared.capture);
         let tests = [
@@ -214,6 +222,7 @@ fn built(language: Language) -> &'static str {
         Language::JavaScript => "plugin.js",
         Language::TypeScript => "plugin.ts",
         Language::Python => "plugin.py",
+        Language::Features => "plugin.features",
     }
 }
 
@@ -258,6 +267,14 @@ fn template(language: Language, example: Example) -> Vec<File> {
         Language::Go => vec![
             ("main.go", code!(example, "go/", "main.go", ".go")),
             ("go.mod", text!("go/go.mod")),
+        ],
+        Language::Features => vec![
+            ("plugin.features", text!("features/plugin.features")),
+            ("README.md", text!("features/README.md")),
+            (
+                "flowloom-plugin.toml",
+                text!("features/flowloom-plugin.toml"),
+            ),
         ],
     }
 }
@@ -320,7 +337,11 @@ mod tests {
     fn every_language_has_every_example() {
         let mut codes = BTreeSet::new();
         for &language in Language::value_variants() {
-            for &example in Example::value_variants() {
+            let examples = match language {
+                Language::Features => &[Example::Largest][..],
+                _ => Example::value_variants(),
+            };
+            for &example in examples {
                 let new = New {
                     name: "mine".to_owned(),
                     language,

@@ -198,8 +198,10 @@ fn files(language: Language) -> impl Iterator<Item = &'static File> {
         Language::JavaScript | Language::TypeScript => &[CONTRACT, JAVASCRIPT],
         Language::Python => &[CONTRACT, PYTHON],
         Language::Go => &[CONTRACT, GO],
+        Language::Features => &[],
     };
-    COMMON.iter().chain(of_language.iter().copied().flatten())
+    let common = if language.has_sdk() { COMMON } else { &[] };
+    common.iter().chain(of_language.iter().copied().flatten())
 }
 
 /// Writes the SDK of a language and the contract into a folder.

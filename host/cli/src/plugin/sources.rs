@@ -75,6 +75,7 @@ fn extensions(language: Language) -> &'static [&'static str] {
         Language::JavaScript | Language::TypeScript => &["js", "mjs", "ts", "json"],
         Language::Python => &["py"],
         Language::Go => &["go", "mod"],
+        Language::Features => &["features"],
     }
 }
 

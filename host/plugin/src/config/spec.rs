@@ -3,11 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use flowloom_expr::ExprError;
+use flowloom_expr::features::{self, Program};
+
 use super::limits::Limits;
 use crate::bounded_file::BoundedRead;
 use crate::digest::Sha256;
 use crate::grants::Grants;
 use crate::source::PluginSource;
+
+/// The maximum size of a text of features in bytes.
+pub(crate) const MAX_TEXT: u64 = 64 << 10;
 
 /// One plugin to load: `[NAME=]FILE[,key=value…]` on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +69,30 @@ impl PluginSpec {
             calls: CallMode::default(),
             follows_links: true,
         }
+    }
+
+    /// Creates a spec for features as text. Its name is `features`, and it gets the grants that the text needs: the
+    /// author of the text is the operator. `origin` is the name of the text in messages.
+    ///
+    /// # Errors
+    ///
+    /// The text has errors, or is too long.
+    pub fn features(origin: &str, text: String) -> Result<Self, SpecError> {
+        let too_long = text.len() as u64 > MAX_TEXT;
+        if too_long {
+            return Err(SpecError::LongText {
+                origin: origin.to_owned(),
+                bytes: text.len(),
+            });
+        }
+        let program = Program::parse(origin, &text, &features::Limits::default())?;
+        let mut spec = Self::named("features", PluginSource::Features(text));
+        for grant in program.grants() {
+            // The names of grants are those of the tables of fields.
+            let grant: Grants = grant.parse().expect("it is a grant");
+            spec = spec.grant(grant);
+        }
+        Ok(spec)
     }
 
     /// Creates a spec for each file `*.wasm` and `*.features` of a folder, in the order of their names.
@@ -145,6 +175,15 @@ fn stem(file: &Path) -> String {
     name.split('.').next().unwrap_or_default().to_owned()
 }
 
+/// Returns the text of an error without its first word, because messages have their own prefix.
+fn message(error: &ExprError) -> String {
+    let text = error.to_string();
+    match text.strip_prefix("error: ") {
+        Some(text) => text.to_owned(),
+        None => text,
+    }
+}
+
 /// The reason why a text or a folder gives no plugin.
 #[derive(Debug, thiserror::Error)]
 #[allow(missing_docs, reason = "the texts say what each is")]
@@ -158,6 +197,11 @@ pub enum SpecError {
         folder: String,
         error: std::io::Error,
     },
+    /// The text of features has errors. Its text has several lines, which show the places.
+    #[error("{}", message(.0))]
+    Features(#[from] ExprError),
+    #[error("{origin}: the text has {bytes} bytes; at most {MAX_TEXT} are accepted")]
+    LongText { origin: String, bytes: usize },
     #[error("the plugin folder {folder} has {count} plugins; at most {max} are accepted", max = PluginSpec::MAX_IN_FOLDER)]
     TooMany { folder: String, count: usize },
     #[error("option '{key}': cannot read {file}: {error}")]

@@ -217,7 +217,12 @@ pub fn log_update(name: &str, source: &PluginSource, result: Result<bool, Update
     match result {
         Ok(true) => tracing::info!("plugin {name}: loaded {source}; newly started flows use it"),
         Ok(false) => {}
-        Err(error) => tracing::error!("{error}; the loaded plugins are unchanged"),
+        Err(error) => {
+            let error = error.to_string();
+            // An error in a text of features has several lines.
+            let separator = if error.contains('\n') { "\n" } else { "; " };
+            tracing::error!("{error}{separator}the loaded plugins are unchanged");
+        }
     }
 }
 
@@ -535,6 +540,7 @@ mod tests {
         let bytes = embedded(MODULE, "plugin");
         std::fs::write(file("a.wasm"), &bytes).unwrap();
         std::fs::write(file("b.wasm"), &bytes).unwrap();
+        std::fs::write(file("c.features"), "n = count()").unwrap();
         let registry = Registry::new(Settings::default().schema()).unwrap();
         // The plugin `b` is from elsewhere.
         let other = PluginSource::Bytes(bytes.into());
@@ -546,6 +552,12 @@ mod tests {
         let first = registry.get("a").expect("it is loaded");
         assert_eq!(first.spec().source.file(), Some(&*file("a.wasm")));
         assert!(Arc::ptr_eq(&registry.get("b").unwrap(), &other));
+        let outputs = |name| registry.get(name).unwrap().manifest().outputs.len();
+        assert_eq!(outputs("c"), 1);
+        std::fs::write(file("c.features"), "n = count()\nm = max(ip_size)").unwrap();
+        sync.has_scanned = false;
+        sync.scan();
+        assert_eq!(outputs("c"), 2);
         sync.scan();
         assert!(Arc::ptr_eq(&registry.get("a").unwrap(), &first));
         std::fs::remove_file(file("a.wasm")).unwrap();

@@ -3,6 +3,7 @@
 use flowloom_expr::features::{Limits, Program};
 
 use super::CompileError;
+use crate::config::spec::MAX_TEXT;
 
 /// Features as text, and what their compilation needs besides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +19,7 @@ pub struct FeatureText {
 
 impl FeatureText {
     /// The maximum size of a text in bytes.
-    pub const MAX_BYTES: u64 = 64 << 10;
+    pub const MAX_BYTES: u64 = MAX_TEXT;
 
     /// Creates a text with the default limit.
     pub fn new(origin: impl Into<String>, text: impl Into<String>) -> Self {

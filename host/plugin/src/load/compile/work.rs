@@ -51,7 +51,9 @@ fn work(request: Request) -> Result<Vec<u8>, CompileError> {
         Task::Componentize => return componentize(plugin),
         Task::CompileFeatures => {
             let no_text = || CompileError::BadFeatures("it is not a text of features".to_owned());
-            return FeatureText::decode(&plugin).ok_or_else(no_text)?.component();
+            return FeatureText::decode(&plugin)
+                .ok_or_else(no_text)?
+                .component();
         }
         Task::Compile => false,
         Task::CompileAndKeep => true,
