@@ -29,7 +29,7 @@ def test_every_parameter_of_the_library_is_a_parameter_with_its_default():
             default = str(default).lower()
         assert (list(default) if isinstance(default, tuple) else default) == value, name
     known = {OTHER.get(name, name) for name in library}
-    assert set(parameters) - known == {"source", "plugin_cache", "anonymization_key", "progress"}
+    assert set(parameters) - known == {"source", "features", "plugin_cache", "anonymization_key", "progress"}
 
 
 def test_every_parameter_is_documented():

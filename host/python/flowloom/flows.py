@@ -90,6 +90,7 @@ class Wasm:
         return {
             "file": file,
             "bytes": data,
+            "features": None,
             "name": self.name,
             "options": {str(key): str(value) for key, value in self.options.items()},
             "grants": self.grants,
@@ -135,6 +136,7 @@ def meter(
     max_nflows: int = 0,
     max_live_flows: int = 0,
     queue_bytes: int = 256 << 20,
+    features: Iterable[str] | str = (),
     plugins: Iterable[AnyPlugin] | AnyPlugin = (),
     plugin_folder: Path | None = None,
     plugin_cache: Path | None = None,
@@ -218,8 +220,12 @@ def meter(
         The number of live flows at which the oldest ends early; 0 is no limit.
     queue_bytes
         The memory for ended flows until they are read, in bytes.
+    features
+        Columns that expressions define, such as ``"big = count(where ip_size > 1000)"``: a text with one expression a line,
+        or a list of texts. All are one plugin, whose columns begin with ``udps.features.``. It may read the data that the
+        expressions need.
     plugins
-        Plugins: files of WebAssembly components, :class:`Wasm` with options and grants, or Python classes that inherit
+        Plugins: files of WebAssembly components or of features (``*.features``), :class:`Wasm` with options and grants, or Python classes that inherit
         from :class:`Plugin` (:class:`InProcess` adds a name and options). A run with Python classes has one meter.
     plugin_folder
         A folder of plugins.
@@ -285,7 +291,7 @@ def meter(
         sources_of(source),
         config.values,
         {
-            "plugins": [plugin._argument() for plugin in components],
+            "plugins": [plugin._argument() for plugin in components] + _features(features),
             "anonymization_key": anonymization_key,
             "package_folders": _package_folders(),
             "command": command(),
@@ -683,6 +689,18 @@ def _by_kind(plugins: Iterable[AnyPlugin] | AnyPlugin) -> tuple[list[Wasm], list
         else:
             classes.append(InProcess(plugin))
     return components, classes
+
+
+def _features(features: Iterable[str] | str) -> list[dict[str, Any]]:
+    """Return the plugin of these expressions, if there are any."""
+    texts = [features] if isinstance(features, str) else list(features)
+    for text in texts:
+        if not isinstance(text, str):
+            raise ParameterError(f"features: {text!r} is not text")
+    if not texts:
+        return []
+    plugin = Wasm(b"", name="features")._argument()
+    return [plugin | {"bytes": None, "features": "\n".join(texts)}]
 
 
 def _names(value: Sequence[str], name: str) -> list[str]:

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use flowloom::dissect::Ndpi;
 use flowloom::fields::{PACKET_FIELDS, PacketExtract};
 use flowloom::plan::{Plan, PlanError, PlanOptions, Task};
-use flowloom::plugin::{ChildCompiler, CompileCache, FunctionUse, Grants, PluginSource};
+use flowloom::plugin::{
+    ChildCompiler, CompileCache, FunctionUse, Grants, PluginSource, PluginSpec,
+};
 use flowloom::{AnonymizationKey, FlowObserver, PluginConfig, RunConfig, StreamerBuilder};
 use pyo3::prelude::*;
 
@@ -22,6 +24,9 @@ pub(crate) struct PluginArgument {
     file: Option<PathBuf>,
     #[pyo3(item)]
     bytes: Option<Vec<u8>>,
+    /// The text of features. They are a plugin with the grants that they need.
+    #[pyo3(item)]
+    features: Option<String>,
     #[pyo3(item)]
     name: Option<String>,
     #[pyo3(item)]
@@ -67,6 +72,12 @@ pub(crate) struct Arguments {
 
 impl PluginArgument {
     fn config(self, py: Python<'_>) -> PyResult<PluginConfig> {
+        if let Some(text) = self.features {
+            let spec = PluginSpec::features("features", text);
+            return spec
+                .map(Into::into)
+                .map_err(|error| exception(py, Class::Parameter, error));
+        }
         let source = match (self.file, self.bytes) {
             (Some(file), _) => PluginSource::File(file),
             (None, bytes) => PluginSource::Bytes(bytes.unwrap_or_default().into()),
