@@ -302,6 +302,43 @@ def dissection(path, python, repetitions, values):
     values.add(f"{EVERYTHING}, nDPI 4.2, CPU time", name_of(path), to_reader)
 
 
+def features(paths, repetitions, values):
+    """Print what features add per packet, beside packet_stats, which is compiled from Rust."""
+    of = lambda name: ["--plugin", ROOT / "plugins" / name / f"{name}.features"]
+    rows, lines = [], []
+    for path in paths:
+        packets, flows = size_of(path)
+        core = Command("flowloom, core features", meter(), [path])
+        stats = Command("packet_stats, from Rust", meter(), [path], plugin("packet_stats"))
+        one = Command("one feature", meter(), [path], ["--feature", "big = count(where ip_size > 1000)"])
+        ten = Command("ten features: packet_stats' own", meter(), [path], of("packet_stats"))
+        cic = Command("76 features: cicflowmeter", meter(), [path], of("cicflowmeter"))
+        commands = [core, stats, one, ten, cic]
+        interleave(commands, repetitions)
+        lines += [command.line for command in commands]
+        control = differences(stats.each(packets), core.each(packets))
+        for command in commands[1:]:
+            adds = differences(command.each(packets), core.each(packets))
+            to_stats = ratios(adds, control)
+            rows.append(
+                [name_of(path), command.name, middle(adds, 1), middle(to_stats, 2), f"{command.start_ms():.1f}"]
+            )
+            if command is not stats:
+                values.add(f"{command.name} add" + "s" * (command is one), name_of(path), to_stats)
+    print("### Features, beside a plugin from Rust\n")
+    table(["capture", "features", "add, ns a packet", "times packet_stats", "start, ms"], rows)
+    for line in lines:
+        print("    " + shlex.join(line))
+    print(flush=True)
+    plain = Command("no plugin", meter(), [])
+    compiled = Command("76 features", meter(), [], [*of("cicflowmeter"), "--plugin-cache", "none"])
+    times = []
+    for _ in range(25):
+        before, after = Measurement(plain.start_line), Measurement(compiled.start_line)
+        times.append((after.wall - before.wall) / 1e6)
+    values.add("compiling 76 features without a cache, elapsed time", "", times)
+
+
 def starts(values):
     """Measure the start of the command, by its CPU time on a capture without packets."""
     plugins = [word for name in FIVE for word in plugin(name)]
@@ -349,7 +386,7 @@ def main():
     arguments.add_argument("--captures", nargs="+", type=Path, help="captures for the mix")
     oracle = ROOT / "target" / "oracle" / "bin" / "python"
     arguments.add_argument("--nfstream-python", help="a Python that has NFStream (target/oracle/bin/python if it exists)")
-    tables = ["whole", "live", "memory", "prepared", "starts", "loading", "nfstream", "dissection"]
+    tables = ["whole", "live", "memory", "prepared", "features", "starts", "loading", "nfstream", "dissection"]
     arguments.add_argument("--only", nargs="+", default=tables, help="which tables")
     arguments.add_argument("--no-build", action="store_true", help="use the existing build")
     given = arguments.parse_args()
@@ -389,6 +426,9 @@ def main():
         memory(10_000_000 // scale, values)
     if "prepared" in given.only:
         prepared(zipf, values)
+    if "features" in given.only:
+        uniform = traffic(f"uniform{size}", "uniform", "--flows", 1_000, "--packets", packets)
+        features([uniform, zipf], repetitions, values)
     if "starts" in given.only:
         starts(values)
     if "loading" in given.only:
