@@ -59,11 +59,12 @@ impl Inspection {
         let text = code.features().cloned();
         let bytes = engine.component(code)?;
         let component_bytes = bytes.len();
+        let (component, cost) = engine.compile_only(bytes.clone(), &spec.source)?;
+        // The compiler has accepted the structure of the component.
         let features = FeatureSource::of(&bytes).map(|source| InspectedFeatures {
             is_exact: source.gives(&bytes, engine),
             source,
         });
-        let (component, cost) = engine.compile_only(bytes, &spec.source)?;
         let ty = component.component_type();
         let imports = ty.imports(engine.engine()).map(|(name, _)| name.to_owned());
         let exports = ty.exports(engine.engine()).map(|(name, _)| name.to_owned());
