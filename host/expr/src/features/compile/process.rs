@@ -1,5 +1,6 @@
 //! The function `process`: the loop over the events of a batch.
 
+use flowloom_core::value::Type as FieldType;
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::code::{Code, at};
@@ -9,6 +10,7 @@ use super::memory::{MAX_EVENTS, Memory, RECORD_VALID_LEN, RECORD_VALUES_LEN, col
 use super::payload::Payload;
 use super::program::{Field, Program, Type};
 use super::update::{self, Row};
+use crate::features::names::LARGEST_SIZE;
 
 // Offsets in the record `batch`.
 const KINDS: u32 = 0;
@@ -244,6 +246,7 @@ fn write_packet(program: &Program, layout: &Layout, locals: &Locals, code: &mut 
         code.ins().local_get(*column);
         load_column(field.ty, locals.packet, code);
         code.ins().local_set(value);
+        limit(field, value, code);
         row.packet.push(value);
         if field.name == super::check::DIRECTION.name {
             row.direction = Some(value);
@@ -291,6 +294,19 @@ fn write_packet(program: &Program, layout: &Layout, locals: &Locals, code: &mut 
         row.age = Some(age);
     }
     update::write(program, layout, &mut row, locals.state, code);
+}
+
+/// Replaces a value that exceeds the interval of its field by the largest one.
+fn limit(field: &Field, value: u32, code: &mut Code) {
+    let largest = match field.ty {
+        FieldType::U64 => i64::MAX,
+        _ if field.name.ends_with("_size") => LARGEST_SIZE,
+        _ => return,
+    };
+    let ins = &mut code.ins();
+    ins.local_get(value).i64_const(largest);
+    ins.local_get(value).i64_const(largest);
+    ins.i64_lt_u().select().local_set(value);
 }
 
 /// Completes the lengths in the list of output columns, and returns the list.
