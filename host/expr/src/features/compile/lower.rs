@@ -226,6 +226,8 @@ impl Lowering<'_> {
                 at: *at,
                 bytes: *bytes,
             },
+            // It reads no payload.
+            Node::PayloadStarts(with) if with.is_empty() => Expr::Bool(true),
             Node::PayloadStarts(with) => Expr::PayloadStarts(with.clone()),
             Node::PayloadSlice(..) => return unsupported("a part of the payload"),
             Node::Element(..) | Node::Prefix(..) => return unsupported("a list"),
