@@ -295,17 +295,21 @@ impl Expressions<'_> {
             .i64_extend_i32_u()
             .local_set(is_adjusted);
         match operator {
-            Operator::FloorDiv | Operator::FloorTo => {
+            Operator::FloorDiv => {
                 ins.local_get(a).local_get(b).i64_div_s();
                 ins.local_get(is_adjusted).i64_sub();
-                if operator == Operator::FloorTo {
-                    ins.local_get(b).i64_mul();
-                }
             }
             _ => {
+                if operator == Operator::FloorTo {
+                    ins.local_get(a);
+                }
                 ins.local_get(remainder).local_get(is_adjusted);
                 ins.local_get(b).i64_mul().i64_add();
             }
+        }
+        if operator == Operator::FloorTo {
+            // It can be less than the smallest integer.
+            super::saturating::write(Operator::SaturatingSub, self.code);
         }
         self.both(valid, Some(has_divisor))
     }
