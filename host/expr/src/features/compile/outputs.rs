@@ -274,6 +274,7 @@ impl Flow<'_> {
             return;
         }
         let [sum, sum_high, squares, squares_high] = [(); 4].map(|()| code.local(ValType::I64));
+        let [product, carry] = [(); 2].map(|()| code.local(ValType::I64));
         let is_large = code.local(ValType::I32);
         let float_sum = code.local(ValType::F64);
         let ins = &mut code.ins();
@@ -298,8 +299,16 @@ impl Flow<'_> {
         ins.local_get(sum).i64_const(63).i64_shr_s();
         ins.local_get(sum_high).i64_ne();
         ins.local_get(count).local_get(squares_high).call(MULTIPLY);
-        ins.i64_eqz().i32_eqz().local_set(is_large);
-        ins.i64_const(0).i64_lt_s().local_get(is_large).i32_or();
+        ins.i64_eqz()
+            .i32_eqz()
+            .local_set(is_large)
+            .local_set(product);
+        // The low halves can have a carry.
+        ins.local_get(count).local_get(squares).call(MULTIPLY);
+        ins.local_set(carry).drop();
+        ins.local_get(product).local_get(carry).i64_add();
+        ins.local_get(product).i64_or().i64_const(0).i64_lt_s();
+        ins.local_get(is_large).i32_or();
         ins.i32_or().if_(BlockType::Result(ValType::F64));
         // Floats instead; not below 0.
         ins.local_get(count).f64_convert_i64_u();
