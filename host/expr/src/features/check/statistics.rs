@@ -155,10 +155,10 @@ impl Checker {
         let variance = Type::new(kind).nullable(is_nullable);
         let node = match ty.kind.is_whole() {
             true => {
-                let is_wide = ty.kind == Kind::Integer && !self.can_be_summed(value);
-                let sum = match is_wide {
-                    true => Accumulate::WideSum,
-                    false => Accumulate::Sum,
+                // A sum of times stops at 64 bits, which the variance does not.
+                let sum = match self.can_be_summed(value) {
+                    true => Accumulate::Sum,
+                    false => Accumulate::WideSum,
                 };
                 Node::Variance {
                     count: self.counter(Some(value), seen),

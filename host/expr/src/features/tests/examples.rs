@@ -188,7 +188,7 @@ fn shapes() {
     // Gaps of direction src2dst: 30 and 70 ms.
     let deviation = 800.0_f64.sqrt();
     let regular = "let up_gap = iat, src2dst\nregular = 1 - stddev(up_gap) / mean(up_gap)";
-    check(regular, &float(1.0 - deviation / 50.0), 37);
+    check(regular, &float(1.0 - deviation / 50.0), 53);
     let [x, y] = [[20.0, 70.0, 600.0, 1_300.0], [10.0, 20.0, 70.0, 600.0_f64]];
     let mean = |of: [f64; 4]| of.iter().sum::<f64>() / 4.0;
     let covariance = |a: [f64; 4], b: [f64; 4]| -> f64 {
