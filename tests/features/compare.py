@@ -3,14 +3,14 @@
 
     tests/features/compare.py [--flowloom FILE] [--examples FOLDER] [CAPTURE...]
 
-The example `feature_components` of flowloom-expr writes components of programs that it makes itself. The example
-`compile_features` compiles `language.features`. Flowloom runs the components over the captures of
-tests/captures. The direction and size of each packet of a flow come from `--splt-analysis`, the core's own
+The example `compile_features` of flowloom-expr compiles the files of features beside this program. Flowloom runs the
+components over the captures of tests/captures. The direction and size of each packet of a flow come from `--splt-analysis`, the core's own
 statistics from `--statistical-analysis`. Values of integers must be equal; those of sums of floats may differ by 1e-9 of
 their size. Times of the core are truncated to milliseconds; times of features are not, and may differ by 1 ms.
 """
 
 import argparse
+import itertools
 import json
 import math
 import subprocess
@@ -19,12 +19,14 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# The files of features, without their suffix.
+NAMES = ["one", "stats", "sizes", "times", "language"]
 # More packets than any flow of the captures has.
 PACKETS = 1000
 
 
 def statistics(values):
-    """The statistics of the example `sizes`."""
+    """The statistics of sizes.features."""
     n = len(values)
     out = {"count": n, "sum": sum(values)}
     for name in ["mean", "stddev", "variance_pop", "min", "max", "first", "last"]:
@@ -48,7 +50,7 @@ def statistics(values):
 
 
 def expected(flow):
-    """All values of the examples, by the name of the column."""
+    """All values of the files but language.features, by the name of the column."""
     packets = [(d, s) for d, s in zip(flow["splt_direction"], flow["splt_ps"]) if d >= 0]
     assert len(packets) == flow["bidirectional_packets"] < PACKETS
     sizes = [size for _, size in packets]
@@ -84,18 +86,15 @@ def expected(flow):
 
 
 def times(flow, sizes, down, out):
-    """The values of the example `times`."""
+    """The values of times.features."""
     for direction in ["bidirectional", "src2dst", "dst2src"]:
         for name in ["mean", "stddev", "min", "max"]:
             value = flow[f"{direction}_{name}_piat_ms"] if flow[f"{direction}_packets"] > 1 else None
             out[f"udps.times.{direction}_{name}"] = value
-    found = flow["udps"]["times"]
-    for name in ["first", "last"]:
-        out[f"udps.times.{name}_ms"] = flow[f"bidirectional_{name}_seen_ms"]
-    large = [size * ((1 << 40) - 1) for size in sizes]
+    large = [size * ((1 << 32) - 1) for size in sizes]
     n = len(large)
     spread = n * sum(v * v for v in large) - sum(large) ** 2
-    huge = [size << 46 for size in sizes]
+    huge = [min(size, 65535) << 47 for size in sizes]
     huge_sum, huge_squares = sum(huge), min(sum(v * v for v in huge), (1 << 127) - 1)
     huge_spread = float(n * huge_squares - huge_sum**2)
     # Floats where the sum needs more than 64 bits, or the count times the squares more than 127.
@@ -103,13 +102,13 @@ def times(flow, sizes, down, out):
         huge_spread = max(float(n) * float(huge_squares) - float(huge_sum) * float(huge_sum), 0.0)
     largest = (1 << 63) - 1
     values = {
-        "age": found["last_ns"] - found["first_ns"],
+        "age": flow["udps"]["times"]["duration_ns"],
         "large_mean": float(sum(large)) / float(n),
-        "large_sum": sum(large),
         "large_variance": float(spread) / (float(n) * float(max(n - 1, 1))),
         "huge_mean": float(huge_sum) / float(n),
         "huge_variance": huge_spread / (float(n) * float(max(n - 1, 1))),
         "third": down[2] if len(down) > 2 else None,
+        "none": None,
         "sum_of_three": sum(down[:3]),
         "add": largest,
         "add_negative": -largest,
@@ -150,6 +149,15 @@ def language(flow):
     sizes = [size for _, size in packets]
     up = [size for direction, size in packets if direction == 0]
     down = [size for direction, size in packets if direction == 1]
+    # Runs of packets with one direction, and of large packets that begin with each of the largest.
+    talks = [(d, [s for _, s in talk]) for d, talk in itertools.groupby(packets, lambda packet: packet[0])]
+    growths = [len(b) - len(a) for (_, a), (_, b) in zip(talks, talks[1:])]
+    down_talks = [sum(talk) for direction, talk in talks if direction == 1]
+    bursts = []
+    for size in [size for size in down if size > 100]:
+        if size > 1000 or not bursts:
+            bursts.append([])
+        bursts[-1].append(size)
     ports = [flow["dst_port"]] * bool(up) + [flow["src_port"]] * bool(down)
     exact = {
         "big": sum(size > 1000 for size in sizes),
@@ -170,6 +178,11 @@ def language(flow):
         "rounded": sum(size // 64 * 64 for size in sizes),
         "float_skew": shape(sizes, 3),
         "float_kurtosis": shape(sizes, 4) - 3 if shape(sizes, 4) else None,
+        "talks": len(talks),
+        "longest_talk": max(len(talk) for _, talk in talks),
+        "talk_bytes": sum(down_talks) / len(down_talks) if down_talks else None,
+        "talk_growth": max(growths, default=None),
+        "large_bursts": sum(max(burst) > 1000 for burst in bursts[:-1]),
         "half_ms": flow["bidirectional_duration_ms"] // 2,
     }
     is_many, is_many_up = flow["bidirectional_packets"] > 1, flow["src2dst_packets"] > 1
@@ -202,11 +215,11 @@ def main():
     args = parser.parse_args()
     captures = args.captures or sorted((ROOT / "tests/captures").glob("*.pcap*"))
     with tempfile.TemporaryDirectory() as folder:
-        subprocess.run([args.examples / "feature_components", folder], check=True)
-        text = Path(__file__).with_name("language.features")
-        subprocess.run([args.examples / "compile_features", text, Path(folder) / "language.wasm"], check=True)
+        for name in NAMES:
+            text = Path(__file__).with_name(f"{name}.features")
+            subprocess.run([args.examples / "compile_features", text, f"{folder}/{name}.wasm"], check=True)
         output = Path(folder) / "flows.jsonl"
-        plugins = [f"--plugin={folder}/{name}.wasm" for name in ["one", "stats", "sizes", "times", "language"]]
+        plugins = [f"--plugin={folder}/{name}.wasm" for name in NAMES]
         command = [args.flowloom, "-qq", "meter", *captures, *plugins, "-o", output, "--plugin-calls=auto"]
         command += ["--accounting-mode=1", "--statistical-analysis", f"--splt-analysis={PACKETS}"]
         # Some captures of the tests end early, which gives another exit code than 0.

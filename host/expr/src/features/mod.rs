@@ -72,7 +72,7 @@
 mod ast;
 mod check;
 #[cfg(feature = "compile")]
-pub mod compile;
+mod compile;
 mod graph;
 mod interpret;
 mod lines;
@@ -86,6 +86,8 @@ mod types;
 mod value;
 
 pub use ast::Unit;
+#[cfg(feature = "compile")]
+pub use compile::CompileError;
 pub use interpret::Packet;
 pub use program::{Limits, Output, Program};
 

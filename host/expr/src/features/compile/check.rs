@@ -2,7 +2,9 @@
 
 use flowloom_core::value::Type as FieldType;
 
-use super::program::{Expr, Field, Function, Operator, Program, Scope, Selection, Statistic, Type};
+use super::program::{
+    Expr, Field, Function, Level, Members, Operator, Program, Scope, Selection, Statistic, Type,
+};
 
 /// The maximum size of a flow's state.
 pub(super) const MAX_STATE_BYTES: u32 = 4096;
@@ -83,20 +85,33 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
         let mut look = |expr: &Expr| is_ordered &= !matches!(expr, Expr::Shared(m) if *m >= n);
         shared.value.visit(&mut look);
         require(is_ordered, "shared values")?;
-        check(&program, &shared.value, shared.is_of_packet, &mut nodes)?;
+        require(program.ty(&shared.value) == shared.ty, "shared values")?;
+        check(&program, &shared.value, shared.level, &mut nodes)?;
     }
     for previous in &program.previous {
-        check(&program, &previous.value, true, &mut nodes)?;
+        require(
+            program.ty(&previous.value) == previous.ty,
+            "previous values",
+        )?;
+        let level = previous.packets.of.level();
+        check(&program, &previous.value, level, &mut nodes)?;
         check_selection(&program, &previous.packets, &mut nodes)?;
+    }
+    for runs in &program.runs {
+        require(runs.packets.of == Members::Packets, "packets of runs")?;
+        check_selection(&program, &runs.packets, &mut nodes)?;
+        check(&program, &runs.break_when, Level::Packet, &mut nodes)?;
+        let is_condition = program.ty(&runs.break_when) == Type::Bool;
+        require(is_condition, "a condition is no boolean")?;
     }
     for accumulator in &program.accumulators {
         check_selection(&program, &accumulator.packets, &mut nodes)?;
         if let Some(value) = &accumulator.value {
-            check(&program, value, true, &mut nodes)?;
+            check(&program, value, accumulator.packets.of.level(), &mut nodes)?;
         }
     }
     for output in &program.outputs {
-        check(&program, &output.value, false, &mut nodes)?;
+        check(&program, &output.value, Level::Flow, &mut nodes)?;
     }
     match nodes > MAX_NODES {
         true => Err(CompileError::TooManyNodes(nodes)),
@@ -107,7 +122,8 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
 fn uses_scope(program: &Program) -> bool {
     let is_scoped = |packets: &Selection| packets.scope != Scope::Both;
     let mut is_used = program.accumulators.iter().any(|it| is_scoped(&it.packets))
-        || program.previous.iter().any(|it| is_scoped(&it.packets));
+        || program.runs.iter().any(|it| is_scoped(&it.packets))
+        || { program.previous.iter() }.any(|it| it.by_direction || is_scoped(&it.packets));
     program.visit_packets(&mut |expr| {
         is_used |= matches!(expr, Expr::Within(_, packets) if is_scoped(packets));
     });
@@ -119,10 +135,16 @@ fn check_selection(
     packets: &Selection,
     nodes: &mut usize,
 ) -> Result<(), CompileError> {
+    let is_known = match packets.of {
+        Members::Packets => true,
+        Members::RunPackets(run) => run < program.runs.len(),
+        Members::Runs(run) => run < program.runs.len() && packets.scope == Scope::Both,
+    };
+    require(is_known, "the members of a selection")?;
     let Some(condition) = &packets.condition else {
         return Ok(());
     };
-    check(program, condition, true, nodes)?;
+    check(program, condition, packets.of.level(), nodes)?;
     require(
         program.ty(condition) == Type::Bool,
         "a condition is no boolean",
@@ -136,15 +158,16 @@ fn require(holds: bool, message: &'static str) -> Result<(), CompileError> {
     }
 }
 
-/// Checks an expression of packets, or of flows.
+/// Checks an expression of a level.
 fn check(
     program: &Program,
     expr: &Expr,
-    is_of_packet: bool,
+    level: Level,
     nodes: &mut usize,
 ) -> Result<(), CompileError> {
     *nodes += 1;
-    let mut operand = |expr: &Expr| check(program, expr, is_of_packet, nodes);
+    let is_of_packet = level == Level::Packet;
+    let mut operand = |expr: &Expr| check(program, expr, level, nodes);
     match expr {
         Expr::Int(_) | Expr::Bool(_) => Ok(()),
         Expr::Float(x) => require(x.is_finite(), "a float is not finite"),
@@ -159,13 +182,14 @@ fn check(
             require(is_of_packet && fits, "the start of the payload")
         }
         Expr::Index | Expr::Age => require(is_of_packet, "the index or age of a packet"),
-        Expr::Previous(n) => require(
-            is_of_packet && *n < program.previous.len(),
-            "a previous value",
-        ),
+        Expr::Previous(n) => {
+            let previous = program.previous.get(*n);
+            let fits = previous.is_some_and(|it| it.packets.of.level() == level);
+            require(fits, "a previous value")
+        }
         Expr::Shared(n) => {
             let shared = program.shared.get(*n);
-            let fits = shared.is_some_and(|it| it.is_of_packet == is_of_packet);
+            let fits = shared.is_some_and(|it| [level, Level::Constant].contains(&it.level));
             require(fits, "a shared value")
         }
         Expr::Within(value, packets) => {
@@ -173,9 +197,13 @@ fn check(
             operand(value)?;
             check_selection(program, packets, nodes)
         }
-        Expr::Flow(n) => require(!is_of_packet && *n < program.expired.len(), "a flow field"),
+        Expr::Flow(n) => {
+            let is_known = level == Level::Flow && *n < program.expired.len();
+            require(is_known, "a flow field")
+        }
         Expr::Statistic(n, statistic) => {
-            let accumulator = program.accumulators.get(*n).filter(|_| !is_of_packet);
+            let accumulator =
+                { program.accumulators.get(*n) }.filter(|it| it.packets.of.result() == level);
             let is_count = *statistic == Statistic::Count;
             let fits = accumulator.is_some_and(|it| match &it.value {
                 Some(value) => is_count || program.ty(value) != Type::Bool,

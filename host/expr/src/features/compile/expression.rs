@@ -7,7 +7,7 @@
 use wasm_encoder::ValType;
 
 use super::code::Code;
-use super::program::{Expr, Function, Operator, Program, Scope, Selection, Type};
+use super::program::{Expr, Function, Members, Operator, Program, Scope, Selection, Type};
 
 /// The local that says whether the value is valid; `None` if it is never null.
 pub(super) type Valid = Option<u32>;
@@ -19,6 +19,9 @@ pub(super) trait Leaves {
 
     /// Returns the local with the direction of the packet, as `i64`.
     fn direction(&self) -> Option<u32>;
+
+    /// Returns the local that says whether the packet belongs to a run of a division.
+    fn in_run(&self, run: usize) -> Valid;
 }
 
 /// Writes instructions for expressions into a function.
@@ -74,6 +77,12 @@ impl Expressions<'_> {
         }
     }
 
+    /// Writes the value of an expression to a local.
+    pub(super) fn evaluate(&mut self, expr: &Expr) -> (u32, Valid) {
+        let valid = self.write(expr);
+        (self.store(val_type(self.program.ty(expr))), valid)
+    }
+
     /// Like [`write`](Self::write), but the value is a float.
     pub(super) fn write_float(&mut self, expr: &Expr) -> Valid {
         let valid = self.write(expr);
@@ -83,9 +92,13 @@ impl Expressions<'_> {
         valid
     }
 
-    /// Returns the local that says whether a packet is selected; `None` if all packets are. Leaves nothing on the
+    /// Returns the local that says whether a packet or run is selected; `None` if all are. Leaves nothing on the
     /// stack.
     pub(super) fn selection(&mut self, packets: &Selection) -> Valid {
+        let in_run = match packets.of {
+            Members::RunPackets(run) => self.leaves.in_run(run),
+            Members::Packets | Members::Runs(_) => None,
+        };
         let in_scope = match (packets.scope, self.leaves.direction()) {
             (Scope::Both, _) | (_, None) => None,
             (scope, Some(direction)) => {
@@ -95,6 +108,7 @@ impl Expressions<'_> {
                 Some(self.store(ValType::I32))
             }
         };
+        let in_scope = self.both(in_run, in_scope);
         let Some(condition) = &packets.condition else {
             return in_scope;
         };

@@ -4,8 +4,9 @@ use flowloom_core::value::Type as FieldType;
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::code::{Code, at};
-use super::layout::{Layout, Part, Storage};
+use super::layout::{Block, Layout, Part, Storage};
 use super::memory::{Memory, width};
+use super::program::Members;
 
 // Indices of functions: first the import, then the others in the order of the code section.
 pub(super) const LOG: u32 = 0;
@@ -21,6 +22,8 @@ pub(super) const EXPIRE_NULL: u32 = 9;
 pub(super) const MULTIPLY: u32 = 10;
 pub(super) const SPREAD: u32 = 11;
 pub(super) const TO_FLOAT: u32 = 12;
+/// The first function of runs.
+pub(super) const FIRST_RUN: u32 = 13;
 
 // Indices of globals.
 /// The first free byte of the arena.
@@ -185,13 +188,19 @@ pub(super) fn begin(layout: &Layout, memory: &Memory) -> Function {
             .v128_const(0)
             .v128_store(at(offset, 16));
     }
-    initialize(layout, state, &mut code);
+    initialize(layout, |_| true, state, &mut code);
     code.finish()
 }
 
-/// Writes the parts of a new state that are not 0.
-fn initialize(layout: &Layout, state: u32, code: &mut Code) {
-    for block in &layout.blocks {
+/// Writes the parts of a new state that are not 0, for accumulators that see certain members.
+pub(super) fn initialize(
+    layout: &Layout,
+    wanted: impl Fn(Members) -> bool,
+    state: u32,
+    code: &mut Code,
+) {
+    let is_wanted = |block: &&Block| wanted(block.accumulator.packets.of);
+    for block in layout.blocks.iter().filter(is_wanted) {
         let directions = if block.by_direction { 2 } else { 1 };
         for direction in 0..directions {
             for (part, offset) in &block.parts {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::program::{Accumulator, Expr, Program, Scope, Statistic, Type};
+use super::program::{Accumulator, Expr, Level, Members, Program, Scope, Statistic, Type};
 
 /// What an accumulator keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +44,7 @@ pub(super) struct Block {
     pub(super) storage: Storage,
     /// The offset in the state.
     pub(super) offset: u32,
-    /// The size; if `by_direction`, of one of the two parts. A multiple of 8 then.
+    /// The size; if `by_direction`, of one of the two parts.
     pub(super) size: u32,
     /// Packets from source to destination are in the first part, others in the second one.
     pub(super) by_direction: bool,
@@ -53,11 +53,66 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Makes a block of one accumulator, or of two twins. It has no place yet.
+    fn new(program: &Program, members: &[usize]) -> Self {
+        let mut accumulator = program.accumulators[members[0]].clone();
+        let by_direction = members.len() > 1;
+        if by_direction {
+            accumulator.packets.scope = Scope::Both;
+        }
+        let storage = storage(program, &accumulator);
+        let mut parts = BTreeSet::new();
+        members.iter().for_each(|n| needed(program, *n, &mut parts));
+        let mut at = 0;
+        let mut placed = Vec::new();
+        for part in parts {
+            placed.push((part, at));
+            at += width(part, storage);
+        }
+        let is_wide = placed.iter().any(|(part, _)| width(*part, storage) > 4);
+        Self {
+            accumulator,
+            storage,
+            offset: 0,
+            size: at.next_multiple_of(if is_wide { 8 } else { 4 }),
+            by_direction,
+            parts: placed,
+        }
+    }
+
+    /// Returns the number of bytes of the block.
+    pub(super) fn bytes(&self) -> u32 {
+        self.size * if self.by_direction { 2 } else { 1 }
+    }
+
     /// Returns the offset of a part in the block.
     pub(super) fn part(&self, part: Part) -> Option<u32> {
         let found = self.parts.iter().find(|(it, _)| *it == part);
         found.map(|(_, offset)| *offset)
     }
+}
+
+/// The place of a previous value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PreviousPlace {
+    pub(super) value: u32,
+    /// The word that says whether the value is valid.
+    pub(super) valid: u32,
+}
+
+impl PreviousPlace {
+    /// Bytes between the places of two directions.
+    pub(super) const STEP: u32 = 16;
+}
+
+/// The place of the current run of a division.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunPlace {
+    /// The word with the number of runs so far, at most 2.
+    pub(super) count: u32,
+    /// The state that each run begins anew: from `start` to `end`. Both are multiples of 8.
+    pub(super) start: u32,
+    pub(super) end: u32,
 }
 
 /// The state of a flow.
@@ -70,8 +125,10 @@ pub(super) struct Layout {
     pub(super) index: Option<u32>,
     /// The offset of the time of the first packet, if an expression uses it.
     pub(super) first_time: Option<u32>,
-    /// The offsets of each previous value, and of the word that says whether it is valid.
-    pub(super) previous: Vec<[u32; 2]>,
+    /// The places of previous values.
+    pub(super) previous: Vec<PreviousPlace>,
+    /// The places of runs.
+    pub(super) runs: Vec<RunPlace>,
     /// Bytes between the states of two flows.
     pub(super) stride: u32,
 }
@@ -80,98 +137,106 @@ impl Layout {
     pub(super) fn new(program: &Program) -> Self {
         let mut blocks: Vec<Block> = Vec::new();
         let mut places = vec![(0, 0); program.accumulators.len()];
-        let mut offset = 0;
         let mut is_placed = vec![false; program.accumulators.len()];
         for n in 0..program.accumulators.len() {
             if is_placed[n] {
                 continue;
             }
-            let accumulator = &program.accumulators[n];
             let twin = (n + 1..program.accumulators.len())
-                .find(|m| is_twin(accumulator, &program.accumulators[*m]));
+                .find(|m| is_twin(&program.accumulators[n], &program.accumulators[*m]));
             let mut members = vec![n];
             members.extend(twin);
-            let mut parts = BTreeSet::new();
-            members.iter().for_each(|n| needed(program, *n, &mut parts));
-            let storage = storage(program, accumulator);
-            let mut at = 0;
-            let mut placed = Vec::new();
-            for part in parts {
-                placed.push((part, at));
-                at += width(part, storage);
-            }
-            let by_direction = twin.is_some();
-            let is_wide = placed.iter().any(|(part, _)| width(*part, storage) > 4);
-            let size = at.next_multiple_of(if is_wide { 8 } else { 4 });
-            let block = Block {
-                accumulator: {
-                    let mut accumulator = accumulator.clone();
-                    if by_direction {
-                        accumulator.packets.scope = Scope::Both;
-                    }
-                    accumulator
-                },
-                storage,
-                offset: 0,
-                size,
-                by_direction,
-                parts: placed,
-            };
+            let block = Block::new(program, &members);
             for member in members {
-                let second =
-                    by_direction && program.accumulators[member].packets.scope == Scope::Dst2Src;
-                places[member] = (blocks.len(), if second { size } else { 0 });
+                let is_second = block.by_direction
+                    && program.accumulators[member].packets.scope == Scope::Dst2Src;
+                places[member] = (blocks.len(), if is_second { block.size } else { 0 });
                 is_placed[member] = true;
             }
             blocks.push(block);
         }
-        // Blocks with parts of 64 bits come first, so that all parts are aligned.
-        let mut order: Vec<&mut Block> = blocks.iter_mut().collect();
-        order.sort_by_key(|block| !block.size.is_multiple_of(8));
-        for block in order {
-            block.offset = offset;
-            offset += if block.by_direction {
-                2 * block.size
-            } else {
-                block.size
-            };
-        }
-        for (block, place) in &mut places {
-            *place += blocks[*block].offset;
-        }
-        offset = offset.next_multiple_of(8);
+        let mut layout = Self {
+            blocks,
+            places: Vec::new(),
+            index: None,
+            first_time: None,
+            previous: vec![PreviousPlace::default(); program.previous.len()],
+            runs: Vec::new(),
+            stride: 0,
+        };
+        let mut end = 0;
+        layout.place_level(program, Level::Flow, &mut end);
         let mut uses_index = false;
         let mut uses_age = false;
         program.visit_packets(&mut |expr| {
             uses_index |= *expr == Expr::Index;
             uses_age |= *expr == Expr::Age;
         });
-        let mut add = |bytes| {
-            offset += bytes;
-            offset - bytes
+        end = end.next_multiple_of(8);
+        layout.index = uses_index.then(|| add(&mut end, 8));
+        layout.first_time = uses_age.then(|| add(&mut end, 8));
+        let counts: Vec<u32> = program.runs.iter().map(|_| add(&mut end, 4)).collect();
+        for (run, count) in counts.into_iter().enumerate() {
+            end = end.next_multiple_of(8);
+            let start = end;
+            layout.place_level(program, Level::Run(run), &mut end);
+            end = end.next_multiple_of(8);
+            layout.runs.push(RunPlace { count, start, end });
+        }
+        for (block, place) in &mut places {
+            *place += layout.blocks[*block].offset;
+        }
+        layout.places = places;
+        layout.stride = match end {
+            0..=64 => end.max(16).next_power_of_two(),
+            _ => end.next_multiple_of(64),
         };
-        let index = uses_index.then(|| add(8));
-        let first_time = uses_age.then(|| add(8));
-        let values: Vec<u32> = program.previous.iter().map(|_| add(8)).collect();
-        let previous = values.into_iter().map(|value| [value, add(4)]).collect();
-        let stride = match offset {
-            0..=64 => offset.max(16).next_power_of_two(),
-            _ => offset.next_multiple_of(64),
-        };
-        Self {
-            blocks,
-            places,
-            index,
-            first_time,
-            previous,
-            stride,
+        layout
+    }
+
+    /// Places the accumulators whose statistics are of a level, and the previous values beside them. `end` is where the
+    /// state ends so far, a multiple of 8.
+    fn place_level(&mut self, program: &Program, level: Level, end: &mut u32) {
+        let is_here = |of: Members| of.result() == level;
+        let mut blocks: Vec<&mut Block> = { self.blocks.iter_mut() }
+            .filter(|block| is_here(block.accumulator.packets.of))
+            .collect();
+        // Blocks with parts of 64 bits come first, so that all parts are aligned.
+        blocks.sort_by_key(|block| !block.size.is_multiple_of(8));
+        for block in blocks {
+            block.offset = add(end, block.bytes());
+        }
+        let all = program.previous.iter().zip(&mut self.previous);
+        let all = all.filter(|(previous, _)| is_here(previous.packets.of));
+        let (twins, single): (Vec<_>, Vec<_>) = all.partition(|(it, _)| it.by_direction);
+        *end = end.next_multiple_of(8);
+        for (_, place) in twins {
+            let value = add(end, 2 * PreviousPlace::STEP);
+            *place = PreviousPlace {
+                value,
+                valid: value + 8,
+            };
+        }
+        let mut places: Vec<&mut PreviousPlace> = single.into_iter().map(|it| it.1).collect();
+        for place in &mut places {
+            place.value = add(end, 8);
+        }
+        for place in places {
+            place.valid = add(end, 4);
         }
     }
+}
+
+/// Returns the end, and moves it.
+fn add(end: &mut u32, bytes: u32) -> u32 {
+    *end += bytes;
+    *end - bytes
 }
 
 fn is_twin(a: &Accumulator, b: &Accumulator) -> bool {
     let scopes = [a.packets.scope, b.packets.scope];
     (scopes == [Scope::Src2Dst, Scope::Dst2Src] || scopes == [Scope::Dst2Src, Scope::Src2Dst])
+        && a.packets.of == b.packets.of
         && a.value == b.value
         && a.packets.condition == b.packets.condition
         && a.bounds == b.bounds
@@ -237,9 +302,6 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
         parts.insert(Part::Count);
         match statistic {
             Statistic::Count | Statistic::Sum | Statistic::FloatSum => {}
-            Statistic::Mean => {
-                parts.insert(sum);
-            }
             Statistic::Min => {
                 parts.insert(Part::Min);
             }
@@ -255,10 +317,7 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
             Statistic::Skewness | Statistic::Kurtosis => {
                 parts.insert(Part::Moments);
             }
-            Statistic::Variance
-            | Statistic::Stddev
-            | Statistic::VariancePop
-            | Statistic::StddevPop => match storage {
+            Statistic::Variance | Statistic::VariancePop => match storage {
                 Storage::U32 => parts.extend([sum, Part::Squares]),
                 Storage::I64 => parts.extend([sum, Part::WideSquares]),
                 Storage::F64 => {
@@ -267,5 +326,5 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
             },
         }
     };
-    program.visit_flows(&mut look);
+    program.visit_results(&mut look);
 }

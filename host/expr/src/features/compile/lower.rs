@@ -1,6 +1,7 @@
 //! From checked programs to programs in the form that is compiled.
 
 mod accumulators;
+mod uses;
 
 use std::collections::HashMap;
 
@@ -8,15 +9,20 @@ use flowloom_core::fields::{FEATURES, PACKET_FIELDS};
 
 use super::check::CompileError;
 use super::program::{
-    self, Expr, Field, Function, Operator, Previous, Program, Scope, Selection, Shared, Statistic,
+    self, Expr, Field, Function, Members, Operator, Previous, Program, Scope, Selection, Shared,
+    Statistic,
 };
 use crate::ast::{Comparison, Number};
-use crate::features::ast::Direction;
+use crate::features::ast::{Direction, Drop};
 use crate::features::graph::{
-    AccumulatorId, Binary, Graph, Level, Node, Stream, StreamId, Unary, ValueId,
+    AccumulatorId, Binary, Graph, Level, Node, RunId, Stream, StreamId, Unary, ValueId,
 };
 use crate::features::program::{Output, Program as Checked};
 use crate::features::types::Kind;
+
+/// The maximum number of operations in each other that are not shared. It bounds the recursion of all that walks
+/// expressions.
+const MAX_DEPTH: usize = 32;
 
 type Lowered<T> = Result<T, CompileError>;
 
@@ -38,13 +44,15 @@ pub(super) fn lower(checked: &Checked) -> Lowered<Program> {
             source: checked.text().to_owned(),
             ..Program::default()
         },
-        uses: vec![0; checked.graph.values.len()],
+        uses: uses::uses(checked),
         values: HashMap::new(),
+        runs: HashMap::new(),
         accumulators: HashMap::new(),
         counts: HashMap::new(),
     };
-    for output in &checked.outputs {
-        lowering.count_uses(output.value);
+    // Operands come first, so that no chain of values is followed by recursion.
+    for id in (0..checked.graph.values.len()).filter(|id| checked.live.values[*id]) {
+        lowering.value(ValueId(id))?;
     }
     for output in &checked.outputs {
         let output = lowering.output(output)?;
@@ -62,51 +70,14 @@ struct Lowering<'a> {
     /// How many values, selections and accumulators use each value.
     uses: Vec<u32>,
     values: HashMap<ValueId, Expr>,
+    /// The divisions of packets that are known so far.
+    runs: HashMap<RunId, usize>,
     accumulators: HashMap<Key, usize>,
     /// A block that counts all packets, for each selection and limit.
     counts: HashMap<(StreamId, Option<u32>), usize>,
 }
 
 impl Lowering<'_> {
-    fn count_uses(&mut self, value: ValueId) {
-        self.uses[value.0] += 1;
-        if self.uses[value.0] > 1 {
-            return;
-        }
-        match self.graph.values[value.0].node {
-            Node::Unary(_, a) | Node::Element(a, _) | Node::Slice(a, ..) | Node::Quantile(a, _) => {
-                self.count_uses(a);
-            }
-            Node::Binary(_, a, b) => [a, b].into_iter().for_each(|it| self.count_uses(it)),
-            Node::If(a, b, c) => [a, b, c].into_iter().for_each(|it| self.count_uses(it)),
-            Node::Previous { of, stream } | Node::Within { of, stream } => {
-                self.count_uses(of);
-                self.count_stream(stream);
-            }
-            Node::Accumulated(id)
-            | Node::Prefix(id, _)
-            | Node::FloatVariance(id, _)
-            | Node::Skewness(id)
-            | Node::Kurtosis(id)
-            | Node::Correlation(id)
-            | Node::Variance { squares: id, .. } => {
-                let accumulator = &self.graph.accumulators[id.0];
-                accumulator
-                    .value
-                    .into_iter()
-                    .for_each(|it| self.count_uses(it));
-                self.count_stream(accumulator.stream);
-            }
-            _ => {}
-        }
-    }
-
-    fn count_stream(&mut self, stream: StreamId) {
-        if let Stream::Packets { filter, .. } = self.graph.streams[stream.0] {
-            filter.into_iter().for_each(|it| self.count_uses(it));
-        }
-    }
-
     fn output(&mut self, output: &Output) -> Lowered<program::Output> {
         let mut value = self.value(output.value)?;
         if let Some(unit) = output.unit {
@@ -140,7 +111,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// Returns the expression of a value. A value that is used several times is computed once.
+    /// Returns the expression of a value. A value that is used several times is computed once, and so is one that is
+    /// long.
     fn value(&mut self, id: ValueId) -> Lowered<Expr> {
         if let Some(expr) = self.values.get(&id) {
             return Ok(expr.clone());
@@ -154,11 +126,18 @@ impl Lowering<'_> {
                 | Expr::If(..)
                 | Expr::Within(..)
         );
-        let level = self.graph.level(id);
-        if is_operation && self.uses[id.0] > 1 && level != Level::Constant {
+        if is_operation && (self.uses[id.0] > 1 || expr.depth() > MAX_DEPTH) {
+            let level = match self.graph.level(id) {
+                Level::Constant => program::Level::Constant,
+                Level::Packet => program::Level::Packet,
+                Level::Run(run) => program::Level::Run(self.run(run)?),
+                Level::Flow => program::Level::Flow,
+            };
+            let ty = self.program.ty(&expr);
             self.program.shared.push(Shared {
                 value: expr,
-                is_of_packet: level == Level::Packet,
+                ty,
+                level,
             });
             expr = Expr::Shared(self.program.shared.len() - 1);
         }
@@ -169,9 +148,6 @@ impl Lowering<'_> {
     fn node(&mut self, id: ValueId) -> Lowered<Expr> {
         let typed = &self.graph.values[id.0];
         let unsupported = |what| Err(CompileError::Unsupported(what));
-        if matches!(typed.level, Level::Run(_)) {
-            return unsupported("a value of runs");
-        }
         Ok(match &typed.node {
             Node::Boolean(value) => Expr::Bool(*value),
             Node::Integer(number) => Expr::Int(*number),
@@ -189,7 +165,12 @@ impl Lowering<'_> {
             Node::Previous { of, stream } => {
                 let packets = self.selection(*stream)?;
                 let value = self.value(*of)?;
-                let previous = Previous { value, packets };
+                let previous = Previous {
+                    ty: self.program.ty(&value),
+                    value,
+                    packets,
+                    by_direction: false,
+                };
                 let mut all = self.program.previous.iter();
                 let known = all.position(|it| *it == previous);
                 Expr::Previous(known.unwrap_or_else(|| {
@@ -315,10 +296,15 @@ impl Lowering<'_> {
     }
 
     fn selection(&mut self, stream: StreamId) -> Lowered<Selection> {
-        let Stream::Packets { scope, filter } = self.graph.streams[stream.0] else {
-            return Err(CompileError::Unsupported("runs"));
+        let (of, scope, filter) = match self.graph.streams[stream.0] {
+            Stream::Packets { scope, filter } => (Members::Packets, scope, filter),
+            Stream::RunPackets { run, scope, filter } => {
+                (Members::RunPackets(self.run(run)?), scope, filter)
+            }
+            Stream::Runs { run, filter } => (Members::Runs(self.run(run)?), None, filter),
         };
         Ok(Selection {
+            of,
             scope: match scope {
                 None => Scope::Both,
                 Some(Direction::Src2Dst) => Scope::Src2Dst,
@@ -326,6 +312,23 @@ impl Lowering<'_> {
             },
             condition: filter.map(|filter| self.value(filter)).transpose()?,
         })
+    }
+
+    fn run(&mut self, id: RunId) -> Lowered<usize> {
+        if let Some(known) = self.runs.get(&id) {
+            return Ok(*known);
+        }
+        let runs = &self.graph.runs[id.0];
+        let lowered = program::Runs {
+            packets: self.selection(runs.stream)?,
+            break_when: self.value(runs.break_when)?,
+            drops_first: runs.drop == Some(Drop::First),
+            drops_last: runs.drop == Some(Drop::Last),
+        };
+        self.program.runs.push(lowered);
+        let index = self.program.runs.len() - 1;
+        self.runs.insert(id, index);
+        Ok(index)
     }
 }
 

@@ -7,7 +7,8 @@
 //! | `lower` | from checked features to programs |
 //! | `component` | the component around the core module |
 //! | `module` | the core module |
-//! | `process`, `update`, `outputs` | the functions that depend on the program |
+//! | `process`, `row`, `outputs`, `runs` | the functions that depend on the program |
+//! | `update`, `previous` | instructions that change the state of a flow |
 //! | `functions`, `wide`, `saturating`, `moments` | the other functions |
 //! | `memory`, `manifest`, `data` | addresses and the data segment |
 //! | `expression`, `logic`, `payload` | instructions of expressions |
@@ -31,8 +32,11 @@ mod module;
 mod moments;
 mod outputs;
 mod payload;
+mod previous;
 mod process;
-pub mod program;
+mod program;
+mod row;
+mod runs;
 mod saturating;
 #[cfg(test)]
 mod tests;
@@ -50,7 +54,7 @@ use self::program::Program;
 /// # Errors
 ///
 /// The program is too large, or its expressions do not fit together.
-pub fn compile(program: &Program) -> Result<Vec<u8>, CompileError> {
+fn compile(program: &Program) -> Result<Vec<u8>, CompileError> {
     let program = check::checked(program)?;
     let layout = Layout::new(&program);
     if layout.stride > check::MAX_STATE_BYTES {

@@ -11,7 +11,7 @@ use super::functions::{self, FINISH, OPEN, PROCESS, REALLOC, RESET};
 use super::layout::Layout;
 use super::memory::Memory;
 use super::program::Program;
-use super::{code::Code, outputs, process, wide};
+use super::{code::Code, outputs, process, runs, wide};
 
 /// The interface that the component exports.
 const INTERFACE: &str = "flowloom:plugin/batch-feature@0.1.0";
@@ -60,6 +60,12 @@ pub(super) fn module(program: &Program, layout: &Layout) -> Vec<u8> {
         }
     }
 
+    // The functions of runs take the state.
+    let state_function = functions::RESET;
+    for _ in 0..runs::FUNCTIONS * program.runs.len() as u32 {
+        function_section.function(state_function);
+    }
+
     let mut code_section = CodeSection::new();
     for function in [
         functions::realloc(&memory),
@@ -76,6 +82,10 @@ pub(super) fn module(program: &Program, layout: &Layout) -> Vec<u8> {
         wide::to_float(),
     ] {
         code_section.function(&function);
+    }
+    for run in 0..program.runs.len() {
+        code_section.function(&runs::end(program, layout, run));
+        code_section.function(&runs::begin(layout, run));
     }
 
     let pages = memory.states.div_ceil(PAGE) + 1;

@@ -4,22 +4,25 @@ use flowloom_core::value::Type as FieldType;
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::code::{Code, at};
-use super::expression::{Expressions, Leaves, Valid, val_type};
+use super::expression::{Expressions, Leaves, Valid};
 use super::functions::{MULTIPLY, SPREAD, TO_FLOAT, load_column};
 use super::layout::{Block, Layout, Part, Storage};
 use super::memory::{Memory, OutputPlace, RECORD_VALID_LEN};
 use super::moments;
-use super::program::{Expr, Program, Statistic, Type};
+use super::previous;
+use super::program::{Expr, Level, Program, Statistic, Type};
 
-/// Where the statistics of a flow come from.
-struct Flow<'a> {
+/// Where the statistics of a run or of a flow come from.
+pub(super) struct Results<'a> {
     program: &'a Program,
     layout: &'a Layout,
     /// The local with the address of the flow's state.
     state: u32,
     /// The locals that hold flow fields, by their index in the program.
     fields: Vec<u32>,
-    /// The shared values; `None` for those of packets.
+    /// The values of earlier runs; `None` for all others.
+    previous: Vec<Option<(u32, Valid)>>,
+    /// The shared values; `None` for those of another level.
     shared: Vec<Option<(u32, Valid)>>,
 }
 
@@ -42,37 +45,16 @@ pub(super) fn expire(program: &Program, layout: &Layout, memory: &Memory) -> Fun
         code.ins().local_set(local);
         fields.push(local);
     }
-    let mut flow = Flow {
-        program,
-        layout,
-        state,
-        fields,
-        shared: Vec::new(),
-    };
-    for shared in &program.shared {
-        let value = match shared.is_of_packet {
-            true => None,
-            false => {
-                let valid = Expressions {
-                    program,
-                    leaves: &flow,
-                    code: &mut code,
-                }
-                .write(&shared.value);
-                let local = code.local(val_type(program.ty(&shared.value)));
-                code.ins().local_set(local);
-                Some((local, valid))
-            }
-        };
-        flow.shared.push(value);
-    }
+    let mut flow = Results::new(program, layout, state);
+    flow.fields = fields;
+    flow.share(Level::Flow, &mut code);
     for (output, place) in program.outputs.iter().zip(&memory.outputs) {
         write_output(&flow, &output.value, place, row, &mut code);
     }
     code.finish()
 }
 
-fn write_output(flow: &Flow<'_>, value: &Expr, place: &OutputPlace, row: u32, code: &mut Code) {
+fn write_output(flow: &Results<'_>, value: &Expr, place: &OutputPlace, row: u32, code: &mut Code) {
     let ty = flow.program.ty(value);
     // The address of the value.
     code.ins().local_get(row);
@@ -119,7 +101,7 @@ pub(super) fn expire_null(memory: &Memory) -> Function {
     code.finish()
 }
 
-impl Leaves for Flow<'_> {
+impl Leaves for Results<'_> {
     fn leaf(&self, code: &mut Code, expr: &Expr) -> Valid {
         match expr {
             Expr::Statistic(n, statistic) => self.statistic(*n, *statistic, code),
@@ -132,6 +114,11 @@ impl Leaves for Flow<'_> {
                 code.ins().local_get(local);
                 valid
             }
+            Expr::Previous(n) => {
+                let (local, valid) = self.previous[*n].expect("previous values are checked");
+                code.ins().local_get(local);
+                valid
+            }
             _ => unreachable!("expressions in outputs are checked"),
         }
     }
@@ -139,9 +126,44 @@ impl Leaves for Flow<'_> {
     fn direction(&self) -> Option<u32> {
         None
     }
+
+    fn in_run(&self, _: usize) -> Valid {
+        None
+    }
 }
 
-impl Flow<'_> {
+impl previous::Loaded for Results<'_> {
+    fn set_previous(&mut self, n: usize, value: (u32, Valid)) {
+        self.previous[n] = Some(value);
+    }
+}
+
+impl<'a> Results<'a> {
+    pub(super) fn new(program: &'a Program, layout: &'a Layout, state: u32) -> Self {
+        Self {
+            program,
+            layout,
+            state,
+            fields: Vec::new(),
+            previous: vec![None; program.previous.len()],
+            shared: vec![None; program.shared.len()],
+        }
+    }
+
+    /// Evaluates the shared values of a level.
+    pub(super) fn share(&mut self, level: Level, code: &mut Code) {
+        for (n, shared) in self.program.shared.iter().enumerate() {
+            if [level, Level::Constant].contains(&shared.level) {
+                let mut expressions = Expressions {
+                    program: self.program,
+                    leaves: self,
+                    code: &mut *code,
+                };
+                self.shared[n] = Some(expressions.evaluate(&shared.value));
+            }
+        }
+    }
+
     fn statistic(&self, accumulator: usize, statistic: Statistic, code: &mut Code) -> Valid {
         let (block, offset) = self.layout.places[accumulator];
         let block = &self.layout.blocks[block];
@@ -191,16 +213,6 @@ impl Flow<'_> {
                 moments::shape(is_skewness, self.state, count, place(Part::Moments), code);
                 return finite(Some(valid), code);
             }
-            Statistic::Mean => {
-                self.float_sum(block, &place, code);
-                let ins = &mut code.ins();
-                ins.local_get(count).f64_convert_i64_u().f64_div();
-                return if is_float {
-                    finite(Some(valid), code)
-                } else {
-                    Some(valid)
-                };
-            }
             _ => {
                 self.spread(
                     storage,
@@ -209,12 +221,8 @@ impl Flow<'_> {
                     count,
                     code,
                 );
-                let is_population =
-                    matches!(statistic, Statistic::VariancePop | Statistic::StddevPop);
+                let is_population = statistic == Statistic::VariancePop;
                 quotient(storage, is_population, count, code);
-                if matches!(statistic, Statistic::Stddev | Statistic::StddevPop) {
-                    code.ins().f64_sqrt();
-                }
                 return if is_float {
                     finite(Some(valid), code)
                 } else {

@@ -9,7 +9,8 @@ use super::layout::Layout;
 use super::memory::{MAX_EVENTS, Memory, RECORD_VALID_LEN, RECORD_VALUES_LEN, column_case};
 use super::payload::Payload;
 use super::program::{Field, Program, Type};
-use super::update::{self, Row};
+use super::row::{self, Row};
+use super::runs;
 use crate::features::names::LARGEST_SIZE;
 
 // Offsets in the record `batch`.
@@ -192,6 +193,7 @@ fn write_loop(
         .i32_eq()
         .if_(BlockType::Empty);
     has_state(locals, code);
+    runs::write_ends(program, locals.state, code);
     let ins = &mut code.ins();
     ins.local_get(locals.state)
         .local_get(locals.expire)
@@ -293,7 +295,7 @@ fn write_packet(program: &Program, layout: &Layout, locals: &Locals, code: &mut 
         ins.local_set(age);
         row.age = Some(age);
     }
-    update::write(program, layout, &mut row, locals.state, code);
+    row::write(program, layout, &mut row, locals.state, code);
 }
 
 /// Replaces a value that exceeds the interval of its field by the largest one.

@@ -4,81 +4,146 @@ use flowloom_core::value::Type as FieldType;
 
 /// A program: what a component computes.
 #[derive(Clone, Debug, Default)]
-pub struct Program {
+pub(crate) struct Program {
     /// The version in the manifest.
-    pub version: String,
+    pub(crate) version: String,
     /// The description in the manifest.
-    pub description: String,
+    pub(crate) description: String,
     /// The version of the language.
-    pub language: u32,
+    pub(crate) language: u32,
     /// The text of the program, which the component carries.
-    pub source: String,
+    pub(crate) source: String,
     /// The packet fields. [`Expr::Packet`] names them by index.
-    pub packet: Vec<Field>,
+    pub(crate) packet: Vec<Field>,
     /// The number of payload bytes of each packet that accumulators read.
-    pub payload_bytes: u32,
+    pub(crate) payload_bytes: u32,
     /// The flow fields at expire. [`Expr::Flow`] names them by index.
-    pub expired: Vec<Field>,
-    /// Values that are computed once for each packet or flow, in order. [`Expr::Shared`] names them by index.
-    pub shared: Vec<Shared>,
-    /// Values that packets leave for later packets. [`Expr::Previous`] names them by index.
-    pub previous: Vec<Previous>,
+    pub(crate) expired: Vec<Field>,
+    /// Values that are computed once for each packet, run or flow, in order. [`Expr::Shared`] names them by index.
+    pub(crate) shared: Vec<Shared>,
+    /// Values that packets or runs leave for later ones. [`Expr::Previous`] names them by index.
+    pub(crate) previous: Vec<Previous>,
+    /// The divisions of packets into runs. [`Members`] names them by index.
+    pub(crate) runs: Vec<Runs>,
     /// The accumulators. [`Expr::Statistic`] names them by index.
-    pub accumulators: Vec<Accumulator>,
+    pub(crate) accumulators: Vec<Accumulator>,
     /// The columns.
-    pub outputs: Vec<Output>,
+    pub(crate) outputs: Vec<Output>,
 }
 
 /// A field of Flowloom's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Field {
+pub(crate) struct Field {
     /// The name.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The type; a boolean or a number.
-    pub ty: FieldType,
+    pub(crate) ty: FieldType,
 }
 
 /// A column of the component.
 #[derive(Clone, Debug)]
-pub struct Output {
+pub(crate) struct Output {
     /// The name: `[a-z][a-z0-9_]{0,31}`.
-    pub name: String,
+    pub(crate) name: String,
     /// One sentence.
-    pub description: String,
+    pub(crate) description: String,
     /// The value: an expression over accumulators and flow fields.
-    pub value: Expr,
+    pub(crate) value: Expr,
 }
 
 /// A value that several expressions use.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shared {
+pub(crate) struct Shared {
     /// The value. It uses only shared values before it.
-    pub value: Expr,
-    /// Whether it is a value of a packet; otherwise, of a flow.
-    pub is_of_packet: bool,
+    pub(crate) value: Expr,
+    /// The type of the value.
+    pub(crate) ty: Type,
+    /// What the value is of.
+    pub(crate) level: Level,
 }
 
-/// The value of the selected packet before this one; null before the first.
+/// What a value is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// A constant, which every expression can use.
+    Constant,
+    /// A packet.
+    Packet,
+    /// A run of this division.
+    Run(usize),
+    /// A flow.
+    Flow,
+}
+
+/// The value of the selected packet or run before this one; null before the first.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Previous {
+pub(crate) struct Previous {
     /// The value.
-    pub value: Expr,
-    /// Which packets leave their value.
-    pub packets: Selection,
+    pub(crate) value: Expr,
+    /// The type of the value.
+    pub(crate) ty: Type,
+    /// Which packets or runs leave their value.
+    pub(crate) packets: Selection,
+    /// Whether each direction has a value of its own. A packet then sees that of its direction.
+    pub(crate) by_direction: bool,
 }
 
-/// A selection of packets.
+/// A division of packets into runs.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Selection {
+pub(crate) struct Runs {
+    /// The packets of all runs: packets of the flow.
+    pub(crate) packets: Selection,
+    /// A run begins with the first packet, and with each for which this is true.
+    pub(crate) break_when: Expr,
+    /// Whether the first run of a flow is left out.
+    pub(crate) drops_first: bool,
+    /// Whether the last run of a flow is left out.
+    pub(crate) drops_last: bool,
+}
+
+/// What a selection is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Members {
+    /// Packets of the flow.
+    Packets,
+    /// Packets of the current run of this division.
+    RunPackets(usize),
+    /// Runs of this division.
+    Runs(usize),
+}
+
+impl Members {
+    /// Returns what the values of the members are of.
+    pub(super) fn level(self) -> Level {
+        match self {
+            Self::Packets | Self::RunPackets(_) => Level::Packet,
+            Self::Runs(run) => Level::Run(run),
+        }
+    }
+
+    /// Returns what statistics of the members are of.
+    pub(super) fn result(self) -> Level {
+        match self {
+            Self::RunPackets(run) => Level::Run(run),
+            Self::Packets | Self::Runs(_) => Level::Flow,
+        }
+    }
+}
+
+/// A selection of packets or runs.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Selection {
+    /// The packets or runs from which it selects.
+    pub(crate) of: Members,
     /// The direction of the packets.
-    pub scope: Scope,
+    pub(crate) scope: Scope,
     /// A further condition. Null selects nothing.
-    pub condition: Option<Expr>,
+    pub(crate) condition: Option<Expr>,
 }
 
 /// The direction of packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// Packets of both directions.
     Both,
     /// Packets from source to destination.
@@ -87,30 +152,28 @@ pub enum Scope {
     Dst2Src,
 }
 
-/// Statistics of a value over the selected packets of a flow. A packet whose value is null is not counted.
+/// Statistics of a value over selected packets or runs. One whose value is null is not counted.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Accumulator {
+pub(crate) struct Accumulator {
     /// The value; `None` only counts packets.
-    pub value: Option<Expr>,
+    pub(crate) value: Option<Expr>,
     /// The smallest and the largest integer that the value can be.
-    pub bounds: (i64, i64),
-    /// The packets.
-    pub packets: Selection,
+    pub(crate) bounds: (i64, i64),
+    /// The packets or runs.
+    pub(crate) packets: Selection,
     /// Only so many values are seen.
-    pub limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
 }
 
 /// A statistic of an accumulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Statistic {
+pub(crate) enum Statistic {
     /// The number of values. It stops at 4,294,967,295.
     Count,
     /// The sum; 0 without values. Sums of integers stop at ±(2^63 - 1).
     Sum,
     /// The sum, rounded once to a float.
     FloatSum,
-    /// The mean, with one rounding of the sum and one of the quotient.
-    Mean,
     /// The smallest value.
     Min,
     /// The largest value.
@@ -123,12 +186,8 @@ pub enum Statistic {
     Nth,
     /// The sample variance; 0 for one value.
     Variance,
-    /// The sample standard deviation; 0 for one value.
-    Stddev,
     /// The population variance.
     VariancePop,
-    /// The population standard deviation.
-    StddevPop,
     /// The skewness g1 of the population; null where all values are equal.
     Skewness,
     /// The excess kurtosis g2 of the population; null where all values are equal.
@@ -137,7 +196,7 @@ pub enum Statistic {
 
 /// The type of an expression.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Type {
+pub(crate) enum Type {
     /// `true` or `false`.
     Bool,
     /// A signed 64-bit integer. The front end proves that no operation leaves 64 bits.
@@ -148,7 +207,7 @@ pub enum Type {
 
 /// An operator of two operands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Operator {
+pub(crate) enum Operator {
     /// `+`
     Add,
     /// `-`
@@ -197,7 +256,7 @@ pub enum Operator {
 
 /// An operator of one operand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
+pub(crate) enum Function {
     /// `not`
     Not,
     /// `-`
@@ -214,7 +273,7 @@ pub enum Function {
 
 /// An expression. Operands that are integers become floats where the other operand is a float.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Expr {
+pub(crate) enum Expr {
     /// An integer.
     Int(i64),
     /// A finite float.
@@ -237,7 +296,7 @@ pub enum Expr {
     },
     /// Whether the payload begins with these bytes. Only in accumulators.
     PayloadStarts(Box<[u8]>),
-    /// The value of an earlier packet. Only in accumulators.
+    /// The value of an earlier packet or run.
     Previous(usize),
     /// A shared value.
     Shared(usize),
@@ -245,7 +304,7 @@ pub enum Expr {
     Within(Box<Expr>, Box<Selection>),
     /// A flow field at expire. Only in outputs.
     Flow(usize),
-    /// A statistic of an accumulator. Only in outputs.
+    /// A statistic of an accumulator. Only in outputs and in values of runs.
     Statistic(usize, Statistic),
     /// An operation on two operands.
     Binary(Operator, Box<Expr>, Box<Expr>),
@@ -266,18 +325,15 @@ impl Program {
             Expr::PayloadNumber { .. } => Type::Int,
             Expr::Bool(_) | Expr::PayloadStarts(_) => Type::Bool,
             Expr::Packet(n) => Type::of_field(self.packet[*n].ty),
-            Expr::Previous(n) => self.ty(&self.previous[*n].value),
-            Expr::Shared(n) => self.ty(&self.shared[*n].value),
+            Expr::Previous(n) => self.previous[*n].ty,
+            Expr::Shared(n) => self.shared[*n].ty,
             Expr::Within(value, _) => self.ty(value),
             Expr::Flow(n) => Type::of_field(self.expired[*n].ty),
             Expr::Statistic(n, statistic) => match statistic {
                 Statistic::Count => Type::Int,
                 Statistic::FloatSum
-                | Statistic::Mean
                 | Statistic::Variance
-                | Statistic::Stddev
                 | Statistic::VariancePop
-                | Statistic::StddevPop
                 | Statistic::Skewness
                 | Statistic::Kurtosis => Type::Float,
                 Statistic::Sum
@@ -334,39 +390,61 @@ impl Type {
 impl Program {
     /// Calls a function for every expression of packets and all in it.
     pub(super) fn visit_packets(&self, function: &mut dyn FnMut(&Expr)) {
-        for shared in self.shared.iter().filter(|it| it.is_of_packet) {
-            shared.value.visit(function);
+        for runs in &self.runs {
+            runs.break_when.visit(function);
+            runs.packets.visit(function);
         }
-        for previous in &self.previous {
-            previous.value.visit(function);
-            previous
-                .packets
-                .condition
-                .iter()
-                .for_each(|it| it.visit(function));
-        }
-        for accumulator in &self.accumulators {
-            accumulator.value.iter().for_each(|it| it.visit(function));
-            accumulator
-                .packets
-                .condition
-                .iter()
-                .for_each(|it| it.visit(function));
-        }
+        self.visit(&mut |level| level == Level::Packet, function);
     }
 
-    /// Calls a function for every expression of flows and all in it.
-    pub(super) fn visit_flows(&self, function: &mut dyn FnMut(&Expr)) {
-        for shared in self.shared.iter().filter(|it| !it.is_of_packet) {
-            shared.value.visit(function);
-        }
+    /// Calls a function for every expression of runs or flows and all in it.
+    pub(super) fn visit_results(&self, function: &mut dyn FnMut(&Expr)) {
+        self.visit(&mut |level| level != Level::Packet, function);
         for output in &self.outputs {
             output.value.visit(function);
         }
     }
+
+    fn visit(&self, wanted: &mut dyn FnMut(Level) -> bool, function: &mut dyn FnMut(&Expr)) {
+        for shared in self.shared.iter().filter(|it| wanted(it.level)) {
+            shared.value.visit(function);
+        }
+        for previous in &self.previous {
+            if wanted(previous.packets.of.level()) {
+                previous.value.visit(function);
+                previous.packets.visit(function);
+            }
+        }
+        for accumulator in &self.accumulators {
+            if wanted(accumulator.packets.of.level()) {
+                accumulator.value.iter().for_each(|it| it.visit(function));
+                accumulator.packets.visit(function);
+            }
+        }
+    }
+}
+
+impl Selection {
+    fn visit(&self, function: &mut dyn FnMut(&Expr)) {
+        self.condition.iter().for_each(|it| it.visit(function));
+    }
 }
 
 impl Expr {
+    /// Returns the number of operations in each other.
+    pub(super) fn depth(&self) -> usize {
+        match self {
+            Expr::Binary(_, a, b) | Expr::Coalesce(a, b) => 1 + a.depth().max(b.depth()),
+            Expr::If(a, b, c) => 1 + a.depth().max(b.depth()).max(c.depth()),
+            Expr::Unary(_, a) => 1 + a.depth(),
+            Expr::Within(a, packets) => {
+                let condition = packets.condition.as_ref().map_or(0, Expr::depth);
+                1 + a.depth().max(condition)
+            }
+            _ => 1,
+        }
+    }
+
     /// Calls a function for this expression and for every expression in it.
     pub(super) fn visit(&self, function: &mut dyn FnMut(&Expr)) {
         function(self);
@@ -383,7 +461,7 @@ impl Expr {
             Expr::Unary(_, a) => a.visit(function),
             Expr::Within(a, packets) => {
                 a.visit(function);
-                packets.condition.iter().for_each(|it| it.visit(function));
+                packets.visit(function);
             }
             _ => {}
         }

@@ -3,7 +3,7 @@
 use flowloom_core::value::Type as FieldType;
 
 use super::program::{
-    Accumulator, Expr, Field, Operator, Output, Program, Scope, Selection, Statistic,
+    Accumulator, Expr, Field, Members, Operator, Output, Program, Scope, Selection, Statistic,
 };
 use super::*;
 
@@ -12,6 +12,7 @@ fn accumulator(scope: Scope) -> Accumulator {
         value: Some(Expr::Packet(0)),
         bounds: (0, u32::MAX.into()),
         packets: Selection {
+            of: Members::Packets,
             scope,
             condition: None,
         },
@@ -48,7 +49,7 @@ fn contains(bytes: &[u8], part: &str) -> bool {
 
 #[test]
 fn the_same_program_gives_the_same_component() {
-    let values = vec![Expr::Statistic(0, Statistic::Stddev)];
+    let values = vec![Expr::Statistic(0, Statistic::Variance)];
     let program = program(vec![accumulator(Scope::Src2Dst)], values);
     let component = compile(&program).unwrap();
     assert_eq!(compile(&program).unwrap(), component);
@@ -65,7 +66,7 @@ fn both_directions_share_a_block() {
     let all = |n| {
         [
             Statistic::Count,
-            Statistic::Stddev,
+            Statistic::Variance,
             Statistic::Min,
             Statistic::Max,
         ]
@@ -117,7 +118,7 @@ fn states_are_limited() {
         })
         .collect();
     let sums = (0..100).map(|n| {
-        let [a, b] = [2 * n, 2 * n + 1].map(|n| Expr::Statistic(n, Statistic::Stddev));
+        let [a, b] = [2 * n, 2 * n + 1].map(|n| Expr::Statistic(n, Statistic::Variance));
         Expr::Binary(Operator::Add, a.into(), b.into())
     });
     let error = compile(&program(accumulators, sums.collect())).unwrap_err();

@@ -1,156 +1,48 @@
-//! Instructions that add a packet to the state of its flow.
+//! Instructions that add a packet or a run to accumulators.
 
 use wasm_encoder::{BlockType, ValType};
 
 use super::code::{Code, at};
-use super::expression::{Expressions, Leaves, Valid, val_type};
+use super::expression::{Expressions, Leaves, Valid};
 use super::layout::{Block, Layout, Part, Storage};
 use super::moments;
-use super::payload::Payload;
-use super::program::{Expr, Operator, Program, Selection};
+use super::program::{Members, Operator, Program};
 use super::saturating;
 
-/// The locals that hold the values of the current packet.
-#[derive(Default)]
-pub(super) struct Row {
-    /// The packet fields, by their index in the program.
-    pub(super) packet: Vec<u32>,
-    /// The direction, as `i64`.
-    pub(super) direction: Option<u32>,
-    /// The ordinal in the flow, as `i64`.
-    pub(super) index: Option<u32>,
-    /// The time since the first packet, as `i64`.
-    pub(super) age: Option<u32>,
-    /// The payload.
-    pub(super) payload: Option<Payload>,
-    /// The values of earlier packets.
-    pub(super) previous: Vec<(u32, Valid)>,
-    /// The shared values; `None` for those of flows.
-    pub(super) shared: Vec<Option<(u32, Valid)>>,
-}
-
-impl Leaves for Row {
-    fn leaf(&self, code: &mut Code, expr: &Expr) -> Valid {
-        let payload = || self.payload.expect("expressions of packets are checked");
-        let found = match expr {
-            Expr::PayloadNumber { at, bytes } => return payload().number(*at, *bytes, code),
-            Expr::PayloadStarts(with) => return payload().starts(with, code),
-            Expr::Packet(n) => Some((self.packet[*n], None)),
-            Expr::Index => self.index.map(|local| (local, None)),
-            Expr::Age => self.age.map(|local| (local, None)),
-            Expr::Previous(n) => Some(self.previous[*n]),
-            Expr::Shared(n) => self.shared[*n],
-            _ => None,
-        };
-        let (local, valid) = found.expect("expressions of packets are checked");
-        code.ins().local_get(local);
-        valid
-    }
-
-    fn direction(&self) -> Option<u32> {
-        self.direction
-    }
-}
-
-/// Writes the update of all blocks. `state` is the local with the address of the flow's state.
-pub(super) fn write(
+/// Writes the update of all blocks that see certain members. `state` is the local with the address of the flow's state.
+pub(super) fn blocks(
     program: &Program,
     layout: &Layout,
-    row: &mut Row,
-    state: u32,
+    wanted: impl Fn(Members) -> bool,
+    (leaves, state): (&dyn Leaves, u32),
     code: &mut Code,
 ) {
-    for (previous, [value, valid]) in program.previous.iter().zip(&layout.previous) {
-        let ty = val_type(program.ty(&previous.value));
-        let locals = [code.local(ty), code.local(ValType::I32)];
-        let ins = &mut code.ins();
-        ins.local_get(state).i32_load(at(*valid, 4));
-        ins.local_set(locals[1]).local_get(state);
-        match ty {
-            ValType::I32 => ins.i32_load(at(*value, 4)),
-            ValType::I64 => ins.i64_load(at(*value, 8)),
-            _ => ins.f64_load(at(*value, 8)),
-        };
-        ins.local_set(locals[0]);
-        row.previous.push((locals[0], Some(locals[1])));
-    }
-    for shared in &program.shared {
-        let value = match shared.is_of_packet {
-            true => Some(evaluate(program, &shared.value, row, code)),
-            false => None,
-        };
-        row.shared.push(value);
-    }
     for block in &layout.blocks {
-        let update = Update {
-            program,
-            block,
-            row,
-            base: base(block, row, state, code),
-        };
-        update.write(code);
-    }
-    // All values are known before the first one is replaced.
-    let mut stores = Vec::new();
-    for previous in &program.previous {
-        let selected = select(program, &previous.packets, row, code);
-        let ty = val_type(program.ty(&previous.value));
-        stores.push((selected, ty, evaluate(program, &previous.value, row, code)));
-    }
-    for ((selected, ty, (local, valid)), offsets) in stores.into_iter().zip(&layout.previous) {
-        if let Some(selected) = selected {
-            code.ins().local_get(selected).if_(BlockType::Empty);
-        }
-        let ins = &mut code.ins();
-        ins.local_get(state).local_get(local);
-        match ty {
-            ValType::I32 => ins.i32_store(at(offsets[0], 4)),
-            ValType::I64 => ins.i64_store(at(offsets[0], 8)),
-            _ => ins.f64_store(at(offsets[0], 8)),
-        };
-        ins.local_get(state);
-        match valid {
-            Some(valid) => ins.local_get(valid),
-            None => ins.i32_const(1),
-        };
-        ins.i32_store(at(offsets[1], 4));
-        if selected.is_some() {
-            ins.end();
+        if wanted(block.accumulator.packets.of) {
+            let base = match block.by_direction {
+                true => base(block.size, leaves, state, code),
+                false => state,
+            };
+            let update = Update {
+                program,
+                block,
+                leaves,
+                base,
+            };
+            update.write(code);
         }
     }
 }
 
-/// Writes the value of an expression to a local.
-fn evaluate(program: &Program, expr: &Expr, row: &Row, code: &mut Code) -> (u32, Valid) {
-    let valid = Expressions {
-        program,
-        leaves: row,
-        code,
-    }
-    .write(expr);
-    let local = code.local(val_type(program.ty(expr)));
-    code.ins().local_set(local);
-    (local, valid)
-}
-
-fn select(program: &Program, packets: &Selection, row: &Row, code: &mut Code) -> Valid {
-    let mut expressions = Expressions {
-        program,
-        leaves: row,
-        code,
-    };
-    expressions.selection(packets)
-}
-
-/// Returns the local with the address to which the block's offset is added.
-fn base(block: &Block, row: &Row, state: u32, code: &mut Code) -> u32 {
-    let (true, Some(direction)) = (block.by_direction, row.direction) else {
+/// Returns the local with the address to which an offset is added that depends on the direction.
+pub(super) fn base(step: u32, leaves: &dyn Leaves, state: u32, code: &mut Code) -> u32 {
+    let Some(direction) = leaves.direction() else {
         return state;
     };
     let base = code.local(ValType::I32);
     let ins = &mut code.ins();
     ins.local_get(state).local_get(direction).i32_wrap_i64();
-    ins.i32_const(block.size as i32).i32_mul().i32_add();
+    ins.i32_const(step as i32).i32_mul().i32_add();
     ins.local_set(base);
     base
 }
@@ -158,21 +50,26 @@ fn base(block: &Block, row: &Row, state: u32, code: &mut Code) -> u32 {
 struct Update<'a> {
     program: &'a Program,
     block: &'a Block,
-    row: &'a Row,
+    leaves: &'a dyn Leaves,
     base: u32,
 }
 
 impl Update<'_> {
     fn write(&self, code: &mut Code) {
         let accumulator = &self.block.accumulator;
-        let mut selected = select(self.program, &accumulator.packets, self.row, code);
+        let mut expressions = Expressions {
+            program: self.program,
+            leaves: self.leaves,
+            code: &mut *code,
+        };
+        let mut selected = expressions.selection(&accumulator.packets);
         let mut value = None;
         let is_predicated = self.is_predicated();
         if let Some(expr) = &accumulator.value {
             // Whether the value is null is part of the selection.
-            let (local, valid) = evaluate(self.program, expr, self.row, code);
+            let (local, valid) = expressions.evaluate(expr);
             value = Some(local);
-            selected = both(selected, valid, code);
+            selected = expressions.both(selected, valid);
         }
         if let (Some(limit), Some(count)) = (accumulator.limit, self.block.part(Part::Count)) {
             let is_below = code.local(ValType::I32);

@@ -1,7 +1,7 @@
 //! Accumulators. Those over the same values and packets are one block.
 
 use super::super::check::CompileError;
-use super::super::program::{self, Expr, Operator, Statistic};
+use super::super::program::{self, Expr, Function, Operator, Statistic};
 use super::{Lowered, Lowering, binary};
 use crate::features::graph::{Accumulate, AccumulatorId};
 use crate::features::types::{Kind, LARGEST};
@@ -33,8 +33,10 @@ impl Lowering<'_> {
             Accumulate::Histogram(_) => return Err(CompileError::Unsupported("hist")),
             Accumulate::Head => return Err(CompileError::Unsupported("head")),
         };
-        let nth = match &accumulator.what {
-            Accumulate::Nth(n) => Some(*n),
+        let nth = match (&accumulator.what, accumulator.limit) {
+            // There is no such value.
+            (Accumulate::Nth(n), Some(limit)) if *n > limit => return self.null(id),
+            (Accumulate::Nth(n), _) => Some(*n),
             _ => None,
         };
         let is_sum = statistic == Statistic::Sum;
@@ -50,16 +52,23 @@ impl Lowering<'_> {
         })
     }
 
+    /// Returns a null of the type of an accumulator's values.
+    fn null(&self, id: AccumulatorId) -> Lowered<Expr> {
+        let value = self.graph.accumulators[id.0].value;
+        let kind = value.map_or(Kind::Integer, |value| self.graph.ty(value).kind);
+        let null = binary(Operator::FloorDiv, Expr::Int(1), Expr::Int(0));
+        Ok(match kind {
+            Kind::Boolean => binary(Operator::Eq, null, Expr::Int(0)),
+            Kind::Float | Kind::FloatTime => Expr::Unary(Function::Float, null.into()),
+            kind if kind.is_whole() => null,
+            _ => return Err(CompileError::Unsupported("a value of bytes")),
+        })
+    }
+
     /// Returns the index of the accumulator for these values and packets. The n-th value is the last of `nth`.
     pub(super) fn accumulator(&mut self, id: AccumulatorId, nth: Option<u32>) -> Lowered<usize> {
         let accumulator = &self.graph.accumulators[id.0];
-        let limit = match (nth, accumulator.limit) {
-            (Some(n), Some(limit)) if n > limit => {
-                return Err(CompileError::Unsupported("nth beyond first"));
-            }
-            (Some(n), _) => Some(n),
-            (None, limit) => limit,
-        };
+        let limit = nth.or(accumulator.limit);
         let is_boolean =
             { accumulator.value }.is_some_and(|value| self.graph.ty(value).kind == Kind::Boolean);
         let key = (accumulator.value, is_boolean, accumulator.stream, limit);
