@@ -87,7 +87,7 @@ mod value;
 
 pub use ast::Unit;
 #[cfg(feature = "compile")]
-pub use compile::CompileError;
+pub use compile::{CompileError, SECTION};
 pub use interpret::Packet;
 pub use program::{Limits, Output, Program};
 

@@ -1,6 +1,6 @@
 //! The text of features that a component carries.
 
-use flowloom_expr::features::compile::SECTION;
+use flowloom_expr::features::SECTION;
 use serde::Deserialize;
 use wasmparser::{Parser, Payload};
 

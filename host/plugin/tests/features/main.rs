@@ -26,7 +26,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::sync::Mutex;
 
-use flowloom_expr::features::compile::CompileError;
+use flowloom_expr::features::CompileError;
 use flowloom_expr::features::{Limits, Program};
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestError, TestRunner};
