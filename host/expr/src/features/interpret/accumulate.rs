@@ -145,14 +145,15 @@ impl Interpreter<'_> {
         })
     }
 
-    /// Returns the first bytes of payloads, up to the first that is missing.
+    /// Returns the first bytes of payloads, up to the first that is missing. The field `payload_size` is 0 for payload
+    /// of protocols without a known transport header.
     fn head(&self, members: &[usize], capacity: usize) -> Vec<u8> {
         let mut head = Vec::new();
         for &packet in members {
             let wanted = capacity - head.len();
             let payload = self.payloads[packet];
             let size = self.field_by_name(packet, "payload_size") as usize;
-            let read = payload.len().min(size).min(wanted);
+            let read = payload.len().min(wanted);
             head.extend_from_slice(&payload[..read]);
             if read < size.min(wanted) || head.len() == capacity {
                 break;

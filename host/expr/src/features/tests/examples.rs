@@ -2,6 +2,7 @@
 
 use flowloom_core::value::UdpValue;
 
+use super::super::Packet;
 use super::{Given, program, values};
 
 /// Six packets: a handshake, a request of 8 bytes, an answer after 600 ms, and the end.
@@ -181,6 +182,23 @@ fn payloads() {
     );
     assert_eq!(grants("a = count(where u16(payload, 4) > 0)"), payload(6));
     assert_eq!(grants("a = count()"), (0, vec![]));
+}
+
+#[test]
+fn head_takes_payload_whose_size_is_not_in_a_header() {
+    let program = program("a = head(payload, 6)");
+    // The payload of a packet, its size by the header, and the joined bytes.
+    let packets = |sizes: [u64; 2]| {
+        let payloads = [b"abcd", b"efgh"].into_iter().zip(sizes);
+        let fields = |size| program.packet_fields().iter().map(|_| size).collect();
+        payloads
+            .map(|(payload, size)| Packet::new(fields(size), payload.to_vec()))
+            .collect::<Vec<_>>()
+    };
+    for (sizes, expected) in [([0, 0], "abcdef"), ([4, 9], "abcdef"), ([5, 4], "abcd")] {
+        let value = program.interpret(&packets(sizes), &[]).pop();
+        assert_eq!(value, Some(UdpValue::Bytes(expected.as_bytes().into())));
+    }
 }
 
 #[test]
