@@ -17,8 +17,9 @@ import subprocess
 from collections import Counter, defaultdict
 from pathlib import Path
 
-from compare import DONE_OR_DAMAGED, ROOT, files
+from compare import DONE_OR_DAMAGED, ROOT
 from definitions import SIDES
+from packets import files
 
 COUNTED = {
     "retransmissions": ("retransmission", "fast_retransmission", "spurious_retransmission"),
