@@ -62,9 +62,10 @@ tutorial: build sdk-tools ## Run the commands of docs/plugin-tutorial.md in all 
 	tests/languages/tutorial.py --flowloom $(FLOWLOOM)
 
 .PHONY: feature-values
-feature-values: build ## Compare compiled features with a direct evaluation over all captures of the tests
+feature-values: plugins ## Compare compiled features with a direct evaluation and with plugins over all captures of the tests
 	$(CARGO) build --locked -p flowloom-expr --features compile --examples
 	tests/features/compare.py --flowloom $(FLOWLOOM)
+	tests/features/twins.py --flowloom $(FLOWLOOM)
 
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
