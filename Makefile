@@ -70,6 +70,12 @@ feature-values: plugins ## Compare compiled features with a direct evaluation an
 truth: plugins science ## Plugins' values, compared with their definitions in Python
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
 
+.PHONY: feature-examples
+feature-examples: build ## Compare the examples of docs/features.md with polars
+	@test -d target/engines || python3 -m venv target/engines
+	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
+	target/engines/bin/python tests/truth/polars_examples.py --flowloom $(FLOWLOOM)
+
 forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
 	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
 
@@ -119,7 +125,7 @@ engines-all: engines ## The same for all captures, and with Spark (Java) and Cli
 	target/engines/bin/python tests/engines/formats.py --flowloom $(FLOWLOOM) --all
 	target/engines/bin/python tests/engines/examples.py --flowloom $(FLOWLOOM) --only pandas polars DuckDB pyarrow Spark ClickHouse
 
-test: check plugins guests languages feature-values truth forest engines python oracle ## Run all tests and checks
+test: check plugins guests languages feature-values feature-examples truth forest engines python oracle ## Run all tests and checks
 	python3 -m unittest discover --quiet --start-directory tests/oracle --pattern "test_*.py"
 	$(ORACLE) tests/oracle/application_names.py --flowloom $(FLOWLOOM) --check
 	for folder in tests/captures $(FLOWLOOM_CAPTURES); do \
