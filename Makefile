@@ -76,6 +76,14 @@ feature-examples: build ## Compare the examples of docs/features.md with polars
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
 	target/engines/bin/python tests/truth/polars_examples.py --flowloom $(FLOWLOOM)
 
+# The version declares Python 3.12. The class that is used also runs with older versions.
+.PHONY: parity-cic
+test-all: parity-cic
+parity-cic: plugins ## Compare the plugin cicflowmeter with the Python program: make parity-cic [CAPTURES=folder]
+	@test -d target/cic || python3 -m venv target/cic
+	target/cic/bin/pip install --quiet --disable-pip-version-check --ignore-requires-python -r tests/truth/requirements-cic.txt
+	target/cic/bin/python tests/truth/parity_cic.py --flowloom $(FLOWLOOM) $(CAPTURES)
+
 forest: plugins science ## Train a forest, deploy it, and compare with scikit-learn
 	$(SCIENCE) plugins/forest/compare.py --flowloom $(FLOWLOOM)
 
