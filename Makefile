@@ -71,10 +71,11 @@ truth: plugins science ## Plugins' values, compared with their definitions in Py
 	$(SCIENCE) tests/truth/compare.py --flowloom $(FLOWLOOM)
 
 .PHONY: feature-examples
-feature-examples: build ## Compare the examples of docs/features.md with polars
+feature-examples: plugins ## Compare examples of features with polars, and run the pages that show them
 	@test -d target/engines || python3 -m venv target/engines
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
 	target/engines/bin/python tests/truth/polars_examples.py --flowloom $(FLOWLOOM)
+	target/engines/bin/python tests/truth/features_page.py --flowloom $(FLOWLOOM) plugins/cicflowmeter/README.md
 
 # The version declares Python 3.12. The class that is used also runs with older versions.
 .PHONY: parity-cic
