@@ -11,13 +11,17 @@ The output of the program cannot be reproduced: a thread ends flows by the clock
 first packet twice. Therefore the tool uses only the program's class `Flow`. For each flow of Flowloom, it gives the class
 the same packets with their directions, one after another, and compares the values.
 
-The tool compares the columns of `COMPARED`. The class defines the others differently: lengths are those of frames, header
-lengths are those of IP, subflows are totals, CWR is a copy of URG, and active and idle times are always 0.
+There are two comparisons:
 
-Each rule of `RULES` states one difference of the class. For each flow and column that a rule concerns, the tool computes the
-value that the class returns, except for one rule. A value that is neither equal nor explained by a rule is an error.
+- The plugin cicflowmeter, in the columns of `COMPARED`. The class defines the others differently: lengths are those of frames,
+  header lengths are those of IP, subflows are totals, CWR is a copy of URG, and active and idle times are always 0. Each rule
+  of `RULES` states one difference of the class. For each flow and column that a rule concerns, the tool computes the value
+  that the class returns, except for the rule `equal-times`.
+- `hieulw.features`, in all 76 columns. These features say what the class computes, with its errors. Only the rule
+  `equal-times` applies.
 
-The tool skips flows that the class does not support. `SKIPPED` lists the reasons.
+A value that is neither equal nor explained by a rule is an error. The tool skips flows that the class does not support.
+`SKIPPED` lists the reasons.
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import subprocess
 import sys
 import tempfile
@@ -47,13 +52,17 @@ SECOND_US = 10**6
 DIRECTIONS = (PacketDirection.FORWARD, PacketDirection.REVERSE)
 IATS = {"flow_iat": None, "fwd_iat": 0, "bwd_iat": 1}
 
+#: Columns that the rule `equal-times` concerns, and those of the lengths of frames.
+BULKS = [f"{side}_{name}_avg" for side in ("fwd", "bwd") for name in ("byts_b", "pkts_b", "blk_rate")]
+LENGTHS = re.compile("(totlen|subflow)_.*|pkt_size_avg|flow_byts_s|.*(_|^)pkt_len_.*|.*_seg_size_avg")
+
 #: The columns that are compared, with the number by which the class divides their values.
 COMPARED = {
     **dict.fromkeys(("tot_fwd_pkts", "tot_bwd_pkts", "flow_pkts_s", "fwd_pkts_s", "bwd_pkts_s", "down_up_ratio"), 1),
     **dict.fromkeys(("fwd_psh_flags", "bwd_psh_flags", "fwd_urg_flags", "bwd_urg_flags"), 1),
     **dict.fromkeys((name for name in definitions.FLAGS if name != "cwr_flag_count"), 1),
     **dict.fromkeys(("init_fwd_win_byts", "init_bwd_win_byts", "fwd_act_data_pkts"), 1),
-    **{f"{side}_{name}_avg": 1 for side in ("fwd", "bwd") for name in ("byts_b", "pkts_b", "blk_rate")},
+    **dict.fromkeys(BULKS, 1),
     "flow_duration": SECOND_US,
     **{f"{prefix}_{name}": SECOND_US for prefix in IATS for name in ("mean", "std", "max", "min")},
     **dict.fromkeys(("fwd_iat_tot", "bwd_iat_tot"), SECOND_US),
@@ -79,13 +88,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captures", nargs="*", type=Path, help="files or folders")
     parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
+    parser.add_argument("--compiler", type=Path, help="gets a file of features and the file of the component")
     parser.add_argument("--plugin", type=Path, default=ROOT / "target/plugins/cicflowmeter.wasm")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         others = Path(folder) / "random.pcap"
         random_flows.write(others)
         captures = packets.sorted_by_time([*packets.files(arguments.captures or packets.default()), others])
-        rows = meter(arguments, captures, Path(folder) / "flows.jsonl")
+        rows = meter(arguments, captures, Path(folder))
         flows = {flow.id: flow for flow in packets.flows(captures)}
         frames = [record for path in captures for record in packets.capture.read(path) if not record.phantom]
     if set(rows) != set(flows):
@@ -97,30 +107,47 @@ def main():
             skipped[found] += 1
             continue
         counts["flows"] += 1
-        for column, reason in differ(flow, rows[number], values_of_class(flow, found)):
-            counts[reason] += 1
+        class_values = data_of_class(flow, found)
+        for name, reason, column in (
+            *(("cicflowmeter", *one) for one in differ(flow, rows[number]["cicflowmeter"], class_values)),
+            *(("hieulw", *one) for one in differ_from_copy(flow, rows[number]["hieulw"], class_values, found)),
+        ):
+            counts[name, reason] += 1
             if reason not in (*RULES, "equal"):
-                unexplained.append(f"flow {number}, {column}: {reason}")
-    print(f"{counts['flows']} flows of {len(captures)} captures, {len(COMPARED)} columns, {counts['equal']} equal values")
-    for rule, sentence in RULES.items():
-        print(f"{counts[rule]:7} explained by {rule}: {sentence}")
+                unexplained.append(f"flow {number}, {name}.{column}: {reason}")
+    report(counts, skipped, unexplained, len(captures))
+    sys.exit(bool(unexplained) or not counts["cicflowmeter", "equal"] or not counts["hieulw", "equal"])
+
+
+def report(counts, skipped, unexplained, captures):
+    print(f"{counts['flows']} flows of {captures} captures")
     for reason, sentence in SKIPPED.items():
         print(f"{skipped[reason]:7} flows skipped: {sentence}")
+    for name, columns in (("cicflowmeter", len(COMPARED)), ("hieulw", 76)):
+        print(f"{name}: {columns} columns, {counts[name, 'equal']} equal values")
+        for rule, sentence in RULES.items():
+            if counts[name, rule]:
+                print(f"{counts[name, rule]:7} explained by {rule}: {sentence}")
     print(f"{len(unexplained):7} unexplained")
     for line in unexplained[:20]:
         print(f"  {line}", file=sys.stderr)
-    sys.exit(bool(unexplained) or not counts["equal"])
 
 
-def meter(arguments, captures, output):
-    """Return the values of the plugin by the identifier of the flow."""
+def meter(arguments, captures, folder):
+    """Return the values of both plugins by the identifier of the flow."""
+    source, copy = Path(__file__).with_name("hieulw.features"), folder / "hieulw.wasm"
+    command = [arguments.flowloom, "plugin", "compile", source, "-o", copy]
+    if arguments.compiler:
+        command = [arguments.compiler, source, copy]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    output = folder / "flows.jsonl"
     command = [arguments.flowloom, "-qq", "meter", *captures, "-o", output, "--n-dissections", "0", "--group", "one"]
-    command += ["--plugin", f"cicflowmeter={arguments.plugin}"]
+    command += ["--plugin", f"cicflowmeter={arguments.plugin}", "--plugin", copy]
     code = subprocess.run(command, check=False).returncode
     if code not in DONE_OR_DAMAGED:
         sys.exit(f"parity_cic.py: the command ended with {code}: {' '.join(map(str, command))}")
     rows = map(json.loads, output.read_text().splitlines())
-    return {row["id"]: row["udps"]["cicflowmeter"] for row in rows}
+    return {row["id"]: row["udps"] for row in rows}
 
 
 def scapy_packets(flow: Flow, frames: list[packets.capture.Record]) -> list[Packet] | str:
@@ -163,33 +190,48 @@ def ends_of_ours(packet: packets.Packet) -> tuple:
     return src, dst, packet.src_port, packet.dst_port, packet.protocol
 
 
-def values_of_class(flow: Flow, found: list[Packet]) -> dict[str, float]:
-    """Return the values of the class in the units of the plugin."""
+def data_of_class(flow: Flow, found: list[Packet]) -> dict[str, object]:
+    """Return the values of the class. Its times are seconds."""
     directions = [DIRECTIONS[seen.direction] for seen in flow.packets]
     theirs = TheirFlow(found[0], directions[0])
     for packet, direction in zip(found[1:], directions[1:], strict=True):
         theirs.add_packet(packet, direction)
-    data = theirs.get_data()
-    return {column: float(data[column]) * factor for column, factor in COMPARED.items()}
+    return theirs.get_data()
 
 
-def differ(flow: Flow, ours: dict[str, float], theirs: dict[str, float]):
-    """Yield each column with "equal", the rule that explains the difference, or the difference."""
+def differ(flow: Flow, ours: dict[str, float], theirs: dict[str, object]):
+    """Yield "equal", the rule that explains the difference, or the difference, with the column."""
     by_rule = predicted(flow, ours)
-    for column, value in theirs.items():
+    for column, factor in COMPARED.items():
+        value = float(theirs[column]) * factor
         rule, expected = by_rule.get(column, (None, None))
         if is_close(value, ours[column]):
-            yield column, "equal"
+            yield "equal", column
         elif rule is not None and (expected is None or is_close(value, expected)):
-            yield column, rule
+            yield rule, column
         else:
             told = f", {expected} by {rule}" if rule else ""
-            yield column, f"plugin {ours[column]}, class {value}{told}"
+            yield f"plugin {ours[column]}, class {value}{told}", column
+
+
+def differ_from_copy(flow: Flow, ours: dict[str, float], theirs: dict[str, object], found: list[Packet]):
+    """Yield the same for `hieulw.features`."""
+    # The class counts the captured bytes of frames, which here end with the IP packet.
+    is_whole = all(len(packet) == seen.packet.raw_size for packet, seen in zip(found, flow.packets, strict=True))
+    for column, value in ours.items():
+        if not is_whole and LENGTHS.fullmatch(column):
+            continue
+        if is_close(float(theirs[column]), value):
+            yield "equal", column
+        elif column in BULKS and has_equal_times(flow):
+            yield "equal-times", column
+        else:
+            yield f"features {value}, class {theirs[column]}", column
 
 
 def is_close(one: float, other: float) -> bool:
-    """Compare numbers. The class computes with floats of seconds."""
-    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-6)
+    """Compare numbers. The class computes with floats of seconds, whose deviations are not exactly 0."""
+    return math.isclose(one, other, rel_tol=1e-9, abs_tol=1e-10)
 
 
 def predicted(flow: Flow, ours: dict[str, float]) -> dict[str, tuple[str, float | None]]:
@@ -207,7 +249,7 @@ def predicted(flow: Flow, ours: dict[str, float]) -> dict[str, tuple[str, float 
     bulks = [bulk for bulk in definitions.bulks(flow.packets[1:]) if bulk[0].direction == 0]
     found |= {name: ("first-packet", value) for name, value in definitions.of_bulks("fwd", bulks).items()}
     if has_equal_times(flow):
-        found |= {column: ("equal-times", None) for column in COMPARED if "_b_" in column or "_blk_" in column}
+        found |= dict.fromkeys(BULKS, ("equal-times", None))
     return found
 
 
