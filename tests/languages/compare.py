@@ -24,15 +24,15 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-#: The plugins in Rust, their grants, and the names of their options.
+#: The plugins in Rust, their grants, and their options with one event a call and with batches.
 REFERENCES = {
-    "first_bytes_stats": ("payload:{n}", "n"),
-    "every_type": ("addresses,payload:8,bytes:20", None),
+    "first_bytes_stats": ("payload:{n}", "n={n}", "n={n}"),
+    "every_type": ("addresses,payload:8,bytes:20", "", "add={n},factor=0.25,negate=true,name=ü,most={n}"),
 }
 #: The units in the last place by which a value may differ. An entropy is a sum of logarithms, and Go's logarithm is
 #: sometimes one unit off.
 ULPS = {"entropy": 16}
-#: The numbers of payload bytes. All plugins run with the first number, in both call modes. Plugins that load quickly
+#: The numbers of payload bytes, and of packets. All plugins run with the first number, in both call modes. Plugins that load quickly
 #: also run with the others: the minimum, and more than a packet has.
 OPTIONS = [64, 1, 2000]
 LOADS_AT_ONCE = 1 << 20  # bytes
@@ -122,8 +122,9 @@ def runs(paths, each):
 def meter(flowloom, captures, plugins, calls, n):
     options = ["--plugin-calls", calls]
     for plugin in plugins:
-        grant, key = REFERENCES[reference(plugin.stem)]
-        options += ["--plugin", f"{plugin},{key}={n}" if key else plugin]
+        grant, *given = REFERENCES[reference(plugin.stem)]
+        given = given[calls == "auto"].format(n=n)
+        options += ["--plugin", f"{plugin},{given}" if given else plugin]
         options += ["--grant", f"{plugin.stem}={grant.format(n=n)}"]
     return run(flowloom, captures, options)
 

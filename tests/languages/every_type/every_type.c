@@ -1,5 +1,7 @@
 // tests/guests/every_type in C.
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,9 +23,24 @@ struct state {
   size_t updates;
 };
 
+static int64_t add, cuts, most, flows;
+static double factor = 1;
+static bool negate;
+static const char *name;
+
 const char *flowloom_open(const flowloom_options *options, const flowloom_available *available,
                           flowloom_manifest *manifest) {
-  (void)options, (void)available;
+  (void)available;
+  const char *error;
+  if ((error = flowloom_integer_option(options, "add", 0, UINT32_MAX, "Added to `sum`.", &add))) return error;
+  if ((error = flowloom_float_option(options, "factor", -INFINITY, INFINITY, "Factor of `mean`.", &factor)))
+    return error;
+  if ((error = flowloom_boolean_option(options, "negate", "Whether `syn` is negated.", &negate))) return error;
+  if ((error = flowloom_text_option(options, "name", "a text", "Text before `peers`.", &name))) return error;
+  if ((error = flowloom_integer_option(options, "cuts", 0, UINT32_MAX, "Packets after which a flow ends.", &cuts)))
+    return error;
+  if ((error = flowloom_integer_option(options, "most", 0, UINT32_MAX, "Packets of a flow to count.", &most)))
+    return error;
   static const char *const packet[] = {"syn",       "ttl",     "dst_port", "tcp_flags", "direction",
                                        "tcp_seq", "time_ms", "src_ip",   NULL};
   static const char *const at_init[] = {"id", "dst_ip", NULL};
@@ -44,6 +61,9 @@ const char *flowloom_open(const flowloom_options *options, const flowloom_availa
   manifest->at_expire = at_expire;
   manifest->payload_bytes = 8;
   manifest->packet_bytes = 20;
+  manifest->packets_per_flow = (uint32_t)most;
+  manifest->cuts_flows = cuts > 0;
+  manifest->needs_one_meter = name != NULL;
   manifest->state_size = sizeof(struct state);
   return NULL;
 }
@@ -84,13 +104,23 @@ void flowloom_update(void *of_flow, const flowloom_packet *packet, const flowloo
   see(state, packet);
 }
 
+bool flowloom_cuts(const void *state) {
+  return (int64_t)((const struct state *)state)->updates + 1 >= cuts;
+}
+
 void flowloom_expire(void *of_flow, const flowloom_flow *flow, flowloom_outputs *outputs) {
   struct state *state = of_flow;
-  if (state->updates % 2 == 0) flowloom_set_boolean(outputs, OUT_SYN, state->syn);
-  flowloom_set_integer(outputs, SUM, state->sum);
+  flows++;
+  if (state->updates % 2 == 0) flowloom_set_boolean(outputs, OUT_SYN, state->syn != negate);
+  flowloom_set_integer(outputs, SUM, state->sum + add);
   double mean = flowloom_float(flow, MEAN_PS);
-  if (mean > 100) flowloom_set_float(outputs, MEAN, mean);
-  flowloom_set_text(outputs, PEERS, state->peers, state->peers_size);
+  if (mean > 100) flowloom_set_float(outputs, MEAN, mean * factor);
+  size_t name_size = name ? strlen(name) : 0;
+  char *peers = malloc(name_size + state->peers_size);
+  if (name) memcpy(peers, name, name_size);
+  memcpy(peers + name_size, state->peers, state->peers_size);
+  flowloom_set_text(outputs, PEERS, peers, name_size + state->peers_size);
+  free(peers);
   if (state->updates != 1) flowloom_set_bytes(outputs, LAST, state->last, state->last_size);
   flowloom_integers sizes = flowloom_list(flow, SPLT_PS);
   flowloom_set_integers(outputs, SIZES, sizes.data, sizes.size);
@@ -112,4 +142,11 @@ void flowloom_expire(void *of_flow, const flowloom_flow *flow, flowloom_outputs 
   free(state->packets);
 }
 
-void flowloom_finish(void) {}
+void flowloom_finish(void) {
+  if (name == NULL) return;
+  char count[32];
+  snprintf(count, sizeof count, ": %lld flows", (long long)flows);
+  const char *line = flowloom_join(name, count, NULL);
+  for (int level = FLOWLOOM_ERROR; level <= FLOWLOOM_DEBUG; level++) flowloom_log((flowloom_level)level, line);
+  free((void *)line);
+}

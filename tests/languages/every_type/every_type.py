@@ -1,7 +1,7 @@
 """tests/guests/every_type in Python."""
 
 import flowloom
-from flowloom import Json, Output
+from flowloom import Json, Output, log
 
 
 class EveryType(flowloom.Plugin):
@@ -24,6 +24,18 @@ class EveryType(flowloom.Plugin):
         Output("reason", Json, ""),
     ]
 
+    def open(self, options):
+        most = 2**32 - 1
+        self.add = options.integer("add", "Added to `sum`.", default=0, least=0, most=most)
+        self.factor = options.number("factor", "Factor of `mean`.", default=1.0)
+        self.negate = options.boolean("negate", "Whether `syn` is negated.", default=False)
+        self.name = options.text("name", "Text before `peers`.")
+        self.limit = options.integer("cuts", "Packets after which a flow ends.", least=1, most=most)
+        self.packets_per_flow = options.integer("most", "Packets of a flow to count.", least=1, most=most)
+        self.cuts_flows = self.limit is not None
+        self.needs_one_meter = self.name is not None
+        self.flows = 0
+
     def init(self, packet, flow):
         state = {"syn": packet.syn, "sum": flow.id, "peers": flow.dst_ip, "packets": []}
         see(state, packet)
@@ -33,21 +45,30 @@ class EveryType(flowloom.Plugin):
         state["packets"].append(float(flow.bidirectional_packets))
         see(state, packet)
 
+    def cuts(self, state):
+        return len(state["packets"]) + 1 >= self.limit
+
     def expire(self, state, flow):
         updates = len(state["packets"])
+        self.flows += 1
         answer = {
-            "sum": state["sum"],
-            "peers": state["peers"],
+            "sum": state["sum"] + self.add,
+            "peers": (self.name or "") + state["peers"],
             "sizes": flow.splt_ps,
             "reason": f'{{"ü":{flow.expiration_id}}}',
-            "syn": state["syn"] if updates % 2 == 0 else None,
+            "syn": state["syn"] != self.negate if updates % 2 == 0 else None,
             "last": state["last"] if updates != 1 else None,
             "packets": state["packets"] if updates else None,
             "letters": [peer[0] for peer in state["peers"].split(" ")] if updates else None,
         }
         if flow.bidirectional_mean_ps > 100:
-            answer["mean"] = flow.bidirectional_mean_ps
+            answer["mean"] = flow.bidirectional_mean_ps * self.factor
         return answer
+
+    def finish(self):
+        if self.name is not None:
+            for write in (log.error, log.warn, log.info, log.debug):
+                write(f"{self.name}: {self.flows} flows")
 
 
 def see(state, packet):

@@ -26,6 +26,15 @@ const outputs = [_]flowloom.Output{
     .{ .name = "reason", .type = .json, .description = "" },
 };
 
+var plus: i64 = 0;
+var factor: f64 = 1;
+var negate = false;
+var name: ?[*:0]const u8 = null;
+var limit: i64 = 0;
+var most: i64 = 0;
+/// Flows that have ended.
+var flows: u64 = 0;
+
 pub const State = struct {
     syn: bool,
     sum: i64,
@@ -34,7 +43,15 @@ pub const State = struct {
     packets: std.ArrayList(f64) = .empty,
 };
 
-pub fn open(_: *const flowloom.Options, _: *const flowloom.Available, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+pub fn open(options: *const flowloom.Options, _: *const flowloom.Available, manifest: *flowloom.Manifest) ?[*:0]const u8 {
+    const inf = std.math.inf(f64);
+    const max = std.math.maxInt(u32);
+    if (options.integer("add", 0, max, "Added to `sum`.", &plus)) |wrong| return wrong;
+    if (options.float("factor", -inf, inf, "Factor of `mean`.", &factor)) |wrong| return wrong;
+    if (options.boolean("negate", "Whether `syn` is negated.", &negate)) |wrong| return wrong;
+    if (options.text("name", "a text", "Text before `peers`.", &name)) |wrong| return wrong;
+    if (options.integer("cuts", 0, max, "Packets after which a flow ends.", &limit)) |wrong| return wrong;
+    if (options.integer("most", 0, max, "Packets of a flow to count.", &most)) |wrong| return wrong;
     manifest.version = "0.1.0";
     manifest.description = "An output of every type.";
     manifest.outputs = &outputs;
@@ -45,6 +62,9 @@ pub fn open(_: *const flowloom.Options, _: *const flowloom.Available, manifest: 
     manifest.at_expire = &at_expire;
     manifest.payload_bytes = 8;
     manifest.packet_bytes = 20;
+    manifest.packets_per_flow = @intCast(most);
+    manifest.cuts_flows = limit > 0;
+    manifest.needs_one_meter = name != null;
     return null;
 }
 
@@ -60,13 +80,22 @@ pub fn update(state: *State, packet: *const flowloom.Row, flow: *const flowloom.
     see(state, packet);
 }
 
+pub fn cuts(state: *const State) bool {
+    return state.packets.items.len + 1 >= limit;
+}
+
 pub fn expire(state: *State, flow: *const flowloom.Row, out: *flowloom.Outputs) void {
     const updates = state.packets.items.len;
-    if (updates % 2 == 0) out.setBoolean(0, state.syn);
-    out.setInteger(1, state.sum);
+    flows += 1;
+    if (updates % 2 == 0) out.setBoolean(0, state.syn != negate);
+    out.setInteger(1, state.sum + plus);
     const mean = flow.float(1);
-    if (mean > 100) out.setFloat(2, mean);
-    out.setText(3, state.peers.items);
+    if (mean > 100) out.setFloat(2, mean * factor);
+    var named: std.ArrayList(u8) = .empty;
+    if (name) |text| add(u8, &named, std.mem.span(text));
+    add(u8, &named, state.peers.items);
+    out.setText(3, named.items);
+    named.deinit(flowloom.allocator);
     if (updates != 1) out.setBytes(4, state.last.items);
     out.setIntegers(5, flow.list(2));
     if (updates > 0) out.setFloats(6, state.packets.items);
@@ -83,7 +112,12 @@ pub fn expire(state: *State, flow: *const flowloom.Row, out: *flowloom.Outputs) 
     state.packets.deinit(flowloom.allocator);
 }
 
-pub fn finish() void {}
+pub fn finish() void {
+    const text = name orelse return;
+    const line = std.fmt.allocPrintSentinel(flowloom.allocator, "{s}: {d} flows", .{ text, flows }, 0) catch flowloom.fail("no memory");
+    defer flowloom.allocator.free(line);
+    for ([_]flowloom.Level{ .err, .warn, .info, .debug }) |level| flowloom.log(level, line);
+}
 
 fn see(state: *State, packet: *const flowloom.Row) void {
     state.sum = @mod(state.sum, 1 << 40);

@@ -1,10 +1,36 @@
-//! Tests an SDK: it computes an output of every type from fields of every type. tests/languages has the same plugin
-//! in other languages.
+//! Tests an SDK: it computes an output of every type from fields of every type, and has an option of every type.
+//! tests/languages has the same plugin in other languages.
 
-use flowloom_sdk::{Bytes, FlowFields, Json, Outputs, PacketFields, Plugin};
+use std::num::NonZeroU32;
+
+use flowloom_sdk::{Bytes, FlowFields, Json, Options, Outputs, PacketFields, Plugin};
 
 /// The guest.
-pub struct EveryType;
+pub struct EveryType {
+    options: Opts,
+    /// Flows that have ended.
+    flows: u64,
+}
+
+/// Options of all types. Without them, the plugin changes nothing and logs nothing.
+#[derive(Options)]
+pub struct Opts {
+    /// Added to `sum`.
+    #[option(default = 0)]
+    add: u32,
+    /// Factor of `mean`.
+    #[option(default = 1.0)]
+    factor: f64,
+    /// Whether `syn` is negated.
+    #[option(default = false)]
+    negate: bool,
+    /// Text before `peers`. With it, the plugin logs its number of flows at every level.
+    name: Option<String>,
+    /// Packets after which a flow ends.
+    cuts: Option<NonZeroU32>,
+    /// Packets of a flow to count.
+    most: Option<NonZeroU32>,
+}
 
 /// Fields of each packet.
 #[derive(PacketFields)]
@@ -80,6 +106,7 @@ pub struct Out {
 impl Plugin for EveryType {
     const DESCRIPTION: &'static str = "An output of every type.";
 
+    type Options = Opts;
     type Packet<'a> = Packet<'a>;
     type AtInit<'a> = AtInit<'a>;
     type AtUpdate<'a> = AtUpdate;
@@ -87,8 +114,27 @@ impl Plugin for EveryType {
     type State = State;
     type Outputs = Out;
 
-    fn open((): ()) -> Result<Self, String> {
-        Ok(EveryType)
+    fn open(options: Opts) -> Result<Self, String> {
+        Ok(EveryType { options, flows: 0 })
+    }
+
+    fn packets_per_flow(&self) -> Option<u32> {
+        self.options.most.map(NonZeroU32::get)
+    }
+
+    fn needs_one_meter(&self) -> bool {
+        self.options.name.is_some()
+    }
+
+    fn cuts_flows(&self) -> bool {
+        self.options.cuts.is_some()
+    }
+
+    fn cuts(&self, state: &State) -> bool {
+        let packets = state.packets.len() + 1;
+        self.options
+            .cuts
+            .is_some_and(|cuts| packets >= cuts.get() as usize)
     }
 
     fn init(&mut self, packet: &Packet<'_>, flow: &AtInit<'_>) -> State {
@@ -112,16 +158,31 @@ impl Plugin for EveryType {
         let updates = state.packets.len();
         let letters = state.peers.split(' ').map(|peer| peer[..1].to_owned());
         let letters = (updates > 0).then(|| letters.collect());
+        let mean = flow.bidirectional_mean_ps;
+        let options = &self.options;
+        self.flows += 1;
         Out {
-            syn: updates.is_multiple_of(2).then_some(state.syn),
-            sum: state.sum,
-            mean: (flow.bidirectional_mean_ps > 100.0).then_some(flow.bidirectional_mean_ps),
-            peers: state.peers,
+            syn: updates
+                .is_multiple_of(2)
+                .then_some(state.syn ^ options.negate),
+            sum: state.sum + i64::from(options.add),
+            mean: (mean > 100.0).then_some(mean * options.factor),
+            peers: options.name.clone().unwrap_or_default() + &state.peers,
             last: (updates != 1).then_some(Bytes(state.last)),
             sizes: flow.splt_ps.to_vec(),
             packets: (updates > 0).then_some(state.packets),
             letters,
             reason: Json(format!("{{\"ü\":{}}}", flow.expiration_id)),
+        }
+    }
+
+    fn finish(&mut self) {
+        if let Some(name) = &self.options.name {
+            let line = format!("{name}: {} flows", self.flows);
+            flowloom_sdk::error!("{line}");
+            flowloom_sdk::warn!("{line}");
+            flowloom_sdk::info!("{line}");
+            flowloom_sdk::debug!("{line}");
         }
     }
 }

@@ -2,6 +2,8 @@
 package main
 
 import (
+	"errors"
+	"math"
 	"strconv"
 	"strings"
 
@@ -22,9 +24,24 @@ type State struct {
 	packets []float64
 }
 
-type EveryType struct{}
+type EveryType struct {
+	add, cuts int64
+	factor    float64
+	negate    bool
+	name      string
+	flows     int
+}
 
-func (EveryType) Open(*flowloom.Options, flowloom.Available) (flowloom.Manifest, error) {
+func (p *EveryType) Open(options *flowloom.Options, _ flowloom.Available) (flowloom.Manifest, error) {
+	const max = math.MaxUint32
+	var errs [5]error
+	var most int64
+	p.add, errs[0] = options.Integer("add", "Added to `sum`.", 0, 0, max)
+	p.factor, errs[1] = options.Float("factor", "Factor of `mean`.", 1, math.Inf(-1), math.Inf(1))
+	p.negate, errs[2] = options.Boolean("negate", "Whether `syn` is negated.", false)
+	p.name = options.Text("name", "Text before `peers`.", "", "a text")
+	p.cuts, errs[3] = options.Integer("cuts", "Packets after which a flow ends.", 0, 0, max)
+	most, errs[4] = options.Integer("most", "Packets of a flow to count.", 0, 0, max)
 	return flowloom.Manifest{
 		Version:      "0.1.0",
 		Description:  "An output of every type.",
@@ -34,6 +51,10 @@ func (EveryType) Open(*flowloom.Options, flowloom.Available) (flowloom.Manifest,
 		AtExpire:     []string{"expiration_id", "bidirectional_mean_ps", "splt_ps"},
 		PayloadBytes: 8,
 		PacketBytes:  20,
+
+		PacketsPerFlow: uint32(most),
+		CutsFlows:      p.cuts > 0,
+		NeedsOneMeter:  p.name != "",
 		Outputs: []flowloom.Output{
 			{Name: "syn", Type: flowloom.Boolean},
 			{Name: "sum", Type: flowloom.Integer},
@@ -45,31 +66,34 @@ func (EveryType) Open(*flowloom.Options, flowloom.Available) (flowloom.Manifest,
 			{Name: "letters", Type: flowloom.Texts},
 			{Name: "reason", Type: flowloom.JSON},
 		},
-	}, nil
+	}, errors.Join(errs[:]...)
 }
 
-func (EveryType) Init(state *State, packet, flow flowloom.Row) {
+func (p *EveryType) Init(state *State, packet, flow flowloom.Row) {
 	state.syn = packet.Unsigned(0) == 1
 	state.sum = int64(flow.Unsigned(0))
 	state.peers = string(flow.Text(1))
 	see(state, packet)
 }
 
-func (EveryType) Update(state *State, packet, flow flowloom.Row) {
+func (p *EveryType) Update(state *State, packet, flow flowloom.Row) {
 	state.packets = append(state.packets, float64(flow.Unsigned(0)))
 	see(state, packet)
 }
 
-func (EveryType) Expire(state *State, flow flowloom.Row, outputs *flowloom.Outputs) {
+func (p *EveryType) Cuts(state *State) bool { return int64(len(state.packets))+1 >= p.cuts }
+
+func (p *EveryType) Expire(state *State, flow flowloom.Row, outputs *flowloom.Outputs) {
 	updates := len(state.packets)
+	p.flows++
 	if updates%2 == 0 {
-		outputs.SetBoolean(0, state.syn)
+		outputs.SetBoolean(0, state.syn != p.negate)
 	}
-	outputs.SetInteger(1, state.sum)
+	outputs.SetInteger(1, state.sum+p.add)
 	if mean := flow.Float(1); mean > 100 {
-		outputs.SetFloat(2, mean)
+		outputs.SetFloat(2, mean*p.factor)
 	}
-	outputs.SetText(3, state.peers)
+	outputs.SetText(3, p.name+state.peers)
 	if updates != 1 {
 		outputs.SetBytes(4, state.last)
 	}
@@ -87,7 +111,15 @@ func (EveryType) Expire(state *State, flow flowloom.Row, outputs *flowloom.Outpu
 	outputs.SetJSON(8, `{"ü":`+strconv.FormatInt(flow.Signed(0), 10)+`}`)
 }
 
-func (EveryType) Finish() {}
+func (p *EveryType) Finish() {
+	if p.name == "" {
+		return
+	}
+	line := p.name + ": " + strconv.Itoa(p.flows) + " flows"
+	for _, level := range []flowloom.Level{flowloom.Error, flowloom.Warn, flowloom.Info, flowloom.Debug} {
+		flowloom.Log(level, line)
+	}
+}
 
 func see(state *State, packet flowloom.Row) {
 	state.sum %= 1 << 40
@@ -100,6 +132,6 @@ func see(state *State, packet flowloom.Row) {
 	state.last = append(append([]byte(nil), packet.Payload()...), packet.Bytes()...)
 }
 
-func init() { flowloom.Export(EveryType{}) }
+func init() { flowloom.Export(&EveryType{}) }
 
 func main() {}
