@@ -11,6 +11,7 @@ mod check;
 #[cfg(feature = "arrow")]
 mod columnar;
 mod command;
+mod contract;
 #[cfg(feature = "ndpi")]
 mod csv_text;
 mod cutting;

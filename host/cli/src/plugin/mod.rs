@@ -8,6 +8,7 @@ mod check;
 mod compile;
 mod component_file;
 mod componentize;
+mod contract;
 mod description;
 mod dev;
 mod flows;
@@ -73,6 +74,8 @@ pub(super) enum Plugin {
     Source(source::Source),
     /// Convert a core WebAssembly module into a component.
     Componentize(componentize::Componentize),
+    /// Print the contract with plugins in WIT, for bindings without an SDK.
+    Contract(contract::Contract),
     /// Compile a plugin from standard input. The other commands run this in a separate process.
     #[command(hide = true)]
     CompileProcess,
@@ -91,6 +94,7 @@ impl Plugin {
             Self::Componentize(componentize) => componentize.run(),
             Self::Compile(compile) => compile.run(),
             Self::Source(source) => source.run(),
+            Self::Contract(contract) => contract.run(),
             Self::CompileProcess => super::compile::run(),
         }
     }

@@ -50,13 +50,13 @@ const COMMON: &[File] = files![
     "sdk/tools/requirements.txt"
 ];
 
-/// The contract, for every language but Rust.
+/// The contract, for every language but Rust. The first file names the package.
 const CONTRACT: &[File] = files![
+    "wit/worlds.wit"
     "wit/batch-feature.wit"
     "wit/feature.wit"
     "wit/log.wit"
     "wit/manifest.wit"
-    "wit/worlds.wit"
 ];
 
 const RUST_MANIFESTS: &[File] = manifests![
@@ -202,6 +202,20 @@ fn files(language: Language) -> impl Iterator<Item = &'static File> {
     };
     let common = if language.has_sdk() { COMMON } else { &[] };
     common.iter().chain(of_language.iter().copied().flatten())
+}
+
+/// Returns the names and contents of the contract's files.
+pub(super) fn contract() -> impl Iterator<Item = (&'static str, &'static [u8])> {
+    CONTRACT.iter().map(|file| {
+        let name = file.path.rsplit('/').next().unwrap_or(file.path);
+        (name, file.bytes)
+    })
+}
+
+/// Returns the contract as one document.
+pub(super) fn contract_document() -> String {
+    let files = contract().map(|(_, contents)| String::from_utf8_lossy(contents));
+    files.collect::<Vec<_>>().join("\n")
 }
 
 /// Writes the SDK of a language and the contract into a folder.
