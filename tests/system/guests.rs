@@ -1,4 +1,4 @@
-//! The components of plugins and guests that `make plugins guests` builds.
+//! The components of plugins and guests that `make plugins guests languages` builds.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ pub(crate) fn plugin(name: &str) -> PathBuf {
     let path = folder.join(name).with_extension("wasm");
     assert!(
         path.exists(),
-        "{} is missing: run make plugins guests",
+        "{} is missing: run make plugins guests languages",
         path.display()
     );
     path

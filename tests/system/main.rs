@@ -20,6 +20,7 @@ mod feature_files;
 mod features;
 mod filters;
 mod flows;
+mod frozen;
 mod fuzz;
 mod golden;
 mod grants;
