@@ -99,9 +99,10 @@ impl LinkedPlugin {
         check_exports(&exports)?;
         let component = linker.instantiate_pre(component).map_err(other_types)?;
         let exports = |name| {
+            let is = |(short, version)| short == name && is_supported(version);
             exports
                 .iter()
-                .any(|export| interface(export).is_some_and(|(short, _)| short == name))
+                .any(|export| interface(export).is_some_and(is))
         };
         let exports = Exports {
             feature: exports("feature")
@@ -135,11 +136,13 @@ fn is_supported(version: &str) -> bool {
 
 fn check_import(name: &str) -> Result<(), LoadErrorKind> {
     match interface(name) {
+        // It has types only, in every version. A component that uses them imports it, also a component that exports several
+        // versions of the contract.
+        Some(("manifest", _)) => Ok(()),
         Some((_, version)) if !is_supported(version) => Err(LoadErrorKind::OtherVersion {
             wanted: version.to_owned(),
         }),
-        // `manifest` has types only. A component that uses them imports it.
-        Some(("log" | "manifest", _)) => Ok(()),
+        Some(("log", _)) => Ok(()),
         None if wasi::is_wasi(name) => Ok(()),
         _ => Err(LoadErrorKind::UnknownImport {
             import: name
@@ -192,6 +195,7 @@ mod tests {
             "flowloom:plugin/log@0.1.0",
             "flowloom:plugin/log@0.1.12",
             "flowloom:plugin/manifest@0.1.0",
+            "flowloom:plugin/manifest@0.2.0",
             "wasi:io/poll@0.2.6",
         ] {
             assert_eq!(problem(check_import(import)), "", "{import}");
