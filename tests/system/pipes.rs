@@ -227,3 +227,38 @@ fn a_signal_ends_a_capture_file_with_the_flows_so_far() {
         assert!(log.contains(&format!("flows    {flows}\n")), "{log}");
     }
 }
+
+/// Runs a command with a terminal as its standard error, and returns what the terminal received. Its input is a capture
+/// and a pause.
+fn in_terminal(options: &str) -> String {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let capture = crate::command::captures().join("dns.pcap");
+    let line = format!(
+        "(cat '{}'; sleep 1.5) | '{}' meter - -o '{}/flows.csv' --n-dissections 0 {options}",
+        capture.display(),
+        env!("CARGO_BIN_EXE_flowloom"),
+        folder.path().display(),
+    );
+    let run = std::process::Command::new("script")
+        .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+        .stdin(Stdio::null())
+        .output();
+    let run = run.expect("script of util-linux can be run");
+    assert!(run.status.success(), "{run:?}");
+    String::from_utf8_lossy(&run.stdout).into_owned()
+}
+
+#[test]
+fn a_terminal_shows_the_status_in_its_last_line() {
+    let shown = in_terminal("");
+    let (_, status) = shown.split_once("\r\u{1b}[K").expect("a status line");
+    assert!(status.contains(" live flows, "), "{shown:?}");
+    assert!(status.contains(", nothing lost"), "{shown:?}");
+    // The line is removed before the summary.
+    let (_, rest) = status
+        .rsplit_once("nothing lost\r\u{1b}[K")
+        .expect("its removal");
+    assert!(rest.starts_with("packets  "), "{shown:?}");
+    let quiet = in_terminal("-q");
+    assert!(!quiet.contains('\u{1b}'), "{quiet:?}");
+}

@@ -23,6 +23,7 @@ use super::number::{YEAR, within};
 use super::performance::Performance;
 use super::privileges::{self, Account, KeptPrivileges, ReadableFiles};
 use super::sources::SourceKind;
+use super::status_line::StatusLine;
 
 /// Interval at which metrics and the files of the run are updated.
 const REFRESH: Duration = Duration::from_secs(1);
@@ -221,6 +222,10 @@ impl LiveOptions {
             metrics: listener
                 .map(|listener| Metrics::serve(listener, &panics))
                 .transpose()?,
+            status: match kind {
+                SourceKind::Files => None,
+                SourceKind::Interface | SourceKind::Pipe => StatusLine::new(files.output.is_none()),
+            },
             panics,
             next_refresh: Instant::now(),
         })
@@ -272,6 +277,7 @@ pub(super) struct Monitor {
     is_reopening: bool,
     performance: Option<Performance>,
     metrics: Option<Metrics>,
+    status: Option<StatusLine>,
     panics: ThreadPanics,
     /// When metrics and the files of the run are updated next.
     next_refresh: Instant,
@@ -327,6 +333,11 @@ impl Monitor {
             self.readable.warn_of_replaced();
             if let Some(metrics) = &self.metrics {
                 metrics.show(&streamer.summary(), losses);
+            }
+            match &mut self.status {
+                Some(status) if !is_last => status.show(&streamer.summary(), losses),
+                Some(_) => StatusLine::end(),
+                None => {}
             }
         }
     }

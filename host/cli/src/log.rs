@@ -209,14 +209,31 @@ pub(super) fn dropped() -> u64 {
     HELD.get().map_or(0, |lines| lines.dropped())
 }
 
+/// The status line, which stays the last line of the terminal. Empty if there is none.
+static STATUS: Mutex<String> = Mutex::new(String::new());
+
+/// Moves to the begin of the terminal's line, and clears it.
+const CLEAR: &[u8] = b"\r\x1b[K";
+
+/// Shows a text as the last line of the terminal, in place of the one before. An empty text removes the line.
+pub(super) fn show_status(text: &str) {
+    let mut status = STATUS.lock().unwrap_or_else(PoisonError::into_inner);
+    if !status.is_empty() || !text.is_empty() {
+        text.clone_into(&mut status);
+        let _ = write_out(&[CLEAR, text.as_bytes()].concat());
+    }
+}
+
 /// Writes whole lines to standard error, directly or through the queue.
 pub(super) struct StandardError;
 
 impl Write for StandardError {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match HELD.get() {
-            Some(lines) => lines.push(bytes),
-            None => io::stderr().write_all(bytes)?,
+        let status = STATUS.lock().unwrap_or_else(PoisonError::into_inner);
+        match status.is_empty() {
+            true => write_out(bytes)?,
+            // The status line is written again, after the lines.
+            false => write_out(&[CLEAR, bytes, status.as_bytes()].concat())?,
         }
         Ok(bytes.len())
     }
@@ -224,6 +241,14 @@ impl Write for StandardError {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn write_out(bytes: &[u8]) -> io::Result<()> {
+    match HELD.get() {
+        Some(lines) => lines.push(bytes),
+        None => io::stderr().write_all(bytes)?,
+    }
+    Ok(())
 }
 
 /// A queue of lines. Producers never wait.

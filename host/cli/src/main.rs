@@ -27,6 +27,7 @@ mod progress;
 mod quantity;
 mod sources;
 mod standard;
+mod status_line;
 mod summary;
 mod task;
 

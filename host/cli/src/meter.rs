@@ -166,7 +166,7 @@ impl Meter {
         let mut sink = self.background(&streamer, kind, &inputs, metadata.file())?;
         let losses = sink.losses();
         let clock = RunClock::start(&streamer);
-        let progress = Progress::new(!is_live, &streamer);
+        let progress = Progress::new(kind == SourceKind::Files, &streamer);
         let mut flows = 0_u64;
         let written = write(
             &mut streamer,
