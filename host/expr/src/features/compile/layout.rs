@@ -11,7 +11,7 @@ pub(super) enum Part {
     Sum,
     /// 128 bits: the sum of integers that 64 bits may not hold.
     WideSum,
-    /// 64 bits: the sum of squares of integers below 2^32; it stops at 2^64 - 1.
+    /// 64 bits: the sum of squares of integers of 32 bits; it stops at 2^64 - 1.
     Squares,
     /// 128 bits: the sum of squares of other integers; it stops at 2^127 - 1.
     WideSquares,
@@ -53,8 +53,8 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Makes a block of one accumulator, or of two twins. It has no place yet.
-    fn new(program: &Program, members: &[usize]) -> Self {
+    /// Makes a block of one accumulator, or of two twins, from which another can be merged. It has no place yet.
+    fn new(program: &Program, members: &[usize], merged: Option<usize>) -> Self {
         let mut accumulator = program.accumulators[members[0]].clone();
         let by_direction = members.len() > 1;
         if by_direction {
@@ -62,7 +62,8 @@ impl Block {
         }
         let storage = storage(program, &accumulator);
         let mut parts = BTreeSet::new();
-        members.iter().for_each(|n| needed(program, *n, &mut parts));
+        let all = members.iter().copied().chain(merged);
+        all.for_each(|n| needed(program, n, &mut parts));
         let mut at = 0;
         let mut placed = Vec::new();
         for part in parts {
@@ -92,6 +93,16 @@ impl Block {
     }
 }
 
+/// The place of an accumulator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) block: usize,
+    /// The offset in the state, or in the memory of merged accumulators.
+    pub(super) offset: u32,
+    /// Whether the accumulator is merged from those of both directions when its statistics are needed.
+    pub(super) is_merged: bool,
+}
+
 /// The place of a previous value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PreviousPlace {
@@ -119,8 +130,10 @@ pub(super) struct RunPlace {
 #[derive(Debug)]
 pub(super) struct Layout {
     pub(super) blocks: Vec<Block>,
-    /// The block of each accumulator, and the offset of the accumulator in the state.
-    pub(super) places: Vec<(usize, u32)>,
+    /// The place of each accumulator.
+    pub(super) places: Vec<Place>,
+    /// Bytes of the memory to which the accumulators of both directions are merged.
+    pub(super) scratch: u32,
     /// The offset of the number of packets, if an expression uses it.
     pub(super) index: Option<u32>,
     /// The offset of the time of the first packet, if an expression uses it.
@@ -135,29 +148,11 @@ pub(super) struct Layout {
 
 impl Layout {
     pub(super) fn new(program: &Program) -> Self {
-        let mut blocks: Vec<Block> = Vec::new();
-        let mut places = vec![(0, 0); program.accumulators.len()];
-        let mut is_placed = vec![false; program.accumulators.len()];
-        for n in 0..program.accumulators.len() {
-            if is_placed[n] {
-                continue;
-            }
-            let twin = (n + 1..program.accumulators.len())
-                .find(|m| is_twin(&program.accumulators[n], &program.accumulators[*m]));
-            let mut members = vec![n];
-            members.extend(twin);
-            let block = Block::new(program, &members);
-            for member in members {
-                let is_second = block.by_direction
-                    && program.accumulators[member].packets.scope == Scope::Dst2Src;
-                places[member] = (blocks.len(), if is_second { block.size } else { 0 });
-                is_placed[member] = true;
-            }
-            blocks.push(block);
-        }
+        let (blocks, places, scratch) = blocks(program);
         let mut layout = Self {
             blocks,
-            places: Vec::new(),
+            places,
+            scratch,
             index: None,
             first_time: None,
             previous: vec![PreviousPlace::default(); program.previous.len()],
@@ -183,10 +178,9 @@ impl Layout {
             end = end.next_multiple_of(8);
             layout.runs.push(RunPlace { count, start, end });
         }
-        for (block, place) in &mut places {
-            *place += layout.blocks[*block].offset;
+        for place in { layout.places.iter_mut() }.filter(|place| !place.is_merged) {
+            place.offset += layout.blocks[place.block].offset;
         }
-        layout.places = places;
         layout.stride = match end {
             0..=64 => end.max(16).next_power_of_two(),
             _ => end.next_multiple_of(64),
@@ -227,6 +221,71 @@ impl Layout {
     }
 }
 
+/// Returns the blocks, the place of each accumulator in its block, and the bytes for merged accumulators.
+fn blocks(program: &Program) -> (Vec<Block>, Vec<Place>, u32) {
+    let all = &program.accumulators;
+    let mut blocks: Vec<Block> = Vec::new();
+    let mut places: Vec<Option<Place>> = vec![None; all.len()];
+    let mut scratch = 0;
+    // Twins come first, because they replace others.
+    for is_pair in [true, false] {
+        for n in 0..all.len() {
+            let twin = (n + 1..all.len()).find(|m| is_twin(&all[n], &all[*m]));
+            if places[n].is_some() || twin.is_some() != is_pair {
+                continue;
+            }
+            let mut members = vec![n];
+            members.extend(twin);
+            let is_both = |m: usize| {
+                let is_equal = is_equal(&all[n], &all[m]) && all[m].limit.is_none();
+                is_equal && all[m].packets.scope == Scope::Both && can_be_merged(program, m)
+            };
+            let merged = (0..all.len()).find(|m| is_pair && is_both(*m));
+            let block = Block::new(program, &members, merged);
+            for member in members {
+                let is_second = is_pair && all[member].packets.scope == Scope::Dst2Src;
+                places[member] = Some(Place {
+                    block: blocks.len(),
+                    offset: if is_second { block.size } else { 0 },
+                    is_merged: false,
+                });
+            }
+            if let Some(merged) = merged {
+                places[merged] = Some(Place {
+                    block: blocks.len(),
+                    offset: add(&mut scratch, block.size.next_multiple_of(8)),
+                    is_merged: true,
+                });
+            }
+            blocks.push(block);
+        }
+    }
+    let places = places.into_iter().map(Option::unwrap_or_default);
+    (blocks, places.collect(), scratch)
+}
+
+/// Returns whether the state of an accumulator is exactly that of two accumulators that each saw a part of its packets.
+fn can_be_merged(program: &Program, n: usize) -> bool {
+    let accumulator = &program.accumulators[n];
+    let storage = storage(program, accumulator);
+    let (low, high) = accumulator.bounds;
+    // A sum of numbers with different signs can stop at a limit and come back.
+    let is_exact = low >= 0 || high <= 0 || is_narrow(accumulator);
+    let mut parts = BTreeSet::new();
+    needed(program, n, &mut parts);
+    storage != Storage::F64
+        && parts.iter().all(|part| match part {
+            Part::Sum => is_exact,
+            Part::Count
+            | Part::WideSum
+            | Part::Squares
+            | Part::WideSquares
+            | Part::Min
+            | Part::Max => true,
+            _ => false,
+        })
+}
+
 /// Returns the end, and moves it.
 fn add(end: &mut u32, bytes: u32) -> u32 {
     *end += bytes;
@@ -236,7 +295,12 @@ fn add(end: &mut u32, bytes: u32) -> u32 {
 fn is_twin(a: &Accumulator, b: &Accumulator) -> bool {
     let scopes = [a.packets.scope, b.packets.scope];
     (scopes == [Scope::Src2Dst, Scope::Dst2Src] || scopes == [Scope::Dst2Src, Scope::Src2Dst])
-        && a.packets.of == b.packets.of
+        && is_equal(a, b)
+}
+
+/// Returns whether accumulators are equal but for the direction.
+fn is_equal(a: &Accumulator, b: &Accumulator) -> bool {
+    a.packets.of == b.packets.of
         && a.value == b.value
         && a.packets.condition == b.packets.condition
         && a.bounds == b.bounds
@@ -263,6 +327,12 @@ fn is_narrow(accumulator: &Accumulator) -> bool {
     fits_u32(accumulator) || (low >= -(1 << 31) && high <= 1 << 31)
 }
 
+/// Returns whether values have at most 32 bits. The sum of their squares then stops at 2^64 - 1.
+fn has_narrow_squares(accumulator: &Accumulator) -> bool {
+    let (low, high) = accumulator.bounds;
+    fits_u32(accumulator) || (low >= -(1 << 31) && high < 1 << 31)
+}
+
 fn width(part: Part, storage: Storage) -> u32 {
     match part {
         Part::Sum | Part::Squares => 8,
@@ -279,8 +349,12 @@ fn width(part: Part, storage: Storage) -> u32 {
 /// Adds the parts that the outputs need of an accumulator.
 fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
     let storage = storage(program, &program.accumulators[accumulator]);
-    let is_narrow = storage == Storage::F64 || is_narrow(&program.accumulators[accumulator]);
-    let sum = if is_narrow { Part::Sum } else { Part::WideSum };
+    let is_narrow = has_narrow_squares(&program.accumulators[accumulator]);
+    let is_wide = program.accumulators[accumulator].is_wide && storage == Storage::I64;
+    let sum = match is_wide {
+        true => Part::WideSum,
+        false => Part::Sum,
+    };
     if program.accumulators[accumulator].limit.is_some() {
         parts.insert(Part::Count);
     }
@@ -318,8 +392,8 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
                 parts.insert(Part::Moments);
             }
             Statistic::Variance | Statistic::VariancePop => match storage {
-                Storage::U32 => parts.extend([sum, Part::Squares]),
-                Storage::I64 => parts.extend([sum, Part::WideSquares]),
+                Storage::U32 | Storage::I64 if is_narrow => parts.extend([sum, Part::Squares]),
+                Storage::U32 | Storage::I64 => parts.extend([sum, Part::WideSquares]),
                 Storage::F64 => {
                     parts.insert(Part::Deviations);
                 }
@@ -327,4 +401,9 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
         }
     };
     program.visit_results(&mut look);
+    // Unless its values have different signs, a sum that stops at a limit is the whole sum, limited at the end.
+    let (low, high) = program.accumulators[accumulator].bounds;
+    if parts.contains(&Part::WideSum) && (low >= 0 || high <= 0) {
+        parts.remove(&Part::Sum);
+    }
 }

@@ -15,7 +15,7 @@ use super::program::{
 use crate::ast::{Comparison, Number};
 use crate::features::ast::{Direction, Drop};
 use crate::features::graph::{
-    AccumulatorId, Binary, Graph, Level, Node, RunId, Stream, StreamId, Unary, ValueId,
+    Accumulate, AccumulatorId, Binary, Graph, Level, Node, RunId, Stream, StreamId, Unary, ValueId,
 };
 use crate::features::program::{Output, Program as Checked};
 use crate::features::types::Kind;
@@ -58,6 +58,7 @@ pub(super) fn lower(checked: &Checked) -> Lowered<Program> {
         let output = lowering.output(output)?;
         lowering.program.outputs.push(output);
     }
+    super::twins::merge(&mut lowering.program);
     Ok(lowering.program)
 }
 
@@ -194,10 +195,16 @@ impl Lowering<'_> {
             ),
             Node::Accumulated(accumulator) => return self.accumulated(*accumulator),
             Node::Variance {
+                sum,
                 squares,
                 is_population,
                 ..
-            } => self.variance(*squares, *is_population)?,
+            } => {
+                let accumulator = self.accumulator(*squares, None)?;
+                let is_wide = self.graph.accumulators[sum.0].what == Accumulate::WideSum;
+                self.program.accumulators[accumulator].is_wide |= is_wide;
+                self.variance(*squares, *is_population)?
+            }
             Node::FloatVariance(deviations, is_population) => {
                 self.variance(*deviations, *is_population)?
             }

@@ -5,12 +5,14 @@
 //! | 16 | the manifest and texts, in the data segment |
 //! | | the answer of `process`: a list of output columns, in the data segment |
 //! | | values and validity of the outputs, [`MAX_EVENTS`] rows |
+//! | | accumulators that are merged when their statistics are needed |
 //! | | the arena, from which the host allocates arguments |
 //! | | the states of the flows, up to the end of the memory |
 
 use flowloom_core::value::Type as FieldType;
 
 use super::data::Data;
+use super::layout::Layout;
 use super::manifest;
 use super::program::{Field, Program, Type};
 
@@ -57,6 +59,8 @@ pub(super) struct Memory {
     /// The answer of `process`: a list.
     pub(super) answer: u32,
     pub(super) outputs: Vec<OutputPlace>,
+    /// The accumulators that are merged from those of both directions.
+    pub(super) scratch: u32,
     pub(super) arena: u32,
     pub(super) arena_end: u32,
     pub(super) states: u32,
@@ -85,10 +89,10 @@ pub(super) fn column_case(ty: FieldType) -> u32 {
 }
 
 impl Memory {
-    /// Places everything. `stride` is the number of bytes of a flow's state.
-    pub(super) fn new(program: &Program, stride: u32) -> Self {
+    /// Places everything.
+    pub(super) fn new(program: &Program, layout: &Layout) -> Self {
         let mut data = Data::default();
-        let manifest = manifest::write(program, stride, &mut data);
+        let manifest = manifest::write(program, layout.stride, &mut data);
         let [text, len] = data.text("the plugin has no options");
         let no_options = data.words(&[1, text, len]);
         let arena_message = data.text("the host passed more data than the plugin requested");
@@ -129,7 +133,8 @@ impl Memory {
             let bytes = |field: &Field| width(field.ty) * MAX_EVENTS + 8 + 20;
             fields.iter().map(bytes).sum::<u32>()
         };
-        let arena = address.next_multiple_of(16);
+        let scratch = address.next_multiple_of(16);
+        let arena = (scratch + layout.scratch).next_multiple_of(16);
         let payload = match program.payload_bytes {
             0 => 0,
             _ => MAX_PAYLOAD_BYTES + MAX_EVENTS * 4,
@@ -149,6 +154,7 @@ impl Memory {
             batch_message,
             answer,
             outputs,
+            scratch,
             arena,
             arena_end: arena_end.next_multiple_of(16),
             states: arena_end.next_multiple_of(64),

@@ -4,11 +4,12 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `lower` | from checked features to programs |
+//! | `lower`, `twins` | from checked features to programs |
 //! | `component` | the component around the core module |
 //! | `module` | the core module |
 //! | `process`, `row`, `outputs`, `runs` | the functions that depend on the program |
 //! | `update`, `previous` | instructions that change the state of a flow |
+//! | `merge` | instructions that merge accumulators of both directions |
 //! | `functions`, `wide`, `saturating`, `moments` | the other functions |
 //! | `memory`, `manifest`, `data` | addresses and the data segment |
 //! | `expression`, `logic`, `payload` | instructions of expressions |
@@ -28,6 +29,7 @@ mod logic;
 mod lower;
 mod manifest;
 mod memory;
+mod merge;
 mod module;
 mod moments;
 mod outputs;
@@ -40,6 +42,7 @@ mod runs;
 mod saturating;
 #[cfg(test)]
 mod tests;
+mod twins;
 mod update;
 mod wide;
 

@@ -42,7 +42,7 @@ fn types() -> [(Vec<ValType>, Vec<ValType>); 13] {
 
 /// Returns the core module of a program.
 pub(super) fn module(program: &Program, layout: &Layout) -> Vec<u8> {
-    let memory = Memory::new(program, layout.stride);
+    let memory = Memory::new(program, layout);
 
     let mut type_section = TypeSection::new();
     let mut function_section = FunctionSection::new();
@@ -84,7 +84,7 @@ pub(super) fn module(program: &Program, layout: &Layout) -> Vec<u8> {
         code_section.function(&function);
     }
     for run in 0..program.runs.len() {
-        code_section.function(&runs::end(program, layout, run));
+        code_section.function(&runs::end(program, layout, &memory, run));
         code_section.function(&runs::begin(layout, run));
     }
 

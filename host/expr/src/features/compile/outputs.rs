@@ -8,6 +8,7 @@ use super::expression::{Expressions, Leaves, Valid};
 use super::functions::{MULTIPLY, SPREAD, TO_FLOAT, load_column};
 use super::layout::{Block, Layout, Part, Storage};
 use super::memory::{Memory, OutputPlace, RECORD_VALID_LEN};
+use super::merge;
 use super::moments;
 use super::previous;
 use super::program::{Expr, Level, Program, Statistic, Type};
@@ -18,6 +19,8 @@ pub(super) struct Results<'a> {
     layout: &'a Layout,
     /// The local with the address of the flow's state.
     state: u32,
+    /// The local with the address of the merged accumulators.
+    merged: u32,
     /// The locals that hold flow fields, by their index in the program.
     fields: Vec<u32>,
     /// The values of earlier runs; `None` for all others.
@@ -45,7 +48,8 @@ pub(super) fn expire(program: &Program, layout: &Layout, memory: &Memory) -> Fun
         code.ins().local_set(local);
         fields.push(local);
     }
-    let mut flow = Results::new(program, layout, state);
+    let source = (Level::Flow, memory.scratch);
+    let mut flow = Results::new(program, layout, source, state, &mut code);
     flow.fields = fields;
     flow.share(Level::Flow, &mut code);
     for (output, place) in program.outputs.iter().zip(&memory.outputs) {
@@ -139,11 +143,22 @@ impl previous::Loaded for Results<'_> {
 }
 
 impl<'a> Results<'a> {
-    pub(super) fn new(program: &'a Program, layout: &'a Layout, state: u32) -> Self {
+    /// Merges the accumulators of a level for which there are only those of both directions.
+    pub(super) fn new(
+        program: &'a Program,
+        layout: &'a Layout,
+        (level, scratch): (Level, u32),
+        state: u32,
+        code: &mut Code,
+    ) -> Self {
+        let merged = code.local(ValType::I32);
+        code.ins().i32_const(scratch as i32).local_set(merged);
+        merge::write(program, layout, level, [state, merged], code);
         Self {
             program,
             layout,
             state,
+            merged,
             fields: Vec::new(),
             previous: vec![None; program.previous.len()],
             shared: vec![None; program.shared.len()],
@@ -165,28 +180,37 @@ impl<'a> Results<'a> {
     }
 
     fn statistic(&self, accumulator: usize, statistic: Statistic, code: &mut Code) -> Valid {
-        let (block, offset) = self.layout.places[accumulator];
-        let block = &self.layout.blocks[block];
-        let place = |part| offset + block.part(part).unwrap_or_default();
+        let place = self.layout.places[accumulator];
+        let block = &self.layout.blocks[place.block];
+        let state = if place.is_merged {
+            self.merged
+        } else {
+            self.state
+        };
+        let place = |part| place.offset + block.part(part).unwrap_or_default();
         let storage = block.storage;
         let is_float = storage == Storage::F64;
         let ins = &mut code.ins();
         match statistic {
             Statistic::Count => {
-                ins.local_get(self.state);
+                ins.local_get(state);
                 ins.i64_load32_u(at(place(Part::Count), 4));
                 return None;
             }
             Statistic::Sum if is_float => {
-                ins.local_get(self.state).f64_load(at(place(Part::Sum), 8));
+                ins.local_get(state).f64_load(at(place(Part::Sum), 8));
                 return finite(None, code);
             }
+            Statistic::Sum if block.part(Part::Sum).is_none() => {
+                limited_sum(state, place(Part::WideSum), code);
+                return None;
+            }
             Statistic::Sum => {
-                ins.local_get(self.state).i64_load(at(place(Part::Sum), 8));
+                ins.local_get(state).i64_load(at(place(Part::Sum), 8));
                 return None;
             }
             Statistic::FloatSum => {
-                self.float_sum(block, &place, code);
+                float_sum(block, state, &place, code);
                 return if is_float { finite(None, code) } else { None };
             }
             _ => {}
@@ -194,7 +218,7 @@ impl<'a> Results<'a> {
         let count = code.local(ValType::I64);
         let valid = code.local(ValType::I32);
         let ins = &mut code.ins();
-        ins.local_get(self.state);
+        ins.local_get(state);
         ins.i64_load32_u(at(place(Part::Count), 4)).local_tee(count);
         ins.i64_const(0).i64_ne().local_set(valid);
         let part = match statistic {
@@ -210,17 +234,11 @@ impl<'a> Results<'a> {
             }
             Statistic::Skewness | Statistic::Kurtosis => {
                 let is_skewness = statistic == Statistic::Skewness;
-                moments::shape(is_skewness, self.state, count, place(Part::Moments), code);
+                moments::shape(is_skewness, state, count, place(Part::Moments), code);
                 return finite(Some(valid), code);
             }
             _ => {
-                self.spread(
-                    storage,
-                    block.part(Part::WideSum).is_some(),
-                    &place,
-                    count,
-                    code,
-                );
+                spread(block, state, &place, count, code);
                 let is_population = statistic == Statistic::VariancePop;
                 quotient(storage, is_population, count, code);
                 return if is_float {
@@ -230,7 +248,7 @@ impl<'a> Results<'a> {
                 };
             }
         };
-        ins.local_get(self.state);
+        ins.local_get(state);
         match storage {
             Storage::U32 => ins.i64_load32_u(at(place(part), 4)),
             Storage::I64 => ins.i64_load(at(place(part), 8)),
@@ -238,102 +256,117 @@ impl<'a> Results<'a> {
         };
         Some(valid)
     }
+}
 
-    /// Leaves the sum on the stack, as a float.
-    fn float_sum(&self, block: &Block, place: &dyn Fn(Part) -> u32, code: &mut Code) {
-        let ins = &mut code.ins();
-        ins.local_get(self.state);
-        if block.part(Part::WideSum).is_some() {
-            let sum = place(Part::WideSum);
-            ins.i64_load(at(sum, 8)).local_get(self.state);
-            ins.i64_load(at(sum + 8, 8)).call(TO_FLOAT);
-            return;
-        }
-        let address = at(place(Part::Sum), 8);
-        match block.storage {
-            Storage::U32 => ins.i64_load(address).f64_convert_i64_u(),
-            Storage::I64 => ins.i64_load(address).f64_convert_i64_s(),
-            Storage::F64 => ins.f64_load(address),
-        };
+/// Leaves a sum of 128 bits on the stack that stops at ±(2^63 - 1).
+fn limited_sum(state: u32, offset: u32, code: &mut Code) {
+    let [low, high] = [(); 2].map(|()| code.local(ValType::I64));
+    let ins = &mut code.ins();
+    ins.local_get(state).i64_load(at(offset, 8)).local_set(low);
+    ins.local_get(state).i64_load(at(offset + 8, 8));
+    ins.local_tee(high).i64_const(63).i64_shr_s();
+    ins.i64_const(i64::MAX).i64_xor().i64_const(1).i64_or();
+    ins.local_get(low);
+    ins.local_get(high).local_get(low);
+    ins.i64_const(63).i64_shr_s().i64_ne();
+    ins.local_get(low).i64_const(i64::MIN).i64_eq().i32_or();
+    // select keeps the first operand if the sum needs more than 64 bits.
+    ins.select();
+}
+
+/// Leaves the sum on the stack, as a float.
+fn float_sum(block: &Block, state: u32, place: &dyn Fn(Part) -> u32, code: &mut Code) {
+    let ins = &mut code.ins();
+    ins.local_get(state);
+    if block.part(Part::WideSum).is_some() {
+        let sum = place(Part::WideSum);
+        ins.i64_load(at(sum, 8)).local_get(state);
+        ins.i64_load(at(sum + 8, 8)).call(TO_FLOAT);
+        return;
     }
+    let address = at(place(Part::Sum), 8);
+    match block.storage {
+        Storage::U32 => ins.i64_load(address).f64_convert_i64_u(),
+        Storage::I64 => ins.i64_load(address).f64_convert_i64_s(),
+        Storage::F64 => ins.f64_load(address),
+    };
+}
 
-    /// Leaves count * squares - sum * sum of integers on the stack, or the sum of squared deviations of floats.
-    fn spread(
-        &self,
-        storage: Storage,
-        is_wide: bool,
-        place: &dyn Fn(Part) -> u32,
-        count: u32,
-        code: &mut Code,
-    ) {
-        if storage == Storage::F64 {
-            let ins = &mut code.ins();
-            ins.local_get(self.state);
-            ins.f64_load(at(place(Part::Deviations) + 8, 8));
-            return;
-        }
-        if storage == Storage::U32 {
-            let ins = &mut code.ins();
-            ins.local_get(count);
-            ins.local_get(self.state).i64_load(at(place(Part::Sum), 8));
-            ins.local_get(self.state)
-                .i64_load(at(place(Part::Squares), 8));
-            ins.i64_const(0).call(SPREAD);
-            return;
-        }
-        let [sum, sum_high, squares, squares_high] = [(); 4].map(|()| code.local(ValType::I64));
-        let [product, carry] = [(); 2].map(|()| code.local(ValType::I64));
-        let is_large = code.local(ValType::I32);
-        let float_sum = code.local(ValType::F64);
+/// Leaves count * squares - sum * sum of integers on the stack, or the sum of squared deviations of floats.
+fn spread(block: &Block, state: u32, place: &dyn Fn(Part) -> u32, count: u32, code: &mut Code) {
+    let storage = block.storage;
+    if storage == Storage::F64 {
         let ins = &mut code.ins();
-        let address = place(Part::WideSquares);
-        ins.local_get(self.state).i64_load(at(address, 8));
-        ins.local_set(squares).local_get(self.state);
-        ins.i64_load(at(address + 8, 8)).local_set(squares_high);
-        ins.local_get(self.state);
-        match is_wide {
-            true => {
-                let address = place(Part::WideSum);
-                ins.i64_load(at(address, 8)).local_set(sum);
-                ins.local_get(self.state).i64_load(at(address + 8, 8));
-            }
-            false => {
-                ins.i64_load(at(place(Part::Sum), 8)).local_tee(sum);
-                ins.i64_const(63).i64_shr_s();
-            }
-        }
-        ins.local_set(sum_high);
-        // Whether the sum needs more than 64 bits, or the count times the squares more than 127.
-        ins.local_get(sum).i64_const(63).i64_shr_s();
-        ins.local_get(sum_high).i64_ne();
-        ins.local_get(count).local_get(squares_high).call(MULTIPLY);
-        ins.i64_eqz()
-            .i32_eqz()
-            .local_set(is_large)
-            .local_set(product);
-        // The low halves can have a carry.
-        ins.local_get(count).local_get(squares).call(MULTIPLY);
-        ins.local_set(carry).drop();
-        ins.local_get(product).local_get(carry).i64_add();
-        ins.local_get(product).i64_or().i64_const(0).i64_lt_s();
-        ins.local_get(is_large).i32_or();
-        ins.i32_or().if_(BlockType::Result(ValType::F64));
-        // Floats instead; not below 0.
-        ins.local_get(count).f64_convert_i64_u();
-        ins.local_get(squares)
-            .local_get(squares_high)
-            .call(TO_FLOAT);
-        ins.f64_mul();
-        ins.local_get(sum).local_get(sum_high).call(TO_FLOAT);
-        ins.local_tee(float_sum).local_get(float_sum).f64_mul();
-        ins.f64_sub().f64_const(0.0.into()).f64_max().else_();
-        // The absolute value of the sum.
+        ins.local_get(state);
+        ins.f64_load(at(place(Part::Deviations) + 8, 8));
+        return;
+    }
+    if storage == Storage::U32 {
+        let ins = &mut code.ins();
         ins.local_get(count);
-        ins.i64_const(0).local_get(sum).i64_sub().local_get(sum);
-        ins.local_get(sum).i64_const(0).i64_lt_s().select();
-        ins.local_get(squares).local_get(squares_high);
-        ins.call(SPREAD).end();
+        ins.local_get(state).i64_load(at(place(Part::Sum), 8));
+        ins.local_get(state).i64_load(at(place(Part::Squares), 8));
+        ins.i64_const(0).call(SPREAD);
+        return;
     }
+    let [sum, sum_high, squares, squares_high] = [(); 4].map(|()| code.local(ValType::I64));
+    let [product, carry] = [(); 2].map(|()| code.local(ValType::I64));
+    let is_large = code.local(ValType::I32);
+    let float_sum = code.local(ValType::F64);
+    let ins = &mut code.ins();
+    ins.local_get(state);
+    match block.part(Part::Squares) {
+        Some(_) => ins.i64_load(at(place(Part::Squares), 8)).local_set(squares),
+        None => {
+            let address = place(Part::WideSquares);
+            ins.i64_load(at(address, 8)).local_set(squares);
+            ins.local_get(state);
+            ins.i64_load(at(address + 8, 8)).local_set(squares_high)
+        }
+    };
+    ins.local_get(state);
+    match block.part(Part::WideSum).is_some() {
+        true => {
+            let address = place(Part::WideSum);
+            ins.i64_load(at(address, 8)).local_set(sum);
+            ins.local_get(state).i64_load(at(address + 8, 8));
+        }
+        false => {
+            ins.i64_load(at(place(Part::Sum), 8)).local_tee(sum);
+            ins.i64_const(63).i64_shr_s();
+        }
+    }
+    ins.local_set(sum_high);
+    // Whether the sum needs more than 64 bits, or the count times the squares more than 127.
+    ins.local_get(sum).i64_const(63).i64_shr_s();
+    ins.local_get(sum_high).i64_ne();
+    ins.local_get(count).local_get(squares_high).call(MULTIPLY);
+    ins.i64_eqz()
+        .i32_eqz()
+        .local_set(is_large)
+        .local_set(product);
+    // The low halves can have a carry.
+    ins.local_get(count).local_get(squares).call(MULTIPLY);
+    ins.local_set(carry).drop();
+    ins.local_get(product).local_get(carry).i64_add();
+    ins.local_get(product).i64_or().i64_const(0).i64_lt_s();
+    ins.local_get(is_large).i32_or();
+    ins.i32_or().if_(BlockType::Result(ValType::F64));
+    // Floats instead; not below 0.
+    ins.local_get(count).f64_convert_i64_u();
+    ins.local_get(squares)
+        .local_get(squares_high)
+        .call(TO_FLOAT);
+    ins.f64_mul();
+    ins.local_get(sum).local_get(sum_high).call(TO_FLOAT);
+    ins.local_tee(float_sum).local_get(float_sum).f64_mul();
+    ins.f64_sub().f64_const(0.0.into()).f64_max().else_();
+    // The absolute value of the sum.
+    ins.local_get(count);
+    ins.i64_const(0).local_get(sum).i64_sub().local_get(sum);
+    ins.local_get(sum).i64_const(0).i64_lt_s().select();
+    ins.local_get(squares).local_get(squares_high);
+    ins.call(SPREAD).end();
 }
 
 /// Divides the spread on the stack. For one value it is 0, and so is the quotient.

@@ -159,6 +159,8 @@ pub(crate) struct Accumulator {
     pub(crate) value: Option<Expr>,
     /// The smallest and the largest integer that the value can be.
     pub(crate) bounds: (i64, i64),
+    /// Whether 64 bits may not hold the sum.
+    pub(crate) is_wide: bool,
     /// The packets or runs.
     pub(crate) packets: Selection,
     /// Only so many values are seen.
@@ -424,7 +426,37 @@ impl Program {
     }
 }
 
+impl Program {
+    /// Calls a function for every expression, which it may change.
+    pub(super) fn visit_mut(&mut self, function: &mut dyn FnMut(&mut Expr)) {
+        for shared in &mut self.shared {
+            shared.value.visit_mut(function);
+        }
+        for previous in &mut self.previous {
+            previous.value.visit_mut(function);
+            previous.packets.visit_mut(function);
+        }
+        for runs in &mut self.runs {
+            runs.packets.visit_mut(function);
+            runs.break_when.visit_mut(function);
+        }
+        for accumulator in &mut self.accumulators {
+            let value = accumulator.value.iter_mut();
+            value.for_each(|it| it.visit_mut(function));
+            accumulator.packets.visit_mut(function);
+        }
+        for output in &mut self.outputs {
+            output.value.visit_mut(function);
+        }
+    }
+}
+
 impl Selection {
+    fn visit_mut(&mut self, function: &mut dyn FnMut(&mut Expr)) {
+        let condition = self.condition.iter_mut();
+        condition.for_each(|it| it.visit_mut(function));
+    }
+
     fn visit(&self, function: &mut dyn FnMut(&Expr)) {
         self.condition.iter().for_each(|it| it.visit(function));
     }
@@ -442,6 +474,28 @@ impl Expr {
                 1 + a.depth().max(condition)
             }
             _ => 1,
+        }
+    }
+
+    /// Calls a function for this expression and for every expression in it, which it may change.
+    fn visit_mut(&mut self, function: &mut dyn FnMut(&mut Expr)) {
+        function(self);
+        match self {
+            Expr::Binary(_, a, b) | Expr::Coalesce(a, b) => {
+                a.visit_mut(function);
+                b.visit_mut(function);
+            }
+            Expr::If(a, b, c) => {
+                a.visit_mut(function);
+                b.visit_mut(function);
+                c.visit_mut(function);
+            }
+            Expr::Unary(_, a) => a.visit_mut(function),
+            Expr::Within(a, packets) => {
+                a.visit_mut(function);
+                packets.visit_mut(function);
+            }
+            _ => {}
         }
     }
 

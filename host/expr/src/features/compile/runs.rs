@@ -6,6 +6,7 @@ use super::code::{Code, at};
 use super::expression::Valid;
 use super::functions::{FIRST_RUN, initialize};
 use super::layout::Layout;
+use super::memory::Memory;
 use super::outputs::Results;
 use super::program::{Level, Members, Program};
 use super::{previous, update};
@@ -44,7 +45,7 @@ pub(super) fn write_break(
 
 /// Returns the function `(state)` that adds the current run to the accumulators of runs. It does nothing if there is no
 /// run, or if the run is left out as the first.
-pub(super) fn end(program: &Program, layout: &Layout, run: usize) -> Function {
+pub(super) fn end(program: &Program, layout: &Layout, memory: &Memory, run: usize) -> Function {
     let state = 0;
     let mut code = Code::new(1);
     let least = if program.runs[run].drops_first { 2 } else { 1 };
@@ -53,7 +54,8 @@ pub(super) fn end(program: &Program, layout: &Layout, run: usize) -> Function {
     ins.i32_load(at(layout.runs[run].count, 4));
     ins.i32_const(least).i32_lt_u();
     ins.if_(BlockType::Empty).return_().end();
-    let mut results = Results::new(program, layout, state);
+    let source = (Level::Run(run), memory.scratch);
+    let mut results = Results::new(program, layout, source, state, &mut code);
     let sees_runs = |members| members == Members::Runs(run);
     previous::load(program, layout, sees_runs, &mut results, state, &mut code);
     results.share(Level::Run(run), &mut code);

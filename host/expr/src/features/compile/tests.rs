@@ -6,11 +6,13 @@ use super::program::{
     Accumulator, Expr, Field, Members, Operator, Output, Program, Scope, Selection, Statistic,
 };
 use super::*;
+use crate::features::{Limits, Program as Checked};
 
 fn accumulator(scope: Scope) -> Accumulator {
     Accumulator {
         value: Some(Expr::Packet(0)),
         bounds: (0, u32::MAX.into()),
+        is_wide: false,
         packets: Selection {
             of: Members::Packets,
             scope,
@@ -76,7 +78,8 @@ fn both_directions_share_a_block() {
     let layout = Layout::new(&program(accumulators, [all(0), all(1)].concat()));
     assert_eq!(layout.blocks.len(), 1);
     assert!(layout.blocks[0].by_direction);
-    assert_eq!(layout.places, [(0, 0), (0, 32)]);
+    let offsets = layout.places.iter().map(|place| place.offset);
+    assert_eq!(offsets.collect::<Vec<_>>(), [0, 32]);
     assert_eq!(layout.stride, 64);
 }
 
@@ -124,4 +127,48 @@ fn states_are_limited() {
     let error = compile(&program(accumulators, sums.collect())).unwrap_err();
     let message = "the features need 4800 bytes of memory per flow; at most 4096 are possible";
     assert_eq!(error.to_string(), message);
+}
+
+#[test]
+fn accumulators_of_both_directions_replace_those_of_all_packets() {
+    let layout = |text: &str| {
+        let checked = Checked::parse("test", text, &Limits::default()).unwrap();
+        Layout::new(&lower::lower(&checked).unwrap())
+    };
+    let merged = |layout: &Layout| layout.places.iter().filter(|it| it.is_merged).count();
+    let sums = layout("a = sum(ttl)\nb = max(ttl, src2dst)\nc = stddev(ttl, dst2src)");
+    assert_eq!((sums.blocks.len(), merged(&sums)), (1, 1));
+    // The first value of a flow is not known from those of the directions, nor is the sum of the first three.
+    let first = layout("a = first(ttl)\nb = max(ttl, src2dst)\nc = max(ttl, dst2src)");
+    assert_eq!((first.blocks.len(), merged(&first)), (2, 0));
+    let limited = layout(
+        "a = sum(ttl first 3)\nb = sum(ttl first 3, src2dst)\nc = sum(ttl first 3, dst2src)",
+    );
+    assert_eq!((limited.blocks.len(), merged(&limited)), (2, 0));
+    // Each direction has its previous packet.
+    let text = "a = mean(delta(ttl), src2dst)\nb = max(delta(ttl), dst2src)\nc = max(delta(ttl))";
+    let gaps = layout(text);
+    assert_eq!((gaps.blocks.len(), merged(&gaps)), (2, 0));
+    assert_eq!(gaps.previous.len(), 2);
+}
+
+#[test]
+fn runs_have_their_part_of_the_state() {
+    let text = "runs talk = break when changed(direction)\n\
+                a = mean(sum(ip_size) per talk where count() > 1)\nb = max(delta(count()) per talk)";
+    let checked = Checked::parse("test", text, &Limits::default()).unwrap();
+    let layout = Layout::new(&lower::lower(&checked).unwrap());
+    let place = layout.runs[0];
+    for (accumulator, place_of) in checked_accumulators(&checked).iter().zip(&layout.places) {
+        let is_inside = (place.start..place.end).contains(&place_of.offset);
+        assert_eq!(
+            is_inside,
+            matches!(accumulator.packets.of, Members::RunPackets(0))
+        );
+    }
+    assert!(checked.compile().unwrap().starts_with(b"\0asm\x0d\0\x01\0"));
+}
+
+fn checked_accumulators(checked: &Checked) -> Vec<Accumulator> {
+    lower::lower(checked).unwrap().accumulators
 }

@@ -40,7 +40,9 @@ impl Lowering<'_> {
             _ => None,
         };
         let is_sum = statistic == Statistic::Sum;
-        let value = Expr::Statistic(self.accumulator(id, nth)?, statistic);
+        let index = self.accumulator(id, nth)?;
+        self.program.accumulators[index].is_wide |= statistic == Statistic::FloatSum;
+        let value = Expr::Statistic(index, statistic);
         let is_true = |value| binary(Operator::Ne, value, Expr::Int(0));
         Ok(match &accumulator.what {
             Accumulate::Any => is_true(value),
@@ -114,6 +116,7 @@ impl Lowering<'_> {
         self.program.accumulators.push(program::Accumulator {
             value,
             bounds,
+            is_wide: false,
             packets,
             limit,
         });

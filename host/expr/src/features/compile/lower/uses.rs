@@ -33,11 +33,13 @@ pub(super) fn uses(program: &Program) -> Vec<u32> {
     }
     for (n, accumulator) in graph.accumulators.iter().enumerate() {
         if is_live(&live.accumulators, n) {
-            accumulator.value.into_iter().for_each(&mut add);
+            // Twice, so that they are computed apart. Those of both directions then have the same form.
+            let values = [accumulator.value, filter(accumulator.stream)];
+            let values = values.into_iter().flatten();
+            values.clone().chain(values).for_each(&mut add);
             if let Accumulate::Comoments(second) = accumulator.what {
                 add(second);
             }
-            filter(accumulator.stream).into_iter().for_each(&mut add);
         }
     }
     for (n, runs) in graph.runs.iter().enumerate() {
