@@ -10,6 +10,7 @@ mod names;
 mod operators;
 mod payload;
 mod previous;
+mod state;
 mod statements;
 mod statistics;
 
@@ -25,7 +26,7 @@ use crate::diagnostic::{Diagnostic, Span};
 /// The maximum number of values of a program.
 const MAX_VALUES: usize = 4_096;
 
-/// Checks the statements of a text.
+/// Checks the statements of a text. The text is not complete if some of its statements could not be parsed.
 pub(super) fn check(
     file: &File,
     limits: &Limits,
@@ -36,7 +37,7 @@ pub(super) fn check(
         lets: HashMap::new(),
         runs: HashMap::new(),
         outputs: Vec::new(),
-        payload: None,
+        payload: Vec::new(),
         spans: Vec::new(),
         about: None,
         nulls: None,
@@ -47,16 +48,22 @@ pub(super) fn check(
         return Err(checker.errors);
     }
     let live = checker.live();
-    Ok(Program {
-        state_bytes: checker.graph.state_bytes(&live),
+    checker.graph.limit_capacities(&live);
+    let payload = checker.payload(&live);
+    let mut program = Program {
+        state_bytes: 0,
         live,
         graph: checker.graph,
         outputs: checker.outputs,
         about: checker.about,
-        payload: checker.payload,
+        payload,
         file: file.clone(),
         text: String::new(),
-    })
+    };
+    if is_complete {
+        state::check(&mut program, &checker.spans, limits).map_err(|error| vec![error])?;
+    }
+    Ok(program)
 }
 
 /// What an expression is of.
@@ -81,8 +88,8 @@ struct Checker {
     lets: HashMap<String, Option<ValueId>>,
     runs: HashMap<String, Option<RunId>>,
     outputs: Vec<Output>,
-    /// The maximum number of payload bytes that is read, and where.
-    payload: Option<(u32, Span)>,
+    /// The values that read payloads, and where.
+    payload: Vec<(ValueId, Span)>,
     /// The places of the calls that added each accumulator.
     spans: Vec<Span>,
     about: Option<String>,

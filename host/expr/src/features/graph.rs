@@ -3,6 +3,7 @@
 //! Equal values, selections and accumulators exist once. The operands of a value, and all that a selection or an
 //! accumulator reads, come before it. A compiler can therefore go through each list once.
 
+mod bounded;
 mod live;
 mod state;
 
@@ -130,6 +131,21 @@ pub(crate) enum Node {
     Correlation(AccumulatorId),
     /// The quantile of a list, at the bits of a float from 0 to 1.
     Quantile(ValueId, u64),
+}
+
+impl Node {
+    /// Returns the number of bytes that the node itself reads of each payload. A prefix is of bytes if it is one of
+    /// [`Accumulate::Head`].
+    pub(crate) fn payload_bytes(&self) -> u32 {
+        match self {
+            Self::PayloadByte(at) => at + 1,
+            Self::PayloadSlice(_, end) => *end,
+            Self::PayloadNumber { at, bytes } => at + bytes,
+            Self::PayloadStarts(with) => with.len() as u32,
+            Self::Prefix(_, most) => *most,
+            _ => 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -292,6 +308,17 @@ impl Graph {
         self.capacities.resize(self.accumulators.len(), 0);
         self.capacities[id] = self.capacities[id].max(capacity);
         AccumulatorId(id)
+    }
+
+    /// Lets each accumulator keep only as many values or bytes as outputs need.
+    pub(crate) fn limit_capacities(&mut self, live: &Live) {
+        let mut capacities = vec![0; self.accumulators.len()];
+        for (typed, is_live) in self.values.iter().zip(&live.values) {
+            if let (Node::Prefix(id, most), true) = (&typed.node, is_live) {
+                capacities[id.0] = capacities[id.0].max(*most);
+            }
+        }
+        self.capacities = capacities;
     }
 
     pub(crate) fn ty(&self, value: ValueId) -> Type {

@@ -71,7 +71,6 @@
 
 mod ast;
 mod check;
-#[cfg(feature = "compile")]
 mod compile;
 mod graph;
 mod interpret;
@@ -86,8 +85,9 @@ mod types;
 mod value;
 
 pub use ast::Unit;
+pub use compile::CompileError;
 #[cfg(feature = "compile")]
-pub use compile::{CompileError, SECTION};
+pub use compile::SECTION;
 pub use interpret::Packet;
 pub use program::{Limits, Output, Program};
 
@@ -110,7 +110,7 @@ impl Program {
     /// let program = Program::parse("http.features", text, &Limits::default())?;
     /// assert_eq!(program.outputs()[0].description, "HTTP requests.");
     /// assert_eq!(program.grants(), ["payload:4"]);
-    /// assert_eq!(program.state_bytes(), 4);
+    /// assert_eq!(program.state_bytes(), 16);
     /// # Ok::<(), flowloom_expr::ExprError>(())
     /// ```
     ///

@@ -13,9 +13,9 @@ use crate::diagnostic::{Diagnostic, ExprError, Span};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// The maximum state of one flow, in bytes. The default is 1,024.
+    /// The maximum state of one flow, in bytes. The default is 1,024. More than 4,096 is never accepted.
     pub state_bytes: u32,
-    /// The maximum number of features. The default is 128.
+    /// The maximum number of features. The default is 128, and more are never accepted.
     pub features: usize,
 }
 
@@ -72,10 +72,9 @@ impl Program {
         &self.outputs
     }
 
-    /// Returns the state that each flow needs, in bytes.
+    /// Returns the memory that a component needs for each flow, in bytes.
     ///
-    /// It is the sum over all accumulators, without alignment. Features with the same value and the same packets
-    /// share an accumulator.
+    /// Features with the same value and the same packets share a part of it.
     pub fn state_bytes(&self) -> u32 {
         self.state_bytes
     }
@@ -131,6 +130,12 @@ impl Program {
         all.filter(|(index, _)| reads(*index))
             .map(|(_, field)| field)
             .collect()
+    }
+
+    /// Returns a number of packets after which no packet of a flow changes a value; `None` if there is none.
+    #[cfg_attr(not(feature = "compile"), allow(dead_code))]
+    pub(crate) fn packets_per_flow(&self) -> Option<u32> {
+        self.graph.packets_per_flow(&self.live)
     }
 
     /// Returns the number of payload bytes of each packet that the program can read.

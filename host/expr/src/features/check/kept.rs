@@ -119,9 +119,9 @@ impl Checker {
             let label = "write where index <= 3 to see the first three packets";
             return self.fail(&seen.span, "head has no first", label);
         }
-        self.reach(most, &seen.span);
         let id = self.accumulator(Accumulate::Head, None, seen, most);
         let ty = Type::many(Kind::Bytes, most);
-        Some(self.graph.value(Node::Prefix(id, most), ty, seen.level))
+        let value = self.graph.value(Node::Prefix(id, most), ty, seen.level);
+        Some(self.reads_payload(value, &seen.span))
     }
 }

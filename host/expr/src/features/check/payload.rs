@@ -1,7 +1,7 @@
 //! Bytes of payloads, and parts of bytes and lists.
 
 use super::super::ast::{Expr, ExprKind};
-use super::super::graph::{Level, Node, ValueId};
+use super::super::graph::{Level, Live, Node, ValueId};
 use super::super::types::{Interval, Kind, Type};
 use super::{Checker, Context, Place};
 use crate::diagnostic::Span;
@@ -14,11 +14,26 @@ pub(super) fn is_payload(expr: &Expr) -> bool {
 }
 
 impl Checker {
-    /// Notes that the first `bytes` bytes of payloads are read.
-    pub(super) fn reach(&mut self, bytes: u32, span: &Span) {
-        if self.payload.as_ref().is_none_or(|(most, _)| *most < bytes) {
-            self.payload = Some((bytes, span.clone()));
+    /// Notes the place of a value that reads payloads.
+    pub(super) fn reads_payload(&mut self, value: ValueId, span: &Span) -> ValueId {
+        self.payload.push((value, span.clone()));
+        value
+    }
+
+    /// Returns the maximum number of payload bytes that the outputs read, and where the text asks for them.
+    pub(super) fn payload(&self, live: &Live) -> Option<(u32, Span)> {
+        let mut most: Option<(u32, Span)> = None;
+        for (value, span) in self
+            .payload
+            .iter()
+            .filter(|(value, _)| live.values[value.0])
+        {
+            let bytes = self.graph.values[value.0].node.payload_bytes();
+            if bytes > 0 && most.as_ref().is_none_or(|(most, _)| *most < bytes) {
+                most = Some((bytes, span.clone()));
+            }
         }
+        most
     }
 
     /// Returns a constant from 0 to the maximum payload.
@@ -67,9 +82,9 @@ impl Checker {
         if is_payload(of) {
             self.require_payload(of, span, cx.place)?;
             let at = self.place(index)?;
-            self.reach(at + 1, span);
             let ty = Type::whole(Kind::Integer, Interval::new(0, 255)).nullable(true);
-            return Some(self.graph.value(Node::PayloadByte(at), ty, Level::Packet));
+            let value = self.graph.value(Node::PayloadByte(at), ty, Level::Packet);
+            return Some(self.reads_payload(value, span));
         }
         let value = self.expr(of, cx)?;
         let at = self.place(index)?;
@@ -111,10 +126,10 @@ impl Checker {
         }
         if is_payload(of) {
             self.require_payload(of, span, cx.place)?;
-            self.reach(end, span);
             let ty = Type::many(Kind::Bytes, end - start).nullable(true);
             let node = Node::PayloadSlice(start, end);
-            return Some(self.graph.value(node, ty, Level::Packet));
+            let value = self.graph.value(node, ty, Level::Packet);
+            return Some(self.reads_payload(value, span));
         }
         let value = self.expr(of, cx)?;
         let ty = self.ty(value);
@@ -143,10 +158,10 @@ impl Checker {
             "u16" => (2, i64::from(u16::MAX)),
             _ => (4, i64::from(u32::MAX)),
         };
-        self.reach(at + bytes, span);
         let ty = Type::whole(Kind::Integer, Interval::new(0, high)).nullable(true);
         let node = Node::PayloadNumber { at, bytes };
-        Some(self.graph.value(node, ty, Level::Packet))
+        let value = self.graph.value(node, ty, Level::Packet);
+        Some(self.reads_payload(value, span))
     }
 
     pub(super) fn payload_starts(
@@ -176,11 +191,8 @@ impl Checker {
                 label,
             );
         }
-        self.reach(bytes.len() as u32, &of.span);
-        let node = Node::PayloadStarts(bytes.into());
-        Some(
-            self.graph
-                .value(node, Type::new(Kind::Boolean), Level::Packet),
-        )
+        let (node, ty) = (Node::PayloadStarts(bytes.into()), Type::new(Kind::Boolean));
+        let value = self.graph.value(node, ty, Level::Packet);
+        Some(self.reads_payload(value, &of.span))
     }
 }

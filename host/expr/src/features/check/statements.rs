@@ -3,7 +3,8 @@
 use flowloom_core::value::Type as ColumnType;
 
 use super::super::ast::{Drop, Expr, File, Name, Selection, Statement, StatementKind, Unit};
-use super::super::graph::{AccumulatorId, Level, Node, RunId, Runs, Stream, StreamId, ValueId};
+use super::super::compile::MAX_OUTPUTS;
+use super::super::graph::{Level, Node, RunId, Runs, Stream, StreamId, ValueId};
 use super::super::names::{PACKET_NAMES, packet_field};
 use super::super::program::{Limits, Output};
 use super::super::types::Kind;
@@ -29,34 +30,16 @@ impl Checker {
         if self.outputs.is_empty() {
             let label = "write a feature as in big = count(where ip_size > 1000)";
             let _: Option<()> = self.fail(&(0..0), "the text has no feature", label);
-        } else if self.outputs.len() > limits.features
-            && let Some(statement) = features(file).nth(limits.features)
+            return;
+        }
+        let most = limits.features.min(MAX_OUTPUTS);
+        if self.outputs.len() > most
+            && let Some(statement) = features(file).nth(most)
         {
             let message = format!("there are {} features", self.outputs.len());
-            let label = format!("at most {} are accepted", limits.features);
+            let label = format!("at most {most} are accepted");
             let _: Option<()> = self.fail(&statement.span, message, label);
         }
-        self.check_state(limits);
-    }
-
-    fn check_state(&mut self, limits: &Limits) {
-        let live = self.live();
-        let bytes = self.graph.state_bytes(&live);
-        if bytes <= limits.state_bytes {
-            return;
-        }
-        let sizes = (0..self.graph.accumulators.len())
-            .filter(|id| live.accumulators[*id])
-            .map(|id| (self.graph.accumulator_bytes(AccumulatorId(id)), id));
-        let Some((largest, id)) = sizes.max_by_key(|(bytes, id)| (*bytes, usize::MAX - id)) else {
-            return;
-        };
-        let span = self.spans.get(id).cloned().unwrap_or(0..0);
-        let message = format!(
-            "the features need {bytes} bytes of each flow, and at most {} are allowed",
-            limits.state_bytes
-        );
-        let _: Option<()> = self.fail(&span, message, format!("takes {largest} of them"));
     }
 
     fn statement(&mut self, statement: &Statement) -> Option<()> {

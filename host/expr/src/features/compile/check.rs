@@ -7,13 +7,14 @@ use super::program::{
 };
 
 /// The maximum size of a flow's state.
-pub(super) const MAX_STATE_BYTES: u32 = 4096;
+pub(in crate::features) const MAX_STATE_BYTES: u32 = 4096;
 
 /// The maximum number of outputs in the contract.
-const MAX_OUTPUTS: usize = 128;
+pub(in crate::features) const MAX_OUTPUTS: usize = 128;
 
-/// The maximum number of operators and operands.
-const MAX_NODES: usize = 16 << 10;
+/// The maximum number of operators and operands. The values of a checked program have fewer. A function of WebAssembly
+/// has at most 50,000 locals.
+const MAX_NODES: usize = 32 << 10;
 
 /// The maximum number of payload bytes of a packet.
 const MAX_PAYLOAD: u32 = 65_535;
@@ -34,23 +35,9 @@ pub(super) const TIME: Field = Field {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// There are too many outputs.
-    #[error("{0} features are too many; at most {MAX_OUTPUTS} are possible")]
-    TooManyOutputs(usize),
-    /// The expressions are too long.
-    #[error("the expressions have {0} operators and operands; at most {MAX_NODES} are possible")]
-    TooManyNodes(usize),
-    /// A flow needs too much memory.
-    #[error(
-        "the features need {0} bytes of memory per flow; at most {MAX_STATE_BYTES} are possible"
-    )]
-    StateTooLarge(u32),
     /// An expression is used where its value does not exist, or has operands of the wrong types.
     #[error("an expression does not fit: {0}")]
     Mismatch(&'static str),
-    /// A field has values that the compiler does not know.
-    #[error("the field {0} is neither a number nor a boolean")]
-    UnsupportedField(&'static str),
     /// The compiler does not support a part of the language yet.
     #[error("{0} cannot be compiled yet")]
     Unsupported(&'static str),
@@ -62,16 +49,19 @@ pub enum CompileError {
 /// Returns a program that has all fields that its accumulators read.
 pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
     let mut program = program.clone();
-    if program.outputs.len() > MAX_OUTPUTS {
-        return Err(CompileError::TooManyOutputs(program.outputs.len()));
-    }
-    let fields = program.packet.iter().chain(&program.expired);
-    if let Some(field) = { fields }.find(|field| !field.ty.is_number()) {
-        return Err(CompileError::UnsupportedField(field.name));
-    }
-    if program.payload_bytes > MAX_PAYLOAD {
-        return Err(CompileError::Mismatch("the payload is too long"));
-    }
+    require(
+        program.outputs.len() <= MAX_OUTPUTS,
+        "the number of outputs",
+    )?;
+    let mut fields = program.packet.iter().chain(&program.expired);
+    require(
+        fields.all(|field| field.ty.is_number()),
+        "the type of a field",
+    )?;
+    require(
+        program.payload_bytes <= MAX_PAYLOAD,
+        "the payload is too long",
+    )?;
     let mut uses_age = false;
     program.visit_packets(&mut |expr| uses_age |= *expr == Expr::Age);
     for (is_used, field) in [(uses_scope(&program), DIRECTION), (uses_age, TIME)] {
@@ -113,10 +103,8 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
     for output in &program.outputs {
         check(&program, &output.value, Level::Flow, &mut nodes)?;
     }
-    match nodes > MAX_NODES {
-        true => Err(CompileError::TooManyNodes(nodes)),
-        false => Ok(program),
-    }
+    require(nodes <= MAX_NODES, "the number of operators")?;
+    Ok(program)
 }
 
 fn uses_scope(program: &Program) -> bool {

@@ -54,7 +54,12 @@ pub(super) struct Block {
 
 impl Block {
     /// Makes a block of one accumulator, or of two twins, from which another can be merged. It has no place yet.
-    fn new(program: &Program, members: &[usize], merged: Option<usize>) -> Self {
+    fn new(
+        program: &Program,
+        statistics: &[BTreeSet<Statistic>],
+        members: &[usize],
+        merged: Option<usize>,
+    ) -> Self {
         let mut accumulator = program.accumulators[members[0]].clone();
         let by_direction = members.len() > 1;
         if by_direction {
@@ -63,7 +68,7 @@ impl Block {
         let storage = storage(program, &accumulator);
         let mut parts = BTreeSet::new();
         let all = members.iter().copied().chain(merged);
-        all.for_each(|n| needed(program, n, &mut parts));
+        all.for_each(|n| needed(program, (n, &statistics[n]), &mut parts));
         let mut at = 0;
         let mut placed = Vec::new();
         for part in parts {
@@ -224,6 +229,7 @@ impl Layout {
 /// Returns the blocks, the place of each accumulator in its block, and the bytes for merged accumulators.
 fn blocks(program: &Program) -> (Vec<Block>, Vec<Place>, u32) {
     let all = &program.accumulators;
+    let statistics = statistics(program);
     let mut blocks: Vec<Block> = Vec::new();
     let mut places: Vec<Option<Place>> = vec![None; all.len()];
     let mut scratch = 0;
@@ -238,10 +244,12 @@ fn blocks(program: &Program) -> (Vec<Block>, Vec<Place>, u32) {
             members.extend(twin);
             let is_both = |m: usize| {
                 let is_equal = is_equal(&all[n], &all[m]) && all[m].limit.is_none();
-                is_equal && all[m].packets.scope == Scope::Both && can_be_merged(program, m)
+                is_equal
+                    && all[m].packets.scope == Scope::Both
+                    && can_be_merged(program, m, &statistics[m])
             };
             let merged = (0..all.len()).find(|m| is_pair && is_both(*m));
-            let block = Block::new(program, &members, merged);
+            let block = Block::new(program, &statistics, &members, merged);
             for member in members {
                 let is_second = is_pair && all[member].packets.scope == Scope::Dst2Src;
                 places[member] = Some(Place {
@@ -265,14 +273,14 @@ fn blocks(program: &Program) -> (Vec<Block>, Vec<Place>, u32) {
 }
 
 /// Returns whether the state of an accumulator is exactly that of two accumulators that each saw a part of its packets.
-fn can_be_merged(program: &Program, n: usize) -> bool {
+fn can_be_merged(program: &Program, n: usize, statistics: &BTreeSet<Statistic>) -> bool {
     let accumulator = &program.accumulators[n];
     let storage = storage(program, accumulator);
     let (low, high) = accumulator.bounds;
     // A sum of numbers with different signs can stop at a limit and come back.
     let is_exact = low >= 0 || high <= 0 || is_narrow(accumulator);
     let mut parts = BTreeSet::new();
-    needed(program, n, &mut parts);
+    needed(program, (n, statistics), &mut parts);
     storage != Storage::F64
         && parts.iter().all(|part| match part {
             Part::Sum => is_exact,
@@ -346,8 +354,23 @@ fn width(part: Part, storage: Storage) -> u32 {
     }
 }
 
-/// Adds the parts that the outputs need of an accumulator.
-fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
+/// Returns the statistics of each accumulator that runs or outputs use.
+fn statistics(program: &Program) -> Vec<BTreeSet<Statistic>> {
+    let mut all = vec![BTreeSet::new(); program.accumulators.len()];
+    program.visit_results(&mut |expr| {
+        if let Expr::Statistic(n, statistic) = expr {
+            all[*n].insert(*statistic);
+        }
+    });
+    all
+}
+
+/// Adds the parts that the statistics of an accumulator need.
+fn needed(
+    program: &Program,
+    (accumulator, statistics): (usize, &BTreeSet<Statistic>),
+    parts: &mut BTreeSet<Part>,
+) {
     let storage = storage(program, &program.accumulators[accumulator]);
     let is_narrow = has_narrow_squares(&program.accumulators[accumulator]);
     let is_wide = program.accumulators[accumulator].is_wide && storage == Storage::I64;
@@ -358,20 +381,14 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
     if program.accumulators[accumulator].limit.is_some() {
         parts.insert(Part::Count);
     }
-    let mut look = |expr: &Expr| {
-        let Expr::Statistic(n, statistic) = expr else {
-            return;
-        };
-        if *n != accumulator {
-            return;
-        }
+    for statistic in statistics {
         if *statistic == Statistic::Sum {
             parts.insert(Part::Sum);
-            return;
+            continue;
         }
         if *statistic == Statistic::FloatSum {
             parts.insert(sum);
-            return;
+            continue;
         }
         parts.insert(Part::Count);
         match statistic {
@@ -399,8 +416,7 @@ fn needed(program: &Program, accumulator: usize, parts: &mut BTreeSet<Part>) {
                 }
             },
         }
-    };
-    program.visit_results(&mut look);
+    }
     // Unless its values have different signs, a sum that stops at a limit is the whole sum, limited at the end.
     let (low, high) = program.accumulators[accumulator].bounds;
     if parts.contains(&Part::WideSum) && (low >= 0 || high <= 0) {

@@ -41,6 +41,7 @@ pub(super) fn lower(checked: &Checked) -> Lowered<Program> {
                 .to_owned(),
             language: 1,
             payload_bytes: checked.payload_bytes(),
+            packets_per_flow: checked.packets_per_flow(),
             source: checked.text().to_owned(),
             ..Program::default()
         },
@@ -350,7 +351,7 @@ fn place(
     ty: flowloom_core::value::Type,
 ) -> Lowered<usize> {
     if !ty.is_number() {
-        return Err(CompileError::UnsupportedField(name));
+        return Err(CompileError::Mismatch(name));
     }
     let field = Field { name, ty };
     Ok(fields

@@ -45,9 +45,9 @@ pub(super) fn write(program: &Program, flow_bytes: u32, data: &mut Data) -> u32 
         0,
         expired,
         program.expired.len() as u32,
-        // packets-per-flow: none
-        0,
-        0,
+        // packets-per-flow
+        program.packets_per_flow.is_some().into(),
+        program.packets_per_flow.unwrap_or(0),
         flow_bytes,
         // cuts-flows, packed, needs-one-meter
         0,

@@ -17,63 +17,105 @@
 //! | `check` | what the compiler requires of a program |
 //! | `program` | programs |
 //! | `code` | function bodies |
+//!
+//! The modules that write instructions need the cargo feature `compile`. Without it, features are checked only.
+
+#![cfg_attr(not(feature = "compile"), allow(dead_code))]
 
 mod check;
+#[cfg(feature = "compile")]
 mod code;
+#[cfg(feature = "compile")]
 mod component;
+#[cfg(feature = "compile")]
 mod data;
+#[cfg(feature = "compile")]
 mod expression;
+#[cfg(feature = "compile")]
 mod functions;
 mod layout;
+#[cfg(feature = "compile")]
 mod logic;
 mod lower;
+#[cfg(feature = "compile")]
 mod manifest;
+#[cfg(feature = "compile")]
 mod memory;
+#[cfg(feature = "compile")]
 mod merge;
+#[cfg(feature = "compile")]
 mod module;
+#[cfg(feature = "compile")]
 mod moments;
+#[cfg(feature = "compile")]
 mod outputs;
+#[cfg(feature = "compile")]
 mod payload;
+#[cfg(feature = "compile")]
 mod previous;
+#[cfg(feature = "compile")]
 mod process;
 mod program;
+#[cfg(feature = "compile")]
 mod row;
+#[cfg(feature = "compile")]
 mod runs;
+#[cfg(feature = "compile")]
 mod saturating;
-#[cfg(test)]
+#[cfg(all(test, feature = "compile"))]
 mod tests;
 mod twins;
+#[cfg(feature = "compile")]
 mod update;
+#[cfg(feature = "compile")]
 mod wide;
 
 pub use check::CompileError;
+#[cfg(feature = "compile")]
 pub use component::SECTION;
+pub(super) use check::{MAX_OUTPUTS, MAX_STATE_BYTES};
 
 use self::layout::Layout;
-use self::program::Program;
+use super::graph::AccumulatorId;
 
-/// Compiles a program to a component. The same program always gives the same bytes.
-///
-/// # Errors
-///
-/// The program is too large, or its expressions do not fit together.
-fn compile(program: &Program) -> Result<Vec<u8>, CompileError> {
-    let program = check::checked(program)?;
-    let layout = Layout::new(&program);
-    if layout.stride > check::MAX_STATE_BYTES {
-        return Err(CompileError::StateTooLarge(layout.stride));
-    }
-    component::component(&program, &module::module(&program, &layout))
+/// The memory that a component needs for each flow.
+pub(super) struct State {
+    pub(super) bytes: u32,
+    /// The accumulator that needs the largest part, and its bytes.
+    pub(super) largest: Option<(AccumulatorId, u32)>,
 }
 
+/// Returns the memory that a component of the features needs for each flow.
+pub(super) fn state(features: &super::Program) -> State {
+    let program = lower::lower(features).and_then(|program| check::checked(&program));
+    let Ok(program) = program else {
+        // A part of the language is not compiled yet.
+        let (bytes, largest) = features.graph.state_bytes(&features.live);
+        return State { bytes, largest };
+    };
+    let layout = Layout::new(&program);
+    let sizes = layout
+        .blocks
+        .iter()
+        .map(|block| (block.accumulator.origin, block.bytes()));
+    let largest = sizes.max_by_key(|(id, bytes)| (*bytes, usize::MAX - id.0));
+    State {
+        bytes: layout.stride,
+        largest,
+    }
+}
+
+#[cfg(feature = "compile")]
 impl super::Program {
     /// Compiles the features to a component of the contract's world `batch-plugin`. The same text always gives the same
     /// bytes.
     ///
     /// # Errors
     ///
-    /// The features have a part that the compiler does not support yet, or are too large.
+    /// The features have a part that the compiler does not support yet. Any other error is one of the compiler.
     pub fn compile(&self) -> Result<Vec<u8>, CompileError> {
-        compile(&lower::lower(self)?)
+        let program = check::checked(&lower::lower(self)?)?;
+        let layout = Layout::new(&program);
+        component::component(&program, &module::module(&program, &layout))
     }
 }

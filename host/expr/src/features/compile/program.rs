@@ -2,6 +2,8 @@
 
 use flowloom_core::value::Type as FieldType;
 
+use crate::features::graph::AccumulatorId;
+
 /// A program: what a component computes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Program {
@@ -17,6 +19,8 @@ pub(crate) struct Program {
     pub(crate) packet: Vec<Field>,
     /// The number of payload bytes of each packet that accumulators read.
     pub(crate) payload_bytes: u32,
+    /// The number of packets of each flow that have an effect.
+    pub(crate) packets_per_flow: Option<u32>,
     /// The flow fields at expire. [`Expr::Flow`] names them by index.
     pub(crate) expired: Vec<Field>,
     /// Values that are computed once for each packet, run or flow, in order. [`Expr::Shared`] names them by index.
@@ -161,6 +165,8 @@ pub(crate) struct Accumulator {
     pub(crate) bounds: (i64, i64),
     /// Whether 64 bits may not hold the sum.
     pub(crate) is_wide: bool,
+    /// An accumulator of the checked program that it computes.
+    pub(crate) origin: AccumulatorId,
     /// The packets or runs.
     pub(crate) packets: Selection,
     /// Only so many values are seen.

@@ -7,12 +7,15 @@ use super::{
 };
 
 impl Graph {
-    /// Returns the bytes that the accumulators and previous values of one flow need.
-    pub(crate) fn state_bytes(&self, live: &Live) -> u32 {
-        let accumulators = (0..self.accumulators.len())
+    /// Returns the bytes that the accumulators and previous values of one flow need, and the largest accumulator.
+    pub(crate) fn state_bytes(&self, live: &Live) -> (u32, Option<(AccumulatorId, u32)>) {
+        let sizes = (0..self.accumulators.len())
             .filter(|id| live.accumulators[*id])
-            .map(|id| self.accumulator_bytes(AccumulatorId(id)))
-            .fold(0, u32::saturating_add);
+            .map(|id| (AccumulatorId(id), self.accumulator_bytes(AccumulatorId(id))));
+        let largest = sizes
+            .clone()
+            .max_by_key(|(id, bytes)| (*bytes, usize::MAX - id.0));
+        let accumulators = sizes.map(|(_, bytes)| bytes).fold(0, u32::saturating_add);
         let runs = || {
             self.runs
                 .iter()
@@ -35,9 +38,10 @@ impl Graph {
         // Whether the stream had a packet. A flow always had one.
         streams.remove(&ALL_PACKETS);
         let dropped = runs().filter(|(runs, _)| runs.drop.is_some()).count();
-        accumulators
+        let bytes = accumulators
             .saturating_add(previous)
-            .saturating_add((streams.len() + dropped) as u32)
+            .saturating_add((streams.len() + dropped) as u32);
+        (bytes, largest)
     }
 
     /// Returns the bytes of one accumulator.

@@ -1,6 +1,7 @@
 mod errors;
 mod examples;
 mod properties;
+mod requests;
 
 use flowloom_core::value::UdpValue;
 

@@ -117,6 +117,7 @@ impl Lowering<'_> {
             value,
             bounds,
             is_wide: false,
+            origin: id,
             packets,
             limit,
         });
