@@ -2,8 +2,8 @@
 
 use super::super::value::Value;
 
-/// Returns (n Σx² − (Σx)²) / (n (n − 1)), or / n² for the population. The numerator is exact unless it needs more than
-/// 127 bits. One value has the variance 0.
+/// Returns (n Σx² − (Σx)²) / (n (n − 1)), or / n² for the population. The numerator is exact unless Σx needs more than
+/// 64 bits, or n Σx² more than 127 bits. One value has the variance 0.
 pub(super) fn variance(count: &Value, sum: &Value, squares: &Value, is_population: bool) -> Value {
     let [Some(n), Some(sum), Some(squares)] = [count, sum, squares].map(Value::as_whole) else {
         return Value::Null;
@@ -13,9 +13,10 @@ pub(super) fn variance(count: &Value, sum: &Value, squares: &Value, is_populatio
         1 => return Value::Float(0.0),
         _ => (),
     }
+    let square = i64::try_from(sum).ok().map(|_| sum * sum);
     let scaled = n
         .checked_mul(squares)
-        .zip(sum.checked_mul(sum))
+        .zip(square)
         .map(|(squares, square)| (squares - square).max(0) as f64);
     let [n, sum, squares] = [n, sum, squares].map(|number| number as f64);
     let scaled = scaled.unwrap_or_else(|| (n * squares - sum * sum).max(0.0));
