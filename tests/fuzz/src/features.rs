@@ -1,7 +1,7 @@
 use flowloom_core::value::{Type, UdpValue};
 use flowloom_expr::features::{Limits, Packet, Program};
 
-/// Parses any text as features, and interprets an accepted program for a flow. The input is the text.
+/// Parses any text as features, interprets an accepted program for a flow, and compiles it. The input is the text.
 pub fn features(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let limits = Limits::default();
@@ -21,6 +21,7 @@ pub fn features(data: &[u8]) {
             let again = Program::parse("fuzz", &program.source(), &limits)
                 .expect("the printed form is a program");
             assert_eq!(again.interpret(&packets, &[]), values);
+            compile(&program, &limits);
         }
         Err(error) => {
             assert!(!error.diagnostics().is_empty());
@@ -30,6 +31,40 @@ pub fn features(data: &[u8]) {
             assert!(error.to_string().starts_with("error: "));
         }
     }
+}
+
+/// Compiles a program, and the source that its component contains. Both give the same bytes. The compiler validates
+/// them.
+fn compile(program: &Program, limits: &Limits) {
+    let component = match program.compile() {
+        Ok(component) => component,
+        Err(error) => {
+            let error = error.to_string();
+            assert!(is_admitted(&error), "{error}: {}", program.source());
+            return;
+        }
+    };
+    assert_eq!(program.compile().ok().as_ref(), Some(&component));
+    let source = source(&component);
+    let again = Program::parse("component", &source, limits).expect("the source is a program");
+    assert_eq!(again.compile().ok().as_ref(), Some(&component), "{source}");
+}
+
+/// Returns whether the compiler may reject what the checker accepts.
+fn is_admitted(error: &str) -> bool {
+    error.ends_with("cannot be compiled yet") || error.contains("bytes of memory per flow")
+}
+
+/// Returns the text in the last section of a component.
+fn source(component: &[u8]) -> String {
+    // Quotation marks inside of the source are escaped.
+    const START: &[u8] = b"flowloom:features{\"language\":";
+    let mut places = component.windows(START.len());
+    let place = places.rposition(|part| part == START);
+    let section = &component[place.expect("the section exists")..];
+    let json = &section[b"flowloom:features".len()..];
+    let section: serde_json::Value = serde_json::from_slice(json).expect("it contains JSON");
+    section["source"].as_str().expect("the source").to_owned()
 }
 
 /// Returns packets with small, equal and extreme values.
