@@ -196,7 +196,14 @@ impl<'a> Lexer<'a> {
             None => Err(Diagnostic::new(
                 self.at..self.at + first.len_utf8(),
                 format!("'{}' has no meaning here", first.escape_debug()),
-                "put text into quotation marks",
+                match first {
+                    _ if self.is_filter() => "put text into quotation marks",
+                    '^' => "write X * X for a square",
+                    '?' => "write if(CONDITION, X, Y)",
+                    '~' => "write contains, or starts(payload, \"GET\")",
+                    ';' => "remove it; a statement ends with its line",
+                    _ => "put text into quotation marks",
+                },
             )),
         }
     }

@@ -65,6 +65,7 @@
 //! | `check` | from syntax trees to typed programs |
 //! | `program` | what a program asks for, and its outputs |
 //! | `graph` | values, streams and accumulators, each once; the state of a flow |
+//! | `foreign` | names of other programs, for messages |
 //! | `names`, `types` | names with the types of fields; intervals |
 //! | `parse`, `lines`, `print` | from text to syntax trees, and back |
 //! | `ast` | syntax trees |
@@ -72,6 +73,7 @@
 mod ast;
 mod check;
 mod compile;
+mod foreign;
 mod graph;
 mod interpret;
 mod lines;

@@ -1,4 +1,4 @@
-//! Names that expressions can use, and the names that other programs have for them.
+//! Names that expressions can use.
 
 use flowloom_core::fields::{FEATURES, Feature, PACKET_FIELDS, PacketField};
 use flowloom_core::value::Type as FieldType;
@@ -66,104 +66,6 @@ pub(super) const FUNCTIONS: [(&str, &str); 19] = [
     ("u16", "u16(payload, N)"),
     ("u32", "u32(payload, N)"),
 ];
-
-/// Names of Wireshark, SQL, pandas, polars and NumPy: the name, the program, and what is written here.
-const FOREIGN: [(&str, &str, &str); 44] = [
-    ("tcp.flags.syn", "Wireshark", "syn"),
-    ("tcp.flags.ack", "Wireshark", "ack"),
-    ("tcp.flags.fin", "Wireshark", "fin"),
-    ("tcp.flags.reset", "Wireshark", "rst"),
-    ("tcp.flags.push", "Wireshark", "psh"),
-    ("tcp.flags.urg", "Wireshark", "urg"),
-    ("tcp.flags.cwr", "Wireshark", "cwr"),
-    ("tcp.flags.ece", "Wireshark", "ece"),
-    ("tcp.flags", "Wireshark", "tcp_flags"),
-    ("tcp.len", "Wireshark", "payload_size"),
-    ("tcp.payload", "Wireshark", "payload"),
-    ("udp.payload", "Wireshark", "payload"),
-    ("data.data", "Wireshark", "payload"),
-    ("udp.length", "Wireshark", "transport_size"),
-    ("tcp.seq", "Wireshark", "tcp_seq"),
-    ("tcp.ack", "Wireshark", "tcp_ack"),
-    ("tcp.window_size_value", "Wireshark", "tcp_window"),
-    ("tcp.window_size", "Wireshark", "tcp_window"),
-    ("tcp.srcport", "Wireshark", "src_port"),
-    ("udp.srcport", "Wireshark", "src_port"),
-    ("tcp.dstport", "Wireshark", "dst_port"),
-    ("udp.dstport", "Wireshark", "dst_port"),
-    ("ip.len", "Wireshark", "ip_size"),
-    ("ipv6.plen", "Wireshark", "ip_size"),
-    ("ip.ttl", "Wireshark", "ttl"),
-    ("ipv6.hlim", "Wireshark", "ttl"),
-    ("ip.id", "Wireshark", "ip_id"),
-    ("ip.proto", "Wireshark", "protocol"),
-    ("ip.version", "Wireshark", "ip_version"),
-    ("vlan.id", "Wireshark", "vlan_id"),
-    ("icmp.type", "Wireshark", "icmp_type"),
-    ("icmp.code", "Wireshark", "icmp_code"),
-    ("frame.len", "Wireshark", "raw_size"),
-    ("frame.time", "Wireshark", "time"),
-    ("frame.time_epoch", "Wireshark", "time"),
-    ("frame.time_delta", "Wireshark", "iat"),
-    ("frame.time_relative", "Wireshark", "age"),
-    ("frame.number", "Wireshark", "index"),
-    ("time_ns", "Flowloom's plugin", "time"),
-    ("time_us", "Flowloom's plugin", "floor(time, 1us)"),
-    ("time_ms", "Flowloom's plugin", "floor(time, 1ms)"),
-    ("delta_time_ms", "Flowloom's plugin", "iat"),
-    ("null", "SQL", "??, as in mean(iat) ?? 0s"),
-    ("row_number", "SQL", "index"),
-];
-
-/// Functions of SQL, pandas, polars and NumPy, and what is written here.
-const FOREIGN_FUNCTIONS: [(&str, &str); 30] = [
-    ("avg", "mean"),
-    ("average", "mean"),
-    ("std", "stddev"),
-    ("stdev", "stddev"),
-    ("stddev_samp", "stddev"),
-    ("var", "variance"),
-    ("var_samp", "variance"),
-    ("var_pop", "variance_pop"),
-    ("nunique", "distinct"),
-    ("n_unique", "distinct"),
-    ("count_distinct", "distinct"),
-    ("unique", "distinct"),
-    ("skewness", "skew"),
-    ("kurt", "kurtosis"),
-    ("minimum", "min"),
-    ("maximum", "max"),
-    ("percentile", "quantile"),
-    ("quantile_cont", "quantile"),
-    ("shift", "prev"),
-    ("lag", "prev"),
-    ("diff", "delta"),
-    ("histogram", "hist"),
-    ("length", "len"),
-    ("log", "ln"),
-    ("coalesce", "??"),
-    ("ifnull", "??"),
-    ("fillna", "??"),
-    ("bool_or", "any"),
-    ("bool_and", "all"),
-    ("startswith", "starts"),
-];
-
-/// Returns the label that helps with the name of another program.
-pub(super) fn foreign_name(name: &str) -> Option<String> {
-    let (_, program, here) = FOREIGN.into_iter().find(|(other, ..)| *other == name)?;
-    let example = match Type::of_packet_field(here).map(|(_, ty)| ty.kind) {
-        Some(Kind::Boolean) => format!(", as in count({here})"),
-        _ => String::new(),
-    };
-    Some(format!("{program}'s name: here it is {here}{example}"))
-}
-
-/// Returns the name of a function of another program, as it is written here.
-pub(super) fn foreign_function(name: &str) -> Option<&'static str> {
-    let mut all = FOREIGN_FUNCTIONS.into_iter();
-    all.find(|(other, _)| *other == name).map(|(_, here)| here)
-}
 
 /// Returns the form of a function with which messages show it.
 pub(super) fn form(name: &str) -> Option<&'static str> {

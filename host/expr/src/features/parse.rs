@@ -14,6 +14,7 @@ mod expression;
 use super::ast::{
     Direction, Drop, Expr, File, Name, Selection, Statement, StatementKind, UNITS, Unit,
 };
+use super::foreign::foreign_word;
 use super::lines::{Line, lines};
 use crate::ast::{Literal, Number};
 use crate::diagnostic::{Diagnostic, Span};
@@ -304,6 +305,11 @@ impl Parser {
         }
         if self.is_next(&[")", "]", "}"]) {
             return Err(self.unexpected("no bracket is open", "remove it"));
+        }
+        if let Token::Name(word) = self.peek()
+            && let Some(label) = foreign_word(word)
+        {
+            return Err(self.unexpected(format!("'{word}' is not expected here"), label));
         }
         Err(self.unexpected(
             "the statement should end here",

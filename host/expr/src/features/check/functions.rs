@@ -1,8 +1,9 @@
 //! Functions that are no aggregates.
 
 use super::super::ast::{Call, Expr, ExprKind};
+use super::super::foreign::{foreign_function, foreign_word};
 use super::super::graph::{Binary, Level, Node, Unary, ValueId};
-use super::super::names::{AGGREGATES, FUNCTIONS, foreign_function, form, is_aggregate, nearest};
+use super::super::names::{AGGREGATES, FUNCTIONS, form, is_aggregate, nearest};
 use super::super::types::{Interval, Kind, Type};
 use super::{Checker, Context, Place};
 use crate::diagnostic::Span;
@@ -11,6 +12,19 @@ impl Checker {
     pub(super) fn call(&mut self, call: &Call, span: &Span, cx: Context) -> Option<ValueId> {
         let name = call.name.text.as_str();
         let has_clauses = call.filter.is_some() || call.first.is_some() || call.per.is_some();
+        // Without operators, words of other languages are read as further arguments.
+        for argument in &call.arguments {
+            if let ExprKind::Name(word) = &argument.kind
+                && !self.lets.contains_key(word)
+                && let Some(label) = foreign_word(word)
+            {
+                return self.fail(
+                    &argument.span,
+                    format!("'{word}' is not expected here"),
+                    label,
+                );
+            }
+        }
         if name == "rate" {
             return self.rate(call, cx);
         }
@@ -67,13 +81,9 @@ impl Checker {
             .chain(&FUNCTIONS)
             .map(|(function, _)| *function);
         let label = match foreign_function(name) {
-            Some("??") => "write a ?? b, which is b where a is null".to_owned(),
-            Some(here) => format!("it is called {here} here"),
+            Some(label) => label,
             None => match nearest(name, known) {
                 Some(nearest) => format!("did you mean '{nearest}'?"),
-                None if name == "filter" => {
-                    "write where inside the brackets of an aggregate".to_owned()
-                }
                 None => "the functions are listed in docs/features.md".to_owned(),
             },
         };

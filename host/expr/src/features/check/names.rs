@@ -1,10 +1,11 @@
 //! The meaning of names.
 
+use flowloom_core::fields::FEATURES;
+
 use super::super::ast::{Direction, Expr, ExprKind};
+use super::super::foreign::foreign_name;
 use super::super::graph::{Binary, Level, Node, ValueId};
-use super::super::names::{
-    flow_names, foreign_name, is_aggregate, nearest, packet_field, packet_names,
-};
+use super::super::names::{flow_names, is_aggregate, nearest, packet_field, packet_names};
 use super::super::types::{Interval, Kind, LARGEST, Type};
 use super::{Checker, Context, Place};
 use crate::ast::Comparison;
@@ -138,8 +139,13 @@ impl Checker {
     }
 
     fn unknown<T>(&mut self, name: &str, span: &Span, cx: Context) -> Option<T> {
+        let what = match cx.place {
+            Place::Flow => "flow field",
+            _ => "packet field",
+        };
+        let message = format!("there is no {what} '{name}'");
         if let Some(label) = foreign_name(name) {
-            return self.fail(span, format!("there is no packet field '{name}'"), label);
+            return self.fail(span, message, label);
         }
         if self.runs.contains_key(name) {
             let label = format!("write a value of each run, as in count() per {name}");
@@ -171,21 +177,24 @@ impl Checker {
                 "use a number or a flag",
             );
         }
+        if FEATURES.iter().any(|feature| feature.name == name) {
+            return self.fail(
+                span,
+                format!("the flow field '{name}' is neither a number nor a flag"),
+                "features have numbers and flags only",
+            );
+        }
         let mut known: Vec<String> = self.lets.keys().cloned().collect();
         known.extend(packet_names().map(str::to_owned));
-        let what = match cx.place {
-            Place::Flow => {
-                known.extend(flow_names().map(str::to_owned));
-                "flow field"
-            }
-            _ => "packet field",
-        };
+        if cx.place == Place::Flow {
+            known.extend(flow_names().map(str::to_owned));
+        }
         let similar = nearest(name, known.iter().map(String::as_str));
         let label = match similar {
             Some(similar) => format!("did you mean '{similar}'?"),
             None => "the fields are listed in docs/plugin-reference.md".to_owned(),
         };
-        self.fail(span, format!("there is no {what} '{name}'"), label)
+        self.fail(span, message, label)
     }
 
     /// Returns whether an expression contains a value of a flow.

@@ -69,6 +69,9 @@ impl Parser {
         let start = left.span.start;
         if let Some(operator) = self.comparison() {
             self.next();
+            if operator == Operator::Compare(Comparison::Less) && self.is_next(&[">"]) {
+                return Err(self.unexpected("'<>' is not expected here", "write !="));
+            }
             let right = self.bits()?;
             if self.is_next(&COMPARISONS) {
                 return Err(self.chained(operator, &left, &right));
@@ -82,6 +85,16 @@ impl Parser {
         let is_not = self.is_next(&["not"]) && self.peek_second() == Some(&in_word());
         if is_not {
             self.next();
+        }
+        let is_other_set = |second: Option<&Token>| {
+            matches!(second, Some(Token::Symbol("[" | "(") | Token::Literal(_)))
+        };
+        if self.is_next(&["in"]) && is_other_set(self.peek_second()) {
+            self.next();
+            return Err(self.unexpected(
+                "a set should follow",
+                "a set is written in braces, as in {80, 443, 8000..8080}",
+            ));
         }
         // Otherwise the unit of a feature follows.
         if self.is_next(&["in"]) && (is_not || set_follows(self.peek_second())) {
@@ -164,7 +177,10 @@ impl Parser {
                 return Ok((members, end.end));
             }
             if self.take(&[","]).is_none() {
-                return Err(self.unexpected("the set should go on or end here", "expected , or }"));
+                return Err(self.unexpected(
+                    "the set should go on or end here",
+                    "expected , or }; a range is written as 80..443",
+                ));
             }
         }
     }
@@ -306,7 +322,10 @@ impl Parser {
             Token::Symbol(symbol) => Err(Diagnostic::new(
                 span,
                 format!("'{symbol}' is not expected here"),
-                expected,
+                match symbol {
+                    "*" => "write count() for all packets, and X * X for a square",
+                    _ => expected,
+                },
             )),
             Token::Shorthand { .. } | Token::Comment(_) | Token::Newline | Token::Invalid => {
                 Err(Diagnostic::new(span, "this is not expected here", expected))

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use super::super::foreign::expressions;
 use super::super::{Limits, Program};
 
 /// Texts with errors. Their messages are in `errors.txt`, which `FLOWLOOM_BLESS=1` rewrites.
@@ -41,6 +42,14 @@ const TEXTS: &[&str] = &[
     "a = @ + 1\nb = \"GET\nc = x\"1\"\nd = \"\\q\"\ne = 9223372036854775808\nf = 1e999",
     "# Nothing.",
     "A = 1\nb = \ncount()\nlet",
+    // Names and words of other programs.
+    "a = max(frame.len)\nb = count(where udp.port == 53)\nc = max(tcp.hdr_len)\nd = count(where ip.src == 1)",
+    "a = flow_iat_mean\nb = tot_fwd_pkts\nc = fwd_pkt_len_max\nd = max(packet.payload_size)\ne = flow.src2dst_bytes",
+    "a = max(size)\nb = count(where proto == 6)\nc = max(sport)\nd = mean(delta_time)\ne = count(SYN)\nf = packets",
+    "a = COUNT()\nb = ip_size.mean()\nc = np.median(ip_size)\nd = any(payload.contains(\"GET\"))\ne = ceil(1.5)",
+    "a = count(where ip_size > 1000 AND syn)\nb = count() WHERE syn\nc = mean(ip_size if syn)\nd = count(syn is null)",
+    "a = count(where src_port in [80, 443])\nb = count(where src_port in {80-443})\nc = count(where ttl <> 1)\nd = count(*)",
+    "a = count() ** 2\nb = count() ^ 2\nc = count(syn) ? 1 : 0\nd = count();\ne = application_name",
 ];
 
 /// Returns the messages of a text.
@@ -66,6 +75,29 @@ fn errors_show_the_place_and_what_to_write() {
         assert_eq!(line, expected);
     }
     assert_eq!(all, include_str!("errors.txt"));
+}
+
+#[test]
+fn what_is_written_instead_is_accepted() {
+    for here in expressions() {
+        let here = here.replace('X', "ip_size").replace("CONDITION", "syn");
+        let here = here.replace('Y', "2").replace("a ?? b", "ip_size ?? 2");
+        let here = here.split(" for a value").next().unwrap_or(&here);
+        let here = here.split(", which").next().unwrap_or(here);
+        for text in here.split(" or round") {
+            let forms = [
+                format!("a = {text}"),
+                format!("a = last({text})"),
+                format!("a = last({text}) in ms"),
+                format!("a = last({text}) - first({text}) in ms"),
+                format!("a = head({text}, 4)"),
+                format!("a = last(round{text})"),
+            ];
+            let is_accepted =
+                |text: &String| Program::parse("test", text, &Limits::default()).is_ok();
+            assert!(forms.iter().any(is_accepted), "{text}");
+        }
+    }
 }
 
 #[test]
