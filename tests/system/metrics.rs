@@ -1,11 +1,14 @@
 //! Tests of `--metrics` with hostile clients.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use serde_json::Value;
 
 use crate::command::{captures, meter};
 
@@ -23,7 +26,12 @@ struct Waiting {
 
 impl Waiting {
     fn start() -> Self {
-        let mut child = meter("-").args(["--metrics", "127.0.0.1:0"]).start();
+        Self::start_with(&[])
+    }
+
+    fn start_with(options: &[&str]) -> Self {
+        let mut command = meter("-").args(["--metrics", "127.0.0.1:0"]).args(options);
+        let mut child = command.start();
         let mut log = BufReader::new(child.stderr.take().expect("the stream is piped"));
         let mut line = String::new();
         log.read_line(&mut line).expect("the log names the address");
@@ -58,6 +66,19 @@ impl Waiting {
         let _ = stream.read_to_end(&mut answer);
         assert!(start.elapsed() < HANGS, "the server does not close");
         String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// Waits until there are metrics, and returns them.
+    fn metrics(&self) -> String {
+        let start = Instant::now();
+        loop {
+            let answer = self.ask("GET /metrics HTTP/1.1\r\n\r\n");
+            if answer.starts_with("HTTP/1.1 200 ") {
+                return answer;
+            }
+            assert!(start.elapsed() < HANGS, "there are no metrics");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     #[track_caller]
@@ -148,14 +169,7 @@ fn hostile_clients_neither_end_the_run_nor_fill_its_memory() {
 fn clients_are_served_again_after_file_descriptors_ran_out() {
     let run = Waiting::start();
     // Once metrics are available, the run has opened all its files.
-    let start = Instant::now();
-    while !run
-        .ask("GET /metrics HTTP/1.1\r\n\r\n")
-        .starts_with("HTTP/1.1 200 ")
-    {
-        assert!(start.elapsed() < HANGS, "there are no metrics");
-        thread::sleep(Duration::from_millis(10));
-    }
+    run.metrics();
     let open = || fs::read_dir(format!("/proc/{}/fd", run.child.id())).expect("the process runs");
     // The limit includes all open files: first no client can connect, then one.
     for room in [0, 1] {
@@ -178,5 +192,46 @@ fn clients_are_served_again_after_file_descriptors_ran_out() {
         assert!(limited.expect("util-linux is installed").success());
         run.serves();
     }
+    run.finish();
+}
+
+/// Returns the words of a query that can be names: of metrics, labels and functions.
+fn words(query: &str) -> impl Iterator<Item = &str> {
+    query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+}
+
+#[test]
+fn the_dashboard_for_grafana_shows_metrics_that_are_served() {
+    let run = Waiting::start_with(&["--feature", "n = count()"]);
+    let served = run.metrics();
+    let text = include_str!("../../docs/grafana/flowloom.json");
+    let dashboard: Value = serde_json::from_str(text).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("a list");
+    let (mut queries, mut ids) = (0, BTreeSet::new());
+    for panel in panels {
+        assert!(ids.insert(panel["id"].as_u64()), "{}", panel["title"]);
+        for target in panel["targets"].as_array().into_iter().flatten() {
+            let query = target["expr"].as_str().expect("a query");
+            let legend = target["legendFormat"].as_str().expect("a legend");
+            for metric in words(query).filter(|word| word.starts_with("flowloom_")) {
+                queries += 1;
+                let lines = served.lines();
+                let labels: Vec<_> = lines.filter_map(|line| line.strip_prefix(metric)).collect();
+                let has = |label: &str| labels.iter().any(|it| it.contains(&format!("{label}=\"")));
+                let is_served = labels.iter().any(|it| it.starts_with([' ', '{']));
+                assert!(is_served, "{metric}");
+                for label in ["plugin", "stage", "thread"] {
+                    let is_used = words(query).any(|word| word == label);
+                    assert!(!is_used || has(label), "{label} of {metric}");
+                    assert_eq!(
+                        is_used,
+                        legend.contains(&format!("{{{{{label}}}}}")),
+                        "{query}"
+                    );
+                }
+            }
+        }
+    }
+    assert!(queries > 20, "{queries}");
     run.finish();
 }
