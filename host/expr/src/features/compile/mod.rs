@@ -71,9 +71,9 @@ mod update;
 mod wide;
 
 pub use check::CompileError;
+pub(super) use check::{MAX_OUTPUTS, MAX_STATE_BYTES};
 #[cfg(feature = "compile")]
 pub use component::SECTION;
-pub(super) use check::{MAX_OUTPUTS, MAX_STATE_BYTES};
 
 use self::layout::Layout;
 use super::graph::AccumulatorId;
