@@ -8,6 +8,7 @@
 //! | `component` | the component around the core module |
 //! | `module` | the core module |
 //! | `process`, `row`, `outputs`, `runs` | the functions that depend on the program |
+//! | `touch` | instructions that read states ahead |
 //! | `update`, `previous` | instructions that change the state of a flow |
 //! | `merge` | instructions that merge accumulators of both directions |
 //! | `functions`, `wide`, `saturating`, `moments` | the other functions |
@@ -64,6 +65,8 @@ mod runs;
 mod saturating;
 #[cfg(all(test, feature = "compile"))]
 mod tests;
+#[cfg(feature = "compile")]
+mod touch;
 mod twins;
 #[cfg(feature = "compile")]
 mod update;

@@ -10,7 +10,7 @@ use super::memory::{MAX_EVENTS, Memory, RECORD_VALID_LEN, RECORD_VALUES_LEN, col
 use super::payload::Payload;
 use super::program::{Field, Program, Type};
 use super::row::{self, Row};
-use super::runs;
+use super::{runs, touch};
 use crate::features::names::LARGEST_SIZE;
 
 // Offsets in the record `batch`.
@@ -173,6 +173,9 @@ fn write_loop(
         .local_get(locals.events)
         .i32_ge_u()
         .br_if(1);
+    let events = [locals.event, locals.events, locals.slots];
+    touch::write(layout, memory, events, code);
+    let ins = &mut code.ins();
     ins.local_get(locals.kinds)
         .local_get(locals.event)
         .i32_add();
