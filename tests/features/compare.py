@@ -20,7 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 # The files of features, without their suffix.
-NAMES = ["one", "stats", "sizes", "times", "language"]
+NAMES = ["one", "stats", "sizes", "times", "bounded", "language"]
 # More packets than any flow of the captures has.
 PACKETS = 1000
 
@@ -82,7 +82,21 @@ def expected(flow):
             value = flow[f"{direction}_{name}_ps"] if count else None
             out[f"udps.stats.{direction}_{name}"] = value
     times(flow, sizes, down, out)
+    bounded(flow, packets, out)
     return out
+
+
+def bounded(flow, packets, out):
+    """The values of bounded.features."""
+    sizes = [size for _, size in packets]
+    values = {
+        "first_sum": sum(sizes[:4]),
+        "down_sum": sum(size for direction, size in packets[:3] if direction == 1 and size > 50),
+        "first_mean": sum(sizes[:3]) / len(sizes[:3]),
+        "second": sizes[1] if len(sizes) > 1 else None,
+        "all_packets": flow["bidirectional_packets"],
+    }
+    out.update((f"udps.bounded.{name}", value) for name, value in values.items())
 
 
 def times(flow, sizes, down, out):

@@ -71,6 +71,18 @@ fn packets_without_effect_are_not_requested() {
 }
 
 #[test]
+fn conditions_that_double_take_no_time() {
+    let mut text = "let a0 = index <= 3 and syn\n".to_owned();
+    for number in 1..60 {
+        let before = number - 1;
+        text += &format!("let a{number} = a{before} and a{before}\n");
+    }
+    let program = program(&(text + "n = count(where a59)"));
+    assert_eq!(program.packets_per_flow(), Some(3));
+    assert_eq!(program.state_bytes(), 16);
+}
+
+#[test]
 fn the_state_is_limited() {
     // The statistics of a value of 32 bits in both directions, 64 bytes each.
     let line = |n: u32| {
