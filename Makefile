@@ -75,7 +75,7 @@ feature-examples: plugins ## Compare examples of features with polars, and run t
 	@test -d target/engines || python3 -m venv target/engines
 	target/engines/bin/pip install --quiet --disable-pip-version-check -r tests/engines/requirements.txt
 	target/engines/bin/python tests/truth/polars_examples.py --flowloom $(FLOWLOOM)
-	target/engines/bin/python tests/truth/features_page.py --flowloom $(FLOWLOOM) plugins/cicflowmeter/README.md
+	target/engines/bin/python tests/truth/features_page.py --flowloom $(FLOWLOOM) docs/features-tutorial.md plugins/cicflowmeter/README.md
 
 # The version declares Python 3.12. The class that is used also runs with older versions.
 .PHONY: parity-cic
