@@ -199,7 +199,7 @@ pub(crate) enum Accumulate {
     Sum,
     /// The sum of whole numbers in 128 bits.
     WideSum,
-    /// The sum of squares of whole numbers. It stops at 2^64 − 1 if the numbers have 32 bits, and at 2^127 − 1
+    /// The sum of squares of whole numbers. It stops at 2^64 − 1 if the numbers are from 0 to 2^32 − 1, and at 2^127 − 1
     /// otherwise.
     Squares,
     /// Mean and sum of squared deviations of floats, by Welford's method.

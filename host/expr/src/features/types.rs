@@ -288,4 +288,9 @@ impl Type {
             _ => 8,
         }
     }
+
+    /// Returns whether the sum of squares of such numbers has 64 bits.
+    pub(crate) fn has_narrow_squares(self) -> bool {
+        self.interval.low >= 0 && self.width() <= 4
+    }
 }

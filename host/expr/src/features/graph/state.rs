@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    ALL_PACKETS, Accumulate, Accumulator, AccumulatorId, Graph, Live, Node, Stream, StreamId,
+    ALL_PACKETS, Accumulate, Accumulator, AccumulatorId, Graph, Live, Node, Stream, StreamId, Type,
 };
 
 impl Graph {
@@ -68,7 +68,7 @@ impl Graph {
             Accumulate::CountTrue => 4,
             Accumulate::Sum => 8,
             Accumulate::WideSum => 16,
-            Accumulate::Squares if width <= 4 => 8,
+            Accumulate::Squares if ty.is_some_and(Type::has_narrow_squares) => 8,
             Accumulate::Squares => 16,
             Accumulate::Welford => 20,
             Accumulate::Minimum | Accumulate::Maximum => width.max(4),

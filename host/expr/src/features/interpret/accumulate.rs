@@ -82,7 +82,7 @@ impl Interpreter<'_> {
             }
             Accumulate::WideSum => Value::Wide(values.iter().filter_map(|v| v.as_whole()).sum()),
             Accumulate::Squares => {
-                let is_narrow = self.program.graph.ty(value).width() <= 4;
+                let is_narrow = self.program.graph.ty(value).has_narrow_squares();
                 let most = if is_narrow {
                     u64::MAX.into()
                 } else {
