@@ -3,7 +3,8 @@
 use flowloom_core::value::Type as FieldType;
 
 use super::program::{
-    Expr, Field, Function, Level, Members, Operator, Program, Scope, Selection, Statistic, Type,
+    Expr, Field, Function, Keeps, Level, Members, Operator, Program, Scope, Selection, Statistic,
+    Type,
 };
 
 /// The maximum size of a flow's state.
@@ -98,6 +99,10 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
         check_selection(&program, &accumulator.packets, &mut nodes)?;
         if let Some(value) = &accumulator.value {
             check(&program, value, accumulator.packets.of.level(), &mut nodes)?;
+        }
+        if let Keeps::Pairs(second) = &accumulator.keeps {
+            check(&program, second, accumulator.packets.of.level(), &mut nodes)?;
+            require(program.ty(second) != Type::Bool, "the second of pairs")?;
         }
     }
     for output in &program.outputs {
@@ -197,11 +202,13 @@ fn check(
                 Some(value) => is_count || program.ty(value) != Type::Bool,
                 None => is_count,
             });
-            let has_limit = accumulator.is_some_and(|it| it.limit.is_some());
-            require(
-                fits && (has_limit || *statistic != Statistic::Nth),
-                "a statistic",
-            )
+            let is_kept = accumulator.is_some_and(|it| match (&it.keeps, statistic) {
+                (Keeps::Pairs(_), statistic) => *statistic == Statistic::Correlation,
+                (Keeps::Statistics, Statistic::Correlation) => false,
+                (Keeps::Statistics, Statistic::Nth) => it.limit.is_some(),
+                (Keeps::Statistics, _) => true,
+            });
+            require(fits && is_kept, "a statistic")
         }
         Expr::Unary(function, a) => {
             operand(a)?;

@@ -7,6 +7,7 @@
 use wasm_encoder::ValType;
 
 use super::code::Code;
+use super::logarithm;
 use super::program::{Expr, Function, Members, Operator, Program, Scope, Selection, Type};
 
 /// The local that says whether the value is valid; `None` if it is never null.
@@ -136,7 +137,7 @@ impl Expressions<'_> {
     }
 
     fn unary(&mut self, function: Function, a: &Expr) -> Valid {
-        if matches!(function, Function::Float | Function::Sqrt | Function::Round) {
+        if !matches!(function, Function::Not | Function::Neg | Function::Abs) {
             let valid = self.write_float(a);
             match function {
                 Function::Float => return valid,
@@ -147,6 +148,13 @@ impl Expressions<'_> {
                 _ => {}
             }
             let x = self.store(ValType::F64);
+            if function != Function::Sqrt {
+                self.code.ins().local_get(x).f64_const(0.0.into()).f64_gt();
+                let is_positive = self.store(ValType::I32);
+                self.code.ins().local_get(x);
+                logarithm::write(function, self.code);
+                return self.both(valid, Some(is_positive));
+            }
             self.code.ins().local_get(x).f64_const(0.0.into()).f64_ge();
             let is_positive = self.store(ValType::I32);
             self.code.ins().local_get(x).f64_sqrt();

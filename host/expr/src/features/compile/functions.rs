@@ -22,8 +22,9 @@ pub(super) const EXPIRE_NULL: u32 = 9;
 pub(super) const MULTIPLY: u32 = 10;
 pub(super) const SPREAD: u32 = 11;
 pub(super) const TO_FLOAT: u32 = 12;
+pub(super) const LOGARITHM: u32 = 13;
 /// The first function of runs.
-pub(super) const FIRST_RUN: u32 = 13;
+pub(super) const FIRST_RUN: u32 = 14;
 
 // Indices of globals.
 /// The first free byte of the arena.

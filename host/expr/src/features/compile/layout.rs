@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::program::{Accumulator, Expr, Level, Members, Program, Scope, Statistic, Type};
+use super::program::{Accumulator, Expr, Keeps, Level, Members, Program, Scope, Statistic, Type};
 
 /// What an accumulator keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +19,8 @@ pub(super) enum Part {
     Deviations,
     /// Four floats: the running mean, and the sums of the second, third and fourth powers of deviations from it.
     Moments,
+    /// Five floats, of pairs: the running means of both, and the sums of squared deviations of both and of the product.
+    Comoments,
     /// Values as wide as the accumulator's.
     Min,
     Max,
@@ -313,6 +315,7 @@ fn is_equal(a: &Accumulator, b: &Accumulator) -> bool {
         && a.packets.condition == b.packets.condition
         && a.bounds == b.bounds
         && a.limit == b.limit
+        && a.keeps == b.keeps
 }
 
 fn storage(program: &Program, accumulator: &Accumulator) -> Storage {
@@ -346,6 +349,7 @@ fn width(part: Part, storage: Storage) -> u32 {
         Part::Sum | Part::Squares => 8,
         Part::WideSum | Part::WideSquares | Part::Deviations => 16,
         Part::Moments => 32,
+        Part::Comoments => 40,
         Part::Min | Part::Max | Part::First | Part::Last => match storage {
             Storage::U32 => 4,
             Storage::I64 | Storage::F64 => 8,
@@ -381,6 +385,10 @@ fn needed(
     if program.accumulators[accumulator].limit.is_some() {
         parts.insert(Part::Count);
     }
+    if matches!(program.accumulators[accumulator].keeps, Keeps::Pairs(_)) {
+        parts.extend([Part::Comoments, Part::Count]);
+        return;
+    }
     for statistic in statistics {
         if *statistic == Statistic::Sum {
             parts.insert(Part::Sum);
@@ -392,7 +400,7 @@ fn needed(
         }
         parts.insert(Part::Count);
         match statistic {
-            Statistic::Count | Statistic::Sum | Statistic::FloatSum => {}
+            Statistic::Count | Statistic::Sum | Statistic::FloatSum | Statistic::Correlation => {}
             Statistic::Min => {
                 parts.insert(Part::Min);
             }

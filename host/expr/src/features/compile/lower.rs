@@ -63,8 +63,16 @@ pub(super) fn lower(checked: &Checked) -> Lowered<Program> {
     Ok(lowering.program)
 }
 
-/// Accumulators with this key are one block: the value, the packets, and the limit.
-type Key = (Option<ValueId>, bool, StreamId, Option<u32>);
+/// Accumulators with this key are one block: the value, the packets, the limit, and what is kept.
+type Key = (Option<ValueId>, bool, StreamId, Option<u32>, Keep);
+
+/// What a block keeps of its values.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Keep {
+    Statistics,
+    /// Pairs with this value.
+    Pairs(ValueId),
+}
 
 struct Lowering<'a> {
     graph: &'a Graph,
@@ -226,7 +234,9 @@ impl Lowering<'_> {
             Node::Kurtosis(id) => {
                 Expr::Statistic(self.accumulator(*id, None)?, Statistic::Kurtosis)
             }
-            Node::Correlation(_) => return unsupported("corr"),
+            Node::Correlation(id) => {
+                Expr::Statistic(self.accumulator(*id, None)?, Statistic::Correlation)
+            }
             Node::Quantile(..) => return unsupported("a quantile"),
         })
     }
@@ -257,9 +267,9 @@ impl Lowering<'_> {
             Unary::Absolute => Function::Abs,
             Unary::SquareRoot => Function::Sqrt,
             Unary::Round => Function::Round,
-            Unary::Log2 | Unary::Ln | Unary::Log10 => {
-                return Err(CompileError::Unsupported("a logarithm"));
-            }
+            Unary::Log2 => Function::Log2,
+            Unary::Ln => Function::Ln,
+            Unary::Log10 => Function::Log10,
             Unary::Length => return Err(CompileError::Unsupported("len")),
             Unary::Entropy => return Err(CompileError::Unsupported("entropy")),
             Unary::DistinctBytes => return Err(CompileError::Unsupported("distinct")),

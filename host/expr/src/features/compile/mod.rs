@@ -11,7 +11,7 @@
 //! | `touch` | instructions that read states ahead |
 //! | `update`, `previous` | instructions that change the state of a flow |
 //! | `merge` | instructions that merge accumulators of both directions |
-//! | `functions`, `wide`, `saturating`, `moments` | the other functions |
+//! | `functions`, `wide`, `saturating`, `moments`, `logarithm` | the other functions |
 //! | `memory`, `manifest`, `data` | addresses and the data segment |
 //! | `expression`, `logic`, `payload` | instructions of expressions |
 //! | `layout` | the state of a flow |
@@ -35,6 +35,8 @@ mod expression;
 #[cfg(feature = "compile")]
 mod functions;
 mod layout;
+#[cfg(feature = "compile")]
+mod logarithm;
 #[cfg(feature = "compile")]
 mod logic;
 mod lower;

@@ -11,7 +11,7 @@ use super::functions::{self, FINISH, OPEN, PROCESS, REALLOC, RESET};
 use super::layout::Layout;
 use super::memory::Memory;
 use super::program::Program;
-use super::{code::Code, outputs, process, runs, wide};
+use super::{code::Code, logarithm, outputs, process, runs, wide};
 
 /// The interface that the component exports.
 const INTERFACE: &str = "flowloom:plugin/batch-feature@0.1.0";
@@ -20,7 +20,7 @@ const INTERFACE: &str = "flowloom:plugin/batch-feature@0.1.0";
 const PAGE: u32 = 64 << 10;
 
 /// The types of the functions, with the import first.
-fn types() -> [(Vec<ValType>, Vec<ValType>); 13] {
+fn types() -> [(Vec<ValType>, Vec<ValType>); 14] {
     use ValType::{F64, I32, I64};
     let words = |n| vec![I32; n];
     [
@@ -37,6 +37,7 @@ fn types() -> [(Vec<ValType>, Vec<ValType>); 13] {
         (vec![I64; 2], vec![I64; 2]),
         (vec![I64; 4], vec![F64]),
         (vec![I64; 2], vec![F64]),
+        (vec![F64], vec![F64; 4]),
     ]
 }
 
@@ -80,6 +81,7 @@ pub(super) fn module(program: &Program, layout: &Layout) -> Vec<u8> {
         wide::multiply(),
         wide::spread(functions::MULTIPLY),
         wide::to_float(),
+        logarithm::parts(),
     ] {
         code_section.function(&function);
     }

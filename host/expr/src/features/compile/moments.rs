@@ -98,3 +98,59 @@ pub(super) fn shape(is_skewness: bool, state: u32, count: u32, offset: u32, code
         ins.f64_div().f64_const(3.0.into()).f64_sub();
     }
 }
+
+/// Adds a pair to the means, and to the sums of squared deviations and of their product. Each value says whether it is
+/// a float.
+pub(super) fn add_pair(
+    base: u32,
+    pair: [(u32, bool); 2],
+    old_count: u32,
+    offset: u32,
+    code: &mut Code,
+) {
+    let n = code.local(ValType::F64);
+    let ins = &mut code.ins();
+    ins.local_get(old_count).f64_convert_i32_u();
+    ins.f64_const(1.0.into()).f64_add().local_set(n);
+    let mut deltas = [[0; 2]; 2];
+    for (place, (value, is_float)) in (0..).zip(pair) {
+        let [mean, before, after] = [(); 3].map(|()| code.local(ValType::F64));
+        let float = code.local(ValType::F64);
+        let address = at(offset + 8 * place, 8);
+        let ins = &mut code.ins();
+        ins.local_get(value);
+        if !is_float {
+            ins.f64_convert_i64_s();
+        }
+        ins.local_tee(float).local_get(base).f64_load(address);
+        ins.local_tee(mean).f64_sub().local_tee(before);
+        ins.local_get(n).f64_div().local_get(mean).f64_add();
+        ins.local_set(mean);
+        ins.local_get(base).local_get(mean).f64_store(address);
+        ins.local_get(float).local_get(mean).f64_sub();
+        ins.local_set(after);
+        deltas[place as usize] = [before, after];
+    }
+    let [x, y] = deltas;
+    for (place, [before, after]) in (2..).zip([x, y, [x[0], y[1]]]) {
+        let address = at(offset + 8 * place, 8);
+        let ins = &mut code.ins();
+        ins.local_get(base).local_get(base).f64_load(address);
+        ins.local_get(before).local_get(after).f64_mul();
+        ins.f64_add().f64_store(address);
+    }
+}
+
+/// Leaves the correlation on the stack. It is not finite where all values of one of the pair are equal.
+pub(super) fn correlation(state: u32, offset: u32, code: &mut Code) {
+    let load = |place: u32, code: &mut Code| {
+        let ins = &mut code.ins();
+        ins.local_get(state).f64_load(at(offset + 8 * place, 8));
+    };
+    load(4, code);
+    for place in [2, 3] {
+        load(place, code);
+        code.ins().f64_sqrt();
+    }
+    code.ins().f64_mul().f64_div();
+}

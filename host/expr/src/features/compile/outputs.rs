@@ -237,6 +237,10 @@ impl<'a> Results<'a> {
                 moments::shape(is_skewness, state, count, place(Part::Moments), code);
                 return finite(Some(valid), code);
             }
+            Statistic::Correlation => {
+                moments::correlation(self.state, place(Part::Comoments), code);
+                return finite(Some(valid), code);
+            }
             _ => {
                 spread(block, state, &place, count, code);
                 let is_population = statistic == Statistic::VariancePop;

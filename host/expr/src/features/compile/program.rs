@@ -171,6 +171,26 @@ pub(crate) struct Accumulator {
     pub(crate) packets: Selection,
     /// Only so many values are seen.
     pub(crate) limit: Option<u32>,
+    /// What it keeps of the values.
+    pub(crate) keeps: Keeps,
+}
+
+/// What an accumulator keeps of its values.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) enum Keeps {
+    /// What its statistics need.
+    #[default]
+    Statistics,
+    /// The moments of pairs of the value and this one. A pair without one of them is not counted.
+    Pairs(Expr),
+}
+
+impl Keeps {
+    fn visit(&self, function: &mut dyn FnMut(&Expr)) {
+        if let Self::Pairs(second) = self {
+            second.visit(function);
+        }
+    }
 }
 
 /// A statistic of an accumulator.
@@ -200,6 +220,8 @@ pub(crate) enum Statistic {
     Skewness,
     /// The excess kurtosis g2 of the population; null where all values are equal.
     Kurtosis,
+    /// Pearson's correlation of pairs; null where all values of one of them are equal.
+    Correlation,
 }
 
 /// The type of an expression.
@@ -277,6 +299,12 @@ pub(crate) enum Function {
     Sqrt,
     /// `round` of a float; a half is rounded to the even number.
     Round,
+    /// `log2`; null for numbers that are not positive, like the others.
+    Log2,
+    /// `ln`
+    Ln,
+    /// `log10`
+    Log10,
 }
 
 /// An expression. Operands that are integers become floats where the other operand is a float.
@@ -343,7 +371,8 @@ impl Program {
                 | Statistic::Variance
                 | Statistic::VariancePop
                 | Statistic::Skewness
-                | Statistic::Kurtosis => Type::Float,
+                | Statistic::Kurtosis
+                | Statistic::Correlation => Type::Float,
                 Statistic::Sum
                 | Statistic::Min
                 | Statistic::Max
@@ -377,8 +406,8 @@ impl Program {
                 _ => Type::Bool,
             },
             Expr::Unary(Function::Not, _) => Type::Bool,
-            Expr::Unary(Function::Float | Function::Sqrt | Function::Round, _) => Type::Float,
             Expr::Unary(Function::Neg | Function::Abs, a) => self.ty(a),
+            Expr::Unary(..) => Type::Float,
             Expr::Coalesce(a, _) | Expr::If(_, a, _) => self.ty(a),
         }
     }
@@ -426,6 +455,7 @@ impl Program {
         for accumulator in &self.accumulators {
             if wanted(accumulator.packets.of.level()) {
                 accumulator.value.iter().for_each(|it| it.visit(function));
+                accumulator.keeps.visit(function);
                 accumulator.packets.visit(function);
             }
         }

@@ -3,7 +3,8 @@
 use flowloom_core::value::Type as FieldType;
 
 use super::program::{
-    Accumulator, Expr, Field, Members, Operator, Output, Program, Scope, Selection, Statistic,
+    Accumulator, Expr, Field, Keeps, Members, Operator, Output, Program, Scope, Selection,
+    Statistic,
 };
 use super::*;
 use crate::features::graph::AccumulatorId;
@@ -21,6 +22,7 @@ fn accumulator(scope: Scope) -> Accumulator {
             condition: None,
         },
         limit: None,
+        keeps: Keeps::Statistics,
     }
 }
 

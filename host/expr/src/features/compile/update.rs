@@ -6,7 +6,7 @@ use super::code::{Code, at};
 use super::expression::{Expressions, Leaves, Valid};
 use super::layout::{Block, Layout, Part, Storage};
 use super::moments;
-use super::program::{Members, Operator, Program};
+use super::program::{Keeps, Members, Operator, Program, Type};
 use super::saturating;
 
 /// Writes the update of all blocks that see certain members. `state` is the local with the address of the flow's state.
@@ -71,6 +71,12 @@ impl Update<'_> {
             value = Some(local);
             selected = expressions.both(selected, valid);
         }
+        let mut second = None;
+        if let Keeps::Pairs(expr) = &accumulator.keeps {
+            let (local, valid) = expressions.evaluate(expr);
+            second = Some((local, self.program.ty(expr) == Type::Float));
+            selected = expressions.both(selected, valid);
+        }
         if let (Some(limit), Some(count)) = (accumulator.limit, self.block.part(Part::Count)) {
             let is_below = code.local(ValType::I32);
             let ins = &mut code.ins();
@@ -80,11 +86,11 @@ impl Update<'_> {
             selected = both(selected, Some(is_below), code);
         }
         match selected {
-            None => self.add(value, None, code),
-            Some(selected) if is_predicated => self.add(value, Some(selected), code),
+            None => self.add(value, second, None, code),
+            Some(selected) if is_predicated => self.add(value, second, Some(selected), code),
             Some(selected) => {
                 code.ins().local_get(selected).if_(BlockType::Empty);
-                self.add(value, None, code);
+                self.add(value, second, None, code);
                 code.ins().end();
             }
         }
@@ -100,8 +106,15 @@ impl Update<'_> {
                 .all(|(part, _)| matches!(part, Part::Count | Part::Sum))
     }
 
-    /// Adds a value to each part. With `selected`, only counts and sums are there, and remain if it is 0.
-    fn add(&self, value: Option<u32>, selected: Option<u32>, code: &mut Code) {
+    /// Adds a value to each part. With `selected`, only counts and sums are there, and remain if it is 0. `second` is
+    /// the second value of a pair, and whether it is a float.
+    fn add(
+        &self,
+        value: Option<u32>,
+        second: Option<(u32, bool)>,
+        selected: Option<u32>,
+        code: &mut Code,
+    ) {
         let old_count = code.local(ValType::I32);
         if let Some(count) = self.block.part(Part::Count) {
             let address = at(self.block.offset + count, 4);
@@ -134,6 +147,11 @@ impl Update<'_> {
                 Part::Moments => {
                     let is_float = self.block.storage == Storage::F64;
                     moments::add(self.base, (value, is_float), old_count, offset, code);
+                }
+                Part::Comoments => {
+                    let is_float = self.block.storage == Storage::F64;
+                    let pair = [(value, is_float), second.unwrap_or((value, is_float))];
+                    moments::add_pair(self.base, pair, old_count, offset, code);
                 }
                 Part::Min | Part::Max | Part::First | Part::Last => {
                     self.replace(*part, value, old_count, offset, code);

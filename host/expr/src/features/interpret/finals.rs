@@ -86,7 +86,7 @@ pub(super) fn quantile(list: &Value, at: f64) -> Value {
     Value::finite(low + (high - low) * (place - below))
 }
 
-/// Returns the entropy in bits of bytes, or of counts.
+/// Returns the entropy in bits of bytes, or of counts. Counts below 1 are left out.
 pub(super) fn entropy(of: &Value) -> Value {
     let mut counts = vec![0_i64; 256];
     match of {
@@ -99,21 +99,14 @@ pub(super) fn entropy(of: &Value) -> Value {
         }
         _ => return Value::Null,
     }
-    let all: i64 = counts.iter().sum();
-    let part = |&count: &i64| {
-        let share = count as f64 / all as f64;
-        -share * share.log2()
+    let counts = || counts.iter().filter(|&&count| count > 0);
+    let all = counts().fold(0.0, |all, &count| all + count as f64);
+    let add = |entropy: f64, &count: &i64| {
+        let share = count as f64 / all;
+        entropy - share * libm::log2(share)
     };
-    match all {
+    match counts().count() {
         0 => Value::Null,
-        // Without the sign of a negative zero.
-        _ => Value::finite(
-            counts
-                .iter()
-                .filter(|&&count| count > 0)
-                .map(part)
-                .sum::<f64>()
-                + 0.0,
-        ),
+        _ => Value::finite(counts().fold(0.0, add)),
     }
 }

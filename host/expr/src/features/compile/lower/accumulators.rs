@@ -1,8 +1,8 @@
 //! Accumulators. Those over the same values and packets are one block.
 
 use super::super::check::CompileError;
-use super::super::program::{self, Expr, Function, Operator, Statistic};
-use super::{Lowered, Lowering, binary};
+use super::super::program::{self, Expr, Function, Keeps, Operator, Statistic};
+use super::{Keep, Lowered, Lowering, binary};
 use crate::features::graph::{Accumulate, AccumulatorId};
 use crate::features::types::{Kind, LARGEST};
 
@@ -73,7 +73,17 @@ impl Lowering<'_> {
         let limit = nth.or(accumulator.limit);
         let is_boolean =
             { accumulator.value }.is_some_and(|value| self.graph.ty(value).kind == Kind::Boolean);
-        let key = (accumulator.value, is_boolean, accumulator.stream, limit);
+        let keeps = match &accumulator.what {
+            Accumulate::Comoments(second) => Keep::Pairs(*second),
+            _ => Keep::Statistics,
+        };
+        let key = (
+            accumulator.value,
+            is_boolean,
+            accumulator.stream,
+            limit,
+            keeps.clone(),
+        );
         if let Some(known) = self.accumulators.get(&key) {
             return Ok(*known);
         }
@@ -99,8 +109,7 @@ impl Lowering<'_> {
             }
         };
         // A block of values that are never null also counts the packets.
-        let is_whole = accumulator
-            .value
+        let is_whole = keeps == Keep::Statistics && { accumulator.value }
             .is_none_or(|id| !self.graph.ty(id).is_nullable);
         let group = (accumulator.stream, limit);
         if is_whole && let Some(index) = self.counts.get(&group).copied() {
@@ -113,14 +122,19 @@ impl Lowering<'_> {
                 return Ok(index);
             }
         }
-        self.program.accumulators.push(program::Accumulator {
+        let accumulator = program::Accumulator {
             value,
             bounds,
             is_wide: false,
             origin: id,
             packets,
             limit,
-        });
+            keeps: match keeps {
+                Keep::Statistics => Keeps::Statistics,
+                Keep::Pairs(second) => Keeps::Pairs(self.value(second)?),
+            },
+        };
+        self.program.accumulators.push(accumulator);
         let index = self.program.accumulators.len() - 1;
         self.accumulators.insert(key, index);
         if is_whole {
