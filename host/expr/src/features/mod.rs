@@ -88,7 +88,6 @@ mod value;
 
 pub use ast::Unit;
 pub use compile::CompileError;
-#[cfg(feature = "compile")]
 pub use compile::SECTION;
 pub use interpret::Packet;
 pub use program::{Limits, Output, Program};

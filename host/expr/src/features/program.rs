@@ -133,7 +133,6 @@ impl Program {
     }
 
     /// Returns a number of packets after which no packet of a flow changes a value; `None` if there is none.
-    #[cfg_attr(not(feature = "compile"), allow(dead_code))]
     pub(crate) fn packets_per_flow(&self) -> Option<u32> {
         self.graph.packets_per_flow(&self.live)
     }

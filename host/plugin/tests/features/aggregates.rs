@@ -122,7 +122,7 @@ impl Generator<'_, '_> {
             true => self.choices.pick(&OF_NUMBERS),
             false => self.choices.pick(&OF_BOTH),
         };
-        if matches!(function, "skew" | "kurtosis") && self.exact > 0 {
+        if matches!(function, "skew" | "kurtosis" | "corr") && self.exact > 0 {
             return self.folded("mean", whole, place, depth);
         }
         let kind = self.choices.pick(&[whole, whole, float]);
@@ -157,7 +157,10 @@ impl Generator<'_, '_> {
                         Term::new(format!("{}, {}", one.text, other.text))
                     })
                 });
-                Term::new(format!("corr({}{rest})", value.text))
+                Term {
+                    is_exact: false,
+                    ..Term::new(format!("corr({}{rest})", value.text))
+                }
             }
             "skew" | "kurtosis" => {
                 let of = self.exactly(|this| this.folded(function, kind, place, depth));

@@ -17,6 +17,9 @@ use flowloom_plugin::{
 
 use super::packets::{ENDED, Given, Step, Traffic, settings};
 
+/// The maximum of the state of a flow.
+pub(crate) const MAX_STATE_BYTES: u32 = 4_096;
+
 static REGISTRY: LazyLock<Registry> =
     LazyLock::new(|| Registry::new(settings().schema()).expect("an engine"));
 
@@ -47,6 +50,12 @@ pub(crate) fn run(
         .load(spec)
         .map_err(|error| format!("not loaded: {error}"))?;
     REGISTRY.remove(&name).map_err(|error| error.to_string())?;
+    if plugin.manifest().flow_bytes > MAX_STATE_BYTES {
+        return Err(format!(
+            "{} bytes of each flow",
+            plugin.manifest().flow_bytes
+        ));
+    }
     let set = PluginSet::new(&settings().schema(), &[plugin]);
     let mut dispatcher =
         PluginDispatcher::open(&set, 64 << 20).map_err(|error| error.to_string())?;

@@ -18,66 +18,39 @@
 //! | `check` | what the compiler requires of a program |
 //! | `program` | programs |
 //! | `code` | function bodies |
-//!
-//! The modules that write instructions need the cargo feature `compile`. Without it, features are checked only.
-
-#![cfg_attr(not(feature = "compile"), allow(dead_code))]
 
 mod check;
-#[cfg(feature = "compile")]
 mod code;
-#[cfg(feature = "compile")]
 mod component;
-#[cfg(feature = "compile")]
 mod data;
-#[cfg(feature = "compile")]
 mod expression;
-#[cfg(feature = "compile")]
 mod functions;
 mod layout;
-#[cfg(feature = "compile")]
 mod logarithm;
-#[cfg(feature = "compile")]
 mod logic;
 mod lower;
-#[cfg(feature = "compile")]
 mod manifest;
-#[cfg(feature = "compile")]
 mod memory;
-#[cfg(feature = "compile")]
 mod merge;
-#[cfg(feature = "compile")]
 mod module;
-#[cfg(feature = "compile")]
 mod moments;
-#[cfg(feature = "compile")]
 mod outputs;
-#[cfg(feature = "compile")]
 mod payload;
-#[cfg(feature = "compile")]
 mod previous;
-#[cfg(feature = "compile")]
 mod process;
 mod program;
-#[cfg(feature = "compile")]
 mod row;
-#[cfg(feature = "compile")]
 mod runs;
-#[cfg(feature = "compile")]
 mod saturating;
-#[cfg(all(test, feature = "compile"))]
+#[cfg(test)]
 mod tests;
-#[cfg(feature = "compile")]
 mod touch;
 mod twins;
-#[cfg(feature = "compile")]
 mod update;
-#[cfg(feature = "compile")]
 mod wide;
 
 pub use check::CompileError;
 pub(super) use check::{MAX_OUTPUTS, MAX_STATE_BYTES};
-#[cfg(feature = "compile")]
 pub use component::SECTION;
 
 use self::layout::Layout;
@@ -110,7 +83,6 @@ pub(super) fn state(features: &super::Program) -> State {
     }
 }
 
-#[cfg(feature = "compile")]
 impl super::Program {
     /// Compiles the features to a component of the contract's world `batch-plugin`. The same text always gives the same
     /// bytes.
