@@ -217,7 +217,7 @@ fn shapes() {
         (0..4).map(|i| (a[i] - mean(a)) * (b[i] - mean(b))).sum()
     };
     let expected = covariance(x, y) / (covariance(x, x) * covariance(y, y)).sqrt();
-    check("autocorr = corr(iat, prev(iat))", &float(expected), 60);
+    check("autocorr = corr(iat, prev(iat))", &float(expected), 128);
     let sizes = [40.0, 44.0, 40.0, 48.0, 1_200.0, 52.0_f64];
     let mean = sizes.iter().sum::<f64>() / 6.0;
     let moment = |power| {
