@@ -53,5 +53,6 @@ for name in $modules; do
     echo "target/plugins/$name.wasm: $(wc -c <"target/plugins/$name.wasm") bytes"
 done
 for name in $features; do
-    "$flowloom" plugin compile "plugins/$name/$name.features" -o "target/plugins/$name.wasm"
+    "$flowloom" plugin compile "plugins/$name/$name.features" -o "target/plugins/$name.wasm" >/dev/null
+    echo "target/plugins/$name.wasm: $(wc -c <"target/plugins/$name.wasm") bytes"
 done
