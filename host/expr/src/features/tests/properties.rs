@@ -117,7 +117,6 @@ fn check(text: &str) {
             let again = Program::parse("test", &source, &Limits::default()).unwrap();
             assert_eq!(again.interpret(&packets, &[]), values, "{source}");
             // An accepted program compiles, unless it has a part that is not compiled yet.
-            #[cfg(feature = "compile")]
             match program.compile() {
                 Ok(_) | Err(super::super::CompileError::Unsupported(_)) => {}
                 Err(error) => panic!("{error}: {source}"),

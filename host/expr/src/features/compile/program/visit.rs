@@ -93,7 +93,7 @@ impl Expr {
     }
 
     /// Calls a function for this expression and for every expression in it, which it may change.
-    fn visit_mut(&mut self, function: &mut dyn FnMut(&mut Expr)) {
+    pub(super) fn visit_mut(&mut self, function: &mut dyn FnMut(&mut Expr)) {
         function(self);
         match self {
             Expr::Binary(_, a, b) | Expr::Coalesce(a, b) => {
