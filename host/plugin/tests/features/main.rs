@@ -15,6 +15,7 @@
 mod aggregates;
 mod choices;
 mod compare;
+mod examples;
 mod numbers;
 mod packets;
 mod program;
