@@ -160,3 +160,60 @@ fn runs_have_their_part_of_the_state() {
     }
     assert!(checked.compile().unwrap().starts_with(b"\0asm\x0d\0\x01\0"));
 }
+
+/// Compiles a text if the checker accepts it. Returns whether it does.
+#[track_caller]
+fn is_accepted(text: &str) -> bool {
+    let Ok(checked) = Checked::parse("test", text, &Limits::default()) else {
+        return false;
+    };
+    if let Err(error) = checked.compile() {
+        panic!("{text}: {error}");
+    }
+    true
+}
+
+#[test]
+fn all_fields_that_are_accepted_compile() {
+    use flowloom_core::fields::{FEATURES, PACKET_FIELDS};
+    for field in PACKET_FIELDS {
+        let name = field.name;
+        let is_usable = field.ty.is_number() && !matches!(field.unit, "ns" | "us" | "ms");
+        assert_eq!(
+            is_accepted(&format!("f = last({name})")),
+            is_usable,
+            "{name}"
+        );
+    }
+    assert!(is_accepted("f = last(time) - first(time) in ms"));
+    for field in FEATURES {
+        let name = field.name;
+        let is_usable = field.ty.is_number() && !field.group.follows_end();
+        assert_eq!(is_accepted(&format!("f = {name}")), is_usable, "{name}");
+    }
+}
+
+#[test]
+fn all_units_and_nulls_that_are_accepted_compile() {
+    let times = ["max(iat)", "mean(iat)", "duration()", "prev(iat)"];
+    let others = [
+        "max(ip_size where syn)",
+        "mean(ip_size where syn)",
+        "first(syn where ack)",
+        "count()",
+    ];
+    let units = ["ns", "us", "ms", "s", "min", "h"];
+    let units = units.map(|unit| format!(" in {unit}"));
+    for nulls in ["", "nulls 0\n", "nulls -7\n", "nulls 0.5\n", "nulls 2.0\n"] {
+        let mut accepted = 0;
+        for value in times.iter().chain(&others) {
+            accepted += u32::from(is_accepted(&format!("{nulls}f = {value}\n")));
+            for unit in &units {
+                accepted += u32::from(is_accepted(&format!("{nulls}f = {value}{unit}\n")));
+            }
+        }
+        // Each time in each unit, and the others. A float does not replace the null of an integer.
+        let is_float = nulls.contains('.');
+        assert_eq!(accepted, 3 * 6 + 4 - u32::from(is_float), "{nulls}");
+    }
+}
