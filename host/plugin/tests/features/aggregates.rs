@@ -122,7 +122,7 @@ impl Generator<'_, '_> {
             true => self.choices.pick(&OF_NUMBERS),
             false => self.choices.pick(&OF_BOTH),
         };
-        if matches!(function, "skew" | "kurtosis" | "corr") && self.exact > 0 {
+        if matches!(function, "skew" | "kurtosis") && self.exact > 0 {
             return self.folded("mean", whole, place, depth);
         }
         let kind = self.choices.pick(&[whole, whole, float]);
@@ -134,7 +134,7 @@ impl Generator<'_, '_> {
                 self.folded(function, float, place, depth)
             }
             "median" | "quantile" => {
-                let most = self.choices.pick(&[8, 1, 3, 30]);
+                let most = self.choices.pick(&[8, 1, 3, 30, 100]);
                 let (value, rest) = self.seen_without_limit(place, depth, |this, inner, depth| {
                     this.expr(kind, inner, depth)
                 });
@@ -157,10 +157,7 @@ impl Generator<'_, '_> {
                         Term::new(format!("{}, {}", one.text, other.text))
                     })
                 });
-                Term {
-                    is_exact: false,
-                    ..Term::new(format!("corr({}{rest})", value.text))
-                }
+                Term::new(format!("corr({}{rest})", value.text))
             }
             "skew" | "kurtosis" => {
                 let of = self.exactly(|this| this.folded(function, kind, place, depth));
@@ -211,7 +208,7 @@ impl Generator<'_, '_> {
                 let kind =
                     self.choices
                         .pick(&[Kind::Int, Kind::Float, Kind::Time, Kind::FloatTime]);
-                let most = self.choices.pick(&[5, 1, 2, 20]);
+                let most = self.choices.pick(&[5, 1, 2, 20, 60]);
                 let (value, rest) = self.seen_without_limit(place, below, |this, inner, depth| {
                     this.expr(kind, inner, depth)
                 });
@@ -238,6 +235,11 @@ impl Generator<'_, '_> {
         let (kind, edges) = self.choices.pick(&[
             (Kind::Int, "[64, 128, 1500]"),
             (Kind::Int, "[0, 1]"),
+            // More edges than are compared one by one.
+            (
+                Kind::Int,
+                "[-9, 0, 1, 2, 3, 4, 6, 17, 40, 50, 64, 99, 100, 128, 255, 256, 500, 1500, 40000]",
+            ),
             (Kind::Float, "[0.5, 100]"),
             (Kind::Int, "[2.5, 10]"),
             (Kind::Time, "[1ms, 1s]"),

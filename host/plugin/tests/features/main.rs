@@ -2,8 +2,7 @@
 //!
 //! Each case is a random program, and random packets of some flows. The host loads the component, and its dispatcher
 //! delivers the packets in batches that are cut anywhere. The values of each flow are compared with those of
-//! `Program::interpret`: with equal bits, and within 1e-12 for what depends on logarithms, entropies, skewnesses,
-//! kurtoses and correlations.
+//! `Program::interpret`: with equal bits, and within 1e-12 for what depends on skewnesses and kurtoses.
 //!
 //! ```text
 //! cargo test -p flowloom-plugin --test features

@@ -261,10 +261,6 @@ impl Generator<'_, '_> {
                 let function = self
                     .choices
                     .pick(&["abs", "round", "sqrt", "floor", "-", "log2", "ln", "log10"]);
-                let is_log = function.starts_with('l');
-                if is_log && self.exact > 0 {
-                    return self.expr(Kind::Float, place, below);
-                }
                 let kind = self.choices.pick(&[Kind::Float, Kind::Int]);
                 let kind = if matches!(function, "abs" | "round" | "-" | "floor") {
                     Kind::Float
@@ -272,24 +268,21 @@ impl Generator<'_, '_> {
                     kind
                 };
                 let of = self.exactly(|this| this.expr(kind, place, below));
-                Term {
-                    is_exact: !is_log,
-                    ..Term::new(match function {
-                        "floor" => format!(
-                            "floor({}, {})",
-                            of.text,
-                            self.choices.pick(&["0.25", "3", "0.1"])
-                        ),
-                        "-" => format!("(-{})", of.text),
-                        _ => format!("{function}({})", of.text),
-                    })
-                }
+                Term::new(match function {
+                    "floor" => format!(
+                        "floor({}, {})",
+                        of.text,
+                        self.choices.pick(&["0.25", "3", "0.1"])
+                    ),
+                    "-" => format!("(-{})", of.text),
+                    _ => format!("{function}({})", of.text),
+                })
             }
             6 if place.has_previous() => {
                 let of = self.exactly(|this| this.expr(Kind::Float, place, below));
                 Term::of(format!("delta({})", of.text), &[&of])
             }
-            7 if self.exact == 0 => self.entropy(place, below),
+            7 => self.entropy(place, below),
             8 if place == Place::Flow => {
                 let of = self.expr(Kind::Int, place, below);
                 Term::of(format!("rate({})", of.text), &[&of])
@@ -316,10 +309,7 @@ impl Generator<'_, '_> {
             }
             false => self.histogram(place, depth),
         };
-        Term {
-            is_exact: false,
-            ..Term::new(format!("entropy({of})"))
-        }
+        Term::new(format!("entropy({of})"))
     }
 }
 

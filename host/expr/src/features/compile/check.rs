@@ -2,10 +2,14 @@
 
 use flowloom_core::value::Type as FieldType;
 
+use super::memory::{MAX_EVENTS, output_bytes};
 use super::program::{
-    Expr, Field, Function, Keeps, Level, Members, Operator, Program, Scope, Selection, Statistic,
-    Type,
+    Accumulator, Expr, Field, Function, Keeps, Level, Members, Operator, Output, Part, Program,
+    Scope, Selection, Statistic, Type,
 };
+
+/// The maximum number of bytes of the values that a call returns.
+const MAX_ANSWER_BYTES: u64 = 32 << 20;
 
 /// The maximum size of a flow's state.
 pub(in crate::features) const MAX_STATE_BYTES: u32 = 4096;
@@ -36,6 +40,11 @@ pub(super) const TIME: Field = Field {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
+    /// The answer of a call needs too much memory.
+    #[error(
+        "the columns of {MAX_EVENTS} flows need {0} bytes of memory; at most {MAX_ANSWER_BYTES} are possible"
+    )]
+    AnswerTooLarge(u64),
     /// An expression is used where its value does not exist, or has operands of the wrong types.
     #[error("an expression does not fit: {0}")]
     Mismatch(&'static str),
@@ -59,6 +68,11 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
         fields.all(|field| field.ty.is_number()),
         "the type of a field",
     )?;
+    let rows = |output: &Output| output_bytes(program.ty(&output.value), output.most);
+    let answer = program.outputs.iter().map(rows).sum();
+    if answer > MAX_ANSWER_BYTES {
+        return Err(CompileError::AnswerTooLarge(answer));
+    }
     require(
         program.payload_bytes <= MAX_PAYLOAD,
         "the payload is too long",
@@ -100,16 +114,79 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
         if let Some(value) = &accumulator.value {
             check(&program, value, accumulator.packets.of.level(), &mut nodes)?;
         }
-        if let Keeps::Pairs(second) = &accumulator.keeps {
-            check(&program, second, accumulator.packets.of.level(), &mut nodes)?;
-            require(program.ty(second) != Type::Bool, "the second of pairs")?;
+        match &accumulator.keeps {
+            Keeps::Statistics => {}
+            Keeps::Histogram(_) | Keeps::Values | Keeps::Distinct(_) => {
+                let value = { accumulator.value.as_ref() }.map(|it| program.ty(it));
+                require(value.is_some_and(is_number), "the values of a list")?;
+            }
+            Keeps::Pairs(second) => {
+                check(&program, second, accumulator.packets.of.level(), &mut nodes)?;
+                require(is_number(program.ty(second)), "the second of pairs")?;
+            }
+            Keeps::Head(most) => {
+                let size = { accumulator.value.as_ref() }.map(|it| program.ty(it));
+                let fits = size == Some(Type::Int) && *most <= program.payload_bytes;
+                let is_of_packets = accumulator.packets.of.level() == Level::Packet;
+                require(fits && is_of_packets, "the first bytes of payloads")?;
+            }
         }
     }
     for output in &program.outputs {
+        if let Expr::List(n, part, _) = &output.value {
+            let accumulator = program.accumulators.get(*n);
+            let fits = accumulator
+                .is_some_and(|it| it.packets.of.result() == Level::Flow && has_part(it, *part));
+            require(fits, "a list")?;
+            continue;
+        }
         check(&program, &output.value, Level::Flow, &mut nodes)?;
     }
     require(nodes <= MAX_NODES, "the number of operators")?;
     Ok(program)
+}
+
+/// Returns whether an accumulator keeps what a statistic needs.
+fn is_kept(program: &Program, accumulator: &Accumulator, statistic: Statistic) -> bool {
+    let ty = accumulator.value.as_ref().map(|value| program.ty(value));
+    match (&accumulator.keeps, statistic) {
+        (Keeps::Statistics, Statistic::Count) => true,
+        (Keeps::Statistics, Statistic::First | Statistic::Last) => {
+            ty.is_some_and(|ty| ty != Type::Bool)
+        }
+        (Keeps::Statistics, Statistic::Nth) => {
+            accumulator.limit.is_some() && ty.is_some_and(|ty| ty != Type::Bool)
+        }
+        (
+            Keeps::Statistics,
+            Statistic::Sum
+            | Statistic::FloatSum
+            | Statistic::Min
+            | Statistic::Max
+            | Statistic::Variance
+            | Statistic::VariancePop
+            | Statistic::Skewness
+            | Statistic::Kurtosis,
+        ) => ty.is_some_and(is_number),
+        (Keeps::Head(_), Statistic::Head) => true,
+        (Keeps::Pairs(_), Statistic::Correlation) => ty.is_some_and(is_number),
+        (Keeps::Distinct(_), Statistic::Distinct) => ty == Some(Type::Int),
+        (_, Statistic::Element(n)) => has_part(accumulator, Part { from: n, to: n + 1 }),
+        (_, Statistic::Len(part) | Statistic::Quantile(part, _)) => has_part(accumulator, part),
+        (Keeps::Histogram(_), Statistic::Entropy(part)) => has_part(accumulator, part),
+        (_, Statistic::Entropy(part)) => ty == Some(Type::Int) && has_part(accumulator, part),
+        _ => false,
+    }
+}
+
+/// Returns whether an accumulator has a list with a part.
+fn has_part(accumulator: &Accumulator, part: Part) -> bool {
+    let most = match &accumulator.keeps {
+        Keeps::Histogram(edges) => edges.len() + 1,
+        Keeps::Values => accumulator.limit.unwrap_or(0) as usize,
+        _ => return false,
+    };
+    part.from <= part.to && part.to as usize <= most
 }
 
 fn uses_scope(program: &Program) -> bool {
@@ -144,6 +221,10 @@ fn check_selection(
     )
 }
 
+fn is_number(ty: Type) -> bool {
+    matches!(ty, Type::Int | Type::Float)
+}
+
 fn require(holds: bool, message: &'static str) -> Result<(), CompileError> {
     match holds {
         true => Ok(()),
@@ -174,6 +255,24 @@ fn check(
             let fits = bytes.len() <= program.payload_bytes as usize;
             require(is_of_packet && fits, "the start of the payload")
         }
+        Expr::PayloadPart(from, to) => {
+            let fits = from < to && *to <= program.payload_bytes;
+            require(is_of_packet && fits, "a part of the payload")
+        }
+        Expr::Literal(at, len) => {
+            let end = u64::from(*at) + u64::from(*len);
+            require(end <= program.literals.len() as u64, "a literal")
+        }
+        Expr::Part(of, from, to) => {
+            operand(of)?;
+            let is_bytes = program.ty(of) == Type::Bytes;
+            require(is_bytes && from < to && *to <= MAX_PAYLOAD, "a part")
+        }
+        Expr::Byte(of, at) => {
+            operand(of)?;
+            let is_bytes = program.ty(of) == Type::Bytes;
+            require(is_bytes && *at <= MAX_PAYLOAD, "a byte")
+        }
         Expr::Index | Expr::Age => require(is_of_packet, "the index or age of a packet"),
         Expr::Previous(n) => {
             let previous = program.previous.get(*n);
@@ -197,23 +296,20 @@ fn check(
         Expr::Statistic(n, statistic) => {
             let accumulator =
                 { program.accumulators.get(*n) }.filter(|it| it.packets.of.result() == level);
-            let is_count = *statistic == Statistic::Count;
-            let fits = accumulator.is_some_and(|it| match &it.value {
-                Some(value) => is_count || program.ty(value) != Type::Bool,
-                None => is_count,
-            });
-            let is_kept = accumulator.is_some_and(|it| match (&it.keeps, statistic) {
-                (Keeps::Pairs(_), statistic) => *statistic == Statistic::Correlation,
-                (Keeps::Statistics, Statistic::Correlation) => false,
-                (Keeps::Statistics, Statistic::Nth) => it.limit.is_some(),
-                (Keeps::Statistics, _) => true,
-            });
-            require(fits && is_kept, "a statistic")
+            let fits = accumulator.is_some_and(|it| is_kept(program, it, *statistic));
+            require(fits, "a statistic")
         }
+        Expr::List(..) => require(false, "a list"),
         Expr::Unary(function, a) => {
             operand(a)?;
-            let is_bool = program.ty(a) == Type::Bool;
-            require(is_bool == (*function == Function::Not), "an operand")
+            let fits = match (function, program.ty(a)) {
+                (Function::Not, ty) => ty == Type::Bool,
+                (Function::Length | Function::Distinct | Function::Entropy, ty) => {
+                    ty == Type::Bytes
+                }
+                (_, ty) => is_number(ty),
+            };
+            require(fits, "an operand")
         }
         Expr::Binary(operator, a, b) => {
             operand(a)?;
@@ -227,7 +323,7 @@ fn check(
                 | Operator::Div
                 | Operator::Least
                 | Operator::Greatest
-                | Operator::FloorTo => !types.contains(&Type::Bool),
+                | Operator::FloorTo => types.into_iter().all(is_number),
                 Operator::SaturatingAdd
                 | Operator::SaturatingSub
                 | Operator::SaturatingMul
@@ -235,7 +331,9 @@ fn check(
                 | Operator::Modulo
                 | Operator::BitAnd
                 | Operator::BitOr => types == [Type::Int; 2],
-                _ => types == [Type::Bool; 2] || !types.contains(&Type::Bool),
+                Operator::Contains => types == [Type::Bytes; 2],
+                Operator::Eq | Operator::Ne if types == [Type::Bytes; 2] => true,
+                _ => types == [Type::Bool; 2] || types.into_iter().all(is_number),
             };
             require(fits, "operands")
         }

@@ -14,6 +14,13 @@ impl Data {
         Self::BASE + self.bytes.len() as u32
     }
 
+    /// Returns a data segment that begins with literals.
+    pub(super) fn new(literals: &[u8]) -> Self {
+        Self {
+            bytes: literals.to_vec(),
+        }
+    }
+
     /// Aligns the end, and returns its address.
     pub(super) fn align(&mut self, to: u32) -> u32 {
         let end = self.end().next_multiple_of(to);

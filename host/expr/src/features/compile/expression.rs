@@ -1,11 +1,13 @@
 //! Instructions of expressions.
 //!
 //! The instructions of an expression leave its value on the stack: a boolean as `i32` of 0 or 1, an integer
-//! as `i64`, a float as `f64`. An expression that can be null also sets a local to 1 if it has a value, and to 0
+//! as `i64`, a float as `f64`, and bytes as `i64` with their address in the lower half and their length in the upper
+//! one. The memory at the address can be read, even if the value is null. An expression that can be null also sets a local to 1 if it has a value, and to 0
 //! if it is null. The value on the stack has no meaning then; no instruction traps for it.
 
 use wasm_encoder::ValType;
 
+use super::bytes;
 use super::code::Code;
 use super::logarithm;
 use super::program::{Expr, Function, Members, Operator, Program, Scope, Selection, Type};
@@ -36,8 +38,10 @@ pub(super) struct Expressions<'a> {
 pub(super) fn val_type(ty: Type) -> ValType {
     match ty {
         Type::Bool => ValType::I32,
-        Type::Int => ValType::I64,
+        Type::Int | Type::Bytes => ValType::I64,
         Type::Float => ValType::F64,
+        // Lists are not on the stack.
+        Type::Integers | Type::Floats => ValType::I32,
     }
 }
 
@@ -62,6 +66,7 @@ impl Expressions<'_> {
             | Expr::Age
             | Expr::PayloadNumber { .. }
             | Expr::PayloadStarts(_)
+            | Expr::PayloadPart(..)
             | Expr::Previous(_)
             | Expr::Shared(_)
             | Expr::Flow(_)
@@ -70,6 +75,31 @@ impl Expressions<'_> {
                 let selected = self.selection(packets);
                 let valid = self.write(value);
                 self.both(valid, selected)
+            }
+            Expr::Literal(at, len) => {
+                bytes::literal(*at, *len, self.code);
+                None
+            }
+            Expr::Part(of, from, to) => {
+                let valid = self.write(of);
+                bytes::part(*from, *to, self.code);
+                valid
+            }
+            Expr::Byte(of, at) => {
+                let valid = self.write(of);
+                let exists = bytes::element(*at, self.code);
+                self.both(valid, Some(exists))
+            }
+            Expr::Unary(function @ (Function::Length | Function::Distinct), a) => {
+                let valid = self.write(a);
+                bytes::unary(*function, self.code);
+                valid
+            }
+            Expr::List(..) => unreachable!("lists in expressions are checked"),
+            Expr::Unary(Function::Entropy, a) => {
+                let valid = self.write(a);
+                let exists = bytes::entropy(self.code);
+                self.both(valid, Some(exists))
             }
             Expr::Unary(function, a) => self.unary(*function, a),
             Expr::Binary(operator, a, b) => self.binary(*operator, a, b),
@@ -201,6 +231,10 @@ impl Expressions<'_> {
         }
         if is_float {
             return self.float_operation(operator, valid);
+        }
+        if types == [Type::Bytes, Type::Bytes] {
+            bytes::binary(operator, self.code);
+            return valid;
         }
         if types == [Type::Bool, Type::Bool] {
             match operator {

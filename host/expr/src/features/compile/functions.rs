@@ -23,8 +23,13 @@ pub(super) const MULTIPLY: u32 = 10;
 pub(super) const SPREAD: u32 = 11;
 pub(super) const TO_FLOAT: u32 = 12;
 pub(super) const LOGARITHM: u32 = 13;
+pub(super) const EQUAL: u32 = 14;
+pub(super) const CONTAINS: u32 = 15;
+pub(super) const DISTINCT: u32 = 16;
+pub(super) const SORT: u32 = 17;
+pub(super) const ENTROPY: u32 = 18;
 /// The first function of runs.
-pub(super) const FIRST_RUN: u32 = 14;
+pub(super) const FIRST_RUN: u32 = 19;
 
 // Indices of globals.
 /// The first free byte of the arena.
@@ -218,10 +223,6 @@ pub(super) fn initialize(
                         ins.i32_const(if is_min { -1 } else { 0 })
                             .i32_store(at(address, 4));
                     }
-                    (Storage::I64, _) => {
-                        ins.i64_const(if is_min { i64::MAX } else { i64::MIN })
-                            .i64_store(at(address, 8));
-                    }
                     (Storage::F64, _) => {
                         let limit = if is_min {
                             f64::INFINITY
@@ -229,6 +230,11 @@ pub(super) fn initialize(
                             f64::NEG_INFINITY
                         };
                         ins.f64_const(limit.into()).f64_store(at(address, 8));
+                    }
+                    // Integers; bytes have neither minimum nor maximum.
+                    _ => {
+                        ins.i64_const(if is_min { i64::MAX } else { i64::MIN })
+                            .i64_store(at(address, 8));
                     }
                 }
             }

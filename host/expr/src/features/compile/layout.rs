@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::lists::Element;
 use super::program::{Accumulator, Expr, Keeps, Level, Members, Program, Scope, Statistic, Type};
 
 /// What an accumulator keeps.
@@ -26,8 +27,12 @@ pub(super) enum Part {
     Max,
     First,
     Last,
+    /// The list of an accumulator, with this number of bytes, a multiple of 4.
+    List(u32),
     /// 32 bits.
     Count,
+    /// The first bytes of payloads.
+    Head,
 }
 
 /// How the values of an accumulator are stored.
@@ -36,6 +41,8 @@ pub(super) enum Storage {
     U32,
     I64,
     F64,
+    /// Two bytes with the length, and up to so many bytes.
+    Bytes(u32),
 }
 
 /// A block of the state: an accumulator, or two that differ only in their direction.
@@ -74,10 +81,11 @@ impl Block {
         let mut at = 0;
         let mut placed = Vec::new();
         for part in parts {
+            at = u32::next_multiple_of(at, alignment(part, storage));
             placed.push((part, at));
             at += width(part, storage);
         }
-        let is_wide = placed.iter().any(|(part, _)| width(*part, storage) > 4);
+        let is_wide = placed.iter().any(|(part, _)| alignment(*part, storage) > 4);
         Self {
             accumulator,
             storage,
@@ -91,6 +99,13 @@ impl Block {
     /// Returns the number of bytes of the block.
     pub(super) fn bytes(&self) -> u32 {
         self.size * if self.by_direction { 2 } else { 1 }
+    }
+
+    /// Returns the offset of the list in the block.
+    pub(super) fn list(&self) -> Option<u32> {
+        let is_list = |part: &Part| matches!(part, Part::List(_));
+        let found = self.parts.iter().find(|(part, _)| is_list(part));
+        found.map(|(_, offset)| *offset)
     }
 
     /// Returns the offset of a part in the block.
@@ -319,9 +334,15 @@ fn is_equal(a: &Accumulator, b: &Accumulator) -> bool {
 }
 
 fn storage(program: &Program, accumulator: &Accumulator) -> Storage {
+    if let Keeps::Head(most) = accumulator.keeps {
+        return Storage::Bytes(most);
+    }
     match &accumulator.value {
         None => Storage::U32,
         Some(value) if program.ty(value) == Type::Float => Storage::F64,
+        Some(value) if program.ty(value) == Type::Bytes => {
+            Storage::Bytes(accumulator.bounds.1 as u32)
+        }
         Some(_) if fits_u32(accumulator) => Storage::U32,
         Some(_) => Storage::I64,
     }
@@ -353,8 +374,23 @@ fn width(part: Part, storage: Storage) -> u32 {
         Part::Min | Part::Max | Part::First | Part::Last => match storage {
             Storage::U32 => 4,
             Storage::I64 | Storage::F64 => 8,
+            Storage::Bytes(most) => 2 + most,
         },
+        Part::List(bytes) => bytes,
         Part::Count => 4,
+        Part::Head => match storage {
+            Storage::Bytes(most) => 2 + most,
+            _ => 0,
+        },
+    }
+}
+
+/// Returns the number of which the offset of a part is a multiple.
+fn alignment(part: Part, storage: Storage) -> u32 {
+    match (part, storage) {
+        (Part::Count, _) => 4,
+        (_, Storage::Bytes(_)) => 1,
+        _ => width(part, storage).min(8),
     }
 }
 
@@ -385,9 +421,21 @@ fn needed(
     if program.accumulators[accumulator].limit.is_some() {
         parts.insert(Part::Count);
     }
-    if matches!(program.accumulators[accumulator].keeps, Keeps::Pairs(_)) {
-        parts.extend([Part::Comoments, Part::Count]);
-        return;
+    match &program.accumulators[accumulator].keeps {
+        Keeps::Statistics => {}
+        Keeps::Pairs(_) => {
+            parts.extend([Part::Comoments, Part::Count]);
+            return;
+        }
+        Keeps::Head(_) => {
+            parts.insert(Part::Head);
+            return;
+        }
+        _ => {
+            let bytes = Element::list_bytes(program, &program.accumulators[accumulator]);
+            parts.extend(bytes.map(Part::List));
+            return;
+        }
     }
     for statistic in statistics {
         if *statistic == Statistic::Sum {
@@ -400,7 +448,16 @@ fn needed(
         }
         parts.insert(Part::Count);
         match statistic {
-            Statistic::Count | Statistic::Sum | Statistic::FloatSum | Statistic::Correlation => {}
+            Statistic::Count
+            | Statistic::Sum
+            | Statistic::FloatSum
+            | Statistic::Correlation
+            | Statistic::Head
+            | Statistic::Distinct
+            | Statistic::Element(_)
+            | Statistic::Len(_)
+            | Statistic::Entropy(_)
+            | Statistic::Quantile(..) => {}
             Statistic::Min => {
                 parts.insert(Part::Min);
             }
@@ -418,7 +475,9 @@ fn needed(
             }
             Statistic::Variance | Statistic::VariancePop => match storage {
                 Storage::U32 | Storage::I64 if is_narrow => parts.extend([sum, Part::Squares]),
-                Storage::U32 | Storage::I64 => parts.extend([sum, Part::WideSquares]),
+                Storage::U32 | Storage::I64 | Storage::Bytes(_) => {
+                    parts.extend([sum, Part::WideSquares]);
+                }
                 Storage::F64 => {
                     parts.insert(Part::Deviations);
                 }

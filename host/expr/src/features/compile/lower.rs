@@ -1,12 +1,15 @@
 //! From checked programs to programs in the form that is compiled.
 
 mod accumulators;
+mod lists;
 mod uses;
 
 use std::collections::HashMap;
 
 use flowloom_core::fields::{FEATURES, PACKET_FIELDS};
 
+use self::accumulators::null;
+use self::lists::sliced;
 use super::check::CompileError;
 use super::program::{
     self, Expr, Field, Function, Members, Operator, Previous, Program, Scope, Selection, Shared,
@@ -72,6 +75,12 @@ enum Keep {
     Statistics,
     /// Pairs with this value.
     Pairs(ValueId),
+    /// The first bytes of payloads.
+    Head,
+    /// Counts between edges.
+    Histogram(Box<[i64]>),
+    Values,
+    Distinct(u32),
 }
 
 struct Lowering<'a> {
@@ -91,26 +100,19 @@ impl Lowering<'_> {
     fn output(&mut self, output: &Output) -> Lowered<program::Output> {
         let mut value = self.value(output.value)?;
         if let Some(unit) = output.unit {
-            let whole = self.graph.ty(output.value).kind.is_whole();
-            let ns = unit.ns();
-            value = match (whole, output.ty) {
-                (true, flowloom_core::value::Type::I64) if ns == 1 => value,
-                (_, flowloom_core::value::Type::Float) => {
-                    let ns = Expr::Float(ns as f64);
-                    binary(Operator::Div, value, ns)
-                }
-                _ => return Err(CompileError::Unsupported("a time in whole units")),
+            let ns = unit.ns() as f64;
+            value = match value {
+                Expr::List(list, part, _) => Expr::List(list, part, Some(ns)),
+                value => binary(Operator::Div, value, Expr::Float(ns)),
             };
         }
         if let Some(null) = output.null {
             let is_float = self.program.ty(&value) == program::Type::Float;
-            let null = match (self.program.ty(&value), null) {
-                (program::Type::Bool, Number::Integer(n)) => Expr::Bool(n != 0),
-                (program::Type::Bool, Number::Float(x)) => Expr::Bool(x != 0.0),
-                (_, Number::Integer(n)) if is_float => Expr::Float(n as f64),
-                (_, Number::Integer(n)) => Expr::Int(n),
-                (_, Number::Float(x)) if is_float => Expr::Float(x),
-                _ => return Err(CompileError::Unsupported("nulls with a fraction")),
+            let null = match (is_float, null) {
+                (true, Number::Integer(n)) => Expr::Float(n as f64),
+                (true, Number::Float(x)) => Expr::Float(x),
+                (false, Number::Integer(n)) => Expr::Int(n),
+                (false, Number::Float(_)) => return Err(CompileError::Mismatch("nulls")),
             };
             value = Expr::Coalesce(value.into(), null.into());
         }
@@ -118,6 +120,7 @@ impl Lowering<'_> {
             name: output.name.clone(),
             description: output.description.clone(),
             value,
+            most: self.graph.ty(output.value).most,
         })
     }
 
@@ -135,6 +138,9 @@ impl Lowering<'_> {
                 | Expr::Coalesce(..)
                 | Expr::If(..)
                 | Expr::Within(..)
+                | Expr::Part(..)
+                | Expr::Byte(..)
+                | Expr::PayloadPart(..)
         );
         if is_operation && (self.uses[id.0] > 1 || expr.depth() > MAX_DEPTH) {
             let level = match self.graph.level(id) {
@@ -157,7 +163,6 @@ impl Lowering<'_> {
 
     fn node(&mut self, id: ValueId) -> Lowered<Expr> {
         let typed = &self.graph.values[id.0];
-        let unsupported = |what| Err(CompileError::Unsupported(what));
         Ok(match &typed.node {
             Node::Boolean(value) => Expr::Bool(*value),
             Node::Integer(number) => Expr::Int(*number),
@@ -217,7 +222,15 @@ impl Lowering<'_> {
             Node::FloatVariance(deviations, is_population) => {
                 self.variance(*deviations, *is_population)?
             }
-            Node::Bytes(_) | Node::Slice(..) => return unsupported("a value of bytes"),
+            Node::Bytes(bytes) => self.literal(bytes),
+            Node::Slice(of, from, to) => match self.value(*of)? {
+                Expr::List(list, part, _) => Expr::List(list, sliced(part, *from, *to), None),
+                bytes => Expr::Part(bytes.into(), *from, *to),
+            },
+            Node::Element(of, at) => match self.value(*of)? {
+                Expr::List(list, part, _) => self.element(list, part, *at, typed.ty.kind),
+                bytes => Expr::Byte(bytes.into(), *at),
+            },
             Node::PayloadByte(at) => Expr::PayloadNumber { at: *at, bytes: 1 },
             Node::PayloadNumber { at, bytes } => Expr::PayloadNumber {
                 at: *at,
@@ -226,8 +239,9 @@ impl Lowering<'_> {
             // It reads no payload.
             Node::PayloadStarts(with) if with.is_empty() => Expr::Bool(true),
             Node::PayloadStarts(with) => Expr::PayloadStarts(with.clone()),
-            Node::PayloadSlice(..) => return unsupported("a part of the payload"),
-            Node::Element(..) | Node::Prefix(..) => return unsupported("a list"),
+            Node::PayloadSlice(from, to) => Expr::PayloadPart(*from, *to),
+            Node::Prefix(id, most) if typed.ty.kind == Kind::Bytes => self.head(*id, *most)?,
+            Node::Prefix(id, most) => return self.list(*id, *most),
             Node::Skewness(id) => {
                 Expr::Statistic(self.accumulator(*id, None)?, Statistic::Skewness)
             }
@@ -237,7 +251,12 @@ impl Lowering<'_> {
             Node::Correlation(id) => {
                 Expr::Statistic(self.accumulator(*id, None)?, Statistic::Correlation)
             }
-            Node::Quantile(..) => return unsupported("a quantile"),
+            Node::Quantile(of, quantile) => match self.value(*of)? {
+                Expr::List(list, part, _) => {
+                    Expr::Statistic(list, Statistic::Quantile(part, *quantile))
+                }
+                _ => return Err(CompileError::Mismatch("a quantile")),
+            },
         })
     }
 
@@ -270,9 +289,17 @@ impl Lowering<'_> {
             Unary::Log2 => Function::Log2,
             Unary::Ln => Function::Ln,
             Unary::Log10 => Function::Log10,
-            Unary::Length => return Err(CompileError::Unsupported("len")),
-            Unary::Entropy => return Err(CompileError::Unsupported("entropy")),
-            Unary::DistinctBytes => return Err(CompileError::Unsupported("distinct")),
+            Unary::Length => match self.value(a)? {
+                Expr::List(list, part, _) => return Ok(self.length(list, part)),
+                _ => Function::Length,
+            },
+            Unary::Entropy => match self.value(a)? {
+                Expr::List(list, part, _) => {
+                    return Ok(Expr::Statistic(list, Statistic::Entropy(part)));
+                }
+                _ => Function::Entropy,
+            },
+            Unary::DistinctBytes => Function::Distinct,
         };
         Ok(Expr::Unary(function, self.value(a)?.into()))
     }
@@ -304,13 +331,24 @@ impl Lowering<'_> {
                 Comparison::Greater => Operator::Gt,
                 Comparison::GreaterOrEqual => Operator::Ge,
             },
-            Binary::Contains => return Err(CompileError::Unsupported("contains")),
+            Binary::Contains => {
+                let searched = &mut self.program.searched_bytes;
+                *searched = (*searched).max(self.graph.ty(b).most);
+                Operator::Contains
+            }
             Binary::Coalesce => {
                 let (a, b) = (self.value(a)?, self.value(b)?);
                 return Ok(Expr::Coalesce(a.into(), b.into()));
             }
         };
         Ok(binary(operator, self.value(a)?, self.value(b)?))
+    }
+
+    fn literal(&mut self, bytes: &[u8]) -> Expr {
+        let literals = &mut self.program.literals;
+        let offset = literals.len();
+        literals.extend_from_slice(bytes);
+        Expr::Literal(offset as u32, bytes.len() as u32)
     }
 
     fn selection(&mut self, stream: StreamId) -> Lowered<Selection> {

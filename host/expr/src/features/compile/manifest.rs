@@ -15,6 +15,9 @@ pub(super) fn write(program: &Program, flow_bytes: u32, data: &mut Data) -> u32 
             Type::Bool => 0,
             Type::Int => 1,
             Type::Float => 2,
+            Type::Bytes => 4,
+            Type::Integers => 5,
+            Type::Floats => 6,
         };
         outputs.extend([name, name_len, kind, text, text_len]);
     }

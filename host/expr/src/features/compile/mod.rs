@@ -7,18 +7,20 @@
 //! | `lower`, `twins` | from checked features to programs |
 //! | `component` | the component around the core module |
 //! | `module` | the core module |
-//! | `process`, `row`, `outputs`, `runs` | the functions that depend on the program |
+//! | `process`, `row`, `outputs`, `results`, `runs` | the functions that depend on the program |
 //! | `touch` | instructions that read states ahead |
 //! | `update`, `previous` | instructions that change the state of a flow |
 //! | `merge` | instructions that merge accumulators of both directions |
-//! | `functions`, `wide`, `saturating`, `moments`, `logarithm` | the other functions |
+//! | `lists`, `quantile` | instructions of lists |
+//! | `functions`, `wide`, `saturating`, `moments`, `logarithm`, `search` | the other functions |
 //! | `memory`, `manifest`, `data` | addresses and the data segment |
-//! | `expression`, `logic`, `payload` | instructions of expressions |
+//! | `expression`, `logic`, `payload`, `bytes` | instructions of expressions |
 //! | `layout` | the state of a flow |
 //! | `check` | what the compiler requires of a program |
 //! | `program` | programs |
 //! | `code` | function bodies |
 
+mod bytes;
 mod check;
 mod code;
 mod component;
@@ -26,6 +28,7 @@ mod data;
 mod expression;
 mod functions;
 mod layout;
+mod lists;
 mod logarithm;
 mod logic;
 mod lower;
@@ -39,9 +42,12 @@ mod payload;
 mod previous;
 mod process;
 mod program;
+mod quantile;
+mod results;
 mod row;
 mod runs;
 mod saturating;
+mod search;
 #[cfg(test)]
 mod tests;
 mod touch;

@@ -11,7 +11,7 @@ use super::functions::{self, FINISH, OPEN, PROCESS, REALLOC, RESET};
 use super::layout::Layout;
 use super::memory::Memory;
 use super::program::Program;
-use super::{code::Code, logarithm, outputs, process, runs, wide};
+use super::{code::Code, logarithm, outputs, process, quantile, runs, search, wide};
 
 /// The interface that the component exports.
 const INTERFACE: &str = "flowloom:plugin/batch-feature@0.1.0";
@@ -20,7 +20,7 @@ const INTERFACE: &str = "flowloom:plugin/batch-feature@0.1.0";
 const PAGE: u32 = 64 << 10;
 
 /// The types of the functions, with the import first.
-fn types() -> [(Vec<ValType>, Vec<ValType>); 14] {
+fn types() -> [(Vec<ValType>, Vec<ValType>); 19] {
     use ValType::{F64, I32, I64};
     let words = |n| vec![I32; n];
     [
@@ -38,6 +38,11 @@ fn types() -> [(Vec<ValType>, Vec<ValType>); 14] {
         (vec![I64; 4], vec![F64]),
         (vec![I64; 2], vec![F64]),
         (vec![F64], vec![F64; 4]),
+        (vec![I64; 2], words(1)),
+        (vec![I64; 2], words(1)),
+        (vec![I64], vec![I64]),
+        (words(1), words(1)),
+        (vec![I64], vec![F64]),
     ]
 }
 
@@ -82,6 +87,11 @@ pub(super) fn module(program: &Program, layout: &Layout) -> Vec<u8> {
         wide::spread(functions::MULTIPLY),
         wide::to_float(),
         logarithm::parts(),
+        search::equal(),
+        search::contains(&memory),
+        search::distinct(&memory),
+        quantile::sort(memory.sorting),
+        search::entropy(&memory),
     ] {
         code_section.function(&function);
     }

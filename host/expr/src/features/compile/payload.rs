@@ -2,6 +2,7 @@
 
 use wasm_encoder::ValType;
 
+use super::bytes;
 use super::code::{Code, at};
 use super::expression::Valid;
 
@@ -59,5 +60,12 @@ impl Payload {
             ins.i32_const(i32::from(*byte)).i32_eq().i32_and();
         }
         None
+    }
+
+    /// Leaves a part of the payload on the stack.
+    pub(super) fn part(self, from: u32, to: u32, code: &mut Code) -> Valid {
+        let ins = &mut code.ins();
+        bytes::pair(self.address, self.len, ins);
+        Some(bytes::part(from, to, code))
     }
 }

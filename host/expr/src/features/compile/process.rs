@@ -6,7 +6,9 @@ use wasm_encoder::{BlockType, Function, ValType};
 use super::code::{Code, at};
 use super::functions::{BEGIN, CAPACITY, EXPIRE, EXPIRE_NULL, FAIL, load_column};
 use super::layout::Layout;
-use super::memory::{MAX_EVENTS, Memory, RECORD_VALID_LEN, RECORD_VALUES_LEN, column_case};
+use super::memory::{
+    MAX_EVENTS, Memory, RECORD_ENDS_LEN, RECORD_VALID_LEN, RECORD_VALUES_LEN, column_case,
+};
 use super::payload::Payload;
 use super::program::{Field, Program, Type};
 use super::row::{self, Row};
@@ -142,6 +144,10 @@ pub(super) fn process(program: &Program, layout: &Layout, memory: &Memory) -> Fu
     for place in &memory.outputs {
         let flag = at(place.record + RECORD_VALID_LEN, 4);
         code.ins().i32_const(0).i32_const(0).i32_store(flag);
+        if place.many.is_some() {
+            let end = at(place.record + RECORD_VALUES_LEN, 4);
+            code.ins().i32_const(0).i32_const(0).i32_store(end);
+        }
     }
     write_loop(program, layout, memory, &locals, &mut code);
     write_answer(memory, &locals, &mut code);
@@ -318,9 +324,14 @@ fn limit(field: &Field, value: u32, code: &mut Code) {
 fn write_answer(memory: &Memory, locals: &Locals, code: &mut Code) {
     let ins = &mut code.ins();
     for place in &memory.outputs {
+        let len = match place.many {
+            // The number of elements is there already.
+            Some(_) => RECORD_ENDS_LEN,
+            None => RECORD_VALUES_LEN,
+        };
         ins.i32_const(0)
             .local_get(locals.expire)
-            .i32_store(at(place.record + RECORD_VALUES_LEN, 4));
+            .i32_store(at(place.record + len, 4));
         // 0 if no value is null.
         let flag = at(place.record + RECORD_VALID_LEN, 4);
         ins.i32_const(0)

@@ -23,6 +23,10 @@ pub(crate) struct Program {
     pub(crate) payload_bytes: u32,
     /// The number of packets of each flow that have an effect.
     pub(crate) packets_per_flow: Option<u32>,
+    /// The bytes of literals. [`Expr::Literal`] names parts of them.
+    pub(crate) literals: Vec<u8>,
+    /// The maximum number of bytes that are searched in other bytes.
+    pub(crate) searched_bytes: u32,
     /// The flow fields at expire. [`Expr::Flow`] names them by index.
     pub(crate) expired: Vec<Field>,
     /// Values that are computed once for each packet, run or flow, in order. [`Expr::Shared`] names them by index.
@@ -55,6 +59,8 @@ pub(crate) struct Output {
     pub(crate) description: String,
     /// The value: an expression over accumulators and flow fields.
     pub(crate) value: Expr,
+    /// The maximum length of bytes or of a list.
+    pub(crate) most: u32,
 }
 
 /// A value that several expressions use.
@@ -163,7 +169,7 @@ pub(crate) enum Scope {
 pub(crate) struct Accumulator {
     /// The value; `None` only counts packets.
     pub(crate) value: Option<Expr>,
-    /// The smallest and the largest integer that the value can be.
+    /// The smallest and the largest integer that the value can be, or the limits of the length of bytes.
     pub(crate) bounds: (i64, i64),
     /// Whether 64 bits may not hold the sum.
     pub(crate) is_wide: bool,
@@ -185,6 +191,15 @@ pub(crate) enum Keeps {
     Statistics,
     /// The moments of pairs of the value and this one. A pair without one of them is not counted.
     Pairs(Expr),
+    /// The first bytes of payloads, end to end, up to this number. The value is the size of the payload.
+    Head(u32),
+    /// A list: how many values are below the first edge, between edges, and from the last edge on. The counts stop at
+    /// 4,294,967,295. The edges of floats are given as bits.
+    Histogram(Box<[i64]>),
+    /// A list of the values, up to the limit.
+    Values,
+    /// The distinct integers, at most so many.
+    Distinct(u32),
 }
 
 impl Keeps {
@@ -230,6 +245,25 @@ pub(crate) enum Statistic {
     Kurtosis,
     /// Pearson's correlation of pairs; null where all values of one of them are equal.
     Correlation,
+    /// The first bytes of payloads.
+    Head,
+    /// The number of distinct values.
+    Distinct,
+    /// The element of a list at an index; null if there is none.
+    Element(u32),
+    /// The number of elements in a part of a list.
+    Len(Part),
+    /// The entropy of the counts in a part of a list, in bits; null if none is above 0.
+    Entropy(Part),
+    /// A quantile of a part of a list, with linear interpolation: the bits of a float from 0 to 1.
+    Quantile(Part, u64),
+}
+
+/// The part of a list from an index to another, which is exclusive, as far as it exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Part {
+    pub(crate) from: u32,
+    pub(crate) to: u32,
 }
 
 /// The type of an expression.
@@ -241,6 +275,12 @@ pub(crate) enum Type {
     Int,
     /// A 64-bit float.
     Float,
+    /// Bytes, up to a known length.
+    Bytes,
+    /// A list of integers. Only of outputs.
+    Integers,
+    /// A list of floats. Only of outputs.
+    Floats,
 }
 
 /// An operator of two operands.
@@ -290,6 +330,8 @@ pub(crate) enum Operator {
     And,
     /// `or`, Kleene's.
     Or,
+    /// Whether the first bytes contain the second ones.
+    Contains,
 }
 
 /// An operator of one operand.
@@ -313,6 +355,12 @@ pub(crate) enum Function {
     Ln,
     /// `log10`
     Log10,
+    /// `len` of bytes.
+    Length,
+    /// `distinct` of bytes.
+    Distinct,
+    /// `entropy` of bytes; null if there are none.
+    Entropy,
 }
 
 /// An expression. Operands that are integers become floats where the other operand is a float.
@@ -340,6 +388,15 @@ pub(crate) enum Expr {
     },
     /// Whether the payload begins with these bytes. Only in accumulators.
     PayloadStarts(Box<[u8]>),
+    /// The part of the payload between two offsets, as far as it exists; null if nothing of it does. Only in
+    /// accumulators.
+    PayloadPart(u32, u32),
+    /// The literal at an offset, with a length.
+    Literal(u32, u32),
+    /// The part of bytes between two offsets, as far as it exists.
+    Part(Box<Expr>, u32, u32),
+    /// The byte at an offset in bytes; null if they are shorter.
+    Byte(Box<Expr>, u32),
     /// The value of an earlier packet or run.
     Previous(usize),
     /// A shared value.
@@ -350,6 +407,9 @@ pub(crate) enum Expr {
     Flow(usize),
     /// A statistic of an accumulator. Only in outputs and in values of runs.
     Statistic(usize, Statistic),
+    /// A part of the list of an accumulator. With a divisor, the elements are divided by it. Only in outputs, where it
+    /// has no operation.
+    List(usize, Part, Option<f64>),
     /// An operation on two operands.
     Binary(Operator, Box<Expr>, Box<Expr>),
     /// An operation on one operand.
@@ -366,7 +426,8 @@ impl Program {
         match expr {
             Expr::Int(_) | Expr::Index | Expr::Age => Type::Int,
             Expr::Float(_) => Type::Float,
-            Expr::PayloadNumber { .. } => Type::Int,
+            Expr::PayloadNumber { .. } | Expr::Byte(..) => Type::Int,
+            Expr::PayloadPart(..) | Expr::Literal(..) | Expr::Part(..) => Type::Bytes,
             Expr::Bool(_) | Expr::PayloadStarts(_) => Type::Bool,
             Expr::Packet(n) => Type::of_field(self.packet[*n].ty),
             Expr::Previous(n) => self.previous[*n].ty,
@@ -374,23 +435,28 @@ impl Program {
             Expr::Within(value, _) => self.ty(value),
             Expr::Flow(n) => Type::of_field(self.expired[*n].ty),
             Expr::Statistic(n, statistic) => match statistic {
-                Statistic::Count => Type::Int,
+                Statistic::Head => Type::Bytes,
+                Statistic::Count | Statistic::Distinct | Statistic::Len(_) => Type::Int,
+                Statistic::Element(_) if self.has_counts(*n) => Type::Int,
                 Statistic::FloatSum
                 | Statistic::Variance
                 | Statistic::VariancePop
                 | Statistic::Skewness
                 | Statistic::Kurtosis
-                | Statistic::Correlation => Type::Float,
+                | Statistic::Correlation
+                | Statistic::Entropy(_)
+                | Statistic::Quantile(..) => Type::Float,
                 Statistic::Sum
                 | Statistic::Min
                 | Statistic::Max
                 | Statistic::First
                 | Statistic::Last
-                | Statistic::Nth => {
-                    let value = &self.accumulators[*n].value;
-                    value.as_ref().map_or(Type::Int, |value| self.ty(value))
-                }
+                | Statistic::Nth
+                | Statistic::Element(_) => self.value_type(*n),
             },
+            Expr::List(n, _, None) if self.has_counts(*n) => Type::Integers,
+            Expr::List(n, _, None) if self.value_type(*n) == Type::Int => Type::Integers,
+            Expr::List(..) => Type::Floats,
             Expr::Binary(operator, a, b) => match operator {
                 Operator::Add
                 | Operator::Sub
@@ -414,10 +480,22 @@ impl Program {
                 _ => Type::Bool,
             },
             Expr::Unary(Function::Not, _) => Type::Bool,
+            Expr::Unary(Function::Length | Function::Distinct, _) => Type::Int,
             Expr::Unary(Function::Neg | Function::Abs, a) => self.ty(a),
             Expr::Unary(..) => Type::Float,
             Expr::Coalesce(a, _) | Expr::If(_, a, _) => self.ty(a),
         }
+    }
+}
+
+impl Program {
+    fn has_counts(&self, accumulator: usize) -> bool {
+        matches!(self.accumulators[accumulator].keeps, Keeps::Histogram(_))
+    }
+
+    fn value_type(&self, accumulator: usize) -> Type {
+        let value = &self.accumulators[accumulator].value;
+        value.as_ref().map_or(Type::Int, |value| self.ty(value))
     }
 }
 

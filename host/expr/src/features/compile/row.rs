@@ -35,6 +35,7 @@ impl Leaves for Row {
         let found = match expr {
             Expr::PayloadNumber { at, bytes } => return payload().number(*at, *bytes, code),
             Expr::PayloadStarts(with) => return payload().starts(with, code),
+            Expr::PayloadPart(from, to) => return payload().part(*from, *to, code),
             Expr::Packet(n) => Some((self.packet[*n], None)),
             Expr::Index => self.index.map(|local| (local, None)),
             Expr::Age => self.age.map(|local| (local, None)),

@@ -7,8 +7,8 @@ use super::expression::Valid;
 use super::functions::{FIRST_RUN, initialize};
 use super::layout::Layout;
 use super::memory::Memory;
-use super::outputs::Results;
 use super::program::{Level, Members, Program};
+use super::results::Results;
 use super::{previous, update};
 
 /// The functions of each division: `end` and `begin`.
@@ -54,8 +54,8 @@ pub(super) fn end(program: &Program, layout: &Layout, memory: &Memory, run: usiz
     ins.i32_load(at(layout.runs[run].count, 4));
     ins.i32_const(least).i32_lt_u();
     ins.if_(BlockType::Empty).return_().end();
-    let source = (Level::Run(run), memory.scratch);
-    let mut results = Results::new(program, layout, source, state, &mut code);
+    let parts = (program, layout, memory);
+    let mut results = Results::new(parts, Level::Run(run), state, &mut code);
     let sees_runs = |members| members == Members::Runs(run);
     previous::load(program, layout, sees_runs, &mut results, state, &mut code);
     results.share(Level::Run(run), &mut code);

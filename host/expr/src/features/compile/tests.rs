@@ -31,6 +31,7 @@ fn program(accumulators: Vec<Accumulator>, values: Vec<Expr>) -> Program {
         name: format!("value_{n}"),
         description: "A value.".to_owned(),
         value,
+        most: 0,
     };
     Program {
         version: "1".to_owned(),

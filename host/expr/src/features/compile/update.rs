@@ -2,11 +2,13 @@
 
 use wasm_encoder::{BlockType, ValType};
 
+use super::bytes;
 use super::code::{Code, at};
 use super::expression::{Expressions, Leaves, Valid};
 use super::layout::{Block, Layout, Part, Storage};
+use super::lists;
 use super::moments;
-use super::program::{Keeps, Members, Operator, Program, Type};
+use super::program::{Expr, Keeps, Members, Operator, Program, Type};
 use super::saturating;
 
 /// Writes the update of all blocks that see certain members. `state` is the local with the address of the flow's state.
@@ -153,9 +155,17 @@ impl Update<'_> {
                     let pair = [(value, is_float), second.unwrap_or((value, is_float))];
                     moments::add_pair(self.base, pair, old_count, offset, code);
                 }
-                Part::Min | Part::Max | Part::First | Part::Last => {
-                    self.replace(*part, value, old_count, offset, code);
+                Part::List(_) => {
+                    let locals = [self.base, value, old_count];
+                    lists::add(self.program, &self.block.accumulator, locals, offset, code);
                 }
+                Part::Head => self.append(value, offset, code),
+                Part::Min | Part::Max | Part::First | Part::Last => match self.block.storage {
+                    Storage::Bytes(most) => {
+                        self.replace_bytes(*part, value, old_count, (offset, most), code);
+                    }
+                    _ => self.replace(*part, value, old_count, offset, code),
+                },
             }
         }
     }
@@ -246,13 +256,41 @@ impl Update<'_> {
         ins.i64_store(at(offset + 8, 8));
     }
 
+    /// Appends the payload to the bytes in the state. `size` is its size.
+    fn append(&self, size: u32, offset: u32, code: &mut Code) {
+        if let Storage::Bytes(most) = self.block.storage {
+            // It is empty instead of null.
+            let _ = self.leaves.leaf(code, &Expr::PayloadPart(0, most));
+            bytes::append(self.base, size, offset, most, code);
+        }
+    }
+
+    /// Keeps the first or the last bytes.
+    fn replace_bytes(
+        &self,
+        part: Part,
+        value: u32,
+        old_count: u32,
+        (offset, most): (u32, u32),
+        code: &mut Code,
+    ) {
+        if part == Part::First {
+            code.ins().local_get(old_count).i32_eqz();
+            code.ins().if_(BlockType::Empty);
+        }
+        bytes::store(self.base, value, offset, most, code);
+        if part == Part::First {
+            code.ins().end();
+        }
+    }
+
     /// Keeps the smaller, the larger, the first or the last value.
     fn replace(&self, part: Part, value: u32, old_count: u32, offset: u32, code: &mut Code) {
         let storage = self.block.storage;
         let ty = match storage {
             Storage::U32 => ValType::I32,
-            Storage::I64 => ValType::I64,
             Storage::F64 => ValType::F64,
+            _ => ValType::I64,
         };
         let [new, old] = [(); 2].map(|()| code.local(ty));
         let ins = &mut code.ins();
@@ -265,25 +303,25 @@ impl Update<'_> {
             ins.local_get(self.base);
             match storage {
                 Storage::U32 => ins.i32_load(at(offset, 4)),
-                Storage::I64 => ins.i64_load(at(offset, 8)),
                 Storage::F64 => ins.f64_load(at(offset, 8)),
+                _ => ins.i64_load(at(offset, 8)),
             };
             ins.local_tee(old);
             match (part, storage) {
                 (Part::First, _) => ins.local_get(old_count).i32_eqz(),
                 (Part::Min, Storage::U32) => ins.local_get(new).local_get(old).i32_lt_u(),
                 (_, Storage::U32) => ins.local_get(new).local_get(old).i32_gt_u(),
-                (Part::Min, Storage::I64) => ins.local_get(new).local_get(old).i64_lt_s(),
-                (_, Storage::I64) => ins.local_get(new).local_get(old).i64_gt_s(),
                 (Part::Min, Storage::F64) => ins.local_get(new).local_get(old).f64_lt(),
                 (_, Storage::F64) => ins.local_get(new).local_get(old).f64_gt(),
+                (Part::Min, _) => ins.local_get(new).local_get(old).i64_lt_s(),
+                _ => ins.local_get(new).local_get(old).i64_gt_s(),
             };
             ins.select();
         }
         match storage {
             Storage::U32 => ins.i32_store(at(offset, 4)),
-            Storage::I64 => ins.i64_store(at(offset, 8)),
             Storage::F64 => ins.f64_store(at(offset, 8)),
+            _ => ins.i64_store(at(offset, 8)),
         };
     }
 }

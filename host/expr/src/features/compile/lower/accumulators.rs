@@ -1,10 +1,15 @@
 //! Accumulators. Those over the same values and packets are one block.
 
+use flowloom_core::value::Type as FieldType;
+
 use super::super::check::CompileError;
 use super::super::program::{self, Expr, Function, Keeps, Operator, Statistic};
-use super::{Keep, Lowered, Lowering, binary};
+use super::{Keep, Lowered, Lowering, binary, place};
 use crate::features::graph::{Accumulate, AccumulatorId};
 use crate::features::types::{Kind, LARGEST};
+
+/// The field with the size of payloads.
+const PAYLOAD_SIZE: (&str, FieldType) = ("payload_size", FieldType::U32);
 
 impl Lowering<'_> {
     pub(super) fn accumulated(&mut self, id: AccumulatorId) -> Lowered<Expr> {
@@ -28,14 +33,18 @@ impl Lowering<'_> {
             Accumulate::Moments(_) | Accumulate::Comoments(_) => {
                 return Err(CompileError::Unsupported("a moment"));
             }
-            Accumulate::Values => return Err(CompileError::Unsupported("a list")),
-            Accumulate::Distinct(_) => return Err(CompileError::Unsupported("distinct")),
-            Accumulate::Histogram(_) => return Err(CompileError::Unsupported("hist")),
-            Accumulate::Head => return Err(CompileError::Unsupported("head")),
+            Accumulate::Head => Statistic::Head,
+            Accumulate::Histogram(edges) => return self.list(id, edges.len() as u32 + 1),
+            Accumulate::Distinct(_) => Statistic::Distinct,
+            // A part of it is the value.
+            Accumulate::Values => return Err(CompileError::Mismatch("a list")),
         };
         let nth = match (&accumulator.what, accumulator.limit) {
             // There is no such value.
-            (Accumulate::Nth(n), Some(limit)) if *n > limit => return self.null(id),
+            (Accumulate::Nth(n), Some(limit)) if *n > limit => {
+                let kind = |value| self.graph.ty(value).kind;
+                return Ok(null(accumulator.value.map_or(Kind::Integer, kind)));
+            }
             (Accumulate::Nth(n), _) => Some(*n),
             _ => None,
         };
@@ -54,27 +63,31 @@ impl Lowering<'_> {
         })
     }
 
-    /// Returns a null of the type of an accumulator's values.
-    fn null(&self, id: AccumulatorId) -> Lowered<Expr> {
-        let value = self.graph.accumulators[id.0].value;
-        let kind = value.map_or(Kind::Integer, |value| self.graph.ty(value).kind);
-        let null = binary(Operator::FloorDiv, Expr::Int(1), Expr::Int(0));
-        Ok(match kind {
-            Kind::Boolean => binary(Operator::Eq, null, Expr::Int(0)),
-            Kind::Float | Kind::FloatTime => Expr::Unary(Function::Float, null.into()),
-            kind if kind.is_whole() => null,
-            _ => return Err(CompileError::Unsupported("a value of bytes")),
+    /// Returns the first bytes of payloads.
+    pub(super) fn head(&mut self, id: AccumulatorId, most: u32) -> Lowered<Expr> {
+        let capacity = self.graph.capacities[id.0];
+        let head = Expr::Statistic(self.accumulator(id, None)?, Statistic::Head);
+        Ok(match most < capacity {
+            true => Expr::Part(head.into(), 0, most),
+            false => head,
         })
     }
 
     /// Returns the index of the accumulator for these values and packets. The n-th value is the last of `nth`.
     pub(super) fn accumulator(&mut self, id: AccumulatorId, nth: Option<u32>) -> Lowered<usize> {
         let accumulator = &self.graph.accumulators[id.0];
-        let limit = nth.or(accumulator.limit);
+        let limit = match accumulator.what {
+            Accumulate::Values => Some(self.graph.capacities[id.0]),
+            _ => nth.or(accumulator.limit),
+        };
         let is_boolean =
             { accumulator.value }.is_some_and(|value| self.graph.ty(value).kind == Kind::Boolean);
         let keeps = match &accumulator.what {
             Accumulate::Comoments(second) => Keep::Pairs(*second),
+            Accumulate::Head => Keep::Head,
+            Accumulate::Histogram(edges) => Keep::Histogram(edges.clone()),
+            Accumulate::Values => Keep::Values,
+            Accumulate::Distinct(most) => Keep::Distinct(*most),
             _ => Keep::Statistics,
         };
         let key = (
@@ -90,6 +103,10 @@ impl Lowering<'_> {
         let packets = self.selection(accumulator.stream)?;
         let mut bounds = (-LARGEST, LARGEST);
         let value = match accumulator.value {
+            None if keeps == Keep::Head => {
+                let (name, ty) = PAYLOAD_SIZE;
+                Some(Expr::Packet(place(&mut self.program.packet, name, ty)?))
+            }
             None => None,
             Some(id) => {
                 let ty = self.graph.ty(id);
@@ -102,6 +119,8 @@ impl Lowering<'_> {
                     false => {
                         if ty.kind.is_whole() {
                             bounds = (ty.interval.low, ty.interval.high);
+                        } else if ty.kind == Kind::Bytes {
+                            bounds = (0, ty.most.into());
                         }
                         value
                     }
@@ -132,6 +151,10 @@ impl Lowering<'_> {
             keeps: match keeps {
                 Keep::Statistics => Keeps::Statistics,
                 Keep::Pairs(second) => Keeps::Pairs(self.value(second)?),
+                Keep::Head => Keeps::Head(self.graph.capacities[id.0]),
+                Keep::Histogram(edges) => Keeps::Histogram(edges),
+                Keep::Values => Keeps::Values,
+                Keep::Distinct(most) => Keeps::Distinct(most),
             },
         };
         self.program.accumulators.push(accumulator);
@@ -141,5 +164,20 @@ impl Lowering<'_> {
             self.counts.entry(group).or_insert(index);
         }
         Ok(index)
+    }
+}
+
+/// Returns a null of a kind.
+pub(super) fn null(kind: Kind) -> Expr {
+    let null = binary(Operator::FloorDiv, Expr::Int(1), Expr::Int(0));
+    match kind {
+        Kind::Boolean => binary(Operator::Eq, null, Expr::Int(0)),
+        Kind::Bytes => {
+            let null = binary(Operator::Eq, null, Expr::Int(0));
+            let [a, b] = [(); 2].map(|()| Expr::Literal(0, 0).into());
+            Expr::If(null.into(), a, b)
+        }
+        kind if kind.is_whole() => null,
+        _ => Expr::Unary(Function::Float, null.into()),
     }
 }

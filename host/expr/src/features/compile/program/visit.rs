@@ -83,7 +83,7 @@ impl Expr {
         match self {
             Expr::Binary(_, a, b) | Expr::Coalesce(a, b) => 1 + a.depth().max(b.depth()),
             Expr::If(a, b, c) => 1 + a.depth().max(b.depth()).max(c.depth()),
-            Expr::Unary(_, a) => 1 + a.depth(),
+            Expr::Unary(_, a) | Expr::Part(a, ..) | Expr::Byte(a, _) => 1 + a.depth(),
             Expr::Within(a, packets) => {
                 let condition = packets.condition.as_ref().map_or(0, Expr::depth);
                 1 + a.depth().max(condition)
@@ -105,7 +105,7 @@ impl Expr {
                 b.visit_mut(function);
                 c.visit_mut(function);
             }
-            Expr::Unary(_, a) => a.visit_mut(function),
+            Expr::Unary(_, a) | Expr::Part(a, ..) | Expr::Byte(a, _) => a.visit_mut(function),
             Expr::Within(a, packets) => {
                 a.visit_mut(function);
                 packets.visit_mut(function);
@@ -127,7 +127,7 @@ impl Expr {
                 b.visit(function);
                 c.visit(function);
             }
-            Expr::Unary(_, a) => a.visit(function),
+            Expr::Unary(_, a) | Expr::Part(a, ..) | Expr::Byte(a, _) => a.visit(function),
             Expr::Within(a, packets) => {
                 a.visit(function);
                 packets.visit(function);
