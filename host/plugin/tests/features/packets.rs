@@ -204,8 +204,13 @@ fn packet(
             b"\0\0\0",
         ]));
     }
+    // Others repeat few bytes, so that a search begins again within what it has found.
+    let is_simple = random.below(4) == 0;
     while frame.len() < 40 + captured {
-        frame.push(byte(random));
+        frame.push(match is_simple {
+            true => random.pick(b"aaab"),
+            false => byte(random),
+        });
     }
     frame.truncate(40 + captured);
     let payload_size = match random.below(5) {

@@ -130,10 +130,14 @@ impl Generator<'_, '_> {
 
     pub(crate) fn bytes(&mut self, place: Place, depth: u32) -> Term {
         let literal = |this: &mut Self| {
-            Term::new(
-                this.choices
-                    .pick(&["\"GET\"", "x\"1603\"", "\"\"", "x\"00\""]),
-            )
+            Term::new(this.choices.pick(&[
+                "\"GET\"",
+                "x\"1603\"",
+                "\"\"",
+                "x\"00\"",
+                "\"aabaa\"",
+                "\"abab\"",
+            ]))
         };
         if self.is_leaf(depth) || !place.is_packet() && self.choices.chance(50) {
             return match (place, self.choices.below(8)) {
