@@ -1,9 +1,9 @@
 //! Instructions of expressions.
 //!
 //! The instructions of an expression leave its value on the stack: a boolean as `i32` of 0 or 1, an integer
-//! as `i64`, a float as `f64`, and bytes as `i64` with their address in the lower half and their length in the upper
-//! one. The memory at the address can be read, even if the value is null. An expression that can be null also sets a local to 1 if it has a value, and to 0
-//! if it is null. The value on the stack has no meaning then; no instruction traps for it.
+//! as `i64`, a float as `f64`. Bytes are an `i64` with their address in the lower half and their length in the upper
+//! one. An expression that can be null also sets a local to 1 if it has a value, and to 0 if it is null. The value on
+//! the stack has no meaning then, but the memory of bytes can be read; no instruction traps for it.
 
 use wasm_encoder::ValType;
 
