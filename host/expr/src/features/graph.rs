@@ -5,7 +5,6 @@
 
 mod bounded;
 mod live;
-mod state;
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -100,13 +100,12 @@ fn case() -> impl Strategy<Value = Case> {
         })
 }
 
-/// How many statements were made, and what became of them.
+/// How many statements were made, and how many were rejected.
 #[derive(Default)]
 struct Counts {
     cases: u64,
     features: u64,
     rejected: BTreeMap<String, u64>,
-    unsupported: BTreeMap<String, u64>,
 }
 
 static COUNTS: Mutex<Option<Counts>> = Mutex::new(None);
@@ -175,28 +174,23 @@ fn text(case: &Case) -> Result<(String, Vec<Feature>), TestCaseError> {
                 continue;
             }
         };
-        if let Err(error) = compile(&all, &program)? {
-            if !is_excused(&error) {
-                return Err(TestCaseError::fail(format!("{all}{error}")));
-            }
-            count(|counts| *counts.unsupported.entry(error).or_default() += 1);
-            continue;
-        }
+        compile(&all, &program)?;
         head = all;
         features.push(feature);
     }
     Ok((head, features))
 }
 
-/// Compiles a program. A panic fails with its text.
-fn compile(text: &str, program: &Program) -> Result<Result<Vec<u8>, String>, TestCaseError> {
-    std::panic::catch_unwind(|| program.compile().map_err(|error| error.to_string()))
-        .map_err(|_| TestCaseError::fail(format!("the compiler panics:\n{text}")))
-}
-
-/// Returns whether the compiler may reject a program: it does not have a construct yet, or the state is too large.
-fn is_excused(error: &str) -> bool {
-    error.ends_with("cannot be compiled yet") || error.contains("bytes of memory per flow")
+/// Compiles a program. A panic or an error fails with its text.
+fn compile(text: &str, program: &Program) -> Result<Vec<u8>, TestCaseError> {
+    match std::panic::catch_unwind(|| program.compile()) {
+        Ok(Ok(component)) => Ok(component),
+        Ok(Err(error)) => Err(TestCaseError::fail(format!("{text}{error}"))),
+        Err(_) => Err(TestCaseError::fail(format!(
+            "the compiler panics:
+{text}"
+        ))),
+    }
 }
 
 fn check(case: &Case) -> Result<(), TestCaseError> {
@@ -209,11 +203,7 @@ fn check(case: &Case) -> Result<(), TestCaseError> {
     if features.is_empty() {
         return Ok(());
     }
-    let component = match compile(&text, &program)? {
-        Ok(component) => component,
-        Err(error) if is_excused(&error) => return Ok(()),
-        Err(error) => return Err(TestCaseError::fail(format!("{text}{error}"))),
-    };
+    let component = compile(&text, &program)?;
     let traffic = Traffic::new(&case.packets, &case.rates);
     let values = compare::run(component, &program, &traffic);
     let values = values.map_err(|error| TestCaseError::fail(format!("\n{text}{error}")))?;
@@ -291,7 +281,7 @@ fn components_compute_what_the_interpreter_computes() {
         "{} programs, {} features, {rejected} statements rejected",
         counts.cases, counts.features
     );
-    for (what, number) in counts.rejected.iter().chain(&counts.unsupported) {
+    for (what, number) in &counts.rejected {
         println!("{number:6} {what}");
     }
     match result {

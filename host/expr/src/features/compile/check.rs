@@ -2,14 +2,10 @@
 
 use flowloom_core::value::Type as FieldType;
 
-use super::memory::{MAX_EVENTS, output_bytes};
 use super::program::{
-    Accumulator, Expr, Field, Function, Keeps, Level, Members, Operator, Output, Part, Program,
-    Scope, Selection, Statistic, Type,
+    Accumulator, Expr, Field, Function, Keeps, Level, Members, Operator, Part, Program, Scope,
+    Selection, Statistic, Type,
 };
-
-/// The maximum number of bytes of the values that a call returns.
-const MAX_ANSWER_BYTES: u64 = 32 << 20;
 
 /// The maximum size of a flow's state.
 pub(in crate::features) const MAX_STATE_BYTES: u32 = 4096;
@@ -40,17 +36,9 @@ pub(super) const TIME: Field = Field {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// The answer of a call needs too much memory.
-    #[error(
-        "the columns of {MAX_EVENTS} flows need {0} bytes of memory; at most {MAX_ANSWER_BYTES} are possible"
-    )]
-    AnswerTooLarge(u64),
     /// An expression is used where its value does not exist, or has operands of the wrong types.
     #[error("an expression does not fit: {0}")]
     Mismatch(&'static str),
-    /// The compiler does not support a part of the language yet.
-    #[error("{0} cannot be compiled yet")]
-    Unsupported(&'static str),
     /// The component cannot be encoded.
     #[error("cannot encode the component: {0}")]
     Encoding(String),
@@ -68,11 +56,6 @@ pub(super) fn checked(program: &Program) -> Result<Program, CompileError> {
         fields.all(|field| field.ty.is_number()),
         "the type of a field",
     )?;
-    let rows = |output: &Output| output_bytes(program.ty(&output.value), output.most);
-    let answer = program.outputs.iter().map(rows).sum();
-    if answer > MAX_ANSWER_BYTES {
-        return Err(CompileError::AnswerTooLarge(answer));
-    }
     require(
         program.payload_bytes <= MAX_PAYLOAD,
         "the payload is too long",

@@ -67,26 +67,33 @@ pub(super) struct State {
     pub(super) bytes: u32,
     /// The accumulator that needs the largest part, and its bytes.
     pub(super) largest: Option<(AccumulatorId, u32)>,
+    /// The bytes of the columns of a batch of flows.
+    pub(super) columns: u64,
 }
 
+/// The maximum number of bytes of the columns of a batch of flows.
+pub(super) const MAX_COLUMN_BYTES: u64 = 32 << 20;
+
 /// Returns the memory that a component of the features needs for each flow.
-pub(super) fn state(features: &super::Program) -> State {
-    let program = lower::lower(features).and_then(|program| check::checked(&program));
-    let Ok(program) = program else {
-        // A part of the language is not compiled yet.
-        let (bytes, largest) = features.graph.state_bytes(&features.live);
-        return State { bytes, largest };
-    };
+///
+/// # Errors
+///
+/// The features cannot be compiled.
+pub(super) fn state(features: &super::Program) -> Result<State, CompileError> {
+    let program = check::checked(&lower::lower(features)?)?;
     let layout = Layout::new(&program);
     let sizes = layout
         .blocks
         .iter()
         .map(|block| (block.accumulator.origin, block.bytes()));
     let largest = sizes.max_by_key(|(id, bytes)| (*bytes, usize::MAX - id.0));
-    State {
+    let columns = { program.outputs.iter() }
+        .map(|output| memory::output_bytes(program.ty(&output.value), output.most));
+    Ok(State {
         bytes: layout.stride,
         largest,
-    }
+        columns: columns.sum(),
+    })
 }
 
 impl super::Program {
@@ -95,7 +102,7 @@ impl super::Program {
     ///
     /// # Errors
     ///
-    /// The features have a part that the compiler does not support yet. Any other error is one of the compiler.
+    /// The compiler has an error: it compiles all features that are accepted.
     pub fn compile(&self) -> Result<Vec<u8>, CompileError> {
         let program = check::checked(&lower::lower(self)?)?;
         let layout = Layout::new(&program);

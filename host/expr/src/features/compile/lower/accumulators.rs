@@ -27,11 +27,11 @@ impl Lowering<'_> {
             Accumulate::First => Statistic::First,
             Accumulate::Last => Statistic::Last,
             Accumulate::Nth(_) => Statistic::Nth,
-            Accumulate::Squares | Accumulate::Welford => {
-                return Err(CompileError::Unsupported("a sum of squares alone"));
-            }
-            Accumulate::Moments(_) | Accumulate::Comoments(_) => {
-                return Err(CompileError::Unsupported("a moment"));
+            Accumulate::Squares
+            | Accumulate::Welford
+            | Accumulate::Moments(_)
+            | Accumulate::Comoments(_) => {
+                return Err(CompileError::Mismatch("squares alone"));
             }
             Accumulate::Head => Statistic::Head,
             Accumulate::Histogram(edges) => return self.list(id, edges.len() as u32 + 1),
