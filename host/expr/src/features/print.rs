@@ -113,8 +113,9 @@ impl Display for Expr {
             }
             ExprKind::Negate(inner) => {
                 f.write_str("-")?;
-                // Two signs would become one number.
-                let rank = match starts_with_minus(inner) {
+                // Two signs of a number would become none. Others have no brackets, which count as levels of the text.
+                let is_sign = matches!(inner.kind, ExprKind::Negate(_));
+                let rank = match starts_with_minus(inner) && !is_sign {
                     true => PRIMARY_RANK + 1,
                     false => UNARY_RANK,
                 };
