@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::lists::Element;
+use super::element::Element;
 use super::program::{Accumulator, Expr, Keeps, Level, Members, Program, Scope, Statistic, Type};
 
 /// What an accumulator keeps.

@@ -15,7 +15,7 @@
 //! | `functions`, `wide`, `saturating`, `moments`, `logarithm`, `search` | the other functions |
 //! | `memory`, `manifest`, `data` | addresses and the data segment |
 //! | `expression`, `logic`, `payload`, `bytes` | instructions of expressions |
-//! | `layout` | the state of a flow |
+//! | `layout`, `element` | the state of a flow |
 //! | `check` | what the compiler requires of a program |
 //! | `program` | programs |
 //! | `code` | function bodies |
@@ -25,6 +25,7 @@ mod check;
 mod code;
 mod component;
 mod data;
+mod element;
 mod expression;
 mod functions;
 mod layout;

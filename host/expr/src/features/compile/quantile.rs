@@ -5,8 +5,9 @@
 use wasm_encoder::{BlockType, Function, ValType};
 
 use super::code::{Code, at};
+use super::element::Element;
 use super::functions::SORT;
-use super::lists::{Element, List};
+use super::lists::List;
 use super::memory::Scratch;
 
 /// The number of keys up to which they are sorted by insertion.

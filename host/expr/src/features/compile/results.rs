@@ -6,10 +6,11 @@ use wasm_encoder::{BlockType, ValType};
 
 use super::bytes;
 use super::code::{Code, at};
+use super::element::Element;
 use super::expression::{Expressions, Leaves, Valid};
 use super::functions::{MULTIPLY, SPREAD, TO_FLOAT};
 use super::layout::{Block, Layout, Part, Storage};
-use super::lists::{self, Element, List};
+use super::lists::{self, List};
 use super::memory::{Memory, Scratch};
 use super::merge;
 use super::moments;
