@@ -159,4 +159,19 @@ fn doubling_lets_stay_small() {
     text += "sum = sum(a59)";
     let program = super::program(&text);
     assert!(program.graph.values.len() < 70);
+    // Each uses the one before as value and as condition.
+    let mut text = "let a0 = ip_size > 1\n".to_owned();
+    for number in 1..200 {
+        let before = number - 1;
+        writeln!(text, "let a{number} = a{before} where a{before}").unwrap();
+    }
+    text += "count = count(a199)";
+    super::program(&text).compile().unwrap();
+}
+
+#[test]
+fn many_signs_have_a_printed_form() {
+    let program = super::program(&format!("a = {}first(ttl)", "-".repeat(60)));
+    let source = program.source();
+    assert_eq!(super::program(&source).source(), source);
 }
