@@ -23,10 +23,10 @@ pub(super) fn lines(tokens: Vec<(Token, Span)>) -> Vec<Line> {
     let mut line = Vec::new();
     let mut comments: Vec<String> = Vec::new();
     let mut open = 0_usize;
-    for at in 0..tokens.len() {
-        let (token, span) = &tokens[at];
+    let continued = continued(&tokens);
+    for ((token, span), is_continued) in tokens.iter().zip(continued) {
         let is_end = match token {
-            Token::Newline => open == 0 && !continues(&tokens[at..]),
+            Token::Newline => open == 0 && !is_continued,
             Token::End => true,
             _ => false,
         };
@@ -56,14 +56,24 @@ pub(super) fn lines(tokens: Vec<(Token, Span)>) -> Vec<Line> {
     lines
 }
 
-/// Returns whether the first token that is no comment or end of line continues the statement.
-fn continues(tokens: &[(Token, Span)]) -> bool {
-    let next = tokens
-        .iter()
-        .find(|(token, _)| !matches!(token, Token::Newline | Token::Comment(_)));
-    match next {
-        Some((Token::Symbol(symbol), _)) => !matches!(*symbol, "(" | "[" | "{" | "!" | ":"),
-        Some((Token::Name(name), _)) => CONTINUING.contains(&name.as_str()),
+/// Returns for each token whether the next one that is no comment or end of line continues the statement.
+fn continued(tokens: &[(Token, Span)]) -> Vec<bool> {
+    let mut continued = vec![false; tokens.len()];
+    let mut is_continued = false;
+    for (at, (token, _)) in tokens.iter().enumerate().rev() {
+        continued[at] = is_continued;
+        if !matches!(token, Token::Newline | Token::Comment(_)) {
+            is_continued = continues(token);
+        }
+    }
+    continued
+}
+
+/// Returns whether a token at the start of a line continues the line before.
+fn continues(token: &Token) -> bool {
+    match token {
+        Token::Symbol(symbol) => !matches!(*symbol, "(" | "[" | "{" | "!" | ":"),
+        Token::Name(name) => CONTINUING.contains(&name.as_str()),
         _ => false,
     }
 }
