@@ -12,12 +12,10 @@ The default page is docs/features-tutorial.md. The script does four things:
   compares them with Flowloom's.
 - It makes the tables between `<!-- … -->` and `<!-- end -->`, and compares them.
 
-`--bless` writes the output of the commands and these tables into the page. Features that the compiler does not support yet are
-marked in the tables, and counted.
+`--bless` writes the output of the commands and these tables into the page.
 """
 
 import argparse
-import contextlib
 import json
 import math
 import os
@@ -79,13 +77,6 @@ FUNCTIONS = [
     ("corr(ip_size, prev(ip_size))", "Pearson's correlation of two values", "null"),
     ("count(changed(direction))", "`prev`, `delta` and `changed` compare with the previous packet", "0"),
 ]
-
-
-NOT_YET = "not compiled yet"
-
-
-class NotCompiledYet(Exception):
-    """The compiler does not support a part of the language yet."""
 
 
 def main():
@@ -153,7 +144,7 @@ class Tool:
     def __init__(self, flowloom, folder):
         self.flowloom = flowloom
         self.folder = folder
-        self.done = dict.fromkeys(("commands", "features", NOT_YET, "values of pandas"), 0)
+        self.done = dict.fromkeys(("commands", "features", "values of pandas"), 0)
         self.environment = os.environ | {"PATH": f"{flowloom.parent}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
         for capture in (ROOT / "tests/captures").glob("*.pcap*"):
             (folder / capture.name).symlink_to(capture)
@@ -192,9 +183,6 @@ class Tool:
         component = source.with_suffix(".wasm")
         command = [self.flowloom, "plugin", "compile", source, "-o", component]
         run = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        if "cannot be compiled yet" in run.stdout:
-            self.done[NOT_YET] += 1
-            raise NotCompiledYet
         if run.returncode:
             sys.exit(f"{text}\n{run.stdout}")
         self.done["features"] += 1
@@ -232,14 +220,12 @@ class Tool:
         for line in text.splitlines():
             if line not in helpers and (feature := FEATURE.match(line)):
                 rows.append(feature.groups())
-                with contextlib.suppress(NotCompiledYet):
-                    components[feature[1]] = self.compile(feature[1], "\n".join([*helpers, line]))
+                components[feature[1]] = self.compile(feature[1], "\n".join([*helpers, line]))
         flows = [self.first_flow(capture, components.values()) for capture in CAPTURES]
         for output, expression, meaning in rows:
-            cells = [*["" for _ in CAPTURES], NOT_YET]
-            if output in components:
-                cells = [value_text(flow[output][output]) for flow in flows] + [self.state_of(components[output])]
-            yield f"| `{output} = {expression}` | {meaning} | {' | '.join(cells)} |"
+            values = " | ".join(value_text(flow[output][output]) for flow in flows)
+            state = self.state_of(components[output])
+            yield f"| `{output} = {expression}` | {meaning} | {values} | {state} |"
         yield ""
 
     def first_flow(self, capture, components):
@@ -252,10 +238,7 @@ class Tool:
         costs = dict(re.findall(r"^\| `(.*?)` \|.*\| *(\S*) *\|$", before, re.MULTILINE))
         yield from ["", "| function | value | of no packet | state, bytes | instructions |", "|---|---|---|--:|--:|"]
         for feature, meaning, of_nothing in FUNCTIONS:
-            try:
-                state = self.state_of(self.compile("state", f"x = {feature}"))
-            except NotCompiledYet:
-                state = NOT_YET
+            state = self.state_of(self.compile("state", f"x = {feature}"))
             yield f"| `{feature}` | {meaning} | {of_nothing} | {state} | {costs.get(feature, '')} |"
         yield ""
 
@@ -263,8 +246,7 @@ class Tool:
         """Compile the features of tables. A wrong one ends the script."""
         for header in ("feature", "number of packets in each flow"):
             for row, place in rows_of(GENERATED.sub("", text), header):
-                with contextlib.suppress(NotCompiledYet):
-                    self.compile("feature", f"x = {code_of(row[place])}\n")
+                self.compile("feature", f"x = {code_of(row[place])}\n")
 
     def check_pandas(self, text):
         """Compare the values of pandas with those of Flowloom."""
@@ -290,14 +272,11 @@ class Tool:
         exec(program[1], names)  # noqa: S102
         expected["bursts"] = names["bursts"]
         features["bursts"] = re.sub(r"^    ", "", program[2], flags=re.MULTILINE)
-        components = []
-        for name, feature in features.items():
-            with contextlib.suppress(NotCompiledYet):
-                components.append(self.compile(name, feature))
+        components = [self.compile(name, feature) for name, feature in features.items()]
         flows = self.meter(captures, components)
         problems = []
-        for name in (component.stem for component in components):
-            known = expected[name].to_dict()
+        for name, series in expected.items():
+            known = series.to_dict()
             for flow, values in flows.items():
                 self.done["values of pandas"] += 1
                 value, found = known.get(flow), values[name][name]
