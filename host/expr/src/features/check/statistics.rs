@@ -124,7 +124,8 @@ impl Checker {
     /// Returns the sum of values of any size.
     fn summed(&mut self, value: ValueId, seen: &Seen) -> ValueId {
         let ty = self.ty(value);
-        let is_wide = ty.kind == Kind::Integer && !self.can_be_summed(value);
+        // A sum of times stops at 64 bits, which a mean does not.
+        let is_wide = ty.kind.is_whole() && !self.can_be_summed(value);
         let (what, ty) = match is_wide {
             true => (Accumulate::WideSum, Type::new(Kind::Internal)),
             false => (Accumulate::Sum, sum_type(ty)),

@@ -356,3 +356,17 @@ fn nulls() {
     check("a = count() / count(rst)", &UdpValue::Null, 16);
     check("a = count() // count(rst)", &UdpValue::Null, 16);
 }
+
+#[test]
+fn a_mean_of_times_is_exact_beyond_the_limit_of_sums() {
+    let far = 1 << 62;
+    for (text, expected) in [
+        ("a = mean(age) in ns", 0.75 * far as f64),
+        ("a = sum(age) in ns", i64::MAX as f64),
+    ] {
+        let program = program(text);
+        let packets = [0, far, far, far].map(|time| Packet::new(vec![time], Vec::new()));
+        let value = program.interpret(&packets, &[]).pop();
+        assert_eq!(value, Some(float(expected)), "{text}");
+    }
+}
