@@ -298,15 +298,21 @@ impl Graph {
         ))
     }
 
-    /// Returns an accumulator, which is added if it is new and can then keep `capacity` values.
-    pub(crate) fn accumulator(&mut self, accumulator: Accumulator, capacity: u32) -> AccumulatorId {
+    /// Returns an accumulator, which is added if it is new and can then keep `capacity` values, and whether it could keep
+    /// fewer before.
+    pub(crate) fn accumulator(
+        &mut self,
+        accumulator: Accumulator,
+        capacity: u32,
+    ) -> (AccumulatorId, bool) {
         let all = &mut self.accumulators;
         let id = intern(&mut self.accumulator_ids, all, accumulator, |accumulator| {
             accumulator
         });
         self.capacities.resize(self.accumulators.len(), 0);
+        let is_larger = capacity > self.capacities[id];
         self.capacities[id] = self.capacities[id].max(capacity);
-        AccumulatorId(id)
+        (AccumulatorId(id), is_larger)
     }
 
     /// Lets each accumulator keep only as many values or bytes as outputs need.

@@ -255,9 +255,13 @@ impl Checker {
             stream: seen.stream,
             limit,
         };
-        let id = self.graph.accumulator(accumulator, capacity);
-        if self.spans.len() <= id.0 {
-            self.spans.push(seen.span.clone());
+        let known = self.graph.capacities.len();
+        let (id, is_larger) = self.graph.accumulator(accumulator, capacity);
+        match is_larger {
+            _ if known <= id.0 => self.spans.push(seen.span.clone()),
+            // The call that needs the most is shown.
+            true => self.spans[id.0] = seen.span.clone(),
+            false => {}
         }
         id
     }

@@ -36,12 +36,19 @@ pub(super) fn check(
         Some((_, bytes)) => format!("takes {bytes} of them"),
         None => LAST.to_owned(),
     };
+    let mut message = format!(
+        "the features need {} bytes of each flow, and at most {most} are allowed",
+        state.bytes
+    );
+    if state.bytes <= MAX_STATE_BYTES {
+        message += &format!(
+            "; flowloom plugin compile --state-bytes {} allows them",
+            state.bytes
+        );
+    }
     Err(Diagnostic::new(
         span.or(last).unwrap_or(0..0),
-        format!(
-            "the features need {} bytes of each flow, and at most {most} are allowed",
-            state.bytes
-        ),
+        message,
         label,
     ))
 }

@@ -19,6 +19,7 @@ const TEXTS: &[&str] = &[
     "s = sum(tcp_seq)",
     "m = avg(ip_size)",
     "big = count()\nsmall = count(where ip_size < 10)\nall = list(ip_size first 256)",
+    "sizes = list(ip_size first 20)\nall = list(ip_size first 256)",
     "m = mean(syn)",
     "a = tcp_seq * tcp_ack",
     "a = max(float(tcp_seq) * tcp_ack) + max(tcp_seq * tcp_seq * tcp_ack)",
