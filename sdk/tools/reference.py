@@ -246,9 +246,9 @@ LOAD_ERRORS = {
         "OtherColumns": ("The new version of the plugin has other outputs.", "Write JSON lines, or start a new run."),
     },
 }
-#: Reasons that concern operators only.
+#: Reasons that concern operators, or files of features, only.
 OPERATOR_ERRORS = {"Unreadable", "NotAFile", "Link", "NoStore", "Several", "NameTaken", "OtherFile", "Unlisted", "NotPinned",
-                   "NotLoaded", "BadName"}
+                   "NotLoaded", "BadName", "BadFeatures", "NotText"}
 
 #: Reasons why Flowloom stops an instance (Trap of the host).
 TRAPS = {

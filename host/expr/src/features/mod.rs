@@ -48,7 +48,7 @@
 //!   exceed it within 2^32 packets. Sizes count as at most 2^31 − 1 bytes, so that every sum of sizes is exact.
 //! - Times stop at ±(2^63 − 1) ns, which are 292 years. Counts stop at 2^32 − 1.
 //! - Variances of whole numbers are (n Σx² − (Σx)²) / (n (n − 1)) with an exact numerator of up to 127 bits. Σx² stops at
-//!   2^64 − 1 if x fits 32 bits. Variances of floats are computed by Welford's method.
+//!   2^64 − 1 if x is from 0 to 2^32 − 1. Variances of floats are computed by Welford's method.
 //!
 //! # Null
 //!

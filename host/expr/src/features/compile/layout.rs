@@ -348,6 +348,7 @@ fn storage(program: &Program, accumulator: &Accumulator) -> Storage {
     }
 }
 
+/// Returns whether values are from 0 to 2^32 - 1. The sum of their squares then stops at 2^64 - 1.
 fn fits_u32(accumulator: &Accumulator) -> bool {
     let (low, high) = accumulator.bounds;
     low >= 0 && high <= u32::MAX.into()
@@ -357,12 +358,6 @@ fn fits_u32(accumulator: &Accumulator) -> bool {
 fn is_narrow(accumulator: &Accumulator) -> bool {
     let (low, high) = accumulator.bounds;
     fits_u32(accumulator) || (low >= -(1 << 31) && high <= 1 << 31)
-}
-
-/// Returns whether values have at most 32 bits. The sum of their squares then stops at 2^64 - 1.
-fn has_narrow_squares(accumulator: &Accumulator) -> bool {
-    let (low, high) = accumulator.bounds;
-    fits_u32(accumulator) || (low >= -(1 << 31) && high < 1 << 31)
 }
 
 fn width(part: Part, storage: Storage) -> u32 {
@@ -412,7 +407,7 @@ fn needed(
     parts: &mut BTreeSet<Part>,
 ) {
     let storage = storage(program, &program.accumulators[accumulator]);
-    let is_narrow = has_narrow_squares(&program.accumulators[accumulator]);
+    let is_narrow = fits_u32(&program.accumulators[accumulator]);
     let is_wide = program.accumulators[accumulator].is_wide && storage == Storage::I64;
     let sum = match is_wide {
         true => Part::WideSum,
