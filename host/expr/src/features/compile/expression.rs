@@ -263,7 +263,15 @@ impl Expressions<'_> {
                 super::saturating::write(operator, self.code);
                 return valid;
             }
-            _ => return self.division(operator, valid),
+            _ => match b {
+                Expr::Int(divisor) if *divisor > 0 => {
+                    // Packet fields are not negative.
+                    let is_natural = matches!(a, Expr::Packet(_));
+                    self.constant_division(operator, *divisor, is_natural);
+                    return valid;
+                }
+                _ => return self.division(operator, valid),
+            },
         };
         valid
     }
@@ -318,6 +326,41 @@ impl Expressions<'_> {
         let is_finite = self.store(ValType::I32);
         self.code.ins().local_get(x);
         self.both(valid, Some(is_finite))
+    }
+
+    /// Floor division and its remainder of the two integers on the stack. The divisor is a positive constant.
+    fn constant_division(&mut self, operator: Operator, divisor: i64, is_natural: bool) {
+        self.code.ins().drop();
+        let a = self.store(ValType::I64);
+        let remainder = self.code.local(ValType::I64);
+        let ins = &mut self.code.ins();
+        ins.local_get(a).i64_const(divisor).i64_rem_s();
+        ins.local_set(remainder);
+        match operator {
+            Operator::FloorDiv => {
+                ins.local_get(a).i64_const(divisor).i64_div_s();
+                ins.local_get(remainder).i64_const(63).i64_shr_s();
+                ins.i64_add();
+            }
+            _ => {
+                if operator == Operator::FloorTo {
+                    ins.local_get(a);
+                }
+                ins.local_get(remainder).local_get(remainder);
+                ins.i64_const(63).i64_shr_s().i64_const(divisor).i64_and();
+                ins.i64_add();
+                match operator {
+                    Operator::FloorTo if is_natural => {
+                        ins.i64_sub();
+                    }
+                    // It can be less than the smallest integer.
+                    Operator::FloorTo => {
+                        super::saturating::write(Operator::SaturatingSub, self.code);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Floor division and its remainder of the two integers on the stack.

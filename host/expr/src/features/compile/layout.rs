@@ -355,7 +355,7 @@ fn fits_u32(accumulator: &Accumulator) -> bool {
 }
 
 /// Returns whether 64 bits hold the sum of 2^32 values.
-fn is_narrow(accumulator: &Accumulator) -> bool {
+pub(super) fn is_narrow(accumulator: &Accumulator) -> bool {
     let (low, high) = accumulator.bounds;
     fits_u32(accumulator) || (low >= -(1 << 31) && high <= 1 << 31)
 }

@@ -305,7 +305,8 @@ impl Lowering<'_> {
     }
 
     fn binary(&mut self, operation: Binary, a: ValueId, b: ValueId, kind: Kind) -> Lowered<Expr> {
-        let saturates = matches!(kind, Kind::Time | Kind::Instant);
+        let saturates =
+            matches!(kind, Kind::Time | Kind::Instant) && self.can_overflow(operation, a, b);
         let operator = match operation {
             Binary::Add if saturates => Operator::SaturatingAdd,
             Binary::Subtract if saturates => Operator::SaturatingSub,
@@ -349,6 +350,17 @@ impl Lowering<'_> {
         let offset = literals.len();
         literals.extend_from_slice(bytes);
         Expr::Literal(offset as u32, bytes.len() as u32)
+    }
+
+    /// Returns whether a sum or difference of integers can need more than 64 bits.
+    fn can_overflow(&self, operation: Binary, a: ValueId, b: ValueId) -> bool {
+        let [a, b] = [a, b].map(|id| self.graph.ty(id).interval);
+        let [low, high] = match operation {
+            Binary::Add => [(a.low, b.low), (a.high, b.high)].map(|(a, b)| a.checked_add(b)),
+            Binary::Subtract => [(a.low, b.high), (a.high, b.low)].map(|(a, b)| a.checked_sub(b)),
+            _ => return true,
+        };
+        low.is_none_or(|low| low == i64::MIN) || high.is_none()
     }
 
     fn selection(&mut self, stream: StreamId) -> Lowered<Selection> {

@@ -5,7 +5,7 @@ use wasm_encoder::{BlockType, ValType};
 use super::bytes;
 use super::code::{Code, at};
 use super::expression::{Expressions, Leaves, Valid};
-use super::layout::{Block, Layout, Part, Storage};
+use super::layout::{Block, Layout, Part, Storage, is_narrow};
 use super::lists;
 use super::moments;
 use super::program::{Expr, Keeps, Members, Operator, Program, Type};
@@ -182,11 +182,11 @@ impl Update<'_> {
         if let Some(selected) = selected {
             ins.i64_const(0).local_get(selected).select();
         }
-        match self.block.storage {
-            Storage::U32 => {
+        match is_narrow(&self.block.accumulator) {
+            true => {
                 ins.i64_add();
             }
-            _ => saturating::write(Operator::SaturatingAdd, code),
+            false => saturating::write(Operator::SaturatingAdd, code),
         }
         code.ins().i64_store(at(offset, 8));
     }
@@ -237,10 +237,15 @@ impl Update<'_> {
         let ins = &mut code.ins();
         ins.i64_const(0).local_get(value).i64_sub().local_get(value);
         ins.local_get(value).i64_const(0).i64_lt_s().select();
-        ins.local_tee(magnitude)
+        ins.local_tee(magnitude).local_get(magnitude).i64_mul();
+        ins.local_set(low).i64_const(0).local_set(high);
+        // Most squares have 64 bits: those of times of less than 4 s.
+        ins.local_get(magnitude).i64_const(32).i64_shr_u();
+        ins.i64_eqz().i32_eqz().if_(BlockType::Empty);
+        ins.local_get(magnitude)
             .local_get(magnitude)
             .call(super::functions::MULTIPLY);
-        ins.local_set(high).local_set(low);
+        ins.local_set(high).local_set(low).end();
         ins.local_get(self.base).i64_load(at(offset, 8));
         ins.local_get(low).i64_add().local_set(sum);
         ins.local_get(self.base).i64_load(at(offset + 8, 8));

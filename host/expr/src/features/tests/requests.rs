@@ -100,7 +100,8 @@ fn the_state_is_limited() {
         panic!("{error}");
     };
     let message = format!(
-        "the features need {bytes} bytes of each flow, and at most {} are allowed",
+        "the features need {bytes} bytes of each flow, and at most {} are allowed; flowloom plugin compile --state-bytes \
+         {bytes} allows them",
         bytes - 1
     );
     assert_eq!(error.message, message);
