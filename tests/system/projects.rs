@@ -350,11 +350,8 @@ fn a_name_is_checked_and_nothing_is_overwritten() {
     let run = in_folder(folder.path(), &["new", "other", "--lang", "cobol"])
         .run()
         .exits(2);
-    assert!(
-        run.stderr
-            .contains("[possible values: rust, c, zig, javascript, typescript, python, go]"),
-        "{run}"
-    );
+    let languages = "[possible values: rust, c, zig, javascript, typescript, python, go, features]";
+    assert!(run.stderr.contains(languages), "{run}");
 }
 
 #[test]
@@ -379,7 +376,7 @@ fn errors_of_a_project_folder_have_a_hint() {
             "\"python\"",
             "\"perl\"",
             "mine/flowloom-plugin.toml, line 5: unknown variant `perl`, expected one of `rust`, `c`, \
-             `zig`, `javascript`, `typescript`, `python`, `go`",
+             `zig`, `javascript`, `typescript`, `python`, `go`, `features`",
         ),
         (
             "name = \"mine\"",
