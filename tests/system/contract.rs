@@ -180,7 +180,7 @@ fn frozen_plugins_match_the_contract() {
     }
 }
 
-/// A contract that differs from the present one, and what becomes of a component that was built from it. An older
+/// A contract that differs from the present one, and what a host does with a component that was built from it. An older
 /// component in a newer Flowloom and a newer component in an older Flowloom are the same case: types must be equal.
 struct Change {
     what: &'static str,
