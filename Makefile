@@ -63,7 +63,6 @@ tutorial: build sdk-tools ## Run the commands of docs/plugin-tutorial.md in all 
 
 .PHONY: feature-values
 feature-values: plugins ## Compare compiled features with a direct evaluation and with plugins over all captures of the tests
-	$(CARGO) build --locked -p flowloom-expr --examples
 	tests/features/compare.py --flowloom $(FLOWLOOM)
 	tests/features/twins.py --flowloom $(FLOWLOOM)
 

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Compares the values of compiled features with a direct evaluation over the same packets.
 
-    tests/features/compare.py [--flowloom FILE] [--examples FOLDER] [CAPTURE...]
+    tests/features/compare.py [--flowloom FILE] [CAPTURE...]
 
-The example `compile_features` of flowloom-expr compiles the files of features beside this program. Flowloom runs the
-components over the captures of tests/captures. The direction and size of each packet of a flow come from `--splt-analysis`, the core's own
+`flowloom plugin compile` compiles the files of features beside this program. Flowloom runs the components over the
+captures of tests/captures. The direction and size of each packet of a flow come from `--splt-analysis`, the core's own
 statistics from `--statistical-analysis`. Values of integers must be equal; those of sums of floats may differ by 1e-9 of
 their size. Times of the core are truncated to milliseconds; times of features are not, and may differ by 1 ms.
 """
@@ -224,14 +224,14 @@ def is_equal(name, expected, found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--flowloom", default=ROOT / "target/debug/flowloom", type=Path)
-    parser.add_argument("--examples", default=ROOT / "target/debug/examples", type=Path)
     parser.add_argument("captures", nargs="*", type=Path)
     args = parser.parse_args()
     captures = args.captures or sorted((ROOT / "tests/captures").glob("*.pcap*"))
     with tempfile.TemporaryDirectory() as folder:
         for name in NAMES:
             text = Path(__file__).with_name(f"{name}.features")
-            subprocess.run([args.examples / "compile_features", text, f"{folder}/{name}.wasm"], check=True)
+            command = [args.flowloom, "plugin", "compile", text, "-o", f"{folder}/{name}.wasm"]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         output = Path(folder) / "flows.jsonl"
         plugins = [f"--plugin={folder}/{name}.wasm" for name in NAMES]
         command = [args.flowloom, "-qq", "meter", *captures, *plugins, "-o", output, "--plugin-calls=auto"]

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """Compares features with plugins in Rust that have the same columns.
 
-    tests/features/twins.py [--flowloom FILE] [--compiler FILE] [CAPTURE...]
+    tests/features/twins.py [--flowloom FILE] [CAPTURE...]
 
 A twin is a file plugins/NAME/NAME.features beside the Rust plugin NAME. Both run at once over the captures. All values must be
 equal, and floats to the last bit. CAPTURE is a file or a folder. The default is tests/captures and FLOWLOOM_CAPTURES.
-`--compiler` is a program that gets a file of features and the file of the component, for example the example
-`compile_features` of flowloom-expr. The default is `flowloom plugin compile`.
 """
 
 import argparse
@@ -29,8 +27,6 @@ RENAMED = {"first_bytes": {"src2dst_bytes": "src2dst", "dst2src_bytes": "dst2src
 
 def compile_features(args, source, target):
     command = [args.flowloom, "plugin", "compile", source, "-o", target]
-    if args.compiler:
-        command = [args.compiler, source, target]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -60,7 +56,6 @@ def of_plugin(name, values):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--flowloom", default=ROOT / "target/debug/flowloom", type=Path)
-    parser.add_argument("--compiler", type=Path)
     parser.add_argument("--plugins", default=ROOT / "target/plugins", type=Path)
     parser.add_argument("captures", nargs="*", type=Path)
     args = parser.parse_args()

@@ -47,7 +47,7 @@ def test_the_names_of_the_plugin_are_complete():
     assert [row["column"] for row in NAMES] == re.findall(r"^([a-z_]+) *= ", features, re.M)
     assert list(V4.values()) == COLUMNS[7:-1]
     for row in NAMES:
-        # The columns are the names of CSE-CIC-IDS2018, except for one that is misspelt.
+        # The columns are the names of CSE-CIC-IDS2018, except for CWE, which is a misspelt CWR.
         assert row["column"] == re.sub(r"[ /]", "_", row["csv2018"].replace("CWE", "CWR")).lower()
         assert row["csv2017"] and len(row) == 4
 

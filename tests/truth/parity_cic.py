@@ -88,7 +88,6 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("captures", nargs="*", type=Path, help="files or folders")
     parser.add_argument("--flowloom", default=str(ROOT / "target/debug/flowloom"))
-    parser.add_argument("--compiler", type=Path, help="gets a file of features and the file of the component")
     parser.add_argument("--plugin", type=Path, default=ROOT / "target/plugins/cicflowmeter.wasm")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -137,8 +136,6 @@ def meter(arguments, captures, folder):
     """Return the values of both plugins by the identifier of the flow."""
     source, copy = Path(__file__).with_name("hieulw.features"), folder / "hieulw.wasm"
     command = [arguments.flowloom, "plugin", "compile", source, "-o", copy]
-    if arguments.compiler:
-        command = [arguments.compiler, source, copy]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     output = folder / "flows.jsonl"
     command = [arguments.flowloom, "-qq", "meter", *captures, "-o", output, "--n-dissections", "0", "--group", "one"]

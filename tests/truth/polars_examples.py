@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
 """Compares the examples of docs/features.md with polars over the same packets.
 
-    tests/truth/polars_examples.py [--flowloom FILE] [--compiler FILE] [CAPTURE...]
+    tests/truth/polars_examples.py [--flowloom FILE] [CAPTURE...]
 
 The files tests/features/examples/NAME.features are compiled and run over the captures, with a capture of random flows. The
 decoder and the meter in Python read the same packets into a data frame. `EXAMPLES` has an expression of polars
 for each column, written from the sentence in docs/features.md. Integers, booleans, bytes and lists must be equal. Floats may
 differ by 1e-9 of their size. CAPTURE is a file or a folder. The default is tests/captures and FLOWLOOM_CAPTURES.
-`--compiler` is a program that gets a file of features and the file of the component, for example the example
-`compile_features` of flowloom-expr. The default is `flowloom plugin compile`.
 """
 
 import argparse
@@ -191,8 +189,6 @@ def meter(args, captures, folder):
 
 def compile_features(args, source, target):
     command = [args.flowloom, "plugin", "compile", source, "-o", target]
-    if args.compiler:
-        command = [args.compiler, source, target]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -228,7 +224,6 @@ def compare(expected, flows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--flowloom", default=ROOT / "target/debug/flowloom", type=Path)
-    parser.add_argument("--compiler", type=Path)
     parser.add_argument("captures", nargs="*", type=Path)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
