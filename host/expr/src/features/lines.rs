@@ -56,7 +56,7 @@ pub(super) fn lines(tokens: Vec<(Token, Span)>) -> Vec<Line> {
     lines
 }
 
-/// Returns for each token whether the next one that is no comment or end of line continues the statement.
+/// Returns for each token whether the statement goes on behind it. Comments and ends of lines do not count.
 fn continued(tokens: &[(Token, Span)]) -> Vec<bool> {
     let mut continued = vec![false; tokens.len()];
     let mut is_continued = false;

@@ -124,8 +124,8 @@ impl Lowering<'_> {
         })
     }
 
-    /// Returns the expression of a value. A value that is used several times is computed once, and so is one that is
-    /// long.
+    /// Returns the expression of a value. The component computes a value once if several others use
+    /// it, or if it is long.
     fn value(&mut self, id: ValueId) -> Lowered<Expr> {
         if let Some(expr) = self.values.get(&id) {
             return Ok(expr.clone());

@@ -1,7 +1,7 @@
 //! The manifest, as the canonical ABI of the component model lays it out in memory.
 
 use super::data::Data;
-use super::program::{Field, Program, Type};
+use super::program::{Field, Program};
 
 /// Writes `result<manifest, string>` with the manifest, and returns its address.
 pub(super) fn write(program: &Program, flow_bytes: u32, data: &mut Data) -> u32 {
@@ -11,14 +11,7 @@ pub(super) fn write(program: &Program, flow_bytes: u32, data: &mut Data) -> u32 
     for output in &program.outputs {
         let [name, name_len] = data.text(&output.name);
         let [text, text_len] = data.text(&output.description);
-        let kind = match program.ty(&output.value) {
-            Type::Bool => 0,
-            Type::Int => 1,
-            Type::Float => 2,
-            Type::Bytes => 4,
-            Type::Integers => 5,
-            Type::Floats => 6,
-        };
+        let kind = program.ty(&output.value).case();
         outputs.extend([name, name_len, kind, text, text_len]);
     }
     let outputs = data.words(&outputs);

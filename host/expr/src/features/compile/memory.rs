@@ -59,18 +59,6 @@ pub(super) struct Many {
     pub(super) most: u32,
 }
 
-/// Returns the case of `values` that has the values of a type.
-fn values_case(ty: Type) -> u32 {
-    match ty {
-        Type::Bool => 0,
-        Type::Int => 1,
-        Type::Float => 2,
-        Type::Bytes => 4,
-        Type::Integers => 5,
-        Type::Floats => 6,
-    }
-}
-
 /// Returns the number of bytes that the rows of an output take in the answer, besides their validity.
 pub(super) fn output_bytes(ty: Type, most: u32) -> u64 {
     let row = match ty {
@@ -192,7 +180,7 @@ impl Memory {
         }
         let answer = data.words(&[records, 0]);
         for (output, place) in program.outputs.iter().zip(&outputs) {
-            let case = values_case(program.ty(&output.value));
+            let case = program.ty(&output.value).case();
             let ends = place.many.map_or(0, |many| many.ends);
             data.words(&[case, place.values, 0, ends, 0, 0, 0, place.valid, 0]);
         }

@@ -500,6 +500,18 @@ impl Program {
 }
 
 impl Type {
+    /// Returns the number of the type in the contract: of `value-type`, and of `values`.
+    pub(crate) fn case(self) -> u32 {
+        match self {
+            Self::Bool => 0,
+            Self::Int => 1,
+            Self::Float => 2,
+            Self::Bytes => 4,
+            Self::Integers => 5,
+            Self::Floats => 6,
+        }
+    }
+
     /// Returns the type of the values of a field.
     pub(super) fn of_field(ty: FieldType) -> Self {
         match ty {

@@ -42,7 +42,7 @@ pub(super) fn write(
     ins.loop_(BlockType::Empty);
     ins.local_get(slots).local_get(row).i32_const(2).i32_shl();
     ins.i32_add().i32_load(at(0, 4));
-    // The first state replaces one that is not in the memory.
+    // A slot without a state in the memory reads the first state.
     ins.local_tee(slot).i32_const(0);
     ins.local_get(slot).global_get(CAPACITY).i32_lt_u().select();
     ins.i32_const(layout.stride as i32)

@@ -65,7 +65,7 @@ fn previous_twins(program: &mut Program) -> Vec<usize> {
     map
 }
 
-/// Returns for each shared value the index of the first one that is equal.
+/// Returns for each shared value the index of the first equal value.
 fn equal_shared(program: &Program) -> Vec<usize> {
     let mut known: HashMap<String, usize> = HashMap::new();
     let place = |(n, shared)| *known.entry(format!("{shared:?}")).or_insert(n);
